@@ -5,8 +5,11 @@ the value; scripts put the flag in front.
 """
 
 import dataclasses
+import json
 
 from youtube8m_distill import schema
+
+FORMAT = 1                          # of config.json; raised when an older reader would misread it
 
 FRAME_SELECTIONS = ("all", "strided", "uniform", "random", "first", "middle", "last", "first_middle_last")
 FEATURE_DTYPES = ("uint8", "float32")
@@ -73,3 +76,233 @@ class FrameConfig:
         if self.frame_selection == "strided":
             return -(-schema.MAX_FRAMES // self.every_n)
         return self.frames_per_video
+
+
+MODELS = ("HierarchicalLstmModel", "LogisticModel", "MoeModel")
+VIDEO_LEVEL_MODELS = ("LogisticModel", "MoeModel")
+CLASSIFIERS = ("LogisticModel", "MoeModel")
+MODES = ("teacher", "serial", "parallel")
+STUDENT_LOSSES = ("rep", "pred", "ce")
+PREDICTION_DISTANCES = ("kl", "categorical_kl", "squared")
+INTERMEDIATE_REDUCTIONS = ("mean", "sum")
+OPTIMIZERS = ("AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "AdagradOptimizer", "RMSPropOptimizer")
+
+
+def _require(condition, message):
+    if not condition:
+        raise ValueError(message)
+
+
+def _one_of(name, value, choices):
+    _require(value in choices, f"{name}={value!r} is unknown; choose one of {', '.join(choices)}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """One network: everything that is needed to build it again. Defaults are the published H-RNN (CVPR 2019, 5.2)."""
+
+    model: str = "HierarchicalLstmModel"
+    num_classes: int = schema.NUM_CLASSES
+    features: FeatureConfig = FeatureConfig()
+    frames: FrameConfig | None = FrameConfig()      # None for a video-level network
+    classifier: str = "MoeModel"
+    moe_num_mixtures: int = 2
+    lstm_cells: int = 1024
+    lstm_layers: int = 2
+    frames_per_block: int | None = None             # None: 20 for all frames, else 5 where it divides k, else 3
+    dropout: float = 0.5
+
+    def __post_init__(self):
+        _one_of("model", self.model, MODELS)
+        _one_of("video_level_classifier_model", self.classifier, CLASSIFIERS)
+        for name in ("num_classes", "moe_num_mixtures", "lstm_cells", "lstm_layers"):
+            _require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: must be at least 1.")
+        _require(0.0 <= self.dropout < 1.0, f"dropout={self.dropout}: choose 0 or more, below 1.")
+        _require(self.features.frame_features != self.is_video_level,
+                 f"model={self.model} reads {'video' if self.is_video_level else 'frame'}-level files.")
+        if self.is_video_level:
+            _require(self.frames is None, f"model={self.model} sees the video's mean; it takes no frame selection.")
+            return
+        if self.frames_per_block is None:
+            object.__setattr__(self, "frames_per_block", default_frames_per_block(self.frames))
+        _require(1 <= self.frames_per_block <= schema.MAX_FRAMES,
+                 f"frames_per_block={self.frames_per_block}: choose 1 to {schema.MAX_FRAMES}.")
+
+    @property
+    def is_video_level(self):
+        return self.model in VIDEO_LEVEL_MODELS
+
+    @property
+    def max_frames(self):
+        """The most frames this network sees of a video; 1 for the mean of a video-level file."""
+        return 1 if self.is_video_level else self.frames.max_frames
+
+
+def default_frames_per_block(frames):
+    """The paper's block lengths: 20 for a network that sees all frames, 5 where it divides k, else 3 (section 5.2)."""
+    if frames.frame_selection == "all":
+        return 20
+    return 5 if frames.max_frames % 5 == 0 else 3
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillationConfig:
+    """What a student minimises, and what it shares with its teacher."""
+
+    student_loss: tuple = STUDENT_LOSSES
+    rep_weight: float = 1.0
+    pred_weight: float = 1.0
+    ce_weight: float = 1.0
+    intermediate_weight: float = 1.0
+    prediction_distance: str = "kl"
+    match_intermediate: bool = False
+    intermediate_reduction: str = "mean"            # sum: the paper's equation 3
+    share_classifier: bool = True
+    freeze_classifier: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "student_loss", tuple(self.student_loss))
+        _require(self.student_loss, "student_loss is empty; name at least one of rep,pred,ce.")
+        for term in self.student_loss:
+            _one_of("student_loss", term, STUDENT_LOSSES)
+        _require(len(set(self.student_loss)) == len(self.student_loss),
+                 f"student_loss={','.join(self.student_loss)}: a term stands twice.")
+        _one_of("prediction_distance", self.prediction_distance, PREDICTION_DISTANCES)
+        _one_of("intermediate_reduction", self.intermediate_reduction, INTERMEDIATE_REDUCTIONS)
+        for name in ("rep_weight", "pred_weight", "ce_weight", "intermediate_weight"):
+            _require(getattr(self, name) >= 0.0, f"{name}={getattr(self, name)}: must not be negative.")
+        _require(self.share_classifier or not self.freeze_classifier,
+                 "freeze_classifier keeps the teacher's classifier as it is; it needs share_classifier.")
+
+    @property
+    def trains_classifier(self):
+        """Whether any term reaches the classifier; `rep` alone stops at the encoding."""
+        return "pred" in self.student_loss or "ce" in self.student_loss
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Optimiser, schedule and bookkeeping of a run. Defaults are the published H-RNN's (CVPR 2019, section 5.2)."""
+
+    batch_size: int = 256                           # over all replicas
+    optimizer: str = "AdamOptimizer"
+    base_learning_rate: float = 0.001
+    learning_rate_decay: float = 0.95
+    learning_rate_decay_examples: int = 4_000_000
+    regularization_penalty: float = 2.0             # a factor on the layers' own 1e-8 terms
+    clip_gradient_norm: float = 1.0                 # per variable; 0 turns it off
+    num_epochs: int = 5
+    finetune_epochs: int = 5                        # second stage of a serial run on `rep` alone
+    max_steps: int | None = None
+    checkpoint_steps: int | None = None             # None: at the end of each epoch only
+    validation_steps: int | None = None             # None: at the end of each epoch only
+    max_to_keep: int = 3
+    seed: int = 0
+    mixed_precision: bool = False
+    train_fraction: float = 1.0                     # share of the training videos that are used
+
+    def __post_init__(self):
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        for name in ("batch_size", "num_epochs", "finetune_epochs", "max_to_keep", "learning_rate_decay_examples"):
+            _require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: must be at least 1.")
+        for name in ("max_steps", "checkpoint_steps", "validation_steps"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"{name}={value}: must be at least 1.")
+        _require(self.base_learning_rate > 0, f"base_learning_rate={self.base_learning_rate}: must be above 0.")
+        _require(0 < self.learning_rate_decay <= 1,
+                 f"learning_rate_decay={self.learning_rate_decay}: choose above 0, at most 1 (1: no decay).")
+        _require(0 < self.train_fraction <= 1, f"train_fraction={self.train_fraction}: choose above 0, at most 1.")
+        for name in ("regularization_penalty", "clip_gradient_norm", "seed"):
+            _require(getattr(self, name) >= 0, f"{name}={getattr(self, name)}: must not be negative.")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that a run folder's `config.json` holds."""
+
+    mode: str
+    networks: dict                                  # role -> NetworkConfig; a serial run holds its teacher's too
+    training: TrainingConfig
+    distillation: DistillationConfig | None = None  # None for mode=teacher
+    train_data_pattern: str = ""
+    validation_data_pattern: str = ""
+    teacher_dir: str = ""
+
+    def __post_init__(self):
+        _one_of("mode", self.mode, MODES)
+        roles = {schema.TEACHER} if self.mode == "teacher" else {schema.TEACHER, schema.STUDENT}
+        _require(set(self.networks) == roles, f"mode={self.mode} has the networks {', '.join(sorted(roles))}. "
+                 f"Received: {', '.join(sorted(self.networks))}.")
+        _require((self.distillation is None) == (self.mode == "teacher"), f"mode={self.mode}: a teacher has no "
+                 "distillation settings, a student needs them.")
+        if self.mode != "teacher":
+            _check_pair(self.networks[schema.TEACHER], self.networks[schema.STUDENT])
+        if self.mode == "parallel":
+            _check_parallel(self.distillation)
+
+    @property
+    def main_role(self):
+        """The network that the run is about: the student where there is one."""
+        return schema.STUDENT if schema.STUDENT in self.networks else schema.TEACHER
+
+    @property
+    def trained_roles(self):
+        return (schema.STUDENT,) if self.mode == "serial" else tuple(sorted(self.networks))
+
+
+def _check_pair(teacher, student):
+    """Same family, same data, same shape of encoding and classifier: nothing else can be matched or shared."""
+    _require(not teacher.is_video_level, f"model={teacher.model} reads video-level files; distillation is over frames.")
+    for name in ("model", "num_classes", "features", "classifier", "moe_num_mixtures", "lstm_cells", "lstm_layers"):
+        ours, theirs = getattr(student, name), getattr(teacher, name)
+        _require(ours == theirs, f"{name}={ours!r} for the student and {theirs!r} for the teacher: "
+                 "distillation is between networks of one family and size.")
+
+
+def _check_parallel(distillation):
+    _require(not distillation.freeze_classifier, "freeze_classifier in mode=parallel would leave the classifier "
+             "untrained: it freezes a trained teacher's layer, so it needs mode=serial.")
+    _require(distillation.share_classifier or distillation.trains_classifier,
+             "student_loss=rep without share_classifier in mode=parallel would leave the student's classifier "
+             "untrained; share it, or add pred or ce.")
+
+
+def to_json(config):
+    """A RunConfig as text. Tuples become lists; `from_json` gives the same RunConfig back."""
+    return json.dumps({"format": FORMAT, **dataclasses.asdict(config)}, indent=2) + "\n"
+
+
+def from_json(text):
+    """The RunConfig that `to_json` wrote.
+
+    Raises:
+        ValueError: if the text is no such configuration, names a field unknown here, or fails a range check.
+    """
+    values = json.loads(text)
+    _require(isinstance(values, dict) and values.get("format") == FORMAT,
+             f"not a run configuration of this version (expected \"format\": {FORMAT}).")
+    del values["format"]
+    values["training"] = _read(TrainingConfig, values.get("training"))
+    if values.get("distillation") is not None:
+        values["distillation"] = _read(DistillationConfig, values["distillation"])
+    _require(isinstance(values.get("networks"), dict), "`networks` is missing.")
+    values["networks"] = {role: _read_network(network) for role, network in values["networks"].items()}
+    return _read(RunConfig, values)
+
+
+def _read_network(values):
+    _require(isinstance(values, dict), f"a network must be an object. Received: {values!r}")
+    nested = {"features": _read(FeatureConfig, values.get("features"))}
+    if values.get("frames") is not None:
+        nested["frames"] = _read(FrameConfig, values["frames"])
+    return _read(NetworkConfig, {**values, **nested})
+
+
+def _read(cls, values):
+    _require(isinstance(values, dict), f"{cls.__name__} must be an object. Received: {values!r}")
+    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+    _require(not unknown, f"{cls.__name__} has no field {', '.join(unknown)}.")
+    try:
+        return cls(**values)
+    except TypeError as error:      # a field missing, or of a type that the range checks cannot compare
+        raise ValueError(f"{cls.__name__}: {error}") from error

@@ -1,0 +1,3 @@
+from youtube8m_distill.cli.train import run
+
+run()

@@ -1,0 +1,71 @@
+"""What the commands have in common: parsing, grouped help, one-line errors."""
+
+import contextlib
+import logging
+import sys
+import textwrap
+
+import tensorflow as tf
+from absl import app, flags
+
+from youtube8m_distill.cli import flags as our_flags
+
+FLAGS = flags.FLAGS
+
+
+def run(main, description):
+    """Parses flags and calls `main()`. Console commands and the scripts in the clone's root end here.
+
+    Args:
+        main: function without arguments.
+        description: str, for --helpshort.
+    """
+    if any(argument.lstrip("-") in ("help", "helpshort", "h") and argument.startswith("-") for argument in sys.argv[1:]):
+        print(grouped_help(description))
+        sys.exit(0)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+    def checked(argv):
+        if len(argv) > 1:
+            fail(f"unexpected argument {argv[1]!r}. Flags are written --name=value; quote patterns so that the shell does "
+                 "not expand them.")
+        if FLAGS.is_parsed() and "log_device_placement" in FLAGS and FLAGS.log_device_placement:
+            tf.debugging.set_log_device_placement(True)
+        main()
+
+    app.run(checked)
+
+
+@contextlib.contextmanager
+def user_errors():
+    """Ends the program with one line on what the user gave and can change."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        fail(our_flags.flag_of(str(error)))
+
+
+def fail(message):
+    print(f"Error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def grouped_help(description):
+    """The flags of this command by group, each with its default."""
+    lines = [description, "", "Flags (all commands also take --flagfile=FILE, --helpfull):"]
+    for title, names in our_flags.GROUPS.items():
+        lines += ["", f"{title}:"]
+        for name in names:
+            lines += _flag_lines(FLAGS[name])
+    return "\n".join(lines)
+
+
+def _flag_lines(flag):
+    if flag.flag_type() == "bool":
+        usage = f"--[no]{flag.name}"
+    else:
+        choices = getattr(flag.parser, "enum_values", None)
+        usage = f"--{flag.name}=" + ("|".join(choices) if choices and len(choices) > 1 else flag.flag_type().split()[0])
+    default = "" if flag.default in (None, "") else f" (default: {flag.default_as_str.strip(chr(39))})"
+    return textwrap.wrap(usage, 110, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False) + \
+        textwrap.wrap(flag.help + default, 110, initial_indent="      ", subsequent_indent="      ")

@@ -1,0 +1,147 @@
+"""Scores a trained network: Hit@1, PERR, GAP@20, mAP and loss over labelled record files.
+
+    eval.py --train_dir=runs/student --eval_data_pattern='yt8m/validate*.tfrecord' --run_once
+"""
+
+import json
+import pathlib
+import tempfile
+import time
+
+import pandas as pd
+import tensorflow as tf
+from absl import flags
+
+from youtube8m_distill import files, runs
+from youtube8m_distill.cli import entry
+from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.data.bad_records import BadRecordError
+from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.training.strategy import make_strategy
+
+FLAGS = flags.FLAGS
+SECONDS_BETWEEN_LOOKS = 30
+TITLES = {"hit_at_one": "Hit@1", "perr": "PERR", "mean_average_precision": "mAP",
+          "full_mean_average_precision": "mAP, all predictions", "loss": "Loss"}
+
+
+def define_flags():
+    our_flags.define_files("Data", ("eval_data_pattern", "Globs of labelled files, comma-separated."),
+                           ("vocabulary", "Official vocabulary CSV: class names beside the per-class results."))
+    our_flags.define_trained_network(batch_size=1024)
+    our_flags.define_top_k()
+    flags.DEFINE_boolean("run_once", False, "Score one checkpoint and end. Otherwise every new one as it appears.")
+    flags.DEFINE_boolean("full_map", False, "Also the exact mAP over all predictions, which are kept on disk meanwhile: "
+                         "4 bytes a video and class.")
+    flags.DEFINE_string("output_dir", "", "Where metrics.json, per_class.csv and TensorBoard logs go. Default: eval/ in "
+                        "--train_dir, by network.")
+    our_flags.GROUPS["Output"] += ["run_once", "full_map", "output_dir"]
+    our_flags.define_run()
+    our_flags.define_refused(segment_labels=our_flags.SEGMENTS)
+
+
+def main():
+    with entry.user_errors():
+        for name in ("train_dir", "eval_data_pattern"):
+            if not FLAGS[name].value:
+                raise ValueError(f"{name} is missing; see --helpshort.")
+        run = runs.open_run(FLAGS.train_dir)
+        role = run.role(FLAGS.network)
+        strategy = make_strategy(FLAGS.num_gpu)
+        names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
+        if not FLAGS.run_once and FLAGS.checkpoint not in (None, "last"):
+            raise ValueError(f"checkpoint={FLAGS.checkpoint} names one checkpoint; add --run_once.")
+    folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
+    if FLAGS.run_once:
+        evaluate_checkpoint(run, strategy, FLAGS.checkpoint or "best", folder, names)
+    else:
+        follow(run, strategy, folder, names)
+
+
+def follow(run, strategy, folder, names):
+    """Scores the newest checkpoint whenever there is a new one, until interrupted."""
+    scored = None
+    while True:
+        steps = run.checkpoints.steps()
+        if steps and steps[-1] != scored:
+            scored = steps[-1]
+            evaluate_checkpoint(run, strategy, scored, folder, names)
+        else:
+            print(f"Waiting for a new checkpoint in {run.folder}.", flush=True)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def evaluate_checkpoint(run, strategy, checkpoint, folder, names):
+    """Scores one checkpoint, prints the table and writes every file."""
+    with entry.user_errors():
+        network = runs.LoadedNetwork(run, FLAGS.eval_data_pattern, strategy, FLAGS.network, checkpoint,
+                                     top_k=FLAGS.top_k, keep_predictions=FLAGS.full_map)
+        metrics, per_class = score(network)
+        if not metrics["num_labels"]:
+            raise ValueError(f"eval_data_pattern={FLAGS.eval_data_pattern} holds no labels, so there is nothing to score "
+                             "against; use inference.py on such files.")
+    record = {"format": 1, "network": network.role, "checkpoint_step": network.progress.step,
+              "epoch": network.progress.epoch, "eval_data_pattern": FLAGS.eval_data_pattern,
+              "max_frames": network.config.max_frames,
+              "multiply_adds": network.network.multiply_adds(network.config.max_frames), **metrics}
+    files.write_text(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
+    write_per_class(folder / "per_class.csv", per_class, names)
+    write_scalars(folder, metrics, network.progress.step)
+    print(table(record))
+    print(f"Written to {folder}: metrics.json, per_class.csv, TensorBoard logs.", flush=True)
+
+
+def score(network):
+    """Metrics of a LoadedNetwork and its per-class arrays."""
+    with tempfile.TemporaryDirectory() as scratch:
+        with Evaluator(network.config.num_classes, FLAGS.top_k, scratch if FLAGS.full_map else None) as evaluator:
+            metrics = network.evaluate(FLAGS.batch_size, evaluator)
+            return metrics | network.rate(), evaluator.per_class()
+
+
+def read_vocabulary(path):
+    """Class names by index from the official vocabulary CSV.
+
+    Raises:
+        ValueError: if it lacks the columns Index and Name.
+    """
+    table = pd.read_csv(path)
+    if not {"Index", "Name"} <= set(table.columns):
+        raise ValueError(f"vocabulary={path} has the columns {', '.join(table.columns)}; Index and Name are needed.")
+    return table.set_index("Index")["Name"]
+
+
+def write_per_class(path, per_class, names):
+    """One row a class: index, name where known, number of videos with it, average precisions."""
+    rows = pd.DataFrame(per_class)
+    rows.insert(0, "class", rows.index)
+    if names is not None:
+        rows.insert(1, "name", rows["class"].map(names))
+    with files.atomic_path(path) as temporary:
+        rows.to_csv(temporary, index=False)
+
+
+def write_scalars(folder, metrics, step):
+    writer = tf.summary.create_file_writer(str(folder))
+    with writer.as_default():
+        for name, value in metrics.items():
+            tf.summary.scalar(f"eval/{name}", value, step)
+    writer.close()
+
+
+def table(record):
+    """The metrics as aligned lines."""
+    shown = {TITLES.get(name, name.replace("gap_at_", "GAP@")): f"{value:.4f}" for name, value in record.items()
+             if name in TITLES or name.startswith("gap_at_")}
+    lines = [f"{record['network']} of step {record['checkpoint_step']}, {record['num_videos']} videos, "
+             f"at most {record['max_frames']} frame(s) of each"]
+    return "\n".join(lines + [f"  {title:<22}{value:>12}" for title, value in shown.items()])
+
+
+def run():
+    define_flags()
+    entry.run(main, __doc__)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,85 @@
+"""Progress that is seen: a bar with rate and time left on a terminal, plain lines elsewhere. Nothing of ours is imported.
+
+A line is printed where a bar would only fill a log file: at most one every `LINE_SECONDS`, and one at the end.
+"""
+
+import sys
+import time
+
+import tqdm
+
+LINE_SECONDS = 10.0
+
+
+class ProgressBar:
+    """Counts items done.
+
+        with ProgressBar(1000, "validate", "videos") as bar:
+            for batch in batches:
+                bar.update(len(batch), "GAP 0.71")
+
+    Args:
+        total: int or None. Items in all; None where that is not known.
+        description: str.
+        unit: str. What is counted, in the plural.
+        initial: int. Items done before, by an earlier run.
+        stream: where to write; standard error by default.
+    """
+
+    def __init__(self, total, description, unit, initial=0, stream=None):
+        self.stream = stream or sys.stderr
+        self.total, self.description, self.unit = total, description, unit
+        self.count = self.initial = initial
+        self.started = self.printed = time.monotonic()
+        self.note = ""
+        self.bar = None
+        if self.stream.isatty():
+            self.bar = tqdm.tqdm(total=total, desc=description, unit=f" {unit}", initial=initial, file=self.stream,
+                                 dynamic_ncols=True)
+
+    def update(self, count=1, note=""):
+        """Counts `count` more items; `note` (the last one given stays) stands behind them."""
+        self.count += count
+        self.note = note or self.note
+        if self.bar is not None:
+            self.bar.set_postfix_str(self.note, refresh=False)
+            self.bar.update(count)
+        elif time.monotonic() - self.printed >= LINE_SECONDS:
+            self._print_line()
+
+    def write(self, line):
+        """Prints a line of its own without disturbing the bar."""
+        if self.bar is not None:
+            self.bar.write(line, file=self.stream)
+        else:
+            print(line, file=self.stream, flush=True)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+        else:
+            self._print_line()
+
+    def _print_line(self):
+        self.printed = time.monotonic()
+        seconds = max(self.printed - self.started, 1e-9)
+        rate = (self.count - self.initial) / seconds
+        share = f"/{self.total}" if self.total else ""
+        left = ""
+        if self.total and rate and self.count < self.total:
+            left = f", {_duration((self.total - self.count) / rate)} left"
+        note = f" | {self.note}" if self.note else ""
+        print(f"{self.description}: {self.count}{share} {self.unit}, {rate:.4g}/s, {_duration(seconds)}{left}{note}",
+              file=self.stream, flush=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+
+def _duration(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,92 @@
+"""From configurations to a student and the scheme that trains it. The only file of this room that knows them."""
+
+import dataclasses
+
+from youtube8m_distill import schema
+from youtube8m_distill.distillation.parallel import ParallelDistiller
+from youtube8m_distill.distillation.serial import SerialDistiller
+from youtube8m_distill.distillation.terms import StudentTerms
+from youtube8m_distill.models.builders import build_model
+from youtube8m_distill.training.supervised import Supervised
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One optimiser's worth of training.
+
+    Attributes:
+        name: for messages.
+        scheme: TrainingScheme, not yet compiled.
+        roles: the networks whose frames a batch holds; nested by role where there are two.
+        num_epochs: int.
+    """
+
+    name: str
+    scheme: object
+    roles: tuple
+    num_epochs: int
+
+
+def build_student(config, teacher, dtype="float32"):
+    """The student of a run, with the classifier that its settings ask for.
+
+    Serial: the student's own layer, which starts from the teacher's weights; or, frozen, the teacher's very layer.
+    Parallel: one layer for both. Without sharing: its own layer, newly initialised.
+
+    Args:
+        config: RunConfig of mode serial or parallel.
+        teacher: VideoClassifier.
+        dtype: as for `build_model`.
+    """
+    distillation = config.distillation
+    one_layer = distillation.share_classifier and (config.mode == "parallel" or distillation.freeze_classifier)
+    student = build_model(config.networks[schema.STUDENT], dtype, teacher.classifier if one_layer else None,
+                          schema.STUDENT)
+    if distillation.share_classifier and not one_layer:
+        student.classifier.set_weights(teacher.classifier.get_weights())
+    return student
+
+
+def student_terms(distillation):
+    """The StudentTerms of a DistillationConfig."""
+    named = {"rep": ("representation_loss", distillation.rep_weight),
+             "pred": ("prediction_loss", distillation.pred_weight),
+             "ce": ("label_loss", distillation.ce_weight)}
+    weights = dict(named[term] for term in distillation.student_loss)
+    if distillation.match_intermediate:
+        weights["intermediate_representation_loss"] = distillation.intermediate_weight
+    return StudentTerms(weights, distillation.prediction_distance, distillation.intermediate_reduction)
+
+
+def build_stages(config, networks):
+    """What a run trains, in order.
+
+    One stage, but for a serial run on `rep` alone: there the encoder first matches the teacher's, then encoder and
+    classifier are fine-tuned with the label loss, under a fresh optimiser and schedule (CVPR 2019, training (a)).
+
+    Args:
+        config: RunConfig.
+        networks: dict role -> VideoClassifier.
+    Yields:
+        Stage, built when it is asked for: which weights move changes from one to the next.
+    """
+    training = config.training
+    options = {"regularization_penalty": training.regularization_penalty,
+               "clip_gradient_norm": training.clip_gradient_norm}
+    if config.mode == "teacher":
+        yield Stage("teacher", Supervised(networks[schema.TEACHER], **options), (schema.TEACHER,), training.num_epochs)
+        return
+    both, (student, teacher) = (schema.TEACHER, schema.STUDENT), (networks[schema.STUDENT], networks[schema.TEACHER])
+    terms = student_terms(config.distillation)
+    if config.mode == "parallel":
+        yield Stage("parallel", ParallelDistiller(student, teacher, terms, **options), both, training.num_epochs)
+        return
+    scheme = SerialDistiller(student, teacher, terms, **options)
+    if config.distillation.trains_classifier:
+        yield Stage("serial", scheme, both, training.num_epochs)
+        return
+    student.classifier.trainable = False
+    yield Stage("matching", scheme, both, training.num_epochs)
+    student.classifier.trainable = not config.distillation.freeze_classifier
+    yield Stage("fine-tuning", Supervised(student, schema.STUDENT, **options), (schema.STUDENT,),
+                training.finetune_epochs)

@@ -1,0 +1,12 @@
+"""Networks: frames in, encoding and class probabilities out. `keras.ops` only, so any Keras backend runs them."""
+
+from youtube8m_distill.models.builders import CLASSIFIERS
+from youtube8m_distill.models.builders import ENCODERS
+from youtube8m_distill.models.builders import build_model
+from youtube8m_distill.models.hierarchical_rnn import HierarchicalRNN
+from youtube8m_distill.models.logistic import Logistic
+from youtube8m_distill.models.lstm import StackedLSTM
+from youtube8m_distill.models.moe import MixtureOfExperts
+from youtube8m_distill.models.original_weights import assign_original_weights
+from youtube8m_distill.models.preprocessing import L2Preprocessing
+from youtube8m_distill.models.video_classifier import VideoClassifier

@@ -1,0 +1,50 @@
+"""Mixture-of-experts classifier (the starter code's `MoeModel`)."""
+
+import keras
+from keras import ops
+
+from youtube8m_distill.models.logistic import STARTER_L2
+
+
+@keras.saving.register_keras_serializable(package="youtube8m_distill")
+class MixtureOfExperts(keras.layers.Layer):
+    """For each class, M logistic experts mixed by a softmax gate with one more entry that votes no.
+
+    `p_c = sum over m < M of softmax(x Wg)_cm * sigmoid(x We + b)_cm`, in float32 whatever the precision of the
+    encoder. The gates have no bias; before training every p is M / (M + 1) / 2.
+
+    Args:
+        num_classes: int.
+        num_mixtures: int. M, without the dummy expert.
+
+    Input: float [batch, size]. Output: float32 [batch, num_classes], 0 .. 1.
+    """
+
+    def __init__(self, num_classes, num_mixtures=2, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.num_classes = num_classes
+        self.num_mixtures = num_mixtures
+        self.gates = self._dense(num_mixtures + 1, use_bias=False, name="gates")
+        self.experts = self._dense(num_mixtures, use_bias=True, name="experts")
+
+    def _dense(self, per_class, **kwargs):
+        return keras.layers.Dense(self.num_classes * per_class, kernel_regularizer=keras.regularizers.L2(STARTER_L2),
+                                  dtype="float32", **kwargs)
+
+    def build(self, input_shape):
+        self.gates.build(input_shape)
+        self.experts.build(input_shape)
+        self.encoding_size = input_shape[-1]
+
+    def call(self, encoding):
+        gates = ops.reshape(self.gates(encoding), (-1, self.num_classes, self.num_mixtures + 1))    # class-major
+        experts = ops.reshape(self.experts(encoding), (-1, self.num_classes, self.num_mixtures))
+        shares = ops.softmax(gates, axis=-1)[:, :, : self.num_mixtures]
+        return ops.sum(shares * ops.sigmoid(experts), axis=-1)
+
+    def multiply_adds(self):
+        """Multiply-adds of one video, matrix products only."""
+        return self.encoding_size * self.num_classes * (2 * self.num_mixtures + 1)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes, "num_mixtures": self.num_mixtures}

@@ -1,0 +1,154 @@
+"""A run's folder: what it holds, how it is begun, gone on with, and read again.
+
+    config.json     everything that rebuilds the networks
+    checkpoints/    the last few states of the training (see training/checkpoints.py)
+    best/           weights of the best state on validation GAP, where there is validation data
+    tensorboard/    one TensorBoard run a network
+"""
+
+import dataclasses
+import pathlib
+import shutil
+
+from youtube8m_distill import config as configs
+from youtube8m_distill import files
+from youtube8m_distill.models.builders import build_model
+from youtube8m_distill.training.checkpoints import Checkpoints, read_progress
+
+CONFIG_FILE = "config.json"
+OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval")
+
+# Settings that a run may be continued with other values of; the rest make another run.
+MAY_CHANGE = ("validation_data_pattern", "training.num_epochs", "training.finetune_epochs", "training.max_steps",
+              "training.checkpoint_steps", "training.validation_steps", "training.max_to_keep")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run's folder and its configuration."""
+
+    folder: pathlib.Path
+    config: configs.RunConfig
+
+    @property
+    def checkpoints(self):
+        return Checkpoints(self.folder, self.config.training.max_to_keep)
+
+    def role(self, network=None):
+        """Checks the name of one of this run's networks; None for the main one.
+
+        Raises:
+            ValueError: if this run trains no such network.
+        """
+        roles = self.config.trained_roles
+        if network is None:
+            return self.config.main_role
+        if network not in roles:
+            raise ValueError(f"network={network!r}: the run in {self.folder} has trained {', '.join(roles)}.")
+        return network
+
+    def weights_folder(self, checkpoint="best"):
+        """The folder of a checkpoint: "best", "last" or a step. Without a best one, the last is the best.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        steps = self.checkpoints.steps()
+        best = self.folder / "best"
+        if checkpoint == "best" and best.is_dir():
+            return best
+        if not steps:
+            raise FileNotFoundError(f"{self.folder} holds no checkpoint yet; let its training reach one.")
+        if checkpoint in ("best", "last"):
+            return self.checkpoints.step_folder(steps[-1])
+        if str(checkpoint) not in map(str, steps):
+            raise FileNotFoundError(f"checkpoint={checkpoint}: {self.folder} has best, last and the steps "
+                                    f"{', '.join(map(str, steps))}.")
+        return self.checkpoints.step_folder(int(checkpoint))
+
+    def load_network(self, network=None, checkpoint="best", dtype="float32"):
+        """Rebuilds one network with its weights. Nothing but this folder is needed.
+
+        Args:
+            network: "teacher" or "student"; None for the main one.
+            checkpoint: as for `weights_folder`.
+            dtype: as for `build_model`.
+        Returns:
+            VideoClassifier and the Progress at which its weights were saved.
+        """
+        role = self.role(network)
+        folder = self.weights_folder(checkpoint)
+        model = build_model(self.config.networks[role], dtype, name=role)
+        model.load_weights(folder / f"{role}.weights.h5")
+        return model, read_progress(folder)
+
+
+def open_run(folder):
+    """The run in a folder.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if its `config.json` cannot be read.
+    """
+    folder = pathlib.Path(folder)
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        found = "does not exist" if not folder.exists() else f"holds no {CONFIG_FILE}"
+        raise FileNotFoundError(f"{str(folder)!r} is not a training directory: it {found}.")
+    try:
+        return Run(folder, configs.from_json(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def prepare_run(folder, config, start_new=False):
+    """Begins a run in an empty or new folder, or goes on with the one that is there.
+
+    Args:
+        folder: path.
+        config: RunConfig.
+        start_new: remove the run that is there first. What else the folder holds stays.
+    Returns:
+        Run.
+    Raises:
+        ValueError: if the folder is something else's, or its run has other settings that may not change.
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{str(folder)!r} is a file; name a folder.")
+    occupied = folder.is_dir() and any(folder.iterdir())
+    if occupied and not (folder / CONFIG_FILE).is_file():
+        raise ValueError(f"{str(folder)!r} holds files and no {CONFIG_FILE}, so it is not a training directory of "
+                         "ours; name another, or an empty one.")
+    if occupied and start_new:
+        open_run(folder)                    # refuses a config.json that is not ours before anything is removed
+        _remove_run(folder)
+    elif occupied:
+        _check_same(open_run(folder), config)
+    files.write_text(folder / CONFIG_FILE, configs.to_json(config))
+    return Run(folder, config)
+
+
+def _remove_run(folder):
+    for name in reversed(OUR_ENTRIES):      # config.json last: until then the folder is still known as ours
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.exists():
+            path.unlink()
+
+
+def _check_same(run, config):
+    before, now = (_flatten(dataclasses.asdict(c)) for c in (run.config, config))
+    changed = [f"{name.rpartition('.')[2]} ({before.get(name)!r} then, {now.get(name)!r} now)"
+               for name in sorted(before.keys() | now.keys())
+               if before.get(name) != now.get(name) and name not in MAY_CHANGE]
+    if changed:
+        raise ValueError(f"{str(run.folder)!r} holds a run with other settings: {'; '.join(changed)}. Give the same to go on "
+                         "with it, another --train_dir for another run, or --start_new_model to replace it.")
+
+
+def _flatten(values, prefix=""):
+    if not isinstance(values, dict):
+        return {prefix[:-1]: values}
+    return {name: value for key, nested in values.items() for name, value in _flatten(nested, f"{prefix}{key}.").items()}

@@ -1,0 +1,160 @@
+"""Trains a run: from its configuration and files to checkpoints and TensorBoard logs."""
+
+import dataclasses
+
+import keras
+
+from youtube8m_distill import schema
+from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.contents import check_features
+from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.sources import count_records, estimate_records, find_files
+from youtube8m_distill.distillation.builders import build_stages, build_student
+from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.models.builders import build_model
+from youtube8m_distill.runs.folder import open_run
+from youtube8m_distill.training import callbacks, loop
+from youtube8m_distill.training.optimizers import build_optimizer
+from youtube8m_distill.training.predict import Predictor, evaluate
+from youtube8m_distill.training.strategy import check_batch_size
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingFiles:
+    """The files of a run, looked into."""
+
+    train: tuple
+    validation: tuple           # empty where there is no validation data
+    num_train: int
+    num_train_is_exact: bool
+
+
+def find_training_files(config):
+    """Finds and checks a run's files before anything is built or written.
+
+    Args:
+        config: RunConfig.
+    Returns:
+        TrainingFiles.
+    Raises:
+        FileNotFoundError, ValueError: beginning with the name of the flag that is to blame.
+    """
+    network, batch_size = config.networks[config.main_role], config.training.batch_size
+    train = _find("train_data_pattern", config.train_data_pattern, network.features)
+    validation = ()
+    if config.validation_data_pattern:
+        validation = _find("validation_data_pattern", config.validation_data_pattern, network.features)
+    found = count_records(train, at_most=batch_size)
+    if found < batch_size:
+        raise ValueError(f"batch_size={batch_size}, and {config.train_data_pattern!r} holds only {found} records; a "
+                         "training batch is never filled up or cut short.")
+    return TrainingFiles(train, validation, *estimate_records(train))
+
+
+def _find(flag, pattern, features):
+    try:
+        shards = find_files(pattern)
+        check_features(shards, features)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"{flag}={pattern}: {error}") from error
+    return shards
+
+
+def train_run(run, training_files, strategy, num_readers=8, say=print):
+    """Trains a run to its end, from its newest checkpoint if it has one.
+
+    Args:
+        run: runs.Run.
+        training_files: TrainingFiles of the same configuration.
+        strategy: tf.distribute.Strategy.
+        num_readers: int. Training files read at a time.
+        say: where the few lines about the run go.
+    Returns:
+        Progress at the end.
+    Raises:
+        data.bad_records.BadRecordError: if a record cannot be used, naming file and record.
+    """
+    config, training = run.config, run.config.training
+    check_batch_size(training.batch_size, strategy)
+    keras.utils.set_random_seed(training.seed)
+    with strategy.scope():
+        networks = _build_networks(config)
+    for role, network in networks.items():
+        say(f"{role}: {network.count_params():,} parameters, "
+            f"{network.multiply_adds(config.networks[role].max_frames):,} multiply-adds a video of "
+            f"{config.networks[role].max_frames} frame(s)")
+    if not training_files.validation:
+        say("No --validation_data_pattern: the last checkpoint counts as the best.")
+    progress = run.checkpoints.newest_progress()
+    if progress.step:
+        say(f"Going on from step {progress.step} in {run.folder}.")
+    for index, stage in enumerate(build_stages(config, networks)):
+        if index > progress.stage:
+            progress.start_next_stage()
+        if index == progress.stage:
+            _train_stage(run, stage, networks, training_files, strategy, progress, num_readers)
+    return progress
+
+
+def _build_networks(config):
+    dtype = "mixed_bfloat16" if config.training.mixed_precision else "float32"
+    if config.mode == "serial":
+        teacher, _ = open_run(config.teacher_dir).load_network(dtype=dtype)
+    else:
+        teacher = build_model(config.networks[schema.TEACHER], dtype, name=schema.TEACHER)
+    if config.mode == "teacher":
+        return {schema.TEACHER: teacher}
+    return {schema.TEACHER: teacher, schema.STUDENT: build_student(config, teacher, dtype)}
+
+
+def _train_stage(run, stage, networks, training_files, strategy, progress, num_readers):
+    config, training = run.config, run.config.training
+    with strategy.scope():
+        stage.scheme.compile(optimizer=build_optimizer(training))
+        stage.scheme.optimizer.build(stage.scheme.trainable_variables)
+    if progress.stage_step:
+        run.checkpoints.restore(stage.scheme)
+    if progress.stage_epoch >= stage.num_epochs or progress.step == training.max_steps:
+        return
+    frames = {role: config.networks[role].frames for role in stage.roles}
+    network = config.networks[config.main_role]
+    dataset = make_dataset(
+        training_files.train, network.features, network.num_classes,
+        frames if len(frames) > 1 else next(iter(frames.values())), training.batch_size, training=True,
+        seed=training.seed + progress.stage, num_epochs=stage.num_epochs, num_readers=num_readers,
+        skip_records=progress.stage_step * training.batch_size)
+    total_steps = training_files.num_train * stage.num_epochs // training.batch_size
+    if training.max_steps:
+        total_steps = min(total_steps, training.max_steps - progress.step + progress.stage_step)
+    with naming_bad_records(training_files.train + training_files.validation):
+        loop.train(stage.scheme, dataset, strategy,
+                   _callbacks(run, stage, training_files, strategy, progress, total_steps), progress,
+                   batch_size=training.batch_size, max_steps=training.max_steps)
+
+
+def _callbacks(run, stage, training_files, strategy, progress, total_steps):
+    """Validation first: the others read what it found."""
+    training, roles = run.config.training, list(stage.scheme.networks)
+    main_role = stage.scheme.main_role
+    found = [callbacks.ProgressDisplay(f"{run.folder.name}, {stage.name}", total_steps, main_role, progress),
+             callbacks.Checkpointing(run.checkpoints, progress, main_role, training.checkpoint_steps),
+             callbacks.TensorBoardScalars(run.folder / "tensorboard", roles, main_role, progress)]
+    if training_files.validation:
+        measure = {role: _validation(run, role, stage.scheme.networks[role], training_files.validation, strategy)
+                   for role in roles}
+        found.insert(0, callbacks.Validation(measure, progress, training.validation_steps))
+    return found
+
+
+def _validation(run, role, network, shards, strategy):
+    """A function that evaluates one network as it is now on all validation videos."""
+    config = run.config.networks[role]
+    dataset = make_dataset(shards, config.features, config.num_classes, config.frames, run.config.training.batch_size,
+                           training=False, seed=run.config.training.seed)
+    predictor = Predictor(network, strategy)
+
+    def measure():
+        values = evaluate(predictor(dataset), Evaluator(config.num_classes))
+        return {name: values[name] for name in ("gap_at_20", "mean_average_precision", "hit_at_one", "perr", "loss")}
+
+    return measure

@@ -1,0 +1,87 @@
+"""The one training loop: one device or several replicas, Keras callbacks, resumable at any step."""
+
+import time
+
+import keras
+import tensorflow as tf
+
+from youtube8m_distill import schema
+
+
+def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_steps=None, log_steps=10):
+    """Runs `scheme.train_step` over a data set until it ends or `max_steps` is reached.
+
+    Callbacks get `on_train_batch_end(step, logs)` with the means since the last logs every `log_steps` steps and an
+    empty dict in between, and `on_epoch_end(epoch, logs)` when the last record of an epoch has been trained on, known
+    from the batches' own `epoch`. A callback may set `scheme.stop_training`.
+
+    Args:
+        scheme: compiled TrainingScheme.
+        dataset: global batches of `data.pipeline.make_dataset(training=True)`, from where `progress` stands.
+        strategy: tf.distribute.Strategy under which the scheme was built.
+        callbacks: list of keras.callbacks.Callback, called in this order.
+        progress: Progress, moved on as the run goes.
+        batch_size: int. Videos in a global batch.
+        max_steps: int or None. Ends the whole run at this step.
+        log_steps: int.
+    """
+    callbacks = keras.callbacks.CallbackList(callbacks, model=scheme)
+    run_step = tf.function(lambda batch: strategy.run(scheme.train_step, (batch,)))
+    batches = iter(_distribute(strategy, dataset))
+    stopwatch = _Stopwatch()
+    scheme.stop_training = False
+    callbacks.on_train_begin()
+    batch = next(batches, None)
+    while batch is not None and not scheme.stop_training and (max_steps is None or progress.step < max_steps):
+        logs = {}
+        with stopwatch:
+            run_step(batch)
+            progress.count_step()
+            following = next(batches, None)
+            epoch_ends = following is None or _first_epoch(strategy, following) > progress.stage_epoch
+            if progress.stage_step % log_steps == 0 or epoch_ends or progress.step == max_steps:
+                logs = _read_trackers(scheme)
+        if logs:
+            logs["examples_per_second"] = batch_size / stopwatch.mean_and_reset()
+        if epoch_ends:
+            progress.count_epoch()
+        callbacks.on_train_batch_end(progress.step, logs)
+        if epoch_ends:
+            callbacks.on_epoch_end(progress.epoch, logs)
+        batch = following
+    callbacks.on_train_end({})
+
+
+def _distribute(strategy, dataset):
+    return strategy.experimental_distribute_dataset(dataset) if strategy.num_replicas_in_sync > 1 else dataset
+
+
+def _first_epoch(strategy, batch):
+    """Epoch of the first record of a global batch, counted from 0 within its stage."""
+    return int(strategy.experimental_local_results(batch[schema.EPOCH])[0][0])
+
+
+def _read_trackers(scheme):
+    """The trackers' means since the last call, as floats, and the learning rate of the next step."""
+    logs = {tracker.name: float(tracker.result()) for tracker in scheme.metrics}
+    scheme.reset_metrics()
+    return {**logs, "learning_rate": float(scheme.optimizer.learning_rate)}
+
+
+class _Stopwatch:
+    """Mean seconds a step, without what callbacks do in between."""
+
+    def __init__(self):
+        self.seconds, self.laps = 0.0, 0
+
+    def __enter__(self):
+        self.started = time.perf_counter()
+
+    def __exit__(self, *error):
+        self.seconds += time.perf_counter() - self.started
+        self.laps += 1
+
+    def mean_and_reset(self):
+        mean = self.seconds / self.laps
+        self.seconds, self.laps = 0.0, 0
+        return mean

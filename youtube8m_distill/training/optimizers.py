@@ -1,0 +1,27 @@
+"""From a TrainingConfig to a Keras optimiser, under the starter code's `tf.train` names."""
+
+import keras
+
+from youtube8m_distill.training.schedules import ExponentialDecayByExamples
+
+# Where TF1's defaults differ from Keras', TF1's are given: these are the names its users wrote.
+OPTIMIZERS = {
+    "AdamOptimizer": lambda rate: keras.optimizers.Adam(rate, epsilon=1e-8),
+    "GradientDescentOptimizer": keras.optimizers.SGD,
+    "MomentumOptimizer": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
+    "AdagradOptimizer": lambda rate: keras.optimizers.Adagrad(rate, epsilon=1e-7),
+    "RMSPropOptimizer": lambda rate: keras.optimizers.RMSprop(rate, rho=0.9, epsilon=1e-10),
+}
+
+
+def build_optimizer(training):
+    """The optimiser of a run. It never clips: the base step does, after gradients of all replicas are summed.
+
+    Args:
+        training: TrainingConfig.
+    Returns:
+        keras.optimizers.Optimizer.
+    """
+    schedule = ExponentialDecayByExamples(training.base_learning_rate, training.learning_rate_decay,
+                                          training.learning_rate_decay_examples, training.batch_size)
+    return OPTIMIZERS[training.optimizer](schedule)

@@ -1,0 +1,104 @@
+"""The training step that every scheme shares: tape, weighting, all-reduce, clipping, trackers."""
+
+import keras
+import tensorflow as tf
+
+from youtube8m_distill import schema
+from youtube8m_distill.metrics.gap import minibatch_gap
+from youtube8m_distill.metrics.per_video import hit_at_one
+from youtube8m_distill.training import strategy
+
+
+class TrainingScheme(keras.Model):
+    """Base of the schemes: a Keras model whose `train_step` is built around one hook, `compute_losses`.
+
+    `compile(optimizer=...)` and `fit` work on it, on one device or under MirroredStrategy; the command line drives the
+    same `train_step` through `training/loop.py`. Logged names are `role/term`, the same terms for every role.
+
+    Args:
+        networks: dict role -> VideoClassifier: the networks that this scheme trains and that a checkpoint keeps.
+        loss_weights: dict `role/term` -> float. The terms of `compute_losses` that are minimised; others are reported.
+        regularization_penalty: float. Factor on the layers' own regularisation terms.
+        clip_gradient_norm: float. Greatest L2 norm of one variable's gradient over the global batch; 0 for no limit.
+    """
+
+    def __init__(self, networks, loss_weights, regularization_penalty=1.0, clip_gradient_norm=1.0, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.networks = networks
+        self.loss_weights = loss_weights
+        self.regularization_penalty = regularization_penalty
+        self.clip_gradient_norm = clip_gradient_norm
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in self.tracked_names()}
+        self.built = True
+
+    def compute_losses(self, batch, training):
+        """The hook. One forward pass of everything that this scheme needs.
+
+        Args:
+            batch: dict of tensors as in `schema.py`.
+            training: bool.
+        Returns:
+            dict `role/term` -> float32 [batch], and dict role -> predictions float32 [batch, num_classes] of every
+            network in `networks`.
+        """
+        raise NotImplementedError
+
+    def loss_names(self):
+        """Keys of the first dict of `compute_losses`."""
+        return list(self.loss_weights)
+
+    def tracked_names(self):
+        monitors = [f"{role}/{name}" for role in self.networks for name in ("gap_at_20", "hit_at_one")]
+        return ["loss", "regularization_loss", *self.loss_names(), *monitors]
+
+    @property
+    def main_role(self):
+        """The network that the scheme is about: the student where there is one."""
+        return schema.STUDENT if schema.STUDENT in self.networks else schema.TEACHER
+
+    def call(self, batch, training=False):
+        return self.networks[self.main_role](batch.get(self.main_role, batch), training=training)
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    def train_step(self, batch):
+        """One step of the optimiser on one replica's share of the global batch. Returns the trackers' means so far."""
+        with tf.GradientTape() as tape:
+            losses, predictions = self.compute_losses(batch, training=True)
+            loss, regularization = self._weigh(losses)
+            objective = strategy.mean_over_global_batch(loss) + regularization / strategy.num_replicas()
+        gradients = tape.gradient(objective, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(self._reduce_and_clip(gradients), self.trainable_variables))
+        return self._track(batch, loss, regularization, losses, predictions)
+
+    def test_step(self, batch):
+        losses, predictions = self.compute_losses(batch, training=False)
+        loss, regularization = self._weigh(losses)
+        return self._track(batch, loss, regularization, losses, predictions)
+
+    def _weigh(self, losses):
+        loss = sum(weight * losses[name] for name, weight in self.loss_weights.items())             # [B]
+        return loss, self.regularization_penalty * tf.add_n([tf.zeros(()), *self.losses])
+
+    def _reduce_and_clip(self, gradients):
+        """Sums over the replicas first and clips after, so that N replicas take the step of one.
+
+        A Keras optimiser sums over the replicas once more; each hands it an N-th.
+        """
+        gradients = strategy.sum_over_replicas(gradients)
+        if self.clip_gradient_norm:
+            gradients = [tf.clip_by_norm(gradient, self.clip_gradient_norm) for gradient in gradients]
+        replicas = strategy.num_replicas()
+        return gradients if replicas == 1 else [gradient / replicas for gradient in gradients]
+
+    def _track(self, batch, loss, regularization, losses, predictions):
+        values = {"loss": loss + regularization, "regularization_loss": regularization, **losses}
+        labels = batch[schema.LABELS]
+        for role, predicted in predictions.items():
+            values[f"{role}/gap_at_20"] = minibatch_gap(labels, predicted)
+            values[f"{role}/hit_at_one"] = hit_at_one(labels, predicted)
+        for name, value in values.items():
+            self.trackers[name].update_state(value)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
