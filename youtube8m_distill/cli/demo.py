@@ -1,0 +1,117 @@
+"""The whole road on a sample set that it writes itself: teacher, baseline, two students, scores, CSV, TensorBoard logs.
+
+    python -m youtube8m_distill.cli.demo --output_dir=demo
+
+Every step is one of the commands that real data take, printed before it runs. Cells, classes and the set are small, and
+the batch with the set, so that a few minutes on two cores hold enough steps; nothing else differs.
+"""
+
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+
+import pandas as pd
+from absl import flags
+
+from youtube8m_distill import files
+from youtube8m_distill.cli import entry
+from youtube8m_distill.cli import flags as our_flags
+
+FLAGS = flags.FLAGS
+
+FRAMES_PER_VIDEO = 10
+SAMPLE = {"num_train_videos": 4000, "num_validate_videos": 1250, "num_test_videos": 200, "num_classes": 100,
+          "videos_per_shard": 250, "seed": 1}
+TRAINING = {"batch_size": 64, "num_epochs": 8}
+NETWORK = {"num_classes": SAMPLE["num_classes"], "lstm_cells": 64}
+UNIFORM = {"frame_selection": "uniform", "frames_per_video": FRAMES_PER_VIDEO}
+
+# name -> flags of train.py; a serial student needs the teacher before it.
+RUNS = {
+    "teacher": {"mode": "teacher", **NETWORK},
+    "uniform": {"mode": "teacher", **NETWORK, **UNIFORM},
+    "serial": {"mode": "serial", **UNIFORM},
+    "parallel": {"mode": "parallel", **NETWORK, **UNIFORM},
+}
+COLUMNS = {"gap_at_20": "GAP", "mean_average_precision": "mAP", "hit_at_one": "Hit@1", "perr": "PERR"}
+
+
+def define_flags():
+    flags.DEFINE_string("output_dir", "demo", "Where the sample set, the runs and predictions.csv go.")
+    flags.DEFINE_integer("seeds", 1, "Train everything under so many seeds and print mean and standard deviation.", 1)
+    our_flags.GROUPS["Demo"] = ["output_dir", "seeds"]
+
+
+def main():
+    folder = pathlib.Path(FLAGS.output_dir)
+    started = time.monotonic()
+    command("synthesize", output_dir=folder / "sample", **SAMPLE)
+    records = [record for seed in range(FLAGS.seeds) for record in train_and_score(folder, seed)]
+    command("inference", train_dir=run_folder(folder, "serial", 0), input_data_pattern=folder / "sample/test*.tfrecord",
+            output_file=folder / "predictions.csv")
+    report = table(pd.DataFrame(records))
+    files.write_text(folder / "results.json", json.dumps(records, indent=2) + "\n")
+    files.write_text(folder / "results.txt", report + "\n")
+    print(f"\n{report}\n\nOn {SAMPLE['num_validate_videos']} held-out videos of the synthetic sample set; videos a second "
+          f"on this machine, from files to scores, after the first batch.\n"
+          f"Done in {time.monotonic() - started:.0f} s. Predictions: {folder / 'predictions.csv'}. Curves: "
+          f"tensorboard --logdir={folder / 'runs'} (or `make tensorboard`).")
+
+
+def train_and_score(folder, seed):
+    """Trains the four networks under one seed and returns a record for each."""
+    records = []
+    for name, settings in RUNS.items():
+        if settings["mode"] == "serial":
+            settings = {**settings, "teacher_dir": run_folder(folder, "teacher", seed)}
+        train_dir = run_folder(folder, name, seed)
+        command("train", train_dir=train_dir, seed=seed, train_data_pattern=folder / "sample/train*.tfrecord",
+                validation_data_pattern=folder / "sample/validate*.tfrecord", **settings, **TRAINING)
+        command("eval", "--run_once", train_dir=train_dir, batch_size=64,
+                eval_data_pattern=folder / "sample/validate*.tfrecord")
+        role = "student" if settings["mode"] != "teacher" else "teacher"
+        metrics = json.loads((train_dir / "eval" / role / "metrics.json").read_text(encoding="utf-8"))
+        records.append({"run": name, "seed": seed, **metrics})
+    return records
+
+
+def run_folder(folder, name, seed):
+    return folder / "runs" / (name if FLAGS.seeds == 1 else f"{name}_seed{seed}")
+
+
+def command(name, *switches, **values):
+    """Runs one of our commands as a user would, after printing it."""
+    arguments = [*switches, *(f"--{flag}={value}" for flag, value in values.items())]
+    module = [sys.executable, "-m", f"youtube8m_distill.cli.{name}"]
+    print(f"\n$ {name}.py {shlex.join(map(str, arguments))}", flush=True)
+    status = subprocess.run([*module, *arguments], check=False).returncode
+    if status:
+        entry.fail(f"`{name}` ended with exit code {status}; its message stands above.")
+
+
+def table(records):
+    """One line a network: what it sees, how good it is, what it costs. Several seeds give mean ± standard deviation."""
+    titles = ["network", "frames", *COLUMNS.values(), "multiply-adds", "videos/s"]
+    lines = [f"{titles[0]:<12}{titles[1]:>7}" + "".join(f"{title:>18}" for title in titles[2:])]
+    for name in RUNS:
+        rows = records[records["run"] == name]
+        scores = [_mean_and_deviation(rows[column]) for column in COLUMNS]
+        cost = [f"{rows['multiply_adds'].iloc[0] / 1e6:.2f} M", f"{rows['videos_per_second'].mean():.0f}"]
+        lines.append(f"{name:<12}{rows['max_frames'].iloc[0]:>7}" + "".join(f"{cell:>18}" for cell in scores + cost))
+    return "\n".join(lines)
+
+
+def _mean_and_deviation(values):
+    return f"{values.mean():.4f}" + (f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else "")
+
+
+def run():
+    define_flags()
+    entry.run(main, __doc__)
+
+
+if __name__ == "__main__":
+    run()
