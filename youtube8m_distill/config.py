@@ -6,38 +6,51 @@ the value; scripts put the flag in front.
 
 import dataclasses
 import json
+import typing
 
 from youtube8m_distill import schema
+from youtube8m_distill.checks import at_least
+from youtube8m_distill.checks import check_types
+from youtube8m_distill.checks import no_repeats
+from youtube8m_distill.checks import one_of
+from youtube8m_distill.checks import require
+from youtube8m_distill.checks import within
 
 FORMAT = 1                          # of config.json; raised when an older reader would misread it
 
 FRAME_SELECTIONS = ("all", "strided", "uniform", "random", "first", "middle", "last", "first_middle_last")
 FEATURE_DTYPES = ("uint8", "float32")
+MODELS = ("HierarchicalLstmModel", "LogisticModel", "MoeModel")
+VIDEO_LEVEL_MODELS = ("LogisticModel", "MoeModel")
+CLASSIFIERS = ("LogisticModel", "MoeModel")
+MODES = ("teacher", "serial", "parallel")
+STUDENT_LOSSES = ("rep", "pred", "ce")
+PREDICTION_DISTANCES = ("kl", "categorical_kl", "squared")
+INTERMEDIATE_REDUCTIONS = ("mean", "sum")
+OPTIMIZERS = ("AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "AdagradOptimizer", "RMSPropOptimizer")
+
+MAX_SEED = 2 ** 31 - 1              # NumPy, Python and TensorFlow all take it
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureConfig:
     """What is stored for a video: which features, how long each is, bytes or floats, per frame or one mean."""
 
-    names: tuple = schema.FRAME_FEATURES
-    sizes: tuple = (1024, 128)
+    names: tuple[str, ...] = schema.FRAME_FEATURES
+    sizes: tuple[int, ...] = (1024, 128)
     frame_features: bool = True
     dtype: str = "uint8"                # float32: MediaPipe's frame files, and every video-level file
 
     def __post_init__(self):
-        object.__setattr__(self, "names", tuple(self.names))
-        object.__setattr__(self, "sizes", tuple(self.sizes))
-        if not self.names or len(self.names) != len(self.sizes):
-            raise ValueError(f"feature_names={','.join(self.names)} and feature_sizes={','.join(map(str, self.sizes))}: "
-                             "give one size for each name.")
-        if len(set(self.names)) != len(self.names):
-            raise ValueError(f"feature_names={','.join(self.names)}: a name stands twice.")
-        if any(not isinstance(size, int) or size < 1 for size in self.sizes):
-            raise ValueError(f"feature_sizes={','.join(map(str, self.sizes))}: each must be a whole number above 0.")
-        if self.dtype not in FEATURE_DTYPES:
-            raise ValueError(f"dtype={self.dtype!r}: choose one of {', '.join(FEATURE_DTYPES)}.")
-        if not self.frame_features and self.dtype != "float32":
-            raise ValueError("Video-level features are stored as float32.")
+        check_types(self)
+        names, sizes = ",".join(self.names), ",".join(map(str, self.sizes))
+        require(self.names and len(self.names) == len(self.sizes),
+                f"feature_names={names} and feature_sizes={sizes}: give one size for each name.")
+        no_repeats("feature_names", self.names)
+        require(min(self.sizes) >= 1, f"feature_sizes={sizes}: each must be a whole number above 0.")
+        one_of("dtype", self.dtype, FEATURE_DTYPES)
+        require(self.frame_features or self.dtype == "float32",
+                f"dtype={self.dtype!r}: video-level features are stored as float32.")
 
     @property
     def size(self):
@@ -54,19 +67,15 @@ class FrameConfig:
     every_n: int | None = None              # the stride of `strided`
 
     def __post_init__(self):
+        check_types(self)
         selection, k, stride = self.frame_selection, self.frames_per_video, self.every_n
-        if selection not in FRAME_SELECTIONS:
-            raise ValueError(f"frame_selection={selection!r} is unknown; choose one of {', '.join(FRAME_SELECTIONS)}.")
-        if k is not None and not 1 <= k <= schema.MAX_FRAMES:
-            raise ValueError(f"frames_per_video={k}: choose 1 to {schema.MAX_FRAMES}, the most a video holds.")
-        if stride is not None and not 1 <= stride <= schema.MAX_FRAMES:
-            raise ValueError(f"every_n={stride}: choose 1 to {schema.MAX_FRAMES}, the most a video holds.")
-        if (k is not None) != (selection not in ("all", "strided")):
-            raise ValueError(f"frames_per_video={k} with frame_selection={selection!r}: every selection but all and "
-                             "strided needs it, and only those take it.")
-        if (stride is not None) != (selection == "strided"):
-            raise ValueError(f"every_n={stride} with frame_selection={selection!r}: strided needs it, and only strided "
-                             "takes it.")
+        one_of("frame_selection", selection, FRAME_SELECTIONS)
+        within(1, schema.MAX_FRAMES, self, "frames_per_video", "every_n")
+        require((k is not None) == (selection not in ("all", "strided")),
+                f"frames_per_video={k} with frame_selection={selection!r}: every selection but all and strided needs "
+                "it, and only those take it.")
+        require((stride is not None) == (selection == "strided"),
+                f"every_n={stride} with frame_selection={selection!r}: strided needs it, and only strided takes it.")
 
     @property
     def max_frames(self):
@@ -76,25 +85,6 @@ class FrameConfig:
         if self.frame_selection == "strided":
             return -(-schema.MAX_FRAMES // self.every_n)
         return self.frames_per_video
-
-
-MODELS = ("HierarchicalLstmModel", "LogisticModel", "MoeModel")
-VIDEO_LEVEL_MODELS = ("LogisticModel", "MoeModel")
-CLASSIFIERS = ("LogisticModel", "MoeModel")
-MODES = ("teacher", "serial", "parallel")
-STUDENT_LOSSES = ("rep", "pred", "ce")
-PREDICTION_DISTANCES = ("kl", "categorical_kl", "squared")
-INTERMEDIATE_REDUCTIONS = ("mean", "sum")
-OPTIMIZERS = ("AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "AdagradOptimizer", "RMSPropOptimizer")
-
-
-def _require(condition, message):
-    if not condition:
-        raise ValueError(message)
-
-
-def _one_of(name, value, choices):
-    _require(value in choices, f"{name}={value!r} is unknown; choose one of {', '.join(choices)}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,20 +103,20 @@ class NetworkConfig:
     dropout: float = 0.5
 
     def __post_init__(self):
-        _one_of("model", self.model, MODELS)
-        _one_of("video_level_classifier_model", self.classifier, CLASSIFIERS)
-        for name in ("num_classes", "moe_num_mixtures", "lstm_cells", "lstm_layers"):
-            _require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: must be at least 1.")
-        _require(0.0 <= self.dropout < 1.0, f"dropout={self.dropout}: choose 0 or more, below 1.")
-        _require(self.features.frame_features != self.is_video_level,
-                 f"model={self.model} reads {'video' if self.is_video_level else 'frame'}-level files.")
+        check_types(self)
+        one_of("model", self.model, MODELS)
+        one_of("video_level_classifier_model", self.classifier, CLASSIFIERS)
+        at_least(1, self, "num_classes", "moe_num_mixtures", "lstm_cells", "lstm_layers")
+        require(0.0 <= self.dropout < 1.0, f"dropout={self.dropout}: choose 0 or more, below 1.")
+        require(self.features.frame_features != self.is_video_level,
+                f"model={self.model} reads {'video' if self.is_video_level else 'frame'}-level files.")
         if self.is_video_level:
-            _require(self.frames is None, f"model={self.model} sees the video's mean; it takes no frame selection.")
+            require(self.frames is None, f"model={self.model} sees the video's mean; it takes no frame selection.")
             return
+        require(self.frames is not None, f"model={self.model} needs a frame selection.")
         if self.frames_per_block is None:
             object.__setattr__(self, "frames_per_block", default_frames_per_block(self.frames))
-        _require(1 <= self.frames_per_block <= schema.MAX_FRAMES,
-                 f"frames_per_block={self.frames_per_block}: choose 1 to {schema.MAX_FRAMES}.")
+        within(1, schema.MAX_FRAMES, self, "frames_per_block")
 
     @property
     def is_video_level(self):
@@ -149,7 +139,7 @@ def default_frames_per_block(frames):
 class DistillationConfig:
     """What a student minimises, and what it shares with its teacher."""
 
-    student_loss: tuple = STUDENT_LOSSES
+    student_loss: tuple[str, ...] = STUDENT_LOSSES
     rep_weight: float = 1.0
     pred_weight: float = 1.0
     ce_weight: float = 1.0
@@ -161,18 +151,16 @@ class DistillationConfig:
     freeze_classifier: bool = False
 
     def __post_init__(self):
-        object.__setattr__(self, "student_loss", tuple(self.student_loss))
-        _require(self.student_loss, "student_loss is empty; name at least one of rep,pred,ce.")
+        check_types(self)
+        require(self.student_loss, "student_loss is empty; name at least one of rep,pred,ce.")
         for term in self.student_loss:
-            _one_of("student_loss", term, STUDENT_LOSSES)
-        _require(len(set(self.student_loss)) == len(self.student_loss),
-                 f"student_loss={','.join(self.student_loss)}: a term stands twice.")
-        _one_of("prediction_distance", self.prediction_distance, PREDICTION_DISTANCES)
-        _one_of("intermediate_reduction", self.intermediate_reduction, INTERMEDIATE_REDUCTIONS)
-        for name in ("rep_weight", "pred_weight", "ce_weight", "intermediate_weight"):
-            _require(getattr(self, name) >= 0.0, f"{name}={getattr(self, name)}: must not be negative.")
-        _require(self.share_classifier or not self.freeze_classifier,
-                 "freeze_classifier keeps the teacher's classifier as it is; it needs share_classifier.")
+            one_of("student_loss", term, STUDENT_LOSSES)
+        no_repeats("student_loss", self.student_loss)
+        one_of("prediction_distance", self.prediction_distance, PREDICTION_DISTANCES)
+        one_of("intermediate_reduction", self.intermediate_reduction, INTERMEDIATE_REDUCTIONS)
+        at_least(0, self, "rep_weight", "pred_weight", "ce_weight", "intermediate_weight")
+        require(self.share_classifier or not self.freeze_classifier,
+                "freeze_classifier keeps the teacher's classifier as it is; it needs share_classifier.")
 
     @property
     def trains_classifier(self):
@@ -202,18 +190,16 @@ class TrainingConfig:
     train_fraction: float = 1.0                     # share of the training videos that are used
 
     def __post_init__(self):
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        for name in ("batch_size", "num_epochs", "finetune_epochs", "max_to_keep", "learning_rate_decay_examples"):
-            _require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: must be at least 1.")
-        for name in ("max_steps", "checkpoint_steps", "validation_steps"):
-            value = getattr(self, name)
-            _require(value is None or value >= 1, f"{name}={value}: must be at least 1.")
-        _require(self.base_learning_rate > 0, f"base_learning_rate={self.base_learning_rate}: must be above 0.")
-        _require(0 < self.learning_rate_decay <= 1,
-                 f"learning_rate_decay={self.learning_rate_decay}: choose above 0, at most 1 (1: no decay).")
-        _require(0 < self.train_fraction <= 1, f"train_fraction={self.train_fraction}: choose above 0, at most 1.")
-        for name in ("regularization_penalty", "clip_gradient_norm", "seed"):
-            _require(getattr(self, name) >= 0, f"{name}={getattr(self, name)}: must not be negative.")
+        check_types(self)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        at_least(1, self, "batch_size", "learning_rate_decay_examples", "num_epochs", "finetune_epochs", "max_to_keep",
+                 "max_steps", "checkpoint_steps", "validation_steps")
+        at_least(0, self, "regularization_penalty", "clip_gradient_norm")
+        within(0, MAX_SEED, self, "seed")
+        require(self.base_learning_rate > 0, f"base_learning_rate={self.base_learning_rate}: must be above 0.")
+        require(0 < self.learning_rate_decay <= 1,
+                f"learning_rate_decay={self.learning_rate_decay}: choose above 0, at most 1 (1: no decay).")
+        require(0 < self.train_fraction <= 1, f"train_fraction={self.train_fraction}: choose above 0, at most 1.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +207,7 @@ class RunConfig:
     """Everything that a run folder's `config.json` holds."""
 
     mode: str
-    networks: dict                                  # role -> NetworkConfig; a serial run holds its teacher's too
+    networks: dict[str, NetworkConfig]              # role -> NetworkConfig; a serial run holds its teacher's too
     training: TrainingConfig
     distillation: DistillationConfig | None = None  # None for mode=teacher
     train_data_pattern: str = ""
@@ -229,12 +215,13 @@ class RunConfig:
     teacher_dir: str = ""
 
     def __post_init__(self):
-        _one_of("mode", self.mode, MODES)
+        check_types(self)
+        one_of("mode", self.mode, MODES)
         roles = {schema.TEACHER} if self.mode == "teacher" else {schema.TEACHER, schema.STUDENT}
-        _require(set(self.networks) == roles, f"mode={self.mode} has the networks {', '.join(sorted(roles))}. "
-                 f"Received: {', '.join(sorted(self.networks))}.")
-        _require((self.distillation is None) == (self.mode == "teacher"), f"mode={self.mode}: a teacher has no "
-                 "distillation settings, a student needs them.")
+        require(set(self.networks) == roles, f"mode={self.mode} has the networks {', '.join(sorted(roles))}. "
+                f"Received: {', '.join(sorted(self.networks))}.")
+        require((self.distillation is None) == (self.mode == "teacher"), f"mode={self.mode}: a teacher has no "
+                "distillation settings, a student needs them.")
         if self.mode != "teacher":
             _check_pair(self.networks[schema.TEACHER], self.networks[schema.STUDENT])
         if self.mode == "parallel":
@@ -252,19 +239,19 @@ class RunConfig:
 
 def _check_pair(teacher, student):
     """Same family, same data, same shape of encoding and classifier: nothing else can be matched or shared."""
-    _require(not teacher.is_video_level, f"model={teacher.model} reads video-level files; distillation is over frames.")
+    require(not teacher.is_video_level, f"model={teacher.model} reads video-level files; distillation is over frames.")
     for name in ("model", "num_classes", "features", "classifier", "moe_num_mixtures", "lstm_cells", "lstm_layers"):
         ours, theirs = getattr(student, name), getattr(teacher, name)
-        _require(ours == theirs, f"{name}={ours!r} for the student and {theirs!r} for the teacher: "
-                 "distillation is between networks of one family and size.")
+        require(ours == theirs, f"{name}={ours!r} for the student and {theirs!r} for the teacher: "
+                "distillation is between networks of one family and size.")
 
 
 def _check_parallel(distillation):
-    _require(not distillation.freeze_classifier, "freeze_classifier in mode=parallel would leave the classifier "
-             "untrained: it freezes a trained teacher's layer, so it needs mode=serial.")
-    _require(distillation.share_classifier or distillation.trains_classifier,
-             "student_loss=rep without share_classifier in mode=parallel would leave the student's classifier "
-             "untrained; share it, or add pred or ce.")
+    require(not distillation.freeze_classifier, "freeze_classifier in mode=parallel would leave the classifier "
+            "untrained: it freezes a trained teacher's layer, so it needs mode=serial.")
+    require(distillation.share_classifier or distillation.trains_classifier,
+            "student_loss=rep without share_classifier in mode=parallel would leave the student's classifier "
+            "untrained; share it, or add pred or ce.")
 
 
 def to_json(config):
@@ -273,36 +260,35 @@ def to_json(config):
 
 
 def from_json(text):
-    """The RunConfig that `to_json` wrote.
+    """The RunConfig that `to_json` wrote. A field that is not there takes its default.
 
     Raises:
-        ValueError: if the text is no such configuration, names a field unknown here, or fails a range check.
+        ValueError: if the text is no such configuration, names a field unknown here, or fails a check.
     """
-    values = json.loads(text)
-    _require(isinstance(values, dict) and values.get("format") == FORMAT,
-             f"not a run configuration of this version (expected \"format\": {FORMAT}).")
-    del values["format"]
-    values["training"] = _read(TrainingConfig, values.get("training"))
-    if values.get("distillation") is not None:
-        values["distillation"] = _read(DistillationConfig, values["distillation"])
-    _require(isinstance(values.get("networks"), dict), "`networks` is missing.")
-    values["networks"] = {role: _read_network(network) for role, network in values["networks"].items()}
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}.") from error
+    require(isinstance(values, dict) and values.pop("format", None) == FORMAT,
+            f"not a run configuration of this version (expected \"format\": {FORMAT}).")
     return _read(RunConfig, values)
 
 
-def _read_network(values):
-    _require(isinstance(values, dict), f"a network must be an object. Received: {values!r}")
-    nested = {"features": _read(FeatureConfig, values.get("features"))}
-    if values.get("frames") is not None:
-        nested["frames"] = _read(FrameConfig, values["frames"])
-    return _read(NetworkConfig, {**values, **nested})
+def _read(kind, value):
+    """A JSON value with configurations wherever the annotation `kind` asks for them; the rest is theirs to check."""
+    if not isinstance(value, dict):
+        return value
+    options = typing.get_args(kind)
+    if typing.get_origin(kind) is dict:
+        return {key: _read(options[1], item) for key, item in value.items()}
+    classes = [option for option in options or (kind,) if dataclasses.is_dataclass(option)]
+    return _build(classes[0], value) if classes else value
 
 
-def _read(cls, values):
-    _require(isinstance(values, dict), f"{cls.__name__} must be an object. Received: {values!r}")
-    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
-    _require(not unknown, f"{cls.__name__} has no field {', '.join(unknown)}.")
-    try:
-        return cls(**values)
-    except TypeError as error:      # a field missing, or of a type that the range checks cannot compare
-        raise ValueError(f"{cls.__name__}: {error}") from error
+def _build(cls, values):
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    unknown = sorted(values.keys() - fields.keys())
+    require(not unknown, f"{cls.__name__} has no field {', '.join(unknown)}.")
+    missing = [name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in values]
+    require(not missing, f"{cls.__name__} lacks {', '.join(missing)}.")
+    return cls(**{name: _read(fields[name].type, value) for name, value in values.items()})

@@ -13,8 +13,9 @@ from youtube8m_distill.data.quantize import quantize
 # What the bytes 0 and 255 stand for.
 LOWEST, HIGHEST = schema.DEQUANTIZE_BIAS, schema.DEQUANTIZE_BIAS + 255 * schema.DEQUANTIZE_SCALE
 
+
 def draw_shots(rng, num_frames):
-    """Cuts a video into shots of 1 / statistics.SHOT_CHANGE seconds on average. int [num_frames], the shot of each frame."""
+    """Cuts a video into shots of 1 / SHOT_CHANGE seconds on average. int [num_frames]: the shot of a frame."""
     changes = rng.random(num_frames) < statistics.SHOT_CHANGE
     changes[0] = False
     return np.cumsum(changes)

@@ -65,7 +65,7 @@ def _read_trackers(scheme):
     """The trackers' means since the last call, as floats, and the learning rate of the next step."""
     logs = {tracker.name: float(tracker.result()) for tracker in scheme.metrics}
     scheme.reset_metrics()
-    return {**logs, "learning_rate": float(scheme.optimizer.learning_rate)}
+    return {**logs, "learning_rate": float(keras.ops.convert_to_numpy(scheme.optimizer.learning_rate))}
 
 
 class _Stopwatch:
