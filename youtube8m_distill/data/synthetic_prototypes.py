@@ -15,6 +15,7 @@ _WORLD = 1_000_000_007              # no (split, index) of a video starts with t
 _SAMPLE = 1000                      # label sets that the scale of the prototypes is taken from
 _TYPICAL_SHOTS = round(statistics.MEAN_LENGTH * statistics.SHOT_CHANGE)
 
+
 class Classes:
     """Which classes a video has: Zipf frequencies, groups that occur together, noise."""
 

@@ -78,7 +78,7 @@ class FeatureStatistics:
 
 FEATURES = {
     "rgb": FeatureStatistics(size=1024, mean_norm=13.7, first=0.66, last=0.16, fall=0.1, within=0.94, clipping=1.21,
-                             shot=0.32, closing=0.15, neighbour=0.2),
+                             shot=0.34, closing=0.14, neighbour=0.18),
     "audio": FeatureStatistics(size=128, mean_norm=7.5, first=0.47, last=0.47, fall=1.0, within=0.85, clipping=1.31,
                                shot=0.54, closing=0.1, neighbour=0.08),
 }
