@@ -15,12 +15,12 @@ from absl import flags
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.training.strategy import make_strategy
 
 FLAGS = flags.FLAGS
 SECONDS_BETWEEN_LOOKS = 30
+VOCABULARY_COLUMNS = (("Index", "Name"), ("label_id", "label_name"))
 TITLES = {"hit_at_one": "Hit@1", "perr": "PERR", "mean_average_precision": "mAP",
           "full_mean_average_precision": "mAP, all predictions", "loss": "Loss"}
 
@@ -74,16 +74,18 @@ def follow(run, strategy, folder, names):
 def evaluate_checkpoint(run, strategy, checkpoint, folder, names):
     """Scores one checkpoint, prints the table and writes every file."""
     with entry.user_errors():
-        network = runs.LoadedNetwork(run, FLAGS.eval_data_pattern, strategy, FLAGS.network, checkpoint,
-                                     top_k=FLAGS.top_k, keep_predictions=FLAGS.full_map)
-        metrics, per_class = score(network)
+        network = runs.LoadedNetwork(run, strategy, FLAGS.network, checkpoint, top_k=FLAGS.top_k,
+                                     keep_predictions=FLAGS.full_map)
+        shards = runs.find_shards("eval_data_pattern", FLAGS.eval_data_pattern, network.config.features)
+        metrics, per_class = score(network, shards)
         if not metrics["num_labels"]:
             raise ValueError(f"eval_data_pattern={FLAGS.eval_data_pattern} holds no labels, so there is nothing to score "
                              "against; use inference.py on such files.")
     record = {"format": 1, "network": network.role, "checkpoint_step": network.progress.step,
               "epoch": network.progress.epoch, "eval_data_pattern": FLAGS.eval_data_pattern,
               "max_frames": network.config.max_frames,
-              "multiply_adds": network.network.multiply_adds(network.config.max_frames), **metrics}
+              "multiply_adds": network.network.multiply_adds(network.config.max_frames),
+              "videos_per_second": network.videos_per_second, **metrics}
     files.write_text(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
     write_per_class(folder / "per_class.csv", per_class, names)
     write_scalars(folder, metrics, network.progress.step)
@@ -91,24 +93,29 @@ def evaluate_checkpoint(run, strategy, checkpoint, folder, names):
     print(f"Written to {folder}: metrics.json, per_class.csv, TensorBoard logs.", flush=True)
 
 
-def score(network):
-    """Metrics of a LoadedNetwork and its per-class arrays."""
+def score(network, shards):
+    """Metrics of a LoadedNetwork over files, and its per-class arrays."""
     with tempfile.TemporaryDirectory() as scratch:
         with Evaluator(network.config.num_classes, FLAGS.top_k, scratch if FLAGS.full_map else None) as evaluator:
-            metrics = network.evaluate(FLAGS.batch_size, evaluator)
-            return metrics | network.rate(), evaluator.per_class()
+            metrics = network.evaluate(shards, FLAGS.batch_size, evaluator)
+            return metrics, evaluator.per_class()
 
 
 def read_vocabulary(path):
-    """Class names by index from the official vocabulary CSV.
+    """Class names by index from an official vocabulary CSV, of 2018 and later or of 2017.
 
     Raises:
-        ValueError: if it lacks the columns Index and Name.
+        FileNotFoundError, ValueError: if it is not there or has neither's columns.
     """
-    table = pd.read_csv(path)
-    if not {"Index", "Name"} <= set(table.columns):
-        raise ValueError(f"vocabulary={path} has the columns {', '.join(table.columns)}; Index and Name are needed.")
-    return table.set_index("Index")["Name"]
+    try:
+        vocabulary = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise type(error)(f"vocabulary={path} cannot be read as CSV: {error}") from error
+    for index, name in VOCABULARY_COLUMNS:
+        if {index, name} <= set(vocabulary.columns):
+            return vocabulary.set_index(index)[name]
+    raise ValueError(f"vocabulary={path} has the columns {', '.join(vocabulary.columns)}; an official vocabulary has "
+                     f"{' or '.join(' and '.join(pair) for pair in VOCABULARY_COLUMNS)}.")
 
 
 def write_per_class(path, per_class, names):

@@ -146,7 +146,8 @@ class _Refused(flags.ArgumentParser):
 
 def define_refused(**reasons):
     for name, reason in reasons.items():
-        flags.DEFINE(_Refused(reason), name, None, "", allow_hide_cpp=True)
+        # boolean: `--name` alone is refused too, and does not swallow the argument after it.
+        flags.DEFINE_flag(flags.Flag(_Refused(reason), None, name, None, "Not served: " + reason, boolean=True))
 
 
 SEGMENTS = "segment-level labels are not in this version; train and predict on whole videos"

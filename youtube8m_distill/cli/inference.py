@@ -36,10 +36,11 @@ def main():
             if not FLAGS[name].value:
                 raise ValueError(f"{name} is missing; see --helpshort.")
         strategy = make_strategy(FLAGS.num_gpu)
-        network = runs.LoadedNetwork(runs.open_run(FLAGS.train_dir), FLAGS.input_data_pattern, strategy, FLAGS.network,
+        network = runs.LoadedNetwork(runs.open_run(FLAGS.train_dir), strategy, FLAGS.network,
                                      FLAGS.checkpoint or "best", top_k=FLAGS.top_k)
+        shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, network.config.features)
     started = time.monotonic()
-    rows = ((batch.video_ids, batch.classes, batch.scores) for batch in network.predict(FLAGS.batch_size, "predict"))
+    rows = ((batch.video_ids, batch.classes, batch.scores) for batch in network.predict(shards, FLAGS.batch_size))
     try:
         count = write_predictions(FLAGS.output_file, rows)
     except (BadRecordError, OSError) as error:

@@ -17,7 +17,6 @@ from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.data.contents import detect_dtype
-from youtube8m_distill.data.sources import find_files
 from youtube8m_distill.training.strategy import check_batch_size, make_strategy
 
 FLAGS = flags.FLAGS
@@ -106,7 +105,7 @@ def _refuse_flags_without_effect():
 def _new_network(frames):
     features = our_flags.feature_config()
     if features.frame_features:
-        dtype = detect_dtype(find_files(FLAGS.train_data_pattern), features.names)
+        dtype = detect_dtype(runs.find_shards("train_data_pattern", FLAGS.train_data_pattern), features.names)
         features = dataclasses.replace(features, dtype=dtype)
     options = our_flags.given(*NETWORK_FLAGS)
     if FLAGS.video_level_classifier_model is not None:

@@ -10,7 +10,7 @@ SHUFFLE_BUFFER = 1024
 
 
 def make_dataset(shards, features, num_classes, views, batch_size, *, training, seed=0, num_epochs=1, first_epoch=0,
-                 skip_records=0, num_readers=8, shuffle_buffer=SHUFFLE_BUFFER, with_ids=None):
+                 skip_records=0, num_readers=8, shuffle_buffer=SHUFFLE_BUFFER, with_ids=None, train_fraction=1.0):
     """Batches of parsed videos.
 
     In training the order is a function of (seed, epoch, the files, num_readers, shuffle_buffer) and of nothing else:
@@ -34,6 +34,8 @@ def make_dataset(shards, features, num_classes, views, batch_size, *, training, 
             the next). What comes is what the whole run gives from there on. Skipped records are read, not parsed.
         num_readers: int, files read at a time in training.
         shuffle_buffer: int, in records.
+        train_fraction: float above 0, at most 1: the share of the records to train on. Which ones follows from their
+            file's name and number alone, so a smaller share is part of a larger one.
         with_ids: bool, whether batches hold `video_id`; by default where nothing trains.
     Returns:
         tf.data.Dataset of dicts as `schema` describes them.
@@ -53,7 +55,8 @@ def make_dataset(shards, features, num_classes, views, batch_size, *, training, 
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max if num_epochs is None else num_epochs)
     if training:
-        records = epochs.flat_map(lambda epoch: _shuffled_records(shards, seed, epoch, num_readers, shuffle_buffer))
+        records = epochs.flat_map(lambda epoch: _shuffled_records(shards, seed, epoch, num_readers, shuffle_buffer,
+                                                                train_fraction))
     else:
         records = epochs.flat_map(lambda epoch: _records_in_order(shards))
     # Skipped before parsing: what was trained on already need not be decoded again.
@@ -71,7 +74,7 @@ def _records_in_order(shards):
     return files.flat_map(lambda path, packed: _records_of(path, packed, compressions, tf.constant(0, tf.int64)))
 
 
-def _shuffled_records(shards, seed, epoch, num_readers, shuffle_buffer):
+def _shuffled_records(shards, seed, epoch, num_readers, shuffle_buffer, fraction):
     """Record fields of one epoch, in an order that depends on nothing but the arguments.
 
     Runs inside a `flat_map`, as a graph of its own.
@@ -87,7 +90,16 @@ def _shuffled_records(shards, seed, epoch, num_readers, shuffle_buffer):
     readers = min(num_readers, len(shards))
     records = files.interleave(lambda path, packed: _records_of(path, packed, compressions, epoch),
                                cycle_length=readers, num_parallel_calls=readers, deterministic=True)
+    if fraction < 1.0:
+        records = records.filter(lambda serialized, path, number, epoch: _is_chosen(path, number, fraction))
     return records.shuffle(shuffle_buffer, seed=draw, reshuffle_each_iteration=False)
+
+
+def _is_chosen(path, number, fraction):
+    """Whether a record is among the `fraction` to train on. bool scalar."""
+    name = tf.strings.split(path, "/")[-1]
+    draw = tf.strings.to_hash_bucket_fast(tf.strings.join([name, ":", tf.strings.as_string(number)]), 1_000_000)
+    return draw < round(fraction * 1_000_000)
 
 
 def _columns(shards):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from youtube8m_distill.models.lstm import StackedLSTM
+from youtube8m_distill.models.hierarchical_rnn import HierarchicalRNN
+from youtube8m_distill.models.moe import MixtureOfExperts
 
 FORGET_BIAS = 1.0       # BasicLSTMCell adds it at run time; ours is part of the stored bias
 
@@ -41,8 +42,12 @@ def assign_original_weights(network, arrays, scope="model"):
             `model/RNN_L1/rnn/multi_rnn_cell/cell_0/basic_lstm_cell/kernel` or `model/classifier/gates/weights`.
         scope: "model" for the teacher, "model_student" for the student.
     Raises:
-        ValueError: if a variable is missing, stands under two names, or has another shape than ours.
+        ValueError: if the network is of another kind, or a variable is missing, stands under two names, or has another
+            shape than ours.
     """
+    if not (isinstance(network.encoder, HierarchicalRNN) and isinstance(network.classifier, MixtureOfExperts)):
+        raise ValueError("the original's weights need a HierarchicalRNN encoder and a MixtureOfExperts classifier. Received: "
+                         f"{type(network.encoder).__name__} and {type(network.classifier).__name__}.")
     for level, name in ((network.encoder.lower, "RNN_L1"), (network.encoder.upper, "RNN_L2")):
         _assign_level(level, arrays, scope, name)
     classifier = network.classifier
@@ -51,7 +56,7 @@ def assign_original_weights(network, arrays, scope="model"):
     _assign(classifier.experts.bias, *_find(arrays, scope, "experts/biases"))
 
 
-def _assign_level(level: StackedLSTM, arrays, scope, name):
+def _assign_level(level, arrays, scope, name):
     for index, layer in enumerate(level.layers):
         path, kernel = _find(arrays, scope, name, f"cell_{index}", "kernel")
         _, bias = _find(arrays, scope, name, f"cell_{index}", "bias")

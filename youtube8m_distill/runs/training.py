@@ -6,13 +6,13 @@ import keras
 
 from youtube8m_distill import schema
 from youtube8m_distill.data.bad_records import naming_bad_records
-from youtube8m_distill.data.contents import check_features
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.sources import count_records, estimate_records, find_files
+from youtube8m_distill.data.sources import count_records, estimate_records
 from youtube8m_distill.distillation.builders import build_stages, build_student
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.models.builders import build_model
 from youtube8m_distill.runs.folder import open_run
+from youtube8m_distill.runs.shards import find_shards
 from youtube8m_distill.training import callbacks, loop
 from youtube8m_distill.training.optimizers import build_optimizer
 from youtube8m_distill.training.predict import Predictor, evaluate
@@ -40,24 +40,15 @@ def find_training_files(config):
         FileNotFoundError, ValueError: beginning with the name of the flag that is to blame.
     """
     network, batch_size = config.networks[config.main_role], config.training.batch_size
-    train = _find("train_data_pattern", config.train_data_pattern, network.features)
+    train = find_shards("train_data_pattern", config.train_data_pattern, network.features)
     validation = ()
     if config.validation_data_pattern:
-        validation = _find("validation_data_pattern", config.validation_data_pattern, network.features)
+        validation = find_shards("validation_data_pattern", config.validation_data_pattern, network.features)
     found = count_records(train, at_most=batch_size)
     if found < batch_size:
         raise ValueError(f"batch_size={batch_size}, and {config.train_data_pattern!r} holds only {found} records; a "
                          "training batch is never filled up or cut short.")
     return TrainingFiles(train, validation, *estimate_records(train))
-
-
-def _find(flag, pattern, features):
-    try:
-        shards = find_files(pattern)
-        check_features(shards, features)
-    except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"{flag}={pattern}: {error}") from error
-    return shards
 
 
 def train_run(run, training_files, strategy, num_readers=8, say=print):
@@ -122,8 +113,8 @@ def _train_stage(run, stage, networks, training_files, strategy, progress, num_r
         training_files.train, network.features, network.num_classes,
         frames if len(frames) > 1 else next(iter(frames.values())), training.batch_size, training=True,
         seed=training.seed + progress.stage, num_epochs=stage.num_epochs, num_readers=num_readers,
-        skip_records=progress.stage_step * training.batch_size)
-    total_steps = training_files.num_train * stage.num_epochs // training.batch_size
+        skip_records=progress.stage_step * training.batch_size, train_fraction=training.train_fraction)
+    total_steps = int(training_files.num_train * training.train_fraction) * stage.num_epochs // training.batch_size
     if training.max_steps:
         total_steps = min(total_steps, training.max_steps - progress.step + progress.stage_step)
     with naming_bad_records(training_files.train + training_files.validation):

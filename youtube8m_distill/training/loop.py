@@ -24,6 +24,8 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
         batch_size: int. Videos in a global batch.
         max_steps: int or None. Ends the whole run at this step.
         log_steps: int.
+    Raises:
+        ValueError: if the data set does not give one batch.
     """
     callbacks = keras.callbacks.CallbackList(callbacks, model=scheme)
     run_step = tf.function(lambda batch: strategy.run(scheme.train_step, (batch,)))
@@ -32,6 +34,8 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
     scheme.stop_training = False
     callbacks.on_train_begin()
     batch = next(batches, None)
+    if batch is None and not progress.stage_step:
+        raise ValueError(f"batch_size={batch_size}: the training videos do not fill one batch.")
     while batch is not None and not scheme.stop_training and (max_steps is None or progress.step < max_steps):
         logs = {}
         with stopwatch:
