@@ -4,6 +4,7 @@ A line is printed where a bar would only fill a log file: at most one every `LIN
 """
 
 import sys
+import threading
 import time
 
 import tqdm
@@ -29,23 +30,25 @@ class ProgressBar:
     def __init__(self, total, description, unit, initial=0, stream=None):
         self.stream = stream or sys.stderr
         self.total, self.description, self.unit = total, description, unit
-        self.count = self.initial = initial
+        self.count = self.initial = self.printed_count = initial
         self.started = self.printed = time.monotonic()
         self.note = ""
+        self.lock = threading.Lock()
         self.bar = None
         if self.stream.isatty():
             self.bar = tqdm.tqdm(total=total, desc=description, unit=f" {unit}", initial=initial, file=self.stream,
                                  dynamic_ncols=True)
 
     def update(self, count=1, note=""):
-        """Counts `count` more items; `note` (the last one given stays) stands behind them."""
-        self.count += count
-        self.note = note or self.note
-        if self.bar is not None:
-            self.bar.set_postfix_str(self.note, refresh=False)
-            self.bar.update(count)
-        elif time.monotonic() - self.printed >= LINE_SECONDS:
-            self._print_line()
+        """Counts `count` more items; `note` (the last one given stays) stands behind them. Any thread may call this."""
+        with self.lock:
+            self.count += count
+            self.note = note or self.note
+            if self.bar is not None:
+                self.bar.set_postfix_str(self.note, refresh=False)
+                self.bar.update(count)
+            elif time.monotonic() - self.printed >= LINE_SECONDS:
+                self._print_line()
 
     def write(self, line):
         """Prints a line of its own without disturbing the bar."""
@@ -57,11 +60,11 @@ class ProgressBar:
     def close(self):
         if self.bar is not None:
             self.bar.close()
-        else:
+        elif self.printed_count != self.count:
             self._print_line()
 
     def _print_line(self):
-        self.printed = time.monotonic()
+        self.printed, self.printed_count = time.monotonic(), self.count
         seconds = max(self.printed - self.started, 1e-9)
         rate = (self.count - self.initial) / seconds
         share = f"/{self.total}" if self.total else ""

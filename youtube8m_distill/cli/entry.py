@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import sys
 import textwrap
 
@@ -11,6 +12,7 @@ from absl import app, flags
 from youtube8m_distill.cli import flags as our_flags
 
 FLAGS = flags.FLAGS
+INTERRUPTED = 130       # what shells report for a program ended by Ctrl-C
 
 
 def run(main, description):
@@ -33,7 +35,31 @@ def run(main, description):
             tf.debugging.set_log_device_placement(True)
         main()
 
-    app.run(checked)
+    try:
+        app.run(checked, flags_parser=_parse)
+    except SystemExit as ended:
+        _leave(ended.code)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        _leave(INTERRUPTED)
+
+
+def _parse(arguments):
+    """absl's parsing, with what it refuses in one line of the form that every other error has."""
+    try:
+        return FLAGS(arguments)
+    except flags.Error as error:
+        message = " ".join(str(error).split()).removeprefix("flag ").replace(" ?", "?")
+        fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See --helpshort.")
+
+
+def _leave(code):
+    """Ends the process with a code. tensorflow-io 0.37.1 aborts in its destructors, so where it was used they do not run."""
+    if "tensorflow_io" not in sys.modules:
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 @contextlib.contextmanager

@@ -51,32 +51,32 @@ def main():
         names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
         if not FLAGS.run_once and FLAGS.checkpoint not in (None, "last"):
             raise ValueError(f"checkpoint={FLAGS.checkpoint} names one checkpoint; add --run_once.")
+        shards = runs.find_shards("eval_data_pattern", FLAGS.eval_data_pattern, run.config.networks[role].features)
     folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
     if FLAGS.run_once:
-        evaluate_checkpoint(run, strategy, FLAGS.checkpoint or "best", folder, names)
+        evaluate_checkpoint(run, strategy, FLAGS.checkpoint or "best", shards, folder, names)
     else:
-        follow(run, strategy, folder, names)
+        follow(run, strategy, shards, folder, names)
 
 
-def follow(run, strategy, folder, names):
+def follow(run, strategy, shards, folder, names):
     """Scores the newest checkpoint whenever there is a new one, until interrupted."""
     scored = None
     while True:
         steps = run.checkpoints.steps()
         if steps and steps[-1] != scored:
             scored = steps[-1]
-            evaluate_checkpoint(run, strategy, scored, folder, names)
+            evaluate_checkpoint(run, strategy, scored, shards, folder, names)
         else:
             print(f"Waiting for a new checkpoint in {run.folder}.", flush=True)
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def evaluate_checkpoint(run, strategy, checkpoint, folder, names):
+def evaluate_checkpoint(run, strategy, checkpoint, shards, folder, names):
     """Scores one checkpoint, prints the table and writes every file."""
     with entry.user_errors():
         network = runs.LoadedNetwork(run, strategy, FLAGS.network, checkpoint, top_k=FLAGS.top_k,
                                      keep_predictions=FLAGS.full_map)
-        shards = runs.find_shards("eval_data_pattern", FLAGS.eval_data_pattern, network.config.features)
         metrics, per_class = score(network, shards)
         if not metrics["num_labels"]:
             raise ValueError(f"eval_data_pattern={FLAGS.eval_data_pattern} holds no labels, so there is nothing to score "
@@ -86,9 +86,12 @@ def evaluate_checkpoint(run, strategy, checkpoint, folder, names):
               "max_frames": network.config.max_frames,
               "multiply_adds": network.network.multiply_adds(network.config.max_frames),
               "videos_per_second": network.videos_per_second, **metrics}
-    files.write_text(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
-    write_per_class(folder / "per_class.csv", per_class, names)
-    write_scalars(folder, metrics, network.progress.step)
+    try:
+        files.write_text(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
+        write_per_class(folder / "per_class.csv", per_class, names)
+        write_scalars(folder, metrics, network.progress.step)
+    except OSError as error:
+        entry.fail(f"--output_dir={folder} cannot be written to: {error}")
     print(table(record))
     print(f"Written to {folder}: metrics.json, per_class.csv, TensorBoard logs.", flush=True)
 
@@ -105,12 +108,12 @@ def read_vocabulary(path):
     """Class names by index from an official vocabulary CSV, of 2018 and later or of 2017.
 
     Raises:
-        FileNotFoundError, ValueError: if it is not there or has neither's columns.
+        ValueError: if it cannot be read or has neither's columns.
     """
     try:
         vocabulary = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise type(error)(f"vocabulary={path} cannot be read as CSV: {error}") from error
+    except (OSError, ValueError) as error:      # pandas' and Unicode's errors are ValueErrors of odd signatures
+        raise ValueError(f"vocabulary={path} cannot be read as CSV: {error}") from error
     for index, name in VOCABULARY_COLUMNS:
         if {index, name} <= set(vocabulary.columns):
             return vocabulary.set_index(index)[name]

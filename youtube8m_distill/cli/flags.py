@@ -199,5 +199,5 @@ def given(*names):
 
 def flag_of(message):
     """`message` with `--` in front where it begins with the name of a flag, as our range checks do."""
-    match = re.match(r"(\w+)( is | in |=)", message)
+    match = re.match(r"(\w+)( is | in | has | asks |=)", message)
     return f"--{message}" if match and match[1] in FLAGS else message

@@ -10,7 +10,6 @@ from absl import flags
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.export.kaggle import write_predictions
 from youtube8m_distill.training.strategy import make_strategy
 
@@ -43,8 +42,8 @@ def main():
     rows = ((batch.video_ids, batch.classes, batch.scores) for batch in network.predict(shards, FLAGS.batch_size))
     try:
         count = write_predictions(FLAGS.output_file, rows)
-    except (BadRecordError, OSError) as error:
-        entry.fail(f"{error} {FLAGS.output_file} was not written.")
+    except (ValueError, OSError) as error:      # a bad record, predictions that are not numbers, a full disk
+        entry.fail(f"--output_file={FLAGS.output_file} was not written: {error}")
     print(f"{count} videos by the {network.role} of step {network.progress.step} in {time.monotonic() - started:.1f} s: "
           f"{FLAGS.output_file}")
 

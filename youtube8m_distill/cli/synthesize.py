@@ -7,13 +7,10 @@ are made around the means of real videos, which keep their ids and labels.
 """
 
 import dataclasses
-import sys
-import threading
 
-import tqdm
 from absl import flags
 
-from youtube8m_distill import schema
+from youtube8m_distill import display, schema
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.data import synthetic
@@ -64,8 +61,8 @@ def synthesize(flag_values):
     if not output_dir:
         raise ValueError("output_dir is missing; see --helpshort.")
     config = synthetic.SyntheticConfig(**{name: flag_values[name].value for name in FIELDS})
-    with Progress(synthetic.videos_to_write(config, output_dir), sys.stderr) as progress:
-        written = synthetic.write_dataset(config, output_dir, progress.add_one)
+    with display.ProgressBar(synthetic.videos_to_write(config, output_dir), "synthesize", "videos") as bar:
+        written = synthetic.write_dataset(config, output_dir, bar.update)
     print(summary(config, output_dir, written))
 
 
@@ -76,31 +73,6 @@ def summary(config, output_dir, written):
     sizes = ", ".join(f"{size} {split}" for split, size in config.sizes.items())
     return (f"{output_dir}: {sizes} videos of {config.num_classes} classes, {len(written)} files written now.\n"
             f"Train on it with --train_data_pattern='{output_dir}/train*.tfrecord' --num_classes={config.num_classes}")
-
-
-class Progress:
-    """Counts videos: a bar on a terminal, elsewhere a line for every tenth of them."""
-
-    def __init__(self, total, stream):
-        self._total, self._stream = total, stream
-        self._done, self._lock = 0, threading.Lock()
-        self._bar = tqdm.tqdm(total=total, unit=" videos", file=stream) if total and stream.isatty() else None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        if self._bar is not None:
-            self._bar.close()
-
-    def add_one(self):
-        """May be called from several threads."""
-        with self._lock:
-            self._done += 1
-            if self._bar is not None:
-                self._bar.update()
-            elif self._done * 10 // self._total > (self._done - 1) * 10 // self._total:
-                print(f"{self._done} of {self._total} videos", file=self._stream, flush=True)
 
 
 def run():

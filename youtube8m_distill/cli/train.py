@@ -7,6 +7,7 @@ A teacher on all frames, then a student on 30 of them that learns from it:
 """
 
 import dataclasses
+import pathlib
 import time
 
 from absl import flags
@@ -16,7 +17,6 @@ from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.data.bad_records import BadRecordError
-from youtube8m_distill.data.contents import detect_dtype
 from youtube8m_distill.training.strategy import check_batch_size, make_strategy
 
 FLAGS = flags.FLAGS
@@ -105,7 +105,7 @@ def _refuse_flags_without_effect():
 def _new_network(frames):
     features = our_flags.feature_config()
     if features.frame_features:
-        dtype = detect_dtype(runs.find_shards("train_data_pattern", FLAGS.train_data_pattern), features.names)
+        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, features.names)
         features = dataclasses.replace(features, dtype=dtype)
     options = our_flags.given(*NETWORK_FLAGS)
     if FLAGS.video_level_classifier_model is not None:
@@ -118,7 +118,8 @@ def _frames(default_selection):
     """None for a video-level model, which takes no frame selection."""
     if FLAGS.model not in configs.VIDEO_LEVEL_MODELS:
         return our_flags.frame_config(default_selection)
-    for name in ("frame_selection", "frames_per_video", "every_n"):
+    for name in ("frame_selection", "frames_per_video", "every_n", "frames_per_block", "lstm_cells", "lstm_layers",
+                 "dropout", "video_level_classifier_model"):
         if FLAGS[name].present:
             raise ValueError(f"{name} has no effect with --model={FLAGS.model}, which sees the video's mean.")
     return None
@@ -128,6 +129,8 @@ def _trained_teacher():
     """The network in --teacher_dir, refused where other flags ask for another one."""
     if not FLAGS.teacher_dir:
         raise ValueError("teacher_dir is missing: --mode=serial needs the training directory of a trained teacher.")
+    if pathlib.Path(FLAGS.teacher_dir).resolve() == pathlib.Path(FLAGS.train_dir).resolve():
+        raise ValueError(f"teacher_dir={FLAGS.teacher_dir} is --train_dir too: the student needs a folder of its own.")
     try:
         run = runs.open_run(FLAGS.teacher_dir)
         run.weights_folder()
@@ -144,9 +147,16 @@ def _trained_teacher():
     for name, value in asked.items():
         if getattr(teacher, name) != value:
             flag = {"classifier": "video_level_classifier_model", "features": "feature_names"}.get(name, name)
-            raise ValueError(f"{flag} asks for {value!r}, and the teacher in {FLAGS.teacher_dir} has "
-                             f"{getattr(teacher, name)!r}: distillation is between networks of one family and size.")
+            raise ValueError(f"{flag} asks for {_shown(value)}, and the teacher in {FLAGS.teacher_dir} has "
+                             f"{_shown(getattr(teacher, name))}: distillation is between networks of one family and size.")
     return teacher
+
+
+def _shown(value):
+    """A setting as a user writes it: features by name and size."""
+    if isinstance(value, configs.FeatureConfig):
+        return f"{','.join(value.names)} with feature_sizes={','.join(map(str, value.sizes))}"
+    return str(value)
 
 
 def _student_of(teacher):

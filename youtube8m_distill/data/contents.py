@@ -81,16 +81,21 @@ def _check_present(path, found, name, frame_features):
     raise ValueError(f"{path} has no {wanted}-level feature {name!r}; its first record holds {listing}.{advice}")
 
 
-def detect_dtype(shards, names):
+def detect_dtype(shards, names, frame_features=None):
     """Whether the named features are stored as bytes ("uint8") or as floats ("float32"), by the first record.
 
+    Args:
+        shards: tuple of sources.Shard.
+        names: sequence of str.
+        frame_features: bool. Whether they are wanted per frame or once; None for whatever the file holds.
     Raises:
         ValueError: if one is missing, is neither, or if they differ.
     """
     path, found = shards[0].path, stored_features(shards[0])
-    is_frame_level = any(stored.num_frames is not None for stored in found.values())
+    if frame_features is None:
+        frame_features = any(stored.num_frames is not None for stored in found.values())
     for name in names:
-        _check_present(path, found, name, is_frame_level)
+        _check_present(path, found, name, frame_features)
     dtypes = {DTYPES.get(found[name].kind) for name in names}
     if len(dtypes) != 1 or None in dtypes:
         listing = ", ".join(f"{name} ({found[name]})" for name in names)

@@ -17,7 +17,7 @@ FOOTER_BYTES = 4                    # the record's checksum, after it
 GZIP_MAGIC = b"\x1f\x8b\x08"
 THREADS = 32                        # the full set is 3844 files, perhaps behind a network
 
-EXACT_BELOW_BYTES = 2 ** 30         # `estimate_records` counts every record of a set smaller than this
+EXACT_BELOW_BYTES = 2 ** 32         # `estimate_records` counts every record of a set smaller than this
 SAMPLED_SHARDS = 4                  # and this many files of a larger one
 
 EXAMPLE_SET = "python -m youtube8m_distill.cli.synthesize --output_dir=yt8m_sample"

@@ -1,6 +1,7 @@
 """From configurations to a student and the scheme that trains it. The only file of this room that knows them."""
 
 import dataclasses
+import typing
 
 from youtube8m_distill import schema
 from youtube8m_distill.distillation.parallel import ParallelDistiller
@@ -16,13 +17,14 @@ class Stage:
 
     Attributes:
         name: for messages.
-        scheme: TrainingScheme, not yet compiled.
+        build_scheme: function without arguments that returns the TrainingScheme, not yet compiled, and sets which
+            weights move in it. Call it when the stage begins.
         roles: the networks whose frames a batch holds; nested by role where there are two.
         num_epochs: int.
     """
 
     name: str
-    scheme: object
+    build_scheme: typing.Callable
     roles: tuple
     num_epochs: int
 
@@ -67,26 +69,29 @@ def build_stages(config, networks):
     Args:
         config: RunConfig.
         networks: dict role -> VideoClassifier.
-    Yields:
-        Stage, built when it is asked for: which weights move changes from one to the next.
+    Returns:
+        list of Stage.
     """
-    training = config.training
+    training, distillation = config.training, config.distillation
     options = {"regularization_penalty": training.regularization_penalty,
                "clip_gradient_norm": training.clip_gradient_norm}
+    teacher, student = networks[schema.TEACHER], networks.get(schema.STUDENT)
+    both = (schema.TEACHER, schema.STUDENT)
+
+    def match():
+        student.classifier.trainable = distillation.trains_classifier and not distillation.freeze_classifier
+        return SerialDistiller(student, teacher, student_terms(distillation), **options)
+
+    def fine_tune():
+        student.classifier.trainable = not distillation.freeze_classifier
+        return Supervised(student, schema.STUDENT, **options)
+
     if config.mode == "teacher":
-        yield Stage("teacher", Supervised(networks[schema.TEACHER], **options), (schema.TEACHER,), training.num_epochs)
-        return
-    both, (student, teacher) = (schema.TEACHER, schema.STUDENT), (networks[schema.STUDENT], networks[schema.TEACHER])
-    terms = student_terms(config.distillation)
+        return [Stage("teacher", lambda: Supervised(teacher, **options), (schema.TEACHER,), training.num_epochs)]
     if config.mode == "parallel":
-        yield Stage("parallel", ParallelDistiller(student, teacher, terms, **options), both, training.num_epochs)
-        return
-    scheme = SerialDistiller(student, teacher, terms, **options)
-    if config.distillation.trains_classifier:
-        yield Stage("serial", scheme, both, training.num_epochs)
-        return
-    student.classifier.trainable = False
-    yield Stage("matching", scheme, both, training.num_epochs)
-    student.classifier.trainable = not config.distillation.freeze_classifier
-    yield Stage("fine-tuning", Supervised(student, schema.STUDENT, **options), (schema.STUDENT,),
-                training.finetune_epochs)
+        return [Stage("parallel", lambda: ParallelDistiller(student, teacher, student_terms(distillation), **options),
+                      both, training.num_epochs)]
+    if distillation.trains_classifier:
+        return [Stage("serial", match, both, training.num_epochs)]
+    return [Stage("matching", match, both, training.num_epochs),
+            Stage("fine-tuning", fine_tune, (schema.STUDENT,), training.finetune_epochs)]

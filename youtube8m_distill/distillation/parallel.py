@@ -27,5 +27,9 @@ class ParallelDistiller(TrainingScheme):
         teacher = self.networks[schema.TEACHER](batch[schema.TEACHER], training=training, frame_states=states)
         student = self.networks[schema.STUDENT](batch[schema.STUDENT], training=training, frame_states=states)
         losses = {f"{schema.TEACHER}/label_loss": label_loss(batch[schema.LABELS], teacher["predictions"]),
-                  **self.terms(student, teacher, batch)}
+                  **self.terms(student, self._targets(teacher), batch)}
         return losses, {schema.STUDENT: student["predictions"], schema.TEACHER: teacher["predictions"]}
+
+    def _targets(self, outputs):
+        """The teacher's outputs as the student is to match them: its predictions too without dropout."""
+        return {**outputs, "predictions": self.networks[schema.TEACHER].classifier(outputs["encoding"])}

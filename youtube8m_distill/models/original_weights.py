@@ -11,8 +11,8 @@ FORGET_BIAS = 1.0       # BasicLSTMCell adds it at run time; ours is part of the
 def convert_lstm_kernel(kernel, bias):
     """A `BasicLSTMCell`'s weights in the layout of a Keras LSTM.
 
-    TF1 keeps one kernel for input and state, gates in the order i, j, f, o; Keras keeps two, in the order i, f, c (= j),
-    o.
+    TF1 keeps one kernel for input and state, its gates in the order i, j, f, o; Keras keeps two kernels, their gates in
+    the order i, f, c (= j), o.
 
     Args:
         kernel: float [input + cells, 4 * cells].
@@ -46,8 +46,8 @@ def assign_original_weights(network, arrays, scope="model"):
             shape than ours.
     """
     if not (isinstance(network.encoder, HierarchicalRNN) and isinstance(network.classifier, MixtureOfExperts)):
-        raise ValueError("the original's weights need a HierarchicalRNN encoder and a MixtureOfExperts classifier. Received: "
-                         f"{type(network.encoder).__name__} and {type(network.classifier).__name__}.")
+        raise ValueError("the original's weights need a HierarchicalRNN encoder and a MixtureOfExperts classifier. "
+                         f"Received: {type(network.encoder).__name__} and {type(network.classifier).__name__}.")
     for level, name in ((network.encoder.lower, "RNN_L1"), (network.encoder.upper, "RNN_L2")):
         _assign_level(level, arrays, scope, name)
     classifier = network.classifier

@@ -66,7 +66,7 @@ class VideoClassifier(keras.Model):
         return {"encoding": encoding, "frame_states": states}
 
     def multiply_adds(self, num_frames):
-        """Multiply-adds of one video of `num_frames` frames, matrix products only. Cost rates count 2 FLOPs for each."""
+        """Multiply-adds of one video of `num_frames` frames, matrix products only. A rate counts 2 FLOPs for each."""
         encoder = 0 if self.encoder is None else self.encoder.multiply_adds(num_frames)
         return encoder + self.classifier.multiply_adds()
 

@@ -1,6 +1,8 @@
 """The record files that a flag names, found and looked into."""
 
-from youtube8m_distill.data.contents import check_features
+import contextlib
+
+from youtube8m_distill.data.contents import check_features, detect_dtype
 from youtube8m_distill.data.sources import find_files
 
 
@@ -16,10 +18,26 @@ def find_shards(flag, pattern, features=None):
     Raises:
         FileNotFoundError, ValueError: beginning with the flag.
     """
-    try:
+    with _naming(flag, pattern):
         shards = find_files(pattern)
         if features is not None:
             check_features(shards, features)
+        return shards
+
+
+def stored_dtype(flag, pattern, names):
+    """Whether the files of one flag hold these frame features as bytes ("uint8") or as floats ("float32").
+
+    Raises:
+        FileNotFoundError, ValueError: beginning with the flag.
+    """
+    with _naming(flag, pattern):
+        return detect_dtype(find_files(pattern), names, frame_features=True)
+
+
+@contextlib.contextmanager
+def _naming(flag, pattern):
+    try:
+        yield
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f"{flag}={pattern}: {error}") from error
-    return shards

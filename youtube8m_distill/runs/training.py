@@ -1,6 +1,7 @@
 """Trains a run: from its configuration and files to checkpoints and TensorBoard logs."""
 
 import dataclasses
+import math
 
 import keras
 
@@ -44,10 +45,12 @@ def find_training_files(config):
     validation = ()
     if config.validation_data_pattern:
         validation = find_shards("validation_data_pattern", config.validation_data_pattern, network.features)
-    found = count_records(train, at_most=batch_size)
-    if found < batch_size:
-        raise ValueError(f"batch_size={batch_size}, and {config.train_data_pattern!r} holds only {found} records; a "
-                         "training batch is never filled up or cut short.")
+    fraction = config.training.train_fraction
+    found = count_records(train, at_most=math.ceil(batch_size / fraction))
+    if int(found * fraction) < batch_size:
+        share = f", of which train_fraction={fraction:g} takes about {found * fraction:.0f}" if fraction < 1 else ""
+        raise ValueError(f"batch_size={batch_size}, and {config.train_data_pattern!r} holds only {found} records{share}; "
+                         "a training batch is never filled up or cut short. Choose a smaller batch.")
     return TrainingFiles(train, validation, *estimate_records(train))
 
 
@@ -77,13 +80,17 @@ def train_run(run, training_files, strategy, num_readers=8, say=print):
     if not training_files.validation:
         say("No --validation_data_pattern: the last checkpoint counts as the best.")
     progress = run.checkpoints.newest_progress()
+    first_step = progress.step
     if progress.step:
-        say(f"Going on from step {progress.step} in {run.folder}.")
+        say(f"{run.folder} holds this run's step {progress.step}; going on from there.")
     for index, stage in enumerate(build_stages(config, networks)):
         if index > progress.stage:
             progress.start_next_stage()
         if index == progress.stage:
             _train_stage(run, stage, networks, training_files, strategy, progress, num_readers)
+    if progress.step == first_step:
+        say("Nothing was left to train: the run had reached its end. A higher --num_epochs or --max_steps continues it, "
+            "--start_new_model replaces it.")
     return progress
 
 
@@ -101,11 +108,12 @@ def _build_networks(config):
 def _train_stage(run, stage, networks, training_files, strategy, progress, num_readers):
     config, training = run.config, run.config.training
     with strategy.scope():
-        stage.scheme.compile(optimizer=build_optimizer(training))
-        stage.scheme.optimizer.build(stage.scheme.trainable_variables)
+        scheme = stage.build_scheme()
+        scheme.compile(optimizer=build_optimizer(training))
+        scheme.optimizer.build(scheme.trainable_variables)
     if progress.stage_step:
-        run.checkpoints.restore(stage.scheme)
-    if progress.stage_epoch >= stage.num_epochs or progress.step == training.max_steps:
+        run.checkpoints.restore(scheme)
+    if progress.stage_epoch >= stage.num_epochs or progress.step >= (training.max_steps or math.inf):
         return
     frames = {role: config.networks[role].frames for role in stage.roles}
     network = config.networks[config.main_role]
@@ -118,20 +126,20 @@ def _train_stage(run, stage, networks, training_files, strategy, progress, num_r
     if training.max_steps:
         total_steps = min(total_steps, training.max_steps - progress.step + progress.stage_step)
     with naming_bad_records(training_files.train + training_files.validation):
-        loop.train(stage.scheme, dataset, strategy,
-                   _callbacks(run, stage, training_files, strategy, progress, total_steps), progress,
+        loop.train(scheme, dataset, strategy,
+                   _callbacks(run, stage.name, scheme, training_files, strategy, progress, total_steps), progress,
                    batch_size=training.batch_size, max_steps=training.max_steps)
 
 
-def _callbacks(run, stage, training_files, strategy, progress, total_steps):
+def _callbacks(run, stage_name, scheme, training_files, strategy, progress, total_steps):
     """Validation first: the others read what it found."""
-    training, roles = run.config.training, list(stage.scheme.networks)
-    main_role = stage.scheme.main_role
-    found = [callbacks.ProgressDisplay(f"{run.folder.name}, {stage.name}", total_steps, main_role, progress),
+    training, roles = run.config.training, list(scheme.networks)
+    main_role = scheme.main_role
+    found = [callbacks.ProgressDisplay(f"{run.folder.name}, {stage_name}", total_steps, main_role, progress),
              callbacks.Checkpointing(run.checkpoints, progress, main_role, training.checkpoint_steps),
              callbacks.TensorBoardScalars(run.folder / "tensorboard", roles, main_role, progress)]
     if training_files.validation:
-        measure = {role: _validation(run, role, stage.scheme.networks[role], training_files.validation, strategy)
+        measure = {role: _validation(run, role, scheme.networks[role], training_files.validation, strategy)
                    for role in roles}
         found.insert(0, callbacks.Validation(measure, progress, training.validation_steps))
     return found

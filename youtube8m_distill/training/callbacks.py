@@ -1,5 +1,6 @@
 """What happens beside the training steps: validation, checkpoints, TensorBoard."""
 
+import dataclasses
 import pathlib
 
 import keras
@@ -64,7 +65,7 @@ class Checkpointing(keras.callbacks.Callback):
         self.progress = progress
         self.value_name = f"{main_role}/{VALIDATION_GAP}"
         self.every_steps = every_steps
-        self.saved_step = progress.step
+        self.saved = dataclasses.replace(progress)
 
     def on_train_batch_end(self, step, logs=None):
         self._keep_best(logs)
@@ -86,9 +87,10 @@ class Checkpointing(keras.callbacks.Callback):
             self.checkpoints.save_best(self.model, self.progress)
 
     def _save(self):
-        if self.saved_step != self.progress.step:
+        # Compared as a whole: a step saved before its validation is saved again if it turns out to be the best.
+        if self.saved != self.progress:
             self.checkpoints.save(self.model, self.progress)
-            self.saved_step = self.progress.step
+            self.saved = dataclasses.replace(self.progress)
 
 
 class TensorBoardScalars(keras.callbacks.Callback):
@@ -109,13 +111,15 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self.writers = {role: tf.summary.create_file_writer(str(pathlib.Path(folder) / role)) for role in roles}
         self.main_role = main_role
         self.progress = progress
+        self.written = set()            # names that the last step has given values already
 
     def on_train_batch_end(self, step, logs=None):
         self._write(logs, step, _folder)
+        self.written = set(logs)
 
     def on_epoch_end(self, epoch, logs=None):
         validation = {name: value for name, value in logs.items() if "/validation_" in name}
-        self._write(validation, self.progress.step, _folder)
+        self._write({name: validation[name] for name in validation.keys() - self.written}, self.progress.step, _folder)
         self._write(validation, epoch, lambda term: "epoch")
 
     def on_train_end(self, logs=None):
@@ -164,8 +168,8 @@ class ProgressDisplay(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         values = [f"{name.replace('/validation_', ' ')} {value:.4f}" for name, value in logs.items()
                   if name.endswith(("validation_gap_at_20", "validation_hit_at_one"))]
-        self.bar.write(f"{self.description}: epoch {epoch} ends at step {self.progress.step}. "
-                       + ("Validation: " + ", ".join(values) if values else ""))
+        self.bar.write(f"{self.description}: epoch {epoch} ends at step {self.progress.step}."
+                       + (" Validation: " + ", ".join(values) if values else ""))
 
     def on_train_end(self, logs=None):
         self.bar.close()
@@ -173,5 +177,5 @@ class ProgressDisplay(keras.callbacks.Callback):
     def _note(self, logs):
         if "loss" not in logs:
             return ""
-        return (f"Loss: {logs['loss']:.2f} Examples/sec: {logs['examples_per_second']:.0f} | "
+        return (f"Loss: {logs['loss']:.2f} Examples/sec: {logs['examples_per_second']:.4g} | "
                 f"Hit@1: {logs[f'{self.main_role}/hit_at_one']:.3f} GAP: {logs[f'{self.main_role}/gap_at_20']:.3f}")

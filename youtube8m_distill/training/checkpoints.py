@@ -57,10 +57,13 @@ class Checkpoints:
             ValueError: if it holds other variables than the scheme.
         """
         folder = self.step_folder(self.steps()[-1])
-        for role, network in scheme.networks.items():
-            network.load_weights(folder / f"{role}.weights.h5")
+        variables = _state_variables(scheme)
         with np.load(folder / "training_state.npz", allow_pickle=False) as saved:
-            _assign_training_state(scheme, saved, folder)
+            _check_fits(variables, saved, folder)           # before anything of the scheme is changed
+            for role, network in scheme.networks.items():
+                network.load_weights(folder / f"{role}.weights.h5")
+            for name, variable in variables.items():
+                variable.assign(saved[name])
 
     def newest_progress(self):
         """Progress of the newest checkpoint, or a fresh one where there is none."""
@@ -102,12 +105,9 @@ def _training_state(scheme):
     return {name: np.asarray(variable) for name, variable in _state_variables(scheme).items()}
 
 
-def _assign_training_state(scheme, saved, folder):
-    variables = _state_variables(scheme)
+def _check_fits(variables, saved, folder):
     expected = {name: tuple(variable.shape) for name, variable in variables.items()}
     found = {name: saved[name].shape for name in saved.files}
     if expected != found:
         raise ValueError(f"{folder / 'training_state.npz'} does not fit this run: it was written by another version or "
                          "configuration. Start anew in another folder, or from its weights.")
-    for name, variable in variables.items():
-        variable.assign(saved[name])

@@ -33,6 +33,7 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
     stopwatch = _Stopwatch()
     scheme.stop_training = False
     callbacks.on_train_begin()
+    tracing = True
     batch = next(batches, None)
     if batch is None and not progress.stage_step:
         raise ValueError(f"batch_size={batch_size}: the training videos do not fill one batch.")
@@ -47,6 +48,9 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
                 logs = _read_trackers(scheme)
         if logs:
             logs["examples_per_second"] = batch_size / stopwatch.mean_and_reset()
+        elif stopwatch.laps == 1 and tracing:
+            stopwatch.mean_and_reset()          # the first step pays for tracing
+        tracing = False
         if epoch_ends:
             progress.count_epoch()
         callbacks.on_train_batch_end(progress.step, logs)

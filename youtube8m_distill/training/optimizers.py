@@ -4,7 +4,8 @@ import keras
 
 from youtube8m_distill.training.schedules import ExponentialDecayByExamples
 
-# Where TF1's defaults differ from Keras', TF1's are given: these are the names its users wrote.
+# TF1's values where Keras has an argument for them: these are the names that TF1's users wrote. (Two differ still: TF1's
+# RMSProp starts its mean square at 1 and Keras' at 0, and TF1's Adagrad has no epsilon.)
 OPTIMIZERS = {
     "AdamOptimizer": lambda rate: keras.optimizers.Adam(rate, epsilon=1e-8),
     "GradientDescentOptimizer": keras.optimizers.SGD,

@@ -54,7 +54,7 @@ class TrainingScheme(keras.Model):
     @property
     def main_role(self):
         """The network that the scheme is about: the student where there is one."""
-        return schema.STUDENT if schema.STUDENT in self.networks else schema.TEACHER
+        return schema.STUDENT if schema.STUDENT in self.networks else next(iter(self.networks))
 
     def call(self, batch, training=False):
         return self.networks[self.main_role](batch.get(self.main_role, batch), training=training)
@@ -87,6 +87,10 @@ class TrainingScheme(keras.Model):
 
         A Keras optimiser sums over the replicas once more; each hands it an N-th.
         """
+        without = [v.path for v, gradient in zip(self.trainable_variables, gradients) if gradient is None]
+        if without:
+            raise ValueError(f"no minimised term reaches {', '.join(without)}: set trainable=False there, or add a term "
+                             f"to {', '.join(self.loss_weights)}.")
         gradients = strategy.sum_over_replicas(gradients)
         if self.clip_gradient_norm:
             gradients = [tf.clip_by_norm(gradient, self.clip_gradient_norm) for gradient in gradients]

@@ -32,8 +32,9 @@ def check_batch_size(batch_size, strategy):
     """Refuses a global batch that the replicas cannot share equally: their mean would not be the batch's."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
-        raise ValueError(f"batch_size={batch_size} is not a multiple of the {replicas} replicas; try "
-                         f"{batch_size // replicas * replicas or replicas}. It counts the videos of all replicas together.")
+        nearest = batch_size // replicas * replicas or replicas
+        raise ValueError(f"batch_size={batch_size} is not a multiple of the {replicas} replicas; try {nearest}. "
+                         "It counts the videos of all replicas together.")
 
 
 def num_replicas():

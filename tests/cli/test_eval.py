@@ -1,0 +1,212 @@
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests import commands, networks, records
+from youtube8m_distill import schema
+from youtube8m_distill.cli import eval as eval_command
+from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.metrics.evaluate import Evaluator
+
+VOCABULARIES = {"2018": "Index,TrainVideoCount,Name\n0,9,Game\n1,8,\"Car, red\"\n2,7,Dance\n3,6,Food\n4,5,Cat\n",
+                "2017": "label_id,label_name\n0,Game\n1,\"Car, red\"\n2,Dance\n3,Food\n4,Cat\n"}
+NAMES = ["Game", "Car, red", "Dance", "Food", "Cat"]
+
+
+@pytest.fixture(autouse=True)
+def quick_encoder(monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return commands.save_run(tmp_path / "run", networks.frame_level(), steps=(3, 7))
+
+
+@pytest.fixture
+def files(tmp_path):
+    return commands.write_files(tmp_path / "data", "validate", commands.frame_videos(9))
+
+
+def scored(run, files, *arguments):
+    return commands.succeed("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once", *arguments)
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def by_hand(run, files, top_k=schema.TOP_K, step=7):
+    """The Evaluator over predictions of the network called directly on records parsed by tf.train alone."""
+    network, _ = run.load_network(checkpoint=step)
+    evaluator = Evaluator(commands.NUM_CLASSES, top_k)
+    for _, batch, labels in commands.batches_by_hand(find_files(files), frames=7):
+        predictions = networks.outputs(network, batch)["predictions"]
+        order = np.argsort(-predictions, axis=1, kind="stable")[:, :top_k]
+        losses = -(labels * np.log(predictions + 1e-5) + (1 - labels) * np.log(1 - predictions + 1e-5)).sum(1)
+        perr = [labels[i, np.argsort(-predictions[i], kind="stable")[:labels[i].sum()]].mean() for i in range(len(labels))]
+        evaluator.update_state(labels, order, np.take_along_axis(predictions, order, 1), losses, np.array(perr))
+    return evaluator
+
+
+@pytest.mark.parametrize("top_k", [2, 20])
+def test_metrics_are_the_evaluators_over_the_network_called_by_hand(run, files, top_k):
+    said = scored(run, files, f"--top_k={top_k}", "--batch_size=4")
+    found = metrics_of(run.folder / "eval" / "teacher")
+    expected = by_hand(run, files, min(top_k, 5)).result()
+    expected[f"gap_at_{top_k}"] = expected.pop(f"gap_at_{min(top_k, 5)}")
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-5), name
+    assert f"GAP@{top_k} " in said.out and f"{found['hit_at_one']:.4f}" in said.out
+
+
+def test_the_record_says_what_was_scored(run, files):
+    scored(run, files, "--batch_size=4")
+    found = metrics_of(run.folder / "eval" / "teacher")
+    assert found["network"] == "teacher" and found["checkpoint_step"] == 7 and found["eval_data_pattern"] == files
+    assert found["num_videos"] == 9 and found["max_frames"] == 7 and found["format"] == 1
+    assert found["videos_per_second"] > 0 and found["multiply_adds"] > 0
+
+
+def test_another_checkpoint_and_another_folder(run, files, tmp_path):
+    scored(run, files, "--checkpoint=3", f"--output_dir={tmp_path}/scores")
+    found = metrics_of(tmp_path / "scores")
+    assert found["checkpoint_step"] == 3
+    assert found["loss"] == pytest.approx(by_hand(run, files, 5, step=3).result()["loss"], rel=1e-5)
+    assert not (run.folder / "eval").exists()
+
+
+@pytest.mark.parametrize("year", VOCABULARIES)
+def test_per_class_results_carry_the_names_of_either_vocabulary(run, files, tmp_path, year):
+    (tmp_path / "vocabulary.csv").write_text(VOCABULARIES[year])
+    scored(run, files, f"--vocabulary={tmp_path}/vocabulary.csv")
+    rows = pd.read_csv(run.folder / "eval" / "teacher" / "per_class.csv")
+    expected = by_hand(run, files, 5).per_class()
+    assert list(rows["class"]) == list(range(5)) and list(rows["name"]) == NAMES
+    assert list(rows["num_positives"]) == list(expected["num_positives"])
+    np.testing.assert_allclose(rows["average_precision"], expected["average_precision"], rtol=1e-6)
+
+
+def test_without_a_vocabulary_there_are_no_names(run, files):
+    scored(run, files)
+    assert "name" not in pd.read_csv(run.folder / "eval" / "teacher" / "per_class.csv").columns
+
+
+def test_the_full_map_is_added_when_asked_for(run, files):
+    said = scored(run, files, "--full_map")
+    assert "mAP, all predictions" in said.out
+    assert 0 < metrics_of(run.folder / "eval" / "teacher")["full_mean_average_precision"] <= 1
+
+
+# ---- what cannot be scored
+
+
+def refused(run, files, *arguments):
+    line = commands.fail("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", *arguments)
+    assert not (run.folder / "eval").exists()
+    return line
+
+
+def test_files_without_labels(run, tmp_path):
+    files = commands.write_files(tmp_path / "data", "test", commands.frame_videos(4, labels=False))
+    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once")
+    assert ended.code == 2 and not (run.folder / "eval").exists()
+    assert ended.lines[-1].startswith(f"Error: --eval_data_pattern={files} holds no labels")
+    assert "use inference.py" in ended.lines[-1]
+
+
+def test_a_record_that_cannot_be_used_is_named(run, tmp_path):
+    videos = [records.frame_record(records.random_frames(2), labels=[label]) for label in (0, 5)]
+    records.write(tmp_path / "bad.tfrecord", videos)
+    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={tmp_path}/bad.tfrecord", "--run_once")
+    assert ended.code == 2 and not (run.folder / "eval").exists()
+    assert ended.lines[-1].startswith(f"Error: file {tmp_path}/bad.tfrecord, record 1: ")
+
+
+@pytest.mark.parametrize("missing", ["train_dir", "eval_data_pattern"])
+def test_what_must_be_given(missing):
+    given = {"train_dir": "run", "eval_data_pattern": "x"}
+    del given[missing]
+    line = commands.fail("eval", *[f"--{name}={value}" for name, value in given.items()])
+    assert line == f"Error: --{missing} is missing; see --helpshort."
+
+
+def test_no_file_matches_even_where_it_would_wait_for_a_checkpoint(tmp_path):
+    run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=())
+    assert refused(run, f"{tmp_path}/none").startswith(f"Error: --eval_data_pattern={tmp_path}/none: ")
+
+
+def test_a_folder_that_is_no_run(tmp_path, files):
+    line = commands.fail("eval", f"--train_dir={tmp_path}/none", f"--eval_data_pattern={files}", "--run_once")
+    assert f"{tmp_path}/none' is not a training directory: it does not exist." in line
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--run_once", "--checkpoint=5"), "--checkpoint=5: "),
+    (("--run_once", "--checkpoint=newest"), "--checkpoint=newest: "),
+    (("--checkpoint=3",), "--checkpoint=3 names one checkpoint; add --run_once."),
+    (("--run_once", "--network=student"), "--network='student': the run in"),
+    (("--run_once", "--vocabulary=/nowhere.csv"), "--vocabulary=/nowhere.csv cannot be read as CSV"),
+    (("--run_once", "--num_gpu=2"), "--num_gpu=2, and TensorFlow sees 0"),
+    (("--run_once", "--batch_size=0"), "--batch_size=0: "),
+    (("--run_once", "--top_k=0"), "--top_k=0: ")])
+def test_bad_values_are_named_with_their_flag(run, files, arguments, words):
+    assert refused(run, files, *arguments).startswith(f"Error: {words}")
+
+
+@pytest.mark.parametrize("content, words", [(b"a,b\n1,2\n", "has the columns a, b; an official vocabulary has"),
+                                            (b"", "cannot be read as CSV"), (b"\xff\xfe\x00\xd8", "cannot be read as CSV")])
+def test_a_vocabulary_of_another_form(run, files, tmp_path, content, words):
+    (tmp_path / "names.csv").write_bytes(content)
+    assert words in refused(run, files, "--run_once", f"--vocabulary={tmp_path}/names.csv")
+
+
+def test_an_output_folder_that_cannot_be_made(run, files, tmp_path):
+    (tmp_path / "file").write_text("")
+    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once",
+                         f"--output_dir={tmp_path}/file/scores")
+    assert ended.code == 2 and ended.lines[-1].startswith(f"Error: --output_dir={tmp_path}/file/scores")
+
+
+def test_a_run_without_a_checkpoint(tmp_path, files):
+    run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=())
+    assert "holds no checkpoint yet; let its training reach one" in refused(run, files, "--run_once")
+
+
+# ---- following a training
+
+
+def test_without_run_once_each_new_checkpoint_is_scored_once_with_sleep_between_looks(run, files, monkeypatch):
+    looks = []
+
+    def sleep(seconds):
+        looks.append(seconds)
+        if len(looks) == 2:
+            commands.save_checkpoint(run, 11)
+        if len(looks) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(eval_command.time, "sleep", sleep)
+    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
+    assert re.findall(r"teacher of step (\d+)", ended.out) == ["7", "11"]
+    assert looks == [eval_command.SECONDS_BETWEEN_LOOKS] * 4
+    assert metrics_of(run.folder / "eval" / "teacher")["checkpoint_step"] == 11
+    assert ended.code == 130 and ended.lines[-1] == "Interrupted."
+
+
+def test_it_waits_for_the_first_checkpoint(tmp_path, files, monkeypatch):
+    run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=())
+    looks = iter([lambda: commands.save_checkpoint(run, 2)])
+
+    def sleep(seconds):
+        action = next(looks, None)
+        if action is None:
+            raise KeyboardInterrupt
+        action()
+
+    monkeypatch.setattr(eval_command.time, "sleep", sleep)
+    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
+    assert ended.out.startswith(f"Waiting for a new checkpoint in {run.folder}.\nteacher of step 2, 9 videos")

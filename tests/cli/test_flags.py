@@ -1,0 +1,98 @@
+import pytest
+
+from tests import commands
+from youtube8m_distill import config, schema
+from youtube8m_distill.cli import flags as our_flags
+
+COMMANDS = ("train", "eval", "inference", "demo")
+FLAGS = commands.FLAGS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_flag_of_ours_stands_in_exactly_one_group(command):
+    with commands.fresh_flags():
+        before = set(FLAGS)
+        commands.defined(command)
+        refused = {name for name in set(FLAGS) - before if FLAGS[name].help.startswith("Not served: ")}
+        grouped = [name for names in our_flags.GROUPS.values() for name in names]
+        assert sorted(grouped) == sorted(set(FLAGS) - before - refused)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_flag_explains_itself(command):
+    with commands.fresh_flags():
+        commands.defined(command)
+        for name in (name for names in our_flags.GROUPS.values() for name in names):
+            assert FLAGS[name].help.rstrip().endswith("."), name
+
+
+def test_flags_that_are_not_given_leave_the_recipe_to_the_configuration():
+    with commands.parsed("train") as train:
+        assert config.TrainingConfig(**our_flags.given(*train.TRAINING_FLAGS)) == config.TrainingConfig()
+        assert our_flags.given(*train.NETWORK_FLAGS) == {}
+        assert our_flags.feature_config() == config.FeatureConfig()
+
+
+@pytest.mark.parametrize("name, given, field", [
+    ("batch_size", 8, "batch_size"), ("num_epochs", 2, "num_epochs"), ("finetune_epochs", 3, "finetune_epochs"),
+    ("max_steps", 9, "max_steps"), ("optimizer", "AdagradOptimizer", "optimizer"),
+    ("base_learning_rate", 0.5, "base_learning_rate"), ("learning_rate_decay", 0.5, "learning_rate_decay"),
+    ("learning_rate_decay_examples", 11, "learning_rate_decay_examples"),
+    ("regularization_penalty", 0.25, "regularization_penalty"), ("clip_gradient_norm", 0.75, "clip_gradient_norm"),
+    ("seed", 7, "seed"), ("mixed_precision", True, "mixed_precision"), ("train_fraction", 0.125, "train_fraction"),
+    ("checkpoint_steps", 12, "checkpoint_steps"), ("validation_steps", 13, "validation_steps"),
+    ("max_to_keep", 14, "max_to_keep")])
+def test_a_training_flag_sets_its_own_field_alone(name, given, field):
+    with commands.parsed("train", f"--{name}={given}") as train:
+        found = config.TrainingConfig(**our_flags.given(*train.TRAINING_FLAGS))
+    assert found == config.TrainingConfig(**{field: given})
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    ((), ("all", None, None)),
+    (("--frames_per_video=9",), ("uniform", 9, None)),
+    (("--every_n=4",), ("strided", None, 4)),
+    (("--frame_selection=middle",), ("middle", 30, None)),
+    (("--frame_selection=first", "--frames_per_video=6"), ("first", 6, None))])
+def test_frame_flags_complete_each_other(arguments, expected):
+    with commands.parsed("train", *arguments):
+        assert our_flags.frame_config("all") == config.FrameConfig(*expected)
+
+
+def test_a_student_sees_30_frames_unless_told_otherwise():
+    with commands.parsed("train"):
+        assert our_flags.frame_config("uniform") == config.FrameConfig("uniform", 30)
+
+
+def test_video_level_models_read_the_means():
+    with commands.parsed("train", "--model=MoeModel"):
+        assert our_flags.feature_config() == config.FeatureConfig(schema.VIDEO_FEATURES, (1024, 128), False, "float32")
+
+
+def test_sizes_follow_from_known_names_in_their_order():
+    with commands.parsed("train", "--feature_names=audio, rgb"):
+        assert our_flags.feature_config().sizes == (128, 1024)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--feature_names=rgb,depth",), "feature_sizes is needed for depth"),
+    (("--feature_sizes=big,128",), "feature_sizes=big,128: give whole numbers"),
+    (("--feature_sizes=1024",), "feature_names=rgb,audio and feature_sizes=1024: give one size for each"),
+    (("--frame_features", "--model=MoeModel"), "frame_features=True: MoeModel reads video-level files"),
+    (("--noframe_features",), "frame_features=False: HierarchicalLstmModel reads frame-level files")])
+def test_features_that_cannot_be_are_refused_by_flag(arguments, words):
+    with commands.parsed("train", *arguments), pytest.raises(ValueError) as raised:
+        our_flags.feature_config()
+    assert str(raised.value).startswith(words)
+
+
+@pytest.mark.parametrize("message, expected", [
+    ("batch_size=3 is odd", "--batch_size=3 is odd"),
+    ("train_dir is missing", "--train_dir is missing"),
+    ("seed in question", "--seed in question"),
+    ("/data/x is empty", "/data/x is empty"),
+    ("network_size=3", "network_size=3"),
+    ("seeds=3", "seeds=3")])
+def test_a_message_about_a_flag_gets_its_dashes(message, expected):
+    with commands.parsed("train"):
+        assert our_flags.flag_of(message) == expected

@@ -1,0 +1,125 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from tests import commands, networks, records
+from youtube8m_distill.data.sources import find_files
+
+
+@pytest.fixture(autouse=True)
+def quick_encoder(monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return commands.save_run(tmp_path / "run", networks.frame_level(), steps=(3, 7))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """9 videos without labels in two files, as the official test split."""
+    return commands.write_files(tmp_path / "data", "test", commands.frame_videos(9, labels=False))
+
+
+def predicted(run, files, output, *arguments):
+    said = commands.succeed("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
+                            f"--output_file={output}", *arguments)
+    return said, commands.read_csv(output)
+
+
+def by_hand(run, files, step=7):
+    """{id: predictions [classes]} of the network called directly."""
+    network, _ = run.load_network(checkpoint=step)
+    return {video_id: row for ids, batch, _ in commands.batches_by_hand(find_files(files), frames=7)
+            for video_id, row in zip(ids, networks.outputs(network, batch)["predictions"])}
+
+
+@pytest.mark.parametrize("top_k, step", [(2, 7), (20, 3)])
+def test_the_csv_holds_the_networks_predictions_in_the_order_of_the_files(run, files, tmp_path, top_k, step):
+    said, rows = predicted(run, files, tmp_path / "new" / "p.csv", f"--top_k={top_k}", f"--checkpoint={step}",
+                           "--batch_size=4")
+    expected = by_hand(run, files, step)
+    assert list(rows) == list(expected) == [f"v{i:03d}" for i in range(9)]
+    for video_id, predictions in expected.items():
+        classes = np.argsort(-predictions, kind="stable")[:top_k]
+        assert [c for c, _ in rows[video_id]] == list(classes)
+        assert [p for _, p in rows[video_id]] == pytest.approx(list(predictions[classes]), rel=1e-5)
+    assert said.out.startswith(f"9 videos by the teacher of step {step} in ")
+    assert said.out.endswith(f"{tmp_path}/new/p.csv\n")
+
+
+def test_the_best_checkpoint_is_used_where_there_is_one(run, files, tmp_path):
+    (run.folder / "checkpoints" / "step-00000003").rename(run.folder / "best")
+    assert "of step 3 in" in predicted(run, files, tmp_path / "p.csv")[0].out
+    assert "of step 7 in" in predicted(run, files, tmp_path / "p.csv", "--checkpoint=last")[0].out
+
+
+def test_a_name_with_gz_is_compressed(run, files, tmp_path):
+    _, plain = predicted(run, files, tmp_path / "p.csv")
+    _, packed = predicted(run, files, tmp_path / "p.csv.gz")
+    assert plain == packed and len(plain) == 9
+    assert gzip.decompress((tmp_path / "p.csv.gz").read_bytes()) == (tmp_path / "p.csv").read_bytes()
+
+
+def test_files_with_labels_of_2017_and_compressed_give_the_same_predictions(run, files, tmp_path):
+    _, expected = predicted(run, files, tmp_path / "p.csv")
+    old = commands.write_files(tmp_path / "old", "v", commands.frame_videos(9, id_key="video_id"), compression="GZIP")
+    assert predicted(run, old, tmp_path / "old.csv")[1] == expected
+
+
+# ---- what is refused
+
+
+def refused(run, files, output, *arguments):
+    line = commands.fail("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
+                         f"--output_file={output}", *arguments)
+    return line
+
+
+@pytest.mark.parametrize("missing", ["train_dir", "input_data_pattern", "output_file"])
+def test_what_must_be_given(missing):
+    given = {"train_dir": "run", "input_data_pattern": "x", "output_file": "y"}
+    del given[missing]
+    line = commands.fail("inference", *[f"--{name}={value}" for name, value in given.items()])
+    assert line == f"Error: --{missing} is missing; see --helpshort."
+
+
+def test_no_file_matches(run, tmp_path):
+    line = refused(run, f"{tmp_path}/none", tmp_path / "p.csv")
+    assert line.startswith(f"Error: --input_data_pattern={tmp_path}/none: ") and not (tmp_path / "p.csv").exists()
+
+
+def test_files_of_other_sizes(run, tmp_path):
+    frames = records.random_frames(2, sizes=(("rgb", 5), ("audio", 3)))
+    path = records.write(tmp_path / "a.tfrecord", [records.frame_record(frames)])
+    assert "feature_sizes gives 6" in refused(run, path, tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--checkpoint=5",), "--checkpoint=5: "), (("--checkpoint=first",), "--checkpoint=first: "),
+    (("--network=student",), "--network='student': the run in")])
+def test_a_network_or_checkpoint_that_is_not_there(run, files, tmp_path, arguments, words):
+    line = refused(run, files, tmp_path / "p.csv", *arguments)
+    assert line.startswith(f"Error: {words}") and not (tmp_path / "p.csv").exists()
+
+
+def test_a_folder_that_cannot_be_made_leaves_nothing(run, files, tmp_path):
+    (tmp_path / "file").write_text("")
+    ended = commands.run("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
+                         f"--output_file={tmp_path}/file/p.csv")
+    assert ended.code == 2 and len(ended.lines) == 1
+    assert ended.lines[0].startswith(f"Error: --output_file={tmp_path}/file/p.csv was not written: ")
+
+
+def test_a_bad_record_leaves_the_old_file_as_it_was(run, tmp_path):
+    good, bad = records.frame_record(records.random_frames(2)), records.frame_record({"rgb": [b"123"], "audio": [b"12"]})
+    path = records.write(tmp_path / "bad.tfrecord", [good, good, bad])
+    (tmp_path / "p.csv").write_text("old")
+    ended = commands.run("inference", f"--train_dir={run.folder}", f"--input_data_pattern={path}",
+                         f"--output_file={tmp_path}/p.csv", "--batch_size=1")
+    assert ended.code == 2
+    assert ended.lines[-1].startswith(f"Error: --output_file={tmp_path}/p.csv was not written: file {path}, record 2: ")
+    assert (tmp_path / "p.csv").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tfrecord", "p.csv", "run"]

@@ -1,0 +1,357 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests import commands, networks, records
+from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
+from youtube8m_distill import config
+from youtube8m_distill.cli import train as train_command
+from youtube8m_distill.training.strategy import make_strategy
+
+
+@pytest.fixture(autouse=True)
+def quick_encoder(monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The glob of 10 training videos in two files."""
+    return commands.write_files(tmp_path / "data", "train", commands.frame_videos(10))
+
+
+def refusal(tmp_path, files, *arguments):
+    """The one line by which a training is refused before it has written anything."""
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *arguments)
+    assert not (tmp_path / "run").exists()
+    return line
+
+
+def write(tmp_path, name, *videos):
+    return records.write(tmp_path / name, videos)
+
+
+# ---- files that do not serve
+
+
+def test_a_pattern_that_matches_nothing(tmp_path):
+    line = refusal(tmp_path, f"{tmp_path}/none*.tfrecord", *SMALL, *QUICK)
+    assert line.startswith(f"Error: --train_data_pattern={tmp_path}/none*.tfrecord: ")
+    assert "matches no file. Quote the pattern" in line
+
+
+def test_no_pattern_at_all(tmp_path):
+    line = commands.fail("train", f"--train_dir={tmp_path}/run")
+    assert line.startswith("Error: --train_data_pattern is missing: give the training files")
+
+
+def test_a_validation_pattern_that_matches_nothing(tmp_path, files):
+    line = refusal(tmp_path, files, *SMALL, *QUICK, f"--validation_data_pattern={tmp_path}/none*")
+    assert line.startswith(f"Error: --validation_data_pattern={tmp_path}/none*: ")
+
+
+def test_other_feature_sizes_than_the_files(tmp_path, files):
+    line = refusal(tmp_path, files, "--feature_sizes=1024,3", *QUICK)
+    assert line.startswith("Error: --train_data_pattern=") and "train0.tfrecord" in line
+    assert "'rgb' holds" in line and "of 6 bytes" in line and "feature_sizes gives 1024" in line
+
+
+def test_a_feature_that_the_files_do_not_have(tmp_path, files):
+    line = refusal(tmp_path, files, "--feature_names=rgb,depth", "--feature_sizes=6,3", *QUICK)
+    assert "no frame-level feature 'depth'" in line and "rgb (" in line
+
+
+def test_video_level_files_for_a_frame_level_model(tmp_path):
+    files = commands.write_files(tmp_path / "data", "train", commands.video_means(6))
+    line = refusal(tmp_path, files, *FEATURES, *QUICK)
+    assert "looks video-level" in line and "mean_rgb" in line
+
+
+def test_an_empty_file(tmp_path, files):
+    (tmp_path / "data" / "train9.tfrecord").touch()
+    line = refusal(tmp_path, files, *SMALL, *QUICK)
+    assert "train9.tfrecord is empty (0 bytes): fetch it again" in line and line.startswith("Error: --train_data_pattern=")
+
+
+def test_a_file_of_something_else(tmp_path, files):
+    (tmp_path / "data" / "train9.tfrecord").write_text("VideoId,LabelConfidencePairs\n" * 9)
+    assert "train9.tfrecord (261 bytes) is not a TFRecord file" in refusal(tmp_path, files, *SMALL, *QUICK)
+
+
+def test_a_label_outside_the_classes_names_file_and_record(tmp_path):
+    frames = records.random_frames(2)
+    videos = [records.frame_record(frames, commands.video_id(i), [7 if i == 3 else 0]) for i in range(5)]
+    ended = commands.run("train", f"--train_data_pattern={write(tmp_path, 'bad.tfrecord', *videos)}",
+                         f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES)
+    assert ended.code == 2
+    assert ended.lines[-1].startswith(f"Error: file {tmp_path}/bad.tfrecord, record 3: ") and "7" in ended.lines[-1]
+    assert "Training stopped; the checkpoints in" in ended.lines[-1]
+
+
+# ---- sizes that do not serve
+
+
+@pytest.mark.parametrize("frames", [0, 301])
+def test_frames_per_video_outside_1_to_300(tmp_path, files, frames):
+    line = refusal(tmp_path, files, *SMALL, *QUICK, f"--frames_per_video={frames}")
+    assert line.startswith(f"Error: --frames_per_video={frames}") and "300" in line
+
+
+def test_a_set_smaller_than_the_batch(tmp_path, files):
+    line = refusal(tmp_path, files, *SMALL, "--batch_size=11")
+    assert line.startswith("Error: --batch_size=11, and ") and "holds only 10 records" in line
+    assert line.endswith("Choose a smaller batch.")
+
+
+def test_a_share_of_the_set_smaller_than_the_batch(tmp_path, files):
+    line = refusal(tmp_path, files, *SMALL, "--batch_size=6", "--train_fraction=0.5")
+    assert "10 records, of which train_fraction=0.5 takes about 5" in line
+
+
+def test_a_batch_that_the_replicas_do_not_divide(tmp_path, files, monkeypatch):
+    monkeypatch.setattr(train_command, "make_strategy", lambda num_gpu: make_strategy(devices=["/cpu:0", "/cpu:1"]))
+    line = refusal(tmp_path, files, *SMALL, "--batch_size=5")
+    assert line.startswith("Error: --batch_size=5 is not a multiple of the 2 replicas; try 4.")
+
+
+def test_more_gpus_than_there_are(tmp_path, files):
+    assert refusal(tmp_path, files, "--num_gpu=3").startswith("Error: --num_gpu=3, and TensorFlow sees 0 GPU(s)")
+
+
+@pytest.mark.parametrize("argument", ["--batch_size=0", "--num_epochs=0", "--base_learning_rate=0", "--dropout=1",
+                                      "--train_fraction=0", "--train_fraction=1.5", "--lstm_cells=0", "--seed=-1",
+                                      "--num_classes=0", "--learning_rate_decay=2", "--regularization_penalty=-1"])
+def test_values_out_of_range_are_named_with_their_flag(tmp_path, files, argument):
+    assert refusal(tmp_path, files, *FEATURES, argument).startswith(f"Error: {argument}")
+
+
+# ---- flags that do not go together
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--frame_selection=all", "--frames_per_video=3"), "--frames_per_video=3 with frame_selection='all'"),
+    (("--every_n=3", "--frames_per_video=3"), "--frames_per_video=3 with frame_selection='strided'"),
+    (("--frame_selection=strided",), "--every_n=None with frame_selection='strided'"),
+    (("--frame_selection=uniform", "--every_n=2"), "--every_n=2 with frame_selection='uniform'"),
+    (("--mode=parallel", "--freeze_classifier"), "--freeze_classifier in mode=parallel"),
+    (("--mode=parallel", "--student_loss=rep", "--noshare_classifier"), "--student_loss=rep without share_classifier"),
+    (("--mode=parallel", "--student_loss=rep,kd"), "--student_loss='kd'"),
+    (("--mode=parallel", "--pred_weight=-1"), "--pred_weight=-1"),
+    (("--student_loss=rep",), "--student_loss has no effect with --mode=teacher"),
+    (("--nomatch_intermediate",), "--match_intermediate has no effect with --mode=teacher"),
+    (("--teacher_dir=x",), "--teacher_dir has no effect with --mode=teacher"),
+    (("--finetune_epochs=2",), "--finetune_epochs has no effect with --mode=teacher"),
+    (("--student_frames_per_block=3",), "--student_frames_per_block has no effect with --mode=teacher"),
+    (("--mode=parallel", "--teacher_dir=x"), "--teacher_dir has no effect with --mode=parallel"),
+    (("--mode=parallel", "--finetune_epochs=2"), "--finetune_epochs has no effect with --mode=parallel"),
+    (("--mode=serial", "--frames_per_block=2"), "--frames_per_block has no effect with --mode=serial"),
+    (("--model=MoeModel", "--frames_per_video=3"), "--frames_per_video has no effect with --model=MoeModel"),
+    (("--model=MoeModel", "--lstm_cells=3"), "--lstm_cells has no effect with --model=MoeModel"),
+    (("--model=LogisticModel", "--dropout=0.1"), "--dropout has no effect with --model=LogisticModel")])
+def test_contradictions_are_refused(tmp_path, files, arguments, words):
+    given = [a for a in FEATURES if "--model" not in arguments[0]]
+    assert refusal(tmp_path, files, *given, "--batch_size=4", *arguments).startswith(f"Error: {words}")
+
+
+# ---- the teacher's folder
+
+
+def serial(tmp_path, files, teacher, *arguments):
+    return refusal(tmp_path, files, "--mode=serial", f"--teacher_dir={teacher}", *QUICK, *FEW_FRAMES, *arguments)
+
+
+def test_no_teacher_dir(tmp_path, files):
+    assert refusal(tmp_path, files, "--mode=serial").startswith("Error: --teacher_dir is missing: --mode=serial needs")
+
+
+def test_a_teacher_dir_that_is_not_there(tmp_path, files):
+    line = serial(tmp_path, files, tmp_path / "none")
+    assert line.startswith(f"Error: --teacher_dir={tmp_path}/none: ") and line.endswith("it does not exist.")
+
+
+def test_a_teacher_dir_of_something_else(tmp_path, files):
+    assert "holds no config.json" in serial(tmp_path, files, tmp_path / "data")
+
+
+def test_a_teacher_without_a_checkpoint(tmp_path, files):
+    commands.save_run(tmp_path / "teacher", networks.frame_level(), steps=())
+    assert "holds no checkpoint yet; let its training reach one" in serial(tmp_path, files, tmp_path / "teacher")
+
+
+def test_a_teacher_whose_configuration_is_damaged(tmp_path, files):
+    commands.save_run(tmp_path / "teacher", networks.frame_level())
+    (tmp_path / "teacher" / "config.json").write_text("{")
+    line = serial(tmp_path, files, tmp_path / "teacher")
+    assert line.startswith("Error: --teacher_dir=") and "config.json cannot be read: not JSON" in line
+
+
+def test_a_teacher_that_reads_video_level_files(tmp_path, files):
+    commands.save_run(tmp_path / "teacher", networks.video_level("MoeModel"))
+    assert "--model=MoeModel" in serial(tmp_path, files, tmp_path / "teacher")
+
+
+@pytest.mark.parametrize("argument, words", [
+    ("--lstm_cells=8", "--lstm_cells asks for 8, and the teacher in"),
+    ("--lstm_layers=1", "--lstm_layers asks for 1"),
+    ("--num_classes=9", "--num_classes asks for 9"),
+    ("--moe_num_mixtures=3", "--moe_num_mixtures asks for 3"),
+    ("--model=MoeModel", "--model asks for MoeModel, "),
+    ("--video_level_classifier_model=LogisticModel", "--video_level_classifier_model asks for LogisticModel, "),
+    ("--feature_sizes=3,6", "--feature_names asks for rgb,audio with feature_sizes=3,6, and the teacher in")])
+def test_a_teacher_of_another_family_or_size(tmp_path, files, argument, words):
+    commands.save_run(tmp_path / "teacher", networks.frame_level())
+    line = serial(tmp_path, files, tmp_path / "teacher", argument)
+    assert line.startswith(f"Error: {words}") and line.endswith("distillation is between networks of one family and size.")
+
+
+def test_the_teachers_own_folder_cannot_be_the_students(tmp_path, files):
+    teacher = tmp_path / "teacher"
+    commands.save_run(teacher, networks.frame_level())
+    before = commands.entries(teacher)
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={teacher}/", "--mode=serial",
+                         f"--teacher_dir={tmp_path}/data/../teacher", "--start_new_model", *QUICK)
+    assert line.startswith("Error: --teacher_dir=") and "is --train_dir too" in line
+    assert commands.entries(teacher) == before
+
+
+# ---- the run's folder
+
+
+@pytest.mark.parametrize("switch", [(), ("--start_new_model",)])
+def test_a_folder_of_something_else_is_refused_and_untouched(tmp_path, files, switch):
+    (tmp_path / "thesis" / "best").mkdir(parents=True)
+    (tmp_path / "thesis" / "best" / "chapter1.txt").write_text("years of work")
+    before = commands.entries(tmp_path / "thesis")
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/thesis", *SMALL, *QUICK,
+                         *switch)
+    assert "holds files and no config.json" in line and "name another, or an empty one" in line
+    assert commands.entries(tmp_path / "thesis") == before
+
+
+@pytest.mark.parametrize("switch", [(), ("--start_new_model",)])
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 1, "mode": "teacher"}', '{"name": "somebody else\'s"}'])
+def test_a_damaged_configuration_is_refused_and_untouched(tmp_path, files, switch, text):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(text)
+    (tmp_path / "other" / "best").mkdir()
+    (tmp_path / "other" / "best" / "a").write_text("a")
+    before = commands.entries(tmp_path / "other")
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/other", *SMALL, *QUICK,
+                         *switch)
+    assert f"{tmp_path}/other/config.json cannot be read: " in line
+    assert commands.entries(tmp_path / "other") == before
+
+
+def test_a_train_dir_that_is_a_file(tmp_path, files):
+    (tmp_path / "note").write_text("a")
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/note", *SMALL, *QUICK)
+    assert "is a file; name a folder" in line and (tmp_path / "note").read_text() == "a"
+
+
+# ---- runs
+
+
+def trained(tmp_path, files, *arguments, folder="run"):
+    return commands.succeed("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/{folder}", *SMALL, *QUICK,
+                            *FEW_FRAMES, *arguments)
+
+
+def settings(folder):
+    return json.loads((folder / "config.json").read_text())
+
+
+def test_a_run_says_what_it_does_and_keeps_its_configuration(tmp_path, files):
+    said = trained(tmp_path, files, "--seed=3", "--checkpoint_steps=1", "--max_to_keep=2", "--dropout=0.25")
+    assert "mode=teacher, 1 replica(s), 10 training videos in 2 file(s), 0 validation file(s)" in said.out
+    assert "batch_size=4, optimizer=AdamOptimizer, base_learning_rate=0.01" in said.out
+    assert "No --validation_data_pattern: the last checkpoint counts as the best." in said.out
+    assert "Done: step 2, 1 epoch(s), " in said.out and f"Everything is in {tmp_path}/run." in said.out
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "config.json", "tensorboard"]
+    kept = config.from_json((tmp_path / "run" / "config.json").read_text())
+    assert kept.networks["teacher"] == config.NetworkConfig(
+        num_classes=5, features=config.FeatureConfig(sizes=(6, 3)), frames=config.FrameConfig("uniform", 4),
+        lstm_cells=4, lstm_layers=1, dropout=0.25)
+    assert (kept.training.seed, kept.training.max_to_keep, kept.training.checkpoint_steps) == (3, 2, 1)
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["step-00000001", "step-00000002"]
+
+
+def test_a_finished_run_started_again_does_nothing_and_says_so(tmp_path, files):
+    trained(tmp_path, files)
+    before = commands.entries(tmp_path / "run")
+    said = trained(tmp_path, files)
+    assert "Nothing was left to train: the run had reached its end." in said.out and "--num_epochs" in said.out
+    assert commands.entries(tmp_path / "run") == before
+
+
+def test_a_step_limit_below_the_step_reached_changes_nothing(tmp_path, files):
+    trained(tmp_path, files)
+    assert "Nothing was left to train" in trained(tmp_path, files, "--max_steps=1").out
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
+
+
+@pytest.mark.parametrize("argument, words", [
+    ("--base_learning_rate=0.5", "base_learning_rate (0.01 then, 0.5 now)"),
+    ("--batch_size=5", "batch_size (4 then, 5 now)"),
+    ("--seed=1", "seed (0 then, 1 now)"),
+    ("--dropout=0.1", "dropout (0.5 then, 0.1 now)"),
+    ("--frames_per_video=3", "frames_per_video (4 then, 3 now)"),
+    ("--train_fraction=0.9", "train_fraction (1.0 then, 0.9 now)")])
+def test_other_hyper_parameters_are_refused_by_name_on_resume(tmp_path, files, argument, words):
+    run = commands.save_run(tmp_path / "run", networks.frame_level(
+        num_classes=5, frames=config.FrameConfig("uniform", 4), lstm_layers=1))
+    kept = dataclasses.replace(run.config, train_data_pattern=files, training=config.TrainingConfig(
+        batch_size=4, num_epochs=1, base_learning_rate=0.01))
+    (tmp_path / "run" / "config.json").write_text(config.to_json(kept))
+    before = commands.entries(tmp_path / "run")
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK,
+                         *FEW_FRAMES, argument)
+    assert words in line and "--start_new_model to replace it" in line
+    assert line.count(" then, ") == 1
+    assert commands.entries(tmp_path / "run") == before
+
+
+def test_more_epochs_continue_a_finished_run(tmp_path, files):
+    trained(tmp_path, files)
+    said = trained(tmp_path, files, "--num_epochs=2")
+    assert f"{tmp_path}/run holds this run's step 2; going on from there." in said.out
+    assert "Done: step 5, 2 epoch(s)" in said.out
+    assert settings(tmp_path / "run")["training"]["num_epochs"] == 2
+
+
+def test_start_new_model_replaces_the_run_and_keeps_foreign_files(tmp_path, files):
+    trained(tmp_path, files)
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    (tmp_path / "run" / "plots").mkdir()
+    (tmp_path / "run" / "plots" / "a.png").write_bytes(b"png")
+    said = trained(tmp_path, files, "--start_new_model", "--seed=9", "--max_steps=1")
+    assert "Done: step 1, " in said.out and "going on" not in said.out
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "run" / "plots" / "a.png").read_bytes() == b"png"
+    assert settings(tmp_path / "run")["training"]["seed"] == 9
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000001"]
+
+
+def test_float_frames_are_recognised_and_kept_in_the_configuration(tmp_path):
+    floats = commands.write_files(tmp_path / "data", "floats", commands.frame_videos(8, dtype=np.float32))
+    trained(tmp_path, floats)
+    assert settings(tmp_path / "run")["networks"]["teacher"]["features"]["dtype"] == "float32"
+
+
+def test_files_of_2017_and_compressed_files_train_like_any(tmp_path):
+    """The same videos under both id keys, plain and packed, give the same weights."""
+    for folder, id_key, compression in (("new", "id", ""), ("old", "video_id", "GZIP")):
+        videos = commands.frame_videos(8, id_key=id_key)
+        files = commands.write_files(tmp_path / folder, "train", videos, compression=compression)
+        trained(tmp_path, files, folder=f"run_{folder}")
+    new, old = (commands.weights(tmp_path / f"run_{name}") for name in ("new", "old"))
+    assert new and all(np.array_equal(a, b) for a, b in zip(new, old, strict=True))
+
+
+def test_the_best_checkpoint_is_chosen_on_validation(tmp_path, files):
+    validation = commands.write_files(tmp_path / "data", "validate", commands.frame_videos(6, seed=1))
+    said = trained(tmp_path, files, f"--validation_data_pattern={validation}", "--num_epochs=2")
+    assert "best validation GAP 0." in said.out and "1 file(s), 2 validation" not in said.out
+    progress = json.loads((tmp_path / "run" / "best" / "progress.json").read_text())
+    assert f"GAP {progress['best_value']:.4f} at step {progress['best_step']}" in said.out

@@ -1,0 +1,87 @@
+import gzip
+import pathlib
+
+import pytest
+import tensorflow as tf
+
+from tests import records
+from youtube8m_distill import config
+from youtube8m_distill.data import bad_records, pipeline, sources
+
+MEANS = config.FeatureConfig(("mean_rgb",), (4,), False, "float32")
+
+
+def write(path, count=5, compression="", **last):
+    rows = [records.video_record({"mean_rgb": [0.5] * 4}, b"x" * i) for i in range(count)]
+    return records.write(path, rows + [records.video_record({"mean_rgb": [0.5] * 4}, **last)], compression)
+
+
+def read_all(pattern, training=False, shards=None):
+    shards = shards or sources.find_files(str(pattern))
+    with bad_records.naming_bad_records(shards):
+        for _ in pipeline.make_dataset(shards, MEANS, 10, None, 2, training=training):
+            pass
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+def test_a_malformed_record_is_told_with_its_file_and_number(tmp_path, training, compression):
+    write(tmp_path / "a"), write(tmp_path / "b", 3, compression, labels=[99]), write(tmp_path / "c")
+    with pytest.raises(bad_records.BadRecordError, match=rf"^file {tmp_path}/b, record 3: label 99 is outside 0 .. 9;"):
+        read_all(tmp_path / "*", training)
+
+
+def test_it_is_told_through_a_compiled_step_too(tmp_path):
+    shards = sources.find_files(write(tmp_path / "b", 3, labels=[99]))
+    batches = iter(pipeline.make_dataset(shards, MEANS, 10, None, 2, training=False))
+
+    @tf.function
+    def step():
+        return next(batches)["features"]
+
+    with pytest.raises(bad_records.BadRecordError, match="b, record 3: label 99"), \
+            bad_records.naming_bad_records(shards):
+        for _ in range(3):
+            step()
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_file_cut_short_is_named(tmp_path, training):
+    write(tmp_path / "a"), write(tmp_path / "b"), write(tmp_path / "c")
+    content = (tmp_path / "b").read_bytes()
+    (tmp_path / "b").write_bytes(content[:-5])
+    with pytest.raises(bad_records.BadRecordError, match=rf"^file {tmp_path}/b, record 5: damaged or cut short; fetch"):
+        read_all(tmp_path / "*", training)
+
+
+@pytest.mark.parametrize("place", [3, 9, 20])
+def test_a_damaged_byte_is_found_in_its_file(tmp_path, place):
+    paths = [pathlib.Path(write(tmp_path / name)) for name in "abc"]
+    shards = sources.find_files(f"{tmp_path}/*")
+    start = list(sources.record_starts(shards[1]))[2]
+    content = bytearray(paths[1].read_bytes())
+    content[start + place] ^= 1                     # in the length, in its checksum, in the record
+    paths[1].write_bytes(content)
+    with pytest.raises(bad_records.BadRecordError, match=rf"^file {tmp_path}/b, record 2: damaged"):
+        read_all(None, shards=shards)
+
+
+def test_a_compressed_file_cut_short_is_named(tmp_path):
+    write(tmp_path / "a"), write(tmp_path / "c")
+    content = pathlib.Path(write(tmp_path / "plain")).read_bytes()
+    (tmp_path / "b").write_bytes(gzip.compress(content[:-5]))
+    (tmp_path / "plain").unlink()
+    with pytest.raises(bad_records.BadRecordError, match=rf"^file {tmp_path}/b, record 5: damaged"):
+        read_all(tmp_path / "*")
+
+
+def test_damage_is_reported_even_where_the_files_are_not_known():
+    complaint = r"a file is damaged or cut short \(corrupted record at 12\)"
+    with pytest.raises(bad_records.BadRecordError, match=complaint), \
+            bad_records.naming_bad_records():
+        raise tf.errors.DataLossError(None, None, "corrupted record at 12")
+
+
+def test_errors_about_something_else_pass_unchanged():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Matrix size"), bad_records.naming_bad_records():
+        raise tf.errors.InvalidArgumentError(None, None, "Matrix size-incompatible")

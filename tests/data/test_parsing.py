@@ -1,0 +1,248 @@
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings, strategies
+
+from tests import oracles, records
+from youtube8m_distill import config
+from youtube8m_distill.data import bad_records, contents, parsing, pipeline, sources
+
+REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
+needs_real_records = pytest.mark.skipif(not REAL.is_dir(), reason="no folder of real records beside the repository")
+
+SIZES = (("rgb", 6), ("audio", 3))
+BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
+FLOATS = config.FeatureConfig(("rgb", "audio"), (6, 3), dtype="float32")
+MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (6, 3), False, "float32")
+ALL = config.FrameConfig()
+NUM_CLASSES = 12
+
+
+def record(serialized, path="some/file", number=7, epoch=0):
+    return parsing.Record(tf.constant(serialized), tf.constant(path), tf.constant(number, tf.int64),
+                          tf.constant(epoch, tf.int64))
+
+
+def eagerly(parse, *serialized, **place):
+    """What becomes of each record, as a list."""
+    return [parse(record(each, **place)) for each in serialized]
+
+
+def in_a_dataset(parse, *serialized, **place):
+    """The same, by one graph for all of them."""
+    places = record(serialized[0], **place)[1:]
+    dataset = tf.data.Dataset.from_tensor_slices(list(serialized))
+    return list(dataset.map(lambda each: parse(parsing.Record(each, *places))))
+
+
+both_ways = pytest.mark.parametrize("run", [eagerly, in_a_dataset])
+
+
+def assert_view(found, frames, indices, length):
+    rows, places = oracles.padded_view(frames, indices, length)
+    np.testing.assert_array_equal(found["frames"], rows)
+    np.testing.assert_array_equal(found["frame_indices"], places)
+    assert found["frames"].dtype == rows.dtype and found["frame_indices"].dtype == tf.int32
+    assert found["num_frames"].dtype == tf.int32 and found["num_frames"] == len(indices)
+
+
+@both_ways
+@pytest.mark.parametrize("features, dtype", [(BYTES, np.uint8), (FLOATS, np.float32)])
+@pytest.mark.parametrize("selection", sorted(set(config.FRAME_SELECTIONS) - {"random"}))
+def test_a_network_gets_the_frames_of_its_selection(run, features, dtype, selection):
+    key = {"all": {}, "strided": {"every_n": 4}}.get(selection, {"frames_per_video": 4})
+    view = config.FrameConfig(selection, **key)
+    videos = [records.random_frames(num_frames, SIZES, dtype=dtype) for num_frames in (1, 4, 5, 11, 300, 307)]
+    parse = parsing.build_parser(features, NUM_CLASSES, view)
+    for frames, found in zip(videos, run(parse, *map(records.frame_record, videos)), strict=True):
+        num_frames = min(len(frames["rgb"]), 300)   # frames past 300 are left out
+        assert_view(found, frames, oracles.selected_frames(selection, num_frames, 4), view.max_frames)
+
+
+@settings(max_examples=40, deadline=None)
+@given(num_frames=strategies.integers(1, 320), k=strategies.integers(1, 300), seed=strategies.integers(0, 2 ** 31))
+def test_whatever_the_length_each_row_is_the_frame_its_index_names(num_frames, k, seed):
+    view = config.FrameConfig("random", k)
+    frames = records.random_frames(num_frames, SIZES, seed)
+    [found] = eagerly(parsing.build_parser(BYTES, NUM_CLASSES, view, seed), records.frame_record(frames))
+    indices = [index for index in found["frame_indices"].numpy() if index >= 0]
+    assert len(indices) == min(num_frames, 300, k) and indices == sorted(set(indices)) and indices[-1] < 300
+    assert_view(found, frames, indices, k)
+
+
+@both_ways
+def test_each_role_gets_its_own_frames(run):
+    views = {"teacher": ALL, "student": config.FrameConfig("last", 2)}
+    frames = records.random_frames(5, SIZES)
+    [found] = run(parsing.build_parser(BYTES, NUM_CLASSES, views), records.frame_record(frames))
+    assert sorted(found) == ["labels", "student", "teacher", "video_id"]
+    assert_view(found["teacher"], frames, range(5), 300)
+    assert_view(found["student"], frames, [3, 4], 2)
+
+
+def test_features_stand_in_the_order_asked_for_whatever_the_file_has():
+    frames = records.random_frames(5, SIZES)
+    reversed_features = config.FeatureConfig(("audio", "rgb"), (3, 6))
+    [found] = eagerly(parsing.build_parser(reversed_features, NUM_CLASSES, ALL), records.frame_record(frames))
+    assert_view(found, {"audio": frames["audio"], "rgb": frames["rgb"]}, range(5), 300)
+
+
+@both_ways
+def test_video_level_features_are_joined(run):
+    means = {"mean_audio": [7.0, 8.0, 9.0], "mean_rgb": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}
+    [found] = run(parsing.build_parser(MEANS, NUM_CLASSES, None), records.video_record(means, b"xy", [11], "video_id"))
+    assert sorted(found) == ["features", "labels", "video_id"] and found["video_id"] == b"xy"
+    np.testing.assert_array_equal(found["features"], np.float32([1, 2, 3, 4, 5, 6, 7, 8, 9]))
+    assert found["labels"].numpy().tolist() == oracles.multi_hot([11], NUM_CLASSES)
+
+
+@pytest.mark.parametrize("id_key", ["id", "video_id"])
+def test_the_id_is_found_under_either_name(id_key):
+    frames = records.random_frames(2, SIZES)
+    [found] = eagerly(parsing.build_parser(BYTES, NUM_CLASSES, ALL),
+                    records.frame_record(frames, b"zz", id_key=id_key))
+    assert found["video_id"] == b"zz"
+
+
+@both_ways
+@pytest.mark.parametrize("labels", [None, [], [0], [11, 0, 5], [5, 5, 2, 5]])
+def test_labels_may_be_missing_unordered_or_repeated(run, labels):
+    serialized = records.frame_record(records.random_frames(2, SIZES), labels=labels)
+    [found] = run(parsing.build_parser(BYTES, NUM_CLASSES, ALL), serialized)
+    assert found["labels"].dtype == tf.uint8
+    assert found["labels"].numpy().tolist() == oracles.multi_hot(labels or [], NUM_CLASSES)
+
+
+def test_random_frames_are_a_function_of_seed_epoch_and_video():
+    frames = records.random_frames(200, SIZES)
+
+    def drawn(seed=1, epoch=0, video_id=b"abcd", run=eagerly, number=0):
+        parse = parsing.build_parser(BYTES, NUM_CLASSES, config.FrameConfig("random", 10), seed)
+        [found] = run(parse, records.frame_record(frames, video_id), epoch=epoch, number=number)
+        return found["frame_indices"].numpy().tolist()
+
+    assert drawn() == drawn() == drawn(run=in_a_dataset) == drawn(number=3)
+    others = [drawn(), drawn(seed=2), drawn(epoch=1), drawn(epoch=2), drawn(video_id=b"abce")]
+    assert all(one != other for i, one in enumerate(others) for other in others[:i])
+
+
+def test_no_two_pairs_of_seed_and_epoch_share_a_draw():
+    pairs = [(seed, epoch) for seed in (0, 1, 2, 2 ** 31) for epoch in (0, 1, 2, 1000)]
+    assert len({int(parsing.epoch_seed(*pair)) for pair in pairs}) == len(pairs)
+
+
+GOOD = records.random_frames(3, SIZES)
+MALFORMED = {
+    "no video id; it should be under id or video_id": records.frame_record(GOOD, video_id=None),
+    "no frames under 'rgb'": records.frame_record({"audio": GOOD["audio"]}),
+    "'rgb' has 3 frames and 'audio' 0": records.frame_record({"rgb": GOOD["rgb"]}),
+    "'rgb' has 3 frames and 'audio' 2": records.frame_record(GOOD | {"audio": GOOD["audio"][:2]}),
+    "frame 1 of 'rgb' holds 5 bytes instead of 6":
+        records.frame_record(GOOD | {"rgb": [GOOD["rgb"][0], GOOD["rgb"][1][:5], GOOD["rgb"][2]]}),
+    # Cut in two and joined, these would decode: 6 bytes each on average.
+    "frame 0 of 'rgb' holds 3 bytes instead of 6":
+        records.frame_record(GOOD | {"rgb": [b"abc", b"abcdefghi", b"abcdef"]}),
+    "frame 2 of 'audio' holds 2 byte strings instead of 1":
+        records.frame_record(GOOD | {"audio": [b"abc", b"abc", [b"abc", b"abc"]]}),
+    "label 12 is outside 0 .. 11; num_classes=12 is too small": records.frame_record(GOOD, labels=[3, 12, 4]),
+    "label -1 is outside 0 .. 11": records.frame_record(GOOD, labels=[-1]),
+    "'audio' is not stored as bytes": records.frame_record(GOOD | {"audio": [np.zeros(3, np.float32)] * 3}),
+    "neither a SequenceExample nor an Example": b"\xff" * 30,
+}
+
+
+@both_ways
+@pytest.mark.parametrize("reason", MALFORMED)
+def test_a_malformed_frame_level_record_is_told_with_its_place(run, reason):
+    view = config.FrameConfig("first", 1)           # faults are found in frames that no network sees, too
+    with pytest.raises(bad_records.BadRecordError) as raised, bad_records.naming_bad_records():
+        run(parsing.build_parser(BYTES, NUM_CLASSES, view), MALFORMED[reason], path="a b/'c'.tfrecord")
+    assert str(raised.value).startswith(f"file a b/'c'.tfrecord, record 7: {reason}")
+    assert "\n" not in str(raised.value)
+
+
+GOOD_MEANS = {"mean_rgb": [0.5] * 6, "mean_audio": [0.5] * 3}
+FLOAT_GOOD = records.random_frames(3, SIZES, dtype=np.float32)
+
+
+@both_ways
+@pytest.mark.parametrize("reason, serialized", [
+    ("frame 1 of 'rgb' holds 7 floats instead of 6",
+     records.frame_record(FLOAT_GOOD | {"rgb": [np.zeros(size, np.float32) for size in (6, 7, 5)]})),
+    ("'rgb' is not stored as floats", records.frame_record(FLOAT_GOOD | {"rgb": GOOD["rgb"]})),
+])
+def test_a_malformed_record_of_float_frames_is_told_with_its_place(run, reason, serialized):
+    with pytest.raises(bad_records.BadRecordError, match=f"^file some/file, record 7: {reason}"), \
+            bad_records.naming_bad_records():
+        run(parsing.build_parser(FLOATS, NUM_CLASSES, ALL), serialized)
+
+
+@both_ways
+@pytest.mark.parametrize("reason, serialized", [
+    ("'mean_audio' has 2 numbers instead of 3", records.video_record({"mean_rgb": [0.5] * 6, "mean_audio": [0.5] * 2})),
+    ("'mean_rgb' has 0 numbers instead of 6", records.video_record({"mean_audio": [0.5] * 3})),
+    ("'mean_audio' is not stored as floats", records.video_record({"mean_rgb": [0.5] * 6, "mean_audio": b"abc"})),
+    ("label 4715 is outside 0 .. 11", records.video_record(GOOD_MEANS, labels=[4715])),
+    ("no video id", records.video_record(GOOD_MEANS, None)),
+    ("neither a SequenceExample nor an Example", b"\xff" * 30),
+])
+def test_a_malformed_video_level_record_is_told_with_its_place(run, reason, serialized):
+    with pytest.raises(bad_records.BadRecordError, match=f"^file some/file, record 7: {reason}"), \
+            bad_records.naming_bad_records():
+        run(parsing.build_parser(MEANS, NUM_CLASSES, None), serialized)
+
+
+def test_views_go_with_frame_level_features_only():
+    with pytest.raises(ValueError, match="frame_features=True"):
+        parsing.build_parser(BYTES, NUM_CLASSES, None)
+    with pytest.raises(ValueError, match="frame_features=False"):
+        parsing.build_parser(MEANS, NUM_CLASSES, ALL)
+
+
+def read_real(pattern, features, num_classes, views):
+    shards = sources.find_files(str(REAL / pattern))
+    contents.check_features(shards, features)
+    batches = list(pipeline.make_dataset(shards, features, num_classes, views, 64, training=False))
+    return shards, {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+
+
+@needs_real_records
+@pytest.mark.parametrize("pattern, num_classes, id_length", [
+    ("2018_video_level/validate0000.tfrecord", 3862, 4), ("2017_video_level/validatea0.tfrecord", 4716, 11),
+    ("2018_video_level/test0z.tfrecord", 3862, 4), ("2017_video_level/testa0.tfrecord", 4716, 11)])
+def test_real_video_level_records_equal_their_protos(pattern, num_classes, id_length):
+    features = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
+    shards, found = read_real(pattern, features, num_classes, None)
+    assert len(found["video_id"]) == sources.count_records(shards)
+    for i, serialized in enumerate(tf.data.TFRecordDataset(shards[0].path)):
+        stored = tf.train.Example.FromString(serialized.numpy()).features.feature
+        video_id = stored["id" if "id" in stored else "video_id"].bytes_list.value[0]
+        assert found["video_id"][i] == video_id
+        means = list(stored["mean_rgb"].float_list.value) + list(stored["mean_audio"].float_list.value)
+        np.testing.assert_array_equal(found["features"][i], np.float32(means))
+        assert set(np.flatnonzero(found["labels"][i])) == set(stored["labels"].int64_list.value)
+    assert found["labels"].any() == ("validate" in pattern)
+
+
+@needs_real_records
+def test_a_2017_file_read_with_2018_classes_names_the_label():
+    features = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
+    complaint = r"validatea0.tfrecord, record \d+: label \d+ is outside 0 .. 3861"
+    with pytest.raises(bad_records.BadRecordError, match=complaint), bad_records.naming_bad_records():
+        read_real("2017_video_level/validatea0.tfrecord", features, 3862, None)
+
+
+@needs_real_records
+@pytest.mark.parametrize("view", [ALL, config.FrameConfig("uniform", 30)])
+def test_the_real_frame_level_record_equals_its_proto(view):
+    shards, found = read_real("2018_frame_level/*.tfrecord", config.FeatureConfig(), 3862, view)
+    stored = tf.train.SequenceExample.FromString(sources.first_record(shards[0])).feature_lists.feature_list
+    frames = {name: np.stack([np.frombuffer(frame.bytes_list.value[0], np.uint8) for frame in stored[name].feature])
+              for name in ("rgb", "audio")}
+    seen = oracles.selected_frames(view.frame_selection, 170, view.frames_per_video)
+    rows, indices = oracles.padded_view(frames, seen, view.max_frames)
+    np.testing.assert_array_equal(found["frames"][0], rows)
+    np.testing.assert_array_equal(found["frame_indices"][0], indices)
+    assert found["num_frames"].tolist() == [len(seen)] and np.flatnonzero(found["labels"][0]).tolist() == [11]

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from tests import oracles, schemes
+
+from youtube8m_distill.distillation.terms import StudentTerms
+
+BATCH = schemes.videos(6)
+RANDOM = np.random.default_rng(1)
+
+
+def _outputs(length):
+    values = {"encoding": RANDOM.normal(size=(6, 4)), "frame_states": RANDOM.normal(size=(6, length, 4)),
+              "predictions": RANDOM.uniform(0.05, 0.95, (6, schemes.NUM_CLASSES))}
+    return {name: value.astype(np.float32) for name, value in values.items()}
+
+
+STUDENT, TEACHER = _outputs(3), _outputs(6)
+
+
+def _expected(term, video, distance=oracles.bernoulli_kl, reduction="mean"):
+    student, teacher = ({name: values[video] for name, values in outputs.items()} for outputs in (STUDENT, TEACHER))
+    return {
+        "representation_loss": lambda: oracles.squared_distance(student["encoding"], teacher["encoding"]),
+        "prediction_loss": lambda: distance(teacher["predictions"], student["predictions"]),
+        "label_loss": lambda: oracles.label_loss(BATCH["labels"][video], student["predictions"]),
+        "intermediate_representation_loss": lambda: oracles.intermediate_loss(
+            student["frame_states"], teacher["frame_states"], BATCH["student"]["frame_indices"][video],
+            BATCH["teacher"]["frame_indices"][video], reduction),
+    }[term]()
+
+
+@pytest.mark.parametrize("term", sorted(schemes.ALL_TERMS))
+def test_a_term_alone_is_its_loss_of_the_student_and_nothing_else_is_computed(term):
+    terms = StudentTerms({term: 3.0})
+    found = terms(STUDENT, TEACHER, BATCH)
+    assert list(found) == [f"student/{term}"]
+    np.testing.assert_allclose(found[f"student/{term}"], [_expected(term, video) for video in range(6)], rtol=1e-4)
+    assert terms.loss_weights == {f"student/{term}": 3.0}
+    assert terms.needs_frame_states == (term == "intermediate_representation_loss")
+
+
+@pytest.mark.parametrize("name, distance", [("kl", oracles.bernoulli_kl), ("categorical_kl", oracles.categorical_kl),
+                                            ("squared", oracles.squared_distance)])
+def test_the_prediction_distance_is_the_one_that_was_named(name, distance):
+    found = StudentTerms({"prediction_loss": 1.0}, prediction_distance=name)(STUDENT, TEACHER, BATCH)
+    expected = [_expected("prediction_loss", video, distance) for video in range(6)]
+    np.testing.assert_allclose(found["student/prediction_loss"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_intermediate_reduction_is_the_one_that_was_named(reduction):
+    terms = StudentTerms({"intermediate_representation_loss": 1.0}, intermediate_reduction=reduction)
+    expected = [_expected("intermediate_representation_loss", video, reduction=reduction) for video in range(6)]
+    np.testing.assert_allclose(terms(STUDENT, TEACHER, BATCH)["student/intermediate_representation_loss"], expected,
+                               rtol=1e-4)
+
+
+def test_all_terms_together_keep_their_names():
+    found = StudentTerms(schemes.ALL_TERMS)(STUDENT, TEACHER, BATCH)
+    for term in schemes.ALL_TERMS:
+        np.testing.assert_allclose(found[f"student/{term}"], [_expected(term, video) for video in range(6)], rtol=1e-4)

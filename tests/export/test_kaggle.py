@@ -1,0 +1,139 @@
+import gzip
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from tests import oracles
+from youtube8m_distill.export import kaggle, write_predictions
+
+CLASSES = np.array([[3, 1], [0, 3861]], np.int32)
+SCORES = np.array([[0.9, 1e-7], [1.0, 0.12345678]], np.float32)
+
+
+def batch(*video_ids):
+    return list(video_ids), CLASSES[:len(video_ids)], SCORES[:len(video_ids)]
+
+
+def read(path):
+    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+
+
+def test_the_file_is_the_starters_to_the_byte(tmp_path):
+    path = tmp_path / "new" / "predictions.csv"
+    assert write_predictions(path, [batch(b"abcd", b"ef_-")]) == 2
+    assert path.read_bytes() == b"VideoId,LabelConfidencePairs\nabcd,3 0.9 1 1e-07\nef_-,0 1 3861 0.123457\n"
+
+
+@given(scores=st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=25), first=st.integers(0, 40000))
+@settings(max_examples=60, deadline=None)
+def test_any_score_is_written_with_six_significant_digits(tmp_path_factory, scores, first):
+    path = tmp_path_factory.getbasetemp() / "any_score.csv"
+    scores, classes = sorted(scores, reverse=True), list(range(first, first + len(scores)))
+    write_predictions(path, [([b"id"], np.array([classes]), np.array([scores], np.float32))])
+    assert path.read_text() == kaggle.HEADER + oracles.kaggle_line("id", classes, scores)
+
+
+def test_rows_keep_their_order_whatever_the_batches(tmp_path):
+    many = [batch(b"b", b"a"), batch(b"c"), batch(), batch(b"a", b"0")]
+    assert write_predictions(tmp_path / "many.csv", iter(many)) == 5
+    frame = read(tmp_path / "many.csv")
+    assert list(frame["VideoId"]) == ["b", "a", "c", "a", "0"]
+    assert list(frame["LabelConfidencePairs"])[1:3] == ["0 1 3861 0.123457", "3 0.9 1 1e-07"]
+
+
+@pytest.mark.parametrize("top_k, pairs", [(1, "3 0.9"), (2, "3 0.9 1 1e-07"), (20, "3 0.9 1 1e-07"),
+                                          (None, "3 0.9 1 1e-07")])
+def test_top_k_cuts_the_pairs_and_a_larger_one_writes_all(tmp_path, top_k, pairs):
+    write_predictions(tmp_path / "p.csv", [batch(b"abcd")], top_k)
+    assert read(tmp_path / "p.csv")["LabelConfidencePairs"][0] == pairs
+
+
+@given(ids=st.lists(st.one_of(st.binary(max_size=8), st.text(',"\r\n ab\t\'é;NA0\0', max_size=8).map(str.encode)),
+                    min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("name", ["ids.csv", "ids.csv.gz"])
+def test_pandas_reads_any_id_back_to_the_byte(tmp_path_factory, name, ids):
+    path = tmp_path_factory.getbasetemp() / name
+    count = len(ids)
+    write_predictions(path, [(ids, np.full([count, 1], 7), np.full([count, 1], 0.5, np.float32))])
+    frame = read(path)
+    assert [video_id.encode("utf-8", "surrogateescape") for video_id in frame["VideoId"]] == ids
+    assert set(frame["LabelConfidencePairs"]) == {"7 0.5"}
+
+
+@pytest.mark.parametrize("video_id, field", [
+    (b"plain id", b"plain id"), (b"a,b", b'"a,b"'), (b'say "x"', b'"say ""x"""'), (b"two\nlines", b'"two\nlines"'),
+    (b"one\rreturn", b'"one\rreturn"'), (b"", b""), (b"\xff\x00\xfe", b"\xff\x00\xfe"), ("é", "é".encode())])
+def test_an_id_is_quoted_only_where_it_must_be(tmp_path, video_id, field):
+    write_predictions(tmp_path / "p.csv", [batch(video_id)])
+    assert (tmp_path / "p.csv").read_bytes() == kaggle.HEADER.encode() + field + b",3 0.9 1 1e-07\n"
+
+
+def test_a_gz_path_is_compressed_to_the_same_bytes_each_time(tmp_path):
+    for name in ("a.csv", "a.csv.gz", "other.csv.gz"):
+        write_predictions(tmp_path / name, [batch(b"abcd", b"efgh")])
+    compressed = (tmp_path / "a.csv.gz").read_bytes()
+    assert gzip.decompress(compressed) == (tmp_path / "a.csv").read_bytes()
+    assert compressed == (tmp_path / "other.csv.gz").read_bytes()
+    assert compressed[4:8] == bytes(4)                  # the time stamp of a gzip header
+    assert list(pd.read_csv(io.BytesIO(compressed), compression="gzip")["VideoId"]) == ["abcd", "efgh"]
+
+
+def test_no_video_gives_a_file_of_the_header_alone(tmp_path):
+    assert write_predictions(tmp_path / "p.csv", []) == 0
+    assert (tmp_path / "p.csv").read_text() == "VideoId,LabelConfidencePairs\n"
+
+
+@pytest.mark.parametrize("old", [None, "an older file"])
+def test_an_error_halfway_leaves_what_was_there_and_nothing_else(tmp_path, old):
+    path = tmp_path / "p.csv"
+    if old:
+        path.write_text(old)
+
+    def broken():
+        yield batch(b"abcd")
+        raise RuntimeError("the reader stopped")
+
+    with pytest.raises(RuntimeError, match="the reader stopped"):
+        write_predictions(path, broken())
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == ([("p.csv", old)] if old else [])
+
+
+def test_batches_are_taken_one_at_a_time(tmp_path):
+    alive = []
+
+    def counted():
+        for _ in range(50):
+            one = batch(b"abcd", b"efgh")
+            alive.append(one[1])
+            yield one
+
+    written = []
+    original = kaggle._lines
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kaggle, "_lines", lambda *args: written.append(len(alive)) or original(*args))
+        write_predictions(tmp_path / "p.csv", counted())
+    assert written == list(range(1, 51))                # each is written before the next is asked for
+
+
+@pytest.mark.parametrize("rows, message", [
+    (([b"ab", b"cd"], CLASSES, SCORES * [[1], [np.nan]]), "scores must be finite. .* video b'cd'"),
+    (([b"ab", b"cd"], CLASSES, SCORES + [[np.inf], [0]]), "scores must be finite. .* video b'ab'"),
+    (([b"ab", b"cd"], CLASSES, SCORES[:, ::-1]), "scores must fall along a row.* Video b'ab' has one that rises"),
+    (([b"ab"], CLASSES, SCORES), r"Received 1 ids, classes \(2, 2\) and scores \(2, 2\)"),
+    (([b"ab", b"cd"], CLASSES[:, :1], SCORES), r"Received 2 ids, classes \(2, 1\) and scores \(2, 2\)"),
+    (([b"ab", b"cd"], SCORES, CLASSES), "classes must be integers from 0. Received dtype float32"),
+    (([b"ab", b"cd"], CLASSES - 1, SCORES), "classes must be integers from 0. .*lowest -1"),
+])
+def test_a_batch_that_would_make_a_wrong_file_is_refused_and_leaves_none(tmp_path, rows, message):
+    with pytest.raises(ValueError, match=message):
+        write_predictions(tmp_path / "p.csv", [batch(b"first"), rows])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_top_k_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="top_k=0: write at least 1"):
+        write_predictions(tmp_path / "p.csv", [batch(b"abcd")], top_k=0)

@@ -1,0 +1,97 @@
+import keras
+import numpy as np
+import pytest
+
+from tests import networks, oracles
+
+NETWORK = networks.frame_level()
+
+
+def zero_share(values):
+    return np.mean(values == 0)
+
+
+def test_a_network_is_preprocessing_then_encoder_then_classifier():
+    model, batch = networks.build(NETWORK), networks.batch(NETWORK)
+    levels = [[layer.get_weights() for layer in level.layers] for level in (model.encoder.lower, model.encoder.upper)]
+    (gates,), (experts, bias) = model.classifier.gates.get_weights(), model.classifier.experts.get_weights()
+    found = networks.outputs(model, batch, frame_states=True)
+    for video, count in enumerate(batch["num_frames"]):
+        frames = np.array([oracles.preprocessed(frame) for frame in batch["frames"][video]])
+        encoding, states = oracles.hierarchical_rnn(*levels, frames, count, frames_per_block=3)
+        np.testing.assert_allclose(found["encoding"][video], encoding, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found["frame_states"][video, :count], states, rtol=1e-4, atol=1e-6)
+        expected = oracles.mixture_of_experts(encoding, gates, experts, bias, 2)
+        np.testing.assert_allclose(found["predictions"][video], expected, rtol=1e-4)
+
+
+def test_a_video_level_network_classifies_the_mean_scaled_to_length_one():
+    network = networks.video_level("LogisticModel")
+    model, batch = networks.build(network), networks.batch(network)
+    found = networks.outputs(model, batch)
+    for video, features in enumerate(batch["features"]):
+        scaled = features / np.sqrt(np.sum(features ** 2))
+        np.testing.assert_allclose(found["encoding"][video], scaled, rtol=1e-5)
+        expected = oracles.logistic(scaled, *model.classifier.get_weights())
+        np.testing.assert_allclose(found["predictions"][video], expected, rtol=1e-5)
+
+
+def test_frame_states_come_only_where_they_are_asked_for():
+    model, batch = networks.build(NETWORK), networks.batch(NETWORK)
+    assert set(model(batch)) == {"encoding", "predictions"}
+    found = model(batch, frame_states=True)
+    assert set(found) == {"encoding", "predictions", "frame_states"}
+    assert found["frame_states"].shape == (4, networks.MAX_FRAMES, 16)
+    np.testing.assert_allclose(found["encoding"], model(batch)["encoding"], rtol=1e-5, atol=1e-6)
+
+
+def test_frame_states_under_bfloat16_stay_near_the_exact_ones():
+    model, batch = networks.build(NETWORK, dtype="mixed_bfloat16"), networks.batch(NETWORK)
+    found = model(batch, frame_states=True)
+    assert found["frame_states"].dtype == "bfloat16" and found["predictions"].dtype == "float32"
+    exact = networks.outputs(networks.build(NETWORK), batch, frame_states=True)["frame_states"]
+    rounded = keras.ops.convert_to_numpy(keras.ops.cast(found["frame_states"], "float32"))
+    np.testing.assert_allclose(rounded, exact, rtol=0, atol=0.05)
+
+
+def test_dropout_acts_before_the_classifier_in_training_and_never_on_the_encoding():
+    keras.utils.set_random_seed(0)
+    network = networks.frame_level(classifier="LogisticModel", lstm_cells=64, num_classes=256, dropout=0.75)
+    model = networks.build(network)
+    batch = networks.batch(NETWORK, (7,))
+    # A classifier that shows what it is given: class c reads number c of the encoding.
+    model.classifier.set_weights([1000 * np.eye(256), np.zeros(256)])
+    calm, trained = networks.outputs(model, batch), networks.outputs(model, batch, training=True)
+    np.testing.assert_allclose(trained["encoding"], calm["encoding"], rtol=1e-6)
+    assert zero_share(calm["predictions"] - 0.5) < 0.1
+    assert 0.65 < zero_share(trained["predictions"] - 0.5) < 0.85
+    again = networks.outputs(model, batch, training=True)["predictions"]
+    assert np.any(again != trained["predictions"])
+
+
+def test_without_dropout_training_and_evaluation_agree():
+    network = networks.frame_level(dropout=0.0)
+    model, batch = networks.build(network), networks.batch(network)
+    np.testing.assert_array_equal(networks.outputs(model, batch, training=True)["predictions"],
+                                  networks.outputs(model, batch)["predictions"])
+
+
+def test_encode_is_the_part_before_the_classifier():
+    model, batch = networks.build(NETWORK), networks.batch(NETWORK)
+    found = model.encode(batch)
+    assert set(found) == {"encoding"}
+    np.testing.assert_allclose(found["encoding"], model(batch)["encoding"], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("num_frames", [0, 1, 7])
+def test_multiply_adds_are_the_encoders_and_the_classifiers(num_frames):
+    model = networks.build(NETWORK)
+    assert model.multiply_adds(num_frames) == (model.encoder.multiply_adds(num_frames)
+                                               + model.classifier.multiply_adds())
+    mean = networks.build(networks.video_level("MoeModel"))
+    assert mean.multiply_adds(num_frames) == mean.classifier.multiply_adds() == 9 * 5 * 5
+
+
+def test_the_dropout_rate_is_kept_in_the_configuration():
+    model = networks.build(networks.frame_level(dropout=0.25))
+    assert type(model).from_config(model.get_config()).dropout.rate == 0.25

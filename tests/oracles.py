@@ -1,0 +1,361 @@
+"""Slow, obvious numpy: what each fast function of the package must equal."""
+
+import numpy as np
+
+
+# ---- metrics and the Kaggle CSV (starter code's eval_util.py, average_precision_calculator.py) -----------------------
+
+def ordered_classes(predictions):
+    """Classes of one video, best first, equals by class index."""
+    return sorted(range(len(predictions)), key=lambda c: (-float(predictions[c]), c))
+
+
+def starter_hit_at_one(labels, predictions):
+    """1 or 0 for one video."""
+    return float(labels[ordered_classes(predictions)[0]] > 0)
+
+
+def starter_perr(labels, predictions):
+    """Of one video: the true share of its n best classes that are predicted above 0; n is its number of labels."""
+    n = sum(1 for label in labels if label > 0)
+    found = [c for c in ordered_classes(predictions)[:n] if labels[c] > 0 and predictions[c] > 0]
+    return len(found) / n if n else 0.0
+
+
+def starter_average_precision(pairs, num_positives):
+    """The starter's loop, right where no two scores are equal. `pairs`: (score, is it true)."""
+    found, total = 0, 0.0
+    for position, (_, true) in enumerate(sorted(pairs, key=lambda pair: pair[0], reverse=True), start=1):
+        if true:
+            found += 1
+            total += found / position
+    return total / num_positives if num_positives else 0.0
+
+
+def grouped_average_precision(pairs, num_positives):
+    """Step by step down the distinct scores: gain in recall times precision, both after the whole group of equals."""
+    value = recall = 0.0
+    for threshold in sorted({score for score, _ in pairs}, reverse=True):
+        taken = [true for score, true in pairs if score >= threshold]
+        if num_positives:
+            value += (sum(taken) / num_positives - recall) * (sum(taken) / len(taken))
+            recall = sum(taken) / num_positives
+    return value
+
+
+def pooled_pairs(labels, predictions, top_k):
+    """(class, score, is it true) of the `top_k` best classes of every video."""
+    return [(c, float(row[c]), bool(truth[c] > 0)) for truth, row in zip(labels, predictions)
+            for c in ordered_classes(row)[:top_k]]
+
+
+def gap(labels, predictions, top_k, average_precision=grouped_average_precision):
+    """Global average precision: one ranking of all videos' pairs against all labels."""
+    pairs = [(score, true) for _, score, true in pooled_pairs(labels, predictions, top_k)]
+    return average_precision(pairs, sum(1 for row in labels for label in row if label > 0))
+
+
+def class_average_precisions(labels, predictions, top_k, average_precision=grouped_average_precision):
+    """Average precision of each class that has a label, by class."""
+    pairs = pooled_pairs(labels, predictions, top_k)
+    counts = {c: sum(1 for row in labels if row[c] > 0) for c in range(len(labels[0]))}
+    return {c: average_precision([(score, true) for other, score, true in pairs if other == c], count)
+            for c, count in counts.items() if count}
+
+
+def mean_average_precision(labels, predictions, top_k, average_precision=grouped_average_precision):
+    """Mean over the classes that have a label; 0 if none has."""
+    values = class_average_precisions(labels, predictions, top_k, average_precision)
+    return sum(values.values()) / len(values) if values else 0.0
+
+
+def kaggle_line(video_id, classes, scores):
+    """One line of the starter's CSV, for an id that needs no quotes."""
+    return video_id + "," + " ".join("%i %g" % pair for pair in zip(classes, scores)) + "\n"
+
+
+# ---- reading records: bytes, frame selections, a padded view (starter's utils.Dequantize; papers' baselines) ---------
+
+def dequantized(code):
+    """The float of one stored byte, in Python numbers: the starter's Dequantize with its range -2 .. 2."""
+    return code * (4 / 255) + 4 / 512 - 2
+
+
+def quantized(value):
+    """The byte of one float, in Python numbers: the extractor's formula, rounded down."""
+    return int((min(max(value, -2.0), 2.0) + 2.0) * 255.0 / 4.0)
+
+
+def selected_frames(selection, num_frames, count):
+    """Indices of the frames that a selection takes of a video, as a list; `count` is k, the stride, or None for all."""
+    everything = list(range(num_frames))
+    if selection == "all":
+        return everything
+    if selection == "strided":
+        return [frame for frame in everything if frame % count == 0]
+    if num_frames <= count:
+        return everything
+    if selection == "uniform":
+        # The centre of span i is (i + 1/2) * N / k, rounded down, in whole numbers.
+        return [(2 * i + 1) * num_frames // (2 * count) for i in range(count)]
+    if selection == "first":
+        return everything[:count]
+    if selection == "last":
+        return everything[-count:]
+    if selection == "middle":
+        dropped_before = (num_frames - count) // 2
+        return everything[dropped_before:dropped_before + count]
+    if selection == "first_middle_last":
+        side = count // 3
+        centre = count - side - side
+        before = (num_frames - centre) // 2
+        return everything[:side] + everything[before:before + centre] + everything[num_frames - side:]
+    raise ValueError(selection)
+
+
+def multi_hot(labels, num_classes):
+    """uint8 list of 0 and 1."""
+    return [int(c in labels) for c in range(num_classes)]
+
+
+def padded_view(frames, indices, length):
+    """What a network gets of a video, (rows [length, all sizes], indices [length]), from {name: frames [N, size]}."""
+    import numpy as np
+    rows = np.concatenate(list(frames.values()), axis=1)
+    view, places = np.zeros((length, rows.shape[1]), rows.dtype), np.full(length, -1)
+    for place, index in enumerate(indices):
+        view[place], places[place] = rows[index], index
+    return view, places
+
+
+# Statistics of synthetic videos.
+
+def dequantized(codes):
+    """Bytes as the starter reads them, in float64."""
+    import numpy as np
+    return np.asarray(codes, np.float64) * 4 / 255 + 4 / 512 - 2
+
+
+def autocorrelation(frames, lag):
+    """Of the deviation from the video's mean, all dimensions together."""
+    deviation = frames - frames.mean(axis=0)
+    return (deviation[lag:] * deviation[:-lag]).mean() / (deviation ** 2).mean()
+
+
+def distances_of_fifths(frames):
+    """From the mean of each fifth of a video to the mean of the whole."""
+    import numpy as np
+    fifths = np.array_split(frames, 5)
+    return [np.linalg.norm(fifth.mean(axis=0) - frames.mean(axis=0)) for fifth in fifths]
+
+
+# ---- networks: preprocessing, LSTMs, H-RNN, classifiers; and the original TensorFlow 1 graph -------------------------
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def preprocessed(codes):
+    """Bytes of one frame -> its floats, scaled to length 1 all features together."""
+    values = np.array([dequantized(int(code)) for code in codes])
+    return values / np.sqrt(sum(value * value for value in values))
+
+
+def lstm_step(weights, x, carry, hidden):
+    """One step of a Keras LSTM: gates in the order input, forget, candidate, output. Returns carry and hidden."""
+    kernel, recurrent_kernel, bias = weights
+    i, f, candidate, o = np.split(x @ kernel + hidden @ recurrent_kernel + bias, 4)
+    carry = sigmoid(f) * carry + sigmoid(i) * np.tanh(candidate)
+    return carry, sigmoid(o) * np.tanh(carry)
+
+
+def stacked_lstm_states(layers, sequence, length):
+    """One sequence's joint state [c1, h1, c2, h2, ...] after each of its rows; rows from `length` on do not move it."""
+    cells = layers[0][1].shape[0]
+    states = [np.zeros(cells) for _ in range(2 * len(layers))]
+    after_each = []
+    for row, x in enumerate(sequence):
+        if row < length:
+            for layer, weights in enumerate(layers):
+                carry, hidden = lstm_step(weights, x, states[2 * layer], states[2 * layer + 1])
+                states[2 * layer], states[2 * layer + 1] = carry, hidden
+                x = hidden
+        after_each.append(np.concatenate(states))
+    return np.array(after_each)
+
+
+def hierarchical_rnn(lower, upper, frames, num_frames, frames_per_block):
+    """One video: its encoding, and the lower level's state after each real frame. Only real frames are looked at."""
+    cells, real = lower[0][1].shape[0], frames[:num_frames]
+    blocks = [real[start:start + frames_per_block] for start in range(0, num_frames, frames_per_block)]
+    states = [stacked_lstm_states(lower, block, len(block)) for block in blocks]
+    if not states:
+        return np.zeros(2 * len(upper) * cells), np.zeros((0, 2 * len(lower) * cells))
+    summaries = [block_states[-1] for block_states in states]
+    return stacked_lstm_states(upper, summaries, len(summaries))[-1], np.concatenate(states)
+
+
+def logistic(x, weights, bias):
+    """One video's class probabilities."""
+    return sigmoid(x @ weights + bias)
+
+
+def mixture_of_experts(x, gates, experts, expert_bias, num_mixtures):
+    """One video's class probabilities, class by class. Columns: all gates (experts) of class 0, then of class 1, ..."""
+    num_classes = experts.shape[1] // num_mixtures
+    found = []
+    for c in range(num_classes):
+        gate = [np.exp(x @ gates[:, c * (num_mixtures + 1) + m]) for m in range(num_mixtures + 1)]
+        votes = [sigmoid(x @ experts[:, column] + expert_bias[column])
+                 for column in range(c * num_mixtures, (c + 1) * num_mixtures)]
+        found.append(sum(share * vote for share, vote in zip(gate, votes)) / sum(gate))
+    return np.array(found)
+
+
+def basic_lstm_cell(kernel, bias, x, carry, hidden):
+    """TensorFlow 1's BasicLSTMCell: one kernel for input and state, gates i, j, f, o, forget bias 1 added here."""
+    i, j, f, o = np.split(np.concatenate([x, hidden]) @ kernel + bias, 4)
+    carry = carry * sigmoid(f + 1.0) + sigmoid(i) * np.tanh(j)
+    return carry, np.tanh(carry) * sigmoid(o)
+
+
+def original_rnn(arrays, prefix, sequence, length):
+    """`dynamic_rnn` of two BasicLSTMCells with a concatenated state: the state [c1, h1, c2, h2] after `length` rows."""
+    cells = [[arrays[f"{prefix}/rnn/multi_rnn_cell/cell_{n}/basic_lstm_cell/{part}"] for part in ("kernel", "bias")]
+             for n in range(2)]
+    u = len(cells[0][1]) // 4
+    state = np.zeros(4 * u)
+    for x in sequence[:length]:
+        c1, h1 = basic_lstm_cell(*cells[0], x, state[:u], state[u:2 * u])
+        c2, h2 = basic_lstm_cell(*cells[1], h1, state[2 * u:3 * u], state[3 * u:])
+        state = np.concatenate([c1, h1, c2, h2])
+    return state
+
+
+def original_network(arrays, scope, frames, num_frames, num_blocks, num_mixtures=2):
+    """The H-RNN paper's code on one video: encoding and class probabilities.
+
+    frames: [T, size], preprocessed, rows of padding zero; T is a multiple of `num_blocks` (20 for the teacher with its
+    300 rows, 5 for the student).
+    """
+    length = len(frames) // num_blocks
+    summaries = []
+    for block in range(num_blocks):
+        real = min(max(num_frames - length * block, 0), length)
+        summaries.append(original_rnn(arrays, f"{scope}/RNN_L1", frames[length * block:length * (block + 1)], real))
+    filled = int(np.ceil(num_frames / length))
+    encoding = original_rnn(arrays, f"{scope}/RNN_L2", summaries, filled)
+    gates, experts, biases = (arrays[f"{scope}/classifier/{part}"]
+                              for part in ("gates/weights", "experts/weights", "experts/biases"))
+    gate = (encoding @ gates).reshape(-1, num_mixtures + 1)
+    gate = np.exp(gate) / np.exp(gate).sum(axis=1, keepdims=True)
+    expert = sigmoid(encoding @ experts + biases).reshape(-1, num_mixtures)
+    return encoding, (gate[:, :num_mixtures] * expert).sum(axis=1)
+
+
+def original_arrays(scope, feature_size, cells, num_classes, num_mixtures=2, seed=0):
+    """Random variables under the names that the original's checkpoints give them."""
+    random = np.random.default_rng(seed)
+    arrays = {}
+    for level, size in (("RNN_L1", feature_size), ("RNN_L2", 4 * cells)):
+        for n, inputs in enumerate((size, cells)):
+            path = f"{scope}/{level}/rnn/multi_rnn_cell/cell_{n}/basic_lstm_cell"
+            arrays[f"{path}/kernel"] = random.normal(0, 0.5, (inputs + cells, 4 * cells)).astype(np.float32)
+            arrays[f"{path}/bias"] = random.normal(0, 0.5, 4 * cells).astype(np.float32)
+    shapes = {"gates/weights": (4 * cells, num_classes * (num_mixtures + 1)),
+              "experts/weights": (4 * cells, num_classes * num_mixtures),
+              "experts/biases": (num_classes * num_mixtures,)}
+    for part, shape in shapes.items():
+        arrays[f"{scope}/classifier/{part}"] = random.normal(0, 0.5, shape).astype(np.float32)
+    return arrays
+
+
+# ---- losses and the step of training (starter's losses.py; CVPR 2019, equations 1 to 4; DESIGN, Losses) ---------------
+
+def label_loss(labels, predictions):
+    """L_CE of one video: cross entropy summed over the classes, the starter's epsilon in both logarithms."""
+    return -sum(np.log(p + 1e-5) if y else np.log(1 - p + 1e-5) for y, p in zip(labels, predictions))
+
+
+def _clipped_probability(p):
+    return min(max(p, 1e-5), 1 - 1e-5)
+
+
+def bernoulli_kl(teacher, student):
+    """KL(P_T || P_S) of one video, each class a coin of its own."""
+    total = 0.0
+    for p, q in zip(map(_clipped_probability, teacher), map(_clipped_probability, student)):
+        total += p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    return total
+
+
+def categorical_kl(teacher, student):
+    """KL(P_T || P_S) of one video, its classes the sides of one die."""
+    p, q = [_clipped_probability(v) for v in teacher], [_clipped_probability(v) for v in student]
+    return sum(a / sum(p) * np.log((a / sum(p)) / (b / sum(q))) for a, b in zip(p, q))
+
+
+def squared_distance(a, b):
+    """Squared L2 distance of two vectors: L_rep of one video, and L_pred `squared`."""
+    return sum((x - y) ** 2 for x, y in zip(a, b))
+
+
+def intermediate_loss(student_states, teacher_states, student_indices, teacher_indices, reduction="mean"):
+    """L_rep^I of one video: over the frames that both networks saw."""
+    distances = [squared_distance(student, teacher)
+                 for student, i in zip(student_states, student_indices)
+                 for teacher, j in zip(teacher_states, teacher_indices) if i == j and i >= 0]
+    if not distances:
+        return 0.0
+    return sum(distances) / (len(distances) if reduction == "mean" else 1)
+
+
+def tiny_network(weights, frames, num_frames):
+    """Outputs of `tests.schemes.network()` for one video; weights are encoder kernel, classifier kernel and bias."""
+    encoder, kernel, bias = weights
+    x = np.array([[dequantized(int(code)) for code in row] for row in frames])
+    states = np.tanh(x / np.linalg.norm(x, axis=-1, keepdims=True) @ encoder)
+    encoding = states[:num_frames].sum(axis=0) / max(num_frames, 1)
+    return {"encoding": encoding, "frame_states": states, "predictions": 1 / (1 + np.exp(-(encoding @ kernel + bias)))}
+
+
+def student_loss(student, teacher, labels, student_indices, teacher_indices, weights):
+    """Weighted sum of a student's terms for one video; `teacher`'s outputs are constants."""
+    terms = {
+        "representation_loss": lambda: squared_distance(teacher["encoding"], student["encoding"]),
+        "prediction_loss": lambda: bernoulli_kl(teacher["predictions"], student["predictions"]),
+        "label_loss": lambda: label_loss(labels, student["predictions"]),
+        "intermediate_representation_loss": lambda: intermediate_loss(
+            student["frame_states"], teacher["frame_states"], student_indices, teacher_indices),
+    }
+    return sum(weight * terms[name]() for name, weight in weights.items())
+
+
+def numerical_gradients(function, variables, step=1e-6):
+    """Central differences of `function(variables)` by each number in each float64 array of `variables`."""
+    gradients = []
+    for variable in variables:
+        gradient = np.zeros_like(variable)
+        for index in np.ndindex(variable.shape):
+            value = variable[index]
+            variable[index] = value + step
+            above = function(variables)
+            variable[index] = value - step
+            below = function(variables)
+            variable[index] = value
+            gradient[index] = (above - below) / (2 * step)
+        gradients.append(gradient)
+    return gradients
+
+
+def clipped_by_norm(gradient, limit):
+    """A gradient shortened to the length `limit` if it is longer; 0 stands for no limit."""
+    norm = np.linalg.norm(gradient)
+    return gradient * (limit / norm) if limit and norm > limit else gradient
+
+
+def epoch_end_steps(epoch_size, num_epochs, batch_size):
+    """Steps at which an epoch's last record is trained on; the last epoch ends with the run's last full batch."""
+    num_steps = epoch_size * num_epochs // batch_size
+    ends = [-(-epoch_size * epoch // batch_size) for epoch in range(1, num_epochs + 1)]
+    return [min(step, num_steps) for step in ends]

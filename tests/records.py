@@ -1,0 +1,64 @@
+"""Records and files written by hand, independent of the package, for tests of what reads them."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def feature(values):
+    """A tf.train.Feature of bytes (from bytes or a list of them), of floats or of integers."""
+    if isinstance(values, bytes):
+        values = [values]
+    if len(values) and isinstance(values[0], bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+    if np.asarray(values).dtype.kind == "f":
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def _context(video_id, labels, id_key, others):
+    found = {name: feature(values) for name, values in others.items()}
+    if video_id is not None:
+        found[id_key] = feature(video_id)
+    if labels is not None:
+        found["labels"] = tf.train.Feature(int64_list=tf.train.Int64List(value=labels))
+    return tf.train.Features(feature=found)
+
+
+def frame_record(frames, video_id=b"abcd", labels=(), id_key="id"):
+    """A serialized SequenceExample.
+
+    Args:
+        frames: {name: list of frames}; a frame is uint8 [size] (stored as bytes), float [size] or a raw `bytes`.
+        video_id, labels: None leaves them out.
+    """
+    lists = {name: tf.train.FeatureList(feature=[feature(_stored(frame)) for frame in rows])
+             for name, rows in frames.items()}
+    return tf.train.SequenceExample(context=_context(video_id, labels, id_key, {}),
+                                    feature_lists=tf.train.FeatureLists(feature_list=lists)).SerializeToString()
+
+
+def _stored(frame):
+    if isinstance(frame, (bytes, list)):
+        return frame
+    return frame.tobytes() if frame.dtype == np.uint8 else frame
+
+
+def video_record(means, video_id=b"abcd", labels=(), id_key="id"):
+    """A serialized Example. `means`: {name: float [size]}."""
+    return tf.train.Example(features=_context(video_id, labels, id_key, means)).SerializeToString()
+
+
+def random_frames(num_frames, sizes=(("rgb", 6), ("audio", 3)), seed=0, dtype=np.uint8):
+    """{name: [num_frames, size]}, uint8 or float32, no two rows alike but by chance."""
+    random = np.random.default_rng(seed)
+    if dtype == np.uint8:
+        return {name: random.integers(0, 256, (num_frames, size), dtype=np.uint8) for name, size in sizes}
+    return {name: random.normal(size=(num_frames, size)).astype(np.float32) for name, size in sizes}
+
+
+def write(path, records, compression=""):
+    """Writes serialized records to a TFRecord file and returns its path as str."""
+    with tf.io.TFRecordWriter(str(path), compression or None) as writer:
+        for record in records:
+            writer.write(record)
+    return str(path)

@@ -1,0 +1,159 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests import commands, networks, schemes
+from youtube8m_distill import config, runs
+from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.training.strategy import make_strategy
+
+TEACHER = networks.frame_level(frames=config.FrameConfig("first", 6), lstm_layers=1, dropout=0.5)
+STUDENT = networks.frame_level(frames=config.FrameConfig("random", 3), lstm_layers=1, dropout=0.5)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return commands.write_files(tmp_path / "data", "train", commands.frame_videos(14))
+
+
+def train(folder, mode, files, steps, *, student_loss=("rep", "pred", "ce"), epochs=2, **settings):
+    """A run of so many steps in a folder, gone on with if it is there; returns it and the lines it said."""
+    pair = {"teacher": TEACHER} if mode == "teacher" else {"teacher": TEACHER, "student": STUDENT}
+    teacher_dir = ""
+    if mode == "serial":
+        teacher_dir = str(folder.parent / "teacher")
+        if not (folder.parent / "teacher").exists():
+            commands.save_run(folder.parent / "teacher", TEACHER)
+    training = config.TrainingConfig(batch_size=4, base_learning_rate=0.01, num_epochs=epochs, finetune_epochs=2,
+                                     max_steps=steps, **settings)
+    distillation = None if mode == "teacher" else config.DistillationConfig(student_loss)
+    run_config = config.RunConfig(mode, pair, training, distillation, files, teacher_dir=teacher_dir)
+    found, said = runs.find_training_files(run_config), []
+    run = runs.prepare_run(folder, run_config)
+    runs.train_run(run, found, make_strategy(), say=said.append)
+    return run, said
+
+
+def states(run):
+    """Every array of the newest checkpoint: weights of all networks, optimiser, random generators."""
+    folder = run.checkpoints.step_folder(run.checkpoints.steps()[-1])
+    with np.load(folder / "training_state.npz") as saved:
+        state = [saved[name] for name in sorted(saved.files)]
+    return [weight for role in run.config.trained_roles for weight in commands.weights(run.folder, role)] + state
+
+
+def assert_same_end(tmp_path, mode, files, stops, **options):
+    """A run of 6 steps ends the same as one that was stopped on the way, one dropout draw beyond included."""
+    straight, _ = train(tmp_path / "straight", mode, files, 6, **options)
+    assert straight.checkpoints.newest_progress().step == 6
+    for stop in stops:
+        train(tmp_path / f"stopped{stop}", mode, files, stop, **options)
+        resumed, said = train(tmp_path / f"stopped{stop}", mode, files, 6, **options)
+        assert f"holds this run's step {stop}; going on from there." in " ".join(said)
+        assert resumed.checkpoints.newest_progress() == straight.checkpoints.newest_progress()
+        for found, expected in zip(states(resumed), states(straight), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("mode", ["teacher", "serial", "parallel"])
+def test_a_stopped_run_ends_with_the_weights_of_one_that_never_stopped(tmp_path, files, mode, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    assert_same_end(tmp_path, mode, files, stops=[3])
+
+
+def test_so_does_one_of_h_rnns(tmp_path, files):
+    assert_same_end(tmp_path, "teacher", files, stops=[3])
+
+
+def test_a_run_of_two_stages_may_be_stopped_in_either_and_between(tmp_path, files, monkeypatch):
+    """14 videos in batches of 4, one epoch: 3 steps match the encoder, then the label loss takes over."""
+    commands.use_quick_encoder(monkeypatch)
+    assert_same_end(tmp_path, "serial", files, stops=[2, 3, 5], student_loss=("rep",), epochs=1)
+
+
+def test_two_stages_train_the_encoder_first_and_then_the_classifier_too(tmp_path, files, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    run, said = train(tmp_path / "run", "serial", files, None, student_loss=("rep",), epochs=1, checkpoint_steps=3)
+    first, last = (run.load_network(checkpoint=step)[0] for step in (3, 10))
+    teacher, _ = runs.open_run(tmp_path / "teacher").load_network()
+    assert run.checkpoints.steps()[0] == 3 and run.checkpoints.steps()[-1] == 3 + 7
+    assert not any(schemes.differ(schemes.weights(first.classifier), schemes.weights(teacher.classifier)))
+    assert any(schemes.differ(schemes.weights(first.encoder), schemes.weights(teacher.encoder)))
+    assert any(schemes.differ(schemes.weights(last.classifier), schemes.weights(teacher.classifier)))
+    progress = run.checkpoints.newest_progress()
+    assert (progress.step, progress.stage, progress.stage_step, progress.epoch) == (10, 1, 7, 3)
+
+
+def test_another_seed_ends_elsewhere(tmp_path, files, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    ends = [states(train(tmp_path / f"run{seed}", "teacher", files, 2, seed=seed)[0]) for seed in (0, 1)]
+    assert any(schemes.differ(*ends))
+
+
+def test_a_finished_run_is_left_alone_and_says_so(tmp_path, files, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    run, said = train(tmp_path / "run", "teacher", files, None, epochs=1)
+    assert not any("Nothing was left" in line for line in said)
+    before = commands.entries(run.folder)
+    _, said = train(tmp_path / "run", "teacher", files, None, epochs=1)
+    assert said[-1].startswith("Nothing was left to train: the run had reached its end.")
+    assert commands.entries(run.folder) == before
+
+
+def test_the_cost_of_every_network_is_said(tmp_path, files, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    _, said = train(tmp_path / "run", "parallel", files, 1)
+    # 36 multiply-adds a frame; the MoE has 5 * 3 gates and 5 * 2 experts on 4 numbers.
+    assert any(line.endswith(f"{36 * 6 + 25 * 4:,} multiply-adds a video of 6 frame(s)") for line in said)
+    assert any(line.endswith(f"{36 * 3 + 25 * 4:,} multiply-adds a video of 3 frame(s)") for line in said)
+
+
+# ---- files
+
+
+def run_config(files, **training):
+    return config.RunConfig("teacher", {"teacher": TEACHER}, config.TrainingConfig(**training), None, files)
+
+
+def test_files_are_counted_before_anything_is_built(files):
+    found = runs.find_training_files(run_config(files, batch_size=14))
+    assert (len(found.train), found.validation, found.num_train, found.num_train_is_exact) == (2, (), 14, True)
+
+
+@pytest.mark.parametrize("settings, words", [
+    ({"batch_size": 15}, "batch_size=15, and .* holds only 14 records; a training batch"),
+    ({"batch_size": 8, "train_fraction": 0.5}, "14 records, of which train_fraction=0.5 takes about 7;")])
+def test_a_batch_that_the_videos_do_not_fill_is_refused(files, settings, words):
+    with pytest.raises(ValueError, match=words):
+        runs.find_training_files(run_config(files, **settings))
+
+
+def test_validation_files_are_checked_under_their_own_flag(tmp_path, files):
+    other = commands.write_files(tmp_path / "v", "v", commands.video_means(2))
+    with pytest.raises(ValueError, match=f"^validation_data_pattern={tmp_path}/v/v"):
+        runs.find_training_files(dataclasses.replace(run_config(files, batch_size=4), validation_data_pattern=other))
+
+
+def chosen(files, fraction, epoch):
+    shards = runs.find_shards("files", files)
+    dataset = make_dataset(shards, TEACHER.features, 5, TEACHER.frames, 1, training=True, seed=3, num_epochs=epoch + 1,
+                           first_epoch=epoch, with_ids=True, train_fraction=fraction)
+    return [batch["video_id"].numpy()[0] for batch in dataset]
+
+
+def test_a_share_is_the_same_in_every_epoch_and_part_of_every_larger_one(tmp_path):
+    files = commands.write_files(tmp_path / "many", "train", commands.frame_videos(120), files=3)
+    shares = [chosen(files, fraction, 0) for fraction in (0.25, 0.5, 1.0)]
+    assert [set(chosen(files, fraction, 1)) for fraction in (0.25, 0.5)] == [set(share) for share in shares[:2]]
+    assert set(shares[0]) < set(shares[1]) < set(shares[2])
+    assert len(shares[2]) == 120 and 15 <= len(shares[0]) <= 45 and 40 <= len(shares[1]) <= 80
+    assert chosen(files, 0.5, 1) != shares[1]                       # the order is another
+
+
+def test_a_run_on_a_share_trains_on_no_other_video(tmp_path, monkeypatch):
+    """The steps of an epoch are those of the share: 40 videos at 0.5, in batches of 4."""
+    commands.use_quick_encoder(monkeypatch)
+    files = commands.write_files(tmp_path / "many", "train", commands.frame_videos(40), files=2)
+    run, _ = train(tmp_path / "run", "teacher", files, None, epochs=1, train_fraction=0.5)
+    assert run.checkpoints.newest_progress().step == len(chosen(files, 0.5, 0)) // 4

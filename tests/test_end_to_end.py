@@ -1,0 +1,152 @@
+"""The whole road on small files: teacher, its scores, students of three kinds, their scores, the CSV."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from tests import commands, schemes
+from tests.commands import FEW_FRAMES, QUICK, SMALL
+from youtube8m_distill import runs
+from youtube8m_distill.distillation import serial as serial_distillation
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def write_set(folder):
+    """{split: glob} of a training, a validation and a test set, the last without labels."""
+    return {"train": commands.write_files(folder, "train", commands.frame_videos(14)),
+            "validate": commands.write_files(folder, "validate", commands.frame_videos(8, seed=1)),
+            "test": commands.write_files(folder, "test", commands.frame_videos(7, seed=2, labels=False))}
+
+
+def train(folder, name, files, *arguments):
+    commands.succeed("train", f"--train_dir={folder}/{name}", f"--train_data_pattern={files['train']}",
+                     f"--validation_data_pattern={files['validate']}", *QUICK, *arguments)
+    return runs.open_run(folder / name)
+
+
+def metrics(run, files, role):
+    commands.succeed("eval", "--run_once", f"--train_dir={run.folder}", f"--eval_data_pattern={files['validate']}",
+                     f"--network={role}")
+    return json.loads((run.folder / "eval" / role / "metrics.json").read_text())
+
+
+def weights(run, role, checkpoint="last"):
+    return schemes.weights(run.load_network(role, checkpoint)[0])
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory):
+    """Files and finished runs, by name."""
+    folder = tmp_path_factory.mktemp("road")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        commands.use_quick_encoder(monkeypatch)
+        files = write_set(folder / "data")
+        from_teacher = ("--mode=serial", f"--teacher_dir={folder}/teacher", *FEW_FRAMES)
+        found = {"teacher": train(folder, "teacher", files, *SMALL),
+                 "serial": train(folder, "serial", files, *from_teacher),
+                 "frozen": train(folder, "frozen", files, *from_teacher, "--freeze_classifier", "--student_loss=pred"),
+                 "rep": train(folder, "rep", files, *from_teacher, "--student_loss=rep", "--finetune_epochs=2"),
+                 "parallel": train(folder, "parallel", files, "--mode=parallel", *SMALL, *FEW_FRAMES)}
+        yield files, found
+
+
+def test_every_run_ends_where_its_epochs_end(road):
+    """14 videos, batches of 4: 3 steps an epoch; the two epochs of the second stage of `rep` have 7."""
+    assert {name: run.checkpoints.steps()[-1] for name, run in road[1].items()} == {
+        "teacher": 3, "serial": 3, "frozen": 3, "rep": 10, "parallel": 3}
+
+
+def test_a_serial_training_leaves_the_teacher_as_it_was(road):
+    """The student's classifier starts from the teacher's and moves; a frozen one stays."""
+    teacher = weights(road[1]["teacher"], "teacher", "best")
+    classifier = len(schemes.weights(road[1]["teacher"].load_network()[0].classifier))
+    assert all(schemes.differ(weights(road[1]["serial"], "student")[-classifier:], teacher[-classifier:]))
+    assert not any(schemes.differ(weights(road[1]["frozen"], "student")[-classifier:], teacher[-classifier:]))
+    assert all(schemes.differ(weights(road[1]["rep"], "student")[-classifier:], teacher[-classifier:]))
+    assert not (road[1]["serial"].folder / "best" / "teacher.weights.h5").exists()
+
+
+@pytest.mark.parametrize("name, role, max_frames", [
+    ("teacher", "teacher", 300), ("serial", "student", 4), ("frozen", "student", 4), ("rep", "student", 4),
+    ("parallel", "student", 4), ("parallel", "teacher", 300)])
+def test_every_trained_network_is_scored_as_at_its_best_validation(road, name, role, max_frames):
+    files, found = road
+    scores = metrics(found[name], files, role)
+    assert scores["network"] == role and scores["max_frames"] == max_frames and scores["num_videos"] == 8
+    progress = json.loads((found[name].folder / "best" / "progress.json").read_text())
+    assert scores["checkpoint_step"] == progress["best_step"]
+    if role == found[name].config.main_role:
+        assert scores["gap_at_20"] == pytest.approx(progress["best_value"])
+
+
+def test_no_evaluation_is_needed_before_predictions(road, tmp_path):
+    files, found = road
+    runs_without_eval = ["teacher", "rep"]
+    for name in runs_without_eval:
+        commands.succeed("inference", f"--train_dir={found[name].folder}", f"--input_data_pattern={files['test']}",
+                         f"--output_file={tmp_path}/{name}.csv")
+    predicted = [commands.read_csv(tmp_path / f"{name}.csv") for name in runs_without_eval]
+    assert list(predicted[0]) == list(predicted[1]) == [f"v{number:03d}" for number in range(7)]
+    assert predicted[0] != predicted[1]
+
+
+def test_the_two_networks_of_a_parallel_run_predict_differently(road, tmp_path):
+    files, found = road
+    for role in ("teacher", "student"):
+        commands.succeed("inference", f"--train_dir={found['parallel'].folder}", f"--network={role}",
+                         f"--input_data_pattern={files['test']}", f"--output_file={tmp_path}/{role}.csv")
+    assert commands.read_csv(tmp_path / "teacher.csv") != commands.read_csv(tmp_path / "student.csv")
+
+
+def test_the_curves_of_teacher_and_student_carry_the_same_tags(road):
+    tags = {}
+    for role in ("teacher", "student"):
+        events = sorted((road[1]["parallel"].folder / "tensorboard" / role).iterdir())
+        tags[role] = {value.tag for path in events for event in tf.compat.v1.train.summary_iterator(str(path))
+                      for value in event.summary.value}
+    assert {"epoch/gap_at_20", "validation/gap_at_20", "train/gap_at_20"} <= tags["teacher"] & tags["student"]
+
+
+@pytest.mark.parametrize("model", ["LogisticModel", "MoeModel"])
+def test_video_level_models_go_the_same_road(tmp_path, model):
+    files = {split: commands.write_files(tmp_path / "data", split, commands.video_means(9, seed))
+             for seed, split in enumerate(("train", "validate", "test"))}
+    run = train(tmp_path, "run", files, f"--model={model}", "--feature_names=mean_rgb,mean_audio", "--feature_sizes=6,3",
+                "--num_classes=5")
+    assert run.checkpoints.steps() == [2] and metrics(run, files, "teacher")["max_frames"] == 1
+    commands.succeed("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files['test']}",
+                     f"--output_file={tmp_path}/p.csv.gz")
+    assert len(commands.read_csv(tmp_path / "p.csv.gz")) == 9
+
+
+def test_h_rnns_on_the_same_road_and_the_script_in_the_root(tmp_path, monkeypatch):
+    """Real families, states matched too; the CSV is written by a process of its own that knows the folder only."""
+    seen = []
+    original = serial_distillation.SerialDistiller.compute_losses
+    monkeypatch.setattr(serial_distillation.SerialDistiller, "compute_losses",
+                        lambda self, *arguments: seen.append(1) or original(self, *arguments))
+    files = write_set(tmp_path / "data")
+    train(tmp_path, "teacher", files, *SMALL, "--max_steps=1")
+    run = train(tmp_path, "student", files, "--mode=serial", f"--teacher_dir={tmp_path}/teacher", *FEW_FRAMES,
+                "--match_intermediate", "--max_steps=2")
+    assert seen and run.config.distillation.match_intermediate and run.config.networks["student"].lstm_cells == 4
+    for role in ("data", "teacher"):
+        (tmp_path / role).rename(tmp_path / f"moved_{role}")
+    ended = subprocess.run([sys.executable, str(ROOT / "inference.py"), "--train_dir=student", "--output_file=p.csv",
+                            "--input_data_pattern=moved_data/test*"], cwd=tmp_path, capture_output=True, text=True,
+                           check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("7 videos by the student of step ") and len(ended.stdout.splitlines()) == 1
+    assert all(line.startswith("predict: ") for line in ended.stderr.splitlines())
+    monkeypatch.chdir(tmp_path)
+    commands.succeed("inference", "--train_dir=student", "--output_file=again.csv", "--input_data_pattern=moved_data/test*")
+    again, found = commands.read_csv("again.csv"), commands.read_csv("p.csv")
+    assert list(found) == list(again)
+    for video, pairs in found.items():
+        assert [c for c, _ in pairs] == [c for c, _ in again[video]]
+        assert [p for _, p in pairs] == pytest.approx([p for _, p in again[video]], rel=1e-4)

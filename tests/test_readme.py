@@ -1,0 +1,70 @@
+"""What the README tells a newcomer to type works as it stands there."""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# What a command of the README is given besides, so that it ends soon: cells, classes, set and batch, nothing else.
+SHRUNK = {
+    "synthesize": ["--num_classes=10", "--num_train_videos=40", "--num_validate_videos=10", "--num_test_videos=5",
+                   "--videos_per_shard=20", "--max_frames=40"],
+    "train": ["--num_classes=10", "--lstm_cells=4", "--batch_size=16", "--num_epochs=1"],
+    "eval": [],
+    "inference": [],
+}
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def our_commands():
+    """(name, arguments) of every command of ours in the README's shell blocks, in order."""
+    found = []
+    for line in "\n".join(blocks("sh")).replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["python"]:
+            name = words[2].rpartition(".")[2] if words[1] == "-m" else words[1].removesuffix(".py")
+            found.append((name, words[3:] if words[1] == "-m" else words[2:]))
+    return found
+
+
+def test_the_python_program_runs_and_leaves_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (program,) = blocks("python")
+    assert len([line for line in program.splitlines() if line.strip()]) <= 26
+    exec(compile(program, "README.md", "exec"), {})
+    assert "'gap_at_20'" in capsys.readouterr().out
+    assert len(pd.read_csv("predictions.csv")) == 64
+    assert pathlib.Path("student.keras").exists()
+
+
+def test_every_target_named_exists():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"make ([a-z-]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.slow
+def test_the_road_for_real_data_runs_as_written(tmp_path):
+    commands = our_commands()
+    assert [name for name, _ in commands] == ["synthesize", "train", "train", "eval", "inference", "train"]
+    synthesize = ["--output_dir=yt8m/frame", "--video_level"]
+    for name, arguments in [("synthesize", synthesize), *commands[1:]]:
+        arguments = [argument for argument in arguments if not argument.startswith("--num_classes")] + SHRUNK[name]
+        if "--mode=serial" in arguments or "--model=MoeModel" in arguments:
+            arguments = [a for a in arguments if not a.startswith("--lstm_cells")]
+        subprocess.run([sys.executable, "-m", f"youtube8m_distill.cli.{name}", *arguments], cwd=tmp_path, check=True,
+                       env={**os.environ, "PYTHONPATH": str(ROOT)})
+        if name == "synthesize":
+            (tmp_path / "yt8m/video").symlink_to(tmp_path / "yt8m/frame/video_level")
+    assert len(pd.read_csv(tmp_path / "predictions.csv.gz")) == 5

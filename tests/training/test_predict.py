@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from tests import oracles, schemes
+
+from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.training.predict import Predictor, evaluate
+from youtube8m_distill.training.strategy import make_strategy
+
+DATA = {name: values for name, values in schemes.flat(schemes.videos(11)).items() if name != "epoch"}
+DATA["video_id"] = np.array([f"vid{i}".encode() for i in range(11)])
+START = [np.random.default_rng(0).normal(size=shape) for shape in ((9, 4), (4, 5), (5,))]
+
+
+def _dataset(count, batch_size):
+    return tf.data.Dataset.from_tensor_slices({name: values[:count] for name, values in DATA.items()}).batch(batch_size)
+
+
+def _predictor(devices, **settings):
+    strategy = make_strategy(devices=devices)
+    with strategy.scope():
+        network = schemes.network(dropout=0.5)
+    network.set_weights(START)
+    return Predictor(network, strategy, **settings)
+
+
+@pytest.fixture(scope="module", params=[None, schemes.TWO_CPUS], ids=["one replica", "two replicas"])
+def predictor(request):
+    return _predictor(request.param, top_k=3, keep_predictions=True)
+
+
+@pytest.mark.parametrize("count, batch_size", [(11, 4), (9, 4), (8, 4), (1, 4), (3, 3), (5, 1)])
+def test_every_video_comes_once_in_order_with_its_own_numbers(predictor, count, batch_size):
+    found = list(predictor(_dataset(count, batch_size)))
+    sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
+    assert [len(batch.video_ids) for batch in found] == sizes
+    joined = {name: np.concatenate([getattr(batch, name) for batch in found]) for name in found[0]._fields}
+    assert joined["video_ids"].tolist() == DATA["video_id"][:count].tolist()
+    np.testing.assert_array_equal(joined["labels"], DATA["labels"][:count])
+    for i in range(count):
+        predictions = oracles.tiny_network(START, DATA["frames"][i], DATA["num_frames"][i])["predictions"]
+        best = oracles.ordered_classes(predictions)[:3]
+        np.testing.assert_allclose(joined["predictions"][i], predictions, rtol=1e-5)
+        np.testing.assert_allclose(joined["scores"][i], predictions[best], rtol=1e-5)
+        assert joined["classes"][i].tolist() == best
+        np.testing.assert_allclose(joined["losses"][i], oracles.label_loss(DATA["labels"][i], predictions), rtol=1e-4)
+        np.testing.assert_allclose(joined["perr"][i], oracles.starter_perr(DATA["labels"][i], predictions), rtol=1e-5)
+
+
+def test_one_predictor_serves_many_data_sets_and_sees_the_weights_of_now(predictor):
+    first, = predictor(_dataset(4, 4))
+    predictor.network.set_weights([-weight for weight in START])
+    other, = predictor(_dataset(4, 4))
+    predictor.network.set_weights(START)
+    again, = predictor(_dataset(4, 4))
+    assert np.abs(first.predictions - other.predictions).max() > 0.1
+    np.testing.assert_array_equal(first.predictions, again.predictions)
+
+
+def test_more_classes_than_there_are_are_all_of_them():
+    batch, = _predictor(None, top_k=20)(_dataset(3, 3))
+    assert batch.classes.shape == batch.scores.shape == (3, schemes.NUM_CLASSES)
+    assert sorted(batch.classes[0]) == list(range(schemes.NUM_CLASSES)) and batch.predictions is None
+
+
+def test_evaluation_hands_every_video_to_the_evaluator(predictor):
+    found = evaluate(predictor(_dataset(11, 4)), Evaluator(schemes.NUM_CLASSES, top_k=3))
+    predictions = np.array([oracles.tiny_network(START, frames, count)["predictions"]
+                            for frames, count in zip(DATA["frames"], DATA["num_frames"])])
+    losses = [oracles.label_loss(*pair) for pair in zip(DATA["labels"], predictions)]
+    assert found["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert found["gap_at_3"] == pytest.approx(
+        oracles.gap(DATA["labels"], predictions, 3), rel=1e-5)

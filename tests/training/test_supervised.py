@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+from tests import oracles, schemes
+
+from youtube8m_distill.training.strategy import make_strategy
+from youtube8m_distill.training.supervised import Supervised
+
+DATA = schemes.flat(schemes.videos(8))
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_the_label_loss_and_the_predictions_are_named_by_role(role):
+    scheme = Supervised(schemes.network(), role)
+    losses, predictions = scheme.compute_losses(DATA, training=False)
+    expected = [oracles.label_loss(*pair) for pair in zip(DATA["labels"], predictions[role].numpy())]
+    assert list(losses) == [f"{role}/label_loss"] and list(predictions) == [role]
+    np.testing.assert_allclose(losses[f"{role}/label_loss"], expected, rtol=1e-5)
+    assert scheme.main_role == role
+
+
+def test_dropout_acts_in_training_only():
+    scheme = Supervised(schemes.network(dropout=0.5))
+    quiet = [scheme.compute_losses(DATA, training=False)[0]["teacher/label_loss"].numpy() for _ in range(2)]
+    dropped = [scheme.compute_losses(DATA, training=True)[0]["teacher/label_loss"].numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*quiet)
+    assert np.abs(dropped[0] - quiet[0]).max() > 1e-3 and np.abs(dropped[0] - dropped[1]).max() > 1e-3
+
+
+def test_training_lowers_the_label_loss_of_a_hierarchical_rnn():
+    strategy = make_strategy()
+    scheme = schemes.compiled(lambda: Supervised(schemes.hierarchical_rnn(), clip_gradient_norm=0), strategy)
+    before = scheme.compute_losses(DATA, training=False)[0]["teacher/label_loss"].numpy().mean()
+    schemes.train(scheme, DATA, strategy, 30)
+    assert scheme.compute_losses(DATA, training=False)[0]["teacher/label_loss"].numpy().mean() < before - 0.1
