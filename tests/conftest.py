@@ -9,3 +9,6 @@ import tensorflow as tf  # noqa: E402
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+
+# Tests compile many small graphs once each; optimising them takes longer than running them.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

@@ -130,12 +130,6 @@ def padded_view(frames, indices, length):
 
 # Statistics of synthetic videos.
 
-def dequantized(codes):
-    """Bytes as the starter reads them, in float64."""
-    import numpy as np
-    return np.asarray(codes, np.float64) * 4 / 255 + 4 / 512 - 2
-
-
 def autocorrelation(frames, lag):
     """Of the deviation from the video's mean, all dimensions together."""
     deviation = frames - frames.mean(axis=0)

@@ -11,7 +11,6 @@ import tensorflow as tf
 from tests import commands, schemes
 from tests.commands import FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import runs
-from youtube8m_distill.distillation import serial as serial_distillation
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -39,20 +38,32 @@ def weights(run, role, checkpoint="last"):
     return schemes.weights(run.load_network(role, checkpoint)[0])
 
 
+def tags(run, role):
+    """Names of the curves of one network."""
+    return {value.tag for path in (run.folder / "tensorboard" / role).iterdir()
+            for event in tf.compat.v1.train.summary_iterator(str(path)) for value in event.summary.value}
+
+
 @pytest.fixture(scope="module")
-def road(tmp_path_factory):
-    """Files and finished runs, by name."""
+def finished(tmp_path_factory):
+    """Files and finished runs of quick encoders, by name."""
     folder = tmp_path_factory.mktemp("road")
     with pytest.MonkeyPatch.context() as monkeypatch:
         commands.use_quick_encoder(monkeypatch)
         files = write_set(folder / "data")
         from_teacher = ("--mode=serial", f"--teacher_dir={folder}/teacher", *FEW_FRAMES)
-        found = {"teacher": train(folder, "teacher", files, *SMALL),
-                 "serial": train(folder, "serial", files, *from_teacher),
-                 "frozen": train(folder, "frozen", files, *from_teacher, "--freeze_classifier", "--student_loss=pred"),
-                 "rep": train(folder, "rep", files, *from_teacher, "--student_loss=rep", "--finetune_epochs=2"),
-                 "parallel": train(folder, "parallel", files, "--mode=parallel", *SMALL, *FEW_FRAMES)}
-        yield files, found
+        return files, {
+            "teacher": train(folder, "teacher", files, *SMALL),
+            "serial": train(folder, "serial", files, *from_teacher),
+            "frozen": train(folder, "frozen", files, *from_teacher, "--freeze_classifier", "--student_loss=pred"),
+            "rep": train(folder, "rep", files, *from_teacher, "--student_loss=rep", "--finetune_epochs=2"),
+            "parallel": train(folder, "parallel", files, "--mode=parallel", *SMALL, *FEW_FRAMES)}
+
+
+@pytest.fixture
+def road(finished, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    return finished
 
 
 def test_every_run_ends_where_its_epochs_end(road):
@@ -104,20 +115,16 @@ def test_the_two_networks_of_a_parallel_run_predict_differently(road, tmp_path):
 
 
 def test_the_curves_of_teacher_and_student_carry_the_same_tags(road):
-    tags = {}
-    for role in ("teacher", "student"):
-        events = sorted((road[1]["parallel"].folder / "tensorboard" / role).iterdir())
-        tags[role] = {value.tag for path in events for event in tf.compat.v1.train.summary_iterator(str(path))
-                      for value in event.summary.value}
-    assert {"epoch/gap_at_20", "validation/gap_at_20", "train/gap_at_20"} <= tags["teacher"] & tags["student"]
+    both = tags(road[1]["parallel"], "teacher") & tags(road[1]["parallel"], "student")
+    assert {"epoch/gap_at_20", "validation/gap_at_20", "train/gap_at_20"} <= both
 
 
 @pytest.mark.parametrize("model", ["LogisticModel", "MoeModel"])
 def test_video_level_models_go_the_same_road(tmp_path, model):
     files = {split: commands.write_files(tmp_path / "data", split, commands.video_means(9, seed))
              for seed, split in enumerate(("train", "validate", "test"))}
-    run = train(tmp_path, "run", files, f"--model={model}", "--feature_names=mean_rgb,mean_audio", "--feature_sizes=6,3",
-                "--num_classes=5")
+    run = train(tmp_path, "run", files, f"--model={model}", "--feature_names=mean_rgb,mean_audio",
+                "--feature_sizes=6,3", "--num_classes=5")
     assert run.checkpoints.steps() == [2] and metrics(run, files, "teacher")["max_frames"] == 1
     commands.succeed("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files['test']}",
                      f"--output_file={tmp_path}/p.csv.gz")
@@ -126,15 +133,11 @@ def test_video_level_models_go_the_same_road(tmp_path, model):
 
 def test_h_rnns_on_the_same_road_and_the_script_in_the_root(tmp_path, monkeypatch):
     """Real families, states matched too; the CSV is written by a process of its own that knows the folder only."""
-    seen = []
-    original = serial_distillation.SerialDistiller.compute_losses
-    monkeypatch.setattr(serial_distillation.SerialDistiller, "compute_losses",
-                        lambda self, *arguments: seen.append(1) or original(self, *arguments))
     files = write_set(tmp_path / "data")
     train(tmp_path, "teacher", files, *SMALL, "--max_steps=1")
     run = train(tmp_path, "student", files, "--mode=serial", f"--teacher_dir={tmp_path}/teacher", *FEW_FRAMES,
                 "--match_intermediate", "--max_steps=2")
-    assert seen and run.config.distillation.match_intermediate and run.config.networks["student"].lstm_cells == 4
+    assert "loss/intermediate_representation_loss" in tags(run, "student")
     for role in ("data", "teacher"):
         (tmp_path / role).rename(tmp_path / f"moved_{role}")
     ended = subprocess.run([sys.executable, str(ROOT / "inference.py"), "--train_dir=student", "--output_file=p.csv",
@@ -144,7 +147,8 @@ def test_h_rnns_on_the_same_road_and_the_script_in_the_root(tmp_path, monkeypatc
     assert ended.stdout.startswith("7 videos by the student of step ") and len(ended.stdout.splitlines()) == 1
     assert all(line.startswith("predict: ") for line in ended.stderr.splitlines())
     monkeypatch.chdir(tmp_path)
-    commands.succeed("inference", "--train_dir=student", "--output_file=again.csv", "--input_data_pattern=moved_data/test*")
+    commands.succeed("inference", "--train_dir=student", "--output_file=again.csv",
+                     "--input_data_pattern=moved_data/test*")
     again, found = commands.read_csv("again.csv"), commands.read_csv("p.csv")
     assert list(found) == list(again)
     for video, pairs in found.items():

@@ -65,3 +65,19 @@ def test_a_parent_that_is_a_file_is_an_error_of_the_system(tmp_path):
     with pytest.raises(OSError, match="file"), files.atomic_path(tmp_path / "file" / "a.txt"):
         raise AssertionError("never entered")
     assert names(tmp_path) == ["file"]
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
+    (tmp_path / ".config.json.x1.partial").mkdir()
+    (tmp_path / ".config.json.x1.partial" / "config.json").write_text("half")
+    (tmp_path / ".hidden").write_text("theirs")
+    files.remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".hidden"]
+    files.remove_leftovers(tmp_path / "absent")
+
+
+def test_a_folder_is_removed_whole(tmp_path):
+    (tmp_path / "step" / "inner").mkdir(parents=True)
+    (tmp_path / "step" / "inner" / "weights").write_text("w")
+    files.remove_folder(tmp_path / "step")
+    assert not list(tmp_path.iterdir())

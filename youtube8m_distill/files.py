@@ -36,3 +36,17 @@ def write_text(path, text):
     """Writes `text` as UTF-8 to `path`, complete or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def remove_leftovers(folder):
+    """Removes what writers killed in the middle of `atomic_path` left in a folder. No writer may be at work there."""
+    for path in pathlib.Path(folder).glob(".*.partial"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_folder(path):
+    """Removes a folder so that a kill in the middle leaves nothing that looks like it."""
+    path = pathlib.Path(path)
+    hidden = path.with_name(f".{path.name}.removed.partial")
+    os.replace(path, hidden)
+    shutil.rmtree(hidden)

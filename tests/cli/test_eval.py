@@ -32,7 +32,8 @@ def files(tmp_path):
 
 
 def scored(run, files, *arguments):
-    return commands.succeed("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once", *arguments)
+    return commands.succeed("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once",
+                            *arguments)
 
 
 def metrics_of(folder):
@@ -47,7 +48,7 @@ def by_hand(run, files, top_k=schema.TOP_K, step=7):
         predictions = networks.outputs(network, batch)["predictions"]
         order = np.argsort(-predictions, axis=1, kind="stable")[:, :top_k]
         losses = -(labels * np.log(predictions + 1e-5) + (1 - labels) * np.log(1 - predictions + 1e-5)).sum(1)
-        perr = [labels[i, np.argsort(-predictions[i], kind="stable")[:labels[i].sum()]].mean() for i in range(len(labels))]
+        perr = [truth[np.argsort(-row, kind="stable")[:truth.sum()]].mean() for row, truth in zip(predictions, labels)]
         evaluator.update_state(labels, order, np.take_along_axis(predictions, order, 1), losses, np.array(perr))
     return evaluator
 
@@ -121,7 +122,8 @@ def test_files_without_labels(run, tmp_path):
 def test_a_record_that_cannot_be_used_is_named(run, tmp_path):
     videos = [records.frame_record(records.random_frames(2), labels=[label]) for label in (0, 5)]
     records.write(tmp_path / "bad.tfrecord", videos)
-    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={tmp_path}/bad.tfrecord", "--run_once")
+    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={tmp_path}/bad.tfrecord",
+                         "--run_once")
     assert ended.code == 2 and not (run.folder / "eval").exists()
     assert ended.lines[-1].startswith(f"Error: file {tmp_path}/bad.tfrecord, record 1: ")
 
@@ -158,7 +160,8 @@ def test_bad_values_are_named_with_their_flag(run, files, arguments, words):
 
 
 @pytest.mark.parametrize("content, words", [(b"a,b\n1,2\n", "has the columns a, b; an official vocabulary has"),
-                                            (b"", "cannot be read as CSV"), (b"\xff\xfe\x00\xd8", "cannot be read as CSV")])
+                                            (b"", "cannot be read as CSV"),
+                                            (b"\xff\xfe\x00\xd8", "cannot be read as CSV")])
 def test_a_vocabulary_of_another_form(run, files, tmp_path, content, words):
     (tmp_path / "names.csv").write_bytes(content)
     assert words in refused(run, files, "--run_once", f"--vocabulary={tmp_path}/names.csv")

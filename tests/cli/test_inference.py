@@ -73,9 +73,8 @@ def test_files_with_labels_of_2017_and_compressed_give_the_same_predictions(run,
 
 
 def refused(run, files, output, *arguments):
-    line = commands.fail("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
+    return commands.fail("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
                          f"--output_file={output}", *arguments)
-    return line
 
 
 @pytest.mark.parametrize("missing", ["train_dir", "input_data_pattern", "output_file"])
@@ -114,7 +113,8 @@ def test_a_folder_that_cannot_be_made_leaves_nothing(run, files, tmp_path):
 
 
 def test_a_bad_record_leaves_the_old_file_as_it_was(run, tmp_path):
-    good, bad = records.frame_record(records.random_frames(2)), records.frame_record({"rgb": [b"123"], "audio": [b"12"]})
+    good = records.frame_record(records.random_frames(2))
+    bad = records.frame_record({"rgb": [b"123"], "audio": [b"12"]})
     path = records.write(tmp_path / "bad.tfrecord", [good, good, bad])
     (tmp_path / "p.csv").write_text("old")
     ended = commands.run("inference", f"--train_dir={run.folder}", f"--input_data_pattern={path}",

@@ -50,7 +50,7 @@ def assert_same_end(tmp_path, mode, files, stops, **options):
     for stop in stops:
         train(tmp_path / f"stopped{stop}", mode, files, stop, **options)
         resumed, said = train(tmp_path / f"stopped{stop}", mode, files, 6, **options)
-        assert f"holds this run's step {stop}; going on from there." in " ".join(said)
+        assert f"Found step {stop} of this run in {resumed.folder}." in " ".join(said)
         assert resumed.checkpoints.newest_progress() == straight.checkpoints.newest_progress()
         for found, expected in zip(states(resumed), states(straight), strict=True):
             np.testing.assert_array_equal(found, expected)
@@ -66,15 +66,16 @@ def test_so_does_one_of_h_rnns(tmp_path, files):
     assert_same_end(tmp_path, "teacher", files, stops=[3])
 
 
-def test_a_run_of_two_stages_may_be_stopped_in_either_and_between(tmp_path, files, monkeypatch):
+def test_a_run_of_two_stages_may_be_stopped_in_the_second_and_between_them(tmp_path, files, monkeypatch):
     """14 videos in batches of 4, one epoch: 3 steps match the encoder, then the label loss takes over."""
     commands.use_quick_encoder(monkeypatch)
-    assert_same_end(tmp_path, "serial", files, stops=[2, 3, 5], student_loss=("rep",), epochs=1)
+    assert_same_end(tmp_path, "serial", files, stops=[3, 5], student_loss=("rep",), epochs=1)
 
 
 def test_two_stages_train_the_encoder_first_and_then_the_classifier_too(tmp_path, files, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
-    run, said = train(tmp_path / "run", "serial", files, None, student_loss=("rep",), epochs=1, checkpoint_steps=3)
+    run, _ = train(tmp_path / "run", "serial", files, None, student_loss=("rep",), epochs=1, checkpoint_steps=3,
+                      max_to_keep=9)
     first, last = (run.load_network(checkpoint=step)[0] for step in (3, 10))
     teacher, _ = runs.open_run(tmp_path / "teacher").load_network()
     assert run.checkpoints.steps()[0] == 3 and run.checkpoints.steps()[-1] == 3 + 7
@@ -83,12 +84,6 @@ def test_two_stages_train_the_encoder_first_and_then_the_classifier_too(tmp_path
     assert any(schemes.differ(schemes.weights(last.classifier), schemes.weights(teacher.classifier)))
     progress = run.checkpoints.newest_progress()
     assert (progress.step, progress.stage, progress.stage_step, progress.epoch) == (10, 1, 7, 3)
-
-
-def test_another_seed_ends_elsewhere(tmp_path, files, monkeypatch):
-    commands.use_quick_encoder(monkeypatch)
-    ends = [states(train(tmp_path / f"run{seed}", "teacher", files, 2, seed=seed)[0]) for seed in (0, 1)]
-    assert any(schemes.differ(*ends))
 
 
 def test_a_finished_run_is_left_alone_and_says_so(tmp_path, files, monkeypatch):

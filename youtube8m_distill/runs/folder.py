@@ -125,6 +125,8 @@ def prepare_run(folder, config, start_new=False):
         _remove_run(folder)
     elif occupied:
         _check_same(open_run(folder), config)
+    for place in (folder, folder / "checkpoints"):
+        files.remove_leftovers(place)
     files.write_text(folder / CONFIG_FILE, configs.to_json(config))
     return Run(folder, config)
 

@@ -82,7 +82,7 @@ def train_run(run, training_files, strategy, num_readers=8, say=print):
     progress = run.checkpoints.newest_progress()
     first_step = progress.step
     if progress.step:
-        say(f"{run.folder} holds this run's step {progress.step}; going on from there.")
+        say(f"Found step {progress.step} of this run in {run.folder}.")
     for index, stage in enumerate(build_stages(config, networks)):
         if index > progress.stage:
             progress.start_next_stage()

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import pathlib
 import re
-import shutil
 
 import numpy as np
 
@@ -41,7 +40,7 @@ class Checkpoints:
             np.savez(temporary / "training_state.npz", **_training_state(scheme))
             _write_progress(temporary, progress)
         for step in self.steps()[:-self.max_to_keep]:
-            shutil.rmtree(self.step_folder(step))
+            files.remove_folder(self.step_folder(step))
 
     def save_best(self, scheme, progress):
         """Puts the scheme's weights of now in the place of the best ones."""
