@@ -27,9 +27,9 @@ def test_every_flag_explains_itself(command):
 
 
 def test_flags_that_are_not_given_leave_the_recipe_to_the_configuration():
-    with commands.parsed("train") as train:
-        assert config.TrainingConfig(**our_flags.given(*train.TRAINING_FLAGS)) == config.TrainingConfig()
-        assert our_flags.given(*train.NETWORK_FLAGS) == {}
+    with commands.parsed("train"):
+        assert config.TrainingConfig(**our_flags.given(*run_config.TRAINING_FLAGS)) == config.TrainingConfig()
+        assert our_flags.given(*run_config.NETWORK_FLAGS) == {}
         assert our_flags.feature_config() == config.FeatureConfig()
 
 
@@ -44,7 +44,7 @@ def test_flags_that_are_not_given_leave_the_recipe_to_the_configuration():
     ("max_to_keep", 14, "max_to_keep")])
 def test_a_training_flag_sets_its_own_field_alone(name, given, field):
     with commands.parsed("train", f"--{name}={given}") as train:
-        found = config.TrainingConfig(**our_flags.given(*train.TRAINING_FLAGS))
+        found = config.TrainingConfig(**our_flags.given(*run_config.TRAINING_FLAGS))
     assert found == config.TrainingConfig(**{field: given})
 
 

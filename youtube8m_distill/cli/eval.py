@@ -37,7 +37,7 @@ def define_flags():
                         "--train_dir, by network.")
     our_flags.GROUPS["Output"] += ["run_once", "full_map", "output_dir"]
     our_flags.define_run()
-    our_flags.define_refused(segment_labels=our_flags.SEGMENTS)
+    our_flags.define_refused(segment_labels=our_flags.SEGMENTS, num_readers=our_flags.READERS)
 
 
 def main():
@@ -53,34 +53,37 @@ def main():
             raise ValueError(f"checkpoint={FLAGS.checkpoint} names one checkpoint; add --run_once.")
         shards = runs.find_shards("eval_data_pattern", FLAGS.eval_data_pattern, run.config.networks[role].features)
     folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
-    if FLAGS.run_once:
-        evaluate_checkpoint(run, strategy, FLAGS.checkpoint or "best", shards, folder, names)
-    else:
-        follow(run, strategy, shards, folder, names)
+    checkpoint = FLAGS.checkpoint or "best"
+    if not FLAGS.run_once:
+        checkpoint = wait_for_checkpoint(run, after=None)
+    with entry.user_errors():
+        network = runs.LoadedNetwork(run, strategy, role, checkpoint, top_k=FLAGS.top_k,
+                                     keep_predictions=FLAGS.full_map)
+    evaluate_checkpoint(network, shards, folder, names)
+    while not FLAGS.run_once:
+        checkpoint = wait_for_checkpoint(run, after=checkpoint)
+        with entry.user_errors():
+            network.restore(checkpoint)
+        evaluate_checkpoint(network, shards, folder, names)
 
 
-def follow(run, strategy, shards, folder, names):
-    """Scores the newest checkpoint whenever there is a new one, until interrupted."""
-    scored = None
+def wait_for_checkpoint(run, after):
+    """The newest step of a run, once it is another than `after`."""
     while True:
         steps = run.checkpoints.steps()
-        if steps and steps[-1] != scored:
-            scored = steps[-1]
-            evaluate_checkpoint(run, strategy, scored, shards, folder, names)
-        else:
-            print(f"Waiting for a new checkpoint in {run.folder}.", flush=True)
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+        if steps and steps[-1] != after:
+            return steps[-1]
+        print(f"Waiting for a new checkpoint in {run.folder}.", flush=True)
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def evaluate_checkpoint(run, strategy, checkpoint, shards, folder, names):
-    """Scores one checkpoint, prints the table and writes every file."""
+def evaluate_checkpoint(network, shards, folder, names):
+    """Scores a network as it is loaded, prints the table and writes every file."""
     with entry.user_errors():
-        network = runs.LoadedNetwork(run, strategy, FLAGS.network, checkpoint, top_k=FLAGS.top_k,
-                                     keep_predictions=FLAGS.full_map)
         metrics, per_class = score(network, shards)
         if not metrics["num_labels"]:
-            raise ValueError(f"eval_data_pattern={FLAGS.eval_data_pattern} holds no labels, so there is nothing to score "
-                             "against; use inference.py on such files.")
+            raise ValueError(f"eval_data_pattern={FLAGS.eval_data_pattern} holds no labels, so there is nothing to "
+                             "score against; use inference.py on such files.")
     record = {"format": 1, "network": network.role, "checkpoint_step": network.progress.step,
               "epoch": network.progress.epoch, "eval_data_pattern": FLAGS.eval_data_pattern,
               "max_frames": network.config.max_frames,

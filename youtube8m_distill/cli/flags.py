@@ -24,8 +24,12 @@ def _group(title, *definitions):
 
 
 def define_files(title, *patterns):
-    _group(title, *[(flags.DEFINE_string, name, "", text) for name, text in patterns],
-           (flags.DEFINE_integer, "num_readers", 8, "Record files read at a time in training.", 1))
+    _group(title, *[(flags.DEFINE_string, name, "", text) for name, text in patterns])
+
+
+def define_readers():
+    flags.DEFINE_integer("num_readers", 8, "Record files read at a time.", 1)
+    GROUPS["Data"].append("num_readers")
 
 
 def define_run():
@@ -150,6 +154,7 @@ def define_refused(**reasons):
         flags.DEFINE_flag(flags.Flag(_Refused(reason), None, name, None, "Not served: " + reason, boolean=True))
 
 
+READERS = "files are read in their order, one after the other; only training reads several at a time"
 SEGMENTS = "segment-level labels are not in this version; train and predict on whole videos"
 ARCHIVES = "model archives are not in this version; --train_dir takes the training directory itself"
 

@@ -24,7 +24,7 @@ def define_flags():
     our_flags.GROUPS["Output"].append("output_file")
     our_flags.define_run()
     our_flags.define_refused(
-        segment_labels=our_flags.SEGMENTS, segment_max_pred=our_flags.SEGMENTS,
+        num_readers=our_flags.READERS, segment_labels=our_flags.SEGMENTS, segment_max_pred=our_flags.SEGMENTS,
         segment_label_ids_file=our_flags.SEGMENTS, input_model_tgz=our_flags.ARCHIVES,
         untar_model_dir=our_flags.ARCHIVES, output_model_tgz=our_flags.ARCHIVES)
 

@@ -77,7 +77,7 @@ def _check_present(path, found, name, frame_features):
     level, wanted = ("video", "frame")[is_frame_level], ("video", "frame")[frame_features]
     listing = ", ".join(f"{key} ({stored})" for key, stored in sorted(found.items())) or "no feature at all"
     advice = ("" if is_frame_level == frame_features else
-              f" The file looks {level}-level: read it with frame_features={is_frame_level}.")
+              f" The file looks {level}-level: choose a model and features for that.")
     raise ValueError(f"{path} has no {wanted}-level feature {name!r}; its first record holds {listing}.{advice}")
 
 

@@ -29,7 +29,7 @@ class LoadedNetwork:
     """
 
     def __init__(self, run, strategy, network=None, checkpoint="best", **options):
-        self.role = run.role(network)
+        self.run, self.role = run, run.role(network)
         self.config = run.config.networks[self.role]
         self.seed = run.config.training.seed
         dtype = "mixed_bfloat16" if run.config.training.mixed_precision else "float32"
@@ -37,6 +37,10 @@ class LoadedNetwork:
             self.network, self.progress = run.load_network(self.role, checkpoint, dtype)
         self.predictor = Predictor(self.network, strategy, **options)
         self.videos_per_second = None
+
+    def restore(self, checkpoint):
+        """Takes the weights of another checkpoint of the same run; nothing is built or compiled again."""
+        self.progress = self.run.restore_network(self.network, self.role, checkpoint)
 
     def predict(self, shards, batch_size, description="predict"):
         """Yields a PredictedBatch for every batch, in the order of the files, with progress on display.

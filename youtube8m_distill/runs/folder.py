@@ -77,10 +77,15 @@ class Run:
             VideoClassifier and the Progress at which its weights were saved.
         """
         role = self.role(network)
-        folder = self.weights_folder(checkpoint)
+        self.weights_folder(checkpoint)         # before anything is built
         model = build_model(self.config.networks[role], dtype, name=role)
+        return model, self.restore_network(model, role, checkpoint)
+
+    def restore_network(self, model, role, checkpoint):
+        """Fills a network with a checkpoint's weights; returns the Progress at which they were saved."""
+        folder = self.weights_folder(checkpoint)
         model.load_weights(folder / f"{role}.weights.h5")
-        return model, read_progress(folder)
+        return read_progress(folder)
 
 
 def open_run(folder):
@@ -146,8 +151,8 @@ def _check_same(run, config):
                for name in sorted(before.keys() | now.keys())
                if before.get(name) != now.get(name) and name not in MAY_CHANGE]
     if changed:
-        raise ValueError(f"{str(run.folder)!r} holds a run with other settings: {'; '.join(changed)}. Give the same to go on "
-                         "with it, another --train_dir for another run, or --start_new_model to replace it.")
+        raise ValueError(f"{str(run.folder)!r} holds a run with other settings: {'; '.join(changed)}. Give the same to go "
+                         "on with it, another --train_dir for another run, or --start_new_model to replace it.")
 
 
 def _flatten(values, prefix=""):
