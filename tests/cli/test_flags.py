@@ -3,6 +3,7 @@ import pytest
 from tests import commands
 from youtube8m_distill import config, schema
 from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli import run_config
 
 COMMANDS = ("train", "eval", "inference", "demo")
 FLAGS = commands.FLAGS
@@ -43,7 +44,7 @@ def test_flags_that_are_not_given_leave_the_recipe_to_the_configuration():
     ("checkpoint_steps", 12, "checkpoint_steps"), ("validation_steps", 13, "validation_steps"),
     ("max_to_keep", 14, "max_to_keep")])
 def test_a_training_flag_sets_its_own_field_alone(name, given, field):
-    with commands.parsed("train", f"--{name}={given}") as train:
+    with commands.parsed("train", f"--{name}={given}"):
         found = config.TrainingConfig(**our_flags.given(*run_config.TRAINING_FLAGS))
     assert found == config.TrainingConfig(**{field: given})
 

@@ -148,6 +148,14 @@ def test_values_out_of_range_are_named_with_their_flag(tmp_path, files, argument
     (("--mode=parallel", "--teacher_dir=x"), "--teacher_dir has no effect with --mode=parallel"),
     (("--mode=parallel", "--finetune_epochs=2"), "--finetune_epochs has no effect with --mode=parallel"),
     (("--mode=serial", "--frames_per_block=2"), "--frames_per_block has no effect with --mode=serial"),
+    (("--mode=serial", "--student_loss=ce", "--pred_weight=2"), "--pred_weight has an effect only where --student_loss has"),
+    (("--mode=serial", "--student_loss=ce", "--rep_weight=2"), "--rep_weight has an effect only where --student_loss has"),
+    (("--mode=serial", "--student_loss=pred", "--ce_weight=2"), "--ce_weight has an effect only where --student_loss has"),
+    (("--mode=serial", "--student_loss=rep", "--prediction_distance=kl"), "--prediction_distance has an effect only where"),
+    (("--mode=serial", "--intermediate_weight=2"), "--intermediate_weight has an effect only where --match_intermediate"),
+    (("--mode=parallel", "--intermediate_reduction=sum"), "--intermediate_reduction has an effect only where"),
+    (("--mode=serial", "--finetune_epochs=2"), "--finetune_epochs has an effect only where --student_loss=rep"),
+    (("--video_level_classifier_model=LogisticModel", "--moe_num_mixtures=3"), "--moe_num_mixtures has an effect only"),
     (("--model=MoeModel", "--frames_per_video=3"), "--frames_per_video has no effect with --model=MoeModel"),
     (("--model=MoeModel", "--lstm_cells=3"), "--lstm_cells has no effect with --model=MoeModel"),
     (("--model=LogisticModel", "--dropout=0.1"), "--dropout has no effect with --model=LogisticModel")])
@@ -270,7 +278,8 @@ def settings(folder):
 
 def test_a_run_says_what_it_does_and_keeps_its_configuration(tmp_path, files):
     said = trained(tmp_path, files, "--seed=3", "--checkpoint_steps=1", "--max_to_keep=2", "--dropout=0.25")
-    assert "mode=teacher, 1 replica(s), 10 training videos in 2 file(s), 0 validation file(s)" in said.out
+    assert "mode=teacher on 1 device(s): " in said.out
+    assert "data: 10 training videos in 2 file(s), 0 validation file(s)" in said.out
     assert "batch_size=4, optimizer=AdamOptimizer, base_learning_rate=0.01" in said.out
     assert "No --validation_data_pattern: the last checkpoint counts as the best." in said.out
     assert "Done: step 2, 1 epoch(s), " in said.out and f"Everything is in {tmp_path}/run." in said.out
