@@ -187,19 +187,25 @@ class TrainingConfig:
     max_to_keep: int = 3
     seed: int = 0
     mixed_precision: bool = False
+    num_readers: int = 8                            # files read at a time; part of the order of the records
     train_fraction: float = 1.0                     # share of the training videos that are used
 
     def __post_init__(self):
         check_types(self)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         at_least(1, self, "batch_size", "learning_rate_decay_examples", "num_epochs", "finetune_epochs", "max_to_keep",
-                 "max_steps", "checkpoint_steps", "validation_steps")
+                 "num_readers", "max_steps", "checkpoint_steps", "validation_steps")
         at_least(0, self, "regularization_penalty", "clip_gradient_norm")
         within(0, MAX_SEED, self, "seed")
         require(self.base_learning_rate > 0, f"base_learning_rate={self.base_learning_rate}: must be above 0.")
         require(0 < self.learning_rate_decay <= 1,
                 f"learning_rate_decay={self.learning_rate_decay}: choose above 0, at most 1 (1: no decay).")
         require(0 < self.train_fraction <= 1, f"train_fraction={self.train_fraction}: choose above 0, at most 1.")
+
+
+# What a model's training starts from where TrainingConfig's defaults, the H-RNN's, are not its own: the starter code's.
+RECIPES = {name: {"batch_size": 1024, "base_learning_rate": 0.01, "regularization_penalty": 1.0}
+           for name in VIDEO_LEVEL_MODELS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,6 +219,8 @@ class RunConfig:
     train_data_pattern: str = ""
     validation_data_pattern: str = ""
     teacher_dir: str = ""
+    train_files: str = ""                           # fingerprints: a run goes on with the same files and teacher only
+    teacher_weights: str = ""
 
     def __post_init__(self):
         check_types(self)

@@ -19,7 +19,7 @@ def atomic_path(path):
     Raises:
         OSError: if the parent cannot be created or written to.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).resolve()     # a link stays a link
     path.parent.mkdir(parents=True, exist_ok=True)
     holder = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
@@ -30,6 +30,23 @@ def atomic_path(path):
         os.replace(temporary, path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def check_output(name, path, folder=False):
+    """Refuses a path that `atomic_path` should not write to, before any work is done for it.
+
+    Args:
+        name: of the flag or argument, for the message.
+        path: str.
+        folder: whether a folder is to be written, not a file.
+    Raises:
+        ValueError: if the path is remote, or something else stands there.
+    """
+    if "://" in str(path):
+        raise ValueError(f"{name}={path} is not on this machine; write to a local path and copy it from there.")
+    path = pathlib.Path(path)
+    if path.exists() and not (path.is_dir() if folder else path.is_file()):
+        raise ValueError(f"{name}={path} exists and is not a {'folder' if folder else 'regular file'}; name another.")
 
 
 def write_text(path, text):

@@ -39,7 +39,7 @@ def write(tmp_path, name, *videos):
 def test_a_pattern_that_matches_nothing(tmp_path):
     line = refusal(tmp_path, f"{tmp_path}/none*.tfrecord", *SMALL, *QUICK)
     assert line.startswith(f"Error: --train_data_pattern={tmp_path}/none*.tfrecord: ")
-    assert "matches no file. Quote the pattern" in line
+    assert "matches no file (commas separate patterns). Quote it" in line
 
 
 def test_no_pattern_at_all(tmp_path):
@@ -257,7 +257,7 @@ def test_a_damaged_configuration_is_refused_and_untouched(tmp_path, files, switc
 def test_a_train_dir_that_is_a_file(tmp_path, files):
     (tmp_path / "note").write_text("a")
     line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/note", *SMALL, *QUICK)
-    assert "is a file; name a folder" in line and (tmp_path / "note").read_text() == "a"
+    assert "exists and is not a folder; name another" in line and (tmp_path / "note").read_text() == "a"
 
 
 # ---- runs
@@ -330,7 +330,7 @@ def test_other_hyper_parameters_are_refused_by_name_on_resume(tmp_path, files, a
 def test_more_epochs_continue_a_finished_run(tmp_path, files):
     trained(tmp_path, files)
     said = trained(tmp_path, files, "--num_epochs=2")
-    assert f"Found step 2 of this run in {tmp_path}/run." in said.out
+    assert f"Found step 2 of this run in {tmp_path}/run;" in said.out
     assert "Done: step 5, 2 epoch(s)" in said.out
     assert settings(tmp_path / "run")["training"]["num_epochs"] == 2
 
@@ -370,3 +370,39 @@ def test_the_best_checkpoint_is_chosen_on_validation(tmp_path, files):
     assert "best validation GAP 0." in said.out and "2 validation file(s)" in said.out
     progress = json.loads((tmp_path / "run" / "best" / "progress.json").read_text())
     assert f"GAP {progress['best_value']:.4f} at step {progress['best_step']}" in said.out
+
+
+@pytest.mark.parametrize("flag", ["train_dir", "validation_data_pattern"])
+def test_what_would_be_lost_or_cheat_is_refused(tmp_path, files, flag):
+    value = {"train_dir": "gs://bucket/run", "validation_data_pattern": files}[flag]
+    words = {"train_dir": "is not on this machine", "validation_data_pattern": "names 2 training file(s) too"}[flag]
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK,
+                         *FEW_FRAMES, f"--{flag}={value}")
+    assert line.startswith(f"Error: --{flag}=") and words in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_the_same_files_and_the_same_order_only(tmp_path, files):
+    trained(tmp_path, files)
+    arguments = (f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES)
+    assert "num_readers (8 then, 2 now)" in commands.fail("train", *arguments, "--num_readers=2")
+    commands.write_files(tmp_path / "data", "train_more", commands.frame_videos(2))
+    line = commands.fail("train", *arguments)
+    assert "train_files (" in line and "2 file(s)" in line and "4 file(s)" in line
+
+
+def test_a_student_goes_on_with_the_same_teacher_only(tmp_path, files):
+    teacher = trained(tmp_path, files) and tmp_path / "run"
+    arguments = (f"--train_data_pattern={files}", f"--train_dir={tmp_path}/student", f"--teacher_dir={teacher}",
+                 "--mode=serial", "--frames_per_video=3", *QUICK)
+    commands.succeed("train", *arguments)
+    trained(tmp_path, files, "--num_epochs=2")
+    assert "teacher_weights ('step 2, sha256 " in commands.fail("train", *arguments, "--num_epochs=2")
+
+
+def test_a_training_that_diverges_stops_and_keeps_no_bad_checkpoint(tmp_path, files):
+    ended = commands.run("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *FEW_FRAMES,
+                         "--batch_size=4", "--num_epochs=9", "--base_learning_rate=1e38")
+    assert ended.code == 2
+    assert "Training diverged by step" in ended.lines[-1] and "Try a smaller base_learning_rate" in ended.lines[-1]
+    assert not (tmp_path / "run" / "checkpoints").exists()

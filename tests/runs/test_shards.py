@@ -16,7 +16,7 @@ def test_files_of_a_flag_are_found_in_order(tmp_path):
 @pytest.mark.parametrize("features, kind, words", [
     (None, FileNotFoundError, "matches no file"),
     (config.FeatureConfig(sizes=(7, 3)), ValueError, "feature_sizes gives 7"),
-    (config.FeatureConfig(sizes=(6, 3), dtype="float32"), ValueError, "dtype='float32' was asked for")])
+    (config.FeatureConfig(sizes=(6, 3), dtype="float32"), ValueError, "the network reads floats")])
 def test_what_is_wrong_begins_with_the_flag(tmp_path, features, kind, words):
     pattern = commands.write_files(tmp_path, "train", commands.frame_videos(2)) if features else f"{tmp_path}/none"
     with pytest.raises(kind) as raised:

@@ -50,7 +50,7 @@ def assert_same_end(tmp_path, mode, files, stops, **options):
     for stop in stops:
         train(tmp_path / f"stopped{stop}", mode, files, stop, **options)
         resumed, said = train(tmp_path / f"stopped{stop}", mode, files, 6, **options)
-        assert f"Found step {stop} of this run in {resumed.folder}." in " ".join(said)
+        assert f"Found step {stop} of this run in {resumed.folder};" in " ".join(said)
         assert resumed.checkpoints.newest_progress() == straight.checkpoints.newest_progress()
         for found, expected in zip(states(resumed), states(straight), strict=True):
             np.testing.assert_array_equal(found, expected)

@@ -45,6 +45,7 @@ def main():
         for name in ("train_dir", "eval_data_pattern"):
             if not FLAGS[name].value:
                 raise ValueError(f"{name} is missing; see --helpshort.")
+        files.check_output("output_dir", FLAGS.output_dir or ".", folder=True)
         run = runs.open_run(FLAGS.train_dir)
         role = run.role(FLAGS.network)
         strategy = make_strategy(FLAGS.num_gpu)
@@ -62,8 +63,10 @@ def main():
     evaluate_checkpoint(network, shards, folder, names)
     while not FLAGS.run_once:
         checkpoint = wait_for_checkpoint(run, after=checkpoint)
-        with entry.user_errors():
+        try:
             network.restore(checkpoint)
+        except FileNotFoundError:       # the training has removed it since; there is a newer one
+            continue
         evaluate_checkpoint(network, shards, folder, names)
 
 

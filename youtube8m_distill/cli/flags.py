@@ -92,7 +92,7 @@ def define_distillation():
 
 
 def define_training():
-    _group("Training",
+    _group("Training (recipes: the H-RNN's; video-level models take batch 1024, rate 0.01, penalty 1)",
            (flags.DEFINE_integer, "batch_size", None, "Videos a step, over all GPUs together. Recipe: 256."),
            (flags.DEFINE_integer, "num_epochs", None, "Passes over the training videos. Recipe: 5."),
            (flags.DEFINE_integer, "finetune_epochs", None, "Epochs of the second stage of a serial run on rep alone. "
@@ -128,7 +128,8 @@ def define_trained_network(batch_size):
            (flags.DEFINE_string, "train_dir", "", "Training directory of the network."),
            (flags.DEFINE_enum, "network", None, [schema.TEACHER, schema.STUDENT], "Which network of the run; the student "
             "where there is one."),
-           (flags.DEFINE_string, "checkpoint", None, "best, last, or a step. Default: best."),
+           (flags.DEFINE_string, "checkpoint", None, "best, last, or a step. Default: best; "
+            "where eval.py follows a training, the newest."),
            (flags.DEFINE_integer, "batch_size", batch_size, "Videos at a time.", 1))
 
 

@@ -7,7 +7,7 @@ import time
 
 from absl import flags
 
-from youtube8m_distill import runs
+from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.export.kaggle import write_predictions
@@ -34,6 +34,7 @@ def main():
         for name in ("train_dir", "input_data_pattern", "output_file"):
             if not FLAGS[name].value:
                 raise ValueError(f"{name} is missing; see --helpshort.")
+        files.check_output("output_file", FLAGS.output_file)
         strategy = make_strategy(FLAGS.num_gpu)
         network = runs.LoadedNetwork(runs.open_run(FLAGS.train_dir), strategy, FLAGS.network,
                                      FLAGS.checkpoint or "best", top_k=FLAGS.top_k)

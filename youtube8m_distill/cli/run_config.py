@@ -14,7 +14,8 @@ FLAGS = flags.FLAGS
 NETWORK_FLAGS = ("num_classes", "lstm_cells", "lstm_layers", "moe_num_mixtures", "dropout")
 TRAINING_FLAGS = ("batch_size", "num_epochs", "finetune_epochs", "max_steps", "optimizer", "base_learning_rate",
                   "learning_rate_decay", "learning_rate_decay_examples", "regularization_penalty", "clip_gradient_norm",
-                  "seed", "mixed_precision", "train_fraction", "checkpoint_steps", "validation_steps", "max_to_keep")
+                  "seed", "mixed_precision", "train_fraction", "num_readers", "checkpoint_steps",
+                  "validation_steps", "max_to_keep")
 
 
 def config_from_flags():
@@ -36,7 +37,9 @@ def config_from_flags():
         networks = {schema.TEACHER: teacher, schema.STUDENT: _student_of(teacher)}
         names = [field.name for field in dataclasses.fields(configs.DistillationConfig)]
         distillation = configs.DistillationConfig(**our_flags.given(*names))
-    return configs.RunConfig(FLAGS.mode, networks, configs.TrainingConfig(**our_flags.given(*TRAINING_FLAGS)),
+    recipe = configs.RECIPES.get(FLAGS.model, {})
+    training = configs.TrainingConfig(**{**recipe, **our_flags.given(*TRAINING_FLAGS)})
+    return configs.RunConfig(FLAGS.mode, networks, training,
                              distillation, FLAGS.train_data_pattern, FLAGS.validation_data_pattern, FLAGS.teacher_dir)
 
 

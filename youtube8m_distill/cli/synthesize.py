@@ -10,7 +10,7 @@ import dataclasses
 
 from absl import flags
 
-from youtube8m_distill import display, schema
+from youtube8m_distill import display, files, schema
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.data import synthetic
@@ -60,6 +60,7 @@ def synthesize(flag_values):
     output_dir = flag_values.output_dir
     if not output_dir:
         raise ValueError("output_dir is missing; see --helpshort.")
+    files.check_output("output_dir", output_dir, folder=True)
     config = synthetic.SyntheticConfig(**{name: flag_values[name].value for name in FIELDS})
     with display.ProgressBar(synthetic.videos_to_write(config, output_dir), "synthesize", "videos") as bar:
         written = synthetic.write_dataset(config, output_dir, bar.update)

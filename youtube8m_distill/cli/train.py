@@ -51,12 +51,13 @@ def main():
         config = run_config.config_from_flags()
         check_batch_size(config.training.batch_size, strategy)
         training_files = runs.find_training_files(config)
+        config = runs.pin(config, training_files)
         run = runs.prepare_run(FLAGS.train_dir, config, FLAGS.start_new_model)
     print(describe(config, training_files, strategy), flush=True)
     started = time.monotonic()
     try:
-        progress = runs.train_run(run, training_files, strategy, FLAGS.num_readers)
-    except BadRecordError as error:
+        progress = runs.train_run(run, training_files, strategy)
+    except (BadRecordError, FloatingPointError, OSError) as error:
         entry.fail(f"{error} Training stopped; the checkpoints in {run.folder} are complete.")
     best = ""
     if progress.best_step is not None:

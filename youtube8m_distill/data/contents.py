@@ -60,14 +60,11 @@ def check_features(shards, features):
         if stored.num_frames == 0:
             continue                # says nothing about the file; parsing will report the record
         if DTYPES.get(stored.kind) != features.dtype:
-            raise ValueError(f"{path}: {name!r} is stored as {stored}, but dtype={features.dtype!r} was asked for"
-                             f"{_dtype_advice(stored.kind)}.")
+            expected = next(kind for kind, dtype in DTYPES.items() if dtype == features.dtype)
+            raise ValueError(f"{path}: {name!r} is stored as {stored}, and the network reads {expected}; give it files "
+                             "of the kind that it is trained on.")
         if stored.size != size:
             raise ValueError(f"{path}: {name!r} holds {stored}, but feature_sizes gives {size} for it.")
-
-
-def _dtype_advice(kind):
-    return f"; {kind} are read with dtype={DTYPES[kind]!r}" if kind in DTYPES else ""
 
 
 def _check_present(path, found, name, frame_features):

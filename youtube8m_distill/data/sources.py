@@ -48,7 +48,9 @@ def find_files(pattern):
     if not globs:
         raise FileNotFoundError(f"{pattern!r} names no file. Give one or more globs, or write a small set with: "
                                 f"{EXAMPLE_SET}")
-    paths = sorted({path for glob in globs for path in _matches(glob)})
+    # By real path: two spellings of one file are one file.
+    paths = sorted({path if "://" in path else os.path.realpath(path): path
+                    for glob in globs for path in _matches(glob)}.values())
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         shards = tuple(pool.map(_look_into, paths))
     first_record(shards[0])
@@ -65,8 +67,8 @@ def _matches(glob):
         raise ValueError(f"{glob!r}: this TensorFlow ({tf.__version__}) has no reader for {glob.split('://')[0]}://. "
                          "For s3:// and hdfs:// install one with: pip install 'youtube8m_distill[io]'") from error
     if not paths:
-        raise FileNotFoundError(f"{glob!r} matches no file. Quote the pattern in your shell, or write a small set "
-                                f"with: {EXAMPLE_SET}")
+        raise FileNotFoundError(f"{glob!r} matches no file (commas separate patterns). Quote it in your shell, or "
+                                f"write a small set with: {EXAMPLE_SET}")
     return paths
 
 

@@ -37,7 +37,8 @@ def write_predictions(path, rows, top_k=None):
     Returns:
         The number of videos written.
     Raises:
-        ValueError: if shapes do not fit, a score is not finite, scores rise, a class is negative or `top_k` is below 1.
+        ValueError: if shapes do not fit, a score is not finite, scores rise, a class is negative, an id holds a zero
+            byte or `top_k` is below 1.
     """
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k={top_k}: write at least 1 class a video.")
@@ -75,6 +76,8 @@ def _lines(video_ids, classes, scores):
 def _field(video_id):
     """An id as a CSV field. The csv module would leave a lone carriage return unquoted before Python 3.13."""
     text = video_id if isinstance(video_id, str) else video_id.decode("utf-8", "surrogateescape")
+    if "\0" in text:
+        raise ValueError(f"video id {video_id!r} holds a zero byte, which CSV readers drop: it would not come back.")
     if any(special in text for special in ',"\r\n'):
         return '"' + text.replace('"', '""') + '"'
     return text

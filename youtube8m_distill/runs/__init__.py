@@ -8,4 +8,5 @@ from youtube8m_distill.runs.shards import find_shards
 from youtube8m_distill.runs.shards import stored_dtype
 from youtube8m_distill.runs.training import TrainingFiles
 from youtube8m_distill.runs.training import find_training_files
+from youtube8m_distill.runs.training import pin
 from youtube8m_distill.runs.training import train_run

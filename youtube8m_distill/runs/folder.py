@@ -7,6 +7,7 @@
 """
 
 import dataclasses
+import hashlib
 import pathlib
 import shutil
 
@@ -18,8 +19,11 @@ from youtube8m_distill.training.checkpoints import Checkpoints, read_progress
 CONFIG_FILE = "config.json"
 OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval")
 
+# Compared only where the run was begun with them; a configuration made by hand may lack them.
+FINGERPRINTS = ("train_files", "teacher_weights")
+
 # Settings that a run may be continued with other values of; the rest make another run.
-MAY_CHANGE = ("validation_data_pattern", "training.num_epochs", "training.finetune_epochs", "training.max_steps",
+MAY_CHANGE = ("training.num_epochs", "training.finetune_epochs", "training.max_steps",
               "training.checkpoint_steps", "training.validation_steps", "training.max_to_keep")
 
 
@@ -65,6 +69,13 @@ class Run:
             raise FileNotFoundError(f"checkpoint={checkpoint}: {self.folder} has best, last and the steps "
                                     f"{', '.join(map(str, steps))}.")
         return self.checkpoints.step_folder(int(checkpoint))
+
+    def fingerprint(self, checkpoint="best"):
+        """Tells a checkpoint of the main network from any other: its step and a digest of its weights."""
+        folder = self.weights_folder(checkpoint)
+        with open(folder / f"{self.config.main_role}.weights.h5", "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"step {read_progress(folder).step}, sha256 {digest[:16]}"
 
     def load_network(self, network=None, checkpoint="best", dtype="float32"):
         """Rebuilds one network with its weights. Nothing but this folder is needed.
@@ -118,9 +129,8 @@ def prepare_run(folder, config, start_new=False):
     Raises:
         ValueError: if the folder is something else's, or its run has other settings that may not change.
     """
+    files.check_output("train_dir", folder, folder=True)
     folder = pathlib.Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{str(folder)!r} is a file; name a folder.")
     occupied = folder.is_dir() and any(folder.iterdir())
     if occupied and not (folder / CONFIG_FILE).is_file():
         raise ValueError(f"{str(folder)!r} holds files and no {CONFIG_FILE}, so it is not a training directory of "
@@ -149,7 +159,10 @@ def _check_same(run, config):
     before, now = (_flatten(dataclasses.asdict(c)) for c in (run.config, config))
     changed = [f"{name.rpartition('.')[2]} ({before.get(name)!r} then, {now.get(name)!r} now)"
                for name in sorted(before.keys() | now.keys())
-               if before.get(name) != now.get(name) and name not in MAY_CHANGE]
+               if before.get(name) != now.get(name) and name not in MAY_CHANGE
+               and not (name in FINGERPRINTS and not before[name])]
+    if run.checkpoints.newest_progress().stage and run.config.training.num_epochs != config.training.num_epochs:
+        changed.append("num_epochs, which counts the first stage, and that has ended; finetune_epochs may change")
     if changed:
         raise ValueError(f"{str(run.folder)!r} holds a run with other settings: {'; '.join(changed)}. Give the same to go "
                          "on with it, another --train_dir for another run, or --start_new_model to replace it.")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 
 import keras
 
@@ -13,7 +14,7 @@ from youtube8m_distill.distillation.builders import build_stages, build_student
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.models.builders import build_model
 from youtube8m_distill.runs.folder import open_run
-from youtube8m_distill.runs.shards import find_shards
+from youtube8m_distill.runs.shards import find_shards, fingerprint
 from youtube8m_distill.training import callbacks, loop
 from youtube8m_distill.training.optimizers import build_optimizer
 from youtube8m_distill.training.predict import Predictor, evaluate
@@ -45,6 +46,7 @@ def find_training_files(config):
     validation = ()
     if config.validation_data_pattern:
         validation = find_shards("validation_data_pattern", config.validation_data_pattern, network.features)
+        _refuse_overlap(config, train, validation)
     fraction = config.training.train_fraction
     found = count_records(train, at_most=math.ceil(batch_size / fraction))
     if int(found * fraction) < batch_size:
@@ -54,19 +56,33 @@ def find_training_files(config):
     return TrainingFiles(train, validation, *estimate_records(train))
 
 
-def train_run(run, training_files, strategy, num_readers=8, say=print):
+def _refuse_overlap(config, train, validation):
+    """The best epoch must not be chosen on videos that were trained on."""
+    both = {os.path.realpath(shard.path) for shard in train} & {os.path.realpath(shard.path) for shard in validation}
+    if both:
+        raise ValueError(f"validation_data_pattern={config.validation_data_pattern} names {len(both)} training file(s) too, "
+                         f"{min(both)} for one; keep them apart.")
+
+
+def pin(config, training_files):
+    """The same RunConfig with fingerprints of its files and its teacher, so that it goes on with these alone."""
+    teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
+    return dataclasses.replace(config, train_files=fingerprint(training_files.train), teacher_weights=teacher)
+
+
+def train_run(run, training_files, strategy, say=print):
     """Trains a run to its end, from its newest checkpoint if it has one.
 
     Args:
         run: runs.Run.
         training_files: TrainingFiles of the same configuration.
         strategy: tf.distribute.Strategy.
-        num_readers: int. Training files read at a time.
         say: where the few lines about the run go.
     Returns:
         Progress at the end.
     Raises:
         data.bad_records.BadRecordError: if a record cannot be used, naming file and record.
+        FloatingPointError: if a loss is not finite.
     """
     config, training = run.config, run.config.training
     check_batch_size(training.batch_size, strategy)
@@ -82,15 +98,16 @@ def train_run(run, training_files, strategy, num_readers=8, say=print):
     progress = run.checkpoints.newest_progress()
     first_step = progress.step
     if progress.step:
-        say(f"Found step {progress.step} of this run in {run.folder}.")
+        say(f"Found step {progress.step} of this run in {run.folder}; going past the "
+            f"{progress.stage_step * training.batch_size:,} records it has used.")
     for index, stage in enumerate(build_stages(config, networks)):
         if index > progress.stage:
             progress.start_next_stage()
         if index == progress.stage:
-            _train_stage(run, stage, networks, training_files, strategy, progress, num_readers)
+            _train_stage(run, stage, networks, training_files, strategy, progress)
     if progress.step == first_step:
-        say("Nothing was left to train: the run had reached its end. A higher --num_epochs or --max_steps continues it, "
-            "--start_new_model replaces it.")
+        say("Nothing was left to train: the run had reached its end. Raise --num_epochs (in a second stage "
+            "--finetune_epochs) or --max_steps to go on, or replace it with --start_new_model.")
     return progress
 
 
@@ -105,7 +122,7 @@ def _build_networks(config):
     return {schema.TEACHER: teacher, schema.STUDENT: build_student(config, teacher, dtype)}
 
 
-def _train_stage(run, stage, networks, training_files, strategy, progress, num_readers):
+def _train_stage(run, stage, networks, training_files, strategy, progress):
     config, training = run.config, run.config.training
     with strategy.scope():
         scheme = stage.build_scheme()
@@ -120,7 +137,7 @@ def _train_stage(run, stage, networks, training_files, strategy, progress, num_r
     dataset = make_dataset(
         training_files.train, network.features, network.num_classes,
         frames if len(frames) > 1 else next(iter(frames.values())), training.batch_size, training=True,
-        seed=training.seed + progress.stage, num_epochs=stage.num_epochs, num_readers=num_readers,
+        seed=training.seed + progress.stage, num_epochs=stage.num_epochs, num_readers=training.num_readers,
         skip_records=progress.stage_step * training.batch_size, train_fraction=training.train_fraction)
     total_steps = int(training_files.num_train * training.train_fraction) * stage.num_epochs // training.batch_size
     if training.max_steps:

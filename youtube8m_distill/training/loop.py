@@ -1,5 +1,6 @@
 """The one training loop: one device or several replicas, Keras callbacks, resumable at any step."""
 
+import math
 import time
 
 import keras
@@ -26,6 +27,7 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
         log_steps: int.
     Raises:
         ValueError: if the data set does not give one batch.
+        FloatingPointError: if a loss is not finite, before anything is saved at that step.
     """
     callbacks = keras.callbacks.CallbackList(callbacks, model=scheme)
     run_step = tf.function(lambda batch: strategy.run(scheme.train_step, (batch,)))
@@ -47,6 +49,7 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
             if progress.stage_step % log_steps == 0 or epoch_ends or progress.step == max_steps:
                 logs = _read_trackers(scheme)
         if logs:
+            _refuse_divergence(logs, progress.step)
             logs["examples_per_second"] = batch_size / stopwatch.mean_and_reset()
         elif stopwatch.laps == 1 and tracing:
             stopwatch.mean_and_reset()          # the first step pays for tracing
@@ -58,6 +61,13 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
             callbacks.on_epoch_end(progress.epoch, logs)
         batch = following
     callbacks.on_train_end({})
+
+
+def _refuse_divergence(logs, step):
+    wrong = {name: value for name, value in logs.items() if "loss" in name and not math.isfinite(value)}
+    if wrong:
+        raise FloatingPointError(f"Training diverged by step {step}: {', '.join(f'{n} is {v}' for n, v in wrong.items())}. "
+                                 "Try a smaller base_learning_rate, or look for wrong values in the records.")
 
 
 def _distribute(strategy, dataset):
