@@ -33,6 +33,7 @@ setup(
         "test": ["pytest>=8", "hypothesis>=6.100"],
         "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"],
     },
+    classifiers=["Programming Language :: Python :: 3.11"],
     entry_points={"console_scripts": [
         "yt8m-train = youtube8m_distill.cli.train:run",
         "yt8m-eval = youtube8m_distill.cli.eval:run",
