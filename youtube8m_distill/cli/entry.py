@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import sys
 import textwrap
 
@@ -12,6 +13,7 @@ from absl import app, flags
 from youtube8m_distill.cli import flags as our_flags
 
 FLAGS = flags.FLAGS
+TYPES = {"comma": "a,b,c", "string": "TEXT", "int": "N", "float": "X"}     # as --helpshort shows them
 INTERRUPTED = 130       # what shells report for a program ended by Ctrl-C
 
 
@@ -78,7 +80,7 @@ def fail(message):
 
 def grouped_help(description):
     """The flags of this command by group, each with its default."""
-    lines = [description, "", "Flags (all commands also take --flagfile=FILE, --helpfull):"]
+    lines = [description.strip(), "", "Flags (all commands also take --flagfile=FILE, --helpfull):"]
     for title, names in our_flags.GROUPS.items():
         lines += ["", f"{title}:"]
         for name in names:
@@ -87,11 +89,16 @@ def grouped_help(description):
 
 
 def _flag_lines(flag):
-    if flag.flag_type() == "bool":
-        usage = f"--[no]{flag.name}"
-    else:
-        choices = getattr(flag.parser, "enum_values", None)
-        usage = f"--{flag.name}=" + ("|".join(choices) if choices and len(choices) > 1 else flag.flag_type().split()[0])
+    help_text = re.sub(r"^<[^>]*>: ", "", flag.help)      # absl repeats the choices there
     default = "" if flag.default in (None, "") else f" (default: {flag.default_as_str.strip(chr(39))})"
-    return textwrap.wrap(usage, 110, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False) + \
-        textwrap.wrap(flag.help + default, 110, initial_indent="      ", subsequent_indent="      ")
+    return textwrap.wrap(_usage(flag), 110, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False) + \
+        textwrap.wrap(help_text + default, 110, initial_indent="      ", subsequent_indent="      ")
+
+
+def _usage(flag):
+    """How a flag is written: its name and what it takes."""
+    kind = flag.flag_type().split()[0]
+    if kind == "bool":
+        return f"--[no]{flag.name}"
+    choices = getattr(flag.parser, "enum_values", None)
+    return f"--{flag.name}=" + ("|".join(choices) if choices else TYPES[kind])
