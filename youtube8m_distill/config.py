@@ -203,11 +203,6 @@ class TrainingConfig:
         require(0 < self.train_fraction <= 1, f"train_fraction={self.train_fraction}: choose above 0, at most 1.")
 
 
-# What a model's training starts from where TrainingConfig's defaults, the H-RNN's, are not its own: the starter code's.
-RECIPES = {name: {"batch_size": 1024, "base_learning_rate": 0.01, "regularization_penalty": 1.0}
-           for name in VIDEO_LEVEL_MODELS}
-
-
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """Everything that a run folder's `config.json` holds."""

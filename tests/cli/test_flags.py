@@ -97,3 +97,9 @@ def test_features_that_cannot_be_are_refused_by_flag(arguments, words):
 def test_a_message_about_a_flag_gets_its_dashes(message, expected):
     with commands.parsed("train"):
         assert our_flags.flag_of(message) == expected
+
+
+def test_video_level_models_start_from_the_starters_recipe_and_given_flags_win():
+    with commands.parsed("train", "--model=MoeModel", "--train_data_pattern=x", "--regularization_penalty=3"):
+        training = run_config.config_from_flags().training
+    assert (training.batch_size, training.base_learning_rate, training.regularization_penalty) == (1024, 0.01, 3.0)

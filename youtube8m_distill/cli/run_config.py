@@ -18,6 +18,11 @@ TRAINING_FLAGS = ("batch_size", "num_epochs", "finetune_epochs", "max_steps", "o
                   "validation_steps", "max_to_keep")
 
 
+# What a model's training starts from where TrainingConfig's defaults, the H-RNN's, are not its own: the starter code's.
+RECIPES = {name: {"batch_size": 1024, "base_learning_rate": 0.01, "regularization_penalty": 1.0}
+           for name in configs.VIDEO_LEVEL_MODELS}
+
+
 def config_from_flags():
     """The RunConfig that the command line asks for.
 
@@ -37,7 +42,7 @@ def config_from_flags():
         networks = {schema.TEACHER: teacher, schema.STUDENT: _student_of(teacher)}
         names = [field.name for field in dataclasses.fields(configs.DistillationConfig)]
         distillation = configs.DistillationConfig(**our_flags.given(*names))
-    recipe = configs.RECIPES.get(FLAGS.model, {})
+    recipe = RECIPES.get(FLAGS.model, {})
     training = configs.TrainingConfig(**{**recipe, **our_flags.given(*TRAINING_FLAGS)})
     return configs.RunConfig(FLAGS.mode, networks, training,
                              distillation, FLAGS.train_data_pattern, FLAGS.validation_data_pattern, FLAGS.teacher_dir)
