@@ -1,7 +1,6 @@
 """The record files that a flag names, found and looked into."""
 
 import contextlib
-
 import hashlib
 import os
 
