@@ -38,6 +38,7 @@ setup(
         "yt8m-train = youtube8m_distill.cli.train:run",
         "yt8m-eval = youtube8m_distill.cli.eval:run",
         "yt8m-inference = youtube8m_distill.cli.inference:run",
+        "yt8m-extract = youtube8m_distill.cli.extract:run",
         "yt8m-synthesize = youtube8m_distill.cli.synthesize:run",
     ]},
 )

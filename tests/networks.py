@@ -12,10 +12,24 @@ MAX_FRAMES = 7                              # with blocks of 3: the last one is 
 COUNTS = (7, 4, 1, 0)                       # all blocks, a block begun, one frame, none
 
 
-def frame_level(model="HierarchicalLstmModel", classifier="MoeModel", dtype="uint8", **options):
+NEXTVLAD = {"nextvlad_cluster_size": 4, "nextvlad_hidden_size": 6, "groups": 2, "gating_reduction": 2}
+# What is small in each family; a new one needs a line here, in config.FAMILIES and in builders.
+TINY = {
+    "HierarchicalLstmModel": {"frames_per_block": 3, "lstm_cells": 4},
+    "NetVLADModelLF": {"netvlad_cluster_size": 4, "netvlad_hidden_size": 5},
+    "NeXtVLADModel": NEXTVLAD,
+    "MixNeXtVladModel": {**NEXTVLAD, "mix_number": 2},
+    "MODNeXtVladModel": {**NEXTVLAD, "mix_number": 2, "mod_number": 2},
+    "DbofModel": {"dbof_cluster_size": 40, "dbof_hidden_size": 5},
+    "LstmModel": {"lstm_cells": 4},
+    "FrameLevelLogisticModel": {},
+}
+IN_ORDER = ("HierarchicalLstmModel", "LstmModel")           # families that tell the frames' order
+
+
+def frame_level(model="HierarchicalLstmModel", classifier=None, dtype="uint8", **options):
     """NetworkConfig of a frame-level family."""
-    options = {"num_classes": NUM_CLASSES, "frames": config.FrameConfig("first", MAX_FRAMES), "frames_per_block": 3,
-               "lstm_cells": 4, **options}
+    options = {"num_classes": NUM_CLASSES, "frames": config.FrameConfig("first", MAX_FRAMES), **TINY[model], **options}
     return config.NetworkConfig(model, features=config.FeatureConfig(sizes=SIZES, dtype=dtype), classifier=classifier,
                                 **options)
 
@@ -27,18 +41,23 @@ def video_level(model):
 
 
 def every_network():
-    """dict name -> NetworkConfig: each encoder with each classifier, and each video-level model."""
-    pairs = {f"{model}-{classifier}": frame_level(model, classifier)
-             for model in sorted(builders.ENCODERS) for classifier in sorted(builders.CLASSIFIERS)}
-    return {**pairs, **{model: video_level(model) for model in config.VIDEO_LEVEL_MODELS}}
+    """dict name -> NetworkConfig: every family, both classifiers, other preprocessing, video-level models."""
+    return {
+        **{model: frame_level(model) for model in TINY},
+        "HierarchicalLstmModel-logistic": frame_level(classifier="LogisticModel"),
+        "NeXtVLADModel-moe": frame_level("NeXtVLADModel", "MoeModel"),
+        "NeXtVLADModel-whitened": frame_level("NeXtVLADModel", reverse_whitening=True),
+        **{model: video_level(model) for model in config.VIDEO_LEVEL_MODELS},
+    }
 
 
 def build(network, seed=0, **options):
-    """The network with random weights, biases too, so that none can be left out unnoticed."""
+    """The network with random weights, biases too, so that none can be left out unnoticed; variances are above 0."""
     model = builders.build_model(network, **options)
     random = np.random.default_rng(seed)
-    for variable in model.trainable_weights:
-        variable.assign(random.normal(0, 0.5, variable.shape))
+    for variable in model.weights:
+        values = random.normal(0, 0.5, variable.shape)
+        variable.assign(np.abs(values) + 0.1 if variable.name in ("moving_variance", "scale") else values)
     return model
 
 
@@ -55,6 +74,13 @@ def batch(network, counts=COUNTS, seed=0):
 
 
 def outputs(model, batch, **options):
-    """The network's outputs as numpy; bfloat16 as float32."""
-    return {name: keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))
-            for name, value in model(batch, **options).items()}
+    """The network's outputs as numpy, bfloat16 as float32; a mixture's members' as `members/0/logits`."""
+    return as_numpy(model(batch, **options))
+
+
+def as_numpy(found, path=""):
+    if isinstance(found, dict):
+        return {name: value for key, part in found.items() for name, value in as_numpy(part, f"{path}/{key}").items()}
+    if isinstance(found, list):
+        return as_numpy(dict(enumerate(found)), path)
+    return {path[1:]: keras.ops.convert_to_numpy(keras.ops.cast(found, "float32"))}

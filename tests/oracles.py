@@ -353,3 +353,273 @@ def epoch_end_steps(epoch_size, num_epochs, batch_size):
     num_steps = epoch_size * num_epochs // batch_size
     ends = [-(-epoch_size * epoch // batch_size) for epoch in range(1, num_epochs + 1)]
     return [min(step, num_steps) for step in ends]
+
+
+# ---- baselines of the data set's authors: mean frame, deep bag of frames, LSTM (starter's frame_level_models.py) ------
+
+def mean_frame(frames, num_frames):
+    """One video: its mean real frame, zeros if it has none."""
+    total = np.zeros(frames.shape[-1])
+    for frame in frames[:num_frames]:
+        total = total + frame
+    return total / num_frames if num_frames else total
+
+
+def _normalized_videos(videos, weights, training):
+    """Rows of all `videos`, and the mean and variance of them all together, by which training normalises.
+
+    videos: list of [real frames, size]; weights: (gamma, beta, moving mean, moving variance), or None for no change.
+    """
+    if weights is None:
+        return videos, None
+    gamma, beta, mean, variance = weights
+    rows = [row for video in videos for row in video]
+    seen = (sum(rows) / len(rows), sum((row - sum(rows) / len(rows)) ** 2 for row in rows) / len(rows))
+    if training:
+        mean, variance = seen
+    normalized = [[gamma * (row - mean) / np.sqrt(variance + 1e-3) + beta for row in video] for video in videos]
+    return normalized, seen
+
+
+def deep_bag_of_frames(weights, videos, pooling, activation, training):
+    """All videos' encodings, and {name: (mean, variance)} of the rows that each batch normalisation met.
+
+    weights: `clusters` and `hidden`, kernel with or without a bias; `input_normalization`, `cluster_normalization` and
+    `hidden_normalization`, see `_normalized_videos`, or without these. videos: list of [real frames, size].
+    """
+    act = {"sigmoid": sigmoid, "relu6": lambda x: np.minimum(np.maximum(x, 0.0), 6.0)}[activation]
+    pool = {"max": max, "average": lambda values: sum(values) / len(values)}[pooling]
+    seen = {}
+
+    def normalized(name, videos):
+        videos, seen[name] = _normalized_videos(videos, weights.get(name), training)
+        return videos
+
+    def dense(name, row):
+        kernel, *bias = weights[name]
+        return row @ kernel + sum(bias)
+
+    videos = normalized("input_normalization", videos)
+    votes = normalized("cluster_normalization", [[dense("clusters", frame) for frame in video] for video in videos])
+    hidden = []
+    for video in votes:
+        num_clusters = weights["clusters"][0].shape[1]
+        pooled = [pool([act(vote[k]) for vote in video]) if len(video) else 0.0 for k in range(num_clusters)]
+        hidden.append([dense("hidden", np.array(pooled))])
+    return np.array([act(rows[0]) for rows in normalized("hidden_normalization", hidden)]), seen
+
+
+def lstm_encoding(layers, frames, num_frames):
+    """One video: the top layer's output after its last real frame, zeros if it has none."""
+    cells = layers[0][1].shape[0]
+    states = [(np.zeros(cells), np.zeros(cells)) for _ in layers]
+    for x in frames[:num_frames]:
+        for layer, weights in enumerate(layers):
+            states[layer] = lstm_step(weights, x, *states[layer])
+            x = states[layer][1]
+    return states[-1][1]
+
+
+# ---- batch normalisation, context gating, NetVLAD (Miech et al. 2017, arXiv 1706.06905) ------------------------------
+
+def batch_statistics(rows):
+    """Mean and biased variance of each column of a list of vectors, the real rows of a batch."""
+    mean = sum(rows) / len(rows)
+    return mean, sum((row - mean) ** 2 for row in rows) / len(rows)
+
+
+def batch_normalized(rows, gamma, beta, statistics=None, epsilon=1e-3):
+    """The rows normalised by `statistics`, a mean and a variance, or by their own as in training."""
+    mean, variance = batch_statistics(rows) if statistics is None else statistics
+    return [gamma * (row - mean) / np.sqrt(variance + epsilon) + beta for row in rows]
+
+
+def moved_statistic(values, start, momentum):
+    """A moving statistic after updates by each of `values` in turn, as TensorFlow's ExponentialMovingAverage moves it."""
+    for n, value in enumerate(values):
+        keep = min(momentum, (1 + n) / (10 + n))
+        start = keep * start + (1 - keep) * value
+    return start
+
+
+def context_gated(rows, kernel, normalize, remove_diagonal):
+    """Each row times the sigmoid of its gates; `normalize` is a function from rows to rows, or the gates' bias."""
+    gates = []
+    for row in rows:
+        gate = np.zeros_like(row)
+        for column in range(len(row)):
+            for source in range(len(row)):
+                if not (remove_diagonal and source == column):
+                    gate[column] += row[source] * kernel[source, column]
+        gates.append(gate)
+    gates = normalize(gates) if callable(normalize) else [gate + normalize for gate in gates]
+    return [row * sigmoid(gate) for row, gate in zip(rows, gates)]
+
+
+def of_unit_length(vector):
+    """The vector at length 1; zeros stay."""
+    length = np.linalg.norm(vector)
+    return vector / length if length > 1e-6 else vector
+
+
+def vlad(videos, assign, normalize, centres):
+    """Each video's vector of one feature. `videos`: lists of real frames; `centres` [D, K], zeros for LightVLAD."""
+    logits = [frame @ assign for frames in videos for frame in frames]
+    logits = iter(normalize(logits) if callable(normalize) else [row + normalize for row in logits])
+    found = []
+    for frames in videos:
+        total = np.zeros_like(centres)                                          # [D, K]
+        for frame in frames:
+            row = next(logits)
+            shares = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
+            for cluster, share in enumerate(shares):
+                total[:, cluster] += share * (frame - centres[:, cluster])
+        columns = [of_unit_length(total[:, cluster]) for cluster in range(total.shape[1])]
+        found.append(of_unit_length(np.stack(columns, axis=1).reshape(-1)))     # number d * K + k
+    return found
+
+
+def netvlad(videos, feature_sizes, weights, relu=False, remove_diagonal=False):
+    """Each video's encoding.
+
+    `videos`: lists of real frames. `weights`: dict of `frames`, a function from all real frames to normalised ones;
+    `features`, for each feature the arguments of `vlad` after the videos; `hidden`; `hidden_normalize`, a function or the
+    bias; `gates`, the kernel and a function or bias, or None.
+    """
+    frames = iter(weights["frames"]([frame for video in videos for frame in video]))
+    videos = [[next(frames) for _ in video] for video in videos]
+    parts, start = [], 0
+    for size, feature in zip(feature_sizes, weights["features"]):
+        parts.append(vlad([[frame[start:start + size] for frame in video] for video in videos], *feature))
+        start += size
+    rows = [np.concatenate(parts_of_video) @ weights["hidden"] for parts_of_video in zip(*parts)]
+    normalize = weights["hidden_normalize"]
+    rows = normalize(rows) if callable(normalize) else [row + normalize for row in rows]
+    if relu:
+        rows = [np.clip(row, 0, 6) for row in rows]
+    return rows if weights["gates"] is None else context_gated(rows, *weights["gates"], remove_diagonal)
+
+
+# ---- NeXtVLAD (Lin, Xiao, Fan 2018) and the reverse whitening before it -----------------------------------------------
+
+def reverse_whitened(frame, eigenvalues, stored_as_bytes):
+    """One frame's floats: as many as there are eigenvalues get their spread back, the others stay."""
+    values = [dequantized(int(value)) if stored_as_bytes else value for value in frame]
+    half_step = 4 / 512 if stored_as_bytes else 0
+    whitened = [(value - half_step) * (np.sqrt(eigenvalue) + 1e-4)
+                for value, eigenvalue in zip(values, eigenvalues)]
+    return whitened + values[len(eigenvalues):]
+
+
+def rows_normalized(rows, normalization, training):
+    """Batch normalisation of rows: by their own statistics in training, else by the moving ones."""
+    gamma, beta, mean, variance = normalization
+    if training and len(rows):
+        mean, variance = np.mean(rows, axis=0), np.var(rows, axis=0)
+    return [gamma * (row - mean) / np.sqrt(variance + 1e-3) + beta for row in rows]
+
+
+def nextvlad_pooling(weights, videos, training):
+    """Descriptors of each video, [videos, d * K], from its real frames of one feature, arrays [N, size].
+
+    weights: dict of `expand` and `attend` (kernel, bias), `assign` (kernel), `centres` [d, K], and `assignment` and
+    `descriptor` (gamma, beta, moving mean, moving variance).
+    """
+    (expand, expand_bias), (attend, attend_bias), centres = weights["expand"], weights["attend"], weights["centres"]
+    size, num_clusters = centres.shape
+    wide = [frame @ expand + expand_bias for video in videos for frame in video]
+    scores = rows_normalized([x @ weights["assign"] for x in wide], weights["assignment"], training)
+    of_all_frames = zip(wide, scores)
+    found = []
+    for video in videos:
+        sums = np.zeros((size, num_clusters))
+        for _ in video:
+            x, score = next(of_all_frames)
+            for g, attention in enumerate(sigmoid(x @ attend + attend_bias)):
+                share = np.exp(score[g * num_clusters:(g + 1) * num_clusters])
+                for k in range(num_clusters):
+                    weight = attention * share[k] / sum(share)
+                    sums[:, k] += weight * (x[g * size:(g + 1) * size] - centres[:, k])
+        lengths = [max(np.sqrt(sum(sums[:, k] ** 2)), 1e-6) for k in range(num_clusters)]
+        found.append(np.array([sums[i, k] / lengths[k] for i in range(size) for k in range(num_clusters)]))
+    return np.array(rows_normalized(found, weights["descriptor"], training))
+
+
+def nextvlad_projection(weights, pooled, training):
+    """Encoding of each video from its descriptors: [videos, H]."""
+    hidden = rows_normalized([row @ weights["hidden"] for row in pooled], weights["hidden_normalization"], training)
+    inside = rows_normalized([row @ weights["squeeze"] for row in hidden], weights["gate_normalization"], training)
+    return np.array([row * sigmoid(np.maximum(gate, 0) @ weights["excite"]) for row, gate in zip(hidden, inside)])
+
+
+# ---- mixtures of networks (MOD 2019, equations 6 and 7; DESIGN, online mixture) ---------------------------------------
+
+def softmax(z):
+    powers = np.exp(z - np.max(z))
+    return powers / powers.sum()
+
+
+def mean_of_real_frames(frames, num_frames):
+    """Zeros for a video without frames."""
+    return sum(frames[:num_frames], np.zeros(frames.shape[1])) / max(num_frames, 1)
+
+
+def statistics_of_videos(means, num_frames):
+    """Mean and variance of each feature over the videos that have frames."""
+    rows = np.array([mean for mean, count in zip(means, num_frames) if count > 0])
+    return rows.sum(axis=0) / len(rows), ((rows - rows.mean(axis=0)) ** 2).sum(axis=0) / len(rows)
+
+
+def mixture_gate(weights, mean, statistics):
+    """Shares of the members for one video; `weights` are gamma, beta, kernel and bias."""
+    gamma, beta, kernel, bias = weights
+    normalised = gamma * (mean - statistics[0]) / np.sqrt(statistics[1] + 1e-3) + beta
+    return softmax(normalised @ kernel + bias)
+
+
+def tiny_mixture(tree, frames, num_frames, statistics=None):
+    """Outputs of `tests.mixtures.mixture()` for one video of preprocessed frames [T, size].
+
+    `tree` is what `tests.mixtures.tree` gives; `statistics` stand in for every gate's moving ones.
+    """
+    if "members" not in tree:
+        encoder, kernel, bias = tree["leaf"]
+        encoding = mean_of_real_frames(np.tanh(frames @ encoder), num_frames)
+        logits = encoding @ kernel + bias
+        return {"encoding": encoding, "logits": logits, "predictions": sigmoid(logits)}
+    members = [tiny_mixture(member, frames, num_frames, statistics) for member in tree["members"]]
+    mean = mean_of_real_frames(frames, num_frames)
+    gate = mixture_gate(tree["gate"], mean, tree["moving"] if statistics is None else statistics)
+    logits = sum(share * member["logits"] for share, member in zip(gate, members))
+    return {"encoding": np.concatenate([member["encoding"] for member in members]), "logits": logits,
+            "predictions": sigmoid(logits), "gate": gate, "members": members}
+
+
+def softened_kl(parent, member, temperature):
+    """KL(softmax(parent / T) || softmax(member / T)) of one video's logits."""
+    p, q = softmax(parent / temperature), softmax(member / temperature)
+    return sum(a * np.log(a / b) for a, b in zip(p, q))
+
+
+def submodel_label_loss(outputs, labels):
+    """L_CE of everything below the root."""
+    return sum(label_loss(labels, member["predictions"]) + submodel_label_loss(member, labels)
+               for member in outputs.get("members", []))
+
+
+def online_distillation_loss(outputs, temperature, parents=None):
+    """From each mixture to its members, level by level; `parents`' mixtures stand in for those of `outputs`."""
+    parents = parents or outputs
+    total = 0.0
+    for m, member in enumerate(outputs.get("members", [])):
+        total += softened_kl(parents["logits"], member["logits"], temperature)
+        total += online_distillation_loss(member, temperature, parents["members"][m])
+    return total
+
+
+def mixture_loss(outputs, labels, temperature, parents=None):
+    """The whole objective of one video."""
+    total = label_loss(labels, outputs["predictions"]) + submodel_label_loss(outputs, labels)
+    if temperature > 0:
+        total += temperature ** 2 * online_distillation_loss(outputs, temperature, parents)
+    return total

@@ -103,12 +103,18 @@ def test_runs_that_cannot_be_are_refused(mode, networks, distillation, message):
 
 
 @pytest.mark.parametrize("name, value", [
-    ("num_classes", 5), ("classifier", "LogisticModel"), ("moe_num_mixtures", 3), ("lstm_cells", 6), ("lstm_layers", 1),
+    ("num_classes", 5), ("moe_prob_gating", True), ("moe_num_mixtures", 3), ("lstm_cells", 6), ("lstm_layers", 1),
     ("features", config.FeatureConfig(("audio", "rgb"), (128, 1024)))])
 def test_teacher_and_student_are_of_one_family_and_size(name, value):
     with pytest.raises(ValueError, match=f"{name}=.* for the student and .* for the teacher"):
         config.RunConfig("serial", {"teacher": NETWORK, "student": dataclasses.replace(STUDENT, **{name: value})},
                          TRAINING, DISTILLATION)
+
+
+def test_teacher_and_student_have_classifiers_of_one_kind():
+    with pytest.raises(ValueError, match="classifier='LogisticModel' for the student and 'MoeModel' for the teacher"):
+        student = config.NetworkConfig(frames=FRAMES("uniform", 30), classifier="LogisticModel")
+        config.RunConfig("serial", {"teacher": NETWORK, "student": student}, TRAINING, DISTILLATION)
 
 
 @pytest.mark.parametrize("mode, distillation", [
@@ -211,10 +217,11 @@ def test_every_field_is_written():
     assert written.pop("format") == config.FORMAT
     for kind, values in ((config.RunConfig, written), (config.TrainingConfig, written["training"]),
                          (config.DistillationConfig, written["distillation"]),
-                         (config.NetworkConfig, written["networks"]["student"]),
                          (config.FeatureConfig, written["networks"]["student"]["features"]),
                          (FRAMES, written["networks"]["teacher"]["frames"])):
         assert set(values) == {field.name for field in dataclasses.fields(kind)}
+    network = {name: value for name, value in vars(STUDENT).items() if value is not None}
+    assert set(written["networks"]["student"]) == set(network)
 
 
 def test_a_field_that_an_older_file_lacks_takes_its_default():

@@ -1,5 +1,6 @@
-"""Every network through every promise. A new family enters by standing in `builders.ENCODERS` or `CLASSIFIERS`."""
+"""Every network through every promise. A new family enters by standing in `config.FAMILIES` and `networks.TINY`."""
 
+import dataclasses
 import json
 
 import keras
@@ -7,15 +8,34 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import networks
+from tests import networks, schemes
 from youtube8m_distill import config
+from youtube8m_distill.distillation.builders import label_objective
+from youtube8m_distill.distillation.parallel import ParallelDistiller
+from youtube8m_distill.distillation.serial import SerialDistiller
+from youtube8m_distill.distillation.terms import StudentTerms
 from youtube8m_distill.models import builders
+from youtube8m_distill.models.builders import build_model
+from youtube8m_distill.training.checkpoints import Checkpoints
+from youtube8m_distill.training.progress import Progress
+from youtube8m_distill.training.strategy import make_strategy
+from youtube8m_distill.training.supervised import Supervised
 
 NETWORKS = networks.every_network()
 FRAME_LEVEL = {name: network for name, network in NETWORKS.items() if not network.is_video_level}
+FAMILIES = {model: networks.frame_level(model, dropout=0.0) for model in networks.TINY}
+FAMILIES["HierarchicalLstmModel"] = networks.frame_level(dropout=0.0, frames_per_block=2)   # three frames are two blocks
 
-every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-every_frame_level_network = pytest.mark.parametrize("network", FRAME_LEVEL.values(), ids=FRAME_LEVEL)
+
+
+def parametrized(table):
+    """Over the networks of a table. A mixture of mixtures takes as long as all others, so it is among the slow tests."""
+    return pytest.mark.parametrize("network", [
+        pytest.param(network, id=name, marks=[pytest.mark.slow] * (network.mod_number is not None))
+        for name, network in table.items()])
+
+
+every_network, every_frame_level_network, every_family = map(parametrized, (NETWORKS, FRAME_LEVEL, FAMILIES))
 
 
 def assert_same(found, expected, rtol=1e-5, atol=1e-6):
@@ -25,7 +45,8 @@ def assert_same(found, expected, rtol=1e-5, atol=1e-6):
 
 
 def test_the_tables_hold_every_name_that_configurations_take():
-    assert {*builders.ENCODERS, *config.VIDEO_LEVEL_MODELS} == set(config.MODELS)
+    assert {*builders.ENCODERS, *config.MIXTURES, *config.VIDEO_LEVEL_MODELS} == set(config.MODELS)
+    assert {*networks.TINY, *config.VIDEO_LEVEL_MODELS} == set(config.MODELS)
     assert set(builders.CLASSIFIERS) == set(config.CLASSIFIERS)
     assert set(config.VIDEO_LEVEL_MODELS) <= set(builders.CLASSIFIERS)
 
@@ -34,23 +55,61 @@ def test_the_tables_hold_every_name_that_configurations_take():
 def test_outputs_have_their_names_shapes_and_types(network):
     model = networks.build(network)
     found = model(networks.batch(network))
-    size = network.features.size if network.is_video_level else model.encoder.encoding_size
-    assert set(found) == {"encoding", "predictions"}
+    expected = {"encoding", "predictions"} | ({"logits"} if network.classifier == "LogisticModel" else set())
+    assert set(found) == expected | ({"gate", "members"} if network.is_mixture else set())
+    size = network.features.size if network.is_video_level else sum(encoder.encoding_size for encoder in encoders(model))
     assert found["encoding"].shape == (4, size) and found["encoding"].dtype == "float32"
     assert found["predictions"].shape == (4, networks.NUM_CLASSES) and found["predictions"].dtype == "float32"
     predictions = found["predictions"].numpy()
     assert np.all((predictions > 0) & (predictions < 1))
+    if "logits" in found:
+        np.testing.assert_allclose(predictions, 1 / (1 + np.exp(-found["logits"])), rtol=1e-5)
+
+
+def encoders(model):
+    """The encoders of a network, several in a mixture."""
+    return [encoder for member in model.members for encoder in encoders(member)] if hasattr(model, "members") \
+        else [model.encoder]
 
 
 @every_frame_level_network
 @pytest.mark.parametrize("dtype", config.FEATURE_DTYPES)
 def test_what_lies_in_padding_changes_nothing(network, dtype):
-    network = networks.frame_level(network.model, network.classifier, dtype)
+    network = dataclasses.replace(network, features=config.FeatureConfig(sizes=networks.SIZES, dtype=dtype))
     model, batch = networks.build(network), networks.batch(network)
     padding = np.arange(network.max_frames)[None, :, None] >= batch["num_frames"][:, None, None]
     garbage = {**batch, "frames": np.where(padding, 77, batch["frames"]).astype(dtype)}
     assert not np.array_equal(batch["frames"], garbage["frames"])
     assert_same(networks.outputs(model, garbage), networks.outputs(model, batch))
+
+
+@every_family
+def test_what_lies_in_padding_changes_nothing_in_training_either(network):
+    batch = networks.batch(network)
+    padding = np.arange(network.max_frames)[None, :, None] >= batch["num_frames"][:, None, None]
+    garbage = {**batch, "frames": np.where(padding, 77, batch["frames"]).astype(np.uint8)}
+    after = []
+    for given in (batch, garbage):
+        model = networks.build(network)
+        found = networks.outputs(model, given, training=True)
+        after.append({**found, **{f"weight {i}": weight for i, weight in enumerate(model.get_weights())}})
+    assert_same(*after, rtol=1e-4, atol=1e-5)
+
+
+@every_frame_level_network
+def test_the_order_of_frames_matters_where_the_family_tells_it_and_nowhere_else(network):
+    model, batch = networks.build(network), networks.batch(network)
+    turned = batch["frames"].copy()
+    for row, count in enumerate(batch["num_frames"]):
+        turned[row, :count] = batch["frames"][row, :count][::-1]
+    found = networks.outputs(model, {**batch, "frames": turned})["encoding"]
+    expected = networks.outputs(model, batch)["encoding"]
+    several = batch["num_frames"] > 1
+    if network.model in networks.IN_ORDER:
+        assert np.all(np.abs(found - expected).max(axis=1)[several] > 1e-4)
+        np.testing.assert_allclose(found[~several], expected[~several], rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @every_frame_level_network
@@ -98,7 +157,8 @@ def test_frame_counts_may_come_in_any_number_type(network, dtype):
 
 @every_frame_level_network
 def test_a_float_frame_count_is_not_rounded_to_bfloat16(network):
-    network = networks.frame_level(network.model, network.classifier, frames=config.FrameConfig(), frames_per_block=60)
+    network = dataclasses.replace(network, frames=config.FrameConfig(),
+                                  frames_per_block=60 if network.frames_per_block else None)
     model, batch = networks.build(network, dtype="mixed_bfloat16"), networks.batch(network, (299,))
     counted = {**batch, "num_frames": np.array([299.0], np.float32)}        # in bfloat16 it would be 300
     assert_same(networks.outputs(model, counted), networks.outputs(model, batch), rtol=0, atol=0)
@@ -110,8 +170,7 @@ def test_a_graph_of_unknown_sizes_gives_what_eager_code_gives(network):
     unknown = {name: tf.TensorSpec([None] * (values.ndim - 1) + [values.shape[-1] if values.ndim > 1 else None],
                                    values.dtype) for name, values in batch.items()}
     graph = tf.function(lambda batch: model(batch), input_signature=[unknown])
-    found = {name: value.numpy() for name, value in graph(batch).items()}
-    assert_same(found, networks.outputs(model, batch))
+    assert_same(networks.as_numpy(graph(batch)), networks.outputs(model, batch))
 
 
 @every_network
@@ -122,7 +181,7 @@ def test_gradients_reach_every_weight_and_are_finite(network, counts):
         predictions = model(batch, training=True)["predictions"]
         loss = tf.reduce_sum(predictions * np.arange(1.0, 1.0 + networks.NUM_CLASSES, dtype=np.float32))
     gradients = tape.gradient(loss, model.trainable_variables)
-    assert len(gradients) == len(model.weights)
+    assert len(gradients) == len(model.trainable_weights) > 0
     for variable, gradient in zip(model.trainable_variables, gradients):
         assert gradient is not None, variable.path
         assert np.all(np.isfinite(gradient.numpy())) and np.any(gradient.numpy() != 0), variable.path
@@ -180,24 +239,138 @@ def test_multiply_adds_grow_with_the_frames_and_end_with_the_classifier(network)
     model = networks.build(network)
     costs = [model.multiply_adds(num_frames) for num_frames in range(0, 8)]
     assert all(isinstance(cost, int) for cost in costs)
-    assert costs[0] >= model.classifier.multiply_adds() > 0
-    assert np.all(np.diff(costs) > 0)
+    assert costs[0] >= sum(classifier.multiply_adds() for classifier in model.classifiers) > 0
+    assert np.all(np.diff(costs) > 0) or network.model in config.families.WITHOUT_WEIGHTS
 
 
 @every_network
-def test_the_classifier_costs_one_multiply_add_for_each_number_of_its_matrices(network):
-    model = networks.build(network)
-    matrices = [weight for weight in model.classifier.weights if len(weight.shape) == 2]
-    assert model.classifier.multiply_adds() == sum(int(np.prod(matrix.shape)) for matrix in matrices)
+def test_a_classifier_costs_one_multiply_add_for_each_number_of_its_matrices(network):
+    for classifier in networks.build(network).classifiers:
+        matrices = [weight for weight in classifier.weights if len(weight.shape) == 2]
+        assert classifier.multiply_adds() == sum(int(np.prod(matrix.shape)) for matrix in matrices)
 
 
 @every_network
-def test_two_networks_may_share_a_classifier(network):
+def test_two_networks_may_share_what_follows_the_encoding(network):
     teacher = networks.build(network)
-    student = builders.build_model(network, classifier=teacher.classifier, name="student")
-    assert student.classifier is teacher.classifier
-    own = {id(weight) for weight in teacher.weights} - {id(weight) for weight in teacher.classifier.weights}
+    student = builders.build_model(network, output_layers=teacher.output_layers, name="student")
+    assert all(ours is theirs for ours, theirs in zip(student.output_layers, teacher.output_layers, strict=True))
+    assert set(map(id, teacher.classifiers)) <= set(map(id, teacher.output_layers))
+    shared = {id(weight) for layer in teacher.output_layers for weight in layer.weights}
+    own = {id(weight) for weight in teacher.weights} - shared
     assert own.isdisjoint(id(weight) for weight in student.weights)
-    encoding = networks.outputs(student, networks.batch(network))["encoding"]
-    np.testing.assert_allclose(student.classifier(encoding),
-                               networks.outputs(student, networks.batch(network))["predictions"], rtol=1e-6)
+    assert shared <= {id(weight) for weight in student.weights}
+    batch = networks.batch(network)
+    found = networks.outputs(student, batch)
+    np.testing.assert_allclose(student.predictions_without_dropout(student(batch)), found["predictions"], rtol=1e-6)
+
+
+# ---- training and distillation --------------------------------------------------------------------------------------
+
+REP = {"representation_loss"}
+TERMS = ({"representation_loss": 1.0}, {"prediction_loss": 1.0}, {"label_loss": 1.0},
+         {"representation_loss": 0.1, "prediction_loss": 1.0, "label_loss": 1.0})
+
+
+def pair(network):
+    """The network as teacher on six frames, and as student on three."""
+    teacher = dataclasses.replace(network, frames=config.FrameConfig("uniform", 6))
+    return teacher, dataclasses.replace(network, frames=config.FrameConfig("uniform", 3))
+
+
+def serial(network, weights):
+    teacher, student = pair(network)
+    models = build_model(teacher, name="teacher"), build_model(student, name="student")
+    for layer in models[1].output_layers:
+        layer.trainable = weights.keys() != REP
+    terms = StudentTerms(weights, objective=label_objective(student))
+    return SerialDistiller(models[1], models[0], terms, **SETTINGS)
+
+
+def parallel(network, weights):
+    teacher, student = pair(network)
+    model = build_model(teacher, name="teacher")
+    terms = StudentTerms(weights, objective=label_objective(student))
+    return ParallelDistiller(build_model(student, output_layers=model.output_layers, name="student"), model, terms,
+                             label_objective(teacher), **SETTINGS)
+
+
+def supervised(network):
+    return Supervised(build_model(pair(network)[0], name="teacher"), objective=label_objective(network), **SETTINGS)
+
+
+SETTINGS = {"clip_gradient_norm": 0.5, "regularization_penalty": 1e4}
+DATA = schemes.videos()
+
+
+def assert_moves(scheme):
+    """Takes two steps, each operation on its own: every trainable weight moves, every loss is finite."""
+    before = [np.copy(weight) for weight in scheme.trainable_variables]
+    data = DATA if "student" in scheme.networks else schemes.flat(DATA)
+    for batch in schemes.batches(data).take(2):
+        logs = scheme.train_step(batch)
+    assert np.all(np.isfinite([float(value) for value in logs.values()]))
+    assert all(schemes.differ([np.asarray(weight) for weight in scheme.trainable_variables], before))
+
+
+@every_family
+@pytest.mark.parametrize("weights", TERMS, ids=lambda weights: "+".join(weights))
+def test_serial_distillation_runs_with_every_loss_and_leaves_the_teacher_alone(network, weights):
+    if network.model in config.families.WITHOUT_WEIGHTS and weights.keys() == REP:
+        pytest.skip("its encoding has no weights; the configuration refuses it")
+    scheme = schemes.compiled(lambda: serial(network, weights), make_strategy())
+    teacher = scheme.teacher.get_weights()
+    assert_moves(scheme)
+    schemes.assert_same_weights(scheme.teacher.get_weights(), teacher)
+
+
+@every_family
+@pytest.mark.parametrize("weights", TERMS, ids=lambda weights: "+".join(weights))
+def test_parallel_distillation_runs_with_every_loss(network, weights):
+    assert_moves(schemes.compiled(lambda: parallel(network, weights), make_strategy()))
+
+
+# Where batch normalisation takes out what comes before it, a weight's gradient is 0 but for rounding.
+ROUNDING = 2e-6
+
+
+@every_family
+def test_two_replicas_take_the_steps_of_one_and_keep_its_statistics(network):
+    one, two = (schemes.train_eagerly(devices, lambda: supervised(network), schemes.flat(DATA))
+                for devices in (None, schemes.TWO_CPUS))
+    schemes.assert_same_weights(schemes.weights(two), schemes.weights(one), 1e-4, ROUNDING)
+
+
+@pytest.mark.slow
+@every_family
+def test_two_replicas_distil_as_one(network):
+    one, two = (schemes.train_eagerly(devices, lambda: parallel(network, TERMS[-1]), DATA)
+                for devices in (None, schemes.TWO_CPUS))
+    schemes.assert_same_weights(schemes.weights(two), schemes.weights(one), 1e-4, ROUNDING)
+
+
+@every_family
+def test_a_training_step_in_bfloat16_leaves_float32_weights(network):
+    def make():
+        model = build_model(network, "mixed_bfloat16", name="teacher")
+        return Supervised(model, objective=label_objective(network), **SETTINGS)
+
+    scheme = schemes.compiled(make, make_strategy())
+    assert_moves(scheme)
+    assert {variable.dtype for variable in scheme.trainable_variables} == {"float32"}
+
+
+@every_family
+def test_training_goes_on_after_saving_as_if_it_had_not_stopped(network, tmp_path):
+    def trained(steps):
+        return schemes.train_eagerly(None, lambda: supervised(network), schemes.flat(DATA),
+                                     lambda: keras.optimizers.Adam(0.01), steps)
+
+    def train_on(scheme):
+        scheme.train_step(next(iter(schemes.batches(schemes.flat(DATA)))))
+        return schemes.weights(scheme)
+
+    checkpoints, scheme, other = Checkpoints(tmp_path), trained(2), trained(1)
+    checkpoints.save(scheme, Progress())
+    checkpoints.restore(other)
+    schemes.assert_same_weights(train_on(other), train_on(scheme))

@@ -8,8 +8,10 @@ import math
 import types
 import typing
 
-_WORDS = {int: "a whole number", int | None: "a whole number or None", float: "a finite number", bool: "true or false",
-          str: "text", tuple[str, ...]: "a list of names", tuple[int, ...]: "a list of whole numbers"}
+_WORDS = {int: "a whole number", int | None: "a whole number or None", float: "a finite number",
+          float | None: "a finite number or None", bool: "true or false", bool | None: "true, false or None",
+          str: "text", str | None: "text or None", tuple[str, ...]: "a list of names",
+          tuple[int, ...]: "a list of whole numbers"}
 
 
 def require(condition, message):

@@ -5,7 +5,7 @@ from youtube8m_distill import config, schema
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli import run_config
 
-COMMANDS = ("train", "eval", "inference", "demo")
+COMMANDS = ("train", "eval", "inference", "demo", "extract")
 FLAGS = commands.FLAGS
 
 

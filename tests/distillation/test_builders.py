@@ -16,12 +16,13 @@ from youtube8m_distill.training.supervised import Supervised
 DATA = schemes.videos()
 TRAINING = config.TrainingConfig(batch_size=8, base_learning_rate=0.01, num_epochs=3, finetune_epochs=2,
                                  clip_gradient_norm=0.7, regularization_penalty=5.0)
+STUDENT = schemes.network_config(3, 2)
 
 
 def run_config(mode, **distillation):
     networks = {"teacher": schemes.network_config(6, 3)}
     if mode != "teacher":
-        networks["student"] = schemes.network_config(3, 2)
+        networks["student"] = STUDENT
     return config.RunConfig(mode, networks, TRAINING,
                             None if mode == "teacher" else config.DistillationConfig(**distillation))
 
@@ -37,7 +38,7 @@ def build(mode, **distillation):
 def quick(monkeypatch):
     """`build`, but for networks that compile in no time."""
     monkeypatch.setattr(builders, "build_model",
-                        lambda network, dtype, classifier, name: schemes.network(name, classifier))
+                        lambda network, dtype, shared, name: schemes.network(name, shared and shared[0]))
     monkeypatch.setattr(schemes, "hierarchical_rnn", schemes.network)
     return build
 
@@ -68,12 +69,12 @@ WEIGHTS = {"rep_weight": 0.1, "pred_weight": 0.2, "ce_weight": 0.3, "intermediat
 @pytest.mark.parametrize("term", sorted(TERMS))
 def test_a_term_has_its_own_weight(term):
     name, field = TERMS[term]
-    terms = student_terms(config.DistillationConfig(student_loss=(term,), **WEIGHTS))
+    terms = student_terms(config.DistillationConfig(student_loss=(term,), **WEIGHTS), STUDENT)
     assert terms.weights == {name: WEIGHTS[field]} and not terms.needs_frame_states
 
 
 def test_all_terms_and_the_intermediate_one_keep_their_weights():
-    terms = student_terms(config.DistillationConfig(match_intermediate=True, **WEIGHTS))
+    terms = student_terms(config.DistillationConfig(match_intermediate=True, **WEIGHTS), STUDENT)
     assert terms.weights == {"representation_loss": 0.1, "prediction_loss": 0.2, "label_loss": 0.3,
                              "intermediate_representation_loss": 0.4}
     assert terms.needs_frame_states
@@ -82,7 +83,7 @@ def test_all_terms_and_the_intermediate_one_keep_their_weights():
 @pytest.mark.parametrize("distance", config.PREDICTION_DISTANCES)
 @pytest.mark.parametrize("reduction", config.INTERMEDIATE_REDUCTIONS)
 def test_distance_and_reduction_are_handed_on(distance, reduction):
-    terms = student_terms(config.DistillationConfig(prediction_distance=distance, intermediate_reduction=reduction))
+    terms = student_terms(config.DistillationConfig(prediction_distance=distance, intermediate_reduction=reduction), STUDENT)
     assert (terms.prediction_distance, terms.intermediate_reduction) == (distance, reduction)
 
 

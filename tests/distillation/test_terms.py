@@ -59,3 +59,28 @@ def test_all_terms_together_keep_their_names():
     found = StudentTerms(schemes.ALL_TERMS)(STUDENT, TEACHER, BATCH)
     for term in schemes.ALL_TERMS:
         np.testing.assert_allclose(found[f"student/{term}"], [_expected(term, video) for video in range(6)], rtol=1e-4)
+
+
+class TwoTerms:
+    """An objective whose terms are numbers of the student's outputs and of the labels."""
+
+    weights = {"label_loss": 2.0, "other_loss": 0.25}
+
+    def __call__(self, outputs, labels):
+        return {"label_loss": outputs["predictions"][:, 0], "other_loss": labels[:, 1]}
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_the_label_loss_stands_for_every_term_of_the_students_objective(weight):
+    terms = StudentTerms({"prediction_loss": 7.0, "label_loss": weight}, objective=TwoTerms())
+    assert terms.loss_weights == {"student/prediction_loss": 7.0, "student/label_loss": 2 * weight,
+                                  "student/other_loss": 0.25 * weight}
+    found = terms(STUDENT, TEACHER, BATCH)
+    assert list(found) == list(terms.loss_weights)
+    np.testing.assert_array_equal(found["student/label_loss"], STUDENT["predictions"][:, 0])
+    np.testing.assert_array_equal(found["student/other_loss"], BATCH["labels"][:, 1])
+
+
+def test_without_the_label_loss_nothing_of_the_objective_is_asked():
+    terms = StudentTerms({"representation_loss": 1.0}, objective=TwoTerms())
+    assert list(terms(STUDENT, TEACHER, BATCH)) == list(terms.loss_weights) == ["student/representation_loss"]

@@ -28,7 +28,7 @@ def assert_as_the_oracle(frames_per_block, rows, counts, **options):
     layer, levels = encoder(frames_per_block, **options)
     frames = frames_of(len(counts), rows)
     plain = layer(frames, np.array(counts))
-    encoding, states = layer.encode_with_frame_states(frames, np.array(counts))
+    encoding, states = layer.pool_with_frame_states(frames, np.array(counts))
     assert encoding.shape == (len(counts), layer.encoding_size)
     assert states.shape == (len(counts), rows, layer.lower.state_size)
     for video, count in enumerate(counts):
@@ -60,7 +60,7 @@ def test_any_block_length_and_frame_counts_are_the_oracles(data):
 def test_the_lower_level_starts_afresh_in_every_block():
     layer, _ = encoder(3)
     frames = np.tile(frames_of(1, 3), (1, 2, 1))
-    _, states = layer.encode_with_frame_states(frames, np.array([6]))
+    _, states = layer.pool_with_frame_states(frames, np.array([6]))
     np.testing.assert_allclose(states[:, :3], states[:, 3:], rtol=1e-6)
 
 

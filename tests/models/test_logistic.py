@@ -18,7 +18,9 @@ def test_each_class_has_its_own_sigmoid():
     random = np.random.default_rng(1)
     layer.set_weights([random.normal(size=weight.shape) for weight in layer.weights])
     expected = [oracles.logistic(x, *layer.get_weights()) for x in ENCODINGS]
-    np.testing.assert_allclose(layer(ENCODINGS), expected, rtol=1e-5)
+    found = layer(ENCODINGS)
+    np.testing.assert_allclose(found["predictions"], expected, rtol=1e-5)
+    np.testing.assert_allclose(oracles.sigmoid(found["logits"].numpy()), expected, rtol=1e-5)
 
 
 def test_before_training_weights_are_glorot_uniform_and_biases_zero():
@@ -42,7 +44,7 @@ def test_multiply_adds_are_size_times_classes():
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "bfloat16"])
 def test_probabilities_are_float32_whatever_is_asked(dtype):
     layer = logistic.Logistic(5, dtype=dtype)
-    assert layer(ENCODINGS).dtype == "float32" and layer.logits.kernel.dtype == "float32"
+    assert layer(ENCODINGS)["predictions"].dtype == "float32" and layer.logits.kernel.dtype == "float32"
     exact = classifier()
     exact.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(layer(ENCODINGS), exact(ENCODINGS))
+    np.testing.assert_array_equal(layer(ENCODINGS)["predictions"], exact(ENCODINGS)["predictions"])

@@ -20,17 +20,17 @@ def test_experts_vote_by_the_shares_of_their_gates(num_mixtures):
     layer.set_weights([random.normal(size=weight.shape) for weight in layer.weights])
     (gates,), (experts, bias) = layer.gates.get_weights(), layer.experts.get_weights()
     expected = [oracles.mixture_of_experts(x, gates, experts, bias, num_mixtures) for x in ENCODINGS]
-    np.testing.assert_allclose(layer(ENCODINGS), expected, rtol=1e-5)
+    np.testing.assert_allclose(layer(ENCODINGS)["predictions"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("num_mixtures, expected", [(1, 1 / 4), (2, 1 / 3), (4, 2 / 5)])
 def test_an_unknowing_network_gives_every_class_the_published_start(num_mixtures, expected):
-    found = classifier(num_mixtures)(np.zeros((3, 6), np.float32))       # as of a video without frames
+    found = classifier(num_mixtures)(np.zeros((3, 6), np.float32))["predictions"]       # as of a video without frames
     np.testing.assert_allclose(found, np.full((3, 5), expected), rtol=1e-6)
 
 
 def test_small_encodings_start_near_the_published_third_and_the_published_loss():
-    found = np.asarray(classifier(2, 4716)(1e-3 * ENCODINGS))
+    found = np.asarray(classifier(2, 4716)(1e-3 * ENCODINGS)["predictions"])
     np.testing.assert_allclose(found, 1 / 3, atol=1e-3)
     p = found[0].astype(np.float64)
     loss = -(np.log(p[:3] + 1e-5).sum() + np.log(1 - p[3:] + 1e-5).sum())
@@ -59,10 +59,10 @@ def test_multiply_adds_count_gates_and_experts(num_mixtures, expected):
 
 def test_probabilities_are_float32_whatever_is_asked():
     layer = moe.MixtureOfExperts(5, dtype="mixed_bfloat16")
-    assert layer(ENCODINGS).dtype == "float32" and layer.gates.kernel.dtype == "float32"
+    assert layer(ENCODINGS)["predictions"].dtype == "float32" and layer.gates.kernel.dtype == "float32"
     exact = classifier(2)
     exact.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(layer(ENCODINGS), exact(ENCODINGS))
+    np.testing.assert_array_equal(layer(ENCODINGS)["predictions"], exact(ENCODINGS)["predictions"])
 
 
 def test_the_configuration_rebuilds_the_layer():

@@ -76,13 +76,6 @@ def test_without_dropout_training_and_evaluation_agree():
                                   networks.outputs(model, batch)["predictions"])
 
 
-def test_encode_is_the_part_before_the_classifier():
-    model, batch = networks.build(NETWORK), networks.batch(NETWORK)
-    found = model.encode(batch)
-    assert set(found) == {"encoding"}
-    np.testing.assert_allclose(found["encoding"], model(batch)["encoding"], rtol=1e-6, atol=1e-7)
-
-
 @pytest.mark.parametrize("num_frames", [0, 1, 7])
 def test_multiply_adds_are_the_encoders_and_the_classifiers(num_frames):
     model = networks.build(NETWORK)

@@ -1,7 +1,9 @@
+import keras
 import numpy as np
 import pytest
 from tests import oracles, schemes
 
+from youtube8m_distill.training.losses import label_loss
 from youtube8m_distill.training.strategy import make_strategy
 from youtube8m_distill.training.supervised import Supervised
 
@@ -32,3 +34,27 @@ def test_training_lowers_the_label_loss_of_a_hierarchical_rnn():
     before = scheme.compute_losses(DATA, training=False)[0]["teacher/label_loss"].numpy().mean()
     schemes.train(scheme, DATA, strategy, 30)
     assert scheme.compute_losses(DATA, training=False)[0]["teacher/label_loss"].numpy().mean() < before - 0.1
+
+
+class TwoTerms:
+    """An objective of two terms that can be told apart."""
+
+    weights = {"label_loss": 2.0, "certainty_loss": 0.5}
+
+    def __call__(self, outputs, labels):
+        return {"label_loss": label_loss(labels, outputs["predictions"]),
+                "certainty_loss": keras.ops.sum(outputs["logits"] ** 2, axis=-1)}
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_another_objective_brings_its_own_terms_and_weights(role):
+    scheme = Supervised(schemes.network(role), role, TwoTerms())
+    losses, predictions = scheme.compute_losses(DATA, training=False)
+    assert scheme.loss_weights == {f"{role}/label_loss": 2.0, f"{role}/certainty_loss": 0.5}
+    assert list(losses) == list(scheme.loss_weights)
+    p = predictions[role].numpy()
+    np.testing.assert_allclose(losses[f"{role}/certainty_loss"], np.sum(np.log(p / (1 - p)) ** 2, axis=1), rtol=1e-3)
+    scheme.compile()
+    logs = scheme.test_step(DATA)
+    expected = 2 * logs[f"{role}/label_loss"] + 0.5 * logs[f"{role}/certainty_loss"] + logs["regularization_loss"]
+    np.testing.assert_allclose(logs["loss"], expected, rtol=1e-5)

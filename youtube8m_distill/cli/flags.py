@@ -42,7 +42,8 @@ def define_network():
     _group("Network",
            (flags.DEFINE_enum, "model", "HierarchicalLstmModel", configs.MODELS, "Network family."),
            (flags.DEFINE_enum, "video_level_classifier_model", None, configs.CLASSIFIERS,
-            "Classifier on top of a frame-level encoder. Recipe: MoeModel."),
+            "Classifier on top of a frame-level encoder. Recipe: LogisticModel for NeXtVLADModel, its mixtures and "
+            "FrameLevelLogisticModel, else MoeModel."),
            (flags.DEFINE_integer, "num_classes", None, "Classes of the data set: 3862 in 2018 and later (recipe), 4716 "
             "in 2017."),
            (flags.DEFINE_list, "feature_names", None, "Features to read, comma-separated. Recipe: rgb,audio; for "
@@ -50,14 +51,60 @@ def define_network():
            (flags.DEFINE_list, "feature_sizes", None, "Their sizes. Recipe: 1024,128."),
            (flags.DEFINE_boolean, "frame_features", None, "Whether files are frame-level (SequenceExample). Follows from "
             "--model."),
-           (flags.DEFINE_integer, "lstm_cells", None, "Width of the LSTM layers. Recipe: 1024."),
-           (flags.DEFINE_integer, "lstm_layers", None, "LSTM layers of each level. Recipe: 2."),
+           (flags.DEFINE_float, "dropout", None, "Share of the encoding (in NeXtVLADModel and its mixtures, of the "
+            "pooled clusters) dropped in training. Recipe: 0.5 for these and HierarchicalLstmModel, else 0."),
+           (flags.DEFINE_alias, "drop_rate", "dropout"),
+           (flags.DEFINE_string, "init_from", "", "Training directory whose best weights a new run starts with: all of "
+            "them, or the encoder's where the classifiers differ."))
+    _group("Classifiers",
+           _setting(flags.DEFINE_integer, "moe_num_mixtures", "MoeModel", "Experts a class of MoeModel."),
+           _setting(flags.DEFINE_float, "moe_l2", "MoeModel", "L2 of its gates and experts; 1e-6 with NetVLADModelLF."),
+           _setting(flags.DEFINE_boolean, "moe_prob_gating", "MoeModel", "Context gating of the probabilities; with "
+                    "NetVLADModelLF on."),
+           _setting(flags.DEFINE_float, "l2_penalty", "LogisticModel", "L2 of LogisticModel; 1e-5 with NeXtVLADModel."))
+    _group("HierarchicalLstmModel and LstmModel",
+           _setting(flags.DEFINE_integer, "lstm_cells", "LstmModel", "Width of the LSTM layers."),
+           _setting(flags.DEFINE_integer, "lstm_layers", "LstmModel", "LSTM layers, in H-RNN of each level."),
            (flags.DEFINE_integer, "frames_per_block", None, "Block length of the H-RNN teacher or baseline. Recipe: 20 "
             "for all frames, else 5 where that divides k, else 3."),
            (flags.DEFINE_integer, "student_frames_per_block", None, "Block length of the H-RNN student. Recipe: 5 where "
-            "that divides k, else 3."),
-           (flags.DEFINE_integer, "moe_num_mixtures", None, "Experts a class of MoeModel. Recipe: 2."),
-           (flags.DEFINE_float, "dropout", None, "Share of the encoding dropped before the classifier. Recipe: 0.5."))
+            "that divides k, else 3."))
+    netvlad, nextvlad, mixture, dbof = "NetVLADModelLF", "NeXtVLADModel", "MODNeXtVladModel", "DbofModel"
+    _group(netvlad,
+           _setting(flags.DEFINE_integer, "netvlad_cluster_size", netvlad, "Clusters of rgb; audio has half as many."),
+           _setting(flags.DEFINE_integer, "netvlad_hidden_size", netvlad, "Size of the encoding."),
+           _setting(flags.DEFINE_boolean, "netvlad_relu", netvlad, "Batch normalisation and relu6 on the hidden layer."),
+           _setting(flags.DEFINE_boolean, "netvlad_add_batch_norm", netvlad, "Batch normalisation; otherwise biases."),
+           _setting(flags.DEFINE_boolean, "gating", netvlad, "Context gating of the encoding."),
+           _setting(flags.DEFINE_boolean, "gating_remove_diag", netvlad, "Gates without an entry's own weight."),
+           _setting(flags.DEFINE_boolean, "lightvlad", netvlad, "Sums instead of residuals from centres."))
+    _group("NeXtVLADModel and its mixtures",
+           (flags.DEFINE_string, "pca_eigenvalues", "", "File eigenvals.npy of the feature extractor's PCA: frames then "
+            "have their whitening reversed, as published, instead of L2 normalisation."),
+           _setting(flags.DEFINE_integer, "nextvlad_cluster_size", nextvlad, "Clusters of rgb; audio has half as many."),
+           _setting(flags.DEFINE_integer, "nextvlad_hidden_size", nextvlad, "Size of the encoding."),
+           _setting(flags.DEFINE_integer, "groups", nextvlad, "Groups of rgb; audio has half as many."),
+           _setting(flags.DEFINE_integer, "expansion", nextvlad, "Factor on a frame's width before it is cut into groups."),
+           _setting(flags.DEFINE_integer, "gating_reduction", nextvlad, "Factor by which the gate is narrower than the "
+                    "encoding; 16 in mixtures."),
+           _setting(flags.DEFINE_integer, "mix_number", mixture, "NeXtVLAD networks of a MixNeXtVladModel."),
+           _setting(flags.DEFINE_integer, "mod_number", mixture, "MixNeXtVladModels of a MODNeXtVladModel."),
+           _setting(flags.DEFINE_float, "cl_temperature", mixture, "T of the distillation within a mixture, weighed T "
+                    "squared; 0 for none. The paper's fine-tuning has 20."),
+           _setting(flags.DEFINE_boolean, "stop_mixture_gradient", mixture, "Keep that distillation from moving the mixture "
+                    "towards its members."))
+    _group(dbof,
+           _setting(flags.DEFINE_integer, "dbof_cluster_size", dbof, "Clusters."),
+           _setting(flags.DEFINE_integer, "dbof_hidden_size", dbof, "Size of the encoding."),
+           _setting(flags.DEFINE_enum, "dbof_pooling_method", dbof, "How frames are pooled.", configs.POOLING_METHODS),
+           _setting(flags.DEFINE_enum, "dbof_activation", dbof, "Activation.", configs.ACTIVATIONS),
+           _setting(flags.DEFINE_boolean, "dbof_add_batch_norm", dbof, "Batch normalisation; otherwise biases."))
+
+
+def _setting(define, name, model, text, *choices):
+    """The definition of a family's setting, with its published value in the help."""
+    published = configs.published_settings(model, configs.FAMILIES[model].classifier)[name]
+    return define, name, None, *choices, f"{text} Recipe: {str(published).lower() if published is False else published}."
 
 
 def define_frames():
@@ -74,6 +121,8 @@ def define_distillation():
            (flags.DEFINE_enum, "mode", "teacher", configs.MODES, "teacher: one network (teacher or baseline); serial: "
             "student of a trained teacher; parallel: both together."),
            (flags.DEFINE_string, "teacher_dir", "", "Training directory of the teacher (serial)."),
+           (flags.DEFINE_enum, "student_model", None, configs.MODELS, "Network family of the student. Default: the "
+            "teacher's; of a mixture also NeXtVLADModel, with --student_loss=pred,ce."),
            (flags.DEFINE_list, "student_loss", list(defaults.student_loss), "Subset of rep,pred,ce."),
            (flags.DEFINE_float, "rep_weight", defaults.rep_weight, "Weight of L_rep."),
            (flags.DEFINE_float, "pred_weight", defaults.pred_weight, "Weight of L_pred."),
@@ -92,7 +141,7 @@ def define_distillation():
 
 
 def define_training():
-    _group("Training (recipes: the H-RNN's; video-level models take batch 1024, rate 0.01, penalty 1)",
+    _group("Training (recipes: the H-RNN's; other families have their own, printed when a run starts)",
            (flags.DEFINE_integer, "batch_size", None, "Videos a step, over all GPUs together. Recipe: 256."),
            (flags.DEFINE_integer, "num_epochs", None, "Passes over the training videos. Recipe: 5."),
            (flags.DEFINE_integer, "finetune_epochs", None, "Epochs of the second stage of a serial run on rep alone. "

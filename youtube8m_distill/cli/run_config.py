@@ -11,16 +11,13 @@ from youtube8m_distill.cli import flags as our_flags
 
 FLAGS = flags.FLAGS
 
-NETWORK_FLAGS = ("num_classes", "lstm_cells", "lstm_layers", "moe_num_mixtures", "dropout")
+NETWORK_FLAGS = ("num_classes",
+                 *(name for name in configs.SETTINGS if name not in ("reverse_whitening", "frames_per_block")))
 TRAINING_FLAGS = ("batch_size", "num_epochs", "finetune_epochs", "max_steps", "optimizer", "base_learning_rate",
                   "learning_rate_decay", "learning_rate_decay_examples", "regularization_penalty", "clip_gradient_norm",
                   "seed", "mixed_precision", "train_fraction", "num_readers", "checkpoint_steps",
                   "validation_steps", "max_to_keep")
 
-
-# What a model's training starts from where TrainingConfig's defaults, the H-RNN's, are not its own: the starter code's.
-RECIPES = {name: {"batch_size": 1024, "base_learning_rate": 0.01, "regularization_penalty": 1.0}
-           for name in configs.VIDEO_LEVEL_MODELS}
 
 
 def config_from_flags():
@@ -40,20 +37,19 @@ def config_from_flags():
     else:
         teacher = _trained_teacher() if FLAGS.mode == "serial" else _new_network(configs.FrameConfig())
         networks = {schema.TEACHER: teacher, schema.STUDENT: _student_of(teacher)}
-        names = [field.name for field in dataclasses.fields(configs.DistillationConfig)]
-        distillation = configs.DistillationConfig(**our_flags.given(*names))
-    recipe = RECIPES.get(FLAGS.model, {})
-    training = configs.TrainingConfig(**{**recipe, **our_flags.given(*TRAINING_FLAGS)})
-    return configs.RunConfig(FLAGS.mode, networks, training,
-                             distillation, FLAGS.train_data_pattern, FLAGS.validation_data_pattern, FLAGS.teacher_dir)
+        distillation = _distillation(networks)
+    model = networks[schema.STUDENT if distillation else schema.TEACHER].model
+    training = configs.TrainingConfig(**{**configs.published_training(model), **our_flags.given(*TRAINING_FLAGS)})
+    return configs.RunConfig(FLAGS.mode, networks, training, distillation, FLAGS.train_data_pattern,
+                             FLAGS.validation_data_pattern, FLAGS.teacher_dir, FLAGS.pca_eigenvalues, FLAGS.init_from)
 
 
 def _refuse_flags_without_effect():
     """A flag that this mode would not read is a misunderstanding, so it is an error."""
     without_effect = {
         "teacher": [field.name for field in dataclasses.fields(configs.DistillationConfig)]
-        + ["teacher_dir", "student_frames_per_block", "finetune_epochs"],
-        "serial": ["frames_per_block", "frame_features"],
+        + ["teacher_dir", "student_model", "student_frames_per_block", "finetune_epochs"],
+        "serial": ["frames_per_block", "frame_features", "pca_eigenvalues"],
         "parallel": ["teacher_dir", "finetune_epochs"],
     }[FLAGS.mode]
     for name in without_effect:
@@ -65,7 +61,6 @@ def _refuse_flags_without_effect():
 def _refuse_settings_of_absent_terms():
     """The same for settings of a loss term, a stage or a layer that the other flags do not ask for."""
     terms = FLAGS.student_loss
-    classifier = FLAGS.video_level_classifier_model or "MoeModel"
     needed_for = {
         "rep_weight": ("--student_loss has rep", "rep" in terms),
         "pred_weight": ("--student_loss has pred", "pred" in terms),
@@ -74,12 +69,20 @@ def _refuse_settings_of_absent_terms():
         "intermediate_weight": ("--match_intermediate is set", FLAGS.match_intermediate),
         "intermediate_reduction": ("--match_intermediate is set", FLAGS.match_intermediate),
         "finetune_epochs": ("--student_loss=rep", terms == ["rep"]),
-        "moe_num_mixtures": ("the classifier is MoeModel", "MoeModel" in (FLAGS.model, classifier)
-                             and FLAGS.model != "LogisticModel"),
     }
     for name, (condition, holds) in needed_for.items():
         if FLAGS[name].present and not holds:
             raise ValueError(f"{name} has an effect only where {condition}; leave it out, or change that.")
+
+
+def _distillation(networks):
+    """DistillationConfig from the flags. Between a mixture and one network there is less to match, and nothing to share."""
+    names = [field.name for field in dataclasses.fields(configs.DistillationConfig)]
+    options = our_flags.given(*names)
+    if networks[schema.STUDENT].model != networks[schema.TEACHER].model:
+        defaults = {"student_loss": ["pred", "ce"], "share_classifier": False}
+        options.update({name: value for name, value in defaults.items() if not FLAGS[name].present})
+    return configs.DistillationConfig(**options)
 
 
 def _new_network(frames):
@@ -87,19 +90,22 @@ def _new_network(frames):
     if features.frame_features:
         dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, features.names)
         features = dataclasses.replace(features, dtype=dtype)
-    options = our_flags.given(*NETWORK_FLAGS)
-    if FLAGS.video_level_classifier_model is not None:
-        options["classifier"] = FLAGS.video_level_classifier_model
-    return configs.NetworkConfig(FLAGS.model, features=features, frames=frames,
-                                 frames_per_block=FLAGS.frames_per_block, **options)
+    options = our_flags.given(*NETWORK_FLAGS, "frames_per_block")
+    network = configs.NetworkConfig(FLAGS.model, features=features, frames=frames,
+                                    classifier=FLAGS.video_level_classifier_model, **options)
+    if network.reverse_whitening is None and FLAGS.pca_eigenvalues:
+        raise ValueError(f"pca_eigenvalues has no effect with --model={FLAGS.model}, which normalises frames by length.")
+    if network.reverse_whitening is None:
+        return network
+    whitened = bool(FLAGS.pca_eigenvalues) or runs.has_eigenvalues(FLAGS.init_from)
+    return dataclasses.replace(network, reverse_whitening=whitened)
 
 
 def _frames(default_selection):
     """None for a video-level model, which takes no frame selection."""
     if FLAGS.model not in configs.VIDEO_LEVEL_MODELS:
         return our_flags.frame_config(default_selection)
-    for name in ("frame_selection", "frames_per_video", "every_n", "frames_per_block", "lstm_cells", "lstm_layers",
-                 "dropout", "video_level_classifier_model"):
+    for name in ("frame_selection", "frames_per_video", "every_n", "video_level_classifier_model"):
         if FLAGS[name].present:
             raise ValueError(f"{name} has no effect with --model={FLAGS.model}, which sees the video's mean.")
     return None
@@ -117,7 +123,7 @@ def _trained_teacher():
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f"teacher_dir={FLAGS.teacher_dir}: {error}") from error
     teacher = run.config.networks[run.config.main_role]
-    asked = our_flags.given(*NETWORK_FLAGS[:-1])
+    asked = our_flags.given(*(name for name in NETWORK_FLAGS if name not in configs.NOT_OF_THE_SHAPE))
     if FLAGS["model"].present:
         asked["model"] = FLAGS.model
     if FLAGS.video_level_classifier_model is not None:
@@ -136,9 +142,17 @@ def _shown(value):
     """A setting as a user writes it: features by name and size."""
     if isinstance(value, configs.FeatureConfig):
         return f"{','.join(value.names)} with feature_sizes={','.join(map(str, value.sizes))}"
-    return str(value)
+    return "no such setting" if value is None else str(value)
 
 
 def _student_of(teacher):
-    return dataclasses.replace(teacher, frames=our_flags.frame_config("uniform"),
-                               frames_per_block=FLAGS.student_frames_per_block, **our_flags.given("dropout"))
+    """The teacher's network on the student's frames; or, of a mixture, the network that it is made of."""
+    network = teacher
+    while FLAGS.student_model is not None and network.model != FLAGS.student_model:
+        if not network.is_mixture:
+            raise ValueError(f"student_model={FLAGS.student_model}: the teacher is a {teacher.model}, and distillation is "
+                             "within one family; a mixture may also teach a network of the kind that it is made of.")
+        network = configs.member_config(network)
+    own = our_flags.given(*(name for name in NETWORK_FLAGS if name in configs.NOT_OF_THE_SHAPE))
+    return dataclasses.replace(network, frames=our_flags.frame_config("uniform"),
+                               frames_per_block=FLAGS.student_frames_per_block, **own)

@@ -14,7 +14,7 @@ import time
 
 from absl import flags
 
-from youtube8m_distill import runs
+from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.data.bad_records import BadRecordError
@@ -37,7 +37,9 @@ def define_flags():
     our_flags.define_refused(
         segment_labels=our_flags.SEGMENTS,
         export_model_steps="use --checkpoint_steps; a checkpoint is all that eval.py and inference.py need",
-        init_from="starting from another run's weights is not in this version",
+        iterations="use --frames_per_video; a network reads every frame that it is given",
+        sample_random_frames="use --frame_selection=random; a network reads every frame that it is given",
+        cl_lambda="use --cl_temperature; its square is the weight",
         teacher_targets_dir="storing the teacher's targets is not in this version; they are computed in each step",
         skip_bad_records="a bad record ends the run, with its file and number; skipping is not in this version",
         max_bad_fraction="a bad record ends the run; skipping is not in this version",
@@ -74,6 +76,9 @@ def describe(config, training_files, strategy):
              f"data: {about}{training_files.num_train:,} training videos in {len(training_files.train)} file(s), "
              f"{len(training_files.validation)} validation file(s)"]
     lines += [f"{role}: {_settings(network)}" for role, network in config.networks.items()]
+    if config.mode != "serial" and config.networks[schema.TEACHER].reverse_whitening is False:
+        lines.append("Frames are L2-normalised; as published, this family reverses their PCA's whitening: give "
+                     "--pca_eigenvalues to do so.")
     if config.distillation:
         lines.append(f"distillation: {_settings(config.distillation)}")
     return "\n".join([*lines, f"training: {_settings(config.training)}"])

@@ -4,10 +4,12 @@ import dataclasses
 import typing
 
 from youtube8m_distill import schema
+from youtube8m_distill.distillation.online_mixture import OnlineMixtureObjective
 from youtube8m_distill.distillation.parallel import ParallelDistiller
 from youtube8m_distill.distillation.serial import SerialDistiller
 from youtube8m_distill.distillation.terms import StudentTerms
 from youtube8m_distill.models.builders import build_model
+from youtube8m_distill.training.objectives import LabelObjective
 from youtube8m_distill.training.supervised import Supervised
 
 
@@ -42,22 +44,32 @@ def build_student(config, teacher, dtype="float32"):
     """
     distillation = config.distillation
     one_layer = distillation.share_classifier and (config.mode == "parallel" or distillation.freeze_classifier)
-    student = build_model(config.networks[schema.STUDENT], dtype, teacher.classifier if one_layer else None,
+    student = build_model(config.networks[schema.STUDENT], dtype, teacher.output_layers if one_layer else None,
                           schema.STUDENT)
+    student.preprocessing.set_weights(teacher.preprocessing.get_weights())
     if distillation.share_classifier and not one_layer:
-        student.classifier.set_weights(teacher.classifier.get_weights())
+        for ours, theirs in zip(student.output_layers, teacher.output_layers, strict=True):
+            ours.set_weights(theirs.get_weights())
     return student
 
 
-def student_terms(distillation):
-    """The StudentTerms of a DistillationConfig."""
+def label_objective(network):
+    """What a network minimises where it learns from labels, from its NetworkConfig."""
+    if network.is_mixture:
+        return OnlineMixtureObjective(network.cl_temperature, network.stop_mixture_gradient)
+    return LabelObjective()
+
+
+def student_terms(distillation, student):
+    """The StudentTerms of a DistillationConfig and the student's NetworkConfig."""
     named = {"rep": ("representation_loss", distillation.rep_weight),
              "pred": ("prediction_loss", distillation.pred_weight),
              "ce": ("label_loss", distillation.ce_weight)}
     weights = dict(named[term] for term in distillation.student_loss)
     if distillation.match_intermediate:
         weights["intermediate_representation_loss"] = distillation.intermediate_weight
-    return StudentTerms(weights, distillation.prediction_distance, distillation.intermediate_reduction)
+    return StudentTerms(weights, distillation.prediction_distance, distillation.intermediate_reduction,
+                        label_objective(student))
 
 
 def build_stages(config, networks):
@@ -77,20 +89,30 @@ def build_stages(config, networks):
                "clip_gradient_norm": training.clip_gradient_norm}
     teacher, student = networks[schema.TEACHER], networks.get(schema.STUDENT)
     both = (schema.TEACHER, schema.STUDENT)
+    objectives = {role: label_objective(network) for role, network in config.networks.items()}
+
+    def train_outputs(trainable):
+        for layer in student.output_layers:
+            layer.trainable = trainable and not distillation.freeze_classifier
 
     def match():
-        student.classifier.trainable = distillation.trains_classifier and not distillation.freeze_classifier
-        return SerialDistiller(student, teacher, student_terms(distillation), **options)
+        train_outputs(distillation.trains_classifier)
+        terms = student_terms(distillation, config.networks[schema.STUDENT])
+        return SerialDistiller(student, teacher, terms, **options)
 
     def fine_tune():
-        student.classifier.trainable = not distillation.freeze_classifier
-        return Supervised(student, schema.STUDENT, **options)
+        train_outputs(True)
+        return Supervised(student, schema.STUDENT, objectives[schema.STUDENT], **options)
+
+    def together():
+        terms = student_terms(distillation, config.networks[schema.STUDENT])
+        return ParallelDistiller(student, teacher, terms, objectives[schema.TEACHER], **options)
 
     if config.mode == "teacher":
-        return [Stage("teacher", lambda: Supervised(teacher, **options), (schema.TEACHER,), training.num_epochs)]
+        return [Stage("teacher", lambda: Supervised(teacher, schema.TEACHER, objectives[schema.TEACHER], **options),
+                      (schema.TEACHER,), training.num_epochs)]
     if config.mode == "parallel":
-        return [Stage("parallel", lambda: ParallelDistiller(student, teacher, student_terms(distillation), **options),
-                      both, training.num_epochs)]
+        return [Stage("parallel", together, both, training.num_epochs)]
     if distillation.trains_classifier:
         return [Stage("serial", match, both, training.num_epochs)]
     return [Stage("matching", match, both, training.num_epochs),

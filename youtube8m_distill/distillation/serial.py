@@ -8,9 +8,9 @@ class SerialDistiller(TrainingScheme):
     """A student that matches a frozen teacher: no dropout in the teacher, none of its state moves.
 
     Args:
-        student: VideoClassifier, trained.
-        teacher: VideoClassifier, left exactly as it is. It may share its classifier with the student only where that
-            layer is frozen too.
+        student: VideoClassifier or NetworkMixture, trained.
+        teacher: the same, left exactly as it is. It may share a classifier with the student only where that layer is
+            frozen too.
         terms: StudentTerms.
         **kwargs: of TrainingScheme, but for `networks` and `loss_weights`.
     """

@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from youtube8m_distill.models import lstm
+from youtube8m_distill.models.encoder import Encoder
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class HierarchicalRNN(keras.layers.Layer):
+class HierarchicalRNN(Encoder):
     """Encodes a video in two levels: frames to block encodings, block encodings to the video's.
 
     Both levels are stacks of LSTM layers; an encoding is their concatenated final state, at the published size 4 * 1024
@@ -35,20 +36,13 @@ class HierarchicalRNN(keras.layers.Layer):
         self.lower.build((None, self.frames_per_block, self.frame_size))
         self.upper.build((None, None, self.lower.state_size))
 
-    def call(self, frames, num_frames):
-        """Encoding of each video.
-
-        Args:
-            frames: float [batch, T, size].
-            num_frames: int [batch]. Real frames; they come first.
-        Returns:
-            float [batch, encoding_size]; zeros for a video without frames.
-        """
+    def pool(self, frames, num_frames, training=False):
+        """The encoding; zeros for a video without frames."""
         blocks, lengths, num_blocks = self._fold(frames, num_frames)
         states = self.lower(blocks, lengths)                                    # [batch * b, state]
         return self._encode_blocks(states, num_frames, num_blocks)
 
-    def encode_with_frame_states(self, frames, num_frames):
+    def pool_with_frame_states(self, frames, num_frames):
         """The encoding, and the lower level's state after each frame (I in the paper's equation 3).
 
         Args:

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from youtube8m_distill.models.logistic import STARTER_L2
+from youtube8m_distill.models.context_gating import ContextGating
+from youtube8m_distill.models.logistic import STARTER_L2, l2_regularizer
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -13,38 +14,52 @@ class MixtureOfExperts(keras.layers.Layer):
     `p_c = sum over m < M of softmax(x Wg)_cm * sigmoid(x We + b)_cm`, in float32 whatever the precision of the
     encoder. The gates have no bias; before training every p is M / (M + 1) / 2.
 
+    With probability gating, context gating after the classifier (Miech et al. 2017, `--moe_prob_gating`), the output is
+    `p * sigmoid(BN(p Wp))`: classes that go together strengthen one another.
+
     Args:
         num_classes: int.
         num_mixtures: int. M, without the dummy expert.
+        l2: float. Regularisation of Wg and We.
+        probability_gating: bool.
 
-    Input: float [batch, size]. Output: float32 [batch, num_classes], 0 .. 1.
+    Input: float [batch, size]. Output: dict with `predictions` float32 [batch, num_classes], 0 .. 1.
     """
 
-    def __init__(self, num_classes, num_mixtures=2, **kwargs):
+    def __init__(self, num_classes, num_mixtures=2, l2=STARTER_L2, probability_gating=False, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_classes = num_classes
         self.num_mixtures = num_mixtures
+        self.l2 = l2
         self.gates = self._dense(num_mixtures + 1, use_bias=False, name="gates")
         self.experts = self._dense(num_mixtures, use_bias=True, name="experts")
+        self.gating = ContextGating(dtype="float32", name="probability_gating") if probability_gating else None
 
     def _dense(self, per_class, **kwargs):
-        return keras.layers.Dense(self.num_classes * per_class, kernel_regularizer=keras.regularizers.L2(STARTER_L2),
+        return keras.layers.Dense(self.num_classes * per_class, kernel_regularizer=l2_regularizer(self.l2),
                                   dtype="float32", **kwargs)
 
     def build(self, input_shape):
         self.gates.build(input_shape)
         self.experts.build(input_shape)
+        if self.gating is not None:
+            self.gating.build((None, self.num_classes))
         self.encoding_size = input_shape[-1]
 
-    def call(self, encoding):
+    def call(self, encoding, training=False, update_statistics=True):
         gates = ops.reshape(self.gates(encoding), (-1, self.num_classes, self.num_mixtures + 1))    # class-major
         experts = ops.reshape(self.experts(encoding), (-1, self.num_classes, self.num_mixtures))
         shares = ops.softmax(gates, axis=-1)[:, :, : self.num_mixtures]
-        return ops.sum(shares * ops.sigmoid(experts), axis=-1)
+        predictions = ops.sum(shares * ops.sigmoid(experts), axis=-1)
+        if self.gating is not None:
+            predictions = self.gating(predictions, training=training, update_statistics=update_statistics)
+        return {"predictions": predictions}
 
     def multiply_adds(self):
         """Multiply-adds of one video, matrix products only."""
-        return self.encoding_size * self.num_classes * (2 * self.num_mixtures + 1)
+        gating = 0 if self.gating is None else self.gating.multiply_adds()
+        return self.encoding_size * self.num_classes * (2 * self.num_mixtures + 1) + gating
 
     def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes, "num_mixtures": self.num_mixtures}
+        return {**super().get_config(), "num_classes": self.num_classes, "num_mixtures": self.num_mixtures,
+                "l2": self.l2, "probability_gating": self.gating is not None}

@@ -1,6 +1,9 @@
-"""Stored values to network input: dequantising and L2 normalisation, on the device."""
+"""Stored values to network input: dequantising, L2 normalisation or reverse whitening, on the device."""
+
+import os
 
 import keras
+import numpy as np
 from keras import ops
 
 from youtube8m_distill import schema
@@ -17,9 +20,9 @@ def dequantize(codes):
     return ops.cast(codes, "float32") * schema.DEQUANTIZE_SCALE + schema.DEQUANTIZE_BIAS
 
 
-def l2_normalize(x):
-    """Scales the last axis to length 1; zeros stay zeros. Same shape and dtype."""
-    square_sum = ops.sum(ops.square(x), axis=-1, keepdims=True)
+def l2_normalize(x, axis=-1):
+    """Scales one axis to length 1; zeros stay zeros. Same shape and dtype."""
+    square_sum = ops.sum(ops.square(x), axis=axis, keepdims=True)
     return x * ops.rsqrt(ops.maximum(square_sum, 1e-12))
 
 
@@ -45,3 +48,95 @@ class L2Preprocessing(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "stored_dtype": self.stored_dtype}
+
+
+@keras.saving.register_keras_serializable(package="youtube8m_distill")
+class ReverseWhitening(keras.layers.Layer):
+    """Dequantises and gives the first feature back the spread that its PCA took away; no L2 (Lin, Xiao, Fan 2018).
+
+    The official rgb features are whitened: number i was divided by the root of eigenvalue i. The other way round is
+    `(x - offset) * scale` with `scale = sqrt(eigenvalue) + 1e-4`, where the offset takes back the half step that the
+    dequantiser adds to bytes. Other features pass as they are.
+
+    The scale is a weight that no step trains: saved weights carry it, so a saved network needs no file of eigenvalues.
+    It is 1 until `set_eigenvalues`.
+
+    Args:
+        stored_dtype: "uint8" (the official frame files) or "float32" (MediaPipe's frame files).
+        feature_sizes: ints. Numbers in a frame of each feature; the first is the whitened one.
+
+    Input: [..., sum of feature_sizes] in the stored dtype. Output: float of the same shape in the layer's compute dtype.
+    """
+
+    def __init__(self, stored_dtype, feature_sizes, **kwargs):
+        super().__init__(autocast=False, **kwargs)       # everything is float32 until it is scaled
+        self.stored_dtype = stored_dtype
+        self.feature_sizes = tuple(feature_sizes)
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=(sum(self.feature_sizes),), dtype="float32",
+                                     initializer="ones", trainable=False, autocast=False)
+
+    def set_eigenvalues(self, eigenvalues):
+        """Fills the scale.
+
+        Args:
+            eigenvalues: float [n] or [n, 1], n at least the size of the first feature: of the features' PCA, in order.
+        """
+        values = _flat_eigenvalues(eigenvalues, "eigenvalues")
+        whitened, *others = self.feature_sizes
+        if len(values) < whitened:
+            raise ValueError(f"eigenvalues must hold one number for each of the first feature's {whitened}. Received "
+                             f"{len(values)}: take those of the PCA that made these features.")
+        self.scale.assign(np.concatenate([np.sqrt(values[:whitened]) + 1e-4, np.ones(sum(others))]).astype(np.float32))
+
+    def call(self, values):
+        values = dequantize(values) if self.stored_dtype == "uint8" else ops.cast(values, "float32")
+        return ops.cast((values - self._offset()) * self.scale, self.compute_dtype)
+
+    def _offset(self):
+        """float32 [size]: how far the dequantiser's values lie above the features that were stored."""
+        whitened, *others = self.feature_sizes
+        half_step = schema.DEQUANTIZE_BIAS - schema.QUANTIZED_LOW if self.stored_dtype == "uint8" else 0.0
+        return np.array([half_step] * whitened + [0.0] * sum(others), np.float32)
+
+    def get_config(self):
+        return {**super().get_config(), "stored_dtype": self.stored_dtype, "feature_sizes": self.feature_sizes}
+
+
+def read_eigenvalues(path):
+    """The eigenvalues of the features' PCA from a .npy file, as `eigenvals.npy` of the official feature extractor.
+
+    Args:
+        path: of a file with a float array [n] or [n, 1].
+    Returns:
+        float64 [n], finite and not negative.
+    Raises:
+        FileNotFoundError, ValueError: with what to give instead.
+    """
+    advice = "Give the eigenvals.npy that comes with the official feature extractor's PCA (yt8m_pca)."
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{str(path)!r} is not a file. {advice}")
+    with open(path, "rb") as file:
+        try:
+            # Unlike np.load, it takes .npy only; and a pickle, which could run code, is refused.
+            values = np.lib.format.read_array(file, allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f"{str(path)!r} is not a readable .npy file of numbers: {error} {advice}") from error
+    return _flat_eigenvalues(values, repr(str(path)))
+
+
+def _flat_eigenvalues(values, what):
+    """float64 [n] from [n] or [n, 1], or ValueError."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiu":
+        raise ValueError(f"{what} must hold real numbers. Received dtype {values.dtype}: save a float array.")
+    if not values.shape or values.shape[1:] not in ((), (1,)):
+        raise ValueError(f"{what} must be of shape [n] or [n, 1]. Received {list(values.shape)}: give the eigenvalues, "
+                         "one for each dimension, and not the eigenvectors.")
+    values = values.reshape(-1).astype(np.float64)
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if bad.any():
+        raise ValueError(f"{what} must be finite and not negative. Received {values[bad][0]} at {int(np.argmax(bad))}: "
+                         "give the eigenvalues as the PCA gave them.")
+    return values

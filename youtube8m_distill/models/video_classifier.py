@@ -15,20 +15,20 @@ class VideoClassifier(keras.Model):
 
     Args:
         preprocessing: layer from stored values to floats.
-        encoder: layer `(frames, num_frames) -> encoding`, or None where the preprocessed mean features of a
-            video-level file are the encoding.
-        classifier: layer `encoding -> predictions`.
+        encoder: models.encoder.Encoder, `(frames, num_frames) -> encoding`, or None where the preprocessed mean features
+            of a video-level file are the encoding.
+        classifier: layer `encoding -> {"predictions": ...}`, with `logits` too where there are such.
         feature_size: int. Numbers in one frame, all features together.
-        dropout: float. Share of the encoding dropped before the classifier, in training only. Distillation always
-            reads the encoding without it.
+        dropout: float. Share dropped between the encoder's two parts, in training only; for most families that is right
+            before the classifier. Distillation always reads the encoding without it.
 
     Call arguments:
         batch: dict with `frames` [batch, T, feature_size] in the stored dtype and `num_frames` int [batch]; or, without
             encoder, `features` float32 [batch, feature_size].
         frame_states: bool. Ask for the encoder's state after each frame too (H-RNN).
 
-    Output: dict with `encoding` float [batch, D], `predictions` float32 [batch, num_classes] in 0 .. 1, and
-    `frame_states` float [batch, T, state size] where asked.
+    Output: dict with `encoding` float [batch, D], `predictions` float32 [batch, num_classes] in 0 .. 1, `logits` of a
+    logistic classifier, and `frame_states` float [batch, T, state size] where asked.
     """
 
     def __init__(self, preprocessing, encoder, classifier, feature_size, dropout=0.0, **kwargs):
@@ -41,6 +41,8 @@ class VideoClassifier(keras.Model):
 
     def build(self, input_shape=None):
         """Creates all weights; sizes are known from the arguments, so no input is needed."""
+        if not self.preprocessing.built:
+            self.preprocessing.build((None, self.feature_size))
         if self.encoder is not None and not self.encoder.built:
             self.encoder.build((None, None, self.feature_size))
         if not self.classifier.built:
@@ -48,22 +50,60 @@ class VideoClassifier(keras.Model):
             self.classifier.build((None, size))
         self.built = True
 
-    def call(self, batch, training=False, frame_states=False):
-        outputs = self.encode(batch, frame_states)
-        dropped = self.dropout(outputs["encoding"], training=training)
-        return {**outputs, "predictions": self.classifier(dropped)}
+    @property
+    def classifiers(self):
+        """The classifier in a list: what a network made of several networks has several of."""
+        return [self.classifier]
 
-    def encode(self, batch, frame_states=False):
-        """The part of `call` before dropout and classifier: a dict without `predictions`."""
+    @property
+    def output_layers(self):
+        """The layers from encoding to predictions: what a student may share with its teacher."""
+        return [self.classifier]
+
+    @property
+    def num_classes(self):
+        return self.classifier.num_classes
+
+    def call(self, batch, training=False, frame_states=False):
         if self.encoder is None:
-            return {"encoding": self.preprocessing(batch[schema.FEATURES])}
-        frames = self.preprocessing(batch[schema.FRAMES])
+            encoding = self.preprocessing(batch[schema.FEATURES])
+            return {"encoding": encoding, **self.classifier(encoding, training=training)}
         # Keras derives signatures with float stand-ins; lengths are whole numbers everywhere below.
         num_frames = ops.cast(batch[schema.NUM_FRAMES], "int32")
-        if not frame_states:
-            return {"encoding": self.encoder(frames, num_frames)}
-        encoding, states = self.encoder.encode_with_frame_states(frames, num_frames)
-        return {"encoding": encoding, "frame_states": states}
+        return self.from_frames(self.preprocessing(batch[schema.FRAMES]), num_frames, training, frame_states)
+
+    def from_frames(self, frames, num_frames, training=False, frame_states=False):
+        """The part of `call` after the preprocessing.
+
+        Args:
+            frames: float [batch, T, feature_size].
+            num_frames: int32 [batch].
+            training, frame_states: as for `call`.
+        Returns:
+            dict as of `call`.
+        """
+        states = {}
+        if frame_states:
+            pooled, states["frame_states"] = self.encoder.pool_with_frame_states(frames, num_frames)
+        else:
+            pooled = self.encoder.pool(frames, num_frames, training)
+        if not (training and self.dropout.rate):
+            encoding = dropped = self.encoder.project(pooled, training)
+        else:
+            dropped = self.encoder.project(self.dropout(pooled, training=True), training)
+            encoding = self.encoder.project(pooled, training, update_statistics=False)
+        return {"encoding": encoding, **states, **self.classifier(dropped, training=training)}
+
+    def predictions_without_dropout(self, outputs, training=False):
+        """What a student is to match: the predictions of `call`'s outputs as they are without dropout.
+
+        Args:
+            outputs: what `call` gave.
+            training: as for that call.
+        Returns:
+            float32 [batch, num_classes].
+        """
+        return self.classifier(outputs["encoding"], training=training, update_statistics=False)["predictions"]
 
     def multiply_adds(self, num_frames):
         """Multiply-adds of one video of `num_frames` frames, matrix products only. A rate counts 2 FLOPs for each."""

@@ -1,9 +1,11 @@
 """One run, one folder: its configuration, its training, and reading it again."""
 
 from youtube8m_distill.runs.evaluation import LoadedNetwork
+from youtube8m_distill.runs.extraction import extract
 from youtube8m_distill.runs.folder import Run
 from youtube8m_distill.runs.folder import open_run
 from youtube8m_distill.runs.folder import prepare_run
+from youtube8m_distill.runs.initial_weights import has_eigenvalues
 from youtube8m_distill.runs.shards import find_shards
 from youtube8m_distill.runs.shards import stored_dtype
 from youtube8m_distill.runs.training import TrainingFiles

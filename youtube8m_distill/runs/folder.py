@@ -20,7 +20,7 @@ CONFIG_FILE = "config.json"
 OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval")
 
 # Compared only where the run was begun with them; a configuration made by hand may lack them.
-FINGERPRINTS = ("train_files", "teacher_weights")
+FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
 
 # Settings that a run may be continued with other values of; the rest make another run.
 MAY_CHANGE = ("training.num_epochs", "training.finetune_epochs", "training.max_steps",
@@ -52,14 +52,14 @@ class Run:
         return network
 
     def weights_folder(self, checkpoint="best"):
-        """The folder of a checkpoint: "best", "last" or a step. Without a best one, the last is the best.
+        """The folder of a checkpoint: "best", "last" or a step. Where there is but one of best and last, it is both.
 
         Raises:
             FileNotFoundError: if there is none.
         """
         steps = self.checkpoints.steps()
         best = self.folder / "best"
-        if checkpoint == "best" and best.is_dir():
+        if best.is_dir() and (checkpoint == "best" or checkpoint == "last" and not steps):
             return best
         if not steps:
             raise FileNotFoundError(f"{self.folder} holds no checkpoint yet; let its training reach one.")

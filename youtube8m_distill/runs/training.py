@@ -14,6 +14,7 @@ from youtube8m_distill.distillation.builders import build_stages, build_student
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.models.builders import build_model
 from youtube8m_distill.runs.folder import open_run
+from youtube8m_distill.runs.initial_weights import check_initial_weights, take_initial_weights
 from youtube8m_distill.runs.shards import find_shards, fingerprint
 from youtube8m_distill.training import callbacks, loop
 from youtube8m_distill.training.optimizers import build_optimizer
@@ -32,7 +33,7 @@ class TrainingFiles:
 
 
 def find_training_files(config):
-    """Finds and checks a run's files before anything is built or written.
+    """Finds and checks a run's files, those it starts with too, before anything is built or written.
 
     Args:
         config: RunConfig.
@@ -41,6 +42,7 @@ def find_training_files(config):
     Raises:
         FileNotFoundError, ValueError: beginning with the name of the flag that is to blame.
     """
+    check_initial_weights(config)
     network, batch_size = config.networks[config.main_role], config.training.batch_size
     train = find_shards("train_data_pattern", config.train_data_pattern, network.features)
     validation = ()
@@ -65,9 +67,11 @@ def _refuse_overlap(config, train, validation):
 
 
 def pin(config, training_files):
-    """The same RunConfig with fingerprints of its files and its teacher, so that it goes on with these alone."""
+    """The same RunConfig with fingerprints of what it depends on, so that it goes on with the same files and weights."""
     teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
-    return dataclasses.replace(config, train_files=fingerprint(training_files.train), teacher_weights=teacher)
+    initial = open_run(config.init_from).fingerprint() if config.init_from else ""
+    return dataclasses.replace(config, train_files=fingerprint(training_files.train), teacher_weights=teacher,
+                               init_weights=initial)
 
 
 def train_run(run, training_files, strategy, say=print):
@@ -90,12 +94,14 @@ def train_run(run, training_files, strategy, say=print):
     with strategy.scope():
         networks = _build_networks(config)
     for role, network in networks.items():
-        say(f"{role}: {network.count_params():,} parameters, "
+        say(f"{role}: {_num_trainable(network):,} parameters, "
             f"{network.multiply_adds(config.networks[role].max_frames):,} multiply-adds a video of "
             f"{config.networks[role].max_frames} frame(s)")
     if not training_files.validation:
         say("No --validation_data_pattern: the last checkpoint counts as the best.")
     progress = run.checkpoints.newest_progress()
+    if not progress.step:
+        take_initial_weights(config, networks, say)
     first_step = progress.step
     if progress.step:
         say(f"Found step {progress.step} of this run in {run.folder}; going past the "
@@ -109,6 +115,10 @@ def train_run(run, training_files, strategy, say=print):
         say("Nothing was left to train: the run had reached its end. Raise --num_epochs (in a second stage "
             "--finetune_epochs) or --max_steps to go on, or replace it with --start_new_model.")
     return progress
+
+
+def _num_trainable(network):
+    return sum(math.prod(variable.shape) for variable in network.trainable_variables)
 
 
 def _build_networks(config):

@@ -38,7 +38,7 @@ class Checkpoints:
             temporary.mkdir()
             _save_networks(scheme, temporary)
             np.savez(temporary / "training_state.npz", **_training_state(scheme))
-            _write_progress(temporary, progress)
+            write_progress(temporary, progress)
         for step in self.steps()[:-self.max_to_keep]:
             files.remove_folder(self.step_folder(step))
 
@@ -47,7 +47,7 @@ class Checkpoints:
         with files.atomic_path(self.folder / "best") as temporary:
             temporary.mkdir()
             _save_networks(scheme, temporary)
-            _write_progress(temporary, progress)
+            write_progress(temporary, progress)
 
     def restore(self, scheme):
         """Brings the newest checkpoint back into a compiled scheme whose optimiser is built.
@@ -83,7 +83,8 @@ def read_progress(folder):
     return Progress(**json.loads((pathlib.Path(folder) / "progress.json").read_text(encoding="utf-8")))
 
 
-def _write_progress(folder, progress):
+def write_progress(folder, progress):
+    """Writes a Progress into a checkpoint folder."""
     (folder / "progress.json").write_text(json.dumps(dataclasses.asdict(progress), indent=2) + "\n", encoding="utf-8")
 
 

@@ -36,7 +36,7 @@ class Predictor:
     def __init__(self, network, strategy, top_k=schema.TOP_K, keep_predictions=False):
         self.network = network
         self.strategy = strategy
-        self.top_k = min(top_k, network.classifier.num_classes)
+        self.top_k = min(top_k, network.num_classes)
         self.keep_predictions = keep_predictions
         self._run = tf.function(self._forward, reduce_retracing=True)
 

@@ -28,6 +28,8 @@ class TrainingScheme(keras.Model):
         self.loss_weights = loss_weights
         self.regularization_penalty = regularization_penalty
         self.clip_gradient_norm = clip_gradient_norm
+        for network in networks.values():
+            _share_batch_statistics(network)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.tracked_names()}
         self.built = True
 
@@ -106,3 +108,10 @@ class TrainingScheme(keras.Model):
         for name, value in values.items():
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+
+def _share_batch_statistics(network):
+    """Lets layers with batch statistics sum these over the replicas of whatever strategy runs the step."""
+    for layer in network._flatten_layers():
+        if hasattr(layer, "sum_over_replicas"):
+            layer.sum_over_replicas = strategy.sum_over_replicas

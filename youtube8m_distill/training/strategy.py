@@ -47,5 +47,7 @@ def mean_over_global_batch(per_video):
 
 
 def sum_over_replicas(tensors):
-    """The same tensors, each summed over all replicas. Called inside `strategy.run`."""
+    """The same tensors, each summed over all replicas. Called inside `strategy.run`; gradients pass."""
+    if num_replicas() == 1:
+        return tensors
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensors)

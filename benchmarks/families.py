@@ -1,0 +1,55 @@
+"""Every network family through the commands on one synthetic sample set: teacher, baseline, students of 30 and 10 frames.
+
+    python benchmarks/families.py [--output_dir=families] [--models=NetVLADModelLF,...]
+
+Clusters, cells, classes and the set are small; nothing else differs from real data. Each line of the table is one training
+by train.py, scored by eval.py on held-out videos and run by inference.py over the test files. What has been trained
+before in --output_dir is not trained again.
+"""
+
+import pathlib
+
+import pandas as pd
+import road
+from absl import app, flags
+
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "families", "Where the sample set and all runs go.")
+FAMILIES = {
+    "HierarchicalLstmModel": {"lstm_cells": 64},
+    "NetVLADModelLF": {"netvlad_cluster_size": 16, "netvlad_hidden_size": 64},
+    "NeXtVLADModel": road.NEXTVLAD,
+    "MixNeXtVladModel": road.NEXTVLAD,
+    "DbofModel": {"dbof_cluster_size": 256, "dbof_hidden_size": 64},
+    "LstmModel": {"lstm_cells": 64, "num_epochs": 2},
+    "FrameLevelLogisticModel": {},
+    "MODNeXtVladModel": {**road.NEXTVLAD, "nextvlad_cluster_size": 8, "nextvlad_hidden_size": 32, "num_epochs": 1},
+}
+OF_THE_TRAINING = ("num_epochs", "mixed_precision")
+MODELS = flags.DEFINE_list("models", list(FAMILIES), "Families to train.")
+
+
+def main(_):
+    folder = pathlib.Path(OUTPUT_DIR.value)
+    road.write_sample(folder)
+    table = pd.DataFrame([record for model in MODELS.value for record in family(folder, model)])
+    table.to_csv(folder / "families.csv", index=False)
+    print("\n" + table.to_string(index=False, float_format="{:.4f}".format))
+
+
+def family(folder, model):
+    """Trains, scores and runs one family's networks; yields a record for each."""
+    training = {name: value for name, value in FAMILIES[model].items() if name in OF_THE_TRAINING}
+    network = {"model": model, "num_classes": road.SAMPLE["num_classes"], **FAMILIES[model]}
+    teacher = folder / "runs" / model / "teacher"
+    serial = {"mode": "serial", "teacher_dir": teacher, **training}
+    for name, options in {"teacher": network,
+                          "uniform 30": {**network, "frames_per_video": 30},
+                          "uniform 10": {**network, "frames_per_video": 10},
+                          "serial 30": {**serial, "frames_per_video": 30},
+                          "serial 10": {**serial, "frames_per_video": 10}}.items():
+        run = teacher.with_name(name.replace(" ", "_"))
+        yield {"model": model, "network": name, **road.train_and_score(folder, run, **options)}
+
+
+if __name__ == "__main__":
+    app.run(main)

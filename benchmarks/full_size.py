@@ -1,0 +1,118 @@
+"""Every network family at its published size: parameters, cost, memory and time of a training step and of inference.
+
+    python benchmarks/full_size.py [--models=NetVLADModelLF,NeXtVLADModel] [--batch_size=16] [--steps=3]
+
+Random frames, all 300 of every video; each family in a process of its own, so that its memory is its own. Memory is the
+process' greatest, TensorFlow included. The first step, which compiles, is not timed. A run that does not fit is said so.
+"""
+
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is imported
+
+import numpy as np
+from absl import app, flags
+
+from youtube8m_distill import config, schema
+
+MODELS = flags.DEFINE_list("models", list(config.MODELS), "Families, as --model of train.py has them.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Videos a step; published are 80 to 1024.", 1)
+STEPS = flags.DEFINE_integer("steps", 3, "Steps to time.", 1)
+FRAMES = flags.DEFINE_integer("frames", 300, "Frames of each video.", 1, 300)
+OPTIMIZER = flags.DEFINE_enum("optimizer", "AdamOptimizer", config.OPTIMIZERS, "Adam keeps two more numbers a weight.")
+ALONE = flags.DEFINE_string("alone", None, "Measure this one family in this process and print it as JSON.")
+OUT_OF_MEMORY = -9      # ended by the kernel
+
+
+def main(_):
+    if ALONE.value:
+        print(json.dumps(measure(ALONE.value)))
+        return
+    print("| model | parameters | batch | step, s | inference, s | memory, GiB | loss, first and last step |")
+    print("|---" * 7 + "|")
+    for model in MODELS.value:
+        print(row(model), flush=True)
+
+
+def row(model):
+    """One line of the table, measured in a process of its own."""
+    arguments = [sys.executable, __file__, f"--alone={model}"]
+    arguments += [f"--{flag.name}={flag.value}" for flag in (BATCH_SIZE, STEPS, FRAMES, OPTIMIZER)]
+    ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        why = "out of memory" if ran.returncode == OUT_OF_MEMORY else (ran.stderr.strip().splitlines() or ["no message"])[-1]
+        return f"| {model} | did not run: {why} |"
+    found = json.loads(ran.stdout.splitlines()[-1])
+    losses = f"{found['losses'][0]:.0f}, {found['losses'][-1]:.0f}"
+    return (f"| {model} | {found['parameters']:,} | {BATCH_SIZE.value} | {found['step']:.2f} | {found['inference']:.2f} | "
+            f"{found['memory']:.1f} | {losses} |")
+
+
+def measure(model):
+    """Seconds a step and a forward pass, memory and losses of one family, in this process."""
+    import keras
+    import tensorflow as tf
+
+    from youtube8m_distill.distillation.builders import build_stages
+    from youtube8m_distill.models.builders import build_model
+    from youtube8m_distill.training.optimizers import build_optimizer
+
+    keras.utils.set_random_seed(0)
+    network = published(model)
+    training = config.TrainingConfig(**{**config.published_training(model), "optimizer": OPTIMIZER.value})
+    teacher = build_model(network, name=schema.TEACHER)
+    scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: network}, training),
+                          {schema.TEACHER: teacher})[0].build_scheme()
+    scheme.compile(optimizer=build_optimizer(training))
+    scheme.optimizer.build(scheme.trainable_variables)
+    batch = {name: tf.constant(values) for name, values in random_batch(network).items()}
+    step, infer = tf.function(scheme.train_step), tf.function(lambda batch: teacher(batch)["predictions"])
+    seconds, losses = timed(lambda: losses_of(step(batch), scheme))
+    inference, _ = timed(lambda: infer(batch).numpy())
+    return {"parameters": sum(math.prod(weight.shape) for weight in teacher.trainable_weights), "step": seconds,
+            "inference": inference, "losses": losses,
+            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20}
+
+
+def published(model):
+    """The family's NetworkConfig as published."""
+    if model in config.VIDEO_LEVEL_MODELS:
+        sizes = tuple(schema.FEATURE_SIZES[name] for name in schema.VIDEO_FEATURES)
+        return config.NetworkConfig(model, features=config.FeatureConfig(schema.VIDEO_FEATURES, sizes, False, "float32"),
+                                    frames=None)
+    frames = config.FrameConfig() if FRAMES.value == schema.MAX_FRAMES else config.FrameConfig("uniform", FRAMES.value)
+    return config.NetworkConfig(model, frames=frames)
+
+
+def random_batch(network):
+    random, size = np.random.default_rng(0), BATCH_SIZE.value
+    labels = (random.random((size, network.num_classes)) < 3 / network.num_classes).astype(np.uint8)
+    if network.is_video_level:
+        return {schema.FEATURES: random.normal(size=(size, network.features.size)).astype(np.float32), schema.LABELS: labels}
+    frames = random.integers(0, 256, (size, network.max_frames, network.features.size), dtype=np.uint8)
+    return {schema.FRAMES: frames, schema.NUM_FRAMES: np.full(size, network.max_frames, np.int32), schema.LABELS: labels}
+
+
+def timed(function):
+    """Mean seconds of a call after the first, and what all calls gave."""
+    found = [function()]
+    started = time.perf_counter()
+    found += [function() for _ in range(STEPS.value)]
+    return (time.perf_counter() - started) / STEPS.value, found
+
+
+def losses_of(logs, scheme):
+    """The step's own loss: trackers give means since their last reset."""
+    loss = float(logs["loss"])
+    scheme.reset_metrics()
+    return loss
+
+
+if __name__ == "__main__":
+    app.run(main)

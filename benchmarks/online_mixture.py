@@ -1,0 +1,76 @@
+"""Online mixtures on one synthetic sample set: the temperature, a member alone, and a mixture as teacher.
+
+    python benchmarks/online_mixture.py [--output_dir=families] [--seeds=3]
+
+First, MixNeXtVladModel on 30 frames without distillation between its networks (T = 0) and with it (T = 1, 20), beside one
+NeXtVLADModel alone; and the mixture's first network taken out. Then students of 10 frames: of a NeXtVLADModel and of a
+MixNeXtVladModel that see all frames, beside baselines without a teacher. Scores are GAP over whole videos, mean and
+standard deviation over seeds of weights, data order and dropout. (The paper's table of T is MAP@K over segments.)
+
+It shares --output_dir with families.py: what has been trained there is not trained again.
+"""
+
+import pathlib
+
+import pandas as pd
+import road
+from absl import app, flags
+
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "families", "Where the sample set and all runs go.")
+SEEDS = flags.DEFINE_integer("seeds", 3, "Seeds of each training; the teachers have one.", 1)
+SINGLE, MIXTURE = ({"model": model, "num_classes": road.SAMPLE["num_classes"], **road.NEXTVLAD}
+                   for model in ("NeXtVLADModel", "MixNeXtVladModel"))
+
+
+def main(_):
+    folder = pathlib.Path(OUTPUT_DIR.value)
+    road.write_sample(folder)
+    records = []
+    for seed in range(SEEDS.value):
+        records += list(temperatures(folder, seed)) + list(students(folder, seed))
+        table = pd.DataFrame(records)
+        table.to_csv(folder / "online_mixture.csv", index=False)
+    rows = table.groupby(["part", "network"], sort=False)[list(road.SCORES.values())].agg(["mean", "std"])
+    print("\n" + rows.to_string(float_format="{:.4f}".format))
+
+
+def temperatures(folder, seed):
+    """A mixture at each temperature, its first network alone, and a network that was never in a mixture."""
+    part, place, see = "30 frames", folder / "runs" / "temperature", {"frames_per_video": 30, "seed": seed}
+    alone = place / f"alone_seed{seed}"
+    yield {"part": part, "network": "NeXtVLAD", **road.train_and_score(folder, alone, **SINGLE, **see)}
+    for temperature in (0, 1, 20):
+        run = place / f"T{temperature}_seed{seed}"
+        scores = road.train_and_score(folder, run, **MIXTURE, **see, cl_temperature=temperature)
+        yield {"part": part, "network": f"MixNeXtVLAD, T={temperature}", **scores}
+        member = run.with_name(f"{run.name}_member0")
+        if not member.is_dir():
+            road.command("extract", train_dir=run, submodel=0, output_dir=member)
+        yield {"part": part, "network": f"its network 0, T={temperature}", **road.score(folder, member)}
+
+
+def students(folder, seed):
+    """Students of 10 frames with one network or a mixture as teacher, and the same networks without."""
+    part, place = "10 frames", folder / "runs" / "mixture_as_teacher"
+    teachers = {name: folder / "runs" / network["model"] / "teacher" for name, network in
+                (("NeXtVLAD", SINGLE), ("MixNeXtVLAD", MIXTURE))}
+    for network, run in zip((SINGLE, MIXTURE), teachers.values()):
+        road.train_and_score(folder, run, **network)
+    see = {"frames_per_video": 10, "seed": seed}
+    by_predictions = {"mode": "serial", "student_loss": "pred,ce", "share_classifier": False, "mixed_precision": True, **see}
+    runs = {
+        "NeXtVLAD, no teacher": {**SINGLE, **see},
+        "NeXtVLAD, taught by NeXtVLAD": {**by_predictions, "teacher_dir": teachers["NeXtVLAD"]},
+        "NeXtVLAD, taught by MixNeXtVLAD": {**by_predictions, "teacher_dir": teachers["MixNeXtVLAD"],
+                                            "student_model": "NeXtVLADModel"},
+        "MixNeXtVLAD, no teacher": {**MIXTURE, **see},
+        "MixNeXtVLAD, taught by MixNeXtVLAD": {"mode": "serial", "teacher_dir": teachers["MixNeXtVLAD"],
+                                               "mixed_precision": True, **see},
+    }
+    for name, options in runs.items():
+        run = place / f"{name.replace(', ', '_').replace(' ', '_')}_seed{seed}"
+        yield {"part": part, "network": name, **road.train_and_score(folder, run, **options)}
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,42 @@
+"""Takes a network out of a mixture: a training directory of its own, as if it had been trained alone."""
+
+import pathlib
+
+from youtube8m_distill import config as configs
+from youtube8m_distill import files, schema
+from youtube8m_distill.runs.folder import CONFIG_FILE, open_run
+from youtube8m_distill.training.checkpoints import write_progress
+
+
+def extract(run, path, folder, network=None, checkpoint="best"):
+    """Writes one network of a mixture as a run, complete or not at all.
+
+    Args:
+        run: runs.Run whose network is a mixture.
+        path: which network: "2" is member 2, "2.0" the member 0 of that.
+        folder: where the new run goes; not there yet, or empty.
+        network: "teacher" or "student"; None for the run's main one.
+        checkpoint: "best", "last" or a step.
+    Returns:
+        runs.Run in `folder`.
+    Raises:
+        FileNotFoundError, ValueError: if the run has no such network or checkpoint, or the folder is in use.
+    """
+    role = run.role(network)
+    settings = run.config.networks[role]
+    if not settings.is_mixture:
+        raise ValueError(f"train_dir={run.folder}: its {role} is a {settings.model}, which is no mixture.")
+    folder = pathlib.Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"output_dir={folder} is in use; name a new folder.")
+    mixture, progress = run.load_network(role, checkpoint)
+    submodel = mixture.submodel(path)
+    for _ in path.split("."):
+        settings = configs.member_config(settings)
+    config = configs.RunConfig("teacher", {schema.TEACHER: settings}, run.config.training)
+    with files.atomic_path(folder) as temporary:
+        (temporary / "best").mkdir(parents=True)
+        (temporary / CONFIG_FILE).write_text(configs.to_json(config), encoding="utf-8")
+        submodel.save_weights(temporary / "best" / f"{schema.TEACHER}.weights.h5")
+        write_progress(temporary / "best", progress)
+    return open_run(folder)
