@@ -20,7 +20,7 @@ FAMILIES = {
     "NeXtVLADModel": road.NEXTVLAD,
     "MixNeXtVladModel": road.NEXTVLAD,
     "DbofModel": {"dbof_cluster_size": 256, "dbof_hidden_size": 64},
-    "LstmModel": {"lstm_cells": 64, "num_epochs": 2},
+    "LstmModel": {"lstm_cells": 64, "num_epochs": 1},
     "FrameLevelLogisticModel": {},
     "MODNeXtVladModel": {**road.NEXTVLAD, "nextvlad_cluster_size": 8, "nextvlad_hidden_size": 32, "num_epochs": 1},
 }

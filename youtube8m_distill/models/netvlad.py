@@ -64,20 +64,21 @@ class NetVLADPooling(keras.layers.Layer):
     def call(self, frames, num_frames, training=False):
         mask = frame_mask(num_frames, ops.shape(frames)[1])
         assignment = self._assignment(frames, mask, training)                               # [B, T, K]
-        vlad = ops.einsum("btd,btk->bdk", frames, ops.cast(assignment, frames.dtype))
-        vlad = ops.cast(vlad, "float32")
+        vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, assignment), "float32")
         if self.subtract_centres:
-            vlad = vlad - ops.sum(assignment, axis=1)[:, None, :] * self.centres
+            # Of the shares as the product above has them, rounded or not.
+            total = ops.sum(ops.cast(assignment, "float32"), axis=1)[:, None, :]            # [B, 1, K]
+            vlad = vlad - total * self.centres
         vlad = ops.cast(vlad * _normalising_factors(vlad), self.compute_dtype)
         return ops.reshape(vlad, (-1, self.output_size))
 
     def _assignment(self, frames, mask, training):
-        """Shares of the clusters in each frame, zero in padding. float32 [batch, T, K]."""
+        """Shares of the clusters in each frame, zero in padding. [batch, T, K] in the compute dtype."""
         logits = self.assign(frames)
         if self.batch_norm:
             logits = self.normalization(logits, mask=mask, training=training)
         shares = ops.softmax(ops.cast(logits, "float32"), axis=-1)
-        return ops.where(mask[:, :, None], shares, 0.0)
+        return ops.cast(ops.where(mask[:, :, None], shares, 0.0), frames.dtype)
 
     @property
     def output_size(self):

@@ -87,11 +87,10 @@ class VideoClassifier(keras.Model):
             pooled, states["frame_states"] = self.encoder.pool_with_frame_states(frames, num_frames)
         else:
             pooled = self.encoder.pool(frames, num_frames, training)
-        if not (training and self.dropout.rate):
-            encoding = dropped = self.encoder.project(pooled, training)
-        else:
-            dropped = self.encoder.project(self.dropout(pooled, training=True), training)
-            encoding = self.encoder.project(pooled, training, update_statistics=False)
+        encoding = dropped = self.encoder.project(pooled, training)
+        if training and self.dropout.rate:
+            # Moving statistics come from the pass without dropout, as evaluation has it: dropout widens the variance.
+            dropped = self.encoder.project(self.dropout(pooled, training=True), training, update_statistics=False)
         return {"encoding": encoding, **states, **self.classifier(dropped, training=training)}
 
     def predictions_without_dropout(self, outputs, training=False):

@@ -1,0 +1,53 @@
+"""Parameters and multiply-adds of every network family at its published size, as the README's table has them.
+
+    python benchmarks/family_costs.py
+
+Trainable parameters with 3,862 classes; multiply-adds of a whole network, classifier included, in matrix products, for a
+video of 300, 30 and 10 frames.
+"""
+
+import math
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is imported
+
+from absl import app
+
+from youtube8m_distill import config, models, schema
+
+FRAMES = (300, 30, 10)
+
+
+def main(_):
+    print("| model | parameters | " + " | ".join(f"{frames} frames" for frames in FRAMES) + " |\n" + "|---" * 5 + "|")
+    for model in config.MODELS:
+        parameters, costs = measure(model)
+        print(f"| {model} | {parameters / 1e6:.1f} M | " + " | ".join(f"{cost / 1e9:.3f} G" for cost in costs) + " |",
+              flush=True)
+
+
+def measure(model):
+    """Trainable parameters, and multiply-adds at each number of frames."""
+    networks = [published(model, frames) for frames in FRAMES]
+    network = models.build_model(networks[0])
+    parameters = sum(math.prod(weight.shape) for weight in network.trainable_weights)
+    costs = [network.multiply_adds(FRAMES[0])]
+    for settings, frames in zip(networks[1:], FRAMES[1:]):
+        if settings.frames_per_block != networks[0].frames_per_block:       # fewer frames are cut into shorter blocks
+            network = models.build_model(settings)
+        costs.append(network.multiply_adds(frames))
+    return parameters, costs
+
+
+def published(model, frames):
+    """The family's NetworkConfig as published, seeing so many frames."""
+    if model in config.VIDEO_LEVEL_MODELS:
+        sizes = tuple(schema.FEATURE_SIZES[name] for name in schema.VIDEO_FEATURES)
+        return config.NetworkConfig(model, features=config.FeatureConfig(schema.VIDEO_FEATURES, sizes, False, "float32"),
+                                    frames=None)
+    whole = frames == schema.MAX_FRAMES
+    return config.NetworkConfig(model, frames=config.FrameConfig() if whole else config.FrameConfig("uniform", frames))
+
+
+if __name__ == "__main__":
+    app.run(main)
