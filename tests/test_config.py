@@ -245,8 +245,8 @@ def damaged(*path, **values):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("", "not JSON"), ("{", "not JSON"), ("[]", 'expected "format": 1'), ("{}", 'expected "format": 1'),
-    (damaged(format=2), 'expected "format": 1'),
+    ("", "not JSON"), ("{", "not JSON"), ("[]", 'expected "format": 2'), ("{}", 'expected "format": 2'),
+    (damaged(format=1), 'expected "format": 2'),
     (damaged(colour=1), "RunConfig has no field colour"),
     (damaged(mode=...), "RunConfig lacks mode"),
     (damaged(training=..., networks=...), "RunConfig lacks networks, training"),

@@ -6,6 +6,7 @@ import pytest
 
 from tests import networks
 from youtube8m_distill import config
+from youtube8m_distill.models import dbof
 
 MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
 
@@ -100,6 +101,11 @@ def test_a_classifier_that_is_not_the_familys_own_has_its_own_values():
     ("MoeModel", {"classifier": "LogisticModel"}, "video_level_classifier_model=LogisticModel: .* has MoeModel for itself"),
     ("DbofModel", {"dbof_pooling_method": "none"}, "dbof_pooling_method='none' is unknown; choose one of max, average"),
     ("DbofModel", {"dbof_activation": "relu"}, "dbof_activation='relu' is unknown; choose one of sigmoid, relu6"),
+    ("NetVLADModelLF", {"gating": False, "moe_prob_gating": False, "gating_remove_diag": True},
+     "gating_remove_diag has no effect without gating"),
+    ("MixNeXtVladModel", {"cl_temperature": 0.0, "stop_mixture_gradient": True}, "stop_mixture_gradient has no effect with"),
+    ("NeXtVLADModel", {"reverse_whitening": True, "features": config.FeatureConfig(("audio", "rgb"), (128, 1024))},
+     "reverse_whitening with feature_names=audio,rgb: .* rgb, which must come first"),
     ("LstmModel", {"frames_per_block": 5}, "frames_per_block has no effect with model=LstmModel"),
 ])
 def test_settings_that_cannot_be_are_refused(model, options, words):
@@ -136,7 +142,7 @@ def test_a_mixture_teaches_what_it_is_made_of_by_its_predictions(mode, teacher, 
     run_of(teacher, student, LABELS_AND_PREDICTIONS, mode)
     with pytest.raises(ValueError, match=f"student_loss=rep,ce: there is no one encoding between a {teacher.model} and"):
         run_of(teacher, student, config.DistillationConfig(("rep", "ce"), share_classifier=False), mode)
-    with pytest.raises(ValueError, match=f"share_classifier: there is no one classifier between a {teacher.model} and"):
+    with pytest.raises(ValueError, match=f"share_classifier is set, .* no one classifier between a {teacher.model} and"):
         run_of(teacher, student, config.DistillationConfig(("pred",)), mode)
 
 
@@ -167,3 +173,9 @@ def test_an_encoding_without_weights_cannot_be_matched_alone():
     run_of(network, network, config.DistillationConfig(("rep", "ce")))
     with pytest.raises(ValueError, match="student_loss=rep has nothing to train: .*FrameLevelLogisticModel"):
         run_of(network, network, config.DistillationConfig(("rep",)))
+    with pytest.raises(ValueError, match="freeze_classifier leaves nothing to train: .*FrameLevelLogisticModel"):
+        run_of(network, network, config.DistillationConfig(("ce",), freeze_classifier=True))
+
+
+def test_tables_of_options_and_of_what_serves_them_agree():
+    assert set(config.POOLING_METHODS) == set(dbof.POOLINGS) and set(config.ACTIVATIONS) == set(dbof.ACTIVATIONS)

@@ -7,8 +7,12 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
+
+from tests import networks
+from youtube8m_distill import config
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,9 +21,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHRUNK = {
     "synthesize": ["--num_classes=10", "--num_train_videos=40", "--num_validate_videos=10", "--num_test_videos=5",
                    "--videos_per_shard=20", "--max_frames=40"],
-    "train": ["--num_classes=10", "--lstm_cells=4", "--batch_size=16", "--num_epochs=1"],
+    "train": ["--batch_size=16", "--num_epochs=1"],
     "eval": [],
     "inference": [],
+    "extract": [],
 }
 
 
@@ -54,17 +59,30 @@ def test_every_target_named_exists():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+def shrunk(name, arguments):
+    """A command's arguments with small numbers in place of its own; a student's network is its teacher's."""
+    arguments = [argument for argument in arguments if not argument.startswith(("--num_classes", "--gating_reduction"))]
+    if name == "train" and "--mode=serial" not in arguments:
+        model = next((a.removeprefix("--model=") for a in arguments if a.startswith("--model=")), "HierarchicalLstmModel")
+        tiny = {"num_classes": 10, **networks.TINY.get(model, {})}
+        arguments = arguments + [f"--{setting}={value}" for setting, value in tiny.items()]
+    return arguments + SHRUNK[name]
+
+
 @pytest.mark.slow
 def test_the_road_for_real_data_runs_as_written(tmp_path):
     commands = our_commands()
-    assert [name for name, _ in commands] == ["synthesize", "train", "train", "eval", "inference", "train"]
-    synthesize = ["--output_dir=yt8m/frame", "--video_level"]
-    for name, arguments in [("synthesize", synthesize), *commands[1:]]:
-        arguments = [argument for argument in arguments if not argument.startswith("--num_classes")] + SHRUNK[name]
-        if "--mode=serial" in arguments or "--model=MoeModel" in arguments:
-            arguments = [a for a in arguments if not a.startswith("--lstm_cells")]
-        subprocess.run([sys.executable, "-m", f"youtube8m_distill.cli.{name}", *arguments], cwd=tmp_path, check=True,
-                       env={**os.environ, "PYTHONPATH": str(ROOT)})
+    names = [name for name, _ in commands]
+    assert names == ["synthesize", *["train"] * 2, "eval", "inference", *["train"] * 10, "extract", *["train"] * 3]
+    models = [model for _, arguments in commands for model in config.MODELS if f"--model={model}" in arguments]
+    assert list(config.MODELS) == models[:10]
+    np.save(tmp_path / "eigenvals.npy", np.linspace(14, 0.01, 2048))
+    (data_flags,) = re.findall(r"printf (.*?) > (data.flags)", README, re.DOTALL)
+    lines = shlex.split(data_flags[0].replace("\\\n", " "))[1:]
+    (tmp_path / data_flags[1]).write_text("\n".join(lines) + "\n")
+    for name, arguments in [("synthesize", ["--output_dir=yt8m/frame", "--video_level"]), *commands[1:]]:
+        subprocess.run([sys.executable, "-m", f"youtube8m_distill.cli.{name}", *shrunk(name, arguments)], cwd=tmp_path,
+                       check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
         if name == "synthesize":
             (tmp_path / "yt8m/video").symlink_to(tmp_path / "yt8m/frame/video_level")
     assert len(pd.read_csv(tmp_path / "predictions.csv.gz")) == 5

@@ -155,7 +155,7 @@ def test_values_out_of_range_are_named_with_their_flag(tmp_path, files, argument
     (("--mode=serial", "--intermediate_weight=2"), "--intermediate_weight has an effect only where --match_intermediate"),
     (("--mode=parallel", "--intermediate_reduction=sum"), "--intermediate_reduction has an effect only where"),
     (("--mode=serial", "--finetune_epochs=2"), "--finetune_epochs has an effect only where --student_loss=rep"),
-    (("--video_level_classifier_model=LogisticModel", "--moe_num_mixtures=3"), "--moe_num_mixtures has no effect with model"),
+    (("--video_level_classifier_model=LogisticModel", "--moe_num_mixtures=3"), "--moe_num_mixtures has no effect with"),
     (("--model=MoeModel", "--frames_per_video=3"), "--frames_per_video has no effect with --model=MoeModel"),
     (("--model=MoeModel", "--lstm_cells=3"), "--lstm_cells has no effect with model=MoeModel and"),
     (("--model=LogisticModel", "--dropout=0.1"), "--dropout has no effect with model=LogisticModel")])

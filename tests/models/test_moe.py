@@ -7,8 +7,8 @@ from youtube8m_distill.models import moe
 ENCODINGS = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
 
 
-def classifier(num_mixtures, num_classes=5):
-    layer = moe.MixtureOfExperts(num_classes, num_mixtures)
+def classifier(num_mixtures, num_classes=5, **options):
+    layer = moe.MixtureOfExperts(num_classes, num_mixtures, **options)
     layer.build((None, ENCODINGS.shape[-1]))
     return layer
 
@@ -65,6 +65,27 @@ def test_probabilities_are_float32_whatever_is_asked():
     np.testing.assert_array_equal(layer(ENCODINGS)["predictions"], exact(ENCODINGS)["predictions"])
 
 
+@pytest.mark.parametrize("remove_diagonal", [False, True])
+def test_classes_gate_the_probabilities_of_one_another(remove_diagonal):
+    layer, plain = classifier(2, probability_gating=True, remove_diagonal=remove_diagonal), classifier(2)
+    random = np.random.default_rng(1)
+    layer.set_weights([np.abs(random.normal(size=weight.shape)) for weight in layer.weights])
+    plain.gates.set_weights(layer.gates.get_weights())
+    plain.experts.set_weights(layer.experts.get_weights())
+    norm = layer.gating.normalization
+
+    def normalize(gates):
+        scale = norm.gamma.numpy() / np.sqrt(norm.moving_variance.numpy() + 1e-3)
+        return [(gate - norm.moving_mean.numpy()) * scale + norm.beta.numpy() for gate in gates]
+
+    rows = plain(ENCODINGS)["predictions"].numpy().astype(np.float64)
+    expected = oracles.context_gated(rows, layer.gating.kernel.numpy(), normalize, remove_diagonal)
+    np.testing.assert_allclose(layer(ENCODINGS)["predictions"], expected, rtol=1e-5)
+    assert layer.multiply_adds() == plain.multiply_adds() + 5 * 5
+
+
 def test_the_configuration_rebuilds_the_layer():
-    copy = moe.MixtureOfExperts.from_config(classifier(3).get_config())
-    assert (copy.num_classes, copy.num_mixtures) == (5, 3)
+    layer = classifier(3, l2=0.5, probability_gating=True, remove_diagonal=True)
+    copy = moe.MixtureOfExperts.from_config(layer.get_config())
+    assert (copy.num_classes, copy.num_mixtures, copy.l2) == (5, 3, 0.5)
+    assert copy.gating.remove_diagonal and classifier(3).gating is None

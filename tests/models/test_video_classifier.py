@@ -88,3 +88,25 @@ def test_multiply_adds_are_the_encoders_and_the_classifiers(num_frames):
 def test_the_dropout_rate_is_kept_in_the_configuration():
     model = networks.build(networks.frame_level(dropout=0.25))
     assert type(model).from_config(model.get_config()).dropout.rate == 0.25
+
+
+def test_moving_statistics_are_those_of_the_encoding_without_dropout():
+    network = networks.frame_level("NeXtVLADModel", dropout=0.9)
+    model, batch = networks.build(network), networks.batch(network, (7, 4, 2, 5))
+    layer = model.encoder.hidden_normalization
+    layer.num_updates.assign(0.0)
+    before = layer.moving_mean.numpy()
+    found = model(batch, training=True)
+    frames = model.preprocessing(batch["frames"])
+    twin = networks.build(network)
+    hidden = twin.encoder.hidden(twin.encoder.pool(frames, batch["num_frames"], training=True)).numpy()
+    np.testing.assert_allclose(layer.moving_mean, 0.1 * before + 0.9 * hidden.mean(axis=0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found["encoding"], twin.encoder(frames, batch["num_frames"], training=True), rtol=1e-4,
+                               atol=1e-6)
+
+
+@pytest.mark.parametrize("model", sorted(set(networks.TINY) - {"HierarchicalLstmModel"}))
+def test_states_that_a_family_does_not_have_are_refused_in_words(model):
+    network = networks.frame_level(model)
+    with pytest.raises(ValueError, match="frame_states=True: .* has no state after each frame"):
+        networks.build(network)(networks.batch(network), frame_states=True)

@@ -91,7 +91,9 @@ def grouped_help(description):
 def _flag_lines(flag):
     help_text = re.sub(r"^<[^>]*>: ", "", flag.help)      # absl repeats the choices there
     default = "" if flag.default in (None, "") else f" (default: {flag.default_as_str.strip(chr(39))})"
-    return textwrap.wrap(_usage(flag), 110, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False) + \
+    usage = textwrap.wrap(_usage(flag).replace("|", "| "), 110, initial_indent="  ", subsequent_indent="      ",
+                          break_on_hyphens=False)
+    return [line.replace("| ", "|") for line in usage] + \
         textwrap.wrap(help_text + default, 110, initial_indent="      ", subsequent_indent="      ")
 
 

@@ -104,7 +104,8 @@ def define_network():
 def _setting(define, name, model, text, *choices):
     """The definition of a family's setting, with its published value in the help."""
     published = configs.published_settings(model, configs.FAMILIES[model].classifier)[name]
-    return define, name, None, *choices, f"{text} Recipe: {str(published).lower() if published is False else published}."
+    shown = str(published).lower() if isinstance(published, bool) else published
+    return define, name, None, *choices, f"{text} Recipe: {shown}."
 
 
 def define_frames():
@@ -122,7 +123,7 @@ def define_distillation():
             "student of a trained teacher; parallel: both together."),
            (flags.DEFINE_string, "teacher_dir", "", "Training directory of the teacher (serial)."),
            (flags.DEFINE_enum, "student_model", None, configs.MODELS, "Network family of the student. Default: the "
-            "teacher's; of a mixture also NeXtVLADModel, with --student_loss=pred,ce."),
+            "teacher's; of a mixture also what it is made of, with --student_loss=pred,ce."),
            (flags.DEFINE_list, "student_loss", list(defaults.student_loss), "Subset of rep,pred,ce."),
            (flags.DEFINE_float, "rep_weight", defaults.rep_weight, "Weight of L_rep."),
            (flags.DEFINE_float, "pred_weight", defaults.pred_weight, "Weight of L_pred."),

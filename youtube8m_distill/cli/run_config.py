@@ -19,7 +19,6 @@ TRAINING_FLAGS = ("batch_size", "num_epochs", "finetune_epochs", "max_steps", "o
                   "validation_steps", "max_to_keep")
 
 
-
 def config_from_flags():
     """The RunConfig that the command line asks for.
 
@@ -30,7 +29,9 @@ def config_from_flags():
         raise ValueError("train_data_pattern is missing: give the training files, as in "
                          "--train_data_pattern='yt8m/train*.tfrecord'.")
     _refuse_flags_without_effect()
-    _refuse_settings_of_absent_terms()
+    _refuse_settings_of_absent_terms(FLAGS.student_loss)
+    if FLAGS.init_from and _same_folder(FLAGS.init_from, FLAGS.train_dir):
+        raise ValueError(f"init_from={FLAGS.init_from} is --train_dir too: a new run needs a folder of its own.")
     distillation = None
     if FLAGS.mode == "teacher":
         networks = {schema.TEACHER: _new_network(_frames("all"))}
@@ -58,9 +59,8 @@ def _refuse_flags_without_effect():
                              + (", or give --mode=serial or --mode=parallel." if FLAGS.mode == "teacher" else "."))
 
 
-def _refuse_settings_of_absent_terms():
-    """The same for settings of a loss term, a stage or a layer that the other flags do not ask for."""
-    terms = FLAGS.student_loss
+def _refuse_settings_of_absent_terms(terms):
+    """The same for settings of a loss term or a stage that is not asked for. `terms`: of the student's loss."""
     needed_for = {
         "rep_weight": ("--student_loss has rep", "rep" in terms),
         "pred_weight": ("--student_loss has pred", "pred" in terms),
@@ -82,10 +82,14 @@ def _distillation(networks):
     if networks[schema.STUDENT].model != networks[schema.TEACHER].model:
         defaults = {"student_loss": ["pred", "ce"], "share_classifier": False}
         options.update({name: value for name, value in defaults.items() if not FLAGS[name].present})
+        _refuse_settings_of_absent_terms(options["student_loss"])
     return configs.DistillationConfig(**options)
 
 
 def _new_network(frames):
+    if FLAGS.mode == "parallel" and FLAGS.model in configs.VIDEO_LEVEL_MODELS:
+        raise ValueError(f"model={FLAGS.model} reads video-level files; distillation is over frames, so choose another "
+                         "model, or leave --mode=parallel out.")
     features = our_flags.feature_config()
     if features.frame_features:
         dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, features.names)
@@ -115,7 +119,7 @@ def _trained_teacher():
     """The network in --teacher_dir, refused where other flags ask for another one."""
     if not FLAGS.teacher_dir:
         raise ValueError("teacher_dir is missing: --mode=serial needs the training directory of a trained teacher.")
-    if pathlib.Path(FLAGS.teacher_dir).resolve() == pathlib.Path(FLAGS.train_dir).resolve():
+    if _same_folder(FLAGS.teacher_dir, FLAGS.train_dir):
         raise ValueError(f"teacher_dir={FLAGS.teacher_dir} is --train_dir too: the student needs a folder of its own.")
     try:
         run = runs.open_run(FLAGS.teacher_dir)
@@ -133,9 +137,15 @@ def _trained_teacher():
     for name, value in asked.items():
         if getattr(teacher, name) != value:
             flag = {"classifier": "video_level_classifier_model", "features": "feature_names"}.get(name, name)
+            hint = " Give --student_model for the student's." if name == "model" and teacher.is_mixture else ""
             raise ValueError(f"{flag} asks for {_shown(value)}, and the teacher in {FLAGS.teacher_dir} has "
-                             f"{_shown(getattr(teacher, name))}: distillation is between networks of one family and size.")
+                             f"{_shown(getattr(teacher, name))}: distillation is between networks of one family and size."
+                             + hint)
     return teacher
+
+
+def _same_folder(path, other):
+    return pathlib.Path(path).resolve() == pathlib.Path(other).resolve()
 
 
 def _shown(value):
@@ -153,6 +163,10 @@ def _student_of(teacher):
             raise ValueError(f"student_model={FLAGS.student_model}: the teacher is a {teacher.model}, and distillation is "
                              "within one family; a mixture may also teach a network of the kind that it is made of.")
         network = configs.member_config(network)
+    if FLAGS.student_frames_per_block is not None and network.frames_per_block is None:
+        raise ValueError(f"student_frames_per_block has no effect with model={network.model}; leave it out.")
     own = our_flags.given(*(name for name in NETWORK_FLAGS if name in configs.NOT_OF_THE_SHAPE))
+    if FLAGS.mode == "parallel":        # there they are the teacher's too, which may have some that its member has not
+        own = {name: value for name, value in own.items() if getattr(network, name) is not None}
     return dataclasses.replace(network, frames=our_flags.frame_config("uniform"),
                                frames_per_block=FLAGS.student_frames_per_block, **own)

@@ -75,6 +75,7 @@ class NetworkConfig:
         for name, values in (("dbof_pooling_method", POOLING_METHODS), ("dbof_activation", ACTIVATIONS)):
             if getattr(self, name) is not None:
                 one_of(name, getattr(self, name), values)
+        self._check_combinations()
         self._check_clusters()
 
     def _take_published_settings(self):
@@ -101,6 +102,14 @@ class NetworkConfig:
         require(self.frames is not None, f"model={self.model} needs a frame selection.")
         if self.model == "HierarchicalLstmModel" and self.frames_per_block is None:
             object.__setattr__(self, "frames_per_block", default_frames_per_block(self.frames))
+
+    def _check_combinations(self):
+        require(not self.reverse_whitening or self.features.names[0] == "rgb", f"reverse_whitening with "
+                f"feature_names={','.join(self.features.names)}: the eigenvalues are those of rgb, which must come first.")
+        require(not self.gating_remove_diag or self.gating or self.moe_prob_gating, "gating_remove_diag has no effect "
+                "without gating or moe_prob_gating.")
+        require(not self.stop_mixture_gradient or self.cl_temperature > 0, "stop_mixture_gradient has no effect with "
+                "cl_temperature=0, where the mixture teaches nothing.")
 
     def _check_clusters(self):
         """Features after the first get half the clusters and groups, and groups must divide what they cut."""

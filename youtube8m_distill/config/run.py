@@ -66,14 +66,17 @@ def _check_pair(teacher, student, distillation):
     both = f"between a {teacher.model} and a {student.model}"
     require("rep" not in distillation.student_loss, f"student_loss={','.join(distillation.student_loss)}: there is no one "
             f"encoding {both} to match; use pred,ce.")
-    require(not distillation.share_classifier, f"share_classifier: there is no one classifier {both} to share.")
+    require(not distillation.share_classifier, f"share_classifier is set, and there is no one classifier {both}.")
 
 
 def _check_terms(student, distillation):
     require(not distillation.match_intermediate or student.model == "HierarchicalLstmModel",
             f"match_intermediate has no meaning with model={student.model}: only HierarchicalLstmModel has states to match.")
-    require(student.model not in WITHOUT_WEIGHTS or distillation.trains_classifier, "student_loss=rep has nothing to train: "
-            f"the encoding of {student.model} has no weights. Add pred or ce.")
+    without_weights = student.model in WITHOUT_WEIGHTS
+    require(not without_weights or distillation.trains_classifier, "student_loss=rep has nothing to train: the encoding of "
+            f"{student.model} has no weights. Add pred or ce.")
+    require(not without_weights or not distillation.freeze_classifier, "freeze_classifier leaves nothing to train: the "
+            f"encoding of {student.model} has no weights.")
 
 
 def _check_parallel(distillation):

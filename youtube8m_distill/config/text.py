@@ -8,7 +8,7 @@ from youtube8m_distill.checks import require
 from youtube8m_distill.config.network import SETTINGS
 from youtube8m_distill.config.run import RunConfig
 
-FORMAT = 1                          # of config.json; raised when an older reader would misread it
+FORMAT = 2                          # of config.json; raised when an older reader would misread it
 
 
 def to_json(config):

@@ -37,7 +37,7 @@ class DistillationConfig:
         one_of("intermediate_reduction", self.intermediate_reduction, INTERMEDIATE_REDUCTIONS)
         at_least(0, self, "rep_weight", "pred_weight", "ce_weight", "intermediate_weight")
         require(self.share_classifier or not self.freeze_classifier,
-                "freeze_classifier keeps the teacher's classifier as it is; it needs share_classifier.")
+                "freeze_classifier is set, which keeps the teacher's classifier as it is; it needs share_classifier.")
 
     @property
     def trains_classifier(self):

@@ -2,6 +2,7 @@
 
 from youtube8m_distill.distillation.builders import build_stages
 from youtube8m_distill.distillation.builders import build_student
+from youtube8m_distill.distillation.builders import label_objective
 from youtube8m_distill.distillation.losses import intermediate_representation_loss
 from youtube8m_distill.distillation.losses import prediction_loss
 from youtube8m_distill.distillation.losses import representation_loss

@@ -1,12 +1,9 @@
 """From a NetworkConfig to a network. The only file of this room that knows configurations."""
 
-import math
-
-import keras
-
 from youtube8m_distill import config as configs
 from youtube8m_distill.models.dbof import DeepBagOfFrames
 from youtube8m_distill.models.hierarchical_rnn import HierarchicalRNN
+from youtube8m_distill.models.initializers import variance_scaling
 from youtube8m_distill.models.logistic import Logistic
 from youtube8m_distill.models.lstm_encoder import LSTMEncoder
 from youtube8m_distill.models.mean_pool import MeanPool
@@ -46,14 +43,13 @@ def _logistic(network):
     if network.nextvlad_hidden_size is None:
         return Logistic(network.num_classes, network.l2_penalty, name="classifier")
     # NeXtVLAD's authors regularise the bias too, and start all their weights alike.
-    initializer = keras.initializers.TruncatedNormal(stddev=math.sqrt(2.6 / network.nextvlad_hidden_size))
-    return Logistic(network.num_classes, network.l2_penalty, regularize_bias=True, initializer=initializer,
-                    name="classifier")
+    return Logistic(network.num_classes, network.l2_penalty, regularize_bias=True,
+                    initializer=variance_scaling(network.nextvlad_hidden_size), name="classifier")
 
 
 def _mixture_of_experts(network):
     return MixtureOfExperts(network.num_classes, network.moe_num_mixtures, network.moe_l2, network.moe_prob_gating,
-                            name="classifier")
+                            bool(network.gating_remove_diag), name="classifier")
 
 
 # The keys are the values of --model and --video_level_classifier_model that users of the starter code know. A mixture

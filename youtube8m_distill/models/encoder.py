@@ -10,7 +10,7 @@ class Encoder(keras.layers.Layer):
     dropout, which distillation matches, is there at the cost of the second part only. Most families have no second part.
 
     A family also has the attribute `encoding_size` (int), `multiply_adds(num_frames)` (int: multiply-adds of one video,
-    matrix products only) and, where it has state after each frame, `pool_with_frame_states`.
+    matrix products only).
 
     Layers, not weights, are to compute in `pool` and `project`: neither runs inside Keras' automatic casts.
     """
@@ -30,6 +30,15 @@ class Encoder(keras.layers.Layer):
     def pool(self, frames, num_frames, training=False):
         """The frames' part. Arguments as for `call`. float [batch, some size]."""
         raise NotImplementedError
+
+    def pool_with_frame_states(self, frames, num_frames):
+        """`pool`, and the state after each frame, float [batch, T, state size], where a family has such.
+
+        Raises:
+            ValueError: if it has not.
+        """
+        raise ValueError(f"frame_states=True: {type(self).__name__} has no state after each frame; match encodings or "
+                         "predictions.")
 
     def project(self, pooled, training=False, update_statistics=True):
         """The encoding from what `pool` gives.

@@ -22,18 +22,22 @@ class MixtureOfExperts(keras.layers.Layer):
         num_mixtures: int. M, without the dummy expert.
         l2: float. Regularisation of Wg and We.
         probability_gating: bool.
+        remove_diagonal: bool. Probability gating in which no class speaks for itself.
 
     Input: float [batch, size]. Output: dict with `predictions` float32 [batch, num_classes], 0 .. 1.
     """
 
-    def __init__(self, num_classes, num_mixtures=2, l2=STARTER_L2, probability_gating=False, **kwargs):
+    def __init__(self, num_classes, num_mixtures=2, l2=STARTER_L2, probability_gating=False, remove_diagonal=False,
+                 **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_classes = num_classes
         self.num_mixtures = num_mixtures
         self.l2 = l2
+        self.remove_diagonal = remove_diagonal
         self.gates = self._dense(num_mixtures + 1, use_bias=False, name="gates")
         self.experts = self._dense(num_mixtures, use_bias=True, name="experts")
-        self.gating = ContextGating(dtype="float32", name="probability_gating") if probability_gating else None
+        self.gating = None if not probability_gating else ContextGating(
+            remove_diagonal=remove_diagonal, dtype="float32", name="probability_gating")
 
     def _dense(self, per_class, **kwargs):
         return keras.layers.Dense(self.num_classes * per_class, kernel_regularizer=l2_regularizer(self.l2),
@@ -62,4 +66,5 @@ class MixtureOfExperts(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "num_mixtures": self.num_mixtures,
-                "l2": self.l2, "probability_gating": self.gating is not None}
+                "l2": self.l2, "probability_gating": self.gating is not None,
+                "remove_diagonal": self.remove_diagonal}

@@ -1,12 +1,11 @@
 """Mixtures of networks: several whole networks, and a gate that weighs them video by video (Mix and MOD of 2019)."""
 
-import math
-
 import keras
 from keras import ops
 
 from youtube8m_distill import schema
 from youtube8m_distill.models.batch_normalization import BatchNormalization
+from youtube8m_distill.models.initializers import variance_scaling
 from youtube8m_distill.models.logistic import Logistic
 from youtube8m_distill.models.masking import frame_mask
 from youtube8m_distill.models.video_classifier import VideoClassifier
@@ -33,9 +32,8 @@ class MixtureGate(keras.layers.Layer):
     def build(self, input_shape):
         self.feature_size = input_shape[-1]
         self.normalization.build((None, self.feature_size))
-        # slim.variance_scaling_initializer, which the release gives every fully connected layer.
-        initializer = keras.initializers.TruncatedNormal(stddev=math.sqrt(2.6 / self.feature_size))
-        self.scores = keras.layers.Dense(self.num_members, kernel_initializer=initializer, dtype="float32", name="scores")
+        self.scores = keras.layers.Dense(self.num_members, kernel_initializer=variance_scaling(self.feature_size),
+                                         dtype="float32", name="scores")
         self.scores.build((None, self.feature_size))
 
     def call(self, frames, num_frames, training=False):

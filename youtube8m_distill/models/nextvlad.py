@@ -1,20 +1,14 @@
 """NeXtVLAD: NetVLAD over groups of a widened frame, each group with its own attention (Lin, Xiao, Fan 2018)."""
 
 import itertools
-import math
-
 import keras
 from keras import ops
 
 from youtube8m_distill.models.batch_normalization import BatchNormalization
 from youtube8m_distill.models.encoder import Encoder
+from youtube8m_distill.models.initializers import variance_scaling
 from youtube8m_distill.models.masking import frame_mask
 from youtube8m_distill.models.preprocessing import l2_normalize
-
-
-def _he_normal(fan_in):
-    """slim's `variance_scaling_initializer()`."""
-    return keras.initializers.TruncatedNormal(stddev=math.sqrt(2.6 / fan_in))
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -58,12 +52,12 @@ class NeXtVLADPooling(keras.layers.Layer):
         self.assignment_normalization.build((None, None, self.groups * self.num_clusters))
         # Centres stay float32, as the sums that they are taken from.
         self.centres = self.add_weight(name="centres", shape=(1, self.group_size, self.num_clusters),
-                                       initializer=_he_normal(self.group_size), autocast=False)
+                                       initializer=variance_scaling(self.group_size), autocast=False)
         self.descriptor_normalization.build((None, self.output_size))
 
     def _dense(self, units, input_size, name, **kwargs):
-        layer = keras.layers.Dense(units, kernel_initializer=_he_normal(input_size), dtype=self.dtype_policy, name=name,
-                                   **kwargs)
+        layer = keras.layers.Dense(units, kernel_initializer=variance_scaling(input_size), dtype=self.dtype_policy,
+                                   name=name, **kwargs)
         layer.build((None, None, input_size))
         return layer
 
@@ -169,7 +163,7 @@ class NeXtVLAD(Encoder):
         self.excite = self._dense(self.hidden_size, narrow_size, "excite")
 
     def _dense(self, units, input_size, name):
-        layer = keras.layers.Dense(units, use_bias=False, kernel_initializer=_he_normal(input_size),
+        layer = keras.layers.Dense(units, use_bias=False, kernel_initializer=variance_scaling(input_size),
                                    dtype=self.dtype_policy, name=name)
         layer.build((None, input_size))
         return layer

@@ -26,6 +26,8 @@ def extract(run, path, folder, network=None, checkpoint="best"):
     settings = run.config.networks[role]
     if not settings.is_mixture:
         raise ValueError(f"train_dir={run.folder}: its {role} is a {settings.model}, which is no mixture.")
+    if not path:
+        raise ValueError("submodel is missing: the mixture as a whole is a run already.")
     folder = pathlib.Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"output_dir={folder} is in use; name a new folder.")

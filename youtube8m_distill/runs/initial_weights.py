@@ -4,11 +4,15 @@ import math
 
 from youtube8m_distill import schema
 from youtube8m_distill.config import differences
+from youtube8m_distill.config.families import WITHOUT_WEIGHTS
 from youtube8m_distill.models.preprocessing import read_eigenvalues
 from youtube8m_distill.runs.folder import open_run
 
 # Fields whose difference leaves the encoders alike. The features are compared apart: bytes or floats make no difference.
 OF_THE_CLASSIFIER = ("num_classes", "classifier", "moe_num_mixtures", "moe_prob_gating")
+
+# Fields whose difference brings that of others along: it alone is told.
+ABOVE_OTHERS = ("model", "classifier")
 
 
 def has_eigenvalues(init_from):
@@ -32,10 +36,10 @@ def check_initial_weights(config):
         FileNotFoundError, ValueError: beginning with the name of the flag that is to blame.
     """
     if config.pca_eigenvalues:
-        _read_eigenvalues(config.pca_eigenvalues)
+        _read_eigenvalues(config)
     if config.init_from:
         for role in config.trained_roles:
-            _compare(config, role, *_source(config.init_from, role))
+            _left_out(config, role, *_source(config.init_from, role))
 
 
 def take_initial_weights(config, networks, say):
@@ -50,29 +54,44 @@ def take_initial_weights(config, networks, say):
         if config.init_from:
             _take_weights(config, role, networks[role], say)
         if config.pca_eigenvalues and config.networks[role].reverse_whitening:
-            networks[role].preprocessing.set_eigenvalues(_read_eigenvalues(config.pca_eigenvalues))
+            networks[role].preprocessing.set_eigenvalues(_read_eigenvalues(config))
 
 
 def _take_weights(config, role, network, say):
     run, source_role = _source(config.init_from, role)
-    missing = _compare(config, role, run, source_role)
+    left_out, what = _left_out(config, role, run, source_role)
     source, progress = run.load_network(source_role)
-    left_out, why = [], "everything."
-    if role == schema.STUDENT and config.distillation.share_classifier:
-        left_out, why = ["output_layers"], "the encoder. The classifier comes from the teacher."
-    elif missing:
-        left_out, why = ["classifiers"], f"all but the classifier, which has {missing} there."
     theirs, ours = (_weights(model, left_out) for model in (source, network))
     for variable, value in zip(ours, theirs, strict=True):
         variable.assign(value)
     count = sum(math.prod(variable.shape) for variable in ours)
-    say(f"{role}: starts with {count:,} numbers of the {source_role} in {run.folder}, step {progress.step}: {why}")
+    say(f"{role}: starts with {count:,} numbers of the {source_role} in {run.folder}, step {progress.step}: {what}")
 
 
 def _weights(network, left_out):
     """The network's variables in their order, without those of the layers in the attributes named."""
     others = {id(weight) for name in left_out for layer in getattr(network, name) for weight in layer.weights}
     return [weight for weight in network.weights if id(weight) not in others]
+
+
+def _left_out(config, role, run, source_role):
+    """Attributes of the network whose layers are not taken, and in words what is.
+
+    Raises:
+        ValueError: if the encoder cannot be taken, or nothing is left to take.
+    """
+    network = config.networks[role]
+    differing = _compare(config, role, run, source_role)
+    has_encoder = not network.is_video_level and network.model not in WITHOUT_WEIGHTS
+    if differing and not has_encoder:
+        raise ValueError(f"init_from={config.init_from}: the classifier of the {source_role} there is another "
+                         f"({differing}), and a {network.model} has no other weights to take.")
+    if role == schema.STUDENT and config.distillation.share_classifier:
+        if not has_encoder and config.mode == "serial":
+            raise ValueError(f"init_from={config.init_from}: nothing to take, since a {network.model} is a classifier "
+                             "and the student's comes from the teacher. Leave it out, or give --noshare_classifier.")
+        return ["output_layers"], "the encoder. The classifier comes from the teacher."
+    return (["classifiers"], f"all but the classifier ({differing}).") if differing else ([], "everything.")
 
 
 def _compare(config, role, run, source_role):
@@ -82,21 +101,30 @@ def _compare(config, role, run, source_role):
         ValueError: if the encoder's cannot be taken either.
     """
     ours, theirs = config.networks[role], run.config.networks[source_role]
-    where = f"init_from={config.init_from}: the {source_role} there"
     differing = [name for name in differences(ours, theirs) if name != "features"]
     if (ours.features.names, ours.features.sizes) != (theirs.features.names, theirs.features.sizes):
         differing.append("features")
     beyond = [name for name in differing if name not in OF_THE_CLASSIFIER]
     if beyond:
-        raise ValueError(f"{where} is another network: {_listed(beyond, ours, theirs)}. Weights are taken between networks "
-                         "of one shape.")
-    if differing and ours.is_video_level:
-        raise ValueError(f"{where} has another classifier ({_listed(differing, ours, theirs)}), and nothing else.")
+        raise ValueError(f"init_from={config.init_from}: the {source_role} there is another network "
+                         f"({_listed(beyond, ours, theirs)}). Weights are taken between networks of one shape.")
     return _listed(differing, ours, theirs)
 
 
 def _listed(names, ours, theirs):
-    return ", ".join(f"{name}={getattr(theirs, name)} (here {getattr(ours, name)})" for name in names)
+    alone = [name for name in ABOVE_OTHERS if name in names][:1]
+    return "; ".join(_told(name, ours, theirs) for name in names if name == "num_classes" or not alone or name in alone)
+
+
+def _told(name, ours, theirs):
+    """A difference as a user would write it with flags."""
+    there, here = getattr(theirs, name), getattr(ours, name)
+    if name == "reverse_whitening":
+        return f"{'with' if there else 'without'} pca_eigenvalues there, {'with' if here else 'without'} here"
+    if name == "features":
+        there, here = (f"{','.join(features.names)} of {','.join(map(str, features.sizes))}" for features in (there, here))
+    flag = {"classifier": "video_level_classifier_model", "features": "feature_names"}.get(name, name)
+    return f"{flag}={there} there, {here} here"
 
 
 def _source(init_from, role):
@@ -114,8 +142,13 @@ def _open(init_from):
         raise type(error)(f"init_from={init_from}: {error}") from error
 
 
-def _read_eigenvalues(path):
+def _read_eigenvalues(config):
+    path, features = config.pca_eigenvalues, config.networks[config.main_role].features
     try:
-        return read_eigenvalues(path)
+        values = read_eigenvalues(path)
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f"pca_eigenvalues={path}: {error}") from error
+    if len(values) < features.sizes[0]:
+        raise ValueError(f"pca_eigenvalues={path} holds {len(values)} numbers, and {features.names[0]} has "
+                         f"{features.sizes[0]}: take those of the PCA that made these features.")
+    return values

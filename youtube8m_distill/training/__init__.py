@@ -2,6 +2,7 @@
 
 from youtube8m_distill.training.checkpoints import Checkpoints
 from youtube8m_distill.training.losses import label_loss
+from youtube8m_distill.training.objectives import LabelObjective
 from youtube8m_distill.training.optimizers import build_optimizer
 from youtube8m_distill.training.predict import PredictedBatch
 from youtube8m_distill.training.predict import Predictor

@@ -111,7 +111,10 @@ class TrainingScheme(keras.Model):
 
 
 def _share_batch_statistics(network):
-    """Lets layers with batch statistics sum these over the replicas of whatever strategy runs the step."""
+    """Lets layers with batch statistics sum these over the replicas of whatever strategy runs the step.
+
+    They keep doing so after the scheme is gone; without replicas the sum is the batch's own.
+    """
     for layer in network._flatten_layers():
         if hasattr(layer, "sum_over_replicas"):
             layer.sum_over_replicas = strategy.sum_over_replicas

@@ -1,0 +1,217 @@
+"""What a training starts with: --init_from and --pca_eigenvalues."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests import commands, networks, schemes
+from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
+from youtube8m_distill import config, runs
+from youtube8m_distill.models import builders
+
+NEXTVLAD = (*FEATURES, "--num_classes=5", "--model=NeXtVLADModel", "--nextvlad_cluster_size=4", "--nextvlad_hidden_size=6",
+            "--groups=2", "--gating_reduction=2")
+STANDS_STILL = "--base_learning_rate=1e-30"         # weights after a step are those before it
+
+
+@pytest.fixture(autouse=True)
+def quick_encoders(monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    monkeypatch.setitem(builders.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+
+
+@pytest.fixture
+def files(tmp_path):
+    return commands.write_files(tmp_path / "data", "train", commands.frame_videos(8))
+
+
+def arguments(tmp_path, files, *more, family=SMALL, folder="run"):
+    return ("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/{folder}", *family, *QUICK, *FEW_FRAMES,
+            *more)
+
+
+def train(tmp_path, files, *more, **options):
+    """Trains; returns the Run and what was printed."""
+    said = commands.succeed(*arguments(tmp_path, files, *more, **options))
+    return runs.open_run(tmp_path / options.get("folder", "run")), said.out
+
+
+def refusal(tmp_path, files, *more, **options):
+    line = commands.fail(*arguments(tmp_path, files, *more, **options))
+    assert not (tmp_path / options.get("folder", "run")).exists()
+    return line
+
+
+def weights(run, role=None, checkpoint="last"):
+    return schemes.weights(run.load_network(role, checkpoint)[0])
+
+
+# ---- another run's weights
+
+
+def small(**options):
+    return networks.frame_level(**{"lstm_layers": 1, "frames": config.FrameConfig("uniform", 4), **options})
+
+
+def test_a_run_starts_with_the_weights_of_another_and_counts_from_nought(tmp_path, files):
+    source = commands.save_run(tmp_path / "source", small(dtype="float32"))
+    run, said = train(tmp_path, files, f"--init_from={source.folder}", STANDS_STILL)
+    assert f"teacher: starts with 146 numbers of the teacher in {source.folder}, step 3: everything." in said
+    assert "Done: step 2, 1 epoch(s)" in said
+    schemes.assert_same_weights(weights(run), weights(source), rounding=1e-12)
+    assert run.checkpoints.newest_progress().step == 2 and run.config.init_from == str(source.folder)
+    assert run.config.init_weights.startswith("step 3, sha256 ")
+
+
+def test_weights_are_taken_once_and_the_optimiser_is_new(tmp_path, files):
+    """Stopped and gone on with, a run ends as one that never stopped, and both move away from where they began."""
+    source = commands.save_run(tmp_path / "source", small())
+    given = f"--init_from={source.folder}"
+    straight, _ = train(tmp_path, files, given, "--num_epochs=2", folder="straight")
+    train(tmp_path, files, given, "--num_epochs=2", "--max_steps=2", folder="stopped")
+    resumed, said = train(tmp_path, files, given, "--num_epochs=2", folder="stopped")
+    assert "Found step 2 of this run" in said and "starts with" not in said
+    schemes.assert_same_weights(weights(resumed), weights(straight))
+    assert all(schemes.differ(weights(straight), weights(source)))
+
+
+def test_a_run_goes_on_with_an_unchanged_source_only(tmp_path, files):
+    source = commands.save_run(tmp_path / "source", small())
+    given = f"--init_from={source.folder}"
+    run, _ = train(tmp_path, files, given)
+    before = commands.entries(run.folder)
+    without = commands.fail(*arguments(tmp_path, files))
+    assert "init_from ('" in without and "init_weights ('step 3, sha256" in without
+    commands.save_checkpoint(source, 5)
+    assert "init_weights ('step 3, sha256 " in commands.fail(*arguments(tmp_path, files, given))
+    assert commands.entries(run.folder) == before
+
+
+def test_a_student_starts_with_an_encoder_of_its_own_and_the_teachers_classifier(tmp_path, files):
+    teacher, source = (commands.save_run(tmp_path / name, small(), steps=(step,))
+                       for name, step in (("teacher", 3), ("source", 5)))
+    run, said = train(tmp_path, files, "--mode=serial", f"--teacher_dir={teacher.folder}", f"--init_from={source.folder}",
+                      STANDS_STILL, "--max_steps=1")
+    assert "student: starts with 36 numbers of the teacher in" in said and "The classifier comes from the teacher." in said
+    found = run.load_network()[0]
+    for ours, theirs in ((found.encoder, source.load_network()[0].encoder),
+                         (found.classifier, teacher.load_network()[0].classifier)):
+        schemes.assert_same_weights(schemes.weights(ours), schemes.weights(theirs), rounding=1e-12)
+
+
+@pytest.mark.parametrize("more, words", [
+    (("--lstm_cells=6",), "another network (lstm_cells=4 there, 6 here). Weights are taken"),
+    (("--feature_names=rgb", "--feature_sizes=6"), "another network (feature_names=rgb,audio of 6,3 there, rgb of 6 here)")])
+def test_a_source_of_another_shape_is_refused_by_name(tmp_path, files, more, words):
+    commands.save_run(tmp_path / "source", small())
+    line = refusal(tmp_path, files, f"--init_from={tmp_path}/source", *more)
+    assert line.startswith(f"Error: --init_from={tmp_path}/source: the teacher there is {words}")
+
+
+def test_a_source_that_is_not_there_is_refused(tmp_path, files):
+    line = refusal(tmp_path, files, f"--init_from={tmp_path}/source")
+    assert line.startswith(f"Error: --init_from={tmp_path}/source: ") and line.endswith("it does not exist.")
+
+
+@pytest.mark.parametrize("switch", [(), ("--start_new_model",)])
+def test_the_source_cannot_be_the_runs_own_folder(tmp_path, files, switch):
+    source = commands.save_run(tmp_path / "run", small())
+    before = commands.entries(source.folder)
+    line = commands.fail(*arguments(tmp_path, files, f"--init_from={tmp_path}/data/../run", *switch))
+    assert line.startswith("Error: --init_from=") and "is --train_dir too" in line
+    assert commands.entries(source.folder) == before
+
+
+def test_a_video_level_network_with_another_classifier_is_refused(tmp_path):
+    files = commands.write_files(tmp_path / "data", "train", commands.video_means(6))
+    commands.save_run(tmp_path / "source", networks.video_level("MoeModel"))
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", "--model=MoeModel",
+                         "--feature_names=mean_rgb,mean_audio", "--feature_sizes=6,3", "--num_classes=6", *QUICK,
+                         f"--init_from={tmp_path}/source")
+    assert "another (num_classes=5 there, 6 here), and a MoeModel has no other weights to take." in line
+
+
+# ---- eigenvalues
+
+
+@pytest.fixture
+def eigenvalues(tmp_path):
+    np.save(tmp_path / "eigenvals.npy", np.array([4.0, 9.0, 0.0, 1.0, 16.0, 0.25]))
+    return tmp_path / "eigenvals.npy"
+
+
+SCALE = [2.0001, 3.0001, 0.0001, 1.0001, 4.0001, 0.5001, 1.0, 1.0, 1.0]
+
+
+def assert_scale(run, *roles, checkpoint="last"):
+    for role in roles:
+        np.testing.assert_allclose(run.load_network(role, checkpoint)[0].preprocessing.scale, SCALE, rtol=1e-6)
+
+
+def test_eigenvalues_stay_with_the_weights_on_the_whole_road(tmp_path, files, eigenvalues):
+    """Best and last have them; evaluation, prediction, a student, another run need no file."""
+    run, said = train(tmp_path, files, f"--pca_eigenvalues={eigenvalues}", f"--validation_data_pattern={write(tmp_path)}",
+                      "--max_steps=1", family=NEXTVLAD)
+    assert "reverse_whitening=True" in said and "Frames are L2-normalised" not in said
+    eigenvalues.unlink()
+    for checkpoint in ("best", "last"):
+        assert_scale(run, "teacher", checkpoint=checkpoint)
+    commands.succeed("eval", "--run_once", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
+    commands.succeed("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
+                     f"--output_file={tmp_path}/p.csv")
+    student, said = train(tmp_path, files, "--mode=serial", f"--teacher_dir={run.folder}", "--max_steps=1", folder="student",
+                          family=())
+    assert_scale(student, "student")
+    other, said = train(tmp_path, files, f"--init_from={run.folder}", "--max_steps=1", folder="other", family=NEXTVLAD)
+    assert_scale(other, "teacher")
+    assert other.config.networks["teacher"].reverse_whitening is True and "Frames are L2-normalised" not in said
+
+
+def write(tmp_path):
+    return commands.write_files(tmp_path / "data", "validate", commands.frame_videos(4, seed=1))
+
+
+def test_both_networks_of_a_parallel_run_have_the_eigenvalues(tmp_path, files, eigenvalues):
+    run, _ = train(tmp_path, files, "--mode=parallel", f"--pca_eigenvalues={eigenvalues}", "--max_steps=1", family=NEXTVLAD)
+    assert_scale(run, "teacher", "student")
+
+
+def test_without_eigenvalues_a_run_says_what_is_published(tmp_path, files):
+    run, said = train(tmp_path, files, "--max_steps=1", family=NEXTVLAD)
+    assert "as published, this family reverses their PCA's whitening: give --pca_eigenvalues to do so." in said
+    assert json.loads((run.folder / "config.json").read_text())["networks"]["teacher"]["reverse_whitening"] is False
+
+
+def test_a_run_that_goes_on_wants_the_file_that_it_was_given(tmp_path, files, eigenvalues):
+    given = f"--pca_eigenvalues={eigenvalues}"
+    run, _ = train(tmp_path, files, given, "--max_steps=1", family=NEXTVLAD)
+    before = commands.entries(run.folder)
+    assert "reverse_whitening (True then, False now)" in commands.fail(*arguments(tmp_path, files, family=NEXTVLAD))
+    eigenvalues.unlink()
+    line = commands.fail(*arguments(tmp_path, files, given, family=NEXTVLAD))
+    assert line.startswith(f"Error: {given}: '{eigenvalues}' is not a file. Give the eigenvals.npy")
+    assert commands.entries(run.folder) == before
+
+
+@pytest.mark.parametrize("model", ["HierarchicalLstmModel", "LstmModel", "DbofModel", "NetVLADModelLF"])
+def test_a_family_that_normalises_frames_takes_no_eigenvalues(tmp_path, files, eigenvalues, model):
+    line = refusal(tmp_path, files, f"--pca_eigenvalues={eigenvalues}", family=(*FEATURES, f"--model={model}"))
+    assert line.startswith(f"Error: --pca_eigenvalues has no effect with --model={model}")
+
+
+def test_a_student_of_a_trained_teacher_takes_no_eigenvalues_of_its_own(tmp_path, files, eigenvalues):
+    line = refusal(tmp_path, files, "--mode=serial", f"--pca_eigenvalues={eigenvalues}")
+    assert line.startswith("Error: --pca_eigenvalues has no effect with --mode=serial")
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"", "is not a readable .npy file of numbers"), (b"1 2 3 4 5 6", "is not a readable .npy file of numbers"),
+    (np.ones((6, 6)), "must be of shape [n] or [n, 1]"), (np.ones(5), "holds 5 numbers, and rgb has 6")])
+def test_a_bad_file_of_eigenvalues_is_one_line(tmp_path, files, eigenvalues, content, words):
+    if isinstance(content, bytes):
+        eigenvalues.write_bytes(content)
+    else:
+        np.save(eigenvalues, content)
+    line = refusal(tmp_path, files, f"--pca_eigenvalues={eigenvalues}", family=NEXTVLAD)
+    assert line.startswith(f"Error: --pca_eigenvalues={eigenvalues}") and words in line

@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+
+from tests import commands, networks, schemes
+from youtube8m_distill import config, runs
+from youtube8m_distill.models import builders
+from youtube8m_distill.training.strategy import make_strategy
+
+FRAMES = config.FrameConfig("first", 4)
+
+
+def mixture(model="MixNeXtVladModel", **options):
+    return networks.frame_level(model, frames=FRAMES, **options)
+
+
+@pytest.fixture
+def quick_encoder(monkeypatch):
+    monkeypatch.setitem(builders.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+
+
+@pytest.fixture
+def shards(tmp_path):
+    pattern = commands.write_files(tmp_path / "data", "test", commands.frame_videos(6))
+    return runs.find_shards("test", pattern, mixture().features)
+
+
+def predicted(run, shards):
+    loaded = runs.LoadedNetwork(run, make_strategy(), keep_predictions=True)
+    return np.concatenate([batch.predictions for batch in loaded.predict(shards, batch_size=4)])
+
+
+def inside(run, path, shards):
+    """What the network at a path predicts as a part of the whole mixture, and what the whole predicts."""
+    whole, _ = run.load_network()
+    found = [networks.outputs(whole, batch) for _, batch, _ in commands.batches_by_hand(shards, FRAMES.frames_per_video)]
+    name = "".join(f"members/{index}/" for index in path.split(".")) + "predictions"
+    return [np.concatenate([outputs[key] for outputs in found]) for key in (name, "predictions")]
+
+
+@pytest.mark.parametrize("network, path, model", [
+    (mixture(reverse_whitening=True), "0", "NeXtVLADModel"),
+    (mixture("MODNeXtVladModel"), "1", "MixNeXtVladModel"),
+    (mixture("MODNeXtVladModel"), "1.0", "NeXtVLADModel")], ids=["0 of Mix", "1 of MOD", "1.0 of MOD"])
+def test_a_network_taken_out_predicts_what_it_does_inside(tmp_path, shards, network, path, model):
+    run = commands.save_run(tmp_path / "mixture", network)
+    before = commands.entries(run.folder)
+    taken = runs.extract(run, path, tmp_path / "taken")
+    assert taken.config.networks == {"teacher": mixture(model, reverse_whitening=network.reverse_whitening)}
+    member, whole = inside(run, path, shards)
+    np.testing.assert_allclose(predicted(taken, shards), member, rtol=1e-5, atol=1e-6)
+    assert np.abs(member - whole).max() > 0.01
+    assert sorted(commands.entries(taken.folder)) == ["best/progress.json", "best/teacher.weights.h5", "config.json"]
+    assert commands.entries(run.folder) == before
+
+
+@pytest.mark.parametrize("checkpoint, step", [("best", 9), ("last", 9), ("3", 3)])
+def test_the_checkpoint_that_is_asked_for_is_taken(tmp_path, quick_encoder, checkpoint, step):
+    run = commands.save_run(tmp_path / "mixture", mixture(), steps=(3, 9))
+    taken, progress = runs.extract(run, "1", tmp_path / "taken", checkpoint=checkpoint).load_network()
+    expected = networks.build(mixture(), seed=step).submodel("1")
+    assert progress.step == step
+    schemes.assert_same_weights(schemes.weights(taken), schemes.weights(expected))
+
+
+def test_best_and_last_are_told_apart(tmp_path, quick_encoder):
+    run = commands.save_run(tmp_path / "mixture", mixture(), steps=(3, 9))
+    run.checkpoints.step_folder(3).rename(run.folder / "best")
+    for name, step in (("best", 3), ("last", 9)):
+        assert runs.extract(run, "0", tmp_path / name, checkpoint=name).load_network()[1].step == step
+
+
+def test_the_network_that_is_asked_for_is_taken(tmp_path, quick_encoder):
+    run = commands.save_run(tmp_path / "mixture", mixture())
+    networks.build(mixture(), seed=5, name="student").save_weights(run.weights_folder() / "student.weights.h5")
+    pair = config.RunConfig("parallel", {"teacher": mixture(), "student": mixture()}, config.TrainingConfig(),
+                            config.DistillationConfig())
+    (run.folder / "config.json").write_text(config.to_json(pair))
+    for network, seed in ((None, 5), ("student", 5), ("teacher", 3)):
+        taken, _ = runs.extract(runs.open_run(run.folder), "0", tmp_path / str(network), network).load_network()
+        expected = networks.build(mixture(), seed=seed).submodel("0")
+        schemes.assert_same_weights(schemes.weights(taken), schemes.weights(expected))
+
+
+def test_a_folder_that_is_there_and_empty_is_filled(tmp_path, quick_encoder):
+    (tmp_path / "taken").mkdir()
+    runs.extract(commands.save_run(tmp_path / "mixture", mixture()), "0", tmp_path / "taken").load_network()
+
+
+@pytest.mark.parametrize("path, words", [
+    ("2", "submodel='2' is not in this mixture; choose one of 0, 1"), ("-1", "submodel='-1' is not"),
+    ("0.0", "submodel='0.0' is not"), ("first", "submodel='first' is not"), ("", "submodel is missing")])
+def test_a_network_that_is_not_there_is_refused_and_nothing_written(tmp_path, quick_encoder, path, words):
+    run = commands.save_run(tmp_path / "mixture", mixture())
+    with pytest.raises(ValueError, match=words):
+        runs.extract(run, path, tmp_path / "taken")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mixture"]
+
+
+def test_a_network_that_is_no_mixture_is_refused(tmp_path):
+    run = commands.save_run(tmp_path / "single", mixture("NeXtVLADModel"))
+    with pytest.raises(ValueError, match="^train_dir=.*single: its teacher is a NeXtVLADModel, which is no mixture"):
+        runs.extract(run, "0", tmp_path / "taken")
+
+
+def test_what_stops_in_the_middle_leaves_nothing(tmp_path, quick_encoder, monkeypatch):
+    run = commands.save_run(tmp_path / "mixture", mixture())
+
+    def broken(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("youtube8m_distill.runs.extraction.write_progress", broken)
+    with pytest.raises(OSError, match="disk full"):
+        runs.extract(run, "0", tmp_path / "taken")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mixture"]
