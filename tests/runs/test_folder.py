@@ -72,7 +72,7 @@ def test_starting_anew_does_not_follow_links_out_of_the_folder(tmp_path):
 
 
 @pytest.mark.parametrize("content, words", [("", "not JSON"), ("{}", "not a run configuration of this version"),
-                                            ('{"format": 1}', "RunConfig lacks mode"), ("\udcff", "cannot be read")])
+                                            ('{"format": 2}', "RunConfig lacks mode"), ("\udcff", "cannot be read")])
 def test_a_damaged_configuration_is_named(tmp_path, content, words):
     (tmp_path / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(ValueError, match=f"config.json cannot be read: .*{words}" if words[0] != "c" else words):
