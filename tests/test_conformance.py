@@ -29,9 +29,9 @@ FAMILIES["HierarchicalLstmModel"] = networks.frame_level(dropout=0.0, frames_per
 
 
 def parametrized(table):
-    """Over the networks of a table. A mixture of mixtures takes as long as all others, so it is among the slow tests."""
+    """Over the networks of a table. Mixtures take as long as all others, so they are among the slow tests."""
     return pytest.mark.parametrize("network", [
-        pytest.param(network, id=name, marks=[pytest.mark.slow] * (network.mod_number is not None))
+        pytest.param(network, id=name, marks=[pytest.mark.slow] * network.is_mixture)
         for name, network in table.items()])
 
 

@@ -6,7 +6,7 @@ from tests import commands, networks
 from tests.commands import FEATURES, FEW_FRAMES, NUM_CLASSES, QUICK
 from youtube8m_distill import runs
 
-IN_EVERY_RUN = ("NeXtVLADModel", "DbofModel")           # the cheap ones; H-RNN has a road of its own
+IN_EVERY_RUN = ("NeXtVLADModel",)                       # H-RNN has a road of its own
 FAMILIES = [pytest.param(model, marks=() if model in IN_EVERY_RUN else pytest.mark.slow) for model in networks.TINY]
 
 

@@ -32,6 +32,7 @@ def test_the_command_says_what_it_took(tmp_path, mixture):
     assert runs.open_run(tmp_path / "taken").load_network()[1].step == 3
 
 
+@pytest.mark.slow
 def test_what_was_taken_out_is_a_run_for_every_other_command(tmp_path, mixture):
     """It teaches, it is started from, and it predicts."""
     taken = tmp_path / "taken"

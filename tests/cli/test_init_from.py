@@ -149,6 +149,7 @@ def assert_scale(run, *roles, checkpoint="last"):
         np.testing.assert_allclose(run.load_network(role, checkpoint)[0].preprocessing.scale, SCALE, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_eigenvalues_stay_with_the_weights_on_the_whole_road(tmp_path, files, eigenvalues):
     """Best and last have them; evaluation, prediction, a student, another run need no file."""
     run, said = train(tmp_path, files, f"--pca_eigenvalues={eigenvalues}", f"--validation_data_pattern={write(tmp_path)}",
@@ -172,6 +173,7 @@ def write(tmp_path):
     return commands.write_files(tmp_path / "data", "validate", commands.frame_videos(4, seed=1))
 
 
+@pytest.mark.slow
 def test_both_networks_of_a_parallel_run_have_the_eigenvalues(tmp_path, files, eigenvalues):
     run, _ = train(tmp_path, files, "--mode=parallel", f"--pca_eigenvalues={eigenvalues}", "--max_steps=1", family=NEXTVLAD)
     assert_scale(run, "teacher", "student")
