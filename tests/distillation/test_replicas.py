@@ -58,6 +58,7 @@ def test_adam_on_two_replicas_takes_the_steps_of_one(name):
     schemes.assert_same_weights(schemes.weights(two), schemes.weights(one), 1e-4)
 
 
+@pytest.mark.slow
 def test_a_hierarchical_rnn_on_two_replicas_takes_the_steps_of_one():
     def network(role, classifier=None):
         return schemes.hierarchical_rnn(role, *((6, 3) if role == "teacher" else (3, 2)), classifier=classifier)

@@ -62,6 +62,7 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_never_stopped(tmp_path,
     assert_same_end(tmp_path, mode, files, stops=[3])
 
 
+@pytest.mark.slow
 def test_so_does_one_of_h_rnns(tmp_path, files):
     assert_same_end(tmp_path, "teacher", files, stops=[3])
 
