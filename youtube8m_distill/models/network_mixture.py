@@ -7,7 +7,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.models.batch_normalization import BatchNormalization
 from youtube8m_distill.models.initializers import variance_scaling
 from youtube8m_distill.models.logistic import Logistic
-from youtube8m_distill.models.masking import frame_mask
+from youtube8m_distill.models.mean_pool import mean_of_real_frames
 from youtube8m_distill.models.video_classifier import VideoClassifier
 
 
@@ -37,9 +37,7 @@ class MixtureGate(keras.layers.Layer):
         self.scores.build((None, self.feature_size))
 
     def call(self, frames, num_frames, training=False):
-        real = frame_mask(num_frames, ops.shape(frames)[1])                                             # [B, T]
-        total = ops.sum(ops.where(real[:, :, None], frames, 0.0), axis=1)                               # [B, size]
-        mean = total / ops.cast(ops.maximum(num_frames, 1), "float32")[:, None]
+        mean = mean_of_real_frames(frames, num_frames)                                                  # [B, size]
         return ops.softmax(self.scores(self.normalization(mean, mask=num_frames > 0, training=training)), axis=-1)
 
     def multiply_adds(self):
@@ -167,14 +165,7 @@ class NetworkMixture(keras.Model):
                 "members": members}
 
     def predictions_without_dropout(self, outputs, training=False):
-        """What a student is to match: the predictions of `call`'s outputs as they are without dropout.
-
-        Args:
-            outputs: what `call` gave.
-            training: as for that call.
-        Returns:
-            float32 [batch, num_classes].
-        """
+        """As of VideoClassifier: the predictions of `call`'s outputs without dropout. float32 [batch, num_classes]."""
         return ops.sigmoid(_logits_without_dropout(self, outputs, training))
 
     def multiply_adds(self, num_frames):
