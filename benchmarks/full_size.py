@@ -16,6 +16,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is imported
 
+import family_costs
 import numpy as np
 from absl import app, flags
 
@@ -64,7 +65,7 @@ def measure(model):
     from youtube8m_distill.training.optimizers import build_optimizer
 
     keras.utils.set_random_seed(0)
-    network = published(model)
+    network = family_costs.published(model, FRAMES.value)
     training = config.TrainingConfig(**{**config.published_training(model), "optimizer": OPTIMIZER.value})
     teacher = build_model(network, name=schema.TEACHER)
     scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: network}, training),
@@ -78,16 +79,6 @@ def measure(model):
     return {"parameters": sum(math.prod(weight.shape) for weight in teacher.trainable_weights), "step": seconds,
             "inference": inference, "losses": losses,
             "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20}
-
-
-def published(model):
-    """The family's NetworkConfig as published."""
-    if model in config.VIDEO_LEVEL_MODELS:
-        sizes = tuple(schema.FEATURE_SIZES[name] for name in schema.VIDEO_FEATURES)
-        return config.NetworkConfig(model, features=config.FeatureConfig(schema.VIDEO_FEATURES, sizes, False, "float32"),
-                                    frames=None)
-    frames = config.FrameConfig() if FRAMES.value == schema.MAX_FRAMES else config.FrameConfig("uniform", FRAMES.value)
-    return config.NetworkConfig(model, frames=frames)
 
 
 def random_batch(network):
