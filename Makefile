@@ -1,9 +1,11 @@
 # Every target installs what it needs into .venv; nothing outside this folder is touched.
 PYTHON ?= python3
 BIN := .venv/bin
+# Most tests build small graphs, which keeps one core busy: a process for each.
+PARALLEL := --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint clean tensorboard seeds
+.PHONY: help install demo test test-all lint clean tensorboard seeds bench bench-all
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' Makefile | awk -F ':|##' '{printf "  make %-14s %s\n", $$1, $$NF}'
@@ -23,10 +25,16 @@ tensorboard: install  ## show the demo's logs at http://localhost:6006
 	$(BIN)/tensorboard --logdir=demo/runs
 
 test: install    ## the tests, but for the slow ones
-	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+	$(BIN)/python -m pytest -m 'not slow' $(PARALLEL) $(ARGS)
 
 test-all: install  ## every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+bench: install   ## speed and memory, every figure beside its target: some 15 minutes on a quiet machine
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+bench-all: install  ## the same, with 100,000 videos
+	$(BIN)/python benchmarks/bench.py --all $(ARGS)
 
 seeds: install   ## teacher, Uniform-k, serial and parallel over 5 seeds on the demo's sample set: an hour or so
 	$(BIN)/python -m youtube8m_distill.cli.demo --output_dir=demo_seeds --seeds=5

@@ -30,8 +30,8 @@ setup(
     extras_require={
         # The last tensorflow-io loads under no later TensorFlow.
         "io": ["tensorflow==2.16.2", "tensorflow-io==0.37.1"],
-        "test": ["pytest>=8", "hypothesis>=6.100"],
-        "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"],
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.6"],
     },
     classifiers=["Programming Language :: Python :: 3.11"],
     entry_points={"console_scripts": [

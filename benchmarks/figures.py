@@ -1,0 +1,69 @@
+"""How every script here that measures speed reports: one figure a line, its target beside it."""
+
+import dataclasses
+import json
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is imported
+
+from absl import app, flags
+
+JSON = flags.DEFINE_string("json", None, "Also write the figures to this file.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One measured number.
+
+    Attributes:
+        what: what was measured, in a few words.
+        value: float.
+        unit: str, such as "x" for a ratio, "videos/s", "s", "MiB".
+        at_least, at_most: the target, where there is one.
+    """
+
+    what: str
+    value: float
+    unit: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def target(self):
+        bounds = [(">=", self.at_least), ("<=", self.at_most)]
+        return " ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+
+    @property
+    def verdict(self):
+        if self.at_least is None and self.at_most is None:
+            return ""
+        missed = (self.at_least is not None and self.value < self.at_least
+                  or self.at_most is not None and self.value > self.at_most)
+        return "missed" if missed else "met"
+
+
+def table(figures):
+    """Figures as a Markdown table."""
+    lines = ["| figure | measured | target | |", "|---|---|---|---|"]
+    lines += [f"| {f.what} | {f.value:.4g} {f.unit} | {f.target} | {f.verdict} |" for f in figures]
+    return "\n".join(lines)
+
+
+def write_json(figures):
+    """Writes the figures where --json says, if it does."""
+    if JSON.value:
+        with open(JSON.value, "w", encoding="utf-8") as file:
+            json.dump([dataclasses.asdict(figure) for figure in figures], file, indent=2)
+
+
+def run(measure):
+    """Runs `measure`, a function without arguments that yields Figures, as the script's whole work."""
+    def main(_):
+        found = []
+        for figure in measure():
+            print(table([figure]).splitlines()[-1], flush=True)     # long measurements show what they have
+            found.append(figure)
+        print("\n" + table(found))
+        write_json(found)
+
+    app.run(main)
