@@ -39,6 +39,7 @@ setup(
         "yt8m-eval = youtube8m_distill.cli.eval:run",
         "yt8m-inference = youtube8m_distill.cli.inference:run",
         "yt8m-extract = youtube8m_distill.cli.extract:run",
+        "yt8m-compact = youtube8m_distill.cli.compact:run",
         "yt8m-synthesize = youtube8m_distill.cli.synthesize:run",
     ]},
 )

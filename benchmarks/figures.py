@@ -8,6 +8,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is i
 
 from absl import app, flags
 
+from youtube8m_distill.cli.memory import keep_freed_memory
+
 JSON = flags.DEFINE_string("json", None, "Also write the figures to this file.")
 
 
@@ -59,6 +61,7 @@ def write_json(figures):
 def run(measure):
     """Runs `measure`, a function without arguments that yields Figures, as the script's whole work."""
     def main(_):
+        keep_freed_memory()         # as every command does
         found = []
         for figure in measure():
             print(table([figure]).splitlines()[-1], flush=True)     # long measurements show what they have

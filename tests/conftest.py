@@ -12,3 +12,8 @@ tf.config.set_logical_device_configuration(
 
 # Tests compile many small graphs once each; optimising them takes longer than running them.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Records by their argument's name: protocol buffers write maps in any order, and processes must agree on names."""
+    return argname if isinstance(val, bytes) else None

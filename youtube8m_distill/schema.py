@@ -9,7 +9,8 @@ A frame-level batch for one network is a dict
 to which `labels` (uint8 [batch, num_classes], multi-hot), `epoch` (int32 [batch], training only) and `video_id`
 (string [batch], only where nothing trains) are added. For distillation the dict is nested by role:
 `{"teacher": {...}, "student": {...}, "labels": ..., "epoch": ...}`. A video-level batch holds `features`
-(float32 [batch, sum of feature sizes]) in place of frames.
+(float32 [batch, sum of feature sizes]) in place of frames. `targets` (float16 [batch, numbers a video]) is what is stored
+beside each record, where something is.
 """
 
 MAX_FRAMES = 300                    # the starter code reads no frame past this one (one frame a second)
@@ -36,6 +37,7 @@ FEATURES = "features"
 LABELS = "labels"
 VIDEO_ID = "video_id"
 EPOCH = "epoch"
+TARGETS = "targets"
 TEACHER, STUDENT = "teacher", "student"
 
 TOP_K = 20                          # predictions a video that GAP, mAP and the Kaggle CSV look at

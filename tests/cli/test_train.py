@@ -83,7 +83,7 @@ def test_a_file_of_something_else(tmp_path, files):
 
 def test_a_label_outside_the_classes_names_file_and_record(tmp_path):
     frames = records.random_frames(2)
-    videos = [records.frame_record(frames, commands.video_id(i), [7 if i == 3 else 0]) for i in range(5)]
+    videos = [records.frame_record(frames, commands.video_id(i), [7 if i == 3 else 0]) for i in range(8)]
     ended = commands.run("train", f"--train_data_pattern={write(tmp_path, 'bad.tfrecord', *videos)}",
                          f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES)
     assert ended.code == 2
@@ -112,7 +112,8 @@ def test_a_share_of_the_set_smaller_than_the_batch(tmp_path, files):
 
 
 def test_a_batch_that_the_replicas_do_not_divide(tmp_path, files, monkeypatch):
-    monkeypatch.setattr(train_command, "make_strategy", lambda num_gpu: make_strategy(devices=["/cpu:0", "/cpu:1"]))
+    two_cpus = make_strategy(devices=["/cpu:0", "/cpu:1"])
+    monkeypatch.setattr(train_command, "make_strategy", lambda *args, **kwargs: two_cpus)
     line = refusal(tmp_path, files, *SMALL, "--batch_size=5")
     assert line.startswith("Error: --batch_size=5 is not a multiple of the 2 replicas; try 4.")
 

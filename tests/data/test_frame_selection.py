@@ -8,7 +8,7 @@ from youtube8m_distill import config, schema
 from youtube8m_distill.data import frame_selection
 
 FIXED = sorted(set(config.FRAME_SELECTIONS) - {"random"})
-SEED = tf.constant([5, 7], tf.int64)
+LENGTHS = np.arange(1, schema.MAX_FRAMES + 1, dtype=np.int32)
 
 
 def view(selection, count):
@@ -19,60 +19,87 @@ def view(selection, count):
     return config.FrameConfig(selection, **{key: count})
 
 
+def seeds(*pairs):
+    return tf.constant(pairs, tf.int64)
+
+
+def same_seed(count):
+    return seeds(*[(5, 7)] * count)
+
+
+def assert_taken(indices, selection, lengths, count):
+    """Each row holds what the slow rule takes of a video so long, then -1."""
+    frames = view(selection, count)
+    assert indices.dtype == tf.int32 and indices.shape == (len(lengths), frames.max_frames)
+    for row, num_frames in zip(indices.numpy().tolist(), lengths, strict=True):
+        expected = oracles.selected_frames(selection, int(num_frames), count)
+        assert row == expected + [-1] * (frames.max_frames - len(expected))
+
+
 def test_every_selection_that_can_be_asked_for_is_there():
     assert sorted(frame_selection.SELECTIONS) == sorted(config.FRAME_SELECTIONS)
 
 
 @pytest.mark.parametrize("selection", FIXED)
-@settings(max_examples=60, deadline=None)
-@given(num_frames=strategies.integers(1, schema.MAX_FRAMES), count=strategies.integers(1, schema.MAX_FRAMES))
-def test_a_selection_takes_the_frames_that_the_slow_rule_takes(selection, num_frames, count):
-    frames = view(selection, count)
-    indices = frame_selection.select(frames, tf.constant(num_frames), SEED)
-    assert indices.dtype == tf.int32
-    assert indices.numpy().tolist() == oracles.selected_frames(selection, num_frames, count)
-    assert len(indices) <= frames.max_frames
+@settings(max_examples=30, deadline=None)
+@given(lengths=strategies.lists(strategies.integers(1, schema.MAX_FRAMES), max_size=5),
+       count=strategies.integers(1, schema.MAX_FRAMES))
+def test_a_selection_takes_the_frames_that_the_slow_rule_takes(selection, lengths, count):
+    indices = frame_selection.select(view(selection, count), tf.constant(lengths, tf.int32), same_seed(len(lengths) or 1))
+    assert_taken(indices, selection, lengths, count)
 
 
 @pytest.mark.parametrize("selection", FIXED)
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 10, 30])
 def test_inside_a_dataset_a_selection_takes_the_same_frames_at_every_length(selection, count):
     frames = view(selection, count)
-    lengths = tf.data.Dataset.range(1, schema.MAX_FRAMES + 1, output_type=tf.int32)
-    for num_frames, indices in enumerate(lengths.map(lambda n: frame_selection.select(frames, n, SEED)), start=1):
-        assert indices.numpy().tolist() == oracles.selected_frames(selection, num_frames, count)
+    dataset = tf.data.Dataset.from_tensors(LENGTHS)
+    indices = next(iter(dataset.map(lambda lengths: frame_selection.select(frames, lengths, same_seed(300)))))
+    assert_taken(indices, selection, LENGTHS, count)
 
 
 def test_the_selections_of_a_long_video_all_differ():
-    taken = [frame_selection.select(view(selection, 6), tf.constant(300), SEED).numpy().tolist()
+    taken = [frame_selection.select(view(selection, 6), tf.constant([300]), same_seed(1)).numpy().tolist()
              for selection in config.FRAME_SELECTIONS]
     assert all(one != other for i, one in enumerate(taken) for other in taken[:i])
 
 
-@settings(max_examples=60, deadline=None)
-@given(num_frames=strategies.integers(1, schema.MAX_FRAMES), k=strategies.integers(1, schema.MAX_FRAMES),
-       seed=strategies.integers(-2 ** 63, 2 ** 63 - 1))
-def test_random_takes_distinct_frames_in_time_order(num_frames, k, seed):
-    indices = frame_selection.random(tf.constant(num_frames), k, tf.constant([seed, 1], tf.int64)).numpy().tolist()
-    assert indices == sorted(set(indices)) and set(indices) <= set(range(num_frames))
-    assert len(indices) == min(k, num_frames)
+@settings(max_examples=40, deadline=None)
+@given(k=strategies.integers(1, schema.MAX_FRAMES), seed=strategies.integers(-2 ** 63, 2 ** 63 - 1))
+def test_random_takes_distinct_frames_in_time_order_at_every_length(k, seed):
+    found = frame_selection.random(tf.constant(LENGTHS), k, seeds(*[(seed, 1)] * len(LENGTHS))).numpy()
+    for row, num_frames in zip(found.tolist(), LENGTHS.tolist(), strict=True):
+        indices, padding = row[:min(k, num_frames)], row[min(k, num_frames):]
+        assert indices == sorted(set(indices)) and set(indices) <= set(range(num_frames)) and set(padding) <= {-1}
 
 
 def test_random_takes_every_frame_about_as_often():
-    seeds = tf.data.Dataset.range(3000).map(lambda i: frame_selection.random(tf.constant(10), 3, tf.stack([i, 1])))
-    counts = np.bincount(np.concatenate([indices.numpy() for indices in seeds]), minlength=10)
+    found = frame_selection.random(tf.fill([3000], 10), 3, seeds(*[(i, 1) for i in range(3000)])).numpy()
+    counts = np.bincount(found.ravel(), minlength=10)
     # 3000 draws at 0.3: 900 with a standard deviation of 25.
     assert counts.sum() == 9000 and np.abs(counts - 900).max() < 125
 
 
+def test_random_takes_every_set_about_as_often():
+    found = frame_selection.random(tf.fill([6000], 4), 2, seeds(*[(1, i) for i in range(6000)])).numpy()
+    sets, counts = np.unique(found, axis=0, return_counts=True)
+    # Six sets, 1000 draws each with a standard deviation of 29.
+    assert len(sets) == 6 and np.abs(counts - 1000).max() < 145
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_random_is_a_function_of_both_halves_of_the_seed(place):
-    def taken(value):
-        return frame_selection.random(tf.constant(300), 10, tf.tensor_scatter_nd_update(SEED, [[place]], [value]))
-    np.testing.assert_array_equal(taken(1), taken(1))
-    assert taken(1).numpy().tolist() != taken(2).numpy().tolist()
+    pairs = [(value, 7) if place == 0 else (5, value) for value in (1, 1, 2)]
+    one, same, other = frame_selection.random(tf.fill([3], 300), 10, seeds(*pairs)).numpy().tolist()
+    assert one == same != other
+
+
+def test_the_other_videos_of_a_batch_do_not_matter_to_random():
+    alone = frame_selection.random(tf.constant([200]), 10, seeds((3, 4))).numpy()
+    among = frame_selection.random(tf.constant([50, 200]), 10, seeds((1, 2), (3, 4))).numpy()
+    np.testing.assert_array_equal(among[1:], alone)
 
 
 def test_a_shorter_random_selection_is_part_of_a_longer_one():
-    short, long = (frame_selection.random(tf.constant(300), k, SEED).numpy() for k in (5, 30))
+    short, long = (frame_selection.random(tf.constant([300]), k, same_seed(1)).numpy()[0] for k in (5, 30))
     assert set(short) < set(long)

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies
 
 from tests import oracles, records
 from youtube8m_distill import config
-from youtube8m_distill.data import bad_records, contents, parsing, pipeline, sources
+from youtube8m_distill.data import bad_records, contents, draws, parsing, pipeline, record_parsing, sources
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
 needs_real_records = pytest.mark.skipif(not REAL.is_dir(), reason="no folder of real records beside the repository")
@@ -20,24 +20,35 @@ ALL = config.FrameConfig()
 NUM_CLASSES = 12
 
 
-def record(serialized, path="some/file", number=7, epoch=0):
-    return parsing.Record(tf.constant(serialized), tf.constant(path), tf.constant(number, tf.int64),
-                          tf.constant(epoch, tf.int64))
+def a_batch(serialized, path="some/file", number=7, epoch=0):
+    """Unparsed records, all from one place."""
+    same = [tf.fill([len(serialized)], tf.constant(value)) for value in (path, np.int64(number), np.int64(epoch))]
+    return parsing.Records(tf.constant(list(serialized)), *same)
 
 
-def eagerly(parse, *serialized, **place):
-    """What becomes of each record, as a list."""
-    return [parse(record(each, **place)) for each in serialized]
+def rows(batch, count):
+    """The examples of a batch, as a list."""
+    return [tf.nest.map_structure(lambda values, i=i: values[i], batch) for i in range(count)]
 
 
-def in_a_dataset(parse, *serialized, **place):
-    """The same, by one graph for all of them."""
-    places = record(serialized[0], **place)[1:]
-    dataset = tf.data.Dataset.from_tensor_slices(list(serialized))
-    return list(dataset.map(lambda each: parse(parsing.Record(each, *places))))
+def together(reading, *serialized, **place):
+    """What becomes of each record, parsed together as one batch."""
+    return rows(parsing.build_parser(*reading)(a_batch(serialized, **place)), len(serialized))
 
 
-both_ways = pytest.mark.parametrize("run", [eagerly, in_a_dataset])
+def in_a_dataset(reading, *serialized, **place):
+    """The same, in the graph of a dataset."""
+    dataset = tf.data.Dataset.from_tensors(a_batch(serialized, **place)).map(parsing.build_parser(*reading))
+    return rows(next(iter(dataset)), len(serialized))
+
+
+def one_by_one(reading, *serialized, **place):
+    """The same, by the parser of single records."""
+    parse = record_parsing.build_record_parser(*reading)
+    return [parse(record_parsing.Record(*record)) for record in zip(*a_batch(serialized, **place))]
+
+
+each_way = pytest.mark.parametrize("run", [together, in_a_dataset, one_by_one])
 
 
 def assert_view(found, frames, indices, length):
@@ -48,15 +59,15 @@ def assert_view(found, frames, indices, length):
     assert found["num_frames"].dtype == tf.int32 and found["num_frames"] == len(indices)
 
 
-@both_ways
+@each_way
 @pytest.mark.parametrize("features, dtype", [(BYTES, np.uint8), (FLOATS, np.float32)])
 @pytest.mark.parametrize("selection", sorted(set(config.FRAME_SELECTIONS) - {"random"}))
 def test_a_network_gets_the_frames_of_its_selection(run, features, dtype, selection):
     key = {"all": {}, "strided": {"every_n": 4}}.get(selection, {"frames_per_video": 4})
     view = config.FrameConfig(selection, **key)
     videos = [records.random_frames(num_frames, SIZES, dtype=dtype) for num_frames in (1, 4, 5, 11, 300, 307)]
-    parse = parsing.build_parser(features, NUM_CLASSES, view)
-    for frames, found in zip(videos, run(parse, *map(records.frame_record, videos)), strict=True):
+    reading = (features, NUM_CLASSES, view)
+    for frames, found in zip(videos, run(reading, *map(records.frame_record, videos)), strict=True):
         num_frames = min(len(frames["rgb"]), 300)   # frames past 300 are left out
         assert_view(found, frames, oracles.selected_frames(selection, num_frames, 4), view.max_frames)
 
@@ -66,17 +77,17 @@ def test_a_network_gets_the_frames_of_its_selection(run, features, dtype, select
 def test_whatever_the_length_each_row_is_the_frame_its_index_names(num_frames, k, seed):
     view = config.FrameConfig("random", k)
     frames = records.random_frames(num_frames, SIZES, seed)
-    [found] = eagerly(parsing.build_parser(BYTES, NUM_CLASSES, view, seed), records.frame_record(frames))
+    [found] = together((BYTES, NUM_CLASSES, view, seed), records.frame_record(frames))
     indices = [index for index in found["frame_indices"].numpy() if index >= 0]
     assert len(indices) == min(num_frames, 300, k) and indices == sorted(set(indices)) and indices[-1] < 300
     assert_view(found, frames, indices, k)
 
 
-@both_ways
+@each_way
 def test_each_role_gets_its_own_frames(run):
     views = {"teacher": ALL, "student": config.FrameConfig("last", 2)}
     frames = records.random_frames(5, SIZES)
-    [found] = run(parsing.build_parser(BYTES, NUM_CLASSES, views), records.frame_record(frames))
+    [found] = run((BYTES, NUM_CLASSES, views), records.frame_record(frames))
     assert sorted(found) == ["labels", "student", "teacher", "video_id"]
     assert_view(found["teacher"], frames, range(5), 300)
     assert_view(found["student"], frames, [3, 4], 2)
@@ -85,14 +96,14 @@ def test_each_role_gets_its_own_frames(run):
 def test_features_stand_in_the_order_asked_for_whatever_the_file_has():
     frames = records.random_frames(5, SIZES)
     reversed_features = config.FeatureConfig(("audio", "rgb"), (3, 6))
-    [found] = eagerly(parsing.build_parser(reversed_features, NUM_CLASSES, ALL), records.frame_record(frames))
+    [found] = together((reversed_features, NUM_CLASSES, ALL), records.frame_record(frames))
     assert_view(found, {"audio": frames["audio"], "rgb": frames["rgb"]}, range(5), 300)
 
 
-@both_ways
+@each_way
 def test_video_level_features_are_joined(run):
     means = {"mean_audio": [7.0, 8.0, 9.0], "mean_rgb": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}
-    [found] = run(parsing.build_parser(MEANS, NUM_CLASSES, None), records.video_record(means, b"xy", [11], "video_id"))
+    [found] = run((MEANS, NUM_CLASSES, None), records.video_record(means, b"xy", [11], "video_id"))
     assert sorted(found) == ["features", "labels", "video_id"] and found["video_id"] == b"xy"
     np.testing.assert_array_equal(found["features"], np.float32([1, 2, 3, 4, 5, 6, 7, 8, 9]))
     assert found["labels"].numpy().tolist() == oracles.multi_hot([11], NUM_CLASSES)
@@ -101,16 +112,16 @@ def test_video_level_features_are_joined(run):
 @pytest.mark.parametrize("id_key", ["id", "video_id"])
 def test_the_id_is_found_under_either_name(id_key):
     frames = records.random_frames(2, SIZES)
-    [found] = eagerly(parsing.build_parser(BYTES, NUM_CLASSES, ALL),
+    [found] = together((BYTES, NUM_CLASSES, ALL),
                     records.frame_record(frames, b"zz", id_key=id_key))
     assert found["video_id"] == b"zz"
 
 
-@both_ways
+@each_way
 @pytest.mark.parametrize("labels", [None, [], [0], [11, 0, 5], [5, 5, 2, 5]])
 def test_labels_may_be_missing_unordered_or_repeated(run, labels):
     serialized = records.frame_record(records.random_frames(2, SIZES), labels=labels)
-    [found] = run(parsing.build_parser(BYTES, NUM_CLASSES, ALL), serialized)
+    [found] = run((BYTES, NUM_CLASSES, ALL), serialized)
     assert found["labels"].dtype == tf.uint8
     assert found["labels"].numpy().tolist() == oracles.multi_hot(labels or [], NUM_CLASSES)
 
@@ -118,19 +129,19 @@ def test_labels_may_be_missing_unordered_or_repeated(run, labels):
 def test_random_frames_are_a_function_of_seed_epoch_and_video():
     frames = records.random_frames(200, SIZES)
 
-    def drawn(seed=1, epoch=0, video_id=b"abcd", run=eagerly, number=0):
-        parse = parsing.build_parser(BYTES, NUM_CLASSES, config.FrameConfig("random", 10), seed)
-        [found] = run(parse, records.frame_record(frames, video_id), epoch=epoch, number=number)
+    def drawn(seed=1, epoch=0, video_id=b"abcd", run=in_a_dataset, number=0):
+        reading = (BYTES, NUM_CLASSES, config.FrameConfig("random", 10), seed)
+        [found] = run(reading, records.frame_record(frames, video_id), epoch=epoch, number=number)
         return found["frame_indices"].numpy().tolist()
 
-    assert drawn() == drawn() == drawn(run=in_a_dataset) == drawn(number=3)
+    assert drawn() == drawn() == drawn(run=together) == drawn(run=one_by_one) == drawn(number=3)
     others = [drawn(), drawn(seed=2), drawn(epoch=1), drawn(epoch=2), drawn(video_id=b"abce")]
     assert all(one != other for i, one in enumerate(others) for other in others[:i])
 
 
 def test_no_two_pairs_of_seed_and_epoch_share_a_draw():
     pairs = [(seed, epoch) for seed in (0, 1, 2, 2 ** 31) for epoch in (0, 1, 2, 1000)]
-    assert len({int(parsing.epoch_seed(*pair)) for pair in pairs}) == len(pairs)
+    assert len({int(draws.epoch_seed(*pair)) for pair in pairs}) == len(pairs)
 
 
 GOOD = records.random_frames(3, SIZES)
@@ -153,12 +164,12 @@ MALFORMED = {
 }
 
 
-@both_ways
+@each_way
 @pytest.mark.parametrize("reason", MALFORMED)
 def test_a_malformed_frame_level_record_is_told_with_its_place(run, reason):
     view = config.FrameConfig("first", 1)           # faults are found in frames that no network sees, too
     with pytest.raises(bad_records.BadRecordError) as raised, bad_records.naming_bad_records():
-        run(parsing.build_parser(BYTES, NUM_CLASSES, view), MALFORMED[reason], path="a b/'c'.tfrecord")
+        run((BYTES, NUM_CLASSES, view), MALFORMED[reason], path="a b/'c'.tfrecord")
     assert str(raised.value).startswith(f"file a b/'c'.tfrecord, record 7: {reason}")
     assert "\n" not in str(raised.value)
 
@@ -167,7 +178,7 @@ GOOD_MEANS = {"mean_rgb": [0.5] * 6, "mean_audio": [0.5] * 3}
 FLOAT_GOOD = records.random_frames(3, SIZES, dtype=np.float32)
 
 
-@both_ways
+@each_way
 @pytest.mark.parametrize("reason, serialized", [
     ("frame 1 of 'rgb' holds 7 floats instead of 6",
      records.frame_record(FLOAT_GOOD | {"rgb": [np.zeros(size, np.float32) for size in (6, 7, 5)]})),
@@ -176,10 +187,10 @@ FLOAT_GOOD = records.random_frames(3, SIZES, dtype=np.float32)
 def test_a_malformed_record_of_float_frames_is_told_with_its_place(run, reason, serialized):
     with pytest.raises(bad_records.BadRecordError, match=f"^file some/file, record 7: {reason}"), \
             bad_records.naming_bad_records():
-        run(parsing.build_parser(FLOATS, NUM_CLASSES, ALL), serialized)
+        run((FLOATS, NUM_CLASSES, ALL), serialized)
 
 
-@both_ways
+@each_way
 @pytest.mark.parametrize("reason, serialized", [
     ("'mean_audio' has 2 numbers instead of 3", records.video_record({"mean_rgb": [0.5] * 6, "mean_audio": [0.5] * 2})),
     ("'mean_rgb' has 0 numbers instead of 6", records.video_record({"mean_audio": [0.5] * 3})),
@@ -191,7 +202,7 @@ def test_a_malformed_record_of_float_frames_is_told_with_its_place(run, reason, 
 def test_a_malformed_video_level_record_is_told_with_its_place(run, reason, serialized):
     with pytest.raises(bad_records.BadRecordError, match=f"^file some/file, record 7: {reason}"), \
             bad_records.naming_bad_records():
-        run(parsing.build_parser(MEANS, NUM_CLASSES, None), serialized)
+        run((MEANS, NUM_CLASSES, None), serialized)
 
 
 def test_views_go_with_frame_level_features_only():

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests import records
-from youtube8m_distill import config
+from youtube8m_distill import config, schema
 from youtube8m_distill.data import pipeline, sources
 
 FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
@@ -81,6 +81,56 @@ def test_the_order_is_a_function_of_the_seed_alone(plain):
     tf.random.set_seed(2)                           # a program's own seed must not reach the order
     assert stream(plain, seed=3, num_epochs=2) == found
     assert stream(plain, seed=4, num_epochs=2) != found
+
+
+@pytest.mark.parametrize("options, expected", [
+    (dict(num_readers=3, shuffle_buffer=5),
+     [21, 19, 22, 2, 11, 3, 1, 6, 5, 14, 0, 13, 15, 16, 4, 7, 12, 10, 8, 9, 17, 20, 18]),
+    (dict(first_epoch=2, num_epochs=3),
+     [21, 15, 12, 19, 9, 8, 10, 17, 13, 11, 18, 4, 0, 6, 14, 7, 1, 5, 3, 16, 22, 20, 2]),
+    (dict(first_epoch=2, num_epochs=3, train_fraction=0.5), [9, 16, 3, 4, 8, 2, 12, 7, 5, 6, 1, 15, 10, 22])])
+def test_the_order_is_the_one_that_runs_were_begun_with(plain, options, expected):
+    # Taken down when records were still parsed one at a time; a run resumed with another order would skip videos.
+    assert [number for _, number in stream(plain, batch_size=1, seed=3, **options)] == expected
+
+
+@pytest.mark.parametrize("training, batch_size", [(True, 6), (False, 6), (False, 12)])
+def test_shares_of_a_batch_are_together_the_batch(plain, training, batch_size):
+    whole = batches(plain, batch_size, training=training, num_epochs=2)
+    shares = [batches(plain, batch_size, training=training, num_epochs=2, share=(i, 3)) for i in range(3)]
+    assert [len(share) for share in shares] == [len(whole)] * 3
+    for parts, batch in zip(zip(*shares), whole):
+        if training:        # workers see an epoch end at the same step: where the batch of all of them begins
+            batch[schema.EPOCH][:] = batch[schema.EPOCH][0]
+        for key, values in batch.items():
+            np.testing.assert_array_equal(np.concatenate([part[key] for part in parts]), values)
+        sizes = [len(part["labels"]) for part in parts]
+        assert max(sizes) - min(sizes) <= 1 and (len(batch["labels"]) < batch_size or len(set(sizes)) == 1)
+
+
+def test_a_share_of_a_last_batch_may_be_empty(plain):
+    found = batches(plain, 11, training=False, share=(0, 11))      # 23 records: the last batch has one, of the last share
+    assert [len(batch["features"]) for batch in found] == [1, 1, 0]
+
+
+def test_a_share_of_frames_may_be_empty_too(videos):
+    dataset = pipeline.make_dataset(videos, FEATURES, 5, config.FrameConfig("random", 2), 9, training=False, share=(0, 9))
+    assert [tuple(batch["frames"].shape) for batch in dataset] == [(1, 2, 9), (0, 2, 9)]
+
+
+def test_a_share_is_not_parsed_by_others(tmp_path):
+    good, bad = records.video_record({"mean_rgb": [1.0]}), records.video_record({"mean_rgb": [1.0, 2.0]})
+    records.write(tmp_path / "a", [good, bad] * 3)
+    shards = sources.find_files(f"{tmp_path}/a")
+    assert len(batches(shards, 2, training=False, share=(0, 2))) == 3
+    with pytest.raises(tf.errors.InvalidArgumentError, match="has 2 numbers instead of 1"):
+        batches(shards, 2, training=False, share=(1, 2))
+
+
+@pytest.mark.parametrize("share, words", [((3, 3), "the index must lie in 0 .. 2"), ((0, 3), "choose a multiple of 3")])
+def test_shares_that_cannot_be_are_refused(plain, share, words):
+    with pytest.raises(ValueError, match=words):
+        batches(plain, 4, training=True, share=share)
 
 
 def test_an_epoch_has_the_order_it_has_in_a_run_from_the_beginning(plain):

@@ -61,6 +61,23 @@ def _classifier(network):
     return network.classifier.get_weights()
 
 
+def test_with_stored_targets_no_stage_has_the_teachers_frames(quick):
+    run, networks = quick("serial", student_loss=("rep",))
+    stages = build_stages(dataclasses.replace(run, teacher_targets_dir="folder"), networks)
+    assert [(stage.roles, stage.stored_targets) for stage in stages] == [(("student",), True), (("student",), False)]
+    assert stages[0].build_scheme().teacher is None
+    assert [(stage.roles, stage.stored_targets) for stage in build_stages(run, networks)] == [
+        (("teacher", "student"), False), (("student",), False)]
+
+
+def test_with_stored_targets_a_frozen_classifier_is_still_the_teachers(quick):
+    run, networks = quick("serial", freeze_classifier=True)
+    (stage,) = build_stages(dataclasses.replace(run, teacher_targets_dir="folder"), networks)
+    scheme, student = stage.build_scheme(), networks["student"]
+    assert student.classifier is networks["teacher"].classifier
+    assert [id(v) for v in scheme.trainable_variables] == [id(v) for v in student.encoder.trainable_variables]
+
+
 TERMS = {"rep": ("representation_loss", "rep_weight"), "pred": ("prediction_loss", "pred_weight"),
          "ce": ("label_loss", "ce_weight")}
 WEIGHTS = {"rep_weight": 0.1, "pred_weight": 0.2, "ce_weight": 0.3, "intermediate_weight": 0.4}

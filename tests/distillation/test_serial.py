@@ -1,7 +1,12 @@
+import collections
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from tests import oracles, schemes
 
+from youtube8m_distill import schema
+from youtube8m_distill.distillation import targets
 from youtube8m_distill.distillation.serial import SerialDistiller
 from youtube8m_distill.distillation.terms import StudentTerms
 from youtube8m_distill.training.strategy import make_strategy
@@ -93,3 +98,24 @@ def test_encodings_alone_train_the_encoder_alone():
     schemes.train(scheme, DATA, strategy, 20)
     assert schemes.differ(schemes.weights(scheme), before) == [True, False, False]
     assert scheme.compute_losses(DATA, training=False)[0]["student/representation_loss"].numpy().mean() < distance
+
+
+def products(function, data):
+    """How many matrix products and loops of each kind the function's graph holds, functions within it included."""
+    graph = tf.function(function).get_concrete_function(tf.nest.map_structure(tf.constant, data)).graph.as_graph_def()
+    nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
+    return collections.Counter(node.op for node in nodes if node.op.endswith(("MatMul", "MatMulV2", "Einsum", "While")))
+
+
+def test_a_step_runs_the_teacher_once_and_forward_only():
+    """Beyond a step that reads the teacher's targets, its graph holds one forward pass of the teacher, no product more."""
+    student, teacher = schemes.hierarchical_rnn("student", 3, 2), schemes.hierarchical_rnn("teacher", 6, 3)
+    terms = StudentTerms({"representation_loss": 1.0, "prediction_loss": 1.0, "label_loss": 1.0})
+    stored = {**schemes.flat(DATA, "student"), schema.TARGETS: targets.pack(teacher(DATA["teacher"])).numpy()}
+    found = []
+    for scheme, data in ((SerialDistiller(student, teacher, terms), DATA), (SerialDistiller(student, None, terms), stored)):
+        scheme.compile()
+        scheme.optimizer.build(scheme.trainable_variables)
+        found.append(products(scheme.train_step, data))
+    forward = products(lambda batch: teacher(batch, training=False), DATA["teacher"])
+    assert forward["MatMul"] >= 8 and found[0] == found[1] + forward

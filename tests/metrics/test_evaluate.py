@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import keras
 import numpy as np
@@ -147,3 +148,19 @@ def test_a_batch_that_is_refused_says_why_and_leaves_no_trace(folder, change, me
         assert evaluator.result() == before
         evaluator.update_state(**GOOD)
         assert evaluator.result()["num_videos"] == 4
+
+
+def test_a_video_takes_no_more_memory_than_its_best_classes():
+    """148 bytes: 20 scores, classes and hits, a loss, a PERR; not the 3862 labels that came with them."""
+    evaluator, batches, size = Evaluator(3862), 40, 100
+    labels, ones = np.eye(size, 3862, dtype=np.uint8), np.ones(size, np.float32)
+    classes, scores = np.tile(np.arange(20), (size, 1)), np.tile(np.linspace(1, 0, 20, dtype=np.float32), (size, 1))
+    evaluator.update_state(labels, classes, scores, ones, ones)
+    tracemalloc.start()
+    try:
+        for _ in range(batches):
+            evaluator.update_state(labels, classes, scores, ones, ones)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 148 <= held / (batches * size) < 170

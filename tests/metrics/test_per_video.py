@@ -105,3 +105,13 @@ def test_a_video_with_a_prediction_that_is_no_number_gets_nan_and_the_others_do_
 def test_labels_of_another_shape_are_refused(metric, label_shape):
     with pytest.raises(ValueError, match=r"must both be \[batch, num_classes\]. Received shapes .* and \(2, 3\)"):
         metric(np.zeros(label_shape, np.uint8), np.zeros([2, 3], np.float32))
+
+
+@pytest.mark.parametrize("depth", [1, 3, 50])
+def test_perr_with_the_best_classes_at_hand_is_the_same(depth):
+    """Also where a video has more labels than the caller has classes."""
+    random = np.random.default_rng(depth)
+    labels = (random.random((6, 50)) < random.random((6, 1))).astype(np.uint8)
+    predictions = random.random((6, 50)).astype(np.float32)
+    found = keras.ops.convert_to_numpy(per_video.perr(labels, predictions, keras.ops.top_k(predictions, depth)))
+    np.testing.assert_allclose(found, [oracles.starter_perr(*pair) for pair in zip(labels, predictions)], rtol=1e-6)

@@ -1,9 +1,12 @@
+import threading
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from tests import oracles, schemes
 
 from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.training import predict
 from youtube8m_distill.training.predict import Predictor, evaluate
 from youtube8m_distill.training.strategy import make_strategy
 
@@ -71,3 +74,58 @@ def test_evaluation_hands_every_video_to_the_evaluator(predictor):
     assert found["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert found["gap_at_3"] == pytest.approx(
         oracles.gap(DATA["labels"], predictions, 3), rel=1e-5)
+
+
+def test_without_metrics_nobody_looks_at_labels(monkeypatch):
+    expected, = _predictor(None, top_k=3)(_dataset(4, 4))
+
+    def refuse(*arguments):
+        raise AssertionError("computed for nothing")
+
+    monkeypatch.setattr(predict, "perr", refuse)
+    monkeypatch.setattr(predict, "label_loss", refuse)
+    found, = _predictor(None, top_k=3, for_metrics=False)(_dataset(4, 4))
+    np.testing.assert_array_equal(found.classes, expected.classes)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    assert found.labels is found.losses is found.perr is found.predictions is None
+
+
+def _operations(predictor):
+    function, = predictor._run._list_all_concrete_functions()
+    return [operation.type for graph in (function.graph, *function.graph._functions.values())
+            for operation in getattr(graph, "graph", graph).get_operations()]
+
+
+@pytest.mark.parametrize("for_metrics", [True, False])
+def test_the_best_classes_are_searched_for_once(for_metrics):
+    predictor = _predictor(None, top_k=3, for_metrics=for_metrics)
+    list(predictor(_dataset(4, 4)))
+    assert sum(operation.startswith("TopK") for operation in _operations(predictor)) == 1
+
+
+def test_full_and_short_batches_of_any_size_are_one_compilation():
+    predictor = _predictor(None)
+    for count, batch_size in ((11, 4), (5, 5), (9, 2)):
+        assert sum(len(batch.video_ids) for batch in predictor(_dataset(count, batch_size))) == count
+    assert predictor._run.experimental_get_tracing_count() == 1
+
+
+def test_the_next_batch_is_computed_while_the_caller_has_this_one():
+    seen, started = [], threading.Event()
+
+    def note(item):
+        seen.append(item)
+        if item == 1:
+            started.set()
+        return item
+
+    found = predict._one_ahead(note, range(3))
+    assert next(found) == 0 and started.wait(10)
+    assert list(found) == [1, 2] and seen == [0, 1, 2]
+
+
+def test_an_error_comes_where_its_batch_would():
+    found = predict._one_ahead(lambda item: 1 // item, [2, 1, 0])
+    assert [next(found), next(found)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(found)

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tests import oracles, schemes
 
 from youtube8m_distill.training.step import TrainingScheme
@@ -109,3 +110,26 @@ def test_called_as_a_model_a_scheme_is_its_main_network():
     expected = scheme.networks["teacher"](DATA)["predictions"]
     np.testing.assert_array_equal(scheme(DATA)["predictions"], expected)
     np.testing.assert_array_equal(scheme({"teacher": DATA})["predictions"], expected)
+
+
+def _drawn(devices, num_schemes=1):
+    """What each replica drops from ones in two draws, bool [replicas, 2, 64], and the generator's state after them."""
+    strategy = make_strategy(devices=devices)
+    keras.utils.set_random_seed(3)
+    with strategy.scope():
+        network = schemes.network(dropout=0.5)
+        for _ in range(num_schemes):                # of two stages, say
+            Supervised(network)
+    draw = tf.function(lambda: [network.dropout(tf.ones(64), training=True) == 0 for _ in range(2)])
+    parts = [strategy.experimental_local_results(part) for part in strategy.run(draw)]
+    return np.array(parts).swapaxes(0, 1), keras.ops.convert_to_numpy(network.dropout.seed_generator.state)
+
+
+@pytest.mark.parametrize("num_schemes", [1, 2])
+def test_replicas_drop_apart_the_first_one_what_a_single_one_drops(num_schemes):
+    (one,), state = _drawn(None)
+    (first, second), state_of_two = _drawn(schemes.TWO_CPUS, num_schemes)
+    np.testing.assert_array_equal(first, one)
+    np.testing.assert_array_equal(state_of_two, state)
+    assert 0.25 < np.mean(second != first) < 0.75 and 0.25 < second.mean() < 0.75
+    assert np.any(one[0] != one[1])

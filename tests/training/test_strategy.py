@@ -61,3 +61,20 @@ def test_a_batch_that_the_replicas_do_not_divide_is_refused(two_replicas, batch_
 def test_a_batch_that_the_replicas_share_is_taken(two_replicas):
     strategies.check_batch_size(6, two_replicas)
     strategies.check_batch_size(7, strategies.make_strategy())
+
+
+def test_the_only_machine_is_the_chief_and_waits_for_nobody(two_replicas):
+    for strategy, replicas in ((strategies.make_strategy(), 1), (two_replicas, 2)):
+        assert strategies.machine(strategy) == (0, 1) and strategies.is_chief(strategy)
+        assert strategies.local_replicas(strategy) == replicas
+        strategies.wait_for_all(strategy)
+        with strategies.chief_first(strategy):
+            pass
+
+
+def test_replicas_know_their_places(two_replicas):
+    places = two_replicas.run(tf.function(strategies.replica_index))
+    assert [int(place) for place in two_replicas.experimental_local_results(places)] == [0, 1]
+    assert int(strategies.replica_index()) == 0
+    with two_replicas.scope():
+        assert int(strategies.replica_index()) == 0

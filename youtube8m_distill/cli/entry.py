@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli.memory import keep_freed_memory
 
 FLAGS = flags.FLAGS
 TYPES = {"comma": "a,b,c", "string": "TEXT", "int": "N", "float": "X"}     # as --helpshort shows them
@@ -28,6 +29,7 @@ def run(main, description):
         print(grouped_help(description))
         sys.exit(0)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    keep_freed_memory()
 
     def checked(argv):
         if len(argv) > 1:

@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import pathlib
 import tempfile
 import time
@@ -16,6 +17,7 @@ from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.training.cluster import refuse_cluster
 from youtube8m_distill.training.strategy import make_strategy
 
 FLAGS = flags.FLAGS
@@ -28,7 +30,7 @@ TITLES = {"hit_at_one": "Hit@1", "perr": "PERR", "mean_average_precision": "mAP"
 def define_flags():
     our_flags.define_files("Data", ("eval_data_pattern", "Globs of labelled files, comma-separated."),
                            ("vocabulary", "Official vocabulary CSV: class names beside the per-class results."))
-    our_flags.define_trained_network(batch_size=1024)
+    our_flags.define_trained_network()
     our_flags.define_top_k()
     flags.DEFINE_boolean("run_once", False, "Score one checkpoint and end. Otherwise every new one as it appears.")
     flags.DEFINE_boolean("full_map", False, "Also the exact mAP over all predictions, which are kept on disk meanwhile: "
@@ -42,6 +44,7 @@ def define_flags():
 
 def main():
     with entry.user_errors():
+        refuse_cluster(os.environ)
         for name in ("train_dir", "eval_data_pattern"):
             if not FLAGS[name].value:
                 raise ValueError(f"{name} is missing; see --helpshort.")

@@ -108,10 +108,11 @@ def _setting(define, name, model, text, *choices):
     return define, name, None, *choices, f"{text} Recipe: {shown}."
 
 
-def define_frames():
-    _group("Frames that the network sees (in serial and parallel mode: the student)",
-           (flags.DEFINE_enum, "frame_selection", None, configs.FRAME_SELECTIONS, "Default: all in mode=teacher, uniform "
-            "otherwise; strided where --every_n is given."),
+def define_frames(title="Frames that the network sees (in serial and parallel mode: the student)",
+                  default="all in mode=teacher, uniform otherwise"):
+    _group(title,
+           (flags.DEFINE_enum, "frame_selection", None, configs.FRAME_SELECTIONS, f"Default: {default}; strided where "
+            "--every_n is given."),
            (flags.DEFINE_integer, "frames_per_video", None, "k, for every selection but all and strided. Default: 30."),
            (flags.DEFINE_integer, "every_n", None, "Stride of --frame_selection=strided."))
 
@@ -122,6 +123,8 @@ def define_distillation():
            (flags.DEFINE_enum, "mode", "teacher", configs.MODES, "teacher: one network (teacher or baseline); serial: "
             "student of a trained teacher; parallel: both together."),
            (flags.DEFINE_string, "teacher_dir", "", "Training directory of the teacher (serial)."),
+           (flags.DEFINE_string, "teacher_targets_dir", "", "Folder for the teacher's targets (serial): computed once, "
+            "then read in its place, by any number of students."),
            (flags.DEFINE_enum, "student_model", None, configs.MODELS, "Network family of the student. Default: the "
             "teacher's; of a mixture also what it is made of, with --student_loss=pred,ce."),
            (flags.DEFINE_list, "student_loss", list(defaults.student_loss), "Subset of rep,pred,ce."),
@@ -173,14 +176,15 @@ def define_training_folder():
            (flags.DEFINE_integer, "max_to_keep", 3, "Checkpoints kept, beside the best."))
 
 
-def define_trained_network(batch_size):
+def define_trained_network():
     _group("Network to use",
            (flags.DEFINE_string, "train_dir", "", "Training directory of the network."),
            (flags.DEFINE_enum, "network", None, [schema.TEACHER, schema.STUDENT], "Which network of the run; the student "
             "where there is one."),
            (flags.DEFINE_string, "checkpoint", None, "best, last, or a step. Default: best; "
             "where eval.py follows a training, the newest."),
-           (flags.DEFINE_integer, "batch_size", batch_size, "Videos at a time.", 1))
+           (flags.DEFINE_integer, "batch_size", None, "Videos at a time, over all GPUs together. Default: by the frames "
+            "that the network sees, on each GPU 128 videos of 300 frames, 1,024 of 37 and fewer.", 1))
 
 
 def define_top_k():

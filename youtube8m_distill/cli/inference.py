@@ -3,6 +3,7 @@
     inference.py --train_dir=runs/student --input_data_pattern='yt8m/test*.tfrecord' --output_file=predictions.csv
 """
 
+import os
 import time
 
 from absl import flags
@@ -11,6 +12,7 @@ from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.export.kaggle import write_predictions
+from youtube8m_distill.training.cluster import refuse_cluster
 from youtube8m_distill.training.strategy import make_strategy
 
 FLAGS = flags.FLAGS
@@ -18,7 +20,7 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     our_flags.define_files("Data", ("input_data_pattern", "Globs of the files to read, comma-separated."))
-    our_flags.define_trained_network(batch_size=512)
+    our_flags.define_trained_network()
     our_flags.define_top_k()
     flags.DEFINE_string("output_file", "", "Where the CSV goes; compressed where the name ends with .gz.")
     our_flags.GROUPS["Output"].append("output_file")
@@ -31,13 +33,14 @@ def define_flags():
 
 def main():
     with entry.user_errors():
+        refuse_cluster(os.environ)
         for name in ("train_dir", "input_data_pattern", "output_file"):
             if not FLAGS[name].value:
                 raise ValueError(f"{name} is missing; see --helpshort.")
         files.check_output("output_file", FLAGS.output_file)
         strategy = make_strategy(FLAGS.num_gpu)
         network = runs.LoadedNetwork(runs.open_run(FLAGS.train_dir), strategy, FLAGS.network,
-                                     FLAGS.checkpoint or "best", top_k=FLAGS.top_k)
+                                     FLAGS.checkpoint or "best", top_k=FLAGS.top_k, for_metrics=False)
         shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, network.config.features)
     started = time.monotonic()
     rows = ((batch.video_ids, batch.classes, batch.scores) for batch in network.predict(shards, FLAGS.batch_size))

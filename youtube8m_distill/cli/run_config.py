@@ -42,16 +42,17 @@ def config_from_flags():
     model = networks[schema.STUDENT if distillation else schema.TEACHER].model
     training = configs.TrainingConfig(**{**configs.published_training(model), **our_flags.given(*TRAINING_FLAGS)})
     return configs.RunConfig(FLAGS.mode, networks, training, distillation, FLAGS.train_data_pattern,
-                             FLAGS.validation_data_pattern, FLAGS.teacher_dir, FLAGS.pca_eigenvalues, FLAGS.init_from)
+                             FLAGS.validation_data_pattern, FLAGS.teacher_dir, FLAGS.pca_eigenvalues, FLAGS.init_from,
+                             FLAGS.teacher_targets_dir)
 
 
 def _refuse_flags_without_effect():
     """A flag that this mode would not read is a misunderstanding, so it is an error."""
     without_effect = {
         "teacher": [field.name for field in dataclasses.fields(configs.DistillationConfig)]
-        + ["teacher_dir", "student_model", "student_frames_per_block", "finetune_epochs"],
+        + ["teacher_dir", "teacher_targets_dir", "student_model", "student_frames_per_block", "finetune_epochs"],
         "serial": ["frames_per_block", "frame_features", "pca_eigenvalues"],
-        "parallel": ["teacher_dir", "finetune_epochs"],
+        "parallel": ["teacher_dir", "teacher_targets_dir", "finetune_epochs"],
     }[FLAGS.mode]
     for name in without_effect:
         if FLAGS[name].present:

@@ -9,7 +9,9 @@ A teacher on all frames, then a student on 30 of them that learns from it:
 Add --validation_data_pattern='yt8m/validate0*.tfrecord' to both, and the best epoch is kept apart from the last.
 """
 
+import contextlib
 import dataclasses
+import os
 import time
 
 from absl import flags
@@ -18,7 +20,8 @@ from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.data.bad_records import BadRecordError
-from youtube8m_distill.training.strategy import check_batch_size, make_strategy
+from youtube8m_distill.training import cluster as clusters
+from youtube8m_distill.training.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
 
 FLAGS = flags.FLAGS
 
@@ -45,7 +48,6 @@ def define_flags():
         final_temperature="use --cl_temperature, which holds for both levels of a mixture",
         final_lambda="use --cl_temperature; its square is the weight",
         cl_lambda="use --cl_temperature; its square is the weight",
-        teacher_targets_dir="storing the teacher's targets is not in this version; they are computed in each step",
         skip_bad_records="a bad record ends the run, with its file and number; skipping is not in this version",
         max_bad_fraction="a bad record ends the run; skipping is not in this version",
         gpu="use CUDA_VISIBLE_DEVICES to choose devices and --num_gpu for their number",
@@ -54,18 +56,41 @@ def define_flags():
 
 def main():
     with entry.user_errors():
-        strategy = make_strategy(FLAGS.num_gpu)
-        config = run_config.config_from_flags()
-        check_batch_size(config.training.batch_size, strategy)
-        training_files = runs.find_training_files(config)
-        config = runs.pin(config, training_files)
-        run = runs.prepare_run(FLAGS.train_dir, config, FLAGS.start_new_model)
-    print(describe(config, training_files, strategy), flush=True)
+        cluster = clusters.read_cluster(os.environ)
+    with contextlib.ExitStack() as held, clusters.ending_with_the_job(cluster, entry.fail):
+        with entry.user_errors():
+            strategy = make_strategy(FLAGS.num_gpu, cluster=cluster)
+            config = run_config.config_from_flags()
+            check_batch_size(config.training.batch_size, strategy)
+            training_files = runs.find_training_files(config)
+            config = runs.pin(config, training_files)
+            with chief_first(strategy):
+                run = held.enter_context(begin(config, strategy))
+        train(run, training_files, strategy)
+
+
+@contextlib.contextmanager
+def begin(config, strategy):
+    """The run in --train_dir, kept for this job alone inside the block; workers share the chief's lock."""
+    if is_chief(strategy):
+        with runs.lock_run(FLAGS.train_dir):
+            yield runs.prepare_run(FLAGS.train_dir, config, FLAGS.start_new_model)
+    else:
+        yield runs.join_run(FLAGS.train_dir, config)
+
+
+def train(run, training_files, strategy):
+    """Trains a run to its end; says what it starts with and what it ended with."""
+    if is_chief(strategy):
+        print(describe(run.config, training_files, strategy), flush=True)
     started = time.monotonic()
     try:
         progress = runs.train_run(run, training_files, strategy)
     except (BadRecordError, FloatingPointError, OSError) as error:
         entry.fail(f"{error} Training stopped; the checkpoints in {run.folder} are complete.")
+    if not is_chief(strategy):
+        print(f"Done: step {progress.step}. The chief has written everything.")
+        return
     best = ""
     if progress.best_step is not None:
         best = f"; best validation GAP {progress.best_value:.4f} at step {progress.best_step}"
@@ -77,7 +102,9 @@ def describe(config, training_files, strategy):
     """The settings that a run starts with, one group a line."""
     about = "" if training_files.num_train_is_exact else "about "
     devices = ", ".join(strategy.extended.worker_devices)
-    lines = [f"mode={config.mode} on {strategy.num_replicas_in_sync} device(s): {devices}",
+    machines = machine(strategy)[1]
+    where = f" of {machines} machines, here" if machines > 1 else ""
+    lines = [f"mode={config.mode} on {strategy.num_replicas_in_sync} device(s){where}: {devices}",
              f"data: {about}{training_files.num_train:,} training videos in {len(training_files.train)} file(s), "
              f"{len(training_files.validation)} validation file(s)"]
     lines += [f"{role}: {_settings(network)}" for role, network in config.networks.items()]

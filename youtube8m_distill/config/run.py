@@ -24,9 +24,11 @@ class RunConfig:
     teacher_dir: str = ""
     pca_eigenvalues: str = ""                       # file; once a run has begun, its weights hold them
     init_from: str = ""                             # folder of the run whose weights this one started with
+    teacher_targets_dir: str = ""                   # folder of the teacher's outputs, stored; it may move
     train_files: str = ""                           # fingerprints: a run goes on with the same files and teacher only
     teacher_weights: str = ""
     init_weights: str = ""
+    teacher_targets: str = ""
 
     def __post_init__(self):
         check_types(self)
@@ -41,6 +43,8 @@ class RunConfig:
             _check_terms(self.networks[schema.STUDENT], self.distillation)
         if self.mode == "parallel":
             _check_parallel(self.distillation)
+        if self.teacher_targets_dir:
+            _check_stored(self.mode, self.networks[schema.TEACHER], self.distillation)
 
     @property
     def main_role(self):
@@ -85,3 +89,13 @@ def _check_parallel(distillation):
     require(distillation.share_classifier or distillation.trains_classifier,
             "student_loss=rep without share_classifier in mode=parallel would leave the student's classifier "
             "untrained; share it, or add pred or ce.")
+
+
+def _check_stored(mode, teacher, distillation):
+    """What may be stored of a teacher: the outputs of one that is frozen and always sees the same frames."""
+    require(mode == "serial", f"teacher_targets_dir has no effect with mode={mode}: only a trained teacher's targets stay "
+            "the same.")
+    require(not distillation.match_intermediate, "match_intermediate is set, and with teacher_targets_dir the teacher's "
+            "states after each frame are not at hand: they would take a hundred times the space. Leave one of the two out.")
+    require(teacher.frames.frame_selection != "random", "teacher_targets_dir has no use with this teacher: it sees other "
+            "frames in each epoch (frame_selection=random), so its targets cannot be computed once.")

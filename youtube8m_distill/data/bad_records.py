@@ -21,7 +21,7 @@ class BadRecordError(ValueError):
 
 
 def record_name(path, number):
-    """string scalar that tells a record from all others: "<path>, record <number>"."""
+    """What tells a record from all others: "<path>, record <number>". string, of the shape of the arguments."""
     return tf.strings.join([path, ", record ", tf.strings.as_string(number)])
 
 

@@ -1,71 +1,102 @@
-"""Which frames of a video a network sees: functions from the number of frames to the indices of those it gets.
+"""Which frames of a video a network sees: functions from numbers of frames to the indices of those it gets.
 
-Integers throughout: in float32, frame 21 of 30 would land at 214 of 300 instead of 215. Where a video has no more
-frames than are wanted, every selection but `strided` gives each of its frames once; padding is not decided here.
+Each takes the videos of a batch at once, int32 [B] -> int32 [B, T], where T is the most frames that the selection gives
+and rows end in -1 where a video gives fewer. Integers throughout: in float32, frame 21 of 30 would land at 214 of 300
+instead of 215. Where a video has no more frames than are wanted, every selection but `strided` gives each of its frames
+once.
 """
 
 import tensorflow as tf
 
+from youtube8m_distill import schema
+
+# Constants of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+GOLDEN_GAMMA, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
 
 def all_frames(num_frames):
-    """Every frame. int32 scalar -> int32 [num_frames]."""
-    return tf.range(num_frames)
+    """Every frame. int32 [B] -> int32 [B, MAX_FRAMES]."""
+    return _first_of(tf.range(schema.MAX_FRAMES)[None], num_frames)
 
 
 def strided(num_frames, every_n):
-    """Frames 0, n, 2n, ... below `num_frames`. int32 scalar -> int32 [ceil(num_frames / every_n)]."""
-    return tf.range(0, num_frames, every_n)
+    """Frames 0, n, 2n, ... below the number of frames. int32 [B] -> int32 [B, ceil(MAX_FRAMES / every_n)]."""
+    return _first_of(tf.range(0, schema.MAX_FRAMES, every_n)[None], -(-num_frames // every_n))
 
 
 def uniform(num_frames, k):
-    """The centres of k equal spans of the video. int32 scalar -> int32 [min(k, num_frames)]."""
+    """The centres of k equal spans of the video. int32 [B] -> int32 [B, k]."""
     count = tf.minimum(num_frames, k)
-    return (2 * tf.range(count) + 1) * num_frames // (2 * count)
+    centres = (2 * tf.range(k) + 1) * num_frames[:, None] // (2 * count[:, None])
+    return _first_of(centres, count)
 
 
 def random(num_frames, k, seed):
-    """At most k distinct frames, in time order, each set of k as likely as any other.
+    """At most k distinct frames of each video, in time order, each set of k as likely as any other.
+
+    Every frame gets a number by hashing (seed, frame), and those with the greatest numbers are taken.
 
     Args:
-        num_frames: int32 scalar.
+        num_frames: int32 [B], each at most MAX_FRAMES.
         k: int, how many frames.
-        seed: int64 [2]. The same seed gives the same frames, and a smaller k gives some of a larger one's.
+        seed: int64 [B, 2]. The same seed gives the same frames, and a smaller k gives some of a larger one's.
     Returns:
-        int32 [min(k, num_frames)].
+        int32 [B, k].
     """
-    order = tf.random.experimental.stateless_shuffle(tf.range(num_frames), seed)
-    return tf.sort(order[:k])
+    first, second = tf.unstack(tf.bitcast(seed, tf.uint64), axis=1)
+    stream = _mixed(_mixed(first) + second)[:, None]                                        # [B, 1]
+    frames = tf.range(schema.MAX_FRAMES)[None]
+    draws = _mixed(stream + tf.cast(frames + 1, tf.uint64) * tf.constant(GOLDEN_GAMMA, tf.uint64))
+    # Without their lowest bit draws are at least 0 as int64, which is what can be ranked.
+    draws = tf.cast(tf.bitwise.right_shift(draws, tf.constant(1, tf.uint64)), tf.int64)
+    exists = frames < num_frames[:, None]
+    _, taken = tf.math.top_k(tf.where(exists, draws, -1), k)                                # [B, k]
+    # Frames that do not exist have the greatest indices, so sorting leaves them at the end.
+    return _first_of(tf.sort(taken, axis=1), tf.minimum(num_frames, k))
 
 
 def first(num_frames, k):
-    """The k frames at the beginning. int32 scalar -> int32 [min(k, num_frames)]."""
-    return tf.range(tf.minimum(num_frames, k))
+    """The k frames at the beginning. int32 [B] -> int32 [B, k]."""
+    return _first_of(tf.range(k)[None], num_frames)
 
 
 def middle(num_frames, k):
-    """The k frames around the middle. int32 scalar -> int32 [min(k, num_frames)]."""
+    """The k frames around the middle. int32 [B] -> int32 [B, k]."""
     count = tf.minimum(num_frames, k)
-    return (num_frames - count) // 2 + tf.range(count)
+    return _first_of((num_frames - count)[:, None] // 2 + tf.range(k), count)
 
 
 def last(num_frames, k):
-    """The k real frames at the end. int32 scalar -> int32 [min(k, num_frames)]."""
+    """The k real frames at the end. int32 [B] -> int32 [B, k]."""
     count = tf.minimum(num_frames, k)
-    return num_frames - count + tf.range(count)
+    return _first_of((num_frames - count)[:, None] + tf.range(k), count)
 
 
 def first_middle_last(num_frames, k):
-    """A third of k from the beginning, a third from the end, the rest around the middle.
-
-    int32 scalar -> int32 [min(k, num_frames)].
-    """
+    """A third of k from the beginning, a third from the end, the rest around the middle. int32 [B] -> int32 [B, k]."""
     side = k // 3
     centre = k - 2 * side
-    wanted = tf.concat([tf.range(side),
-                        (num_frames - centre) // 2 + tf.range(centre),
-                        num_frames - side + tf.range(side)], axis=0)
+    length = num_frames[:, None]
+    beginning = tf.range(side) + 0 * length                                                 # [B, side]
+    wanted = tf.concat([beginning, (length - centre) // 2 + tf.range(centre), length - side + tf.range(side)], axis=1)
     # In a video of k frames or fewer the three parts overlap: take each frame once instead.
-    return tf.where(num_frames > k, wanted, tf.range(k))[:tf.minimum(num_frames, k)]
+    return _first_of(tf.where(length > k, wanted, tf.range(k)), num_frames)
+
+
+def _first_of(indices, count):
+    """Each row up to its count, -1 from there on. int32 [B or 1, T], int32 [B] -> int32 [B, T]."""
+    return tf.where(tf.range(tf.shape(indices)[1]) < count[:, None], indices, -1)
+
+
+def _mixed(bits):
+    """SplitMix64's mixing: every bit of the result depends on every bit of the argument. uint64 -> uint64."""
+    for shift, factor in ((30, MIX_1), (27, MIX_2)):
+        bits = _folded(bits, shift) * tf.constant(factor, tf.uint64)
+    return _folded(bits, 31)
+
+
+def _folded(bits, shift):
+    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint64)))
 
 
 SELECTIONS = {
@@ -81,20 +112,22 @@ SELECTIONS = {
 
 
 def select(frames, num_frames, seed):
-    """The frames one network sees of one video.
+    """The frames one network sees of each video.
 
     Args:
         frames: config.FrameConfig.
-        num_frames: int32 scalar in 1 .. MAX_FRAMES, the frames the video has.
-        seed: int64 [2], read by `random` only.
+        num_frames: int32 [B], each in 1 .. MAX_FRAMES, the frames the videos have.
+        seed: int64 [B, 2], read by `random` only.
     Returns:
-        int32 [at most frames.max_frames], ascending, each below `num_frames`.
+        int32 [B, frames.max_frames], each row ascending and below the video's number of frames, then -1.
     """
     choose = SELECTIONS[frames.frame_selection]
     if choose is all_frames:
-        return choose(num_frames)
-    if choose is strided:
-        return choose(num_frames, frames.every_n)
-    if choose is random:
-        return choose(num_frames, frames.frames_per_video, seed)
-    return choose(num_frames, frames.frames_per_video)
+        indices = choose(num_frames)
+    elif choose is strided:
+        indices = choose(num_frames, frames.every_n)
+    elif choose is random:
+        indices = choose(num_frames, frames.frames_per_video, seed)
+    else:
+        indices = choose(num_frames, frames.frames_per_video)
+    return tf.ensure_shape(indices, [None, frames.max_frames])

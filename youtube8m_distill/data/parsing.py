@@ -1,8 +1,9 @@
-"""One serialized record -> a dict of tensors, as graph functions that also run eagerly.
+"""Serialized records -> a batch of tensors, all records of the batch at once.
 
 Formats: REFERENCE of the field, `tf.train.SequenceExample` for frame-level files and `tf.train.Example` for video-level
-ones. Of a video's frames only those that a network sees are decoded; the others stay strings that nobody opens.
-Everything is parsed leniently (any number of values) and checked here, so that each fault has words of its own.
+ones. Batches whose records are all as the official files have them, without a fault, are read by a few operations on the
+whole batch (frames by `frame_blocks`); every other batch goes through `record_parsing`, record by record, which reads
+whatever the format allows or says which record is wrong and how. Both give the same.
 """
 
 import typing
@@ -10,27 +11,20 @@ import typing
 import tensorflow as tf
 
 from youtube8m_distill import schema
-from youtube8m_distill.data import bad_records, frame_selection
-
-EPOCH_BITS = 20                     # a million epochs for each seed before two (seed, epoch) pairs meet
+from youtube8m_distill.data import bad_records, draws, frame_blocks, frame_selection, record_parsing
 
 
-class Record(typing.NamedTuple):
-    """A record not yet parsed, with where it came from."""
+class Records(typing.NamedTuple):
+    """Records not yet parsed, with where they came from."""
 
-    serialized: tf.Tensor           # string scalar
-    path: tf.Tensor                 # string scalar
-    number: tf.Tensor               # int64 scalar, its place in the file, from 0
-    epoch: tf.Tensor                # int64 scalar
-
-
-def epoch_seed(seed, epoch):
-    """One int64 for each (seed, epoch)."""
-    return tf.cast(seed, tf.int64) * 2 ** EPOCH_BITS + tf.cast(epoch, tf.int64)
+    serialized: tf.Tensor           # string [B]
+    path: tf.Tensor                 # string [B]
+    number: tf.Tensor               # int64 [B], places in their files, from 0
+    epoch: tf.Tensor                # int64 [B]
 
 
 def build_parser(features, num_classes, views, seed=0):
-    """The function that parses one record.
+    """The function that parses the records of a batch.
 
     Args:
         features: config.FeatureConfig.
@@ -38,10 +32,11 @@ def build_parser(features, num_classes, views, seed=0):
         views: config.FrameConfig, or {role: FrameConfig}, for frame-level records; None for video-level ones.
         seed: int. `random` frames are a function of (seed, epoch, video id).
     Returns:
-        function Record -> dict with `video_id` (string scalar), `labels` (uint8 [num_classes], multi-hot) and
-        - frame level: `frames` ([T, size], uint8 or float32 as stored), `num_frames` (int32 scalar) and
-          `frame_indices` (int32 [T], -1 in padding), T being the view's max_frames; under each role if roles are given;
-        - video level: `features` (float32 [size]).
+        function Records -> dict with `video_id` (string [B]), `labels` (uint8 [B, num_classes], multi-hot) and
+        - frame level: `frames` ([B, T, size], uint8 or float32 as stored), `num_frames` (int32 [B]) and
+          `frame_indices` (int32 [B, T], -1 in padding), T being the view's max_frames; under each role if roles are
+          given;
+        - video level: `features` (float32 [B, size]).
         It raises what `bad_records.naming_bad_records` reads: no id, no frames, frames or features of another size or
         type, features with different numbers of frames, labels out of range.
     Raises:
@@ -50,133 +45,120 @@ def build_parser(features, num_classes, views, seed=0):
     if features.frame_features != (views is not None):
         raise ValueError(f"views={views} with frame_features={features.frame_features}: frame-level records need the "
                          "frames each network sees, video-level ones have none.")
+    parse_record = record_parsing.build_record_parser(features, num_classes, views, seed)
+    structure = _structure(features, num_classes, views)
 
-    def parse(record):
-        name = bad_records.record_name(record.path, record.number)
-        context, stored = _read(record.serialized, name, features)
-        labels = context[schema.LABELS_KEY]
-        ids = tf.concat([context[key] for key in schema.ID_KEYS], axis=0)
-        check = _check_frames if features.frame_features else _check_means
-        checks = [_check_id(ids), *check(stored, features), _check_labels(labels, num_classes)]
-        # Under this dependency, because on a malformed record the ops below would fail first, in words of their own.
-        with tf.control_dependencies([bad_records.require(name, checks)]):
-            example = {schema.VIDEO_ID: ids[0], schema.LABELS: multi_hot(labels, num_classes)}
-            if not features.frame_features:
-                return example | {schema.FEATURES: _join(stored, features)}
-            draw = tf.stack([tf.strings.to_hash_bucket_fast(ids[0], 2 ** 62), epoch_seed(seed, record.epoch)])
-            if isinstance(views, dict):
-                return example | {role: _view(stored, features, view, draw) for role, view in views.items()}
-            return example | _view(stored, features, views, draw)
+    def one_by_one(records):
+        # In turn, so that of several bad records the first is told.
+        return tf.map_fn(lambda fields: parse_record(record_parsing.Record(*fields)), tuple(records),
+                         parallel_iterations=1, fn_output_signature=structure)
+
+    def parse(records):
+        if features.dtype == "float32" and features.frame_features:
+            example = one_by_one(records)
+        else:
+            read = _read_frames if features.frame_features else _read_means
+            ordinary, at_once = read(records, features, num_classes, views, seed)
+            example = tf.cond(ordinary, at_once, lambda: one_by_one(records))
+        batch_size = records.serialized.shape
+        return tf.nest.map_structure(lambda values, spec: tf.ensure_shape(values, batch_size + spec.shape),
+                                     example, structure)
 
     return parse
 
 
-def _read(serialized, name, features):
-    """(context, {name: what is stored}): ids, labels and the features asked for, ragged: in whatever number they come.
+def _structure(features, num_classes, views):
+    """The dict that one record becomes, of tf.TensorSpec."""
+    def view_of(view):
+        return {schema.FRAMES: tf.TensorSpec([view.max_frames, features.size], features.dtype),
+                schema.NUM_FRAMES: tf.TensorSpec([], tf.int32),
+                schema.FRAME_INDICES: tf.TensorSpec([view.max_frames], tf.int32)}
 
-    A frame-level feature is a RaggedTensor [frames, values in a frame], a video-level one a tensor [values].
-    """
-    context = {key: tf.io.RaggedFeature(tf.string) for key in schema.ID_KEYS}
+    example = {schema.VIDEO_ID: tf.TensorSpec([], tf.string), schema.LABELS: tf.TensorSpec([num_classes], tf.uint8)}
+    if not features.frame_features:
+        return example | {schema.FEATURES: tf.TensorSpec([features.size], tf.float32)}
+    return example | _of_views(views, view_of)
+
+
+def _of_views(views, view_of):
+    """What `view_of` makes of each network's view, under its role if roles are given."""
+    return {role: view_of(view) for role, view in views.items()} if isinstance(views, dict) else view_of(views)
+
+
+def _each(views):
+    return views.values() if isinstance(views, dict) else [views]
+
+
+def _beginning(view):
+    """How many of a video's first frames are all that a network sees; 0 if it sees others."""
+    return view.max_frames if view.frame_selection in ("all", "first") else 0
+
+
+def _read_frames(records, features, num_classes, views, seed):
+    """Whether all records are as they should be, and the function that then makes the batch. (bool scalar, function)"""
+    blocks = frame_blocks.locate(records.serialized, features, beginning=max(map(_beginning, _each(views))))
+    stored = _read_context(blocks.context, records, {})
+    ordinary = tf.reduce_all(blocks.official & _is_described(stored, num_classes))
+    num_frames = tf.minimum(blocks.num_frames, schema.MAX_FRAMES)
+
+    def at_once():
+        example = _description(stored, num_classes)
+        draw = draws.frame_seeds(example[schema.VIDEO_ID], seed, records.epoch)
+
+        def view_of(view):
+            indices = frame_selection.select(view, num_frames, draw)
+            count = tf.math.count_nonzero(indices >= 0, axis=1, dtype=tf.int32)
+            if _beginning(view):
+                frames = blocks.beginning[:, :view.max_frames]
+            else:
+                frames = frame_blocks.cut(records.serialized, blocks, indices, features)
+            return {schema.FRAMES: frames, schema.NUM_FRAMES: count, schema.FRAME_INDICES: indices}
+
+        return example | _of_views(views, view_of)
+
+    return ordinary, at_once
+
+
+def _read_means(records, features, num_classes, *_):
+    """The same for video-level records."""
+    # An Example is a SequenceExample without frames, byte for byte; and unlike `parse_example` this parser names the
+    # record in every complaint.
+    stored = _read_context(records.serialized, records,
+                           dict.fromkeys(features.names, tf.io.RaggedFeature(tf.float32)))
+    sizes = tf.stack([stored[name].row_lengths() for name in features.names], axis=1)       # [B, features]
+    ordinary = tf.reduce_all(_is_described(stored, num_classes)) & tf.reduce_all(tf.equal(sizes, features.sizes))
+
+    def at_once():
+        means = [tf.reshape(stored[name].values, [-1, size]) for name, size in zip(features.names, features.sizes)]
+        return _description(stored, num_classes) | {schema.FEATURES: tf.concat(means, axis=1)}
+
+    return ordinary, at_once
+
+
+def _read_context(serialized, records, features):
+    """{name: RaggedTensor [B, values]} of ids, labels and the given tf.io features."""
+    context = dict.fromkeys(schema.ID_KEYS, tf.io.RaggedFeature(tf.string))
     context[schema.LABELS_KEY] = tf.io.RaggedFeature(tf.int64)
-    wanted = dict.fromkeys(features.names, tf.io.RaggedFeature(tf.string if features.dtype == "uint8" else tf.float32))
-    if features.frame_features:
-        return tf.io.parse_single_sequence_example(serialized, context, wanted, example_name=name)
-    # An Example is a SequenceExample without frames, byte for byte; and unlike `parse_single_example` this parser
-    # names the record in every complaint.
-    context, _ = tf.io.parse_single_sequence_example(serialized, context | wanted, example_name=name)
-    return context, {feature: context[feature] for feature in features.names}
+    names = bad_records.record_name(records.path, records.number)
+    return tf.io.parse_sequence_example(serialized, context | features, example_names=names)[0]
 
 
-def multi_hot(labels, num_classes):
-    """int64 [any number], in any order, repeats allowed -> uint8 [num_classes], 1 at each label."""
-    ones = tf.ones_like(labels, tf.uint8)
-    return tf.tensor_scatter_nd_update(tf.zeros([num_classes], tf.uint8), labels[:, None], ones)
+def _ids(stored):
+    """RaggedTensor [B, ids]: from either name, as `record_parsing` takes them."""
+    return tf.concat([stored[key] for key in schema.ID_KEYS], axis=1)
 
 
-def _text(*parts):
-    """Joins strings and integer tensors."""
-    return tf.strings.join([part if isinstance(part, str) else tf.strings.as_string(part) for part in parts])
+def _is_described(stored, num_classes):
+    """Whether a record has an id and only labels that exist. bool [B]."""
+    labels = stored[schema.LABELS_KEY]
+    outside = (labels.values < 0) | (labels.values >= num_classes)
+    return (_ids(stored).row_lengths() > 0) & ~tf.reduce_any(labels.with_values(outside), axis=1)
 
 
-def _check_id(ids):
-    return tf.size(ids) > 0, lambda: tf.constant(f"no video id; it should be under {' or '.join(schema.ID_KEYS)}")
-
-
-def _check_labels(labels, num_classes):
-    outside = (labels < 0) | (labels >= num_classes)
-
-    def reason():
-        return _text("label ", tf.boolean_mask(labels, outside)[0], f" is outside 0 .. {num_classes - 1}; "
-                     f"num_classes={num_classes} is too small for this data (the 2017 set has 4716, later ones 3862), "
-                     "or the record is bad")
-
-    return ~tf.reduce_any(outside), reason
-
-
-def _check_means(stored, features):
-    """One check for each video-level feature: its size."""
-    def check(name, size):
-        found = tf.size(stored[name])
-        return tf.equal(found, size), lambda: _text(f"{name!r} has ", found, f" numbers instead of {size}")
-
-    return [check(name, size) for name, size in zip(features.names, features.sizes)]
-
-
-def _join(stored, features):
-    """All video-level features in a row. float32 [size]."""
-    return tf.ensure_shape(tf.concat([stored[name] for name in features.names], axis=0), [features.size])
-
-
-def _check_frames(stored, features):
-    """Checks of frame-level features: there are frames, in each as many, and every one has the right size."""
-    first, counts = features.names[0], {name: stored[name].nrows() for name in features.names}
-    checks = [(counts[first] > 0, lambda: _text(f"no frames under {first!r}"))]
-    for name, size in zip(features.names, features.sizes):
-        checks.append(_check_count(name, counts[name], first, counts[first]))
-        checks.extend(_check_sizes(stored[name], name, size))
-    return checks
-
-
-def _check_count(name, count, first, first_count):
-    """The check that one feature has as many frames as the first."""
-    return (tf.equal(count, first_count),
-            lambda: _text(f"{first!r} has ", first_count, f" frames and {name!r} ", count))
-
-
-def _check_sizes(frames, name, size):
-    """Checks that every frame of one feature, RaggedTensor [frames, values], holds `size` bytes or floats."""
-    values = frames.row_lengths()
-
-    def wrong(sizes, size, unit):
-        def reason():
-            frame = tf.argmax(tf.cast(sizes != size, tf.int8))
-            return _text("frame ", frame, f" of {name!r} holds ", sizes[frame], f" {unit} instead of {size}")
-        return tf.reduce_all(sizes == size), reason
-
-    if frames.dtype != tf.string:
-        return [wrong(values, size, "floats")]
-    return [wrong(values, 1, "byte strings"), wrong(tf.strings.length(frames.flat_values), size, "bytes")]
-
-
-def _view(stored, features, view, draw):
-    """What one network sees of a video: its frames decoded, padded to the length all its videos share."""
-    num_frames = tf.minimum(tf.cast(stored[features.names[0]].nrows(), tf.int32), schema.MAX_FRAMES)
-    indices = frame_selection.select(view, num_frames, draw)
-    frames = tf.concat([_decode(stored[name].flat_values, size, indices)
-                        for name, size in zip(features.names, features.sizes)], axis=1)
-    count = tf.size(indices)
-    padding = [0, view.max_frames - count]
-    return {schema.FRAMES: tf.ensure_shape(tf.pad(frames, [padding, [0, 0]]), [view.max_frames, features.size]),
-            schema.NUM_FRAMES: count,
-            schema.FRAME_INDICES: tf.ensure_shape(tf.pad(indices, [padding], constant_values=-1), [view.max_frames])}
-
-
-def _decode(values, size, indices):
-    """The frames at `indices` of one feature, [number of indices, size], as uint8 or float32.
-
-    Args:
-        values: string [frames], a frame's bytes in each, or float32 [frames * size].
-    """
-    if values.dtype == tf.string:
-        return tf.io.decode_raw(tf.gather(values, indices), tf.uint8)
-    return tf.gather(tf.reshape(values, [-1, size]), indices)
+def _description(stored, num_classes):
+    """Ids and multi-hot labels of a batch."""
+    labels = stored[schema.LABELS_KEY]
+    places = tf.stack([tf.cast(labels.value_rowids(), tf.int64), labels.values], axis=1)      # [labels, 2]
+    hot = tf.zeros([labels.nrows(), num_classes], tf.uint8)
+    return {schema.VIDEO_ID: _ids(stored)[:, :1].flat_values,
+            schema.LABELS: tf.tensor_scatter_nd_update(hot, places, tf.ones_like(labels.values, tf.uint8))}

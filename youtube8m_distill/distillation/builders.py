@@ -23,12 +23,14 @@ class Stage:
             weights move in it. Call it when the stage begins.
         roles: the networks whose frames a batch holds; nested by role where there are two.
         num_epochs: int.
+        stored_targets: bool, whether a batch holds the teacher's targets in place of its frames.
     """
 
     name: str
     build_scheme: typing.Callable
     roles: tuple
     num_epochs: int
+    stored_targets: bool = False
 
 
 def build_student(config, teacher, dtype="float32"):
@@ -88,7 +90,8 @@ def build_stages(config, networks):
     options = {"regularization_penalty": training.regularization_penalty,
                "clip_gradient_norm": training.clip_gradient_norm}
     teacher, student = networks[schema.TEACHER], networks.get(schema.STUDENT)
-    both = (schema.TEACHER, schema.STUDENT)
+    both, alone = (schema.TEACHER, schema.STUDENT), (schema.STUDENT,)
+    stored = bool(config.teacher_targets_dir)
     objectives = {role: label_objective(network) for role, network in config.networks.items()}
 
     def train_outputs(trainable):
@@ -98,7 +101,7 @@ def build_stages(config, networks):
     def match():
         train_outputs(distillation.trains_classifier)
         terms = student_terms(distillation, config.networks[schema.STUDENT])
-        return SerialDistiller(student, teacher, terms, **options)
+        return SerialDistiller(student, None if stored else teacher, terms, **options)
 
     def fine_tune():
         train_outputs(True)
@@ -113,7 +116,8 @@ def build_stages(config, networks):
                       (schema.TEACHER,), training.num_epochs)]
     if config.mode == "parallel":
         return [Stage("parallel", together, both, training.num_epochs)]
+    name = "serial" if distillation.trains_classifier else "matching"
+    first = Stage(name, match, alone if stored else both, training.num_epochs, stored)
     if distillation.trains_classifier:
-        return [Stage("serial", match, both, training.num_epochs)]
-    return [Stage("matching", match, both, training.num_epochs),
-            Stage("fine-tuning", fine_tune, (schema.STUDENT,), training.finetune_epochs)]
+        return [first]
+    return [first, Stage("fine-tuning", fine_tune, alone, training.finetune_epochs)]

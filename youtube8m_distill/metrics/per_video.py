@@ -31,7 +31,7 @@ def hit_at_one(labels, predictions):
     return nan_unless_finite(ops.cast(hits, "float32"), predictions)
 
 
-def perr(labels, predictions):
+def perr(labels, predictions, best=None):
     """Precision at equal recall rate: the true share of a video's n best classes, n being its number of labels.
 
     A class counts as found only if its prediction is above 0; a video without labels gets 0.0.
@@ -39,6 +39,8 @@ def perr(labels, predictions):
     Args:
         labels: any numeric dtype [batch, num_classes]; a class is true where the value is above 0.
         predictions: float [batch, num_classes].
+        best: `ops.top_k(predictions, depth)` where the caller has it, of any depth. It spares finding the best classes
+            again, unless a video has more labels than that.
     Returns:
         float32 [batch].
     Raises:
@@ -47,19 +49,20 @@ def perr(labels, predictions):
     positive, predictions = positives_and_scores(labels, predictions)
     num_labels = ops.sum(ops.cast(positive, "int32"), axis=-1)                   # [B]
     num_classes = predictions.shape[-1]
+    best = ops.top_k(predictions, min(SHALLOW_DEPTH, num_classes)) if best is None else best
 
-    def precision(depth):
-        scores, classes = ops.top_k(predictions, depth)                          # [B, depth]
-        hits = ops.take_along_axis(positive, classes, axis=-1)
-        within = ops.arange(depth, dtype="int32")[None, :] < num_labels[:, None]
+    def precision(scores, classes):
+        hits = ops.take_along_axis(positive, classes, axis=-1)                   # [B, depth]
+        within = ops.arange(classes.shape[-1], dtype="int32")[None, :] < num_labels[:, None]
         found = ops.logical_and(ops.logical_and(hits, within), scores > 0)
         return ops.sum(ops.cast(found, "float32"), axis=-1) / ops.cast(ops.maximum(num_labels, 1), "float32")
 
-    if num_classes <= SHALLOW_DEPTH:
-        values = precision(num_classes)
+    depth = best[0].shape[-1]
+    if depth == num_classes:
+        values = precision(*best)
     else:
-        values = ops.cond(ops.max(num_labels, initial=0) <= SHALLOW_DEPTH,
-                          lambda: precision(SHALLOW_DEPTH), lambda: precision(num_classes))
+        values = ops.cond(ops.max(num_labels, initial=0) <= depth, lambda: precision(*best),
+                          lambda: precision(*ops.top_k(predictions, num_classes)))
     return nan_unless_finite(values, predictions)
 
 

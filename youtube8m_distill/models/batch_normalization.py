@@ -59,10 +59,15 @@ class BatchNormalization(keras.layers.Layer):
             count, mean, variance = self._batch_statistics(x, mask)
             if update_statistics:
                 self._move(count, mean, variance)
+            normalized = (x - mean) * self._scale(variance) + self.beta
         else:
-            mean, variance = self.moving_mean, self.moving_variance
-        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        return ops.cast((x - mean) * scale + self.beta, self.compute_dtype)
+            # Known beforehand, mean and offset become one number: two passes over x rather than three.
+            scale = self._scale(self.moving_variance)
+            normalized = x * scale + (self.beta - self.moving_mean * scale)
+        return ops.cast(normalized, self.compute_dtype)
+
+    def _scale(self, variance):
+        return self.gamma * ops.rsqrt(variance + self.epsilon)
 
     def sum_over_replicas(self, tensors):
         """Each of a list of tensors summed over all replicas. One replica here; the training step puts its own in place."""

@@ -39,8 +39,8 @@ class HierarchicalRNN(Encoder):
     def pool(self, frames, num_frames, training=False):
         """The encoding; zeros for a video without frames."""
         blocks, lengths, num_blocks = self._fold(frames, num_frames)
-        states = self.lower(blocks, lengths)                                    # [batch * b, state]
-        return self._encode_blocks(states, num_frames, num_blocks)
+        states = self.lower(blocks, lengths, training=training)                 # [batch * b, state]
+        return self._encode_blocks(states, num_frames, num_blocks, training)
 
     def pool_with_frame_states(self, frames, num_frames):
         """The encoding, and the lower level's state after each frame (I in the paper's equation 3).
@@ -68,10 +68,10 @@ class HierarchicalRNN(Encoder):
         lengths = ops.clip(ops.cast(num_frames, "int32")[:, None] - starts, 0, length)
         return ops.reshape(frames, (-1, length, self.frame_size)), ops.reshape(lengths, (-1,)), num_blocks
 
-    def _encode_blocks(self, states, num_frames, num_blocks):
+    def _encode_blocks(self, states, num_frames, num_blocks, training=False):
         states = ops.reshape(states, (-1, num_blocks, self.lower.state_size))   # [batch, b, state]
         filled_blocks = -(-ops.cast(num_frames, "int32") // self.frames_per_block)
-        return self.upper(states, filled_blocks)
+        return self.upper(states, filled_blocks, training=training)
 
     def multiply_adds(self, num_frames):
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from youtube8m_distill.models import masking
+from youtube8m_distill.models import masking, packed_lstm
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -51,16 +51,19 @@ class StackedLSTM(keras.layers.Layer):
             self.layers.append(layer)
             input_size = self.cells
 
-    def call(self, sequence, lengths):
+    def call(self, sequence, lengths, training=False):
         """State after the last real step of each sequence.
 
         Args:
             sequence: float [batch, time, size].
             lengths: int32 [batch], 0 .. time. Real steps; they come first.
+            training: bool. It makes no difference to the numbers.
         Returns:
             float [batch, 2 * num_layers * cells].
         """
         lengths = ops.cast(lengths, "int32")
+        if packed_lstm.serves(sequence, training):
+            return packed_lstm.final_state(self._layer_weights(), sequence, lengths)
         # cuDNN refuses a sequence with no real step, so every sequence runs one; `where` takes it back below.
         mask = masking.frame_mask(ops.maximum(lengths, 1), ops.shape(sequence)[1])
         states = []
@@ -69,6 +72,12 @@ class StackedLSTM(keras.layers.Layer):
             states += [carry, hidden]
         state = ops.concatenate(states, axis=-1)
         return ops.where(lengths[:, None] > 0, state, ops.zeros_like(state))
+
+    def _layer_weights(self):
+        """Kernel, recurrent kernel and bias of each layer, in the compute dtype."""
+        cells = [layer.cell for layer in self.layers]
+        return [[ops.convert_to_tensor(weight) for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)]
+                for cell in cells]
 
     def states_after_each_step(self, sequence, lengths):
         """State after every step; past the last real one it stays as it is.

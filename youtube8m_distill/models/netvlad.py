@@ -76,7 +76,8 @@ class NetVLADPooling(keras.layers.Layer):
         """Shares of the clusters in each frame, zero in padding. [batch, T, K] in the compute dtype."""
         logits = self.assign(frames)
         if self.batch_norm:
-            logits = self.normalization(logits, mask=mask, training=training)
+            # Padding has a part in the batch statistics only; its shares are zero in any case.
+            logits = self.normalization(logits, mask=mask if training else None, training=training)
         shares = ops.softmax(ops.cast(logits, "float32"), axis=-1)
         return ops.cast(ops.where(mask[:, :, None], shares, 0.0), frames.dtype)
 

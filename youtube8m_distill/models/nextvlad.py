@@ -81,7 +81,9 @@ class NeXtVLADPooling(keras.layers.Layer):
         """How much of each group belongs to each cluster: [batch, T * G, K], in the layer's compute dtype."""
         attention = ops.sigmoid(ops.cast(self.attend(x), "float32"))                            # [B, T, G]
         attention = ops.where(mask[:, :, None], attention, 0.0)
-        scores = self.assignment_normalization(self.assign(x), mask=mask, training=training)    # [B, T, G * K]
+        # Padding has a part in the batch statistics only; its attention is zero in any case.
+        scores = self.assignment_normalization(self.assign(x), mask=mask if training else None,
+                                               training=training)                               # [B, T, G * K]
         num_groups = ops.shape(x)[1] * self.groups
         scores = ops.cast(ops.reshape(scores, (-1, num_groups, self.num_clusters)), "float32")
         weights = ops.softmax(scores, axis=-1) * ops.reshape(attention, (-1, num_groups, 1))

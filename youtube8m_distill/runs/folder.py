@@ -4,6 +4,7 @@
     checkpoints/    the last few states of the training (see training/checkpoints.py)
     best/           weights of the best state on validation GAP, where there is validation data
     tensorboard/    one TensorBoard run a network
+    .lock           who trains there (see runs/lock.py)
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import shutil
 from youtube8m_distill import config as configs
 from youtube8m_distill import files
 from youtube8m_distill.models.builders import build_model
+from youtube8m_distill.runs.lock import LOCK_FILE, locked
 from youtube8m_distill.training.checkpoints import Checkpoints, read_progress
 
 CONFIG_FILE = "config.json"
@@ -24,7 +26,8 @@ FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
 
 # Settings that a run may be continued with other values of; the rest make another run.
 MAY_CHANGE = ("training.num_epochs", "training.finetune_epochs", "training.max_steps",
-              "training.checkpoint_steps", "training.validation_steps", "training.max_to_keep")
+              "training.checkpoint_steps", "training.validation_steps", "training.max_to_keep",
+              "teacher_targets_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +120,16 @@ def open_run(folder):
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
+def lock_run(folder):
+    """A context manager that keeps every other training out of a folder to train in.
+
+    Raises:
+        ValueError: if the folder is something else's, before anything is written there, or another process trains in it.
+    """
+    _is_occupied(folder)
+    return locked(folder)
+
+
 def prepare_run(folder, config, start_new=False):
     """Begins a run in an empty or new folder, or goes on with the one that is there.
 
@@ -129,12 +142,8 @@ def prepare_run(folder, config, start_new=False):
     Raises:
         ValueError: if the folder is something else's, or its run has other settings that may not change.
     """
-    files.check_output("train_dir", folder, folder=True)
+    occupied = _is_occupied(folder)
     folder = pathlib.Path(folder)
-    occupied = folder.is_dir() and any(folder.iterdir())
-    if occupied and not (folder / CONFIG_FILE).is_file():
-        raise ValueError(f"{str(folder)!r} holds files and no {CONFIG_FILE}, so it is not a training directory of "
-                         "ours; name another, or an empty one.")
     if occupied and start_new:
         open_run(folder)                    # refuses a config.json that is not ours before anything is removed
         _remove_run(folder)
@@ -144,6 +153,40 @@ def prepare_run(folder, config, start_new=False):
         files.remove_leftovers(place)
     files.write_text(folder / CONFIG_FILE, configs.to_json(config))
     return Run(folder, config)
+
+
+def join_run(folder, config):
+    """The run that the chief of a job has just prepared, for the other workers of the job.
+
+    Raises:
+        FileNotFoundError: if this machine does not see it.
+        ValueError: if the chief was started with other settings.
+    """
+    try:
+        run = open_run(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error} The workers of a job share one train_dir: it must lie on a file system that "
+                                "every machine sees.") from error
+    if run.config != config:
+        changed = _changed(run.config, config)
+        raise ValueError(f"this worker's settings are not the chief's: {'; '.join(changed.values())}. Start every worker "
+                         "with the same command.")
+    return run
+
+
+def _is_occupied(folder):
+    """Whether a run lies in a folder to train in; False for an empty or new folder.
+
+    Raises:
+        ValueError: if something else does.
+    """
+    files.check_output("train_dir", folder, folder=True)
+    folder = pathlib.Path(folder)
+    occupied = folder.is_dir() and any(path.name != LOCK_FILE for path in folder.iterdir())
+    if occupied and not (folder / CONFIG_FILE).is_file():
+        raise ValueError(f"{str(folder)!r} holds files and no {CONFIG_FILE}, so it is not a training directory of "
+                         "ours; name another, or an empty one.")
+    return occupied
 
 
 def _remove_run(folder):
@@ -156,16 +199,21 @@ def _remove_run(folder):
 
 
 def _check_same(run, config):
-    before, now = (_flatten(dataclasses.asdict(c)) for c in (run.config, config))
-    changed = [f"{name.rpartition('.')[2]} ({before.get(name)!r} then, {now.get(name)!r} now)"
-               for name in sorted(before.keys() | now.keys())
-               if before.get(name) != now.get(name) and name not in MAY_CHANGE
-               and not (name in FINGERPRINTS and not before[name])]
+    before = _flatten(dataclasses.asdict(run.config))
+    changed = [text for name, text in _changed(run.config, config).items()
+               if name not in MAY_CHANGE and not (name in FINGERPRINTS and not before[name])]
     if run.checkpoints.newest_progress().stage and run.config.training.num_epochs != config.training.num_epochs:
         changed.append("num_epochs, which counts the first stage, and that has ended; finetune_epochs may change")
     if changed:
         raise ValueError(f"{str(run.folder)!r} holds a run with other settings: {'; '.join(changed)}. Give the same to go "
                          "on with it, another --train_dir for another run, or --start_new_model to replace it.")
+
+
+def _changed(config, other):
+    """The settings in which two configurations differ: full name -> "name (value then, value now)"."""
+    then, now = (_flatten(dataclasses.asdict(c)) for c in (config, other))
+    return {name: f"{name.rpartition('.')[2]} ({then.get(name)!r} then, {now.get(name)!r} now)"
+            for name in sorted(then.keys() | now.keys()) if then.get(name) != now.get(name)}
 
 
 def _flatten(values, prefix=""):

@@ -16,10 +16,11 @@ from youtube8m_distill.models.builders import build_model
 from youtube8m_distill.runs.folder import open_run
 from youtube8m_distill.runs.initial_weights import check_initial_weights, take_initial_weights
 from youtube8m_distill.runs.shards import find_shards, fingerprint
+from youtube8m_distill.runs.targets import StoredTargets, check_targets, complete_targets
 from youtube8m_distill.training import callbacks, loop
 from youtube8m_distill.training.optimizers import build_optimizer
 from youtube8m_distill.training.predict import Predictor, evaluate
-from youtube8m_distill.training.strategy import check_batch_size
+from youtube8m_distill.training.strategy import check_batch_size, chief_first, is_chief, machine, wait_for_all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,15 +68,22 @@ def _refuse_overlap(config, train, validation):
 
 
 def pin(config, training_files):
-    """The same RunConfig with fingerprints of what it depends on, so that it goes on with the same files and weights."""
+    """The same RunConfig with fingerprints of what it depends on, so that it goes on with the same files and weights.
+
+    Raises:
+        ValueError: beginning with the name of the flag, if stored targets are those of another teacher.
+    """
     teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
     initial = open_run(config.init_from).fingerprint() if config.init_from else ""
-    return dataclasses.replace(config, train_files=fingerprint(training_files.train), teacher_weights=teacher,
-                               init_weights=initial)
+    config = dataclasses.replace(config, train_files=fingerprint(training_files.train), teacher_weights=teacher,
+                                 init_weights=initial)
+    return dataclasses.replace(config, teacher_targets=check_targets(config))
 
 
 def train_run(run, training_files, strategy, say=print):
     """Trains a run to its end, from its newest checkpoint if it has one.
+
+    On several machines each calls this; the chief alone evaluates, writes and says something.
 
     Args:
         run: runs.Run.
@@ -90,6 +98,8 @@ def train_run(run, training_files, strategy, say=print):
     """
     config, training = run.config, run.config.training
     check_batch_size(training.batch_size, strategy)
+    if not is_chief(strategy):
+        say = _say_nothing
     keras.utils.set_random_seed(training.seed)
     with strategy.scope():
         networks = _build_networks(config)
@@ -110,11 +120,16 @@ def train_run(run, training_files, strategy, say=print):
         if index > progress.stage:
             progress.start_next_stage()
         if index == progress.stage:
-            _train_stage(run, stage, networks, training_files, strategy, progress)
+            _train_stage(run, stage, networks, training_files, strategy, progress, say)
     if progress.step == first_step:
         say("Nothing was left to train: the run had reached its end. Raise --num_epochs (in a second stage "
             "--finetune_epochs) or --max_steps to go on, or replace it with --start_new_model.")
+    wait_for_all(strategy)          # the chief may still be evaluating or saving, and leads the others' connection
     return progress
+
+
+def _say_nothing(line):
+    """What the workers say whose chief says it all."""
 
 
 def _num_trainable(network):
@@ -132,7 +147,7 @@ def _build_networks(config):
     return {schema.TEACHER: teacher, schema.STUDENT: build_student(config, teacher, dtype)}
 
 
-def _train_stage(run, stage, networks, training_files, strategy, progress):
+def _train_stage(run, stage, networks, training_files, strategy, progress, say):
     config, training = run.config, run.config.training
     with strategy.scope():
         scheme = stage.build_scheme()
@@ -144,22 +159,32 @@ def _train_stage(run, stage, networks, training_files, strategy, progress):
         return
     frames = {role: config.networks[role].frames for role in stage.roles}
     network = config.networks[config.main_role]
+    targets, options = StoredTargets((), 0), {}
+    if stage.stored_targets:
+        with chief_first(strategy):
+            targets = complete_targets(config, networks[schema.TEACHER], training_files.train, strategy, say)
+        options = {"targets": tuple(shard.path for shard in targets.shards), "target_size": targets.size}
+    if machine(strategy)[1] > 1:
+        options["share"] = machine(strategy)
     dataset = make_dataset(
         training_files.train, network.features, network.num_classes,
         frames if len(frames) > 1 else next(iter(frames.values())), training.batch_size, training=True,
         seed=training.seed + progress.stage, num_epochs=stage.num_epochs, num_readers=training.num_readers,
-        skip_records=progress.stage_step * training.batch_size, train_fraction=training.train_fraction)
+        skip_records=progress.stage_step * training.batch_size, train_fraction=training.train_fraction,
+        **options)
     total_steps = int(training_files.num_train * training.train_fraction) * stage.num_epochs // training.batch_size
     if training.max_steps:
         total_steps = min(total_steps, training.max_steps - progress.step + progress.stage_step)
-    with naming_bad_records(training_files.train + training_files.validation):
+    with naming_bad_records(training_files.train + training_files.validation + targets.shards):
         loop.train(scheme, dataset, strategy,
                    _callbacks(run, stage.name, scheme, training_files, strategy, progress, total_steps), progress,
                    batch_size=training.batch_size, max_steps=training.max_steps)
 
 
 def _callbacks(run, stage_name, scheme, training_files, strategy, progress, total_steps):
-    """Validation first: the others read what it found."""
+    """Validation first: the others read what it found. None of them beside the chief."""
+    if not is_chief(strategy):
+        return []
     training, roles = run.config.training, list(scheme.networks)
     main_role = scheme.main_role
     found = [callbacks.ProgressDisplay(f"{run.folder.name}, {stage_name}", total_steps, main_role, progress),

@@ -1,5 +1,6 @@
 """A network over a data set: host batches of scores, from every replica, none lost, in the order of the input."""
 
+import concurrent.futures
 from typing import NamedTuple
 
 import numpy as np
@@ -7,20 +8,24 @@ import tensorflow as tf
 from keras import ops
 
 from youtube8m_distill import schema
-from youtube8m_distill.metrics.per_video import perr
+from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr
 from youtube8m_distill.training.losses import label_loss
+from youtube8m_distill.training.strategy import local_replicas
 
 
 class PredictedBatch(NamedTuple):
-    """What is known of one batch of videos after the network has seen it. Numpy arrays on the host."""
+    """What is known of one batch of videos after the network has seen it. Numpy arrays on the host.
 
-    video_ids: np.ndarray           # object (bytes) [B]
-    labels: np.ndarray              # uint8 [B, num_classes]; zeros where the files have none
-    classes: np.ndarray             # int32 [B, k]: the best classes, best first, equals by class index
-    scores: np.ndarray              # float32 [B, k]
-    losses: np.ndarray              # float32 [B]: L_CE
-    perr: np.ndarray                # float32 [B]
-    predictions: np.ndarray | None  # float32 [B, num_classes], where asked for
+    The last four are None unless the Predictor was asked for them.
+    """
+
+    video_ids: np.ndarray                   # object (bytes) [B]
+    classes: np.ndarray                     # int32 [B, k]: the best classes, best first, equals by class index
+    scores: np.ndarray                      # float32 [B, k]
+    labels: np.ndarray | None = None        # uint8 [B, num_classes]; zeros where the files have none
+    losses: np.ndarray | None = None        # float32 [B]: L_CE
+    perr: np.ndarray | None = None          # float32 [B]
+    predictions: np.ndarray | None = None   # float32 [B, num_classes]
 
 
 class Predictor:
@@ -30,27 +35,40 @@ class Predictor:
         network: VideoClassifier built under `strategy`.
         strategy: tf.distribute.Strategy.
         top_k: int. Best classes to bring to the host; all of them if there are fewer.
+        for_metrics: bool. Bring labels, losses and PERR too; otherwise nobody looks at labels.
         keep_predictions: bool. Bring all predictions too.
     """
 
-    def __init__(self, network, strategy, top_k=schema.TOP_K, keep_predictions=False):
+    def __init__(self, network, strategy, top_k=schema.TOP_K, for_metrics=True, keep_predictions=False):
         self.network = network
         self.strategy = strategy
         self.top_k = min(top_k, network.num_classes)
+        self.for_metrics = for_metrics
         self.keep_predictions = keep_predictions
         self._run = tf.function(self._forward, reduce_retracing=True)
 
     def __call__(self, dataset):
-        """Yields a PredictedBatch for each batch of `data.pipeline.make_dataset(training=False)`."""
-        for batch in dataset:
-            video_ids = batch.pop(schema.VIDEO_ID).numpy()
-            labels = batch[schema.LABELS].numpy()
-            outputs = {name: values[: len(video_ids)] for name, values in self._on_all_replicas(batch).items()}
-            yield PredictedBatch(video_ids, labels, predictions=outputs.pop("predictions", None), **outputs)
+        """Yields a PredictedBatch for each batch of `data.pipeline.make_dataset(training=False)`, computed one ahead."""
+        if local_replicas(self.strategy) == 1:
+            # For batches of any size, or a short last one would be compiled on its own.
+            self._run.get_concrete_function(self._inputs(dataset.element_spec))
+        return _one_ahead(self._predict, dataset)
+
+    def _inputs(self, batch):
+        """What the network and the metrics take of a batch, or of the description of one."""
+        unused = {schema.VIDEO_ID} if self.for_metrics else {schema.VIDEO_ID, schema.LABELS}
+        return {name: values for name, values in batch.items() if name not in unused}
+
+    def _predict(self, batch):
+        """The PredictedBatch of one batch of a dataset."""
+        video_ids = batch[schema.VIDEO_ID].numpy()
+        labels = batch[schema.LABELS].numpy() if self.for_metrics else None
+        outputs = {name: values[:len(video_ids)] for name, values in self._on_all_replicas(self._inputs(batch)).items()}
+        return PredictedBatch(video_ids, labels=labels, **outputs)
 
     def _on_all_replicas(self, batch):
         """Outputs of one batch as numpy arrays; rows past the batch's own are padding."""
-        replicas = self.strategy.num_replicas_in_sync
+        replicas = local_replicas(self.strategy)       # of several machines, one predicts alone: the first, the chief
         if replicas == 1:
             return {name: values.numpy() for name, values in self._run(batch).items()}
         shares = _equal_shares(batch, replicas)
@@ -65,20 +83,38 @@ class Predictor:
 
     def _forward_on_replica(self, batch):
         predictions = self.network(batch, training=False)["predictions"]
-        scores, classes = ops.top_k(predictions, self.top_k)
-        outputs = {"classes": classes, "scores": scores, "perr": perr(batch[schema.LABELS], predictions),
-                   "losses": label_loss(batch[schema.LABELS], predictions)}
-        return {**outputs, "predictions": predictions} if self.keep_predictions else outputs
+        # One search for the best classes serves both uses.
+        depth = max(self.top_k, min(SHALLOW_DEPTH, self.network.num_classes)) if self.for_metrics else self.top_k
+        best = scores, classes = ops.top_k(predictions, depth)
+        outputs = {"classes": classes[:, :self.top_k], "scores": scores[:, :self.top_k]}
+        if self.for_metrics:
+            labels = batch[schema.LABELS]
+            outputs |= {"perr": perr(labels, predictions, best), "losses": label_loss(labels, predictions)}
+        if self.keep_predictions:
+            outputs["predictions"] = predictions
+        return outputs
+
+
+def _one_ahead(function, items):
+    """Yields `function(item)` for each item, in order, the next one being computed while the caller uses this one."""
+    with concurrent.futures.ThreadPoolExecutor(1) as worker:
+        pending = None
+        for item in items:
+            following = worker.submit(function, item)
+            if pending is not None:
+                yield pending.result()
+            pending = following
+        if pending is not None:
+            yield pending.result()
 
 
 def _equal_shares(batch, replicas):
     """The batch cut into one dict a replica, padded with zero rows so that all have the same number."""
-    size = batch[schema.LABELS].shape[0]
+    size = next(iter(batch.values())).shape[0]
     rows = -(-size // replicas)
     padded = {name: tf.pad(values, [[0, rows * replicas - size]] + [[0, 0]] * (values.shape.rank - 1))
               for name, values in batch.items()}
     return [{name: values[i * rows:(i + 1) * rows] for name, values in padded.items()} for i in range(replicas)]
-
 
 
 def evaluate(batches, evaluator):

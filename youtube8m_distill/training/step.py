@@ -1,5 +1,7 @@
 """The training step that every scheme shares: tape, weighting, all-reduce, clipping, trackers."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -7,6 +9,8 @@ from youtube8m_distill import schema
 from youtube8m_distill.metrics.gap import minibatch_gap
 from youtube8m_distill.metrics.per_video import hit_at_one
 from youtube8m_distill.training import strategy
+
+REPLICA_STRIDE = 1_000_003      # prime, so that no small sum of layers' seeds and steps makes up for it
 
 
 class TrainingScheme(keras.Model):
@@ -30,6 +34,7 @@ class TrainingScheme(keras.Model):
         self.clip_gradient_norm = clip_gradient_norm
         for network in networks.values():
             _share_batch_statistics(network)
+            _drop_apart(network)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.tracked_names()}
         self.built = True
 
@@ -118,3 +123,15 @@ def _share_batch_statistics(network):
     for layer in network._flatten_layers():
         if hasattr(layer, "sum_over_replicas"):
             layer.sum_over_replicas = strategy.sum_over_replicas
+
+
+def _drop_apart(network):
+    """Lets every replica draw dropout masks of its own. The generators' states stay equal, as a checkpoint keeps them."""
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.Dropout) and layer.rate:
+            layer.seed_generator.next = functools.partial(_draw_on_this_replica, layer.seed_generator)
+
+
+def _draw_on_this_replica(generator, ordered=True):
+    """The generator's next seed, int64 [2], moved by the replica's index: on the first one it is the generator's own."""
+    return type(generator).next(generator, ordered) + tf.stack([strategy.replica_index() * REPLICA_STRIDE, 0])

@@ -1,0 +1,116 @@
+"""How much of the machine's product rate the networks reach in inference, at their published sizes.
+
+    python benchmarks/computing.py [--rounds=3] [--more]
+
+FLOPs of the frames that exist, two a multiply-add, over the time of a forward pass and over the rate of a 4096 x 4096
+x 4096 product in the same precision. Product and pass take turns, and the best of each counts. The product of a zero state,
+which a block's first step has, is counted as the papers count it, but not computed. --more adds batch sizes, NetVLAD and
+NeXtVLAD in bfloat16, and a training step.
+"""
+
+import time
+
+import figures  # first: it quiets TensorFlow
+import numpy as np
+from absl import flags
+
+import family_costs
+from youtube8m_distill import schema
+
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of product and pass.", 1)
+MORE = flags.DEFINE_bool("more", False, "Measure more than the figures that have a target.")
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+TARGETS = {"float32": 0.90, "bfloat16": 0.65}
+H_RNN = "HierarchicalLstmModel"
+# model, frames, videos a batch
+WITH_TARGET = ((H_RNN, 300, 128), (H_RNN, 30, 256), (H_RNN, 10, 512))
+OTHERS = (("NetVLADModelLF", 300, 64), ("NeXtVLADModel", 300, 64))
+MORE_BATCHES = ((H_RNN, 300, 64), (H_RNN, 30, 64), (H_RNN, 30, 512), (H_RNN, 10, 64), (H_RNN, 10, 256),
+                ("NetVLADModelLF", 30, 256), ("NeXtVLADModel", 30, 256))
+
+
+def measure():
+    """Yields the figures."""
+    videos = {}
+    for precision, target in TARGETS.items():
+        for case in WITH_TARGET:
+            share, videos[case, precision] = share_of_product_rate(*case, precision)
+            yield from report(case, precision, share, videos[case, precision], target)
+    for case in WITH_TARGET:
+        gain = videos[case, "bfloat16"] / videos[case, "float32"]
+        yield figures.Figure(f"{shown(case)}: bfloat16 over float32", gain, "x")
+    for case in OTHERS + MORE_BATCHES * MORE.value:
+        for precision in PRECISIONS if MORE.value else ("float32",):
+            yield from report(case, precision, *share_of_product_rate(*case, precision))
+    if MORE.value:
+        yield figures.Figure(f"{H_RNN}, 30 frames, batch 64: training step", training_step_seconds(H_RNN, 30, 64), "s")
+
+
+def report(case, precision, share, videos_per_second, target=None):
+    name = f"{shown(case)}, {precision}"
+    yield figures.Figure(f"{name}: share of product rate", share, "x", at_least=target)
+    yield figures.Figure(name, videos_per_second, "videos/s")
+
+
+def shown(case):
+    model, frames, batch_size = case
+    return f"{model}, {frames} frames, batch {batch_size}"
+
+
+def share_of_product_rate(model, frames, batch_size, precision):
+    """FLOP/s of a forward pass over those of a large product, and its videos a second."""
+    import tensorflow as tf
+
+    from youtube8m_distill.models.builders import build_model
+
+    network = build_model(family_costs.published(model, frames), dtype=PRECISIONS[precision])
+    forward = tf.function(lambda batch: network(batch, training=False)["predictions"], autograph=False)
+    batch = random_batch(frames, batch_size)
+    matrix = tf.cast(tf.random.normal([4096, 4096]), precision)
+    product, seconds = [], []
+    for _ in range(ROUNDS.value + 1):                           # the first of each, which compiles, counts for nothing
+        product.append(seconds_of(lambda: tf.matmul(matrix, matrix)[0, 0].numpy()))
+        seconds.append(seconds_of(lambda: forward(batch).numpy()))
+    product_rate, best = 2 * 4096 ** 3 / min(product[1:]), min(seconds[1:])
+    return 2 * batch_size * network.multiply_adds(frames) / best / product_rate, batch_size / best
+
+
+def training_step_seconds(model, frames, batch_size):
+    """Best time of a step of supervised training."""
+    import keras
+    import tensorflow as tf
+
+    from youtube8m_distill import config
+    from youtube8m_distill.distillation.builders import build_stages
+    from youtube8m_distill.models.builders import build_model
+    from youtube8m_distill.training.optimizers import build_optimizer
+
+    keras.utils.set_random_seed(0)
+    settings, training = family_costs.published(model, frames), config.TrainingConfig(**config.published_training(model))
+    network = build_model(settings, name=schema.TEACHER)
+    scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: settings}, training),
+                          {schema.TEACHER: network})[0].build_scheme()
+    scheme.compile(optimizer=build_optimizer(training))
+    scheme.optimizer.build(scheme.trainable_variables)
+    labels = np.random.default_rng(0).random((batch_size, settings.num_classes)) < 3 / settings.num_classes
+    batch = {**random_batch(frames, batch_size), schema.LABELS: tf.constant(labels.astype(np.uint8))}
+    step = tf.function(scheme.train_step, autograph=False)
+    return min([seconds_of(lambda: step(batch)["loss"].numpy()) for _ in range(ROUNDS.value + 1)][1:])
+
+
+def random_batch(frames, batch_size):
+    import tensorflow as tf
+
+    size = sum(schema.FEATURE_SIZES[name] for name in schema.FRAME_FEATURES)
+    codes = np.random.default_rng(0).integers(0, 256, (batch_size, frames, size), dtype=np.uint8)
+    return {schema.FRAMES: tf.constant(codes), schema.NUM_FRAMES: tf.fill([batch_size], frames)}
+
+
+def seconds_of(function):
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    figures.run(measure)

@@ -1,0 +1,77 @@
+"""Does inference take as long a video, and as much memory, for many videos as for few?
+
+    python benchmarks/growth.py [--all]
+
+Videos of 10 frames, an H-RNN of 32 cells with its 3862 classes: 1,000 and 10,000 videos, with --all 100,000 too. Each
+measurement is a process of its own that does what inference.py does, from files to CSV; in turn, the best of the rounds
+counts. Time is that after the first batch; memory is the process' greatest, TensorFlow included.
+"""
+
+import json
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+
+import figures
+import made_up
+from absl import flags
+
+from youtube8m_distill import config, display, runs
+from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.export.kaggle import write_predictions
+from youtube8m_distill.training.strategy import make_strategy
+
+ALL = flags.DEFINE_boolean("all", False, "100,000 videos too.")
+ROUNDS = flags.DEFINE_integer("rounds", 2, "Times that each size is measured.", 1)
+ALONE = flags.DEFINE_string("alone", None, "Measure this pattern's files in this process, by the run beside them.")
+FRAMES, CELLS, BATCH_SIZE, VIDEOS_A_FILE = 10, 32, 128, 1000
+NETWORK = config.NetworkConfig(frames=config.FrameConfig("uniform", FRAMES), lstm_cells=CELLS)
+
+
+def measure():
+    sizes = (1_000, 10_000, 100_000) if ALL.value else (1_000, 10_000)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        made_up.save_network(folder / "run", NETWORK)
+        patterns = {size: made_up.write_videos(folder / str(size), [FRAMES] * size, VIDEOS_A_FILE) for size in sizes}
+        found = {size: [] for size in sizes}
+        for _ in range(ROUNDS.value):
+            for size in sizes:
+                found[size].append(measured_alone(patterns[size]))
+    least = {size: {name: min(each[name] for each in rounds) for name in rounds[0]} for size, rounds in found.items()}
+    for size in sizes:
+        yield figures.Figure(f"{size:,} videos: time a video", 1e6 * least[size]["seconds"], "us")
+        yield figures.Figure(f"{size:,} videos: greatest memory", least[size]["bytes"] / 2 ** 20, "MiB")
+    for size in sizes[1:]:
+        for what, name in (("time a video", "seconds"), ("greatest memory", "bytes")):
+            ratio = least[size][name] / least[sizes[0]][name]
+            yield figures.Figure(f"{what}, {size:,} videos over {sizes[0]:,}", ratio, "x", at_most=1.1)
+
+
+def measured_alone(pattern):
+    ran = subprocess.run([sys.executable, __file__, f"--alone={pattern}"], capture_output=True, text=True, check=True)
+    return json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
+
+
+def infer(pattern):
+    """Prints seconds a video and the greatest memory of an inference over these files."""
+    folder = pathlib.Path(pattern).parent
+    network = runs.LoadedNetwork(runs.open_run(folder.parent / "run"), make_strategy(), for_metrics=False)
+    batches = network.predict(find_files(pattern), BATCH_SIZE)
+    write_predictions(folder / "predictions.csv", ((batch.video_ids, batch.classes, batch.scores) for batch in batches))
+    print(json.dumps({"seconds": 1 / network.videos_per_second,
+                      "bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+
+
+def main():
+    if ALONE.value is None:
+        yield from measure()
+    else:
+        infer(ALONE.value)
+
+
+if __name__ == "__main__":
+    display.LINE_SECONDS = 1e9          # figures only
+    figures.run(main)

@@ -1,0 +1,78 @@
+"""What the measurements of speed run on: made-up videos in files of the official format, untrained networks in runs."""
+
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from youtube8m_distill import config, runs, schema
+from youtube8m_distill.data import synthetic_records as records
+from youtube8m_distill.data.synthetic_statistics import SIZE, draw_length, generator
+from youtube8m_distill.models.builders import build_model
+
+DIFFERENT = 64              # videos of one length with frames of their own; beyond them only ids and labels differ
+LABELS_A_VIDEO = 3          # about as in the 2018 set
+STEP = 1
+
+
+def write_videos(folder, lengths, videos_per_shard=250, num_classes=schema.NUM_CLASSES, compression=""):
+    """Writes a video of random bytes for each length to `folder`, which must be new; returns the files' glob.
+
+    Args:
+        folder: path.
+        lengths: ints. Frames of each video.
+        videos_per_shard, num_classes: ints.
+        compression: "" or "GZIP".
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True)
+    random, frames = np.random.default_rng(0), {}
+    for start in range(0, len(lengths), videos_per_shard):
+        path = folder / f"test{start // videos_per_shard:04d}.tfrecord"
+        with tf.io.TFRecordWriter(str(path), compression or None) as writer:
+            for number, length in enumerate(lengths[start:start + videos_per_shard], start):
+                key = length, number % DIFFERENT
+                if key not in frames:
+                    frames[key] = _frames(random.integers(0, 256, (length, SIZE), np.uint8))
+                # A message is its fields in any order, so what is costly to build serves many videos.
+                writer.write(_context(number, random.choice(num_classes, LABELS_A_VIDEO, replace=False)) + frames[key])
+    return f"{folder}/*.tfrecord"
+
+
+def real_lengths(count):
+    """Frames of so many videos, distributed as in the official set. list of int, 300 at most."""
+    rng = generator(0)
+    return [draw_length(rng, schema.MAX_FRAMES) for _ in range(count)]
+
+
+def _frames(codes):
+    """The part of a serialized record that holds the frames. bytes."""
+    example = tf.train.SequenceExample.FromString(records.frame_level_record(records.Video(b"", None, codes), "id"))
+    example.ClearField("context")
+    return example.SerializeToString()
+
+
+def _context(number, labels):
+    """The part of a serialized record that holds id and labels. bytes."""
+    video = records.Video(f"{number:08d}".encode(), sorted(labels.tolist()), np.zeros((0, SIZE), np.uint8))
+    example = tf.train.SequenceExample.FromString(records.frame_level_record(video, "id"))
+    example.ClearField("feature_lists")
+    return example.SerializeToString()
+
+
+def save_network(folder, network):
+    """A run's folder as a training leaves it, with a network as it is before its first step; returns the Run.
+
+    Args:
+        folder: path, new.
+        network: config.NetworkConfig.
+    """
+    run = runs.prepare_run(folder, config.RunConfig("teacher", {schema.TEACHER: network}, config.TrainingConfig()))
+    step = run.checkpoints.step_folder(STEP)
+    step.mkdir(parents=True)
+    build_model(network, name=schema.TEACHER).save_weights(step / f"{schema.TEACHER}.weights.h5")
+    progress = {"step": STEP, "stage": 0, "stage_step": STEP, "epoch": 1, "stage_epoch": 1, "best_step": None,
+                "best_value": None}
+    (step / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
+    return run

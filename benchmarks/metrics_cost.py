@@ -1,0 +1,159 @@
+"""What metrics, CSV and progress display take of an evaluation's and of an inference's time, and of memory.
+
+    python benchmarks/metrics_cost.py [--most_videos=100000]
+
+The H-RNN at full size, the teacher that sees 300 frames and the student that sees 10, on made-up videos of 300 frames and
+3862 classes. First the seconds a video of the whole program, as it reports them itself, then those of each part alone on
+one batch of predictions, the best of several; a share is one over the other. Memory: an evaluation of made-up predictions
+of more and more videos, each of them in a process of its own, and what the process holds at the end.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import figures
+import made_up
+import numpy as np
+import whole_program
+from absl import flags
+
+from youtube8m_distill import display, schema
+from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.export.kaggle import write_predictions
+from youtube8m_distill.metrics.evaluate import Evaluator
+
+MOST_VIDEOS = flags.DEFINE_integer("most_videos", 100_000, "Videos of the largest made-up evaluation.", 1000)
+ALONE = flags.DEFINE_integer("alone", None, "Evaluate so many made-up videos in this process and print its memory.")
+NETWORKS = ("teacher", "student k=10")
+BATCH, BATCHES = 1024, 4            # of the parts
+
+
+def measure():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        networks = {name: whole_program.load(folder / name, whole_program.SEES[name]) for name in NETWORKS}
+        shards = find_files(made_up.write_videos(folder / "videos", [schema.MAX_FRAMES] * 512, 128))
+        parts = {"evaluation": evaluation_parts(), "inference": inference_parts(folder)}
+        for name, network in networks.items():
+            whole = 1 / whole_program.rate(network, shards, whole_program.BATCHES[name], folder / "predictions.csv")
+            for program, seconds in parts.items():
+                listed = ", ".join(f"{part} {1e6 * value:.1f}" for part, value in seconds.items())
+                yield figures.Figure(f"{name}, {program}: share of metrics, CSV, display (microseconds a video: {listed}; "
+                                     f"whole {1e6 * whole:.0f})", 100 * sum(seconds.values()) / whole, "%", at_most=3)
+    yield from memory()
+
+
+def evaluation_parts():
+    """{part: seconds a video} of what an evaluation does beside reading and the network."""
+    from keras import ops
+    import tensorflow as tf
+
+    from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr
+    from youtube8m_distill.training.losses import label_loss
+
+    labels, predictions = made_up_predictions(BATCH)
+    device = tf.constant(labels), tf.constant(predictions)
+    find = tf.function(lambda predictions: ops.top_k(predictions, SHALLOW_DEPTH))
+    scores, classes = find(device[1])
+    top = classes.numpy()[:, :schema.TOP_K], scores.numpy()[:, :schema.TOP_K]
+    judge, lose = tf.function(perr), tf.function(label_loss)
+    host = judge(*device, (scores, classes)).numpy(), lose(*device).numpy()
+    evaluator = Evaluator(schema.NUM_CLASSES)
+
+    def result():
+        evaluator.reset_state()
+        for _ in range(BATCHES):
+            evaluator.update_state(labels, *top, host[1], host[0])
+        evaluator.result()
+
+    return {"top-k": seconds(lambda: find(device[1])), "PERR": seconds(lambda: judge(*device, (scores, classes))),
+            "loss": seconds(lambda: lose(*device)), "evaluator": seconds(result) / BATCHES, "display": display_seconds()}
+
+
+def inference_parts(folder):
+    """The same of an inference."""
+    from keras import ops
+    import tensorflow as tf
+
+    _, predictions = made_up_predictions(BATCH)
+    predictions = tf.constant(predictions)
+    find = tf.function(lambda predictions: ops.top_k(predictions, schema.TOP_K))
+    scores, classes = (values.numpy() for values in find(predictions))
+    ids = [f"{number:04d}".encode() for number in range(BATCH)]
+    rows = [(ids, classes, scores)] * BATCHES
+    return {"top-k": seconds(lambda: find(predictions)),
+            "CSV": seconds(lambda: write_predictions(folder / "alone.csv", rows)) / BATCHES, "display": display_seconds()}
+
+
+def display_seconds():
+    with display.ProgressBar(BATCH, "alone", "videos") as bar:
+        return seconds(lambda: bar.update(BATCH))
+
+
+def seconds(work, rounds=7):
+    """The fewest seconds a video that `work` on a batch takes."""
+    work()
+    found = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return min(found) / BATCH
+
+
+def made_up_predictions(count, seed=0):
+    """uint8 labels and float32 predictions [count, num_classes]; three labels a video, predictions small but for some."""
+    random = np.random.default_rng(seed)
+    predictions = random.random((count, schema.NUM_CLASSES), np.float32) ** 8
+    labels = np.zeros(predictions.shape, np.uint8)
+    np.put_along_axis(labels, random.integers(0, schema.NUM_CLASSES, (count, made_up.LABELS_A_VIDEO)), 1, axis=1)
+    return labels, predictions
+
+
+def memory():
+    """How an evaluation's memory grows with its videos."""
+    counts = (MOST_VIDEOS.value // 10, MOST_VIDEOS.value // 2, MOST_VIDEOS.value)
+    held = []
+    for count in counts:
+        ran = subprocess.run([sys.executable, __file__, f"--alone={count}"], capture_output=True, text=True, check=True)
+        found = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
+        held.append(found["bytes"])
+        yield figures.Figure(f"evaluation of {count:,} made-up videos: memory held", found["bytes"] / 2 ** 20, "MiB")
+    yield figures.Figure("bytes that one more video takes (20 scores, classes, hits; loss, PERR: 148)",
+                         (held[-1] - held[0]) / (counts[-1] - counts[0]), "bytes", at_most=200)
+
+
+def evaluate_alone(count):
+    """Prints what this process holds after so many videos, beyond what it held before the first."""
+    from youtube8m_distill.metrics.ranking import rank
+
+    labels, predictions = made_up_predictions(BATCH)
+    ranking, perr = rank(labels, predictions), np.zeros(BATCH, np.float32)
+    with Evaluator(schema.NUM_CLASSES) as evaluator:
+        evaluator.update_state(labels, ranking.classes, ranking.scores, perr, perr)
+        before = resident_bytes()
+        for start in range(0, count, BATCH):
+            rows = slice(0, min(BATCH, count - start))
+            evaluator.update_state(labels[rows], ranking.classes[rows], ranking.scores[rows], perr[rows], perr[rows])
+        print(json.dumps({"bytes": resident_bytes() - before, "gap": evaluator.result()["gap_at_20"]}))
+
+
+def resident_bytes():
+    lines = pathlib.Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
+
+
+def main():
+    if ALONE.value is None:
+        yield from measure()
+    else:
+        evaluate_alone(ALONE.value)
+
+
+if __name__ == "__main__":
+    display.LINE_SECONDS = 1e9          # figures only
+    figures.run(main)

@@ -1,0 +1,125 @@
+"""Reading: videos a second of each network's input, beside bare TFRecordDataset and the starter code's way of parsing.
+
+    python benchmarks/reading.py [--num_videos=1200] [--drawn=7680] [--rounds=3]
+
+Synthetic official frame-level files whose lengths are distributed as the real ones (mean 230 frames), in the page cache,
+read again and again. Everything is measured in turns in one process, each way from its first batch on, so without the half
+second in which TensorFlow sets up a pipeline; ratios are of medians over the rounds. Bare is the faster of two ways to
+drain TFRecordDataset over the same files: inside one `reduce`, and from Python. Memory is what the process holds after the
+first round and after the last.
+"""
+
+import itertools
+import os
+import resource
+import statistics
+import tempfile
+import time
+
+import figures
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from youtube8m_distill import config, data, schema
+
+NUM_VIDEOS = flags.DEFINE_integer("num_videos", 1200, "Videos to write; they take 0.26 MB each.", 400)
+DRAWN = flags.DEFINE_integer("drawn", 7680, "Videos to time each way of reading on, in each round.", 128)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds.", 2)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Videos a batch.", 1)
+FEATURES = config.FeatureConfig()
+TEACHER, STUDENT, SMALL = config.FrameConfig(), config.FrameConfig("uniform", 30), config.FrameConfig("uniform", 10)
+BOTH = {schema.TEACHER: TEACHER, schema.STUDENT: STUDENT}
+VIEWS = {"student, 30 frames": STUDENT, "student, 10 frames": SMALL, "teacher, 300 frames": TEACHER,
+         "teacher and student": BOTH}
+TARGETS = {"student, 30 frames": 0.65, "teacher, 300 frames": 0.5}
+
+
+def measure():
+    with tempfile.TemporaryDirectory() as folder:
+        data.write_dataset(data.SyntheticConfig(
+            num_train_videos=NUM_VIDEOS.value, num_validate_videos=0, num_test_videos=0, num_classes=schema.NUM_CLASSES,
+            videos_per_shard=NUM_VIDEOS.value // 4), folder)
+        yield from measure_files(data.find_files(f"{folder}/train*.tfrecord"))
+
+
+def measure_files(shards):
+    paths = [shard.path for shard in shards]
+    bare = tf.data.TFRecordDataset(paths).repeat()
+    ways = {"bare, inside TensorFlow": lambda: reduced(bare), "bare, from Python": lambda: drawn(bare, 1),
+            "the starter code's way": lambda: drawn(starter_batches(paths), BATCH_SIZE.value, DRAWN.value // 6)}
+    for (name, views), training in itertools.product(VIEWS.items(), (False, True)):
+        dataset = data.make_dataset(long_set(shards), FEATURES, schema.NUM_CLASSES, views, BATCH_SIZE.value,
+                                    training=training, num_epochs=None)
+        ways[f"{name}, {order(training)}"] = lambda dataset=dataset: drawn(dataset, BATCH_SIZE.value)
+    speed, first_memory = {name: [] for name in ways}, None
+    for _ in range(ROUNDS.value):
+        for name, way in ways.items():
+            speed[name].append(way())
+        first_memory = first_memory or memory()
+    yield from rates({name: statistics.median(found) for name, found in speed.items()})
+    yield figures.Figure("memory after the first round", first_memory, "MiB")
+    yield figures.Figure("memory after the last round over that after the first", memory() / first_memory, "x", at_most=1.1)
+    yield figures.Figure("greatest memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 10, "MiB")
+
+
+def long_set(shards):
+    """The files so often that no epoch ends, or the shuffle buffer would be filled anew every thousand videos."""
+    return shards * (2 + (DRAWN.value + BATCH_SIZE.value) // NUM_VIDEOS.value)
+
+
+def order(training):
+    return "training order" if training else "in order"
+
+
+def rates(speed):
+    bare = max(speed["bare, inside TensorFlow"], speed["bare, from Python"])
+    for name, found in speed.items():
+        yield figures.Figure(name, found, "videos/s")
+    for name, training in itertools.product(VIEWS, (False, True)):
+        way = f"{name}, {order(training)}"
+        yield figures.Figure(f"{way}, over bare", speed[way] / bare, "x", at_least=TARGETS.get(name))
+    starter = speed["the starter code's way"]
+    yield figures.Figure("the starter code's way, over bare", starter / bare, "x")
+
+
+def reduced(dataset):
+    """Videos a second of a dataset drained without leaving TensorFlow."""
+    started = time.perf_counter()
+    dataset.take(DRAWN.value).reduce(np.int64(0), lambda count, _: count + 1).numpy()
+    return DRAWN.value / (time.perf_counter() - started)
+
+
+def drawn(dataset, videos_an_element, videos=None):
+    """Videos a second of a dataset drawn from Python, from the second element on."""
+    iterator = iter(dataset)
+    next(iterator)
+    elements = (videos or DRAWN.value) // videos_an_element
+    started = time.perf_counter()
+    for _ in range(elements):
+        next(iterator)
+    return elements * videos_an_element / (time.perf_counter() - started)
+
+
+def memory():
+    """Memory that the process holds now, in MiB."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2 ** 20
+
+
+def starter_batches(paths):
+    """Each record on its own: all frames decoded, turned into floats and padded, then batched."""
+    def parse(serialized):
+        _, lists = tf.io.parse_single_sequence_example(
+            serialized, {"id": tf.io.FixedLenFeature([], tf.string), "labels": tf.io.VarLenFeature(tf.int64)},
+            {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in FEATURES.names})
+        codes = tf.concat([tf.io.decode_raw(lists[name], tf.uint8) for name in FEATURES.names], axis=1)
+        frames = tf.cast(codes, tf.float32) * schema.DEQUANTIZE_SCALE + schema.DEQUANTIZE_BIAS
+        frames = frames[:schema.MAX_FRAMES]
+        return tf.pad(frames, [[0, schema.MAX_FRAMES - tf.shape(frames)[0]], [0, 0]])
+
+    return tf.data.TFRecordDataset(paths).repeat().map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_SIZE.value)
+
+
+if __name__ == "__main__":
+    figures.run(measure)

@@ -1,0 +1,81 @@
+"""How long each command takes from its start to its first batch, or to the end where there is next to nothing to do.
+
+    python benchmarks/start_up.py
+
+Commands run as a shell runs them, at full size: 3862 classes, 1024 cells, the mixture that extract takes apart with its
+published sizes. eval and inference score 8 videos, one batch; train is ended when its first step is done; the others do
+their smallest job. Files are in memory already.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import figures
+import made_up
+from absl import flags
+
+from youtube8m_distill import config, schema
+
+MOST_SECONDS = 15
+SHARDS = flags.DEFINE_integer("shards", 1000, "Files of the large set.", 1)
+ALONE = "--until-first-step"        # a training in this process
+
+
+def measure():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        few = made_up.write_videos(folder / "few", [schema.MAX_FRAMES] * 8)
+        many = made_up.write_videos(folder / "many", [10] * SHARDS.value, videos_per_shard=1)
+        made_up.save_network(folder / "teacher", config.NetworkConfig())
+        made_up.save_network(folder / "student", config.NetworkConfig(frames=config.FrameConfig("uniform", 10)))
+        made_up.save_network(folder / "mixture", config.NetworkConfig("MixNeXtVladModel"))
+        train = [ALONE, f"--train_data_pattern={few}", "--batch_size=8", f"--train_dir={folder}/run", "--start_new_model"]
+        serial = [*train, "--mode=serial", f"--teacher_dir={folder}/teacher", "--frames_per_video=30"]
+        shards = [argument.replace(few, many) for argument in train]
+        csv = f"--output_file={folder}/predictions.csv"
+        for what, command, *arguments in (
+                ("train: a teacher", "train", *train),
+                ("train: a student of a teacher", "train", *serial),
+                (f"train: a teacher, {SHARDS.value:,} files", "train", *shards),
+                ("eval: the teacher", "eval", "--run_once", f"--train_dir={folder}/teacher", f"--eval_data_pattern={few}"),
+                ("inference: the teacher", "inference", f"--train_dir={folder}/teacher", f"--input_data_pattern={few}", csv),
+                ("inference: the student", "inference", f"--train_dir={folder}/student", f"--input_data_pattern={few}", csv),
+                (f"inference: the student, {SHARDS.value:,} files, to the end", "inference", f"--train_dir={folder}/student",
+                 f"--input_data_pattern={many}", csv),
+                ("synthesize: 8 videos", "synthesize", f"--output_dir={folder}/made", "--num_train_videos=8",
+                 "--num_validate_videos=0", "--num_test_videos=0", f"--num_classes={schema.NUM_CLASSES}"),
+                ("compact: 8 videos", "compact", f"--input_data_pattern={few}", f"--output_dir={folder}/compact"),
+                ("extract: one of a mixture of three", "extract", f"--train_dir={folder}/mixture", "--submodel=0",
+                 f"--output_dir={folder}/extracted")):
+            yield figures.Figure(what, seconds(command, arguments), "s", at_most=MOST_SECONDS)
+
+
+def seconds(command, arguments):
+    module = [__file__] if ALONE in arguments else ["-m", f"youtube8m_distill.cli.{command}"]
+    started = time.perf_counter()
+    ran = subprocess.run([sys.executable, *module, *arguments], capture_output=True, text=True, check=False)
+    taken = time.perf_counter() - started
+    if ran.returncode:
+        raise RuntimeError(f"{command} {' '.join(arguments)} failed: {ran.stderr.strip()}")
+    return taken
+
+
+def train_until_first_step():
+    """train.py in this process, which ends when the first step is done."""
+    from youtube8m_distill.cli import train
+    from youtube8m_distill.training import callbacks
+
+    callbacks.ProgressDisplay.on_train_batch_end = lambda self, step, logs=None: os._exit(0)
+    sys.argv.remove(ALONE)
+    train.run()
+
+
+if __name__ == "__main__":
+    if ALONE in sys.argv:
+        train_until_first_step()
+    else:
+        figures.run(measure)

@@ -1,0 +1,127 @@
+"""What stored targets of the teacher save: a serial step with them and with the teacher, from files to weights.
+
+    python benchmarks/targets.py [--batch_size=64] [--rounds=3]
+
+H-RNN at its published size, made-up videos of 300 frames, the same student and optimiser both ways. `ideal` is (teacher
+forward + student step) / student step, each measured alone on a batch in memory. Everything is timed in turns; the
+seconds are the medians of the rounds, and reading is part of both steps from files: with targets k frames a video.
+"""
+
+import dataclasses
+import pathlib
+import statistics
+import tempfile
+import time
+
+import figures
+import keras
+import made_up
+import tensorflow as tf
+from absl import flags
+
+from youtube8m_distill import config, runs, schema
+from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.distillation.builders import build_stages, build_student
+from youtube8m_distill.runs.targets import complete_targets
+from youtube8m_distill.training.optimizers import build_optimizer
+from youtube8m_distill.training.strategy import make_strategy
+
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Videos a step.", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements of everything, in turns.", 1)
+STUDENTS = (30, 10)
+BATCHES = 2                         # in the files, and of each kind in a round
+TEACHER = config.NetworkConfig()
+
+
+def measure():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        pattern = made_up.write_videos(folder / "videos", [schema.MAX_FRAMES] * BATCHES * BATCH_SIZE.value)
+        teacher = made_up.save_network(folder / "teacher", TEACHER).load_network()[0]
+        shards = runs.find_shards("videos", pattern)
+        for k in STUDENTS:
+            settings = run_config(folder, k)
+            targets = complete_targets(settings, teacher, shards, make_strategy(), say=print)
+            if k == STUDENTS[0]:
+                yield from sizes(shards, targets)
+            yield from student(settings, teacher, shards, targets, k)
+
+
+def run_config(folder, k):
+    """A serial run's RunConfig with stored targets."""
+    pair = {schema.TEACHER: TEACHER, schema.STUDENT: config.NetworkConfig(frames=config.FrameConfig("uniform", k))}
+    return config.RunConfig("serial", pair, config.TrainingConfig(batch_size=BATCH_SIZE.value), config.DistillationConfig(),
+                            teacher_dir=str(folder / "teacher"), teacher_targets_dir=str(folder / "targets"))
+
+
+def sizes(shards, targets):
+    videos = BATCHES * BATCH_SIZE.value
+    for what, found in (("stored targets", targets.shards), ("stored frames", shards)):
+        yield figures.Figure(f"{what} of a video", sum(shard.size for shard in found) / videos / 2 ** 10, "KiB")
+
+
+def student(settings, teacher, shards, targets, k):
+    """The figures of one student."""
+    keras.utils.set_random_seed(0)
+    networks = {schema.TEACHER: teacher, schema.STUDENT: build_student(settings, teacher)}
+    optimizer = build_optimizer(settings.training)
+    without = dataclasses.replace(settings, teacher_targets_dir="")
+    steps = {name: compiled_step(each, networks, optimizer) for name, each in (("stored", settings), ("teacher", without))}
+    batches = {"stored": endless(settings, shards, (schema.STUDENT,), targets=tuple(s.path for s in targets.shards),
+                                 target_size=targets.size),
+               "teacher": endless(without, shards, (schema.TEACHER, schema.STUDENT))}
+    forward = tf.function(lambda batch: teacher(batch, training=False))
+    ready = {name: next(batches[name]) for name in batches}
+    runs_of = {
+        "teacher forward": lambda: forward(ready["teacher"][schema.TEACHER])["predictions"].numpy(),
+        "student step": lambda: read(steps["stored"](ready["stored"])),
+        "stored": lambda: read(steps["stored"](next(batches["stored"]))),
+        "teacher": lambda: read(steps["teacher"](next(batches["teacher"]))),
+    }
+    seconds = timed(runs_of)
+    ideal = (seconds["teacher forward"] + seconds["student step"]) / seconds["student step"]
+    found = seconds["teacher"] / seconds["stored"]
+    for name, what in (("teacher forward", "teacher forward alone"), ("student step", f"student step alone, k = {k}"),
+                       ("stored", f"step with stored targets, k = {k}"), ("teacher", f"step with the teacher, k = {k}")):
+        yield figures.Figure(what, seconds[name], "s")
+    yield figures.Figure(f"stored targets are faster, k = {k}", found, "x")
+    yield figures.Figure(f"ideal, k = {k}", ideal, "x")
+    yield figures.Figure(f"share of the ideal, k = {k}", found / ideal, "", at_least=0.9)
+
+
+def compiled_step(settings, networks, optimizer):
+    scheme = build_stages(settings, networks)[0].build_scheme()
+    scheme.compile(optimizer=optimizer)
+    if not optimizer.built:
+        optimizer.build(scheme.trainable_variables)
+    return tf.function(scheme.train_step)
+
+
+def endless(settings, shards, roles, **options):
+    """An iterator of training batches for the networks of some roles."""
+    frames = {role: settings.networks[role].frames for role in roles}
+    return iter(make_dataset(shards, TEACHER.features, TEACHER.num_classes,
+                             frames if len(roles) > 1 else frames[roles[0]], BATCH_SIZE.value, training=True,
+                             num_epochs=None, **options))
+
+
+def read(logs):
+    return float(logs["loss"])
+
+
+def timed(functions):
+    """dict name -> median seconds of a call, the functions being called in turns; what compiles comes before."""
+    seconds = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+    for _ in range(ROUNDS.value):
+        for name, function in functions.items():
+            started = time.perf_counter()
+            for _ in range(BATCHES):
+                function()
+            seconds[name].append((time.perf_counter() - started) / BATCHES)
+    return {name: statistics.median(found) for name, found in seconds.items()}
+
+
+if __name__ == "__main__":
+    figures.run(measure)

@@ -1,0 +1,81 @@
+"""Student against teacher from files to CSV: does the time fall as the counted FLOPs do?
+
+    python benchmarks/whole_program.py [--rounds=2] [--real_videos=512]
+
+The H-RNN at full size with the weights it starts with, on made-up videos of exactly 300 frames; then on videos of real
+lengths, where FLOPs count the frames that exist. What inference.py calls is called in this process, in turn for each
+network: reading, the network, the best classes, the CSV. Rates are those that it reports, from the second batch on, and
+the best of the rounds counts. Files are read several times over where that spares writing more of them, and so come from
+memory.
+"""
+
+import itertools
+import pathlib
+import tempfile
+
+import figures
+import made_up
+from absl import flags
+
+from youtube8m_distill import config, display, runs, schema
+from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.export.kaggle import write_predictions
+from youtube8m_distill.training.strategy import make_strategy
+
+ROUNDS = flags.DEFINE_integer("rounds", 2, "Times that each network is timed.", 1)
+REAL_VIDEOS = flags.DEFINE_integer("real_videos", 512, "Videos of real lengths; 0 for none.", 0)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Instead of what inference.py takes for each network.", 1)
+VIDEOS_A_FILE = 128
+FULL_LENGTH_VIDEOS = 512
+SEES = {"teacher": None, "student k=30": 30, "student k=10": 10}        # None: all frames
+BATCHES = {"teacher": 5, "student k=30": 4, "student k=10": 11}         # timed are all but the first
+
+
+def measure():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        networks = {name: load(folder / name, k) for name, k in SEES.items()}
+        lengths = [schema.MAX_FRAMES] * FULL_LENGTH_VIDEOS
+        yield from compare(networks, folder / "full_length", lengths, "300 frames", target=0.95)
+        if REAL_VIDEOS.value:
+            lengths = made_up.real_lengths(REAL_VIDEOS.value)
+            yield from compare(networks, folder / "real_lengths", lengths, "real lengths", target=None)
+
+
+def load(folder, k):
+    """The network as inference.py loads it; k None for one that sees all frames."""
+    frames = config.FrameConfig() if k is None else config.FrameConfig("uniform", k)
+    run = made_up.save_network(folder, config.NetworkConfig(frames=frames))
+    return runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
+
+
+def compare(networks, folder, lengths, what, target):
+    shards = find_files(made_up.write_videos(folder, lengths, VIDEOS_A_FILE))
+    best = dict.fromkeys(networks, 0.0)
+    for _ in range(ROUNDS.value):
+        for name, network in networks.items():
+            best[name] = max(best[name], rate(network, shards, BATCHES[name], folder / "predictions.csv"))
+    cost = {name: sum(network.network.multiply_adds(min(n, network.config.max_frames)) for n in lengths) / len(lengths)
+            for name, network in networks.items()}
+    for name in networks:
+        yield figures.Figure(f"{name}, {what}, files to CSV", best[name], "videos/s")
+        yield figures.Figure(f"{name}, {what}, its counted FLOPs", 2 * cost[name] * best[name] / 1e9, "GFLOP/s")
+    for name in list(networks)[1:]:
+        faster, cheaper = best[name] / best["teacher"], cost["teacher"] / cost[name]
+        yield figures.Figure(f"{name}, {what}: times as fast as the teacher", faster, "x")
+        yield figures.Figure(f"{name}, {what}: times fewer FLOPs", cheaper, "x")
+        yield figures.Figure(f"{name}, {what}: speed ratio over FLOP ratio", faster / cheaper, "x", at_least=target)
+
+
+def rate(network, shards, batches, path):
+    """Videos/s of a network over so many batches, the first not counted."""
+    count = batches * (BATCH_SIZE.value or network.batch_size)
+    shards = list(itertools.islice(itertools.cycle(shards), max(1, count // VIDEOS_A_FILE)))
+    rows = ((batch.video_ids, batch.classes, batch.scores) for batch in network.predict(shards, BATCH_SIZE.value))
+    write_predictions(path, rows)
+    return network.videos_per_second
+
+
+if __name__ == "__main__":
+    display.LINE_SECONDS = 1e9          # figures only
+    figures.run(measure)

@@ -1,0 +1,99 @@
+import errno
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests import commands, networks
+from youtube8m_distill import config, runs
+from youtube8m_distill.runs import lock
+
+TEACHER = config.RunConfig("teacher", {"teacher": networks.frame_level()}, config.TrainingConfig())
+# Takes the lock as a training does, says so, and waits to be killed. Without TensorFlow: the file by its path.
+HOLD = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("lock", sys.argv[1])
+lock = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(lock)
+with lock.locked(sys.argv[2]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds `run` in the test's folder."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, lock.__file__, str(tmp_path / "run")], text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_training_is_refused_by_name_until_the_first_is_dead(tmp_path, holder):
+    with pytest.raises(ValueError, match=rf"^train_dir={tmp_path}/run is in use: process {holder.pid} on "
+                                         rf"{socket.gethostname()} trains there\."):
+        with runs.lock_run(tmp_path / "run"):
+            pass
+    holder.kill()
+    holder.wait()
+    with runs.lock_run(tmp_path / "run"):
+        assert (tmp_path / "run" / ".lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}\n"
+
+
+def test_the_command_refuses_in_one_line_and_changes_nothing(tmp_path, holder):
+    files = commands.write_files(tmp_path / "data", "train", commands.frame_videos(8))
+    before = commands.entries(tmp_path / "run")
+    for switch in ("--start_new_model", "--nostart_new_model"):
+        line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", switch,
+                             *commands.SMALL, *commands.QUICK)
+        assert line.startswith(f"Error: --train_dir={tmp_path}/run is in use: process {holder.pid} on ")
+    assert commands.entries(tmp_path / "run") == before
+
+
+def test_readers_are_not_refused(tmp_path):
+    commands.save_run(tmp_path / "run", networks.frame_level())
+    with runs.lock_run(tmp_path / "run"):
+        runs.open_run(tmp_path / "run").load_network()
+
+
+def test_a_folder_that_holds_only_a_lock_is_empty(tmp_path):
+    with runs.lock_run(tmp_path / "run"):
+        runs.prepare_run(tmp_path / "run", TEACHER)
+    with runs.lock_run(tmp_path / "run"):
+        runs.prepare_run(tmp_path / "run", TEACHER, start_new=True)
+        assert commands.entries(tmp_path / "run").keys() == {".lock", "config.json"}
+
+
+def test_nothing_is_written_into_a_folder_of_something_else(tmp_path):
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(ValueError, match="not a training directory of ours"):
+        runs.lock_run(tmp_path)
+    assert commands.entries(tmp_path).keys() == {"letter.txt"}
+
+
+def test_a_lock_leaves_nothing_behind_and_can_be_taken_again(tmp_path):
+    for _ in range(2):
+        with runs.lock_run(tmp_path / "run"):
+            assert (tmp_path / "run" / ".lock").exists()
+        assert commands.entries(tmp_path / "run") == {}
+
+
+@pytest.mark.parametrize("number, known", [(errno.ENOLCK, True), (errno.EIO, False)])
+def test_a_file_system_without_locks_is_mentioned_and_used(tmp_path, monkeypatch, number, known):
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    said = []
+    if known:
+        with lock.locked(tmp_path, said.append):
+            assert "without locks" in said[0] and str(tmp_path) in said[0]
+    else:
+        with pytest.raises(OSError), lock.locked(tmp_path, said.append):
+            pass

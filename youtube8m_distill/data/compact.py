@@ -1,0 +1,163 @@
+"""Frame-level files cut down to the frames that a network sees: same names, same format, a fraction of the bytes.
+
+Of each record the context stays as it is, id, labels and whatever else, and of every frame-level feature list, whatever
+it stores, the same frames stay. Frames past the 300th are left out first, as in reading. So a network that sees k frames
+of a video gets the same ones from files cut to k by its selection, since every selection but `strided` gives each frame
+once where there are no more than k.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from youtube8m_distill import files, schema
+from youtube8m_distill.data import bad_records, draws, frame_selection
+
+FORMAT = 1                          # raised when the same settings give other files
+MANIFEST = "compact.json"
+CHUNK = 64                          # records cut together: 15 MB of official ones
+
+
+def prepare_folder(shards, frames, output_dir, seed=0):
+    """Sees that the files can be written and notes in the folder's manifest what they are made of.
+
+    Args:
+        shards: tuple of sources.Shard, frame-level files.
+        frames: config.FrameConfig.
+        output_dir: folder; new, empty, or begun with the same settings.
+        seed: int. `random` frames are those that evaluation with this seed draws.
+    Returns:
+        list of (shard, path of its compact file), those still to be written.
+    Raises:
+        ValueError: if the folder is one of the files', two files have one name, or the folder holds something else.
+    """
+    output_dir = pathlib.Path(output_dir)
+    sources = _sources(shards, output_dir)
+    settings = {"format": FORMAT, **dataclasses.asdict(frames), "seed": seed if frames.frame_selection == "random" else None}
+    known = _known_sources(output_dir, settings, sources)
+    text = json.dumps({"compact": settings, "sources": {**known, **sources}}, indent=2, sort_keys=True) + "\n"
+    files.write_text(output_dir / MANIFEST, text)
+    files.remove_leftovers(output_dir)
+    pairs = [(shard, output_dir / os.path.basename(shard.path)) for shard in shards]
+    return [(shard, path) for shard, path in pairs if not path.exists()]
+
+
+def _sources(shards, output_dir):
+    """{name: bytes of the original}."""
+    sources = {}
+    for shard in shards:
+        folder, name = os.path.split(shard.path)
+        if "://" not in folder and os.path.realpath(folder) == os.path.realpath(output_dir):
+            raise ValueError(f"output_dir={output_dir} is the folder of {shard.path}; name another, or the originals would "
+                             "be overwritten.")
+        if name in sources or name == MANIFEST:
+            raise ValueError(f"output_dir={output_dir}: more than one of the files is to be called {name}. Give each folder "
+                             "of files an output folder of its own.")
+        sources[name] = shard.size
+    return sources
+
+
+def _known_sources(output_dir, settings, sources):
+    """The sources that the folder's manifest has noted before; ValueError if the folder is not for these settings."""
+    found = sorted(path.name for path in output_dir.glob("*") if not path.name.endswith(".partial"))
+    if not found:
+        return {}
+    try:
+        manifest = json.loads((output_dir / MANIFEST).read_text(encoding="utf-8"))
+        before, known = manifest["compact"], manifest["sources"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"output_dir={output_dir} is not empty and holds no {MANIFEST} of ours (first entry: {found[0]}). "
+                         "Nothing was changed; name a new or empty folder.") from None
+    different = [f"{name} is {before.get(name)!r} there and {settings.get(name)!r} now"
+                 for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
+    different += [f"{name} was made from a file of {known[name]} bytes and is one of {size} now"
+                  for name, size in sources.items() if known.get(name, size) != size]
+    different += [f"{name} is there and was not made from one of these files"
+                  for name in sources if name in found and name not in known]
+    if different:
+        raise ValueError(f"output_dir={output_dir} holds other compact files: {'; '.join(different)}. Nothing was changed; "
+                         "name another folder, or remove this one.")
+    return known
+
+
+def compact_file(shard, frames, path, seed=0, on_videos=None):
+    """Writes the compact form of one file, complete or not at all, compressed as the original.
+
+    Args:
+        shard: sources.Shard.
+        frames: config.FrameConfig.
+        path: of the new file.
+        seed: int, as for `prepare_folder`.
+        on_videos: called with the number of videos done since the last call.
+    Returns:
+        How many videos there are. int.
+    Raises:
+        BadRecordError: with the file and the number of a record that cannot be cut.
+        OSError: if the file cannot be written.
+    """
+    records = tf.data.TFRecordDataset(shard.path, shard.compression).batch(CHUNK).prefetch(2)
+    done = 0
+    with files.atomic_path(path) as temporary, bad_records.naming_bad_records([shard]):
+        with tf.io.TFRecordWriter(str(temporary), shard.compression or None) as writer:
+            for chunk in records.as_numpy_iterator():
+                for record in _cut(chunk, shard.path, done, frames, seed):
+                    writer.write(record)
+                done += len(chunk)
+                if on_videos is not None:
+                    on_videos(len(chunk))
+    return done
+
+
+def _cut(chunk, path, first, frames, seed):
+    """Serialized records [B] of a file, numbered from `first` -> the same with the selected frames only. list of bytes."""
+    videos = [_Video(serialized, path, number) for number, serialized in enumerate(chunk, first)]
+    seeds = draws.frame_seeds([video.video_id for video in videos], seed, np.zeros(len(videos), np.int64))
+    num_frames = np.minimum([video.num_frames for video in videos], schema.MAX_FRAMES).astype(np.int32)
+    indices = frame_selection.select(frames, num_frames, seeds).numpy()
+    return [video.with_frames(row[row >= 0].tolist()) for video, row in zip(videos, indices)]
+
+
+class _Video:
+    """A parsed record that can be cut: with an id, and with as many frames in every feature list."""
+
+    def __init__(self, serialized, path, number):
+        self.where = f"file {path}, record {number}"
+        try:
+            self.example = tf.train.SequenceExample.FromString(serialized)
+        except Exception:       # protobuf's own DecodeError, whose import path differs between its versions
+            raise self._bad("neither a SequenceExample nor an Example") from None
+        self.video_id = self._find_id()
+        self.num_frames = self._count_frames()
+
+    def with_frames(self, indices):
+        """The serialized record with only the frames at these indices. bytes."""
+        cut = tf.train.SequenceExample(context=self.example.context)
+        for name, frames in self.example.feature_lists.feature_list.items():
+            cut.feature_lists.feature_list[name].feature.extend([frames.feature[i] for i in indices])
+        return cut.SerializeToString(deterministic=True)
+
+    def _find_id(self):
+        context = self.example.context.feature
+        ids = [value for key in schema.ID_KEYS if key in context for value in context[key].bytes_list.value]
+        if not ids:
+            raise self._bad(f"no video id; it should be under {' or '.join(schema.ID_KEYS)}")
+        return ids[0]
+
+    def _count_frames(self):
+        counts = {name: len(frames.feature) for name, frames in sorted(self.example.feature_lists.feature_list.items())}
+        if not counts:
+            raise self._bad("no frame-level feature")
+        first = next(iter(counts))
+        for name, count in counts.items():
+            if not count:
+                raise self._bad(f"no frames under {name!r}")
+            if count != counts[first]:
+                raise self._bad(f"{first!r} has {counts[first]} frames and {name!r} {count}")
+        return counts[first]
+
+    def _bad(self, reason):
+        return bad_records.BadRecordError(f"{self.where}: {reason}")

@@ -1,0 +1,205 @@
+"""Frames cut straight out of serialized records, a batch of records at a time.
+
+In a record of the official layout the frames of one feature are all of one size, so each takes the same number of bytes:
+`size` of its own behind a few that never change (tags and lengths of Feature, BytesList and the byte string). The k-th
+frame then lies k such strides into its feature list, and the frames that a network sees can be cut out without touching
+the others. Format: protocol buffers' wire format of `tf.train.SequenceExample`,
+
+    0a <length> context   12 <length> ( 0a <length> ( 0a <length> name   12 <length> frames ) ) for each feature list
+
+Whether a record has that layout is found out first, and exactly: every length on the way, and the constant bytes before
+every single frame, also of those nobody sees. A record that says yes cannot be read in any other way.
+"""
+
+import typing
+
+import tensorflow as tf
+
+CONTEXT, LISTS, ENTRY, NAME, FRAMES, FRAME = 0x0A, 0x12, 0x0A, 0x0A, 0x12, 0x0A     # tags, by what follows
+LONGEST_LENGTH = 5                  # bytes; what is longer than 2 ** 35 does not fit into a record
+COLUMNS = 50                        # frames whose constant bytes are looked at in one turn of a loop
+
+
+class Blocks(typing.NamedTuple):
+    """Where the frames of a batch of records are. Where `official` is false the rest means nothing."""
+
+    official: tf.Tensor             # bool [B]
+    context: tf.Tensor              # string [B], the bytes before the feature lists
+    num_frames: tf.Tensor           # int32 [B], all that are stored
+    starts: tf.Tensor               # int32 [B, features], where the first frame's stride begins, in bytes
+    beginning: tf.Tensor | None     # uint8 [B, T, sum of feature sizes], the first T frames; zero in padding
+
+
+def frame_header(size):
+    """The bytes before those of a frame: tags and lengths of a Feature, its BytesList and its one byte string."""
+    header = b""
+    for _ in range(3):
+        header = bytes([FRAME]) + _varint(size + len(header)) + header
+    return header
+
+
+def _varint(number):
+    """A length as protocol buffers write it: seven bits a byte, the lowest first."""
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+
+
+def locate(serialized, features, beginning=0):
+    """Finds the frames of every record, and out which records have the official layout.
+
+    Args:
+        serialized: string [B].
+        features: config.FeatureConfig of frame-level bytes.
+        beginning: int, T. How many of the first frames to cut out on the way: where all are wanted, one piece with all
+            that lies between them is the quickest to cut, and to check.
+    Returns:
+        Blocks.
+    """
+    end = tf.strings.length(serialized)                                                     # [B]
+    tag, _, context_end = _field(serialized, tf.zeros_like(end))
+    official = tf.equal(tag, CONTEXT) & (context_end <= end)
+    context = tf.strings.substr(serialized, tf.zeros_like(end), tf.where(official, context_end, 0))
+    tag, place, lists_end = _field(serialized, context_end)
+    official &= tf.equal(tag, LISTS) & tf.equal(lists_end, end)
+    official, starts, sizes = _find_lists(serialized, features.names, official, place, end)
+    strides = tf.constant([size + len(frame_header(size)) for size in features.sizes])
+    counts = sizes // strides                                                               # [B, features]
+    num_frames = counts[:, 0]
+    official &= (num_frames > 0) & tf.reduce_all(tf.equal(counts * strides, sizes), axis=1)
+    official &= tf.reduce_all(tf.equal(counts, num_frames[:, None]), axis=1)
+    num_frames = tf.where(official, num_frames, 0)
+    parts = []
+    for i, size in enumerate(features.sizes):
+        if beginning:
+            part, holds = _cut_beginning(serialized, starts[:, i], tf.minimum(num_frames, beginning), size, beginning)
+            parts.append(part)
+            official &= holds
+        official &= _has_frame_headers(serialized, starts[:, i], num_frames, size, beginning)
+    return Blocks(official, context, num_frames, starts, tf.concat(parts, axis=2) if parts else None)
+
+
+def _field(serialized, place):
+    """Tag, beginning and end of what stands at `place` of each record.
+
+    Args:
+        serialized: string [B].
+        place: int32 [B]; beyond the end of a record nothing is found.
+    Returns:
+        (tag, start, end), int32 [B] each. `end` may lie beyond the record, never before `start`; a tag of -1 says that
+        no length is there.
+    """
+    place = tf.minimum(place, tf.strings.length(serialized))
+    window = tf.strings.substr(serialized, place, tf.fill(tf.shape(place), 1 + LONGEST_LENGTH))
+    window = tf.cast(tf.io.decode_raw(window, tf.uint8, fixed_length=1 + LONGEST_LENGTH), tf.int32)
+    more = tf.cast(window[:, 1:] >= 0x80, tf.int32)
+    goes_on = tf.math.cumprod(more, axis=1)                                                 # [B, 5]
+    belongs = tf.concat([tf.ones_like(goes_on[:, :1]), goes_on[:, :-1]], axis=1)
+    bits = tf.cast((window[:, 1:] & 0x7F) * belongs, tf.int64)
+    length = tf.reduce_sum(bits * [2 ** (7 * i) for i in range(LONGEST_LENGTH)], axis=1)
+    start = place + 1 + tf.reduce_sum(belongs, axis=1)
+    end = tf.cast(tf.minimum(tf.cast(start, tf.int64) + length, tf.int32.max), tf.int32)
+    return tf.where(tf.equal(goes_on[:, -1], 1), -1, window[:, 0]), start, end
+
+
+def _find_lists(serialized, names, official, place, end):
+    """Walks over the feature lists of each record, and past those that nobody asked for.
+
+    Args:
+        serialized: string [B].
+        names: the features asked for.
+        official: bool [B], whether it is worth walking.
+        place, end: int32 [B], where the first list begins and the last one ends.
+    Returns:
+        (official, starts, sizes): bool [B], whether each feature was found just once and nothing else but lists; int32
+        [B, features], of the frames of each.
+    """
+    def step(official, place, starts, sizes):
+        walking = official & (place < end)
+        tag, name_place, list_end = _field(serialized, place)
+        name_tag, name_start, name_end = _field(serialized, name_place)
+        frames_tag, frames_start, frames_end = _field(serialized, name_end)
+        fits = (tf.equal(tag, ENTRY) & tf.equal(name_tag, NAME) & tf.equal(frames_tag, FRAMES)
+                & tf.equal(frames_end, list_end) & (list_end <= end))
+        fits &= walking
+        name = tf.strings.substr(serialized, tf.where(fits, name_start, 0), tf.where(fits, name_end - name_start, 0))
+        here = fits[:, None] & tf.equal(name[:, None], tf.constant(names))                  # [B, features]
+        twice = tf.reduce_any(here & (starts >= 0), axis=1)
+        return (official & ~twice & (fits | ~walking), tf.where(walking, list_end, place),
+                tf.where(here, frames_start[:, None], starts), tf.where(here, (frames_end - frames_start)[:, None], sizes))
+
+    nowhere = tf.fill([tf.shape(end)[0], len(names)], -1)
+    official, _, starts, sizes = tf.while_loop(
+        lambda official, place, *_: tf.reduce_any(official & (place < end)), step,
+        (official, place, nowhere, tf.zeros_like(nowhere)))
+    return official & tf.reduce_all(starts >= 0, axis=1), starts, sizes
+
+
+def _has_frame_headers(serialized, start, num_frames, size, first):
+    """Whether every frame of one feature from number `first` on begins with its header, where it should. bool [B].
+
+    Args:
+        serialized: string [B].
+        start, num_frames: int32 [B]; the record must be long enough for them.
+        size: int, bytes of a frame without its header.
+        first: int.
+    """
+    header = frame_header(size)
+    expected = tf.constant([header * count for count in range(COLUMNS + 1)])
+
+    def step(first, holds):
+        frame = first + tf.range(COLUMNS)[:, None]                                          # [COLUMNS, 1]
+        exists = frame < num_frames
+        places = tf.where(exists, start + frame * (len(header) + size), 0)                  # [COLUMNS, B]
+        lengths = tf.where(exists, len(header), 0)
+        found = tf.strings.join([tf.strings.substr(serialized, place, length) for place, length in
+                                 zip(tf.unstack(places), tf.unstack(lengths))])
+        count = tf.clip_by_value(num_frames - first, 0, COLUMNS)
+        return first + COLUMNS, holds & tf.equal(found, tf.gather(expected, count))
+
+    _, holds = tf.while_loop(lambda first, _: tf.reduce_any(first < num_frames), step,
+                             (first, tf.ones_like(start, tf.bool)))
+    return holds
+
+
+def _cut_beginning(serialized, start, num_frames, size, length):
+    """The first frames of one feature, uint8 [B, length, size], and whether each has its header, bool [B].
+
+    Args:
+        serialized: string [B].
+        start, num_frames: int32 [B]; as many frames are cut out, at most `length`.
+        size: int, bytes of a frame without its header.
+        length: int.
+    """
+    header = frame_header(size)
+    stride = len(header) + size
+    block = tf.strings.substr(serialized, tf.where(num_frames > 0, start, 0), num_frames * stride)
+    strides = tf.reshape(tf.io.decode_raw(block, tf.uint8, fixed_length=length * stride), [-1, length, stride])
+    same = tf.reduce_all(tf.equal(strides[:, :, :len(header)], list(header)), axis=2)
+    exists = tf.range(length) < num_frames[:, None]
+    return strides[:, :, len(header):], tf.reduce_all(same | ~exists, axis=1)
+
+
+def cut(serialized, blocks, indices, features):
+    """The frames at `indices` of every record, each cut out alone: for a few of many.
+
+    Args:
+        serialized: string [B].
+        blocks: Blocks, all of them `official`.
+        indices: int32 [B, T], each below the record's `num_frames`; -1 for padding.
+        features: config.FeatureConfig.
+    Returns:
+        uint8 [B, T, sum of feature sizes], zero in padding.
+    """
+    exists = indices >= 0
+    columns = []
+    for i, size in enumerate(features.sizes):
+        header = len(frame_header(size))
+        places = tf.where(exists, blocks.starts[:, i:i + 1] + indices * (header + size) + header, 0)
+        lengths = tf.where(exists, size, 0)
+        columns.append([tf.strings.substr(serialized, place, length) for place, length in
+                        zip(tf.unstack(places, axis=1), tf.unstack(lengths, axis=1))])
+    # Frame after frame, each with all its features: the order of the result, so that no byte is moved again. Padding
+    # is at the end, where `fixed_length` fills up with zeros.
+    joined = tf.strings.join([part for frame in zip(*columns) for part in frame])
+    decoded = tf.io.decode_raw(joined, tf.uint8, fixed_length=indices.shape[1] * features.size)
+    return tf.reshape(decoded, [-1, indices.shape[1], features.size])

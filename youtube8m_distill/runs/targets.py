@@ -1,0 +1,184 @@
+"""A frozen teacher's targets for the training files of its students: computed once, kept in a folder, read in its place.
+
+    manifest.json                               which teacher's they are
+    train0000.tfrecord.5d41402abc4b2a76.targets a TFRecord file for each training file, a record for each video, in its
+                                                order: little-endian float16, encoding then logits (distillation.targets)
+
+The name of a file holds a digest of the manifest and of the training file, but not of its folder. So targets of another
+teacher or of other videos are never taken for these, and the set stays valid wherever it or the data is moved. Each file
+is complete or absent: a computation that was stopped goes on with the first one that is missing, and two at once write
+the same.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from youtube8m_distill import display, files, schema
+from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
+from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.sources import FOOTER_BYTES, HEADER_BYTES, THREADS, Shard, count_records, estimate_records
+from youtube8m_distill.distillation import targets
+from youtube8m_distill.runs.evaluation import good_batch_size
+from youtube8m_distill.runs.folder import open_run
+from youtube8m_distill.training.predict import Predictor
+from youtube8m_distill.training.strategy import local_replicas
+
+FORMAT = 1                          # raised when the same teacher and videos give other files
+MANIFEST = "manifest.json"
+END_BYTES = 2 ** 16                 # of a training file's beginning and of its end: what tells it from others
+
+
+class StoredTargets(NamedTuple):
+    """Targets of a tuple of training files."""
+
+    shards: tuple                   # of data.sources.Shard, one for each of them
+    size: int                       # numbers a video
+
+
+def check_targets(config):
+    """Refuses a folder that holds other targets than a run asks for, before anything is built or written.
+
+    Args:
+        config: RunConfig.
+    Returns:
+        str, a fingerprint of all that the targets depend on but the videos; "" for a run without stored targets.
+    Raises:
+        ValueError: beginning with the name of the flag.
+    """
+    if not config.teacher_targets_dir:
+        return ""
+    files.check_output("teacher_targets_dir", config.teacher_targets_dir, folder=True)
+    folder, ours = pathlib.Path(config.teacher_targets_dir), _manifest(config)
+    theirs = _read_manifest(folder)
+    different = [f"{name} ({theirs.get(name)!r} there, {ours.get(name)!r} here)"
+                 for name in sorted(ours.keys() | theirs.keys()) if theirs and theirs.get(name) != ours.get(name)]
+    if different:
+        raise ValueError(f"teacher_targets_dir={folder} holds targets that were made otherwise: {'; '.join(different)}. "
+                         "Name another folder, or remove this one to have them computed anew.")
+    return f"float16, sha256 {_digest(ours)}"
+
+
+def complete_targets(config, teacher, shards, strategy, say):
+    """The targets for all videos of some training files; those that the folder does not have are computed first.
+
+    Args:
+        config: RunConfig.
+        teacher: the network in `config.teacher_dir`, built under `strategy`.
+        shards: tuple of data.sources.Shard.
+        strategy: tf.distribute.Strategy.
+        say: where a line about the set goes.
+    Returns:
+        StoredTargets.
+    Raises:
+        ValueError: as of `check_targets`.
+        BadRecordError: if a record of a training file, or a file of targets, cannot be used.
+        FloatingPointError: if the teacher gives a number that float16 cannot hold.
+    """
+    check_targets(config)
+    folder = pathlib.Path(config.teacher_targets_dir)
+    digest = _digest(_manifest(config))
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        names = list(pool.map(lambda shard: _name(shard, digest), shards))
+    missing = {folder / name: shard for name, shard in zip(names, shards) if not (folder / name).exists()}
+    if missing:
+        say(f"Computing the teacher's targets for {len(missing)} of {len(shards)} training file(s), into {folder}.")
+        files.write_text(folder / MANIFEST, json.dumps(_manifest(config), indent=2) + "\n")
+        _compute(config.networks[schema.TEACHER], teacher, missing, strategy)
+    size = sum(classifier.encoding_size for classifier in teacher.classifiers) + teacher.num_classes
+    say(f"The teacher's targets come from {folder}, {2 * size:,} bytes a video; the teacher itself is not run.")
+    return StoredTargets(tuple(_whole_file(folder / name, size) for name in names), size)
+
+
+def _manifest(config):
+    """What the targets depend on besides the videos, as JSON gives it back."""
+    weights = config.teacher_weights or open_run(config.teacher_dir).fingerprint()
+    network = dataclasses.asdict(config.networks[schema.TEACHER])
+    manifest = {"format": FORMAT, "teacher_weights": weights, "mixed_precision": config.training.mixed_precision,
+                **{name: value for name, value in network.items() if value is not None}}
+    return json.loads(json.dumps(manifest))
+
+
+def _read_manifest(folder):
+    """The manifest in a folder; empty for a folder that is new or empty, but for what a killed writer left there."""
+    if not folder.exists() or all(path.name.endswith(".partial") for path in folder.iterdir()):
+        return {}
+    try:
+        return {"format": None, **json.loads((folder / MANIFEST).read_text(encoding="utf-8"))}
+    except (OSError, ValueError, TypeError):
+        raise ValueError(f"teacher_targets_dir={folder} holds files and no readable {MANIFEST}, so they are not a teacher's "
+                         "targets; name another folder, or an empty one.") from None
+
+
+def _digest(manifest):
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _name(shard, digest):
+    """The file of a training file's targets. `digest`: of the manifest."""
+    with tf.io.gfile.GFile(shard.path, "rb") as file:
+        start = file.read(END_BYTES)
+        file.seek(max(0, shard.size - END_BYTES))
+        content = b"%s %d %s %s" % (digest.encode(), shard.size, start, file.read(END_BYTES))
+    return f"{os.path.basename(shard.path)}.{hashlib.sha256(content).hexdigest()[:16]}.targets"
+
+
+def _whole_file(path, size):
+    """The Shard at `path`, whose records hold `size` numbers each."""
+    shard = Shard(str(path), "", path.stat().st_size)
+    if shard.size % (HEADER_BYTES + 2 * size + FOOTER_BYTES):
+        raise BadRecordError(f"{path} ({shard.size} bytes) is cut short or damaged: remove it, and it is computed anew.")
+    return shard
+
+
+def _compute(network, teacher, missing, strategy):
+    """Writes the files of `missing`, dict path -> Shard of the training file; `network`: the teacher's NetworkConfig."""
+    shards = tuple(missing.values())
+    # One data set over all files: a batch may hold the end of one and the beginning of the next.
+    dataset = make_dataset(shards, network.features, network.num_classes, network.frames,
+                           good_batch_size(network.max_frames) * local_replicas(strategy), training=False)
+    total, _ = estimate_records(shards)
+    with display.ProgressBar(total, "teacher targets", "videos") as bar, naming_bad_records(shards):
+        rows = _rows(_TargetMaker(teacher, strategy, for_metrics=False)(dataset), bar)
+        for path, shard in missing.items():
+            with files.atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+                for _ in range(_count(shard)):
+                    writer.write(next(rows))
+
+
+def _count(shard):
+    try:
+        return count_records((shard,))
+    except ValueError as error:
+        raise BadRecordError(str(error)) from None
+
+
+def _rows(batches, bar):
+    """Yields the record of each video."""
+    for video_ids, values in batches:
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            video_id = video_ids[np.argmin(finite)].decode()
+            raise FloatingPointError(f"The teacher's targets for video {video_id} hold a number that float16 cannot (above "
+                                     "65504, or not a number): leave --teacher_targets_dir out.")
+        for row in values.astype("<f2"):
+            bar.update()
+            yield row.tobytes()
+
+
+class _TargetMaker(Predictor):
+    """A teacher over a data set: yields the video ids of each batch, and its targets, float16 [B, size]."""
+
+    def _predict(self, batch):
+        video_ids = batch[schema.VIDEO_ID].numpy()
+        return video_ids, self._on_all_replicas(self._inputs(batch))["targets"][:len(video_ids)]
+
+    def _forward_on_replica(self, batch):
+        return {"targets": targets.pack(self.network(batch, training=False))}
