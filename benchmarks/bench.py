@@ -17,7 +17,8 @@ import figures
 from absl import app, flags
 
 HERE = pathlib.Path(__file__).parent
-SCRIPTS = ("reading", "computing", "whole_program", "targets", "compact", "metrics_cost", "growth", "start_up", "devices")
+SCRIPTS = ("reading", "computing", "precision", "whole_program", "targets", "compact", "metrics_cost", "growth", "start_up",
+           "devices")
 LONGER = ("growth",)                # scripts that know --all
 
 ALL = flags.DEFINE_boolean("all", False, "Also what takes long.")

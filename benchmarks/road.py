@@ -11,6 +11,7 @@ SCHEDULE = {"batch_size": 32, "num_epochs": 6, "base_learning_rate": 0.002, "lea
             "learning_rate_decay_examples": SAMPLE["num_train_videos"]}
 # Clusters and hidden layer are small; bfloat16 is faster on processors that have it.
 NEXTVLAD = {"nextvlad_cluster_size": 16, "nextvlad_hidden_size": 64, "mixed_precision": True, "num_epochs": 4}
+SCORED = "sample/validate000[1-9].tfrecord"         # the first file chooses the best epoch
 SCORES = {"gap_at_20": "GAP", "mean_average_precision": "mAP", "hit_at_one": "Hit@1"}
 
 
@@ -37,7 +38,7 @@ def score(folder, run):
     """A trained run's scores on the held-out videos, computed once."""
     if not scores_file(run).is_file():
         command("eval", "--run_once", train_dir=run, batch_size=64, output_dir=scores_file(run).parent,
-                eval_data_pattern=folder / "sample/validate000[1-9].tfrecord")
+                eval_data_pattern=folder / SCORED)
     found = json.loads(scores_file(run).read_text(encoding="utf-8"))
     return {**{title: found[name] for name, title in SCORES.items()}, "M multiply-adds": found["multiply_adds"] / 1e6}
 

@@ -25,6 +25,7 @@ SHRUNK = {
     "eval": [],
     "inference": [],
     "extract": [],
+    "compact": [],
 }
 
 
@@ -73,7 +74,8 @@ def shrunk(name, arguments):
 def test_the_road_for_real_data_runs_as_written(tmp_path):
     commands = our_commands()
     names = [name for name, _ in commands]
-    assert names == ["synthesize", *["train"] * 2, "eval", "inference", *["train"] * 10, "extract", *["train"] * 3]
+    assert names == ["synthesize", *["train"] * 2, "eval", "inference", *["train"] * 10, "extract", *["train"] * 4,
+                     "compact", "inference"]
     models = [model for _, arguments in commands for model in config.MODELS if f"--model={model}" in arguments]
     assert list(config.MODELS) == models[:10]
     np.save(tmp_path / "eigenvals.npy", np.linspace(14, 0.01, 2048))

@@ -48,6 +48,12 @@ def test_metrics_do_not_depend_on_the_batch_size(run, shards):
     assert found[0] == pytest.approx(found[1]) and found[0]["num_videos"] == 9
 
 
+@pytest.mark.parametrize("given, expected", [(None, "float32"), (False, "float32"), (True, "bfloat16")])
+def test_the_precision_is_the_trained_ones_unless_given(run, given, expected):
+    network = runs.LoadedNetwork(run, make_strategy(), mixed_precision=given).network
+    assert (network.compute_dtype, network.classifier.compute_dtype) == (expected, "float32")
+
+
 def test_a_bad_record_is_named(run, tmp_path):
     path = records.write(tmp_path / "bad", [records.frame_record(records.random_frames(2), labels=[9])])
     with pytest.raises(BadRecordError, match=f"file {path}, record 0: "):

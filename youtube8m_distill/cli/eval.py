@@ -61,7 +61,7 @@ def main():
     if not FLAGS.run_once:
         checkpoint = wait_for_checkpoint(run, after=None)
     with entry.user_errors():
-        network = runs.LoadedNetwork(run, strategy, role, checkpoint, top_k=FLAGS.top_k,
+        network = runs.LoadedNetwork(run, strategy, role, checkpoint, FLAGS.mixed_precision, top_k=FLAGS.top_k,
                                      keep_predictions=FLAGS.full_map)
     evaluate_checkpoint(network, shards, folder, names)
     while not FLAGS.run_once:

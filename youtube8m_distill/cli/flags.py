@@ -184,7 +184,9 @@ def define_trained_network():
            (flags.DEFINE_string, "checkpoint", None, "best, last, or a step. Default: best; "
             "where eval.py follows a training, the newest."),
            (flags.DEFINE_integer, "batch_size", None, "Videos at a time, over all GPUs together. Default: by the frames "
-            "that the network sees, on each GPU 128 videos of 300 frames, 1,024 of 37 and fewer.", 1))
+            "that the network sees, on each GPU 128 videos of 300 frames, 1,024 of 37 and fewer.", 1),
+           (flags.DEFINE_boolean, "mixed_precision", None, "Compute the encoder in bfloat16; classifier and scores stay "
+            "float32. Default: as the network was trained."))
 
 
 def define_top_k():

@@ -25,6 +25,7 @@ class LoadedNetwork:
         strategy: tf.distribute.Strategy.
         network: "teacher" or "student"; None for the run's main one.
         checkpoint: "best", "last" or a step.
+        mixed_precision: bool. Whether its encoder computes in bfloat16; None for what it was trained in.
         **options: of training.predict.Predictor.
 
     Attributes:
@@ -37,11 +38,13 @@ class LoadedNetwork:
         FileNotFoundError, ValueError: if the run has no such network or checkpoint.
     """
 
-    def __init__(self, run, strategy, network=None, checkpoint="best", **options):
+    def __init__(self, run, strategy, network=None, checkpoint="best", mixed_precision=None, **options):
         self.run, self.role = run, run.role(network)
         self.config = run.config.networks[self.role]
         self.seed = run.config.training.seed
-        dtype = "mixed_bfloat16" if run.config.training.mixed_precision else "float32"
+        if mixed_precision is None:
+            mixed_precision = run.config.training.mixed_precision
+        dtype = "mixed_bfloat16" if mixed_precision else "float32"
         with strategy.scope():
             self.network, self.progress = run.load_network(self.role, checkpoint, dtype)
         self.predictor = Predictor(self.network, strategy, **options)
