@@ -1,6 +1,7 @@
 import pytest
 
 from tests import commands, records
+from youtube8m_distill import runs
 
 
 @pytest.fixture
@@ -45,8 +46,28 @@ def test_what_must_be_given(missing):
 
 def test_a_folder_of_other_settings_is_refused_by_flag(tmp_path, files):
     commands.succeed(*compact(files, tmp_path / "out", "--frames_per_video=4"))
-    line = commands.fail(*compact(files, tmp_path / "out", "--every_n=3"))
-    assert line.startswith(f"Error: --output_dir={tmp_path}/out holds other compact files: every_n is None there and 3 now")
+    line = commands.fail(*compact(files, tmp_path / "out", "--frames_per_video=3"))
+    assert line.startswith(f"Error: --output_dir={tmp_path}/out holds other compact files: frames_per_video is 4 there")
+
+
+def test_strided_frames_are_refused(tmp_path, files):
+    assert commands.fail(*compact(files, tmp_path / "out", "--every_n=3")).startswith("Error: --every_n=3: a network that")
+
+
+def test_a_network_that_sees_other_frames_refuses_compact_files(tmp_path, files):
+    commands.succeed(*compact(files, tmp_path / "out", "--frames_per_video=4"))
+    for flags, seen in (([], "all ones"), (["--frames_per_video=3"], "3 uniform ones"),
+                        (["--frames_per_video=4", "--frame_selection=first"], "4 first ones")):
+        line = commands.fail("train", f"--train_data_pattern={tmp_path}/out/*.tfrecord", f"--train_dir={tmp_path}/run",
+                             *commands.SMALL, *commands.QUICK, *flags)
+        assert line.endswith(f"the files in {tmp_path}/out are compact and hold 4 uniform frames only, but the network sees "
+                             f"{seen}; give it the original files.")
+
+
+def test_a_second_writer_is_refused(tmp_path, files):
+    with runs.locked(tmp_path / "out", flag="output_dir"):
+        line = commands.fail(*compact(files, tmp_path / "out"))
+    assert line.startswith(f"Error: --output_dir={tmp_path}/out is in use: process ")
 
 
 def test_the_folder_of_the_originals_is_refused(tmp_path, files):

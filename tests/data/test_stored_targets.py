@@ -74,3 +74,13 @@ def test_files_of_targets_are_counted_and_looked_for(tmp_path):
         batches(shards, targets[1:], training=False)
     with pytest.raises(ValueError, match="no.targets does not exist"):
         batches(shards, (*targets[1:], f"{tmp_path}/no.targets"), training=False)
+
+
+def test_a_shard_without_records_has_a_file_without_targets(tmp_path):
+    shards, targets = write(tmp_path)
+    empty = tmp_path / "3.tfrecord"
+    records.write(empty, [], "GZIP")
+    (tmp_path / "3.targets").write_bytes(b"")
+    shards = (*shards, sources.Shard(str(empty), "GZIP", empty.stat().st_size))
+    found = batches(shards, (*targets, f"{tmp_path}/3.targets"), training=False)
+    assert sum(len(batch["targets"]) for batch in found) == sum(COUNTS)

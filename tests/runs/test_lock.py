@@ -37,7 +37,7 @@ def holder(tmp_path):
 
 def test_a_second_training_is_refused_by_name_until_the_first_is_dead(tmp_path, holder):
     with pytest.raises(ValueError, match=rf"^train_dir={tmp_path}/run is in use: process {holder.pid} on "
-                                         rf"{socket.gethostname()} trains there\."):
+                                         rf"{socket.gethostname()} writes there\."):
         with runs.lock_run(tmp_path / "run"):
             pass
     holder.kill()
@@ -97,3 +97,10 @@ def test_a_file_system_without_locks_is_mentioned_and_used(tmp_path, monkeypatch
     else:
         with pytest.raises(OSError), lock.locked(tmp_path, said.append):
             pass
+
+
+def test_a_lock_that_another_has_taken_since_is_left_to_it(tmp_path):
+    with lock.locked(tmp_path / "run"):
+        (tmp_path / "run" / ".lock").unlink()
+        (tmp_path / "run" / ".lock").write_text("another's")
+    assert (tmp_path / "run" / ".lock").read_text() == "another's"

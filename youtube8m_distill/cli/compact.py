@@ -3,9 +3,11 @@
     python -m youtube8m_distill.cli.compact --input_data_pattern='yt8m/train*.tfrecord' --output_dir=yt8m_10 \\
         --frame_selection=uniform --frames_per_video=10
 
-Train, evaluate and predict on them with the same two flags, or any selection of as many frames. A run that was cut short
-goes on where it ended.
+Train, evaluate and predict on them with the same two flags; networks that see other frames refuse these files. A run that
+was cut short goes on where it ended.
 """
+
+import contextlib
 
 from absl import flags
 
@@ -39,11 +41,15 @@ def main():
         if all(stored.num_frames is None for stored in stored_features(shards[0]).values()):
             raise ValueError(f"input_data_pattern={FLAGS.input_data_pattern}: {shards[0].path} is a video-level file, whose "
                              "videos have no frames to choose from.")
-        jobs = compact.prepare_folder(shards, frames, FLAGS.output_dir, FLAGS.seed)
-    try:
-        count = write(jobs, frames) if jobs else 0
-    except (ValueError, OSError) as error:          # a bad record, a full disk
-        entry.fail(f"{error}. The files in --output_dir={FLAGS.output_dir} are complete; run the command again to go on.")
+    with contextlib.ExitStack() as held:
+        with entry.user_errors():
+            held.enter_context(runs.locked(FLAGS.output_dir, flag="output_dir"))
+            jobs = compact.prepare_folder(shards, frames, FLAGS.output_dir, FLAGS.seed)
+        try:
+            count = write(jobs, frames) if jobs else 0
+        except (ValueError, OSError) as error:          # a bad record, a full disk
+            entry.fail(f"{error}. The files in --output_dir={FLAGS.output_dir} are complete; run the command again to go "
+                       "on.")
     print(summary(shards, jobs, count))
 
 

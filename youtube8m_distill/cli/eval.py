@@ -55,7 +55,8 @@ def main():
         names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
         if not FLAGS.run_once and FLAGS.checkpoint not in (None, "last"):
             raise ValueError(f"checkpoint={FLAGS.checkpoint} names one checkpoint; add --run_once.")
-        shards = runs.find_shards("eval_data_pattern", FLAGS.eval_data_pattern, run.config.networks[role].features)
+        shards = runs.find_shards("eval_data_pattern", FLAGS.eval_data_pattern, run.config.networks[role].features,
+                                  run.config.networks[role].views)
     folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
     checkpoint = FLAGS.checkpoint or "best"
     if not FLAGS.run_once:

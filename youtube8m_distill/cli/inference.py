@@ -42,7 +42,8 @@ def main():
         network = runs.LoadedNetwork(runs.open_run(FLAGS.train_dir), strategy, FLAGS.network,
                                      FLAGS.checkpoint or "best", FLAGS.mixed_precision, top_k=FLAGS.top_k,
                                      for_metrics=False)
-        shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, network.config.features)
+        shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, network.config.features,
+                                  network.config.views)
     started = time.monotonic()
     rows = ((batch.video_ids, batch.classes, batch.scores) for batch in network.predict(shards, FLAGS.batch_size))
     try:

@@ -4,7 +4,7 @@ import ctypes
 
 # glibc's numbers of these settings (malloc.h), and values beyond any tensor.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-KEEP_BYTES, LARGEST_BYTES = 2 ** 31 - 1, 2 ** 30
+KEEP_BYTES, LARGEST_BYTES = 2 ** 31 - 1, (2 ** 30, 2 ** 25)      # older versions take no more than the second
 
 
 def keep_freed_memory():
@@ -14,6 +14,5 @@ def keep_freed_memory():
     fills every page with zeros, which costs a reader of whole videos a third of its time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if mallopt is not None and any(mallopt(MMAP_THRESHOLD, size) for size in LARGEST_BYTES):
         mallopt(TRIM_THRESHOLD, KEEP_BYTES)
-        mallopt(MMAP_THRESHOLD, LARGEST_BYTES)

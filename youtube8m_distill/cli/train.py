@@ -19,7 +19,6 @@ from absl import flags
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.training import cluster as clusters
 from youtube8m_distill.training.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
 
@@ -86,8 +85,8 @@ def train(run, training_files, strategy):
     started = time.monotonic()
     try:
         progress = runs.train_run(run, training_files, strategy)
-    except (BadRecordError, FloatingPointError, OSError) as error:
-        entry.fail(f"{error} Training stopped; the checkpoints in {run.folder} are complete.")
+    except (ValueError, FloatingPointError, OSError) as error:      # a bad record, other targets, a full disk
+        entry.fail(f"{our_flags.flag_of(str(error))} Training stopped; the checkpoints in {run.folder} are complete.")
     if not is_chief(strategy):
         print(f"Done: step {progress.step}. The chief has written everything.")
         return

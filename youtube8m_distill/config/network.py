@@ -133,6 +133,11 @@ class NetworkConfig:
         return self.model in VIDEO_LEVEL_MODELS
 
     @property
+    def views(self):
+        """The FrameConfig in a list; an empty one for a video-level network."""
+        return [] if self.frames is None else [self.frames]
+
+    @property
     def is_mixture(self):
         return self.model in MIXTURES
 

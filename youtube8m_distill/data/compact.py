@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from youtube8m_distill import files, schema
 from youtube8m_distill.data import bad_records, draws, frame_selection
+from youtube8m_distill.data.sources import digest, record_writer
 
 FORMAT = 1                          # raised when the same settings give other files
 MANIFEST = "compact.json"
@@ -33,8 +34,12 @@ def prepare_folder(shards, frames, output_dir, seed=0):
     Returns:
         list of (shard, path of its compact file), those still to be written.
     Raises:
-        ValueError: if the folder is one of the files', two files have one name, or the folder holds something else.
+        ValueError: if the folder is one of the files', two files have one name, the folder holds something else, or the
+            frames are `strided`, which a reader of the compact file would take for every n-th of these again.
     """
+    if frames.frame_selection == "strided":
+        raise ValueError(f"every_n={frames.every_n}: a network that sees every n-th frame would see every n-th of those "
+                         "that were kept; keep uniform ones.")
     output_dir = pathlib.Path(output_dir)
     sources = _sources(shards, output_dir)
     settings = {"format": FORMAT, **dataclasses.asdict(frames), "seed": seed if frames.frame_selection == "random" else None}
@@ -47,7 +52,7 @@ def prepare_folder(shards, frames, output_dir, seed=0):
 
 
 def _sources(shards, output_dir):
-    """{name: bytes of the original}."""
+    """{name: digest of the original}."""
     sources = {}
     for shard in shards:
         folder, name = os.path.split(shard.path)
@@ -57,13 +62,13 @@ def _sources(shards, output_dir):
         if name in sources or name == MANIFEST:
             raise ValueError(f"output_dir={output_dir}: more than one of the files is to be called {name}. Give each folder "
                              "of files an output folder of its own.")
-        sources[name] = shard.size
+        sources[name] = digest(shard)
     return sources
 
 
 def _known_sources(output_dir, settings, sources):
     """The sources that the folder's manifest has noted before; ValueError if the folder is not for these settings."""
-    found = sorted(path.name for path in output_dir.glob("*") if not path.name.endswith(".partial"))
+    found = sorted(path.name for path in output_dir.glob("*") if not path.name.startswith("."))
     if not found:
         return {}
     try:
@@ -74,14 +79,39 @@ def _known_sources(output_dir, settings, sources):
                          "Nothing was changed; name a new or empty folder.") from None
     different = [f"{name} is {before.get(name)!r} there and {settings.get(name)!r} now"
                  for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
-    different += [f"{name} was made from a file of {known[name]} bytes and is one of {size} now"
-                  for name, size in sources.items() if known.get(name, size) != size]
+    different += [f"{name} was made from another file of that name"
+                  for name, content in sources.items() if known.get(name, content) != content]
     different += [f"{name} is there and was not made from one of these files"
                   for name in sources if name in found and name not in known]
     if different:
         raise ValueError(f"output_dir={output_dir} holds other compact files: {'; '.join(different)}. Nothing was changed; "
                          "name another folder, or remove this one.")
     return known
+
+
+def check_views(shards, views):
+    """Refuses compact files for a network that sees other frames than those that were kept.
+
+    Args:
+        shards: tuple of sources.Shard.
+        views: sequence of config.FrameConfig.
+    Raises:
+        ValueError: naming the folder, what its files hold and what the network sees.
+    """
+    for folder in sorted({os.path.dirname(shard.path) for shard in shards}):
+        path = os.path.join(folder, MANIFEST)
+        if not tf.io.gfile.exists(path):
+            continue
+        with tf.io.gfile.GFile(path) as file:
+            kept = _selection(json.load(file)["compact"])
+        for view in views:
+            if _selection(dataclasses.asdict(view)) != kept:
+                raise ValueError(f"the files in {folder} are compact and hold {kept} frames only, but the network sees "
+                                 f"{_selection(dataclasses.asdict(view))} ones; give it the original files.")
+
+
+def _selection(settings):
+    return " ".join(str(settings[name]) for name in ("frames_per_video", "frame_selection") if settings[name] is not None)
 
 
 def compact_file(shard, frames, path, seed=0, on_videos=None):
@@ -102,7 +132,7 @@ def compact_file(shard, frames, path, seed=0, on_videos=None):
     records = tf.data.TFRecordDataset(shard.path, shard.compression).batch(CHUNK).prefetch(2)
     done = 0
     with files.atomic_path(path) as temporary, bad_records.naming_bad_records([shard]):
-        with tf.io.TFRecordWriter(str(temporary), shard.compression or None) as writer:
+        with record_writer(temporary, shard.compression) as writer:
             for chunk in records.as_numpy_iterator():
                 for record in _cut(chunk, shard.path, done, frames, seed):
                     writer.write(record)

@@ -8,7 +8,8 @@ the others. Format: protocol buffers' wire format of `tf.train.SequenceExample`,
     0a <length> context   12 <length> ( 0a <length> ( 0a <length> name   12 <length> frames ) ) for each feature list
 
 Whether a record has that layout is found out first, and exactly: every length on the way, and the constant bytes before
-every single frame, also of those nobody sees. A record that says yes cannot be read in any other way.
+every single frame, also of those nobody sees. What is asked for cannot be read from such
+a record in any other way; lists that nobody asked for are passed over unread.
 """
 
 import typing

@@ -5,7 +5,9 @@ A TFRecord file is a row of records, each an 8-byte little-endian length, 4 byte
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import hashlib
 import importlib
 import os
 import struct
@@ -15,6 +17,7 @@ import tensorflow as tf
 HEADER_BYTES = 12                   # length and its checksum, before the record
 FOOTER_BYTES = 4                    # the record's checksum, after it
 GZIP_MAGIC = b"\x1f\x8b\x08"
+END_BYTES = 2 ** 16                 # of a file's beginning and of its end: what `digest` looks at
 THREADS = 32                        # the full set is 3844 files, perhaps behind a network
 
 EXACT_BELOW_BYTES = 2 ** 32         # `estimate_records` counts every record of a set smaller than this
@@ -181,3 +184,27 @@ def estimate_records(shards):
         return count_records(shards), True
     sample = [shards[i * len(shards) // SAMPLED_SHARDS] for i in range(SAMPLED_SHARDS)]
     return round(count_records(sample) * total / sum(shard.size for shard in sample)), False
+
+
+def digest(shard, *about):
+    """Tells a file from others, wherever it lies: by its size and the 64 KiB at either end, and by texts given besides.
+
+    Returns:
+        str, 16 hexadecimal digits.
+    """
+    with _open(shard.path) as file:
+        start = file.read(END_BYTES)
+        file.seek(max(0, shard.size - END_BYTES))
+        content = b"%d %s %s" % (shard.size, start, file.read(END_BYTES))
+    return hashlib.sha256(" ".join(about).encode() + b" " + content).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def record_writer(path, compression=""):
+    """A tf.io.TFRecordWriter whose failures, a full disk for one, are OSErrors."""
+    try:
+        with tf.io.TFRecordWriter(str(path), compression or None) as writer:
+            yield writer
+    except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError, tf.errors.FailedPreconditionError,
+            tf.errors.NotFoundError, tf.errors.UnknownError) as error:
+        raise OSError(f"{path} cannot be written: {error.message}") from error

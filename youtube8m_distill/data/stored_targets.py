@@ -28,7 +28,7 @@ def count(paths, shards, size):
             number, rest = divmod(tf.io.gfile.stat(path).length, record_bytes)
         except tf.errors.NotFoundError as error:
             raise ValueError(f"{path} does not exist; it should hold targets. Make them again.") from error
-        if rest or not number:
+        if rest:
             raise ValueError(f"{path} is no file of targets, {size} numbers of {BYTES_A_NUMBER} bytes each, or it is cut "
                              "short: make it again.")
         found.append((path, number))
@@ -46,16 +46,17 @@ def require_as_many(records, path, targets_path, num_targets):
         What `bad_records.naming_bad_records` reads.
     """
     last = tf.cast(num_targets, tf.int64) - 1
-    # One that the last of the targets belongs to, and none after it.
-    found = records.skip(last).take(2).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
+    # One that the last of the targets belongs to, if there is one, and none after it.
+    wanted = tf.minimum(last, 0) + 1
+    found = records.skip(tf.maximum(last, 0)).take(wanted + 1).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
     name = bad_records.record_name(targets_path, last)
     return bad_records.require(name, [
-        (found > 0, lambda: tf.strings.join([path, " has no record of this number; make its targets again"])),
-        (found < 2, lambda: tf.strings.join(["the last one, but ", path, " has more; make its targets again"]))])
+        (found >= wanted, lambda: tf.strings.join([path, " has no record of this number; make its targets again"])),
+        (found <= wanted, lambda: tf.strings.join(["the last one, but ", path, " has more; make its targets again"]))])
 
 
 def decode(targets, paths, numbers, size):
-    """What `beside` joined, as numbers.
+    """Serialized targets as numbers.
 
     Args:
         targets, paths: string [B], of each record: its targets, and the file that they come from.

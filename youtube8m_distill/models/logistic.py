@@ -7,9 +7,28 @@ from keras import ops
 STARTER_L2 = 1e-8
 
 
-def l2_regularizer(l2):
+@ops.custom_gradient
+def _half_square_sum(w):
+    """`sum(w^2) / 2`, whose gradient is w. Left to itself, TensorFlow makes a matrix of ones first, as large as w."""
+    def gradient(*upstreams, upstream=None):        # TensorFlow hands it by place, torch by name
+        return (upstreams[0] if upstream is None else upstream) * w
+
+    return ops.sum(ops.square(w)) / 2, gradient
+
+
+@keras.saving.register_keras_serializable(package="youtube8m_distill")
+class SlimL2(keras.regularizers.Regularizer):
     """`l2 * sum(w^2) / 2`, as TensorFlow 1's slim has it."""
-    return keras.regularizers.L2(l2 / 2)
+
+    def __init__(self, l2):
+        self.l2 = l2
+
+    def __call__(self, w):
+        # Flat, at no cost: a function with a gradient of its own takes tensors, not TensorFlow's variables.
+        return self.l2 * _half_square_sum(ops.reshape(w, (-1,)))
+
+    def get_config(self):
+        return {"l2": self.l2}
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -33,8 +52,8 @@ class Logistic(keras.layers.Layer):
         self.regularize_bias = regularize_bias
         self.initializer = keras.initializers.get(initializer)
         self.logits = keras.layers.Dense(
-            num_classes, kernel_initializer=self.initializer, kernel_regularizer=l2_regularizer(l2),
-            bias_regularizer=l2_regularizer(l2) if regularize_bias else None, dtype="float32", name="logits")
+            num_classes, kernel_initializer=self.initializer, kernel_regularizer=SlimL2(l2),
+            bias_regularizer=SlimL2(l2) if regularize_bias else None, dtype="float32", name="logits")
 
     def build(self, input_shape):
         self.logits.build(input_shape)

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from youtube8m_distill.models.context_gating import ContextGating
-from youtube8m_distill.models.logistic import STARTER_L2, l2_regularizer
+from youtube8m_distill.models.logistic import STARTER_L2, SlimL2
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -42,7 +42,7 @@ class MixtureOfExperts(keras.layers.Layer):
             remove_diagonal=remove_diagonal, dtype="float32", name="probability_gating")
 
     def _dense(self, per_class, **kwargs):
-        return keras.layers.Dense(self.num_classes * per_class, kernel_regularizer=l2_regularizer(self.l2),
+        return keras.layers.Dense(self.num_classes * per_class, kernel_regularizer=SlimL2(self.l2),
                                   dtype="float32", **kwargs)
 
     def build(self, input_shape):

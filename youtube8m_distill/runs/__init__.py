@@ -8,6 +8,7 @@ from youtube8m_distill.runs.folder import lock_run
 from youtube8m_distill.runs.folder import open_run
 from youtube8m_distill.runs.folder import prepare_run
 from youtube8m_distill.runs.initial_weights import has_eigenvalues
+from youtube8m_distill.runs.lock import locked
 from youtube8m_distill.runs.shards import find_shards
 from youtube8m_distill.runs.shards import stored_dtype
 from youtube8m_distill.runs.training import TrainingFiles

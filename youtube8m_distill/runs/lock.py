@@ -12,7 +12,7 @@ CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)      # file systems mo
 
 
 @contextlib.contextmanager
-def locked(folder, say=print):
+def locked(folder, say=print, flag="train_dir"):
     """Holds a folder for this process alone inside the block. Who only reads there need not ask.
 
     Meanwhile the file `.lock` in it names the holder. The lock itself is the kernel's (on NFS, the server's): a killed
@@ -21,23 +21,33 @@ def locked(folder, say=print):
     Args:
         folder: path, created where it is not there.
         say: where a line goes if the file system has no locks.
+        flag: what the folder is called in messages.
     Raises:
         ValueError: if another process holds it.
         OSError: if the folder cannot be written to.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder, say) as file:
+    with _lock(folder, say, flag) as file:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         try:
             yield
         finally:
-            (folder / LOCK_FILE).unlink(missing_ok=True)
+            if _is_at(folder / LOCK_FILE, file):        # the folder may be another's by now
+                (folder / LOCK_FILE).unlink(missing_ok=True)
 
 
-def _lock(folder, say):
+def _is_at(path, file):
+    """Whether an open file is the one that stands at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _lock(folder, say, flag):
     """The lock file of a folder, open and locked."""
     path = folder / LOCK_FILE
     while True:
@@ -48,14 +58,15 @@ def _lock(folder, say):
             file.seek(0)
             holder = file.read().strip() or "another process"
             file.close()
-            raise ValueError(f"train_dir={folder} is in use: {holder} trains there. Let it end, or name another "
+            raise ValueError(f"{flag}={folder} is in use: {holder} writes there. Let it end, or name another "
                              "folder.") from None
         except OSError as error:
             if error.errno not in CANNOT_LOCK:
                 file.close()
                 raise
-            say(f"{folder} is on a file system without locks ({error.strerror}): see to it that no other training uses it.")
+            say(f"{folder} is on a file system without locks ({error.strerror}): see to it that no other process writes "
+                "there.")
             return file
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        if _is_at(path, file):
             return file
         file.close()            # the holder before has removed it since it was opened here

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 
+from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.data.contents import check_features, detect_dtype
 from youtube8m_distill.data.sources import find_files
 
@@ -15,13 +16,14 @@ def fingerprint(shards):
     return f"{len(shards)} file(s), {total} bytes, sha256 {hashlib.sha256(names.encode()).hexdigest()[:16]}"
 
 
-def find_shards(flag, pattern, features=None):
+def find_shards(flag, pattern, features=None, views=()):
     """Finds the files of one flag.
 
     Args:
         flag: str. Its name, for messages.
         pattern: str. Its value.
         features: FeatureConfig that the files must hold, or None.
+        views: the FrameConfigs of the networks that read them.
     Returns:
         tuple of data.sources.Shard.
     Raises:
@@ -31,6 +33,7 @@ def find_shards(flag, pattern, features=None):
         shards = find_files(pattern)
         if features is not None:
             check_features(shards, features)
+        check_views(shards, views)
         return shards
 
 

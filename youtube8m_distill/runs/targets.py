@@ -4,7 +4,8 @@
     train0000.tfrecord.5d41402abc4b2a76.targets a TFRecord file for each training file, a record for each video, in its
                                                 order: little-endian float16, encoding then logits (distillation.targets)
 
-The name of a file holds a digest of the manifest and of the training file, but not of its folder. So targets of another
+The name of a file holds a digest of the manifest and of the training file (its size and the 64 KiB at either end), but not
+of its folder. So targets of another
 teacher or of other videos are never taken for these, and the set stays valid wherever it or the data is moved. Each file
 is complete or absent: a computation that was stopped goes on with the first one that is missing, and two at once write
 the same.
@@ -19,12 +20,12 @@ import pathlib
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from youtube8m_distill import display, files, schema
 from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.sources import FOOTER_BYTES, HEADER_BYTES, THREADS, Shard, count_records, estimate_records
+from youtube8m_distill.data.sources import (
+    FOOTER_BYTES, HEADER_BYTES, THREADS, Shard, count_records, digest, estimate_records, record_writer)
 from youtube8m_distill.distillation import targets
 from youtube8m_distill.runs.evaluation import good_batch_size
 from youtube8m_distill.runs.folder import open_run
@@ -33,7 +34,6 @@ from youtube8m_distill.training.strategy import local_replicas
 
 FORMAT = 1                          # raised when the same teacher and videos give other files
 MANIFEST = "manifest.json"
-END_BYTES = 2 ** 16                 # of a training file's beginning and of its end: what tells it from others
 
 
 class StoredTargets(NamedTuple):
@@ -63,7 +63,7 @@ def check_targets(config):
     if different:
         raise ValueError(f"teacher_targets_dir={folder} holds targets that were made otherwise: {'; '.join(different)}. "
                          "Name another folder, or remove this one to have them computed anew.")
-    return f"float16, sha256 {_digest(ours)}"
+    return f"float16, sha256 {_digest_of(ours)}"
 
 
 def complete_targets(config, teacher, shards, strategy, say):
@@ -84,11 +84,14 @@ def complete_targets(config, teacher, shards, strategy, say):
     """
     check_targets(config)
     folder = pathlib.Path(config.teacher_targets_dir)
-    digest = _digest(_manifest(config))
+    of_manifest = _digest_of(_manifest(config))
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        names = list(pool.map(lambda shard: _name(shard, digest), shards))
+        names = list(pool.map(lambda shard: _name(shard, of_manifest), shards))
     missing = {folder / name: shard for name, shard in zip(names, shards) if not (folder / name).exists()}
     if missing:
+        if config.teacher_weights not in ("", open_run(config.teacher_dir).fingerprint()):
+            raise ValueError(f"teacher_dir={config.teacher_dir} has got other weights since this run began; let its "
+                             "training end first.")
         say(f"Computing the teacher's targets for {len(missing)} of {len(shards)} training file(s), into {folder}.")
         files.write_text(folder / MANIFEST, json.dumps(_manifest(config), indent=2) + "\n")
         _compute(config.networks[schema.TEACHER], teacher, missing, strategy)
@@ -117,17 +120,13 @@ def _read_manifest(folder):
                          "targets; name another folder, or an empty one.") from None
 
 
-def _digest(manifest):
+def _digest_of(manifest):
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _name(shard, digest):
-    """The file of a training file's targets. `digest`: of the manifest."""
-    with tf.io.gfile.GFile(shard.path, "rb") as file:
-        start = file.read(END_BYTES)
-        file.seek(max(0, shard.size - END_BYTES))
-        content = b"%s %d %s %s" % (digest.encode(), shard.size, start, file.read(END_BYTES))
-    return f"{os.path.basename(shard.path)}.{hashlib.sha256(content).hexdigest()[:16]}.targets"
+def _name(shard, of_manifest):
+    """The file of a training file's targets. `of_manifest`: its digest."""
+    return f"{os.path.basename(shard.path)}.{digest(shard, of_manifest)}.targets"
 
 
 def _whole_file(path, size):
@@ -148,7 +147,7 @@ def _compute(network, teacher, missing, strategy):
     with display.ProgressBar(total, "teacher targets", "videos") as bar, naming_bad_records(shards):
         rows = _rows(_TargetMaker(teacher, strategy, for_metrics=False)(dataset), bar)
         for path, shard in missing.items():
-            with files.atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+            with files.atomic_path(path) as temporary, record_writer(temporary) as writer:
                 for _ in range(_count(shard)):
                     writer.write(next(rows))
 

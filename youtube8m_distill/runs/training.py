@@ -20,7 +20,8 @@ from youtube8m_distill.runs.targets import StoredTargets, check_targets, complet
 from youtube8m_distill.training import callbacks, loop
 from youtube8m_distill.training.optimizers import build_optimizer
 from youtube8m_distill.training.predict import Predictor, evaluate
-from youtube8m_distill.training.strategy import check_batch_size, chief_first, is_chief, machine, wait_for_all
+from youtube8m_distill.training.strategy import (
+    check_batch_size, chief_first, is_chief, machine, same_everywhere, wait_for_all)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +46,12 @@ def find_training_files(config):
     """
     check_initial_weights(config)
     network, batch_size = config.networks[config.main_role], config.training.batch_size
-    train = find_shards("train_data_pattern", config.train_data_pattern, network.features)
+    views = [view for network in config.networks.values() for view in network.views]
+    train = find_shards("train_data_pattern", config.train_data_pattern, network.features, views)
     validation = ()
     if config.validation_data_pattern:
-        validation = find_shards("validation_data_pattern", config.validation_data_pattern, network.features)
+        validation = find_shards("validation_data_pattern", config.validation_data_pattern, network.features,
+                                 [view for role in config.trained_roles for view in config.networks[role].views])
         _refuse_overlap(config, train, validation)
     fraction = config.training.train_fraction
     found = count_records(train, at_most=math.ceil(batch_size / fraction))
@@ -110,6 +113,9 @@ def train_run(run, training_files, strategy, say=print):
     if not training_files.validation:
         say("No --validation_data_pattern: the last checkpoint counts as the best.")
     progress = run.checkpoints.newest_progress()
+    if not same_everywhere(strategy, progress.step):
+        raise ValueError(f"train_dir={run.folder}: the machines of this job do not find the same checkpoint (here step "
+                         f"{progress.step}); on a network file system wait a minute, then start the command on all again.")
     if not progress.step:
         take_initial_weights(config, networks, say)
     first_step = progress.step

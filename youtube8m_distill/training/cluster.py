@@ -142,17 +142,20 @@ def _meet_workers(cluster, say):
                     calls[held.enter_context(listener.accept()[0])] = None
                     continue
                 said = _receive(ready)
-                if said.isdigit() and int(said) in others:
+                if said.isdigit() and int(said) in others and int(said) not in calls.values():
                     calls[ready] = int(said)
-                else:                           # it has ended while it waited, or is none of the job
+                else:                           # it has ended while it waited, is none of the job, or there already
                     del calls[ready]
-        for call in calls:
+                    ready.close()
+        for call in [call for call, index in calls.items() if index is not None]:
             call.sendall(GO)
 
 
 def _listen(address):
     try:
-        return socket.create_server(("", int(address.rpartition(":")[2])), backlog=128)
+        both = socket.has_dualstack_ipv6()
+        return socket.create_server(("", int(address.rpartition(":")[2])), backlog=128, dualstack_ipv6=both,
+                                    family=socket.AF_INET6 if both else socket.AF_INET)
     except OSError as error:
         raise OSError(f"{VARIABLE}: this machine cannot listen at {address}: {error.strerror}. Does an earlier job still "
                       "run here?") from error
@@ -169,6 +172,7 @@ def _meet_chief(cluster, say):
     """The other machines' part: calls the chief until it answers that all are there."""
     host, _, port = cluster.addresses[0].rpartition(":")
     say(f"Machine {cluster.index} ({cluster.addresses[cluster.index]}) waits for the chief, {cluster.addresses[0]}.")
+    told = ""
     while True:
         try:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=10) as call:
@@ -176,8 +180,10 @@ def _meet_chief(cluster, say):
                 call.sendall(str(cluster.index).encode())
                 if _receive(call) == GO:
                     return
-        except OSError:                         # it has not been started yet, or was started again
-            pass
+        except OSError as error:                # it has not been started yet, or was started again
+            if str(error) != told:
+                told = str(error)
+                say(f"The chief does not answer yet ({told}); trying on.")
         time.sleep(SECONDS_BETWEEN_CALLS)
 
 

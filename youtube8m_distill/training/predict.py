@@ -97,8 +97,8 @@ class Predictor:
 
 def _one_ahead(function, items):
     """Yields `function(item)` for each item, in order, the next one being computed while the caller uses this one."""
-    with concurrent.futures.ThreadPoolExecutor(1) as worker:
-        pending = None
+    worker, pending = concurrent.futures.ThreadPoolExecutor(1), None
+    try:
         for item in items:
             following = worker.submit(function, item)
             if pending is not None:
@@ -106,6 +106,8 @@ def _one_ahead(function, items):
             pending = following
         if pending is not None:
             yield pending.result()
+    finally:
+        worker.shutdown(cancel_futures=True)
 
 
 def _equal_shares(batch, replicas):
