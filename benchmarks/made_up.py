@@ -40,6 +40,14 @@ def write_videos(folder, lengths, videos_per_shard=250, num_classes=schema.NUM_C
     return f"{folder}/*.tfrecord"
 
 
+def multiply_adds_done(network, num_frames):
+    """What an H-RNN computes of `network.multiply_adds`, on CPUs: all but the products of the zero states to begin with."""
+    encoder = network.encoder
+    sequences = -(-num_frames // encoder.frames_per_block) + 1
+    zeros = encoder.lower.num_layers * 4 * encoder.lower.cells ** 2
+    return network.multiply_adds(num_frames) - sequences * zeros
+
+
 def real_lengths(count):
     """Frames of so many videos, distributed as in the official set. list of int, 300 at most."""
     rng = generator(0)

@@ -1,4 +1,4 @@
-"""Reading: videos a second of each network's input, beside bare TFRecordDataset and the starter code's way of parsing.
+"""Reading: videos a second of each network's input, beside bare TFRecordDataset and a parser of single records to float32.
 
     python benchmarks/reading.py [--num_videos=1200] [--drawn=7680] [--rounds=3]
 
@@ -47,7 +47,7 @@ def measure_files(shards):
     paths = [shard.path for shard in shards]
     bare = tf.data.TFRecordDataset(paths).repeat()
     ways = {"bare, inside TensorFlow": lambda: reduced(bare), "bare, from Python": lambda: drawn(bare, 1),
-            "the starter code's way": lambda: drawn(starter_batches(paths), BATCH_SIZE.value, DRAWN.value // 6)}
+            "one record at a time to float32": lambda: drawn(float32_batches(paths), BATCH_SIZE.value, DRAWN.value // 6)}
     for (name, views), training in itertools.product(VIEWS.items(), (False, True)):
         dataset = data.make_dataset(long_set(shards), FEATURES, schema.NUM_CLASSES, views, BATCH_SIZE.value,
                                     training=training, num_epochs=None)
@@ -79,8 +79,8 @@ def rates(speed):
     for name, training in itertools.product(VIEWS, (False, True)):
         way = f"{name}, {order(training)}"
         yield figures.Figure(f"{way}, over bare", speed[way] / bare, "x", at_least=TARGETS.get(name))
-    starter = speed["the starter code's way"]
-    yield figures.Figure("the starter code's way, over bare", starter / bare, "x")
+    simple = speed["one record at a time to float32"]
+    yield figures.Figure("one record at a time to float32, over bare", simple / bare, "x")
 
 
 def reduced(dataset):
@@ -107,8 +107,8 @@ def memory():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2 ** 20
 
 
-def starter_batches(paths):
-    """Each record on its own: all frames decoded, turned into floats and padded, then batched."""
+def float32_batches(paths):
+    """Each record on its own: all frames decoded, turned into floats and padded, then batched, as the starter code does."""
     def parse(serialized):
         _, lists = tf.io.parse_single_sequence_example(
             serialized, {"id": tf.io.FixedLenFeature([], tf.string), "labels": tf.io.VarLenFeature(tf.int64)},
