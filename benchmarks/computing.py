@@ -37,7 +37,8 @@ def measure():
         for case in WITH_TARGET:
             share, videos[case, precision], done = share_of_product_rate(*case, precision)
             yield from report(case, precision, share, videos[case, precision], target)
-            yield figures.Figure(f"{shown(case)}, {precision}: the same, zero states' products not counted", share * done, "x")
+            yield figures.Figure(f"{shown(case)}, {precision}: the same, zero states' products not counted", share * done,
+                                 "x")
     for case in WITH_TARGET:
         gain = videos[case, "bfloat16"] / videos[case, "float32"]
         yield figures.Figure(f"{shown(case)}: bfloat16 over float32", gain, "x")

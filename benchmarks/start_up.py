@@ -4,7 +4,8 @@
 
 Commands run as a shell runs them, at full size: 3862 classes, 1024 cells, the mixture that extract takes apart with its
 published sizes. eval and inference score 8 videos, one batch, to their end; train is ended when its first batch is there,
-and once more when the step on it, which must be compiled, is done; the others do their smallest job. Files are in memory already.
+and once more when the step on it, which must be compiled, is done; the others do their smallest job. Files are in memory
+already.
 """
 
 import os
