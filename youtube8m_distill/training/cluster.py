@@ -134,9 +134,11 @@ def _meet_workers(cluster, say):
     others = range(1, len(cluster.addresses))
     with contextlib.ExitStack() as held:
         listener = held.enter_context(_listen(cluster.addresses[0]))
-        calls = {}                              # socket -> index of the machine that calls, once it has said so
+        calls, told = {}, []                    # socket -> index of the machine that calls, once it has said so
         while missing := [cluster.addresses[i] for i in others if i not in calls.values()]:
-            say(f"Machine 0 ({cluster.addresses[0]}), the chief, waits for {', '.join(missing)}.")
+            if missing != told:
+                say(f"Machine 0 ({cluster.addresses[0]}), the chief, waits for {', '.join(missing)}.")
+                told = missing
             for ready in select.select([listener, *calls], [], [])[0]:
                 if ready is listener:
                     calls[held.enter_context(listener.accept()[0])] = None
