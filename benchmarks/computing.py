@@ -1,6 +1,6 @@
 """How much of the machine's product rate the networks reach in inference, at their published sizes.
 
-    python benchmarks/computing.py [--rounds=3] [--more]
+    python benchmarks/computing.py [--rounds=2] [--more]
 
 FLOPs of the frames that exist, two a multiply-add, over the time of a forward pass and over the rate of a 4096 x 4096
 x 4096 product in the same precision. Product and pass take turns, and the best of each counts. The product of a zero state,
@@ -18,7 +18,7 @@ import family_costs
 import made_up
 from youtube8m_distill import schema
 
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of product and pass.", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 2, "Turns of product and pass.", 1)
 MORE = flags.DEFINE_bool("more", False, "Measure more than the figures that have a target.")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 TARGETS = {"float32": 0.90, "bfloat16": 0.65}

@@ -24,7 +24,7 @@ from youtube8m_distill.export.kaggle import write_predictions
 from youtube8m_distill.training.strategy import make_strategy
 
 ALL = flags.DEFINE_boolean("all", False, "100,000 videos too.")
-ROUNDS = flags.DEFINE_integer("rounds", 2, "Times that each size is measured.", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 1, "Times that each size is measured.", 1)
 ALONE = flags.DEFINE_string("alone", None, "Measure this pattern's files in this process, by the run beside them.")
 FRAMES, CELLS, BATCH_SIZE, VIDEOS_A_FILE = 10, 32, 128, 1000
 NETWORK = config.NetworkConfig(frames=config.FrameConfig("uniform", FRAMES), lstm_cells=CELLS)

@@ -1,6 +1,6 @@
 """Reading: videos a second of each network's input, beside bare TFRecordDataset and a parser of single records to float32.
 
-    python benchmarks/reading.py [--num_videos=1200] [--drawn=7680] [--rounds=3]
+    python benchmarks/reading.py [--num_videos=1200] [--drawn=5120] [--rounds=3]
 
 Synthetic official frame-level files whose lengths are distributed as the real ones (mean 230 frames), in the page cache,
 read again and again. Everything is measured in turns in one process, each way from its first batch on, so without the half
@@ -24,7 +24,7 @@ from absl import flags
 from youtube8m_distill import config, data, schema
 
 NUM_VIDEOS = flags.DEFINE_integer("num_videos", 1200, "Videos to write; they take 0.26 MB each.", 400)
-DRAWN = flags.DEFINE_integer("drawn", 7680, "Videos to time each way of reading on, in each round.", 128)
+DRAWN = flags.DEFINE_integer("drawn", 5120, "Videos to time each way of reading on, in each round.", 128)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds.", 2)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Videos a batch.", 1)
 FEATURES = config.FeatureConfig()

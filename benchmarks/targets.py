@@ -1,6 +1,6 @@
 """What stored targets of the teacher save: a serial step with them and with the teacher, from files to weights.
 
-    python benchmarks/targets.py [--batch_size=64] [--rounds=3]
+    python benchmarks/targets.py [--batch_size=64] [--rounds=2]
 
 H-RNN at its published size, made-up videos of 300 frames, the same student and optimiser both ways. `ideal` is (teacher
 forward + student step) / student step, each measured alone on a batch in memory. Everything is timed in turns; the
@@ -28,7 +28,7 @@ from youtube8m_distill.training.optimizers import build_optimizer
 from youtube8m_distill.training.strategy import make_strategy
 
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Videos a step.", 1)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements of everything, in turns.", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 2, "Measurements of everything, in turns.", 1)
 STUDENTS = (30, 10)
 BATCHES = 2                         # in the files, and of each kind in a round
 TEACHER = config.NetworkConfig()

@@ -22,7 +22,7 @@ from youtube8m_distill.data.sources import find_files
 from youtube8m_distill.export.kaggle import write_predictions
 from youtube8m_distill.training.strategy import make_strategy
 
-ROUNDS = flags.DEFINE_integer("rounds", 2, "Times that each network is timed.", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 2, "Times that each network is timed; once on real lengths.", 1)
 REAL_VIDEOS = flags.DEFINE_integer("real_videos", 512, "Videos of real lengths; 0 for none.", 0)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Instead of what inference.py takes for each network.", 1)
 VIDEOS_A_FILE = 128
@@ -36,10 +36,10 @@ def measure():
         folder = pathlib.Path(folder)
         networks = {name: load(folder / name, k) for name, k in SEES.items()}
         lengths = [schema.MAX_FRAMES] * FULL_LENGTH_VIDEOS
-        yield from compare(networks, folder / "full_length", lengths, "300 frames", target=0.95)
+        yield from compare(networks, folder / "full_length", lengths, "300 frames", ROUNDS.value, target=0.95)
         if REAL_VIDEOS.value:
             lengths = made_up.real_lengths(REAL_VIDEOS.value)
-            yield from compare(networks, folder / "real_lengths", lengths, "real lengths", target=None)
+            yield from compare(networks, folder / "real_lengths", lengths, "real lengths", 1, target=None)
 
 
 def load(folder, k):
@@ -49,10 +49,10 @@ def load(folder, k):
     return runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
 
 
-def compare(networks, folder, lengths, what, target):
+def compare(networks, folder, lengths, what, rounds, target):
     shards = find_files(made_up.write_videos(folder, lengths, VIDEOS_A_FILE))
     best = dict.fromkeys(networks, 0.0)
-    for _ in range(ROUNDS.value):
+    for _ in range(rounds):
         for name, network in networks.items():
             best[name] = max(best[name], rate(network, shards, BATCHES[name], folder / "predictions.csv"))
     cost = {name: mean_cost(network, lengths, lambda network, n: network.multiply_adds(n))
