@@ -101,7 +101,7 @@ def test_shares_of_a_batch_are_together_the_batch(plain, training, batch_size):
     assert [len(share) for share in shares] == [len(whole)] * 3
     for parts, batch in zip(zip(*shares), whole):
         if training:        # workers see an epoch end at the same step: where the batch of all of them begins
-            batch[schema.EPOCH][:] = batch[schema.EPOCH][0]
+            batch = {**batch, schema.EPOCH: np.full_like(batch[schema.EPOCH], batch[schema.EPOCH][0])}
         for key, values in batch.items():
             np.testing.assert_array_equal(np.concatenate([part[key] for part in parts]), values)
         sizes = [len(part["labels"]) for part in parts]
