@@ -30,7 +30,7 @@ test: install    ## the tests, but for the slow ones
 test-all: install  ## every test
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-bench: install   ## speed and memory, every figure beside its target: some 15 minutes on a quiet machine
+bench: install   ## speed and memory, every figure beside its target: a quarter of an hour on a quiet machine
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 bench-all: install  ## the same, with 100,000 videos
