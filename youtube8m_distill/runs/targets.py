@@ -5,10 +5,9 @@
                                                 order: little-endian float16, encoding then logits (distillation.targets)
 
 The name of a file holds a digest of the manifest and of the training file (its size and the 64 KiB at either end), but not
-of its folder. So targets of another
-teacher or of other videos are never taken for these, and the set stays valid wherever it or the data is moved. Each file
-is complete or absent: a computation that was stopped goes on with the first one that is missing, and two at once write
-the same.
+of its folder. So targets of another teacher or of other files are not taken for these, and the set stays valid wherever it
+or the data is moved. Each file is complete or absent: a computation that was stopped goes on with the first one that is
+missing, and two at once write the same.
 """
 
 import concurrent.futures
