@@ -3,19 +3,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Most tests build small graphs, which keeps one core busy: a process for each.
 PARALLEL := --numprocesses=auto --dist=worksteal
+# Exact versions of all that is installed. Empty takes the newest that setup.py allows.
+CONSTRAINTS ?= constraints.txt
+PIP_INSTALL := $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+# Inputs for each target of the fuzzer.
+RUNS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint clean tensorboard seeds bench bench-all
+.PHONY: help install demo test test-all lint clean tensorboard seeds bench bench-all fuzz lock audit
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' Makefile | awk -F ':|##' '{printf "  make %-14s %s\n", $$1, $$NF}'
 
 install: .venv/.installed  ## make .venv and install the package with its test tools
 
-.venv/.installed: setup.py
+.venv/.installed: setup.py $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(PIP_INSTALL) --editable '.[test]'
 	@touch $@
 
 demo: install    ## sample set, teacher, baseline, two students, scores, CSV, TensorBoard logs: at most 10 minutes
@@ -39,9 +44,26 @@ bench-all: install  ## the same, with 100,000 videos
 seeds: install   ## teacher, Uniform-k, serial and parallel over 5 seeds on the demo's sample set: an hour or so
 	$(BIN)/python -m youtube8m_distill.cli.demo --output_dir=demo_seeds --seeds=5
 
+fuzz: install    ## atheris on records, configurations, CSV and archives: RUNS=10000 inputs each, a minute or so
+	$(PIP_INSTALL) --editable '.[fuzz]'
+	for target in records configs csv archives; do $(BIN)/python -m fuzz $$target -runs=$(RUNS) || exit 1; done
+
 lint: install    ## style check
-	$(BIN)/pip install --quiet '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev]'
 	$(BIN)/ruff check .
+
+audit: install   ## known vulnerabilities of the locked versions; asks pypi.org
+	$(PIP_INSTALL) --editable '.[dev]'
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+lock:            ## write constraints.txt anew: the newest versions that setup.py allows, in a new environment
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet --upgrade pip
+	build/lock/bin/pip install --quiet --editable '.[test,dev,fuzz]'
+	build/lock/bin/pip freeze --exclude-editable > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+	rm -rf build/lock
 
 clean:           ## remove the demo's output and caches, not .venv
 	rm -rf demo demo_seeds .pytest_cache build dist *.egg-info

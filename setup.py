@@ -23,6 +23,7 @@ setup(
         "keras>=3.15,<4",
         "tensorboard>=2.16",        # TensorFlow 2.21 no longer brings it
         "numpy>=1.26",
+        "h5py>=3.11",
         "pandas>=2.2",
         "absl-py>=2.1",
         "tqdm>=4.66",
@@ -31,7 +32,8 @@ setup(
         # The last tensorflow-io loads under no later TensorFlow.
         "io": ["tensorflow==2.16.2", "tensorflow-io==0.37.1"],
         "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.6"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.6", "pip-audit>=2.7"],
+        "fuzz": ["atheris>=3"],
     },
     classifiers=["Programming Language :: Python :: 3.11"],
     entry_points={"console_scripts": [

@@ -1,0 +1,115 @@
+"""The fuzzer's checks on some hundred inputs, half of them by hypothesis; `make fuzz` goes on from here."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies
+
+from fuzz import checks, mutations
+
+QUICK = settings(max_examples=60, deadline=None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz")
+
+
+def mutants(seeds, mutate, count, seed):
+    """Seeds changed again and again, and those with a few bytes changed as nobody means to."""
+    chance, found = random.Random(seed), list(seeds)
+    while len(found) < count:
+        changed = mutate(chance.choice(found), chance)
+        found.append(changed)
+        if isinstance(changed, bytes) and changed:
+            place = chance.randrange(min(len(changed), 200))
+            found.append(changed[:place] + chance.randbytes(1) + changed[place + chance.randrange(3):])
+    return found
+
+
+# ---- records ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("reading", ["all", "uniform", "means"])
+def test_every_record_is_read_as_protocol_buffers_read_it_or_refused(reading):
+    check = checks.RecordCheck(checks.READINGS[reading])
+    for serialized in mutants(mutations.some_records(), mutations.mutate_record, 300, seed=len(reading)):
+        check(serialized)
+    check.flush()
+
+
+def test_a_wrong_answer_would_be_noticed():
+    check = checks.RecordCheck(checks.READINGS["uniform"], together=1)
+    good = mutations.some_records()[1]
+    check(good)
+    for other in mutations.some_records()[:3:2]:
+        with pytest.raises(AssertionError, match=" instead of "):
+            check._assert_read([(good, checks.read_by_hand(other, check.reading))])
+    with pytest.raises(AssertionError, match="accepted, though it is bad"):
+        check._assert_refused([good], "bad")
+    with pytest.raises(AssertionError, match="refused, "):
+        check._assert_read([(mutations.some_records()[5], checks.read_by_hand(good, check.reading))])
+
+
+# ---- configurations --------------------------------------------------------------------------------------------------
+
+@QUICK
+@given(strategies.text() | strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.floats() | strategies.integers() | strategies.text(),
+    lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.text(), inner)).map(str))
+def test_any_text_is_a_configuration_or_refused(text):
+    checks.check_config(text)
+
+
+def test_changed_configurations_come_back_from_their_own_json_or_are_refused():
+    for text in mutants(mutations.some_configs(), mutations.mutate_config, 500, seed=1):
+        checks.check_config(text)
+
+
+# ---- CSV -------------------------------------------------------------------------------------------------------------
+
+IDS = strategies.binary(max_size=12) | strategies.text("=+-@\t\r\n,;\"' \0abcé＝", max_size=6).map(str.encode)
+
+
+@strategies.composite
+def predictions(draw):
+    k = draw(strategies.integers(1, 4))
+    batches = []
+    for ids in draw(strategies.lists(strategies.lists(IDS, max_size=4), max_size=3)):
+        rows = [draw(strategies.tuples(*[strategies.integers(0, 2 ** 31 - 1)] * k)) for _ in ids]
+        scores = [draw(strategies.lists(strategies.floats(0, 1, width=32), min_size=k, max_size=k)) for _ in ids]
+        batches.append(mutations.batch(ids, rows, [sorted(row, reverse=True) for row in scores], k))
+    return batches
+
+
+@QUICK
+@given(batches=predictions())
+def test_rows_come_back_from_the_csv_or_are_refused(folder, batches):
+    checks.check_csv(folder, batches)
+
+
+def test_a_changed_csv_would_be_noticed(folder, monkeypatch):
+    batches = [mutations.batch([b"a"], [[1]], [[0.5]], 1)]
+    checks.check_csv(folder, batches)
+    monkeypatch.setattr(checks.kaggle, "write_predictions", lambda path, rows: path.write_text(
+        "VideoId,LabelConfidencePairs\na,1 0.6\n") and 1)
+    with pytest.raises(AssertionError):
+        checks.check_csv(folder, batches)
+
+
+# ---- archives --------------------------------------------------------------------------------------------------------
+
+def test_changed_archives_are_runs_or_refused(tmp_path):
+    for content in mutants(mutations.some_archives(), mutations.mutate_archive, 120, seed=2):
+        checks.check_archive(tmp_path, content)
+
+
+# ---- the mutations themselves ----------------------------------------------------------------------------------------
+
+def test_most_changes_make_another_input():
+    chance = random.Random(0)
+    for seeds, mutate in ((mutations.some_records(), mutations.mutate_record),
+                          (mutations.some_configs(), mutations.mutate_config),
+                          (mutations.some_archives(), mutations.mutate_archive)):
+        changed = [mutate(seed, chance) != seed for seed in seeds for _ in range(20)]
+        assert np.mean(changed) > 0.7
