@@ -1,5 +1,13 @@
+import errno
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+
 import pytest
 
+from tests import faults
 from youtube8m_distill import files
 
 
@@ -65,6 +73,155 @@ def test_a_parent_that_is_a_file_is_an_error_of_the_system(tmp_path):
     with pytest.raises(OSError, match="file"), files.atomic_path(tmp_path / "file" / "a.txt"):
         raise AssertionError("never entered")
     assert names(tmp_path) == ["file"]
+
+
+# ---- errors that say what and why
+
+
+def test_an_error_of_the_system_names_the_final_path_and_the_reason(tmp_path):
+    with pytest.raises(OSError) as raised, files.atomic_path(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(raised.value) == f"{tmp_path}/a.txt cannot be written: No space left on device."
+
+
+def test_an_error_about_a_file_that_is_read_meanwhile_is_left_as_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), files.atomic_path(tmp_path / "out" / "a.txt"):
+        open(tmp_path / "elsewhere", encoding="utf-8")
+
+
+def test_a_folder_removed_meanwhile_is_an_error(tmp_path):
+    with pytest.raises(OSError, match=rf"a.txt cannot be written: No such file or directory \(is {tmp_path}/out still"):
+        with files.atomic_path(tmp_path / "out" / "a.txt") as temporary:
+            temporary.write_text("whole")
+            shutil.rmtree(tmp_path / "out")
+    assert names(tmp_path) == []
+    with pytest.raises(OSError, match="No such file"), files.atomic_path(tmp_path / "out" / "b.txt", make_parent=False):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_messages_of_tensorflow_become_errors_of_the_system():
+    error = files.system_error("{{node x}} /a/b; No space left on device\n\tFailed to flush")
+    assert error.errno == errno.ENOSPC and error.strerror == "No space left on device"
+    assert str(files.system_error("something else")) == "something else"
+
+
+def test_a_file_that_grows_too_large(tmp_path):
+    """A full disk for those who cannot mount one."""
+    with faults.limited_file_size("a.txt", 100), pytest.raises(OSError, match="a.txt cannot be written: File too large"):
+        files.write_text(tmp_path / "a.txt", "a" * 1000)
+    assert names(tmp_path) == []
+
+
+# ---- outputs looked at before any work
+
+
+def test_an_output_is_tried_out_and_nothing_is_left(tmp_path):
+    for path, folder in ((tmp_path / "a" / "b.csv", False), (tmp_path / "deep" / "run", True), (tmp_path, True)):
+        files.check_output("output", str(path), folder)
+    assert names(tmp_path) == []
+
+
+def test_an_output_below_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=rf"^output_dir={tmp_path}/file/run cannot be written: Not a directory"):
+        files.check_output("output_dir", f"{tmp_path}/file/run", folder=True)
+
+
+def test_room_is_that_of_the_place_where_a_folder_will_be_made(tmp_path):
+    assert files.free_bytes(tmp_path / "not" / "there") == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
+
+
+# ---- replacing folders
+
+
+def replace(path, name):
+    with files.atomic_path(path) as temporary:
+        temporary.mkdir()
+        (temporary / name).write_text(name)
+
+
+def test_there_is_no_moment_without_the_folder_that_is_replaced(tmp_path, monkeypatch):
+    replace(tmp_path / "best", "old")
+    monkeypatch.setattr(os, "replace", lambda *paths: pytest.fail("taken away first"))
+    replace(tmp_path / "best", "new")
+    assert names(tmp_path) == ["best", "new"]
+
+
+def test_where_names_cannot_be_exchanged_a_killed_replacement_is_ended_by_the_next_writer(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    replace(tmp_path / "best", "old")
+    replace(tmp_path / "best", "newer")
+    assert names(tmp_path) == ["best", "newer"]
+    original = os.replace
+
+    def killed(source, target):
+        original(source, target)
+        for cleaner in ((shutil, "rmtree"), (files, "_finish_replacement")):    # a killed process cleans nothing up
+            monkeypatch.setattr(*cleaner, lambda *args, **kwargs: None)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        replace(tmp_path / "best", "newest")
+    monkeypatch.undo()
+    assert not (tmp_path / "best").exists()
+    files.remove_leftovers(tmp_path)
+    assert names(tmp_path) == ["best", "newest"]
+
+
+# ---- leftovers
+
+
+KILLED = """
+import os, sys
+from youtube8m_distill import files
+with files.atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_of_the_same_name_and_a_live_one_is_not_disturbed(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "a.txt")], text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "writing\n"
+    files.write_text(tmp_path / "a.txt", "mine")
+    files.remove_leftovers(tmp_path)
+    assert len(list(tmp_path.glob(".a.txt.*.partial/a.txt"))) == 1
+    process.kill()
+    process.wait()
+    files.write_text(tmp_path / "b.txt", "other")
+    files.write_text(tmp_path / "a", "other")
+    assert len(list(tmp_path.glob("*.partial"))) == 1
+    files.write_text(tmp_path / "a.txt", "mine")
+    assert names(tmp_path) == ["a", "a.txt", "b.txt"]
+
+
+def test_without_locks_only_what_is_a_day_old_is_a_leftover(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.EBADF, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for name, age in (("old", 2 * files.LONGEST_WRITE), ("young", 60)):
+        (tmp_path / f".{name}.x.partial").mkdir()
+        (tmp_path / f".{name}.x.partial" / name).write_text("half")
+        then = (tmp_path / f".{name}.x.partial").stat().st_mtime - age
+        for path in (tmp_path / f".{name}.x.partial", tmp_path / f".{name}.x.partial" / name):
+            os.utime(path, (then, then))
+    files.remove_leftovers(tmp_path)
+    files.write_text(tmp_path / "a.txt", "whole")
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [".young.x.partial"]
+
+
+def test_everything_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    synced, original = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (original(descriptor), synced.append(
+        (os.readlink(f"/proc/self/fd/{descriptor}"), (tmp_path / "best").exists())))[0])
+    replace(tmp_path / "best", "new")
+    inside = [(path.rpartition("partial")[2], there) for path, there in synced[:-1]]
+    assert inside == [("/best/new", False), ("/best", False)] and synced[-1] == (str(tmp_path), True)
 
 
 def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):

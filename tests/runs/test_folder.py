@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_the_length_of_a_run_and_its_bookkeeping_may_change(tmp_path, name, valu
 def test_every_other_setting_may_not_change(tmp_path):
     may = {name.rpartition(".")[2] for name in folders.MAY_CHANGE}
     runs.prepare_run(tmp_path, TEACHER)
-    others = {"optimizer": "AdagradOptimizer", "mixed_precision": True}
+    others = {"optimizer": "AdagradOptimizer", "mixed_precision": True, "skip_bad_records": True}
     for field in dataclasses.fields(config.TrainingConfig):
         if field.name in may:
             continue
@@ -110,3 +111,56 @@ def test_the_folder_alone_rebuilds_the_network(tmp_path):
     assert progress.step == 4 and run.config.networks["teacher"] == network
     for a, b in zip(model.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+# ---- reading while a training writes
+
+
+class Reading:
+    """A network of which only the reading of its weights matters; something happens during the first one."""
+
+    def __init__(self, meanwhile):
+        self.meanwhile, self.paths = meanwhile, []
+
+    def load_weights(self, path):
+        self.paths.append(path)
+        if len(self.paths) == 1:
+            self.meanwhile()
+        path.read_bytes()
+
+
+def saved_at(run, folder, step):
+    if (run.folder / folder).exists():
+        shutil.rmtree(run.folder / folder)
+    commands.save_checkpoint(run, step)
+    run.checkpoints.step_folder(step).rename(run.folder / folder)
+
+
+def test_a_best_that_is_replaced_while_it_is_read_is_read_again(tmp_path):
+    run = commands.save_run(tmp_path, networks.frame_level())
+    saved_at(run, "best", 4)
+    network = Reading(lambda: saved_at(run, "best", 5))
+    assert run.restore_network(network, "teacher", "best").step == 5 and len(network.paths) == 2
+
+
+def test_a_last_one_that_is_removed_while_it_is_read_gives_way_to_the_last_of_then(tmp_path):
+    run = commands.save_run(tmp_path, networks.frame_level())
+
+    def meanwhile():
+        commands.save_checkpoint(run, 8)
+        shutil.rmtree(run.checkpoints.step_folder(3))
+
+    assert run.restore_network(Reading(meanwhile), "teacher", "last").step == 8
+
+
+def test_a_step_that_is_removed_while_it_is_read_is_told(tmp_path):
+    run = commands.save_run(tmp_path, networks.frame_level(), steps=(3, 8))
+    with pytest.raises(FileNotFoundError, match="^checkpoint=3: .* has best, last and the steps 8"):
+        run.restore_network(Reading(lambda: shutil.rmtree(run.checkpoints.step_folder(3))), "teacher", "3")
+
+
+def test_a_checkpoint_without_its_weights_is_told(tmp_path):
+    run = commands.save_run(tmp_path, networks.frame_level())
+    (run.checkpoints.step_folder(3) / "teacher.weights.h5").unlink()
+    with pytest.raises(FileNotFoundError, match="step-00000003 cannot be read: .*teacher.weights.h5"):
+        run.load_network()

@@ -1,6 +1,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from tests import commands, networks
 from youtube8m_distill import config, runs
 from youtube8m_distill.runs import lock
+from youtube8m_distill.training.progress import Progress
 
 TEACHER = config.RunConfig("teacher", {"teacher": networks.frame_level()}, config.TrainingConfig())
 # Takes the lock as a training does, says so, and waits to be killed. Without TensorFlow: the file by its path.
@@ -60,6 +62,48 @@ def test_readers_are_not_refused(tmp_path):
     commands.save_run(tmp_path / "run", networks.frame_level())
     with runs.lock_run(tmp_path / "run"):
         runs.open_run(tmp_path / "run").load_network()
+
+
+def test_a_command_reads_while_another_process_trains_there(tmp_path, holder, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    (tmp_path / "run" / ".lock").rename(tmp_path / "lock")
+    commands.save_run(tmp_path / "run", networks.frame_level())
+    (tmp_path / "lock").rename(tmp_path / "run" / ".lock")
+    files = commands.write_files(tmp_path / "data", "test", commands.frame_videos(3))
+    commands.succeed("inference", f"--train_dir={tmp_path}/run", f"--input_data_pattern={files}",
+                     f"--output_file={tmp_path}/out.csv")
+    with pytest.raises(ValueError, match="is in use"), lock.locked(tmp_path / "run"):
+        pass
+
+
+def test_a_holder_knows_when_its_folder_was_removed_or_is_another_s(tmp_path):
+    with lock.locked(tmp_path / "run") as check:
+        check()
+        (tmp_path / "run" / ".lock").unlink()
+        with pytest.raises(OSError, match=f"^train_dir={tmp_path}/run was removed while this process wrote there"):
+            check()
+        (tmp_path / "run" / ".lock").write_text("process 1 on another\n")
+        with pytest.raises(OSError, match=r"is another process's by now \(process 1 on another\)"):
+            check()
+
+
+def test_a_training_does_not_write_into_the_run_that_took_its_place(tmp_path):
+    with runs.lock_run(tmp_path / "run") as check_held:
+        run = runs.prepare_run(tmp_path / "run", TEACHER, check_held=check_held)
+        shutil.rmtree(tmp_path / "run")
+        with pytest.raises(OSError, match="was removed"):
+            run.checkpoints.save(None, Progress(step=3))
+        with runs.lock_run(tmp_path / "run"):
+            (tmp_path / "run" / ".lock").write_text("process 1 on another\n")
+            with pytest.raises(OSError, match="another process's"):
+                run.checkpoints.save_best(None, Progress(step=3))
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=rf"^{tmp_path}/file/run cannot be written: Not a directory\.$"):
+        with lock.locked(tmp_path / "file" / "run"):
+            pass
 
 
 def test_a_folder_that_holds_only_a_lock_is_empty(tmp_path):

@@ -5,7 +5,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from tests import schemes
+from tests import commands, faults, schemes
 
 from youtube8m_distill.distillation.parallel import ParallelDistiller
 from youtube8m_distill.distillation.terms import StudentTerms
@@ -130,6 +130,50 @@ def test_a_checkpoint_that_was_never_finished_is_none(tmp_path, scheme, monkeypa
     assert checkpoints.steps() == [1] and checkpoints.newest_progress().step == 1
     assert json.loads((complete / "progress.json").read_text()) == dataclasses.asdict(Progress(step=1))
     checkpoints.restore(scheme)
+
+
+def test_a_disk_that_gets_full_at_any_page_leaves_the_checkpoints_before(tmp_path, scheme):
+    disk = faults.Disk(tmp_path / "disk")
+    checkpoints, outcomes = Checkpoints(disk.folder), []
+    for save in (checkpoints.save, checkpoints.save_best):
+        save(scheme, Progress(step=1))
+    before = commands.entries(disk.folder)
+    for pages in range(0, 30, 2):
+        for save in (checkpoints.save, checkpoints.save_best):
+            with disk.full(pages * faults.PAGE):
+                try:
+                    save(scheme, Progress(step=2))
+                except OSError as error:
+                    assert str(error).startswith(str(disk.folder)) and str(error).endswith("No space left on device.")
+                    assert commands.entries(disk.folder) == {**before, ".filler": (disk.folder / ".filler").read_bytes()}
+                    outcomes.append("error")
+                    continue
+            outcomes.append("saved")
+            shutil.rmtree(checkpoints.step_folder(2), ignore_errors=True)
+            checkpoints.restore(scheme)
+            checkpoints.save_best(scheme, Progress(step=1))
+            before = commands.entries(disk.folder)
+    disk.close()
+    assert outcomes.count("error") > 5 and outcomes.count("saved") > 5, outcomes
+
+
+def test_a_folder_that_was_removed_is_not_made_anew(tmp_path, scheme):
+    checkpoints = Checkpoints(tmp_path / "run")
+    for save in (checkpoints.save, checkpoints.save_best):
+        with pytest.raises(OSError, match="cannot be written: No such file or directory"):
+            save(scheme, Progress(step=2))
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_saved_where_another_trains_by_now(tmp_path, scheme):
+    def check():
+        raise OSError("it is another's")
+
+    checkpoints = Checkpoints(tmp_path, check=check)
+    for save in (checkpoints.save, checkpoints.save_best):
+        with pytest.raises(OSError, match="it is another's"):
+            save(scheme, Progress(step=2))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("other", [

@@ -53,14 +53,17 @@ def define_flags():
 
 def main():
     folder = pathlib.Path(FLAGS.output_dir)
+    with entry.user_errors():
+        files.check_output("output_dir", folder, folder=True)
     started = time.monotonic()
     command("synthesize", output_dir=folder / "sample", **SAMPLE)
     records = [record for seed in range(FLAGS.seeds) for record in train_and_score(folder, seed)]
     command("inference", train_dir=run_folder(folder, "serial", 0), input_data_pattern=folder / "sample/test*.tfrecord",
             output_file=folder / "predictions.csv")
     report = table(pd.DataFrame(records))
-    files.write_text(folder / "results.json", json.dumps(records, indent=2) + "\n")
-    files.write_text(folder / "results.txt", report + "\n")
+    with entry.user_errors():
+        files.write_text(folder / "results.json", json.dumps(records, indent=2) + "\n")
+        files.write_text(folder / "results.txt", report + "\n")
     print(f"\n{report}\n\nOn {NUM_HELD_OUT} held-out videos of the synthetic sample set; videos a second "
           f"on this machine, from files to scores, after the first batch.\n"
           f"Done in {time.monotonic() - started:.0f} s. Predictions: {folder / 'predictions.csv'}. Curves: "

@@ -56,14 +56,19 @@ def synthesize(flag_values):
 
     Raises:
         ValueError: beginning with the name of the flag that does not serve.
+        OSError: with path and reason, if something cannot be written.
     """
     output_dir = flag_values.output_dir
     if not output_dir:
         raise ValueError("output_dir is missing; see --helpshort.")
     files.check_output("output_dir", output_dir, folder=True)
     config = synthetic.SyntheticConfig(**{name: flag_values[name].value for name in FIELDS})
-    with display.ProgressBar(synthetic.videos_to_write(config, output_dir), "synthesize", "videos") as bar:
-        written = synthetic.write_dataset(config, output_dir, bar.update)
+    try:
+        with display.ProgressBar(synthetic.videos_to_write(config, output_dir), "synthesize", "videos") as bar:
+            written = synthetic.write_dataset(config, output_dir, bar.update)
+    except OSError as error:
+        raise OSError(f"{error} The files in --output_dir={output_dir} are complete; run the command again to go on."
+                      ) from error
     print(summary(config, output_dir, written))
 
 

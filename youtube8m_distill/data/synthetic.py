@@ -17,12 +17,11 @@ import json
 import os
 import pathlib
 
-import tensorflow as tf
-
 from youtube8m_distill import files, schema
 from youtube8m_distill.data import synthetic_records as records
 from youtube8m_distill.data import synthetic_sources as sources
 from youtube8m_distill.data import synthetic_statistics as statistics
+from youtube8m_distill.data.sources import RecordWriter
 
 FORMAT = 1                          # raised when the same parameters give other videos
 MANIFEST, VOCABULARY, VIDEO_LEVEL = "synthetic.json", "vocabulary.csv", "video_level"
@@ -98,7 +97,7 @@ def write_dataset(config, output_dir, on_video=None):
         list of the data files written now; empty if the whole set was there.
     Raises:
         ValueError: if the folder holds something else, or files of `from_video_level` do not serve.
-        OSError: if the folder cannot be written to.
+        OSError: with path and reason, if something cannot be written. The files that are there are complete.
     """
     output_dir = pathlib.Path(output_dir)
     _check_folder(config, output_dir)
@@ -109,6 +108,9 @@ def write_dataset(config, output_dir, on_video=None):
     counts = source.count_train_labels()        # reads every record of a given source: what is wrong shows before
     files.write_text(output_dir / MANIFEST, _manifest(config))
     files.write_text(output_dir / VOCABULARY, _vocabulary(config, counts))
+    for folder in sorted({path.parent for shard in shards for path in _paths(config, output_dir, shard)}):
+        folder.mkdir(exist_ok=True)
+        files.remove_leftovers(folder)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:     # numpy draws outside Python's lock
         jobs = [pool.submit(_write_shard, config, output_dir, source, shard, on_video) for shard in shards]
         try:
@@ -162,9 +164,8 @@ def _paths(config, output_dir, shard):
 def _write_shard(config, output_dir, source, shard, on_video):
     paths = _paths(config, output_dir, shard)
     with contextlib.ExitStack() as stack:
-        temporaries = [stack.enter_context(files.atomic_path(path)) for path in paths]
-        writers = [stack.enter_context(tf.io.TFRecordWriter(str(path), COMPRESSIONS[config.compression]))
-                   for path in temporaries]
+        temporaries = [stack.enter_context(files.atomic_path(path, make_parent=False)) for path in paths]
+        writers = [stack.enter_context(RecordWriter(path, COMPRESSIONS[config.compression])) for path in temporaries]
         for video in source.videos(shard.split, shard.start, shard.stop):
             for writer, serialize in zip(writers, (records.frame_level_record, records.video_level_record)):
                 writer.write(serialize(video, config.id_key))

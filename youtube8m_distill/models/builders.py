@@ -1,5 +1,10 @@
 """From a NetworkConfig to a network. The only file of this room that knows configurations."""
 
+import concurrent.futures
+import math
+
+import keras
+
 from youtube8m_distill import config as configs
 from youtube8m_distill.models.dbof import DeepBagOfFrames
 from youtube8m_distill.models.hierarchical_rnn import HierarchicalRNN
@@ -81,6 +86,17 @@ def build_model(network, dtype="float32", output_layers=None, name=None):
     model = _assemble(network, _preprocessing(network, dtype), dtype, given, name)
     model.build()
     return model
+
+
+def count_weights(network):
+    """How many numbers the network of a NetworkConfig has as weights. Takes no memory for them."""
+    def count():
+        with keras.StatelessScope(initialize_variables=False):
+            return sum(math.prod(weight.shape) for weight in build_model(network).weights)
+
+    # In a thread of its own: the variables without values, which Keras keeps a list of, go with it.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(count).result()
 
 
 def _preprocessing(network, dtype):

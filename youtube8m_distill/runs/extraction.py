@@ -5,7 +5,7 @@ import pathlib
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.runs.folder import CONFIG_FILE, open_run
-from youtube8m_distill.training.checkpoints import write_progress
+from youtube8m_distill.training.checkpoints import save_weights, write_progress
 
 
 def extract(run, path, folder, network=None, checkpoint="best"):
@@ -21,6 +21,7 @@ def extract(run, path, folder, network=None, checkpoint="best"):
         runs.Run in `folder`.
     Raises:
         FileNotFoundError, ValueError: if the run has no such network or checkpoint, or the folder is in use.
+        OSError: with path and reason, if the folder cannot be written.
     """
     role = run.role(network)
     settings = run.config.networks[role]
@@ -39,6 +40,6 @@ def extract(run, path, folder, network=None, checkpoint="best"):
     with files.atomic_path(folder) as temporary:
         (temporary / "best").mkdir(parents=True)
         (temporary / CONFIG_FILE).write_text(configs.to_json(config), encoding="utf-8")
-        submodel.save_weights(temporary / "best" / f"{schema.TEACHER}.weights.h5")
+        save_weights(submodel, temporary / "best" / f"{schema.TEACHER}.weights.h5")
         write_progress(temporary / "best", progress)
     return open_run(folder)

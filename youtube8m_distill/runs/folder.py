@@ -3,6 +3,7 @@
     config.json     everything that rebuilds the networks
     checkpoints/    the last few states of the training (see training/checkpoints.py)
     best/           weights of the best state on validation GAP, where there is validation data
+    bad_records.*   records that are left out, where --skip_bad_records is set: .csv for people, .json for the next start
     tensorboard/    one TensorBoard run a network
     .lock           who trains there (see runs/lock.py)
 """
@@ -10,16 +11,20 @@
 import dataclasses
 import hashlib
 import pathlib
-import shutil
+from collections.abc import Callable
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import files
-from youtube8m_distill.models.builders import build_model
+from youtube8m_distill.models.builders import build_model, count_weights
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
+from youtube8m_distill.training import weights_file
 from youtube8m_distill.training.checkpoints import Checkpoints, read_progress
 
 CONFIG_FILE = "config.json"
-OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval")
+BAD_RECORDS_FILE, BAD_RECORDS_REPORT = "bad_records.json", "bad_records.csv"
+OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval", BAD_RECORDS_FILE, BAD_RECORDS_REPORT)
+
+READING_TRIES = 5                   # a training replaces its best folder once an epoch, and reading takes seconds
 
 # Compared only where the run was begun with them; a configuration made by hand may lack them.
 FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
@@ -27,19 +32,26 @@ FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
 # Settings that a run may be continued with other values of; the rest make another run.
 MAY_CHANGE = ("training.num_epochs", "training.finetune_epochs", "training.max_steps",
               "training.checkpoint_steps", "training.validation_steps", "training.max_to_keep",
-              "teacher_targets_dir")
+              "training.skip_bad_records", "training.max_bad_fraction", "teacher_targets_dir")
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run's folder and its configuration."""
+    """A run's folder and its configuration.
+
+    Attributes:
+        folder: pathlib.Path.
+        config: RunConfig.
+        check_held: what `lock_run` has given to who trains there; None for a reader.
+    """
 
     folder: pathlib.Path
     config: configs.RunConfig
+    check_held: Callable | None = dataclasses.field(default=None, compare=False)
 
     @property
     def checkpoints(self):
-        return Checkpoints(self.folder, self.config.training.max_to_keep)
+        return Checkpoints(self.folder, self.config.training.max_to_keep, self.check_held)
 
     def role(self, network=None):
         """Checks the name of one of this run's networks; None for the main one.
@@ -75,10 +87,12 @@ class Run:
 
     def fingerprint(self, checkpoint="best"):
         """Tells a checkpoint of the main network from any other: its step and a digest of its weights."""
-        folder = self.weights_folder(checkpoint)
-        with open(folder / f"{self.config.main_role}.weights.h5", "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"step {read_progress(folder).step}, sha256 {digest[:16]}"
+        def digest(folder):
+            with open(folder / f"{self.config.main_role}.weights.h5", "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+
+        digest, progress = self.read_checkpoint(checkpoint, digest)
+        return f"step {progress.step}, sha256 {digest[:16]}"
 
     def load_network(self, network=None, checkpoint="best", dtype="float32"):
         """Rebuilds one network with its weights. Nothing but this folder is needed.
@@ -91,15 +105,36 @@ class Run:
             VideoClassifier and the Progress at which its weights were saved.
         """
         role = self.role(network)
-        self.weights_folder(checkpoint)         # before anything is built
+        self._check_size(role, checkpoint)      # before anything is built
         model = build_model(self.config.networks[role], dtype, name=role)
         return model, self.restore_network(model, role, checkpoint)
 
     def restore_network(self, model, role, checkpoint):
         """Fills a network with a checkpoint's weights; returns the Progress at which they were saved."""
-        folder = self.weights_folder(checkpoint)
-        model.load_weights(folder / f"{role}.weights.h5")
-        return read_progress(folder)
+        name = f"{role}.weights.h5"
+        return self.read_checkpoint(checkpoint, lambda folder: weights_file.load_weights(model, folder / name))[1]
+
+    def _check_size(self, role, checkpoint):
+        """Refuses a configuration that asks for a larger network than was saved, which may be larger than any memory."""
+        path = self.weights_folder(checkpoint) / f"{role}.weights.h5"
+        found, _ = self.read_checkpoint(checkpoint, lambda folder: weights_file.count_weights(folder / path.name))
+        expected = count_weights(self.config.networks[role])
+        if found != expected:
+            raise ValueError(f"{self.folder / CONFIG_FILE} describes a {role} of {expected:,} numbers, and {path} holds "
+                             f"{found:,}: they do not belong together.")
+
+    def read_checkpoint(self, checkpoint, read):
+        """`read(folder)` of a checkpoint, and its Progress; anew where a training at work has replaced or removed it."""
+        reason = "it is being replaced all the time"
+        for _ in range(READING_TRIES):
+            folder = self.weights_folder(checkpoint)
+            try:
+                before, found = read_progress(folder), read(folder)
+                if read_progress(folder) == before:
+                    return found, before
+            except FileNotFoundError as error:
+                reason = error
+        raise FileNotFoundError(f"{folder} cannot be read: {reason}")
 
 
 def open_run(folder):
@@ -121,7 +156,7 @@ def open_run(folder):
 
 
 def lock_run(folder):
-    """A context manager that keeps every other training out of a folder to train in.
+    """A context manager that keeps every other training out of a folder to train in; gives what `prepare_run` takes.
 
     Raises:
         ValueError: if the folder is something else's, before anything is written there, or another process trains in it.
@@ -130,13 +165,14 @@ def lock_run(folder):
     return locked(folder)
 
 
-def prepare_run(folder, config, start_new=False):
+def prepare_run(folder, config, start_new=False, check_held=None):
     """Begins a run in an empty or new folder, or goes on with the one that is there.
 
     Args:
         folder: path.
         config: RunConfig.
         start_new: remove the run that is there first. What else the folder holds stays.
+        check_held: what `lock_run` gave: checkpoints are then saved only while the folder is still this process's.
     Returns:
         Run.
     Raises:
@@ -152,7 +188,7 @@ def prepare_run(folder, config, start_new=False):
     for place in (folder, folder / "checkpoints"):
         files.remove_leftovers(place)
     files.write_text(folder / CONFIG_FILE, configs.to_json(config))
-    return Run(folder, config)
+    return Run(folder, config, check_held)
 
 
 def join_run(folder, config):
@@ -182,7 +218,8 @@ def _is_occupied(folder):
     """
     files.check_output("train_dir", folder, folder=True)
     folder = pathlib.Path(folder)
-    occupied = folder.is_dir() and any(path.name != LOCK_FILE for path in folder.iterdir())
+    occupied = folder.is_dir() and any(path.name != LOCK_FILE and not path.name.endswith(files.SUFFIX)
+                                       for path in folder.iterdir())
     if occupied and not (folder / CONFIG_FILE).is_file():
         raise ValueError(f"{str(folder)!r} holds files and no {CONFIG_FILE}, so it is not a training directory of "
                          "ours; name another, or an empty one.")
@@ -190,10 +227,10 @@ def _is_occupied(folder):
 
 
 def _remove_run(folder):
-    for name in reversed(OUR_ENTRIES):      # config.json last: until then the folder is still known as ours
+    for name in set(OUR_ENTRIES) - {CONFIG_FILE}:       # which is replaced: the folder is known as ours all the time
         path = folder / name
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            files.remove_folder(path)
         elif path.exists():
             path.unlink()
 

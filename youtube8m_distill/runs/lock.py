@@ -7,6 +7,8 @@ import os
 import pathlib
 import socket
 
+from youtube8m_distill import files
+
 LOCK_FILE = ".lock"
 CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)      # file systems mounted without locks
 
@@ -18,25 +20,44 @@ def locked(folder, say=print, flag="train_dir"):
     Meanwhile the file `.lock` in it names the holder. The lock itself is the kernel's (on NFS, the server's): a killed
     process leaves the file behind, and holds nothing.
 
+    Yields a function without arguments that raises OSError where the file names this process no longer: the folder was
+    removed since, and may be another's by now.
+
     Args:
         folder: path, created where it is not there.
         say: where a line goes if the file system has no locks.
         flag: what the folder is called in messages.
     Raises:
         ValueError: if another process holds it.
-        OSError: if the folder cannot be written to.
+        OSError: with path and reason, if the folder cannot be written to.
     """
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder, say, flag) as file:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+    with files.saying_what_failed(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _lock(folder, say, flag)
+    holder = f"process {os.getpid()} on {socket.gethostname()}\n"
+    with file:
         try:
-            yield
+            with files.saying_what_failed(folder / LOCK_FILE):
+                file.truncate(0)
+                file.write(holder)
+                file.flush()
+            yield lambda: _check_held(folder, holder, flag)
         finally:
-            if _is_at(folder / LOCK_FILE, file):        # the folder may be another's by now
-                (folder / LOCK_FILE).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if _is_at(folder / LOCK_FILE, file):    # the folder may be another's by now
+                    (folder / LOCK_FILE).unlink(missing_ok=True)
+
+
+def _check_held(folder, holder, flag):
+    # By what it says: over a network, numbers and times of files are no sure sign.
+    try:
+        found = (folder / LOCK_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise OSError(f"{flag}={folder} was removed while this process wrote there.") from None
+    if found != holder:
+        raise OSError(f"{flag}={folder} is another process's by now ({found.strip()}): it was removed and begun anew while "
+                      "this one wrote there.")
 
 
 def _is_at(path, file):
