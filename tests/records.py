@@ -1,5 +1,7 @@
 """Records and files written by hand, independent of the package, for tests of what reads them."""
 
+import tempfile
+
 import numpy as np
 import tensorflow as tf
 
@@ -54,6 +56,13 @@ def random_frames(num_frames, sizes=(("rgb", 6), ("audio", 3)), seed=0, dtype=np
     if dtype == np.uint8:
         return {name: random.integers(0, 256, (num_frames, size), dtype=np.uint8) for name, size in sizes}
     return {name: random.normal(size=(num_frames, size)).astype(np.float32) for name, size in sizes}
+
+
+def file_content(records):
+    """The bytes of an uncompressed TFRecord file of serialized records."""
+    with tempfile.TemporaryDirectory() as folder:
+        with open(write(f"{folder}/file", records), "rb") as file:
+            return file.read()
 
 
 def write(path, records, compression=""):

@@ -9,7 +9,9 @@ from tests import commands, networks, records
 from youtube8m_distill import schema
 from youtube8m_distill.cli import eval as eval_command
 from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.runs.evaluation import about_long_videos
 
 VOCABULARIES = {"2018": "Index,TrainVideoCount,Name\n0,9,Game\n1,8,\"Car, red\"\n2,7,Dance\n3,6,Food\n4,5,Cat\n",
                 "2017": "label_id,label_name\n0,Game\n1,\"Car, red\"\n2,Dance\n3,Food\n4,Cat\n"}
@@ -177,6 +179,52 @@ def test_an_output_folder_that_cannot_be_made(run, files, tmp_path):
 def test_a_run_without_a_checkpoint(tmp_path, files):
     run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=())
     assert "holds no checkpoint yet; let its training reach one" in refused(run, files, "--run_once")
+
+
+# ---- bad records, left out when asked for
+
+
+def spoil(folder):
+    """Three bad records among the nine good ones, in a file each; returns the glob."""
+    for name, label in (("bad0", 5), ("bad1", -1)):
+        records.write(folder / f"{name}.tfrecord", [records.frame_record(records.random_frames(2), labels=[label])])
+    (folder / "bad2.tfrecord").write_bytes(b"")
+    return f"{folder}/*.tfrecord"
+
+
+def test_bad_records_are_left_out_listed_and_counted_where_that_is_asked_for(run, files, tmp_path):
+    expected = by_hand(run, files, 5).result()
+    said = scored(run, spoil(tmp_path / "data"), "--skip_bad_records", "--max_bad_fraction=0.25")
+    folder = run.folder / "eval" / "teacher"
+    found = metrics_of(folder)
+    assert found["num_videos"] == 9 and found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    warning = f"Warning: about 3 of 12 records (25 %) were left out; listed in {folder}/bad_records.csv"
+    assert [line for line in said.lines if line.startswith("Warning")] == [warning] * 2 and said.lines[-1] == warning
+    report = pd.read_csv(folder / "bad_records.csv", dtype=str).fillna("")
+    assert report["file"].tolist() == [f"{tmp_path}/data/bad{i}.tfrecord" for i in range(3)]
+    assert report["record"].tolist() == ["0", "0", ""]
+    assert [reason.split(";")[0] for reason in report["reason"]] == [
+        "label 5 is outside 0 .. 4", "label -1 is outside 0 .. 4", "the file is empty (0 bytes)"]
+
+
+def test_more_bad_records_than_allowed_are_refused(run, files, tmp_path):
+    files = spoil(tmp_path / "data")
+    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once",
+                         "--skip_bad_records")
+    assert ended.code == 2 and not (run.folder / "eval").exists()
+    assert ended.lines[-1].startswith("Error: --max_bad_fraction=0.01: about 3 of 12 records (25 %) cannot be used; ")
+
+
+def test_videos_of_more_than_300_frames_are_counted_at_the_end(run, tmp_path):
+    videos = [records.frame_record(records.random_frames(count), b"%d" % count, [0]) for count in (301, 300, 400)]
+    said = scored(run, records.write(tmp_path / "long.tfrecord", videos))
+    assert about_long_videos(2) in said.out.splitlines()
+
+
+def test_a_class_name_is_no_formula(run, files, tmp_path):
+    (tmp_path / "vocabulary.csv").write_text(VOCABULARIES["2018"].replace("Dance", "=1+2"))
+    scored(run, files, f"--vocabulary={tmp_path}/vocabulary.csv")
+    assert pd.read_csv(run.folder / "eval" / "teacher" / "per_class.csv")["name"][2] == spreadsheet_safe("=1+2") != "=1+2"
 
 
 # ---- following a training

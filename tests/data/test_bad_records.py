@@ -12,7 +12,7 @@ MEANS = config.FeatureConfig(("mean_rgb",), (4,), False, "float32")
 
 
 def write(path, count=5, compression="", **last):
-    rows = [records.video_record({"mean_rgb": [0.5] * 4}, b"x" * i) for i in range(count)]
+    rows = [records.video_record({"mean_rgb": [0.5] * 4}, b"x" * (i + 1)) for i in range(count)]
     return records.write(path, rows + [records.video_record({"mean_rgb": [0.5] * 4}, **last)], compression)
 
 

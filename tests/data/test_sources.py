@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import pathlib
 
@@ -106,7 +107,7 @@ def test_records_are_counted_exactly_up_to_a_limit(tmp_path, compression):
 def test_counting_names_a_file_that_is_cut_short(tmp_path, compression):
     path = write(tmp_path / "cut", 50, compression)
     cut(path, pathlib.Path(path).stat().st_size * 2 // 3)
-    with pytest.raises(ValueError, match="cut is cut short or damaged"):
+    with pytest.raises(ValueError, match="file .*/cut,? .*damaged or cut short"):
         sources.count_records(sources.find_files(path))
 
 
@@ -124,3 +125,26 @@ def test_a_small_set_is_counted_and_a_large_one_estimated(tmp_path, monkeypatch)
 def test_the_start_of_every_record_is_found(tmp_path):
     path = records.write(tmp_path / "a", [b"x" * 5, b"", b"y" * 100])
     assert list(sources.record_starts(sources.find_files(path)[0])) == [0, 21, 37]
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+def test_what_is_left_out_is_not_counted(tmp_path, compression):
+    write(tmp_path / "a", 8, compression), write(tmp_path / "b", 5, compression)
+    a, b = sources.find_files(f"{tmp_path}/*")
+    a = dataclasses.replace(a, left_out=(0, 3, 6), readable=7)
+    b = dataclasses.replace(b, left_out=(1, 4))
+    assert [sources.count_records([shard]) for shard in (a, b)] == [4, 3]
+    assert [sources.count_records([a, b], limit) for limit in range(9)] == [0, 1, 2, 3, 4, 5, 6, 7, 7]
+    assert sources.estimate_records((a, b)) == (7, True)
+    assert sources.first_record(b) == sources.first_record(dataclasses.replace(a, left_out=()))
+    assert sources.first_record(a) != sources.first_record(b)
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+def test_a_file_with_a_part_of_a_header_at_its_end_is_not_counted(tmp_path, compression):
+    path = pathlib.Path(write(tmp_path / "a", 3, compression))
+    content = gzip.decompress(path.read_bytes()) if compression else path.read_bytes()
+    content += content[:7]
+    path.write_bytes(gzip.compress(content)[:-1] if compression else content)
+    with pytest.raises(sources.BadFileError, match=f"^file {path}, record 3: damaged or cut short"):
+        sources.count_records(sources.find_files(str(path)))

@@ -19,11 +19,13 @@ from youtube8m_distill.data.contents import stored_features
 from youtube8m_distill.data.sources import estimate_records
 
 FLAGS = flags.FLAGS
+MOST_CLASSES = 4716         # of the 2017 set; later ones have fewer
 
 
 def define_flags():
     our_flags.define_files("Data", ("input_data_pattern", "Globs of frame-level files, comma-separated."),
                            ("output_dir", "Folder to write: new, empty, or begun with these very flags."))
+    our_flags.define_skipping()
     our_flags.define_frames("Frames to keep", "uniform")
     flags.DEFINE_integer("seed", 0, "Of --frame_selection=random, which is then the same in every epoch: the frames that "
                          "a network trained with this seed sees at evaluation.", 0)
@@ -37,27 +39,36 @@ def main():
                 raise ValueError(f"{name} is missing; see --helpshort.")
         files.check_output("output_dir", FLAGS.output_dir, folder=True)
         frames = our_flags.frame_config("uniform")
-        shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern)
+        found = runs.usable_shards("input_data_pattern", FLAGS.input_data_pattern, None, MOST_CLASSES,
+                                   **our_flags.skipping())
+        shards = found.shards
         if all(stored.num_frames is None for stored in stored_features(shards[0]).values()):
             raise ValueError(f"input_data_pattern={FLAGS.input_data_pattern}: {shards[0].path} is a video-level file, whose "
                              "videos have no frames to choose from.")
     with contextlib.ExitStack() as held:
         with entry.user_errors():
-            held.enter_context(runs.locked(FLAGS.output_dir, flag="output_dir"))
+            check_held = held.enter_context(runs.locked(FLAGS.output_dir, flag="output_dir"))
             jobs = compact.prepare_folder(shards, frames, FLAGS.output_dir, FLAGS.seed)
+            warning = runs.write_report(f"{FLAGS.output_dir}/bad_records.csv", found)
+        our_flags.warn(warning)
         try:
-            count = write(jobs, frames) if jobs else 0
+            count = write(jobs, frames, check_held) if jobs else 0
         except (ValueError, OSError) as error:          # a bad record, a full disk
-            entry.fail(f"{error}. The files in --output_dir={FLAGS.output_dir} are complete; run the command again to go "
-                       "on.")
+            entry.fail(f"{our_flags.flag_of(str(error)).rstrip('.')}. The files in --output_dir={FLAGS.output_dir} are "
+                       "complete; run the command again to go on.")
     print(summary(shards, jobs, count))
+    our_flags.warn(warning)
 
 
-def write(jobs, frames):
-    """Writes the files that are not there yet; returns how many videos they hold."""
+def write(jobs, frames, check_held):
+    """Writes the files that are not there yet, while the folder is ours; returns how many videos they hold."""
     total, _ = estimate_records([shard for shard, _ in jobs])
+    count = 0
     with display.ProgressBar(total, "compact", "videos") as bar:
-        return sum(compact.compact_file(shard, frames, path, FLAGS.seed, bar.update) for shard, path in jobs)
+        for shard, path in jobs:
+            check_held()
+            count += compact.compact_file(shard, frames, path, FLAGS.seed, bar.update)
+    return count
 
 
 def summary(shards, jobs, count):

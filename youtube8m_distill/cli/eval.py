@@ -3,6 +3,7 @@
     eval.py --train_dir=runs/student --eval_data_pattern='yt8m/validate*.tfrecord' --run_once
 """
 
+import csv
 import json
 import os
 import pathlib
@@ -10,14 +11,16 @@ import tempfile
 import time
 
 import pandas as pd
-import tensorflow as tf
 from absl import flags
 
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.runs.evaluation import about_long_videos
 from youtube8m_distill.training.cluster import refuse_cluster
+from youtube8m_distill.training.scalars import ScalarWriter
 from youtube8m_distill.training.strategy import make_strategy
 
 FLAGS = flags.FLAGS
@@ -30,13 +33,14 @@ TITLES = {"hit_at_one": "Hit@1", "perr": "PERR", "mean_average_precision": "mAP"
 def define_flags():
     our_flags.define_files("Data", ("eval_data_pattern", "Globs of labelled files, comma-separated."),
                            ("vocabulary", "Official vocabulary CSV: class names beside the per-class results."))
+    our_flags.define_skipping()
     our_flags.define_trained_network()
     our_flags.define_top_k()
     flags.DEFINE_boolean("run_once", False, "Score one checkpoint and end. Otherwise every new one as it appears.")
     flags.DEFINE_boolean("full_map", False, "Also the exact mAP over all predictions, which are kept on disk meanwhile: "
                          "4 bytes a video and class.")
-    flags.DEFINE_string("output_dir", "", "Where metrics.json, per_class.csv and TensorBoard logs go. Default: eval/ in "
-                        "--train_dir, by network.")
+    flags.DEFINE_string("output_dir", "", "Where metrics.json, per_class.csv, bad_records.csv and TensorBoard logs go. "
+                        "Default: eval/ in --train_dir, by network.")
     our_flags.GROUPS["Output"] += ["run_once", "full_map", "output_dir"]
     our_flags.define_run()
     our_flags.define_refused(segment_labels=our_flags.SEGMENTS, num_readers=our_flags.READERS)
@@ -48,30 +52,44 @@ def main():
         for name in ("train_dir", "eval_data_pattern"):
             if not FLAGS[name].value:
                 raise ValueError(f"{name} is missing; see --helpshort.")
-        files.check_output("output_dir", FLAGS.output_dir or ".", folder=True)
         run = runs.open_run(FLAGS.train_dir)
         role = run.role(FLAGS.network)
+        folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
+        files.check_output("output_dir", folder, folder=True)
         strategy = make_strategy(FLAGS.num_gpu)
         names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
         if not FLAGS.run_once and FLAGS.checkpoint not in (None, "last"):
             raise ValueError(f"checkpoint={FLAGS.checkpoint} names one checkpoint; add --run_once.")
-        shards = runs.find_shards("eval_data_pattern", FLAGS.eval_data_pattern, run.config.networks[role].features,
-                                  run.config.networks[role].views)
-    folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
+        network = run.config.networks[role]
+        found = runs.usable_shards("eval_data_pattern", FLAGS.eval_data_pattern, network.features, network.num_classes,
+                                   network.views, **our_flags.skipping())
+        warning = write_report(folder, found)
+    our_flags.warn(warning)
     checkpoint = FLAGS.checkpoint or "best"
     if not FLAGS.run_once:
         checkpoint = wait_for_checkpoint(run, after=None)
     with entry.user_errors():
         network = runs.LoadedNetwork(run, strategy, role, checkpoint, FLAGS.mixed_precision, top_k=FLAGS.top_k,
                                      keep_predictions=FLAGS.full_map)
-    evaluate_checkpoint(network, shards, folder, names)
+    evaluate_checkpoint(network, found.shards, folder, names)
+    our_flags.warn(warning)
     while not FLAGS.run_once:
         checkpoint = wait_for_checkpoint(run, after=checkpoint)
-        try:
-            network.restore(checkpoint)
-        except FileNotFoundError:       # the training has removed it since; there is a newer one
-            continue
-        evaluate_checkpoint(network, shards, folder, names)
+        with entry.user_errors():
+            try:
+                network.restore(checkpoint)
+            except FileNotFoundError:   # the training has removed it since; there is a newer one
+                continue
+        evaluate_checkpoint(network, found.shards, folder, names)
+        our_flags.warn(warning)
+
+
+def write_report(folder, found):
+    """Lists what was left out, if anything was looked for; returns the warning about it."""
+    try:
+        return runs.write_report(folder / "bad_records.csv", found)
+    except OSError as error:
+        raise ValueError(f"output_dir={folder} cannot be written to: {error}") from error
 
 
 def wait_for_checkpoint(run, after):
@@ -97,12 +115,16 @@ def evaluate_checkpoint(network, shards, folder, names):
               "multiply_adds": network.network.multiply_adds(network.config.max_frames),
               "videos_per_second": network.videos_per_second, **metrics}
     try:
+        runs.open_run(FLAGS.train_dir)          # or a folder that has been removed would stand there again, with eval/ alone
         files.write_text(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
         write_per_class(folder / "per_class.csv", per_class, names)
         write_scalars(folder, metrics, network.progress.step)
     except OSError as error:
         entry.fail(f"--output_dir={folder} cannot be written to: {error}")
     print(table(record))
+    long_videos = about_long_videos(network.num_long_videos)
+    if long_videos:
+        print(long_videos)
     print(f"Written to {folder}: metrics.json, per_class.csv, TensorBoard logs.", flush=True)
 
 
@@ -132,20 +154,19 @@ def read_vocabulary(path):
 
 
 def write_per_class(path, per_class, names):
-    """One row a class: index, name where known, number of videos with it, average precisions."""
+    """One row a class: index, name where known, number of videos with it, average precisions. No name is a formula."""
     rows = pd.DataFrame(per_class)
     rows.insert(0, "class", rows.index)
     if names is not None:
-        rows.insert(1, "name", rows["class"].map(names))
+        rows.insert(1, "name", rows["class"].map(names).map(spreadsheet_safe, na_action="ignore"))
     with files.atomic_path(path) as temporary:
-        rows.to_csv(temporary, index=False)
+        rows.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
 def write_scalars(folder, metrics, step):
-    writer = tf.summary.create_file_writer(str(folder))
-    with writer.as_default():
-        for name, value in metrics.items():
-            tf.summary.scalar(f"eval/{name}", value, step)
+    writer = ScalarWriter(folder)
+    for name, value in metrics.items():
+        writer.write(f"eval/{name}", value, step)
     writer.close()
 
 

@@ -5,6 +5,7 @@ takes the model's published recipe, or in serial training the teacher's value.
 """
 
 import re
+import sys
 
 from absl import flags
 
@@ -30,6 +31,25 @@ def define_files(title, *patterns):
 def define_readers():
     flags.DEFINE_integer("num_readers", 8, "Record files read at a time.", 1)
     GROUPS["Data"].append("num_readers")
+
+
+def define_skipping():
+    """--skip_bad_records and --max_bad_fraction, beside the flags that name files."""
+    flags.DEFINE_boolean("skip_bad_records", False, "Read all records once before the start and leave out those that cannot "
+                         "be used; bad_records.csv lists them. Otherwise the first that is met ends the run.")
+    flags.DEFINE_float("max_bad_fraction", 0.01, "Greatest share of the records to leave out.", 0, 1)
+    GROUPS["Data"] += ["skip_bad_records", "max_bad_fraction"]
+
+
+def skipping():
+    """These two as arguments of `runs.usable_shards`.
+
+    Raises:
+        ValueError: if the second is given without the first.
+    """
+    if FLAGS["max_bad_fraction"].present and not FLAGS.skip_bad_records:
+        raise ValueError("max_bad_fraction has an effect only with --skip_bad_records; add that, or leave it out.")
+    return {"skip": FLAGS.skip_bad_records, "max_bad_fraction": FLAGS.max_bad_fraction}
 
 
 def define_run():
@@ -213,7 +233,6 @@ def define_refused(**reasons):
 
 READERS = "files are read in their order, one after the other; only training reads several at a time"
 SEGMENTS = "segment-level labels are not in this version; train and predict on whole videos"
-ARCHIVES = "model archives are not in this version; --train_dir takes the training directory itself"
 
 
 def feature_config():
@@ -257,6 +276,12 @@ def frame_config(default_selection):
 def given(*names):
     """Those of the named flags that were given, as a dict."""
     return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+
+
+def warn(line):
+    """Prints a line to standard error, if there is one."""
+    if line:
+        print(line, file=sys.stderr, flush=True)
 
 
 def flag_of(message):

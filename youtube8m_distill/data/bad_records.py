@@ -63,23 +63,33 @@ def naming_bad_records(shards=()):
         reason = _explain(error.message)
         if reason is None:
             raise
-        raise BadRecordError(f"file {reason}") from None
+        raise BadRecordError(reason) from None
     except tf.errors.DataLossError as error:
         raise BadRecordError(_locate(error.message, shards)) from None
 
 
 def _explain(message):
-    """"<path>, record <number>: <reason>" from a TensorFlow message about a record, or None if it is about another."""
+    """"file <path>, record <number>: <reason>" from a TensorFlow message about a record; None if it is about another."""
     ours = re.search(f"{START}(.*){END}", message, re.DOTALL)
     if ours:
-        return re.sub(r"\\(.)", r"\1", ours[1])     # Assert prints strings with quotes and backslashes escaped
+        return "file " + re.sub(r"\\([0-7]{3}|.)", lambda found: _unescaped(found[1]), ours[1])     # as Assert prints them
     mismatch = re.search(r"Name: (.+, record \d+), (?:Feature list|Context feature): (.+?)(?:, Index: \d+)?\. +"
-                         r"Data types don't match\. Expected type: (\w+)", message)
+                         r"Data types don't match\. Expected type: (\w+)", message, re.DOTALL)
     if mismatch:
         name, feature, expected = mismatch.groups()
-        return f"{name}: {feature!r} is not stored as {STORED_AS.get(expected, expected)}"
-    garbled = re.search(r"Invalid protocol message input, example id: (.+, record \d+)", message)
-    return f"{garbled[1]}: neither a SequenceExample nor an Example" if garbled else None
+        return f"file {name}: {feature!r} is not stored as {STORED_AS.get(expected, expected)}"
+    garbled = re.search(r"(?:Invalid protocol message input, example id:|feature .+ in example) (.+, record \d+)", message,
+                        re.DOTALL)
+    if garbled:
+        return f"file {garbled[1]}: neither a SequenceExample nor an Example"
+    # Of some garbled records the parser says no more than the name of a feature.
+    unnamed = re.search(r"Unexpected (?:total )?number of elements (?:in|for) feature .*", message)
+    return f"a record is neither a SequenceExample nor an Example ({unnamed[0]})" if unnamed else None
+
+
+def _unescaped(code):
+    """The character that stands behind a backslash: a quote or a backslash itself, a letter for another, or octal."""
+    return {"n": "\n", "r": "\r", "t": "\t"}.get(code, code) if len(code) == 1 else chr(int(code, 8))
 
 
 def _locate(message, shards):
@@ -88,9 +98,9 @@ def _locate(message, shards):
     for shard in shards:
         if found and not _has_boundary_near(shard, int(found[1])):
             continue
-        number = _first_unreadable(shard)
+        number = sources.first_unreadable(shard)
         if number is not None:
-            return f"file {shard.path}, record {number}: damaged or cut short; fetch the file again"
+            return f"file {shard.path}, record {number}: {sources.DAMAGED}"
     return f"a file is damaged or cut short ({message.splitlines()[0]}); fetch it again"
 
 
@@ -107,14 +117,3 @@ def _has_boundary_near(shard, position):
     except ValueError:
         return True
     return False
-
-
-def _first_unreadable(shard):
-    """The number of the first record that does not read, or None."""
-    number = 0
-    try:
-        for _ in tf.data.TFRecordDataset(shard.path, shard.compression):
-            number += 1
-    except tf.errors.DataLossError:
-        return number
-    return None

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from youtube8m_distill import files, schema
 from youtube8m_distill.data import bad_records, draws, frame_selection
-from youtube8m_distill.data.sources import digest, record_writer
+from youtube8m_distill.data.sources import RecordWriter, digest
 
 FORMAT = 1                          # raised when the same settings give other files
 MANIFEST = "compact.json"
@@ -118,33 +118,39 @@ def compact_file(shard, frames, path, seed=0, on_videos=None):
     """Writes the compact form of one file, complete or not at all, compressed as the original.
 
     Args:
-        shard: sources.Shard.
+        shard: sources.Shard; what it tells to leave out is left out.
         frames: config.FrameConfig.
         path: of the new file.
         seed: int, as for `prepare_folder`.
         on_videos: called with the number of videos done since the last call.
     Returns:
-        How many videos there are. int.
+        How many videos it holds. int.
     Raises:
         BadRecordError: with the file and the number of a record that cannot be cut.
-        OSError: if the file cannot be written.
+        OSError: with path and reason, if the file cannot be written, as where its folder was removed meanwhile.
     """
-    records = tf.data.TFRecordDataset(shard.path, shard.compression).batch(CHUNK).prefetch(2)
-    done = 0
-    with files.atomic_path(path) as temporary, bad_records.naming_bad_records([shard]):
-        with record_writer(temporary, shard.compression) as writer:
-            for chunk in records.as_numpy_iterator():
-                for record in _cut(chunk, shard.path, done, frames, seed):
+    records = tf.data.TFRecordDataset(shard.path, shard.compression)
+    chunks = records.take(-1 if shard.readable is None else shard.readable).batch(CHUNK).prefetch(2)
+    first = done = 0
+    with files.atomic_path(path, make_parent=False) as temporary, bad_records.naming_bad_records([shard]):
+        with RecordWriter(temporary, shard.compression) as writer:
+            for chunk in chunks.as_numpy_iterator():
+                compact = _cut(chunk, shard, first, frames, seed)
+                for record in compact:
                     writer.write(record)
-                done += len(chunk)
+                first += len(chunk)
+                done += len(compact)
                 if on_videos is not None:
-                    on_videos(len(chunk))
+                    on_videos(len(compact))
     return done
 
 
-def _cut(chunk, path, first, frames, seed):
+def _cut(chunk, shard, first, frames, seed):
     """Serialized records [B] of a file, numbered from `first` -> the same with the selected frames only. list of bytes."""
-    videos = [_Video(serialized, path, number) for number, serialized in enumerate(chunk, first)]
+    videos = [_Video(serialized, shard.path, number) for number, serialized in enumerate(chunk, first)
+              if number not in shard.left_out]
+    if not videos:
+        return []
     seeds = draws.frame_seeds([video.video_id for video in videos], seed, np.zeros(len(videos), np.int64))
     num_frames = np.minimum([video.num_frames for video in videos], schema.MAX_FRAMES).astype(np.int32)
     indices = frame_selection.select(frames, num_frames, seeds).numpy()

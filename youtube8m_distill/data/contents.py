@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from youtube8m_distill import config
 from youtube8m_distill.data import sources
 
 KINDS = {"bytes_list": "bytes", "float_list": "floats", "int64_list": "integers", None: "nothing"}
@@ -76,6 +77,19 @@ def _check_present(path, found, name, frame_features):
     advice = ("" if is_frame_level == frame_features else
               f" The file looks {level}-level: choose a model and features for that.")
     raise ValueError(f"{path} has no {wanted}-level feature {name!r}; its first record holds {listing}.{advice}")
+
+
+def frame_features(shard):
+    """The frame-level features in the first record of a file, as a config.FeatureConfig of all of them.
+
+    Raises:
+        ValueError: if there are none, or if some are bytes and others floats.
+    """
+    found = {name: stored for name, stored in sorted(stored_features(shard).items()) if stored.num_frames}
+    if not found:
+        raise ValueError(f"{shard.path}: the first record holds no frames.")
+    dtype = detect_dtype([shard], found, frame_features=True)
+    return config.FeatureConfig(tuple(found), tuple(stored.size for stored in found.values()), dtype=dtype)
 
 
 def detect_dtype(shards, names, frame_features=None):

@@ -35,10 +35,11 @@ def build_parser(features, num_classes, views, seed=0):
         function Records -> dict with `video_id` (string [B]), `labels` (uint8 [B, num_classes], multi-hot) and
         - frame level: `frames` ([B, T, size], uint8 or float32 as stored), `num_frames` (int32 [B]) and
           `frame_indices` (int32 [B, T], -1 in padding), T being the view's max_frames; under each role if roles are
-          given;
+          given; and `num_stored_frames` (int32 [B]), how many the record holds, which may be more than are ever read;
         - video level: `features` (float32 [B, size]).
-        It raises what `bad_records.naming_bad_records` reads: no id, no frames, frames or features of another size or
-        type, features with different numbers of frames, labels out of range.
+        It raises what `bad_records.naming_bad_records` reads: no id or an empty one, no frames, frames or features of
+        another size or type, features with different numbers of frames, numbers that are not finite, labels out of
+        range or listed twice.
     Raises:
         ValueError: if views are given for video-level records, or none for frame-level ones.
     """
@@ -77,7 +78,7 @@ def _structure(features, num_classes, views):
     example = {schema.VIDEO_ID: tf.TensorSpec([], tf.string), schema.LABELS: tf.TensorSpec([num_classes], tf.uint8)}
     if not features.frame_features:
         return example | {schema.FEATURES: tf.TensorSpec([features.size], tf.float32)}
-    return example | _of_views(views, view_of)
+    return example | {schema.NUM_STORED_FRAMES: tf.TensorSpec([], tf.int32)} | _of_views(views, view_of)
 
 
 def _of_views(views, view_of):
@@ -98,11 +99,11 @@ def _read_frames(records, features, num_classes, views, seed):
     """Whether all records are as they should be, and the function that then makes the batch. (bool scalar, function)"""
     blocks = frame_blocks.locate(records.serialized, features, beginning=max(map(_beginning, _each(views))))
     stored = _read_context(blocks.context, records, {})
-    ordinary = tf.reduce_all(blocks.official & _is_described(stored, num_classes))
+    ordinary = tf.reduce_all(blocks.official) & _are_described(stored, num_classes)
     num_frames = tf.minimum(blocks.num_frames, schema.MAX_FRAMES)
 
     def at_once():
-        example = _description(stored, num_classes)
+        example = _description(stored, num_classes) | {schema.NUM_STORED_FRAMES: blocks.num_frames}
         draw = draws.frame_seeds(example[schema.VIDEO_ID], seed, records.epoch)
 
         def view_of(view):
@@ -126,7 +127,9 @@ def _read_means(records, features, num_classes, *_):
     stored = _read_context(records.serialized, records,
                            dict.fromkeys(features.names, tf.io.RaggedFeature(tf.float32)))
     sizes = tf.stack([stored[name].row_lengths() for name in features.names], axis=1)       # [B, features]
-    ordinary = tf.reduce_all(_is_described(stored, num_classes)) & tf.reduce_all(tf.equal(sizes, features.sizes))
+    ordinary = _are_described(stored, num_classes) & tf.reduce_all(tf.equal(sizes, features.sizes))
+    for name in features.names:
+        ordinary &= tf.reduce_all(tf.math.is_finite(stored[name].values))
 
     def at_once():
         means = [tf.reshape(stored[name].values, [-1, size]) for name, size in zip(features.names, features.sizes)]
@@ -148,11 +151,16 @@ def _ids(stored):
     return tf.concat([stored[key] for key in schema.ID_KEYS], axis=1)
 
 
-def _is_described(stored, num_classes):
-    """Whether a record has an id and only labels that exist. bool [B]."""
+def _are_described(stored, num_classes):
+    """Whether all records have an id, and only labels that exist, each once. bool scalar."""
     labels = stored[schema.LABELS_KEY]
-    outside = (labels.values < 0) | (labels.values >= num_classes)
-    return (_ids(stored).row_lengths() > 0) & ~tf.reduce_any(labels.with_values(outside), axis=1)
+    exist = (labels.values >= 0) & (labels.values < num_classes)
+    # A number for each label of each record: those of two records are alike only where some label does not exist.
+    different, _ = tf.unique(tf.cast(labels.value_rowids(), tf.int64) * num_classes + labels.values)
+    ids = _ids(stored)
+    has_id = tf.reduce_all(ids.row_lengths() > 0) & tf.reduce_all(tf.strings.length(ids[:, :1].flat_values) > 0)
+    return (has_id & tf.reduce_all(exist)
+            & tf.equal(tf.size(different), tf.size(labels.values)))
 
 
 def _description(stored, num_classes):

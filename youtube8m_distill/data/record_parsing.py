@@ -30,8 +30,8 @@ def build_record_parser(features, num_classes, views, seed=0):
         features, num_classes, views, seed: as `parsing.build_parser` has them.
     Returns:
         function Record -> dict as that of a batch, without the batch dimension. It raises what
-        `bad_records.naming_bad_records` reads: no id, no frames, frames or features of another size or type, features
-        with different numbers of frames, labels out of range.
+        `bad_records.naming_bad_records` reads: no id or an empty one, no frames, frames or features of another size or
+        type, features with different numbers of frames, numbers that are not finite, labels out of range or listed twice.
     """
     def parse(record):
         name = bad_records.record_name(record.path, record.number)
@@ -39,13 +39,14 @@ def build_record_parser(features, num_classes, views, seed=0):
         labels = context[schema.LABELS_KEY]
         ids = tf.concat([context[key] for key in schema.ID_KEYS], axis=0)
         check = _check_frames if features.frame_features else _check_means
-        checks = [_check_id(ids), *check(stored, features), _check_labels(labels, num_classes)]
+        checks = [*_check_id(ids), *check(stored, features), *_check_labels(labels, num_classes)]
         # Under this dependency, because on a malformed record the ops below would fail first, in words of their own.
         with tf.control_dependencies([bad_records.require(name, checks)]):
             example = {schema.VIDEO_ID: ids[0], schema.LABELS: multi_hot(labels, num_classes)}
             if not features.frame_features:
                 return example | {schema.FEATURES: _join(stored, features)}
             draw = draws.frame_seeds(ids[:1], seed, record.epoch[None])
+            example[schema.NUM_STORED_FRAMES] = tf.cast(stored[features.names[0]].nrows(), tf.int32)
             if isinstance(views, dict):
                 return example | {role: _view(stored, features, view, draw) for role, view in views.items()}
             return example | _view(stored, features, views, draw)
@@ -70,7 +71,7 @@ def _read(serialized, name, features):
 
 
 def multi_hot(labels, num_classes):
-    """int64 [any number], in any order, repeats allowed -> uint8 [num_classes], 1 at each label."""
+    """int64 [any number], in any order -> uint8 [num_classes], 1 at each label."""
     ones = tf.ones_like(labels, tf.uint8)
     return tf.tensor_scatter_nd_update(tf.zeros([num_classes], tf.uint8), labels[:, None], ones)
 
@@ -81,27 +82,51 @@ def _text(*parts):
 
 
 def _check_id(ids):
-    return tf.size(ids) > 0, lambda: tf.constant(f"no video id; it should be under {' or '.join(schema.ID_KEYS)}")
+    return [(tf.size(ids) > 0, lambda: tf.constant(f"no video id; it should be under {' or '.join(schema.ID_KEYS)}")),
+            (tf.reduce_all(tf.strings.length(ids[:1]) > 0), lambda: tf.constant("an empty video id"))]
 
 
 def _check_labels(labels, num_classes):
+    """Checks that labels are classes, each listed once."""
     outside = (labels < 0) | (labels >= num_classes)
+    different, _, counts = tf.unique_with_counts(labels)
 
-    def reason():
+    def which_is_outside():
         return _text("label ", tf.boolean_mask(labels, outside)[0], f" is outside 0 .. {num_classes - 1}; "
                      f"num_classes={num_classes} is too small for this data (the 2017 set has 4716, later ones 3862), "
                      "or the record is bad")
 
-    return ~tf.reduce_any(outside), reason
+    def which_is_repeated():
+        return _text("label ", tf.boolean_mask(different, counts > 1)[0], " is listed more than once")
+
+    return [(~tf.reduce_any(outside), which_is_outside), (tf.equal(tf.size(different), tf.size(labels)), which_is_repeated)]
 
 
 def _check_means(stored, features):
-    """One check for each video-level feature: its size."""
-    def check(name, size):
-        found = tf.size(stored[name])
-        return tf.equal(found, size), lambda: _text(f"{name!r} has ", found, f" numbers instead of {size}")
+    """Checks of video-level features: each has the right size, and finite numbers."""
+    checks = []
+    for name, size in zip(features.names, features.sizes):
+        checks += [_check_size(stored[name], name, size), _check_finite(stored[name], name)]
+    return checks
 
-    return [check(name, size) for name, size in zip(features.names, features.sizes)]
+
+def _check_size(values, name, size):
+    """The check that a video-level feature has the right size."""
+    found = tf.size(values)
+    return tf.equal(found, size), lambda: _text(f"{name!r} has ", found, f" numbers instead of {size}")
+
+
+def _check_finite(values, name, frame_size=None):
+    """The check that the numbers of a feature, float32 [any number], are finite; `frame_size` of them make a frame."""
+    finite = tf.math.is_finite(values)
+
+    def reason():
+        place = tf.argmin(tf.cast(finite, tf.int8))
+        if frame_size is None:
+            return _text(f"{name!r} holds ", values[place], " in place ", place)
+        return _text("frame ", place // frame_size, f" of {name!r} holds ", values[place], " in place ", place % frame_size)
+
+    return tf.reduce_all(finite), reason
 
 
 def _join(stored, features):
@@ -126,7 +151,7 @@ def _check_count(name, count, first, first_count):
 
 
 def _check_sizes(frames, name, size):
-    """Checks that every frame of one feature, RaggedTensor [frames, values], holds `size` bytes or floats."""
+    """Checks that every frame of one feature, RaggedTensor [frames, values], holds `size` bytes or finite floats."""
     values = frames.row_lengths()
 
     def wrong(sizes, size, unit):
@@ -136,7 +161,7 @@ def _check_sizes(frames, name, size):
         return tf.reduce_all(sizes == size), reason
 
     if frames.dtype != tf.string:
-        return [wrong(values, size, "floats")]
+        return [wrong(values, size, "floats"), _check_finite(frames.flat_values, name, size)]
     return [wrong(values, 1, "byte strings"), wrong(tf.strings.length(frames.flat_values), size, "bytes")]
 
 

@@ -4,19 +4,27 @@ A TFRecord file is a row of records, each an 8-byte little-endian length, 4 byte
 4 more bytes of checksum; so records can be counted by reading lengths alone.
 """
 
+import bisect
 import concurrent.futures
 import contextlib
 import dataclasses
+import gzip
 import hashlib
 import importlib
 import os
 import struct
+import zlib
 
+import numpy as np
 import tensorflow as tf
+
+from youtube8m_distill import files
 
 HEADER_BYTES = 12                   # length and its checksum, before the record
 FOOTER_BYTES = 4                    # the record's checksum, after it
 GZIP_MAGIC = b"\x1f\x8b\x08"
+DAMAGED = "damaged or cut short; fetch the file again"
+SMALLEST_PACKED = 64                # bytes below which a compressed file may hold no record
 END_BYTES = 2 ** 16                 # of a file's beginning and of its end: what `digest` looks at
 THREADS = 32                        # the full set is 3844 files, perhaps behind a network
 
@@ -28,24 +36,41 @@ EXAMPLE_SET = "python -m youtube8m_distill.cli.synthesize --output_dir=yt8m_samp
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One TFRecord file: its path, "" or "GZIP", and its size in bytes as stored."""
+    """One TFRecord file.
+
+    Attributes:
+        path: str.
+        compression: "" or "GZIP".
+        size: int, in bytes as stored.
+        left_out: tuple of int, rising: numbers of records that nobody is to see (the first record is 0).
+        readable: int, how many records come before the place where the file is damaged; None for all.
+    """
 
     path: str
     compression: str
     size: int
+    left_out: tuple = ()
+    readable: int | None = None
 
 
-def find_files(pattern):
+class BadFileError(ValueError):
+    """A file that holds no record, or that cannot be read to its end."""
+
+
+def find_files(pattern, bad_files=None):
     """Finds the TFRecord files that a pattern names and looks into each, so that a bad one shows before training.
 
     Args:
         pattern: one or more globs, comma-separated, local or on any file system TensorFlow reads (`gs://` as it is,
             `s3://` and `hdfs://` with the `[io]` extra). Every glob must match; a file matched twice counts once.
+        bad_files: None, or a dict for files that are empty or no TFRecord files, which is then no error: they come
+            among the others, with nothing `readable`, and here {path: what is wrong}.
     Returns:
         tuple of Shard, sorted by path.
     Raises:
         FileNotFoundError: if a glob matches nothing.
-        ValueError: if a file is empty, a folder or no TFRecord file, or if its file system cannot be read.
+        BadFileError: if a file is empty or no TFRecord file.
+        ValueError: if a path is a folder, or if its file system cannot be read.
     """
     globs = [glob.strip() for glob in pattern.split(",") if glob.strip()]
     if not globs:
@@ -55,8 +80,9 @@ def find_files(pattern):
     paths = sorted({path if "://" in path else os.path.realpath(path): path
                     for glob in globs for path in _matches(glob)}.values())
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        shards = tuple(pool.map(_look_into, paths))
-    first_record(shards[0])
+        shards = tuple(pool.map(lambda path: _look_into(path, bad_files), paths))
+    if bad_files is None:
+        first_record(shards[0])
     return shards
 
 
@@ -84,24 +110,43 @@ def _load_file_system(glob):
             pass                    # TensorFlow may bring the reader itself; `_matches` says so if it does not
 
 
-def _look_into(path):
-    """The Shard at `path`; ValueError if no record can be there."""
+def _look_into(path, bad_files):
+    """The Shard at `path`; BadFileError if no record can be there, unless there is a dict to note that in."""
     status = tf.io.gfile.stat(path)
     if status.is_directory:
         raise ValueError(f"{path} is a folder; name the files in it, as in {path.rstrip('/')}/*.tfrecord")
-    if status.length == 0:
-        raise ValueError(f"{path} is empty (0 bytes): fetch it again, or leave it out of the pattern.")
-    with _open(path) as file:
+    with open_file(path) as file:
         head = file.read(8)
-    if head.startswith(GZIP_MAGIC):
-        return Shard(path, "GZIP", status.length)
-    if len(head) < 8 or _end(0, head) > status.length:
-        raise ValueError(f"{path} ({status.length} bytes) is not a TFRecord file, or it is cut short in its first "
-                         "record: fetch it again, or leave it out of the pattern.")
-    return Shard(path, "", status.length)
+    shard = Shard(path, "GZIP" if head.startswith(GZIP_MAGIC) else "", status.length)
+    reason = _why_no_record(shard, head)
+    if reason is None:
+        return shard
+    if bad_files is None:
+        raise BadFileError(f"{path} {reason}: fetch it again, or leave it out of the pattern.")
+    bad_files[path] = f"the file {reason}"
+    return dataclasses.replace(shard, readable=0)
 
 
-def _open(path):
+def _why_no_record(shard, head):
+    """What shows by the size and the first 8 bytes of a file that holds no record; None of any other."""
+    if not shard.size:
+        return "is empty (0 bytes)"
+    if shard.compression:
+        return "holds no record" if shard.size < SMALLEST_PACKED and _is_empty(shard) else None
+    if len(head) < 8 or _end(0, head) > shard.size:
+        return f"({shard.size} bytes) is not a TFRecord file, or it is cut short in its first record"
+    return None
+
+
+def _is_empty(shard):
+    try:
+        return not any(True for _ in tf.data.TFRecordDataset(shard.path, shard.compression).take(1))
+    except tf.errors.DataLossError:
+        return False
+
+
+def open_file(path):
+    """A file, local or not, to read bytes from."""
     # GFile reads half a megabyte ahead, which 3844 local files need not suffer.
     return tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")
 
@@ -112,42 +157,73 @@ def _end(start, length_bytes):
 
 
 def first_record(shard):
-    """The first record of a file, as bytes. ValueError if it has none or it is damaged."""
+    """The first record of a file that is not left out, as bytes. BadFileError if there is none or it is damaged."""
     try:
-        for record in tf.data.TFRecordDataset(shard.path, shard.compression).take(1):
-            return record.numpy()
+        for number, record in enumerate(tf.data.TFRecordDataset(shard.path, shard.compression)):
+            if number not in shard.left_out:
+                return record.numpy()
     except tf.errors.DataLossError as error:
-        raise ValueError(f"{shard.path}: the first record is damaged or cut short: fetch the file again.") from error
-    raise ValueError(f"{shard.path} holds no record: leave it out of the pattern.")
+        raise BadFileError(f"{shard.path}: the first record is damaged or cut short: fetch the file again.") from error
+    raise BadFileError(f"{shard.path} holds no record: leave it out of the pattern.")
 
 
 def record_starts(shard):
     """Yields the byte at which each record of an uncompressed file starts; reads no record.
 
     Raises:
-        ValueError: after the last whole record, if the file ends within one.
+        BadFileError: after the last whole record, if the file ends within one.
     """
-    start = 0
-    with _open(shard.path) as file:
+    start, number = 0, 0
+    with open_file(shard.path) as file:
         while start < shard.size:
             file.seek(start)
             length_bytes = file.read(8)
             end = _end(start, length_bytes) if len(length_bytes) == 8 else shard.size + 1
             if end > shard.size:
-                raise ValueError(f"{shard.path} is cut short or damaged at byte {start}: fetch the file again.")
+                raise BadFileError(f"file {shard.path}, record {number}: {DAMAGED}")
             yield start
-            start = end
+            start, number = end, number + 1
+
+
+def is_whole(shard, num_bytes):
+    """Whether a file holds nothing but records that take so many bytes together, uncompressed.
+
+    TensorFlow says nothing of a file that ends within the header of a record, nor of a compressed one that ends too early.
+    """
+    if not shard.compression:
+        return num_bytes == shard.size
+    with open_file(shard.path) as file:
+        file.seek(max(0, shard.size - 4))
+        if file.read(4) == struct.pack("<I", num_bytes % 2 ** 32):
+            return True                 # gzip ends with the size of what is in it
+        file.seek(0)                    # unless it is several files, one after the other
+        try:
+            with gzip.open(file) as unpacked:
+                return num_bytes == sum(map(len, iter(lambda: unpacked.read(END_BYTES), b"")))
+        except (EOFError, OSError, zlib.error):
+            return False
+
+
+def first_unreadable(shard):
+    """The number of the first record that does not read, or None. What a shard tells not to read is not looked at."""
+    number, records = 0, tf.data.TFRecordDataset(shard.path, shard.compression)
+    try:
+        for _ in records.take(-1 if shard.readable is None else shard.readable):
+            number += 1
+    except tf.errors.DataLossError:
+        return number
+    return None
 
 
 def count_records(shards, at_most=None):
-    """Counts the records of all files exactly: by their headers, or by reading where a file is compressed.
+    """Counts the records of all files exactly, but those to leave out: by headers, or by reading a compressed file.
 
     Args:
         at_most: stop counting here; None counts all.
     Returns:
         int, no more than `at_most`.
     Raises:
-        ValueError: if a file is cut short or damaged.
+        BadFileError: if a file is cut short or damaged.
     """
     if at_most is None:
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
@@ -161,14 +237,29 @@ def count_records(shards, at_most=None):
 
 
 def _count(shard, at_most=None):
+    """Records of one file that are not left out, up to a limit."""
+    number = _count_stored(shard, None if at_most is None else at_most + len(shard.left_out))
+    number -= bisect.bisect_left(shard.left_out, number)
+    return number if at_most is None else min(number, at_most)
+
+
+def _count_stored(shard, at_most):
+    """Records of one file before the place where it is damaged, up to a limit."""
+    if shard.readable is not None:
+        return shard.readable
     if not shard.compression:
         starts = record_starts(shard)
         return sum(1 for _ in zip(starts, range(at_most))) if at_most is not None else sum(1 for _ in starts)
     records = tf.data.TFRecordDataset(shard.path, shard.compression).take(-1 if at_most is None else at_most)
+    overhead = HEADER_BYTES + FOOTER_BYTES
+    sizes = records.map(lambda record: tf.cast(tf.strings.length(record), tf.int64) + overhead)
     try:
-        return int(records.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1))
+        count, num_bytes = sizes.reduce((np.int64(0), np.int64(0)), lambda found, size: (found[0] + 1, found[1] + size))
     except tf.errors.DataLossError as error:
-        raise ValueError(f"{shard.path} is cut short or damaged: fetch the file again.") from error
+        raise BadFileError(f"file {shard.path}, record {first_unreadable(shard)}: {DAMAGED}") from error
+    if at_most is None and not is_whole(shard, int(num_bytes)):
+        raise BadFileError(f"file {shard.path}, record {count}: {DAMAGED}")
+    return int(count)
 
 
 def estimate_records(shards):
@@ -177,7 +268,7 @@ def estimate_records(shards):
     Returns:
         (int count, bool exact). Exact where all files together are below `EXACT_BELOW_BYTES`.
     Raises:
-        ValueError: if a file that was looked at is cut short or damaged.
+        BadFileError: if a file that was looked at is cut short or damaged.
     """
     total = sum(shard.size for shard in shards)
     if total < EXACT_BELOW_BYTES or len(shards) <= SAMPLED_SHARDS:
@@ -187,24 +278,40 @@ def estimate_records(shards):
 
 
 def digest(shard, *about):
-    """Tells a file from others, wherever it lies: by its size and the 64 KiB at either end, and by texts given besides.
+    """Tells a file from others, wherever it lies: by its size and the 64 KiB at either end, by what of it is left out, and
+    by texts given besides.
 
     Returns:
         str, 16 hexadecimal digits.
     """
-    with _open(shard.path) as file:
+    with open_file(shard.path) as file:
         start = file.read(END_BYTES)
         file.seek(max(0, shard.size - END_BYTES))
         content = b"%d %s %s" % (shard.size, start, file.read(END_BYTES))
+    if shard.left_out or shard.readable is not None:
+        about += (f"without {shard.left_out} of {shard.readable}",)
     return hashlib.sha256(" ".join(about).encode() + b" " + content).hexdigest()[:16]
 
 
-@contextlib.contextmanager
-def record_writer(path, compression=""):
-    """A tf.io.TFRecordWriter whose failures, a full disk for one, are OSErrors."""
-    try:
-        with tf.io.TFRecordWriter(str(path), compression or None) as writer:
-            yield writer
-    except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError, tf.errors.FailedPreconditionError,
-            tf.errors.NotFoundError, tf.errors.UnknownError) as error:
-        raise OSError(f"{path} cannot be written: {error.message}") from error
+class RecordWriter:
+    """A tf.io.TFRecordWriter to be used in a `with` block; its failures, a full disk for one, are the system's OSErrors."""
+
+    def __init__(self, path, compression=""):
+        self._writer = self._do(tf.io.TFRecordWriter, str(path), compression or None)
+
+    def write(self, record):
+        self._do(self._writer.write, record)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        with contextlib.suppress(*[OSError] if error else []):      # what has failed before is what is told
+            self._do(self._writer.close)
+
+    @staticmethod
+    def _do(action, *arguments):
+        try:
+            return action(*arguments)
+        except tf.errors.OpError as error:
+            raise files.system_error(error.message) from error
