@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # both before TensorFlow is imported
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+import hypothesis  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 tf.config.set_logical_device_configuration(
@@ -12,6 +13,10 @@ tf.config.set_logical_device_configuration(
 
 # Tests compile many small graphs once each; optimising them takes longer than running them.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_make_parametrize_id(config, val, argname):

@@ -623,3 +623,11 @@ def mixture_loss(outputs, labels, temperature, parents=None):
     if temperature > 0:
         total += temperature ** 2 * online_distillation_loss(outputs, temperature, parents)
     return total
+
+
+def in_turn(files):
+    """Records of files that give one each in their turn, until they have none left."""
+    files, stream = [list(file) for file in files], []
+    while any(files):
+        stream += [file.pop(0) for file in files if file]
+    return stream

@@ -83,12 +83,13 @@ def videos(count=40, seed=0):
     frames = random.integers(0, 256, (count, 6, FEATURES.size), dtype=np.uint8)
     num_frames = random.integers(1, 7, count)
     return {"teacher": _view(frames, num_frames, range(6)), "student": _view(frames, num_frames, range(0, 6, 2)),
-            "labels": random.integers(0, 2, (count, NUM_CLASSES)).astype(np.uint8), "epoch": np.zeros(count, np.int32)}
+            "labels": random.integers(0, 2, (count, NUM_CLASSES)).astype(np.uint8), "epoch": np.zeros(count, np.int32),
+            "position": np.zeros([count, 1], np.int64)}
 
 
 def flat(data, role="teacher"):
     """The same videos as one network sees them."""
-    return {**data[role], "labels": data["labels"], "epoch": data["epoch"]}
+    return {**data[role], **{name: data[name] for name in ("labels", "epoch", "position")}}
 
 
 def batches(data, batch_size=8):

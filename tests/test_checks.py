@@ -31,7 +31,7 @@ class Settings:
 
 
 @pytest.mark.parametrize("name, value", [
-    ("whole", -3), ("maybe", None), ("maybe", 2), ("number", 2), ("number", -1.5), ("number", 10 ** 400),
+    ("whole", -3), ("maybe", None), ("maybe", 2), ("number", 2), ("number", -1.5),
     ("switch", False), ("text", ""), ("names", ()), ("names", ("a", "b")), ("sizes", (3, 4)), ("inner", Inner()),
     ("table", {"a": Inner()})])
 def test_what_the_annotation_says_passes(name, value):
@@ -43,7 +43,8 @@ def test_what_the_annotation_says_passes(name, value):
     ("whole", None, "a whole number"),
     ("maybe", "6", "a whole number or None"), ("maybe", False, "a whole number or None"),
     ("number", "0.5", "a finite number"), ("number", False, "a finite number"), ("number", None, "a finite number"),
-    ("number", float("nan"), "a finite number"), ("number", float("-inf"), "a finite number"),
+    ("number", float("nan"), "a finite number"), ("number", -10 ** 400, "a finite number"),
+    ("number", float("-inf"), "a finite number"),
     ("switch", 1, "true or false"), ("switch", "true", "true or false"), ("text", 3, "text"), ("text", None, "text"),
     ("names", "rgb", "a list of names"), ("names", (1,), "a list of names"),
     ("sizes", (1, "2"), "a list of whole numbers"),

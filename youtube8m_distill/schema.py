@@ -6,11 +6,18 @@ A frame-level batch for one network is a dict
     num_frames     int32 [batch]       how many of the T rows are real; the rest are zero padding
     frame_indices  int32 [batch, T]    which frame of the video each row is; -1 in padding
 
-to which `labels` (uint8 [batch, num_classes], multi-hot), `epoch` (int32 [batch], training only) and `video_id`
-(string [batch], only where nothing trains) are added. For distillation the dict is nested by role:
-`{"teacher": {...}, "student": {...}, "labels": ..., "epoch": ...}`. A video-level batch holds `features`
-(float32 [batch, sum of feature sizes]) in place of frames. `targets` (float16 [batch, numbers a video]) is what is stored
-beside each record, where something is.
+to which are added
+
+    labels             uint8 [batch, num_classes]   multi-hot
+    num_stored_frames  int32 [batch]                how many frames the record holds, those past MAX_FRAMES too
+    targets            float16 [batch, numbers]     what is stored beside each record, where something is
+    epoch              int32 [batch]                in training
+    position           int64 [batch, 3]             in training: where the records go on (data.training_order)
+    video_id           string [batch]               where nothing trains, with the two below
+    shard, record      int32, int64 [batch]         which of the files, and which of its records
+
+For distillation the dict is nested by role: `{"teacher": {...}, "student": {...}, "labels": ..., "epoch": ...}`. A
+video-level batch holds `features` (float32 [batch, sum of feature sizes]) in place of everything about frames.
 """
 
 MAX_FRAMES = 300                    # the starter code reads no frame past this one (one frame a second)
@@ -36,7 +43,11 @@ FRAME_INDICES = "frame_indices"
 FEATURES = "features"
 LABELS = "labels"
 VIDEO_ID = "video_id"
+NUM_STORED_FRAMES = "num_stored_frames"
+SHARD = "shard"
+RECORD = "record"
 EPOCH = "epoch"
+POSITION = "position"
 TARGETS = "targets"
 TEACHER, STUDENT = "teacher", "student"
 

@@ -11,10 +11,9 @@ COMMANDS = ("train", "eval", "inference", "demo", "synthesize", "extract", "comp
 REFUSED = {
     "train": ("segment_labels", "export_model_steps", "cl_lambda", "final_lambda", "final_temperature",
               "moe_low_rank_gating", "pretrain_model_path", "vlagd", "iterations", "sample_random_frames",
-              "skip_bad_records", "max_bad_fraction", "gpu", "bagging"),
+              "gpu", "bagging"),
     "eval": ("segment_labels",),
-    "inference": ("segment_labels", "segment_max_pred", "segment_label_ids_file", "input_model_tgz", "untar_model_dir",
-                  "output_model_tgz"),
+    "inference": ("segment_labels", "segment_max_pred", "segment_label_ids_file"),
 }
 
 

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import signal
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,7 +10,10 @@ from tests import commands, networks, records
 from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config
 from youtube8m_distill.cli import train as train_command
+from youtube8m_distill.data import screening
+from youtube8m_distill.training import callbacks
 from youtube8m_distill.training.strategy import make_strategy
+from youtube8m_distill.training.supervised import Supervised
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +93,7 @@ def test_a_label_outside_the_classes_names_file_and_record(tmp_path):
                          f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES)
     assert ended.code == 2
     assert ended.lines[-1].startswith(f"Error: file {tmp_path}/bad.tfrecord, record 3: ") and "7" in ended.lines[-1]
-    assert "Training stopped; the checkpoints in" in ended.lines[-1]
+    assert ended.lines[-1].endswith("Training stopped; there is no checkpoint yet.")
 
 
 # ---- sizes that do not serve
@@ -405,5 +410,72 @@ def test_a_training_that_diverges_stops_and_keeps_no_bad_checkpoint(tmp_path, fi
     ended = commands.run("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *FEW_FRAMES,
                          "--batch_size=4", "--num_epochs=9", "--base_learning_rate=1e38")
     assert ended.code == 2
-    assert "Training diverged by step" in ended.lines[-1] and "Try a smaller base_learning_rate" in ended.lines[-1]
+    assert "Training diverged at step 2: loss is nan, " in ended.lines[-1]
+    assert "Try a smaller base_learning_rate" in ended.lines[-1]
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path, files):
+    trained(tmp_path, files)
+    run = tmp_path / "run"
+    with mock.patch.object(Supervised, "compute_losses", _not_a_number):
+        ended = commands.run("train", f"--train_data_pattern={files}", f"--train_dir={run}", *SMALL, *QUICK, *FEW_FRAMES,
+                             "--num_epochs=2")
+    assert ended.code == 2 and "Training diverged at step 3: loss is nan" in ended.lines[-1]
+    assert ended.lines[-1].endswith(f"the last good checkpoint is {run}/checkpoints/step-00000002.")
+    assert checkpoints(run) == ["step-00000002"]
+
+
+def _not_a_number(scheme, batch, training):
+    predictions = scheme.networks["teacher"](batch, training=training)["predictions"]
+    return {"teacher/label_loss": float("nan") * predictions[:, 0]}, {"teacher": predictions}
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, files):
+    """The signal comes as the first step is told of; two steps are an epoch, so that it ends before the next one's check."""
+    whole = trained(tmp_path, files, "--num_epochs=3", folder="whole")
+    show, tell = callbacks.ProgressDisplay.on_train_batch_end, []
+
+    def tell_once(self, step, logs=None):
+        show(self, step, logs)
+        if step == 3 and not tell:
+            tell.append(signal.raise_signal(signal.SIGTERM))
+
+    arguments = (f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES,
+                 "--num_epochs=3")
+    with mock.patch.object(callbacks.ProgressDisplay, "on_train_batch_end", tell_once):
+        ended = commands.run("train", *arguments)
+    assert ended.code == 143 and "SIGTERM: saving after this step." in ended.out
+    assert ended.lines[-1] == (f"Stopped by SIGTERM; the last good checkpoint is {tmp_path}/run/checkpoints/step-00000004. "
+                               "The same command goes on from there.")
+    commands.succeed("train", *arguments)
+    assert "Done: step 7" in whole.out
+    for mine, expected in zip(commands.weights(tmp_path / "run"), commands.weights(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(mine, expected)
+
+
+def test_bad_records_are_left_out_where_that_is_asked_for(tmp_path, files):
+    good, odd = (records.frame_record(records.random_frames(2), video_id, [label])
+                 for video_id, label in ((b"good", 1), (b"odd", commands.NUM_CLASSES)))
+    bad = write(tmp_path, "data/train9.tfrecord", commands.frame_videos(1)[0], good, b"\xff\xff", odd)
+    arguments = [f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES]
+    ended = commands.run("train", *arguments)
+    assert ended.code == 2 and f"{bad}, record " in ended.lines[-1]
+    ended = commands.run("train", *arguments, "--skip_bad_records")
+    assert ended.code == 2 and "Error: --max_bad_fraction=0.01: 3 of 14 records" in ended.lines[-1]
+    assert "--max_bad_fraction has an effect only with" in commands.fail("train", *arguments, "--max_bad_fraction=0.5")
+    said = commands.succeed("train", *arguments, "--skip_bad_records", "--max_bad_fraction=0.5")
+    warning = f"Warning: 3 of 14 records (21 %) were left out; listed in {tmp_path}/run/bad_records.csv"
+    assert [line for line in said.lines if line.startswith("Warning")] == [warning] * 2
+    assert "data: 11 training videos" in said.out
+    listed = (tmp_path / "run" / "bad_records.csv").read_text().splitlines()
+    assert [line.split(",")[1] for line in listed[1:]] == ["0", "2", "3"]       # the first has an id that came before
+    with mock.patch.object(screening, "_screen_files") as again:
+        commands.succeed("train", *arguments, "--skip_bad_records", "--max_bad_fraction=0.5", "--num_epochs=2")
+    again.assert_not_called()
+
+
+def test_videos_longer_than_what_is_read_are_counted(tmp_path):
+    videos = commands.frame_videos(7) + [records.frame_record(records.random_frames(301), b"long", [1])]
+    said = trained(tmp_path, commands.write_files(tmp_path / "data", "train", videos), "--num_epochs=2")
+    assert "2 of 16 videos trained on here, every epoch counted, have more than 300 frames; those past frame 300" in said.out

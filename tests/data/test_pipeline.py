@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -52,7 +53,21 @@ def test_evaluation_reads_every_record_in_file_order(shards):
     assert [len(batch["features"]) for batch in found] == [4, 4, 4, 4, 4, 3]        # the last is short
     assert np.concatenate([batch["features"][:, 0] for batch in found]).tolist() == list(range(TOTAL))
     assert [int(video_id) for batch in found for video_id in batch["video_id"]] == list(range(TOTAL))
-    assert all(sorted(batch) == ["features", "labels", "video_id"] for batch in found)
+    assert all(sorted(batch) == ["features", "labels", "record", "shard", "video_id"] for batch in found)
+    places = [(int(shard), int(record)) for batch in found for shard, record in zip(batch["shard"], batch["record"])]
+    assert places == [(shard, record) for shard, count in enumerate(COUNTS) for record in range(count)]
+
+
+def test_what_a_shard_tells_to_leave_out_is_left_out(shards):
+    shards = list(shards)
+    shards[2] = dataclasses.replace(shards[2], left_out=(0, 3), readable=5)
+    shards[6] = dataclasses.replace(shards[6], readable=0)
+    gone = [5, 8, 10, 21, 22]
+    expected = [number for number in range(TOTAL) if number not in gone]
+    found = batches(tuple(shards), training=False)
+    assert np.concatenate([batch["features"][:, 0] for batch in found]).tolist() == expected
+    assert found[1]["record"].tolist() == [0, 1, 2, 4]
+    assert sorted(number for _, number in stream(tuple(shards), batch_size=1)) == expected
 
 
 def test_training_reads_every_record_once_an_epoch(shards):
@@ -81,17 +96,6 @@ def test_the_order_is_a_function_of_the_seed_alone(plain):
     tf.random.set_seed(2)                           # a program's own seed must not reach the order
     assert stream(plain, seed=3, num_epochs=2) == found
     assert stream(plain, seed=4, num_epochs=2) != found
-
-
-@pytest.mark.parametrize("options, expected", [
-    (dict(num_readers=3, shuffle_buffer=5),
-     [21, 19, 22, 2, 11, 3, 1, 6, 5, 14, 0, 13, 15, 16, 4, 7, 12, 10, 8, 9, 17, 20, 18]),
-    (dict(first_epoch=2, num_epochs=3),
-     [21, 15, 12, 19, 9, 8, 10, 17, 13, 11, 18, 4, 0, 6, 14, 7, 1, 5, 3, 16, 22, 20, 2]),
-    (dict(first_epoch=2, num_epochs=3, train_fraction=0.5), [9, 16, 3, 4, 8, 2, 12, 7, 5, 6, 1, 15, 10, 22])])
-def test_the_order_is_the_one_that_runs_were_begun_with(plain, options, expected):
-    # Taken down when records were still parsed one at a time; a run resumed with another order would skip videos.
-    assert [number for _, number in stream(plain, batch_size=1, seed=3, **options)] == expected
 
 
 @pytest.mark.parametrize("training, batch_size", [(True, 6), (False, 6), (False, 12)])
@@ -133,21 +137,38 @@ def test_shares_that_cannot_be_are_refused(plain, share, words):
         batches(plain, 4, training=True, share=share)
 
 
-def test_an_epoch_has_the_order_it_has_in_a_run_from_the_beginning(plain):
-    whole = stream(plain, batch_size=1, num_epochs=3)
-    assert stream(plain, batch_size=1, first_epoch=2, num_epochs=3) == whole[2 * TOTAL:]
+@pytest.mark.parametrize("steps, options", [
+    (1, {}), (7, {"train_fraction": 0.5}), (7, {"share": (1, 2)}), (12, {"num_readers": 3, "shuffle_buffer": 5})])
+def test_a_stream_from_the_middle_is_the_tail_of_the_whole(plain, steps, options):
+    options = {"training": True, "num_epochs": 5, "seed": 1, **options}
+    whole = batches(plain, **options)
+    tail = batches(plain, start=whole[steps - 1]["position"][0], **options)
+    assert len(tail) == len(whole) - steps > 0
+    for mine, expected in zip(tail, whole[steps:]):
+        for key, values in expected.items():
+            np.testing.assert_array_equal(mine[key], values)
 
 
-@pytest.mark.parametrize("skip", [1, 7, TOTAL, TOTAL + 5])
-def test_a_stream_from_the_middle_is_the_tail_of_the_whole(plain, skip):
-    whole = stream(plain, batch_size=1, num_epochs=3, seed=1)
-    assert stream(plain, batch_size=1, num_epochs=3, seed=1, skip_records=skip) == whole[skip:]
-    assert stream(plain, batch_size=1, num_epochs=3, seed=1, first_epoch=1, skip_records=skip) == whole[TOTAL + skip:]
+def test_a_share_has_the_position_of_its_whole_batch(plain):
+    whole = batches(plain, training=True)
+    for batch, share in zip(whole, batches(plain, training=True, share=(0, 2))):
+        assert (share["position"] == batch["position"][0]).all() and len(share["position"]) == 2
 
 
-def test_evaluation_can_start_in_the_middle_too(plain):
-    found = batches(plain, training=False, skip_records=6)
-    assert np.concatenate([batch["features"][:, 0] for batch in found]).tolist() == list(range(6, TOTAL))
+def test_files_that_an_epoch_has_done_with_are_not_read_again(tmp_path):
+    """Those are damaged in between: reading them would fail."""
+    for i in range(6):
+        records.write(tmp_path / f"{i}.tfrecord", [records.video_record({"mean_rgb": [i + j / 8]}) for j in range(8)])
+    shards, options = sources.find_files(f"{tmp_path}/*.tfrecord"), {"training": True, "num_readers": 2}
+    whole = batches(shards, **options)
+    used = {int(value) for batch in whole[:5] for value in batch["features"][:, 0]}         # 20 records
+    done = used - {int(value) for batch in whole[5:] for value in batch["features"][:, 0]}
+    assert len(done) == 2
+    for shard in done:
+        path = tmp_path / f"{shard}.tfrecord"
+        path.write_bytes(path.read_bytes()[:-1])
+    tail = batches(shards, start=whole[4]["position"][0], **options)
+    np.testing.assert_array_equal([batch["features"] for batch in tail], [batch["features"] for batch in whole[5:]])
 
 
 def test_without_a_number_of_epochs_training_does_not_end(plain):
@@ -186,7 +207,7 @@ def videos(tmp_path_factory):
     for i in range(2):
         numbers = range(5 * i, 5 * i + 5)
         records.write(folder / f"{i}", [
-            records.frame_record(records.random_frames(3 + 33 * n, seed=n), b"%d" % n, [i, n % 5]) for n in numbers])
+            records.frame_record(records.random_frames(3 + 33 * n, seed=n), b"%d" % n, sorted({i, n % 5})) for n in numbers])
     return sources.find_files(f"{folder}/*")
 
 
@@ -199,7 +220,8 @@ def test_frame_level_batches_have_the_shapes_and_types_that_the_schema_names(vid
     dataset = pipeline.make_dataset(videos, FEATURES, 5, views, 4, training=True, num_epochs=2)
     teacher, student = ({"frames": ((4, length, 9), "uint8"), "num_frames": ((4,), "int32"),
                          "frame_indices": ((4, length), "int32")} for length in (300, 2))
-    expected = {"teacher": teacher, "student": student, "labels": ((4, 5), "uint8"), "epoch": ((4,), "int32")}
+    expected = {"teacher": teacher, "student": student, "labels": ((4, 5), "uint8"), "epoch": ((4,), "int32"),
+                "num_stored_frames": ((4,), "int32"), "position": ((4, 3), "int64")}
     assert tf.nest.map_structure(described, dataset.element_spec) == expected      # static, so that nothing retraces
     for batch in dataset:
         assert tf.nest.map_structure(described, batch) == expected
@@ -207,10 +229,16 @@ def test_frame_level_batches_have_the_shapes_and_types_that_the_schema_names(vid
 
 def test_one_network_gets_a_flat_batch(videos):
     batch = next(iter(pipeline.make_dataset(videos, FEATURES, 5, FIRST, 3, training=False)))
-    assert sorted(batch) == ["frame_indices", "frames", "labels", "num_frames", "video_id"]
+    assert sorted(batch) == ["frame_indices", "frames", "labels", "num_frames", "num_stored_frames", "record", "shard",
+                             "video_id"]
     expected = [np.concatenate(list(records.random_frames(3 + 33 * i, seed=i).values()), axis=1)[:2] for i in range(3)]
     np.testing.assert_array_equal(batch["frames"], expected)
     assert batch["labels"].numpy().tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0]]
+
+
+def batches_of_five(videos):
+    return list(pipeline.make_dataset(videos, FEATURES, 5, config.FrameConfig("random", 2), 5, training=True, num_epochs=2,
+                                      seed=1).as_numpy_iterator())
 
 
 def drawn(videos, **options):
@@ -230,7 +258,8 @@ def test_random_frames_are_drawn_anew_each_epoch_in_training(videos):
     assert sum(differ) >= 8                         # the first video has 3 frames: it may repeat itself
     assert drawn(videos, training=True, num_epochs=2, seed=1) == found
     assert drawn(videos, training=True, num_epochs=2, seed=2) != found
-    tail = drawn(videos, training=True, first_epoch=1, num_epochs=2, seed=1, skip_records=5)
+    position = batches_of_five(videos)[2]["position"][0]         # one batch into the second epoch
+    tail = drawn(videos, training=True, start=position, num_epochs=2, seed=1)
     assert len(tail) == 5 and all(found[place] == frames for place, frames in tail.items())
 
 

@@ -32,7 +32,7 @@ def batches(shards, targets, **options):
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
-@pytest.mark.parametrize("options", [{"training": False}, {"training": True, "num_epochs": 3, "skip_records": 2},
+@pytest.mark.parametrize("options", [{"training": False}, {"training": True, "num_epochs": 3, "seed": 2},
                                      {"training": True, "train_fraction": 0.7, "share": (1, 2)}])
 def test_targets_stay_with_their_records_in_every_order(tmp_path, compression, options):
     found = batches(*write(tmp_path, compression=compression), **options)

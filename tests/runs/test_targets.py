@@ -11,6 +11,7 @@ import tensorflow as tf
 from tests import commands, networks, schemes
 from youtube8m_distill import config, files, runs
 from youtube8m_distill.data.bad_records import BadRecordError
+from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.distillation import targets as formulas
 from youtube8m_distill.models.video_classifier import VideoClassifier
 from youtube8m_distill.runs import targets as stored
@@ -46,10 +47,10 @@ def run_config(tmp_path, pattern, student_loss=("rep", "pred", "ce"), is_stored=
                             teacher_targets_dir=str(tmp_path / folder) if is_stored else "")
 
 
-def compute(settings, devices=None):
-    """The set of all training files; returns it and the lines that were said."""
+def compute(settings, devices=None, shards=None):
+    """The set of all training files, or of those given; returns it and the lines that were said."""
     strategy, said = make_strategy(devices=devices), []
-    shards = runs.find_shards("files", settings.train_data_pattern)
+    shards = shards or runs.find_shards("files", settings.train_data_pattern)
     with strategy.scope():
         teacher, _ = runs.open_run(settings.teacher_dir).load_network()
     return stored.complete_targets(settings, teacher, shards, strategy, said.append), said
@@ -227,6 +228,22 @@ def test_a_number_beyond_float16_names_the_video(tmp_path, pattern, monkeypatch)
     with pytest.raises(FloatingPointError, match=r"targets for video v000 hold a number that float16 cannot"):
         compute(run_config(tmp_path, pattern))
     assert not list((tmp_path / "targets").glob("*.targets"))
+
+
+def test_records_that_are_left_out_keep_their_place(tmp_path, pattern):
+    settings = run_config(tmp_path, pattern)
+    whole = [np.fromfile(shard.path, np.uint8) for shard in compute(settings)[0].shards]
+    shards = list(runs.find_shards("train_data_pattern", pattern))
+    shards[1] = dataclasses.replace(shards[1], left_out=(2, 5))
+    targets = compute(settings, shards=tuple(shards))[0].shards
+    assert len(list((tmp_path / "targets").glob("*.targets"))) == 3         # the first file's are the same
+    mine = [[np.frombuffer(record.numpy(), "<f2") for record in tf.data.TFRecordDataset(shard.path)] for shard in targets]
+    assert np.array_equal(np.fromfile(targets[0].path, np.uint8), whole[0])
+    assert [np.isnan(values).all() for values in mine[1]] == [number in (2, 5) for number in range(7)]
+    dataset = make_dataset(tuple(shards), TEACHER.features, 5, TEACHER.frames, 12, training=True,
+                           targets=tuple(shard.path for shard in targets), target_size=SIZE)
+    batch, = dataset
+    assert np.isfinite(batch["targets"]).all()
 
 
 # ---- students

@@ -56,7 +56,8 @@ def assert_same_end(tmp_path, mode, files, stops, **options):
             np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("mode", ["teacher", "serial", "parallel"])
+@pytest.mark.parametrize("mode", [pytest.param("teacher", marks=pytest.mark.slow),
+                                  pytest.param("serial", marks=pytest.mark.slow), "parallel"])
 def test_a_stopped_run_ends_with_the_weights_of_one_that_never_stopped(tmp_path, files, mode, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     assert_same_end(tmp_path, mode, files, stops=[3])
@@ -67,6 +68,7 @@ def test_so_does_one_of_h_rnns(tmp_path, files):
     assert_same_end(tmp_path, "teacher", files, stops=[3])
 
 
+@pytest.mark.slow
 def test_a_run_of_two_stages_may_be_stopped_in_the_second_and_between_them(tmp_path, files, monkeypatch):
     """14 videos in batches of 4, one epoch: 3 steps match the encoder, then the label loss takes over."""
     commands.use_quick_encoder(monkeypatch)
@@ -134,8 +136,8 @@ def test_validation_files_are_checked_under_their_own_flag(tmp_path, files):
 def chosen(files, fraction, epoch):
     shards = runs.find_shards("files", files)
     dataset = make_dataset(shards, TEACHER.features, 5, TEACHER.frames, 1, training=True, seed=3, num_epochs=epoch + 1,
-                           first_epoch=epoch, with_ids=True, train_fraction=fraction)
-    return [batch["video_id"].numpy()[0] for batch in dataset]
+                           with_ids=True, train_fraction=fraction)
+    return [batch["video_id"][0] for batch in dataset.as_numpy_iterator() if batch["epoch"][0] == epoch]
 
 
 def test_a_share_is_the_same_in_every_epoch_and_part_of_every_larger_one(tmp_path):

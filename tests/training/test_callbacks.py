@@ -31,10 +31,21 @@ class FakeCheckpoints:
         self.best.append((progress.step, progress.best_value))
 
 
-def drive(found, progress, steps, epoch_steps=(), logs=lambda step: {}):
+class FakeScheme:
+    """Has weights that are numbers, as long as nothing has gone wrong."""
+
+    networks = {}
+    optimizer = types.SimpleNamespace(variables=())
+    diverged = None
+
+    def first_divergence(self):
+        return self.diverged
+
+
+def drive(found, progress, steps, epoch_steps=(), logs=lambda step: {}, scheme=None):
     """Calls callbacks as the loop does; every call hands the same logs to each, in order."""
     for callback in found:
-        callback.set_model(types.SimpleNamespace())
+        callback.set_model(scheme or FakeScheme())
         callback.on_train_begin()
     for _ in range(steps):
         progress.count_step()
@@ -80,7 +91,9 @@ def test_validation_puts_each_networks_metrics_into_the_logs_of_the_callbacks_af
     progress, logs = Progress(step=7), {"loss": 1.0}
     measures = {"student": lambda: {"gap_at_20": 0.25, "perr": 0.5},
                 "teacher": lambda: {"gap_at_20": 0.75, "perr": 0.6}}
-    callbacks.Validation(measures, progress).on_epoch_end(1, logs)
+    validation = callbacks.Validation(measures, progress)
+    validation.set_model(FakeScheme())
+    validation.on_epoch_end(1, logs)
     assert logs == {"loss": 1.0, STUDENT_GAP: 0.25, "student/validation_perr": 0.5, TEACHER_GAP: 0.75,
                     "teacher/validation_perr": 0.6}
 
@@ -181,6 +194,36 @@ def test_a_step_validated_twice_over_is_written_once(tmp_path):
     validation, _ = _validation(progress, every_steps=2)
     drive([validation, callbacks.TensorBoardScalars(tmp_path, ["student"], "student", progress)], progress, 4, (4,))
     assert _scalars(tmp_path / "student")["validation/gap_at_20"] == [(2, 0.5), (4, 0.5)]
+
+
+def test_nothing_is_validated_or_kept_of_a_step_that_went_wrong():
+    """It may come between two readings of the logs."""
+    scheme, measured = FakeScheme(), []
+    scheme.diverged = 3, {"loss": float("nan"), "student/label_loss": 0.5}
+    for make in (lambda progress, checkpoints: callbacks.Validation({"student": lambda: measured.append(1)}, progress, 4),
+                 lambda progress, checkpoints: callbacks.Checkpointing(checkpoints, progress, "student", 4)):
+        progress, checkpoints = Progress(), FakeCheckpoints()
+        with pytest.raises(FloatingPointError, match=r"diverged at step 3: loss is nan \(student/label_loss 0.5\)"):
+            drive([make(progress, checkpoints)], progress, 4, scheme=scheme)
+        assert (checkpoints.saved, checkpoints.best, measured) == ([], [], [])
+
+
+def test_points_past_the_checkpoint_that_a_run_goes_on_from_come_once(tmp_path):
+    def go_on(step, epoch, steps):
+        progress = Progress(step=step, epoch=epoch)
+        validation, _ = _validation(progress)
+        board = callbacks.TensorBoardScalars(tmp_path, ["student"], "student", progress)
+        drive([validation, board], progress, steps, (2, 4, 6), lambda step: {"loss": float(step)})
+
+    go_on(0, 0, 5)                  # killed at step 5, and the last checkpoint is of step 3
+    path, = (tmp_path / "student").iterdir()
+    path.write_bytes(path.read_bytes()[:-3])
+    go_on(3, 1, 3)
+    found = _scalars(tmp_path / "student")
+    assert found["loss/loss"] == [(step, float(step)) for step in range(1, 7)]
+    assert found["epoch/gap_at_20"] == [(1, 0.5), (2, 0.5), (3, 0.5)]
+    assert found["validation/gap_at_20"] == [(2, 0.5), (4, 0.5), (6, 0.5)]
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_a_real_run_writes_its_terms_for_both_networks(tmp_path):

@@ -1,3 +1,5 @@
+import concurrent.futures
+import signal
 import types
 
 import keras
@@ -9,7 +11,10 @@ from tests import oracles, records, schemes
 from youtube8m_distill import config
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.training import interruption as interruption_module
 from youtube8m_distill.training import loop
+from youtube8m_distill.training.divergence import FirstDivergence
+from youtube8m_distill.training.interruption import Interrupted, Interruption
 from youtube8m_distill.training.progress import Progress
 from youtube8m_distill.training.strategy import make_strategy
 from youtube8m_distill.training.supervised import Supervised
@@ -23,10 +28,15 @@ class Counter:
         self.metrics = self.trackers
         self.optimizer = types.SimpleNamespace(learning_rate=0.25)
         self.seen = tf.Variable(0, dtype=tf.int64)
+        self.divergence = FirstDivergence(["loss"])
+
+    def first_divergence(self):
+        return self.divergence.read()
 
     def train_step(self, batch):
         self.seen.assign_add(tf.cast(tf.size(batch["value"]), tf.int64))
         self.trackers[0].update_state(batch["value"])
+        self.divergence.update(tf.reduce_mean(batch["value"])[None])
         return {}
 
     def reset_metrics(self):
@@ -63,7 +73,8 @@ class Recorder(keras.callbacks.Callback):
 def _epochs(epoch_size, num_epochs, batch_size, start=0):
     epochs = np.repeat(np.arange(num_epochs, dtype=np.int32), epoch_size)
     values = np.arange(len(epochs), dtype=np.float32)
-    dataset = tf.data.Dataset.from_tensor_slices({"epoch": epochs, "value": values})
+    positions = np.arange(1, len(epochs) + 1)[:, None]
+    dataset = tf.data.Dataset.from_tensor_slices({"epoch": epochs, "value": values, "position": positions})
     return dataset.skip(start).batch(batch_size, drop_remainder=True)
 
 
@@ -93,9 +104,108 @@ def test_the_pipelines_own_batches_tell_where_epochs_end(tmp_path):
     path = records.write(tmp_path / "train0.tfrecord", [
         records.frame_record(records.random_frames(3, seed=i), f"id{i}".encode(), [i % 5]) for i in range(10)])
     dataset = make_dataset(find_files(path), schemes.FEATURES, schemes.NUM_CLASSES, config.FrameConfig("uniform", 2), 4,
-                           training=True, num_epochs=3).map(lambda batch: {**batch, "value": batch["num_frames"]})
+                           training=True, num_epochs=3)
+    dataset = dataset.map(lambda batch: {**batch, "value": tf.cast(batch["num_frames"], tf.float32)})
     _, recorder, progress = _run(dataset, 4)
     assert recorder.ends == [3, 5, 7] and progress.step == 7
+
+
+def test_the_place_in_the_data_and_long_videos_are_kept():
+    dataset = _epochs(8, 1, 4).map(lambda batch: {**batch, "num_stored_frames": tf.constant([300, 301, 1, 400])})
+    _, _, progress = _run(dataset, 4, max_steps=1)
+    assert progress == Progress(step=1, stage_step=1, position=[1], long_videos=2)
+    _, _, progress = _run(dataset.skip(1), 4, progress)
+    assert (progress.position, progress.long_videos) == ([5], 4)
+
+
+class Signalled(Recorder):
+    """Notes that a signal has come while it is told of a step, or of the end of an epoch or the run; may end there."""
+
+    def __init__(self, progress, interruption, at, obeys):
+        super().__init__(progress)
+        self.interruption, self.at, self.obeys = interruption, at, obeys
+
+    def on_train_batch_end(self, step, logs=None):
+        super().on_train_batch_end(step, logs)
+        self._may_stop(step)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._may_stop(f"epoch {epoch}")            # as a validation would, before anything is written down
+        super().on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs=None):
+        self._may_stop("end")
+        super().on_train_end(logs)
+
+    def _may_stop(self, call):
+        if call == self.at:
+            self.interruption._notice(signal.SIGTERM, None)
+            if self.obeys:
+                self.interruption.check()
+
+
+@pytest.mark.parametrize("at, obeys, told, saved", [
+    (2, False, [1, 2], (3, 0)),                         # noticed after step 3, before anybody is told of it
+    (3, False, [1, 2, 3, "epoch 1"], (4, 1)),
+    ("epoch 1", True, [1, 2, 3], (3, 0)),               # step 3 will be told again, and then its epoch's end
+    ("end", True, [1, 2, 3, "epoch 1", 4], (4, 1))])
+def test_a_signal_ends_a_run_so_that_who_goes_on_leaves_nothing_out(at, obeys, told, saved):
+    progress, interruption = Progress(), Interruption(say=lambda line: None)
+    recorder = Signalled(progress, interruption, at, obeys)
+    options = {"batch_size": 4, "max_steps": 4}
+    with pytest.raises(Interrupted, match="stopped by SIGTERM"):
+        loop.train(Counter(), _epochs(10, 3, 4), make_strategy(), [recorder], progress, interruption=interruption, **options)
+    assert recorder.calls == ["begin", *told]
+    assert progress.pending is not None and (progress.step, progress.epoch) == saved
+    _, second, progress = _run(_epochs(10, 3, 4, start=4 * progress.step), progress=progress, **options)
+    done = [call for call in told if call != saved[0]]
+    assert done + second.calls[1:] == [1, 2, 3, "epoch 1", 4, "end"]
+    assert progress.pending is None and (progress.step, progress.epoch) == (4, 1)
+    assert sorted({**recorder.logs, **second.logs}) == [3, 4]           # the logs of an interrupted step are told, too
+    assert at != "end" or second.logs[4] == recorder.logs[4]            # and again, as its points are taken out
+
+
+def test_a_worker_gives_the_chief_time_before_it_obeys(monkeypatch):
+    clock = types.SimpleNamespace(now=100.0)
+    monkeypatch.setattr(interruption_module, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    said = []
+    interruption = Interruption(said.append, patience=10.0)
+    interruption.check()
+    interruption._notice(signal.SIGTERM, None)
+    interruption.check()
+    clock.now = 110.0
+    with pytest.raises(Interrupted) as stopped:
+        interruption.check()
+    assert stopped.value.signal == signal.SIGTERM and said == ["SIGTERM: saving after this step."]
+
+
+def test_a_second_interrupt_from_the_keyboard_ends_at_once():
+    interruption = Interruption(say=lambda line: None)
+    with interruption.noticing():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_in_another_thread_signals_are_left_alone():
+    def inside():
+        with Interruption().noticing():
+            return signal.getsignal(signal.SIGTERM)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert pool.submit(inside).result() == signal.getsignal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_run_that_diverges_ends_before_anybody_is_told(wrong):
+    dataset = _epochs(40, 1, 4).map(
+        lambda batch: {**batch, "value": tf.where(batch["value"] == 13.0, wrong, batch["value"])})
+    progress = Progress(step=100)
+    recorder = Recorder(progress)
+    with pytest.raises(FloatingPointError, match=f"diverged at step 104: loss is {wrong}"):
+        loop.train(Counter(), dataset, make_strategy(), [recorder], progress, batch_size=4, log_steps=5)
+    assert recorder.calls == ["begin", 101, 102, 103, 104]
 
 
 @pytest.mark.parametrize("stopped_at", [1, 2, 3, 4, 5, 6])
@@ -112,7 +222,7 @@ def test_a_later_stage_counts_its_own_epochs_and_the_steps_of_the_run():
     progress.start_next_stage()
     _, recorder, _ = _run(_epochs(8, 2, 4), 4, progress)
     assert recorder.calls == ["begin", 51, 52, "epoch 5", 53, 54, "epoch 6", "end"]
-    assert progress == Progress(step=54, stage=1, stage_step=4, epoch=6, stage_epoch=2)
+    assert progress == Progress(step=54, stage=1, stage_step=4, position=[13], epoch=6, stage_epoch=2)
 
 
 def test_max_steps_ends_the_run_before_its_epoch_does():

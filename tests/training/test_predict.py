@@ -37,9 +37,11 @@ def test_every_video_comes_once_in_order_with_its_own_numbers(predictor, count, 
     found = list(predictor(_dataset(count, batch_size)))
     sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
     assert [len(batch.video_ids) for batch in found] == sizes
-    joined = {name: np.concatenate([getattr(batch, name) for batch in found]) for name in found[0]._fields}
+    joined = {name: np.concatenate([getattr(batch, name) for batch in found]) for name in found[0]._fields
+              if getattr(found[0], name) is not None}
     assert joined["video_ids"].tolist() == DATA["video_id"][:count].tolist()
     np.testing.assert_array_equal(joined["labels"], DATA["labels"][:count])
+    assert joined["finite"].tolist() == [True] * count
     for i in range(count):
         predictions = oracles.tiny_network(START, DATA["frames"][i], DATA["num_frames"][i])["predictions"]
         best = oracles.ordered_classes(predictions)[:3]
@@ -88,6 +90,27 @@ def test_without_metrics_nobody_looks_at_labels(monkeypatch):
     np.testing.assert_array_equal(found.classes, expected.classes)
     np.testing.assert_array_equal(found.scores, expected.scores)
     assert found.labels is found.losses is found.perr is found.predictions is None
+
+
+def test_what_is_known_of_the_records_passes_by_the_network(predictor):
+    about = {"shard": np.arange(11, dtype=np.int32), "record": np.arange(11) * 2,
+             "num_stored_frames": np.full(11, 301, np.int32)}
+    plain, = predictor(_dataset(4, 4))
+    found, = predictor(tf.data.Dataset.from_tensor_slices({**DATA, **about}).take(4).batch(4))
+    assert plain.shards is plain.records is plain.num_stored_frames is None
+    assert (found.shards.tolist(), found.records.tolist()) == ([0, 1, 2, 3], [0, 2, 4, 6])
+    assert found.num_stored_frames.tolist() == [301] * 4
+    np.testing.assert_array_equal(found.scores, plain.scores)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_prediction_that_is_no_number_is_told_wherever_it_ranks(monkeypatch, bad):
+    predictor = _predictor(None, top_k=1)
+    predictions = np.full((3, schemes.NUM_CLASSES), 0.5, np.float32)
+    predictions[1, -1] = bad
+    monkeypatch.setattr(predictor, "network", lambda batch, training: {"predictions": tf.constant(predictions)})
+    predictor.network.num_classes = schemes.NUM_CLASSES
+    assert next(iter(predictor(_dataset(3, 3)))).finite.tolist() == [True, False, True]
 
 
 def _operations(predictor):

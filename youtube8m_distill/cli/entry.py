@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import sys
 import textwrap
 
@@ -15,7 +16,8 @@ from youtube8m_distill.cli.memory import keep_freed_memory
 
 FLAGS = flags.FLAGS
 TYPES = {"comma": "a,b,c", "string": "TEXT", "int": "N", "float": "X"}     # as --helpshort shows them
-INTERRUPTED = 130       # what shells report for a program ended by Ctrl-C
+SIGNALLED = 128         # plus the signal's number: what shells report for a program that a signal has ended
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 
 def run(main, description):
@@ -30,6 +32,12 @@ def run(main, description):
         sys.exit(0)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     keep_freed_memory()
+    # As Ctrl-C: what holds something on the way out lets go of it, or keeps it for the next start.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(SIGNALLED + signal.SIGTERM))
+    # With it TensorFlow 2.21 makes one operation of several sums, which adds them in an order that is left to chance: on
+    # CPUs the same batch may differ in its last bits from one run to the next, and what is gone on with must be what one go
+    # would have given.
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
     def checked(argv):
         if len(argv) > 1:
@@ -76,7 +84,9 @@ def user_errors():
 
 
 def fail(message):
-    print(f"Error: {message}", file=sys.stderr)
+    """Ends the program with one line, whatever a stranger's file has put into the message."""
+    line = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in message)
+    print(f"Error: {line}", file=sys.stderr)
     sys.exit(2)
 
 

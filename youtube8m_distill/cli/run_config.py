@@ -16,7 +16,7 @@ NETWORK_FLAGS = ("num_classes",
 TRAINING_FLAGS = ("batch_size", "num_epochs", "finetune_epochs", "max_steps", "optimizer", "base_learning_rate",
                   "learning_rate_decay", "learning_rate_decay_examples", "regularization_penalty", "clip_gradient_norm",
                   "seed", "mixed_precision", "train_fraction", "num_readers", "checkpoint_steps",
-                  "validation_steps", "max_to_keep")
+                  "validation_steps", "max_to_keep", "skip_bad_records", "max_bad_fraction")
 
 
 def config_from_flags():
@@ -30,6 +30,7 @@ def config_from_flags():
                          "--train_data_pattern='yt8m/train*.tfrecord'.")
     _refuse_flags_without_effect()
     _refuse_settings_of_absent_terms(FLAGS.student_loss)
+    our_flags.skipping()
     if FLAGS.init_from and _same_folder(FLAGS.init_from, FLAGS.train_dir):
         raise ValueError(f"init_from={FLAGS.init_from} is --train_dir too: a new run needs a folder of its own.")
     distillation = None
@@ -93,7 +94,8 @@ def _new_network(frames):
                          "model, or leave --mode=parallel out.")
     features = our_flags.feature_config()
     if features.frame_features:
-        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, features.names)
+        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, features.names,
+                                  FLAGS.skip_bad_records)
         features = dataclasses.replace(features, dtype=dtype)
     options = our_flags.given(*NETWORK_FLAGS, "frames_per_block")
     network = configs.NetworkConfig(FLAGS.model, features=features, frames=frames,

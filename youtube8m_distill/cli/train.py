@@ -12,6 +12,8 @@ Add --validation_data_pattern='yt8m/validate0*.tfrecord' to both, and the best e
 import contextlib
 import dataclasses
 import os
+import pathlib
+import sys
 import time
 
 from absl import flags
@@ -20,6 +22,7 @@ from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.training import cluster as clusters
+from youtube8m_distill.training.interruption import Interrupted
 from youtube8m_distill.training.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
 
 FLAGS = flags.FLAGS
@@ -30,6 +33,7 @@ def define_flags():
         "Data", ("train_data_pattern", "Globs of training files, comma-separated, local or gs://."),
         ("validation_data_pattern", "Globs of validation files: the best checkpoint is chosen on them."))
     our_flags.define_readers()
+    our_flags.define_skipping()
     our_flags.define_training_folder()
     our_flags.define_distillation()
     our_flags.define_frames()
@@ -47,8 +51,6 @@ def define_flags():
         final_temperature="use --cl_temperature, which holds for both levels of a mixture",
         final_lambda="use --cl_temperature; its square is the weight",
         cl_lambda="use --cl_temperature; its square is the weight",
-        skip_bad_records="a bad record ends the run, with its file and number; skipping is not in this version",
-        max_bad_fraction="a bad record ends the run; skipping is not in this version",
         gpu="use CUDA_VISIBLE_DEVICES to choose devices and --num_gpu for their number",
         bagging="resampling the file list is not in this version")
 
@@ -61,19 +63,23 @@ def main():
             strategy = make_strategy(FLAGS.num_gpu, cluster=cluster)
             config = run_config.config_from_flags()
             check_batch_size(config.training.batch_size, strategy)
-            training_files = runs.find_training_files(config)
+            folder = None if FLAGS.start_new_model else pathlib.Path(FLAGS.train_dir)
+            training_files = runs.find_training_files(config, folder)
             config = runs.pin(config, training_files)
             with chief_first(strategy):
                 run = held.enter_context(begin(config, strategy))
+                warning = runs.keep_screenings(run, training_files) if is_chief(strategy) else ""
+        our_flags.warn(warning)
         train(run, training_files, strategy)
+        our_flags.warn(warning)
 
 
 @contextlib.contextmanager
 def begin(config, strategy):
     """The run in --train_dir, kept for this job alone inside the block; workers share the chief's lock."""
     if is_chief(strategy):
-        with runs.lock_run(FLAGS.train_dir):
-            yield runs.prepare_run(FLAGS.train_dir, config, FLAGS.start_new_model)
+        with runs.lock_run(FLAGS.train_dir) as check_held:
+            yield runs.prepare_run(FLAGS.train_dir, config, FLAGS.start_new_model, check_held)
     else:
         yield runs.join_run(FLAGS.train_dir, config)
 
@@ -86,15 +92,29 @@ def train(run, training_files, strategy):
     try:
         progress = runs.train_run(run, training_files, strategy)
     except (ValueError, FloatingPointError, OSError) as error:      # a bad record, other targets, a full disk
-        entry.fail(f"{our_flags.flag_of(str(error))} Training stopped; the checkpoints in {run.folder} are complete.")
+        entry.fail(f"{our_flags.flag_of(str(error)).rstrip('.')}. Training stopped; {last_checkpoint(run)}.")
+    except Interrupted as stopped:
+        print(f"Stopped by {stopped.signal.name}; {last_checkpoint(run)}. The same command goes on from there.",
+              file=sys.stderr, flush=True)
+        sys.exit(entry.SIGNALLED + stopped.signal)
     if not is_chief(strategy):
         print(f"Done: step {progress.step}. The chief has written everything.")
         return
+    if progress.long_videos:
+        videos = progress.step * run.config.training.batch_size // machine(strategy)[1]
+        print(f"{progress.long_videos:,} of {videos:,} videos trained on here, every epoch counted, have more than "
+              f"{schema.MAX_FRAMES} frames; those past frame {schema.MAX_FRAMES} were left out.")
     best = ""
     if progress.best_step is not None:
         best = f"; best validation GAP {progress.best_value:.4f} at step {progress.best_step}"
     print(f"Done: step {progress.step}, {progress.epoch} epoch(s), {time.monotonic() - started:.0f} s{best}. "
           f"Everything is in {run.folder}.")
+
+
+def last_checkpoint(run):
+    """Which checkpoint there is to go on from, in words."""
+    steps = run.checkpoints.steps()
+    return f"the last good checkpoint is {run.checkpoints.step_folder(steps[-1])}" if steps else "there is no checkpoint yet"
 
 
 def describe(config, training_files, strategy):

@@ -7,6 +7,7 @@ from youtube8m_distill.checks import check_types, no_repeats, one_of, require, w
 
 FRAME_SELECTIONS = ("all", "strided", "uniform", "random", "first", "middle", "last", "first_middle_last")
 FEATURE_DTYPES = ("uint8", "float32")
+MAX_FEATURES, MAX_FEATURE_SIZE = 32, 2 ** 20        # far beyond any data set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,9 @@ class FeatureConfig:
         require(self.names and len(self.names) == len(self.sizes),
                 f"feature_names={names} and feature_sizes={sizes}: give one size for each name.")
         no_repeats("feature_names", self.names)
+        require(len(self.names) <= MAX_FEATURES, f"feature_names={names}: at most {MAX_FEATURES} can be read.")
         require(min(self.sizes) >= 1, f"feature_sizes={sizes}: each must be a whole number above 0.")
+        require(max(self.sizes) <= MAX_FEATURE_SIZE, f"feature_sizes={sizes}: each must be at most {MAX_FEATURE_SIZE}.")
         one_of("dtype", self.dtype, FEATURE_DTYPES)
         require(self.frame_features or self.dtype == "float32",
                 f"dtype={self.dtype!r}: video-level features are stored as float32.")

@@ -3,13 +3,16 @@
 import dataclasses
 
 from youtube8m_distill import schema
-from youtube8m_distill.checks import at_least, check_types, one_of, require, within
+from youtube8m_distill.checks import at_least, at_most, check_types, one_of, require, within
 from youtube8m_distill.config.data import FeatureConfig, FrameConfig
 from youtube8m_distill.config.families import CLASSIFIERS, FAMILIES, MIXTURES, MODELS, VIDEO_LEVEL_MODELS
 from youtube8m_distill.config.families import published_settings
 
 POOLING_METHODS = ("max", "average")
 ACTIVATIONS = ("sigmoid", "relu6")
+
+# Far beyond any network, and below what no machine could even begin to build from a stranger's configuration.
+MAX_SIZE, MAX_REPEATS = 2 ** 20, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,10 @@ class NetworkConfig:
                  "netvlad_hidden_size", "nextvlad_cluster_size", "nextvlad_hidden_size", "groups", "expansion",
                  "gating_reduction", "dbof_cluster_size", "dbof_hidden_size")
         at_least(2, self, "mix_number", "mod_number")
+        at_most(MAX_SIZE, self, "num_classes", "moe_num_mixtures", "lstm_cells", "netvlad_cluster_size",
+                "netvlad_hidden_size", "nextvlad_cluster_size", "nextvlad_hidden_size", "groups", "expansion",
+                "gating_reduction", "dbof_cluster_size", "dbof_hidden_size")
+        at_most(MAX_REPEATS, self, "lstm_layers", "mix_number", "mod_number")
         at_least(0, self, "moe_l2", "l2_penalty", "cl_temperature")
         within(1, schema.MAX_FRAMES, self, "frames_per_block")
         require(self.dropout is None or 0.0 <= self.dropout < 1.0, f"dropout={self.dropout}: choose 0 or more, below 1.")

@@ -9,6 +9,7 @@ from youtube8m_distill.config.network import SETTINGS
 from youtube8m_distill.config.run import RunConfig
 
 FORMAT = 2                          # of config.json; raised when an older reader would misread it
+MAX_CHARACTERS = 2 ** 20            # a configuration has a few thousand; what is longer is something else
 
 
 def to_json(config):
@@ -25,15 +26,25 @@ def from_json(text):
     """The RunConfig that `to_json` wrote. A field that is not there takes its default.
 
     Raises:
-        ValueError: if the text is no such configuration, names a field unknown here, or fails a check.
+        ValueError: if the text is no such configuration, has a field unknown here or twice, or fails a check. Nothing else,
+            whatever the text.
     """
+    require(len(text) <= MAX_CHARACTERS, f"not a run configuration: {len(text):,} characters are more than any has.")
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_without_repeats)
+        require(isinstance(values, dict) and values.pop("format", None) == FORMAT,
+                f"not a run configuration of this version (expected \"format\": {FORMAT}).")
+        return _read(RunConfig, values)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}.") from error
-    require(isinstance(values, dict) and values.pop("format", None) == FORMAT,
-            f"not a run configuration of this version (expected \"format\": {FORMAT}).")
-    return _read(RunConfig, values)
+    except RecursionError:
+        raise ValueError("not a run configuration: it is nested too deep.") from None
+
+
+def _without_repeats(pairs):
+    values = dict(pairs)
+    require(len(values) == len(pairs), f"not a run configuration: among {', '.join(values)[:100]} a name stands twice.")
+    return values
 
 
 def _read(kind, value):

@@ -66,6 +66,8 @@ class TrainingConfig:
     mixed_precision: bool = False
     num_readers: int = 8                            # files read at a time; part of the order of the records
     train_fraction: float = 1.0                     # share of the training videos that are used
+    skip_bad_records: bool = False                  # leave them out instead of ending the run
+    max_bad_fraction: float = 0.01                  # the greatest share of the records to leave out
 
     def __post_init__(self):
         check_types(self)
@@ -74,6 +76,7 @@ class TrainingConfig:
                  "num_readers", "max_steps", "checkpoint_steps", "validation_steps")
         at_least(0, self, "regularization_penalty", "clip_gradient_norm")
         within(0, MAX_SEED, self, "seed")
+        within(0, 1, self, "max_bad_fraction")
         require(self.base_learning_rate > 0, f"base_learning_rate={self.base_learning_rate}: must be above 0.")
         require(0 < self.learning_rate_decay <= 1,
                 f"learning_rate_decay={self.learning_rate_decay}: choose above 0, at most 1 (1: no decay).")

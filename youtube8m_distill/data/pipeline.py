@@ -3,26 +3,25 @@
 import tensorflow as tf
 
 from youtube8m_distill import schema
-from youtube8m_distill.data import draws, parsing, stored_targets
+from youtube8m_distill.data import parsing, stored_targets, training_order
 
 # Unparsed frame-level records take 0.2 MB each, so this is a few hundred MB.
 SHUFFLE_BUFFER = 1024
 
 
-def make_dataset(shards, features, num_classes, views, batch_size, *, training, seed=0, num_epochs=1, first_epoch=0,
-                 skip_records=0, num_readers=8, shuffle_buffer=SHUFFLE_BUFFER, with_ids=None, train_fraction=1.0,
-                 share=None, targets=None, target_size=None):
+def make_dataset(shards, features, num_classes, views, batch_size, *, training, seed=0, num_epochs=1, start=None,
+                 num_readers=8, shuffle_buffer=SHUFFLE_BUFFER, with_ids=None, train_fraction=1.0, share=None, targets=None,
+                 target_size=None):
     """Batches of parsed videos.
 
-    In training the order is a function of (seed, epoch, the files, num_readers, shuffle_buffer) and of nothing else:
-    files are shuffled for each epoch, `num_readers` of them are read in turn, and unparsed records pass a shuffle
-    buffer. Epochs follow one another before batching, so that a batch may hold the end of one and the beginning of the
-    next, and only the last incomplete batch of all is left out; a set smaller than a batch gives none, which the
-    caller tells by `sources.count_records(shards, at_most=batch_size)`.
+    In training the order is that of `training_order`, a function of (seed, epoch, the files, num_readers, shuffle_buffer)
+    and of nothing else. Epochs follow one another before batching, so that a batch may hold the end of one and the
+    beginning of the next, and only the last incomplete batch of all is left out; a set smaller than a batch gives none,
+    which the caller tells by `sources.count_records(shards, at_most=batch_size)`.
     At evaluation records come in file order, and none is left out: the last batch may be short.
 
     Args:
-        shards: tuple of sources.Shard.
+        shards: tuple of sources.Shard; what they tell to leave out is left out.
         features: config.FeatureConfig.
         num_classes: int.
         views: which frames each network sees: config.FrameConfig, or {role: FrameConfig} for batches nested by role;
@@ -31,13 +30,13 @@ def make_dataset(shards, features, num_classes, views, batch_size, *, training, 
         training: bool, see above.
         seed: int, of the order and of `random` frames.
         num_epochs: int, the epoch before which to end; None never ends.
-        first_epoch, skip_records: start in this epoch, after so many of its records (and, beyond its end, of those of
-            the next). What comes is what the whole run gives from there on. Skipped records are read, not parsed.
+        start: in training, the `position` of a batch: what comes is what the whole run gives after it. The files that were
+            open there, at most `num_readers`, are read again, but nothing of what was used is parsed.
         num_readers: int, files read at a time in training.
         shuffle_buffer: int, in records.
         train_fraction: float above 0, at most 1: the share of the records to train on. Which ones follows from their
             file's name and number alone, so a smaller share is part of a larger one.
-        with_ids: bool, whether batches hold `video_id`; by default where nothing trains.
+        with_ids: bool, whether batches hold `video_id`, `shard` and `record`; by default where nothing trains.
         share: (index, count): of every batch only the index-th of `count` runs of rows, for one of several workers that
             together read what a single process reads, in its order. The other rows are not parsed. The runs of a whole
             batch are equal; those of a short last one differ by a row at most and may be empty, so that every worker
@@ -57,34 +56,41 @@ def make_dataset(shards, features, num_classes, views, batch_size, *, training, 
         targets = stored_targets.count(targets, shards, target_size)
     parse = parsing.build_parser(features, num_classes, views, seed)
     with_ids = not training if with_ids is None else with_ids
+    read = _Reader(shards, targets, train_fraction)
 
-    def example(first_epoch, serialized, path, number, epoch, *target):
-        parsed = parse(parsing.Records(serialized, path, number, epoch))
-        if not with_ids:
+    def example(place, number, where, serialized, *target):
+        epoch, shard = tf.unstack(where, axis=1)
+        parsed = parse(parsing.Records(serialized, tf.gather(read.paths, shard), number, epoch))
+        if with_ids:
+            parsed |= {schema.SHARD: tf.cast(shard, tf.int32), schema.RECORD: number}
+        else:
             del parsed[schema.VIDEO_ID]
         if training:
+            position, first_epoch = place
+            parsed[schema.POSITION] = tf.repeat(position[None], tf.shape(number)[0], axis=0)
             # With a share, of the first record of the whole batch: every worker must see an epoch end at the same step.
             parsed[schema.EPOCH] = tf.cast(epoch if share is None else tf.fill(tf.shape(epoch), first_epoch), tf.int32)
         if target:
-            parsed[schema.TARGETS] = stored_targets.decode(*target, number, target_size)
+            parsed[schema.TARGETS] = stored_targets.decode(*target, tf.gather(read.targets[0], shard), number, target_size)
         return parsed
 
-    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max if num_epochs is None else num_epochs)
     if training:
-        records = epochs.flat_map(lambda epoch: _shuffled_records(shards, targets, seed, epoch, num_readers,
-                                                                shuffle_buffer, train_fraction))
+        records = training_order.records(read, len(shards), seed, num_epochs, num_readers, shuffle_buffer, start)
     else:
-        records = epochs.flat_map(lambda epoch: _records_in_order(shards, targets))
-    # Skipped before parsing: what was trained on already need not be decoded again. Batched before parsing, too: a
-    # whole batch is read by few operations, and nothing that they give is copied again.
-    batches = records.skip(skip_records).batch(batch_size, drop_remainder=training)
-    batches = batches.map(lambda *fields: (fields[3][0], *(fields if share is None else _rows_of(share, fields))))
-    # AutoGraph has nothing to convert here, and takes its time to find out.
-    example = tf.autograph.experimental.do_not_convert(example)
-    dataset = batches.map(example, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        every_shard = tf.data.Dataset.range(len(shards)).repeat(num_epochs)
+        records = every_shard.flat_map(_as_it_is(lambda shard: read(tf.constant(0, tf.int64), shard)))
+    # Batched before parsing: a whole batch is read by few operations, and nothing that they give is copied again.
+    batches = records.batch(batch_size, drop_remainder=training)
+    batches = batches.map(lambda *rows: _with_place(training, share, *rows))
+    dataset = batches.map(_as_it_is(example), num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
     options = tf.data.Options()
     options.deterministic = True
     return dataset.with_options(options)
+
+
+def _as_it_is(function):
+    """A function for a dataset in which AutoGraph has nothing to convert, and would take its time to find out."""
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def _check_share(share, batch_size):
@@ -104,35 +110,64 @@ def _rows_of(share, fields):
     size = tf.shape(fields[0])[0]
     rows = tuple(field[size * index // count:size * (index + 1) // count] for field in fields)
     whole = fields[0].shape[0]
-    return tuple(tf.ensure_shape(field, [whole and whole // count]) for field in rows)
+    return tuple(tf.ensure_shape(field, [whole and whole // count, *field.shape[1:]]) for field in rows)
 
 
-def _records_in_order(shards, targets):
-    """Record fields of all files one after the other. Epoch 0 throughout: evaluation always draws the same frames."""
-    compressions, epoch = _compressions(shards), tf.constant(0, tf.int64)
-    files = tf.data.Dataset.from_tensor_slices(_columns(shards, targets))
-    return files.flat_map(lambda *file: _records_of(compressions, epoch, *file))
+class _Reader:
+    """Reads single files: called with an epoch and the index of a shard, gives a Dataset of the fields of its records.
 
+    A record's fields are its number in the file, int64; epoch and shard, int64 [2]; the record itself, serialized; and
+    what is stored beside it, if anything is. They are few, and joined by `zip` alone: each costs a record a microsecond or
+    two, and a function of ours called for every single record would cost as much as reading it.
 
-def _shuffled_records(shards, targets, seed, epoch, num_readers, shuffle_buffer, fraction):
-    """Record fields of one epoch, in an order that depends on nothing but the arguments.
-
-    Runs inside a `flat_map`, as a graph of its own.
+    Args:
+        shards: tuple of sources.Shard.
+        targets: list of (path, number of records) for each of them, or None.
+        fraction: float, the share of the records to give.
     """
-    # `shuffle` mixes its seed with the global one, which it takes from this graph: fixed here, or a program that calls
-    # tf.random.set_seed (as keras.utils.set_random_seed does) would change the order. Not 0, beside which `shuffle`
-    # takes Python numbers only.
-    tf.random.set_seed(1)
-    draw = draws.epoch_seed(seed, epoch)
-    order = tf.random.experimental.stateless_shuffle(tf.range(len(shards)), tf.stack([draw, 0]))
-    compressions = _compressions(shards)
-    files = tf.data.Dataset.from_tensor_slices(tuple(tf.gather(column, order) for column in _columns(shards, targets)))
-    readers = min(num_readers, len(shards))
-    records = files.interleave(lambda *file: _records_of(compressions, epoch, *file),
-                               cycle_length=readers, num_parallel_calls=readers, deterministic=True)
-    if fraction < 1.0:
-        records = records.filter(lambda serialized, path, number, *_: _is_chosen(path, number, fraction))
-    return records.shuffle(shuffle_buffer, seed=draw, reshuffle_each_iteration=False)
+
+    def __init__(self, shards, targets=None, fraction=1.0):
+        self.paths = tf.constant([shard.path for shard in shards])
+        self.packed = tf.constant([shard.compression for shard in shards])
+        self.compressions = sorted({shard.compression for shard in shards})
+        self.targets = targets and [tf.constant(column) for column in zip(*targets)]
+        self.fraction = fraction
+        self.readable = tf.constant([-1 if shard.readable is None else shard.readable for shard in shards], tf.int64) \
+            if any(shard.readable is not None for shard in shards) else None
+        self.left_out = tf.ragged.constant([shard.left_out for shard in shards], tf.int64, ragged_rank=1) \
+            if any(shard.left_out for shard in shards) else None
+
+    def __call__(self, epoch, shard):
+        fields = [tf.data.Dataset.range(tf.int64.max), _always(tf.stack([epoch, shard])), self._serialized(shard)]
+        if self.targets is not None:
+            path, num_targets = (column[shard] for column in self.targets)
+            # The headers of the records alone, when the file is opened: nothing is kept that was read ahead.
+            stored_targets.require_as_many(self._serialized(shard, buffer_size=0), self.paths[shard], path, num_targets)
+            fields.append(tf.data.TFRecordDataset(path))
+        records = tf.data.Dataset.zip(tuple(fields))
+        if self.left_out is not None:
+            left_out = tf.concat([self.left_out[shard], [tf.int64.max]], axis=0)         # rising
+            records = records.filter(
+                lambda number, *_: left_out[tf.searchsorted(left_out, number[None])[0]] != number)
+        if self.fraction < 1.0:
+            path = self.paths[shard]
+            records = records.filter(lambda number, *_: _is_chosen(path, number, self.fraction))
+        return records
+
+    def _serialized(self, shard, **options):
+        """The records of one file. TFRecordDataset wants the compression as a Python string, so there is one dataset for
+        each that occurs, and all but the file's own have nothing to read."""
+        path, packed = self.paths[shard], self.packed[shard]
+        datasets = [tf.data.TFRecordDataset(tf.boolean_mask([path], [tf.equal(packed, compression)]), compression, **options)
+                    for compression in self.compressions]
+        records = datasets[0]
+        for other in datasets[1:]:
+            records = records.concatenate(other)
+        return records if self.readable is None else records.take(self.readable[shard])
+
+
+def _always(value):
+    return tf.data.Dataset.from_tensors(value).repeat()
 
 
 def _is_chosen(path, number, fraction):
@@ -142,51 +177,12 @@ def _is_chosen(path, number, fraction):
     return draw < round(fraction * 1_000_000)
 
 
-def _columns(shards, targets):
-    """For each file: its path, its compression and, if there are any, the file of its targets and how many those are."""
-    columns = [[shard.path for shard in shards], [shard.compression for shard in shards]]
-    if targets is not None:
-        columns += zip(*targets)
-    return tuple(map(tf.constant, columns))
-
-
-def _compressions(shards):
-    return sorted({shard.compression for shard in shards})
-
-
-def _records_of(compressions, epoch, path, packed, targets_path=None, num_targets=None):
-    """The fields of each record of one file: those of parsing.Records; if it has targets, also these and their file.
-
-    Joined by `zip` alone: a function of ours called for every single record would cost as much as reading it.
-
-    Args:
-        compressions: list of str, those that occur.
-        epoch: int64 scalar.
-        path, packed, targets_path: string scalars, the file, its compression and the file of its targets.
-        num_targets: int32 scalar, how many records that one holds.
-    """
-    def serialized(**options):
-        return _serialized(compressions, path, packed, **options)
-
-    numbers = tf.data.Dataset.range(tf.int64.max)
-    fields = [serialized(), _always(path), numbers, _always(epoch)]
-    if targets_path is not None:
-        # The headers of the records alone, when the file is opened: nothing is kept that was read ahead.
-        stored_targets.require_as_many(serialized(buffer_size=0), path, targets_path, num_targets)
-        fields += [tf.data.TFRecordDataset(targets_path), _always(targets_path)]
-    return tf.data.Dataset.zip(tuple(fields))
-
-
-def _always(value):
-    return tf.data.Dataset.from_tensors(value).repeat()
-
-
-def _serialized(compressions, path, packed, **options):
-    """The records of one file. TFRecordDataset wants the compression as a Python string, so there is one dataset for
-    each that occurs, and all but the file's own have nothing to read."""
-    datasets = [tf.data.TFRecordDataset(tf.boolean_mask([path], [tf.equal(packed, compression)]), compression, **options)
-                for compression in compressions]
-    records = datasets[0]
-    for other in datasets[1:]:
-        records = records.concatenate(other)
-    return records
+def _with_place(training, share, *rows):
+    """The fields of a batch, or of one worker's share of it, after (position after the batch, epoch of its first record),
+    an empty tuple where nothing trains."""
+    if training:
+        rows, (groups, used) = rows
+        place = tf.concat([groups[-1], used[-1:]], axis=0), groups[0, 0]
+    else:
+        place = ()
+    return (place, *(rows if share is None else _rows_of(share, rows)))

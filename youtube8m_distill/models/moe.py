@@ -68,7 +68,8 @@ class MixtureOfExperts(keras.layers.Layer):
         """
         highest = functools.reduce(ops.maximum, gates)
         shares = [ops.exp(gate - highest) for gate in gates]
-        return sum(share * vote for share, vote in zip(shares, votes)) / sum(shares)
+        weighted = [share * vote for share, vote in zip(shares, votes)]
+        return functools.reduce(_add, weighted) / functools.reduce(_add, shares)
 
     def multiply_adds(self):
         """Multiply-adds of one video, matrix products only."""
@@ -79,3 +80,12 @@ class MixtureOfExperts(keras.layers.Layer):
         return {**super().get_config(), "num_classes": self.num_classes, "num_mixtures": self.num_mixtures,
                 "l2": self.l2, "probability_gating": self.gating is not None,
                 "remove_diagonal": self.remove_diagonal}
+
+
+def _add(a, b):
+    """The sum of two tensors that are not negative.
+
+    The maximum keeps TensorFlow from making one operation of several sums, which adds them in an order that depends on
+    whose memory is free first: the last bits of predictions would differ from call to call.
+    """
+    return ops.maximum(a + b, 0.0)

@@ -24,7 +24,7 @@ from youtube8m_distill import display, files, schema
 from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.sources import (
-    FOOTER_BYTES, HEADER_BYTES, THREADS, Shard, count_records, digest, estimate_records, record_writer)
+    FOOTER_BYTES, HEADER_BYTES, THREADS, RecordWriter, Shard, count_records, digest, estimate_records)
 from youtube8m_distill.distillation import targets
 from youtube8m_distill.runs.evaluation import good_batch_size
 from youtube8m_distill.runs.folder import open_run
@@ -54,7 +54,7 @@ def check_targets(config):
     """
     if not config.teacher_targets_dir:
         return ""
-    files.check_output("teacher_targets_dir", config.teacher_targets_dir, folder=True)
+    files.check_place("teacher_targets_dir", config.teacher_targets_dir, folder=True)
     folder, ours = pathlib.Path(config.teacher_targets_dir), _manifest(config)
     theirs = _read_manifest(folder)
     different = [f"{name} ({theirs.get(name)!r} there, {ours.get(name)!r} here)"
@@ -80,6 +80,7 @@ def complete_targets(config, teacher, shards, strategy, say):
         ValueError: as of `check_targets`.
         BadRecordError: if a record of a training file, or a file of targets, cannot be used.
         FloatingPointError: if the teacher gives a number that float16 cannot hold.
+        OSError: with path and reason, if something cannot be written. The files that are there are complete.
     """
     check_targets(config)
     folder = pathlib.Path(config.teacher_targets_dir)
@@ -87,14 +88,15 @@ def complete_targets(config, teacher, shards, strategy, say):
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         names = list(pool.map(lambda shard: _name(shard, of_manifest), shards))
     missing = {folder / name: shard for name, shard in zip(names, shards) if not (folder / name).exists()}
+    size = sum(classifier.encoding_size for classifier in teacher.classifiers) + teacher.num_classes
     if missing:
         if config.teacher_weights not in ("", open_run(config.teacher_dir).fingerprint()):
             raise ValueError(f"teacher_dir={config.teacher_dir} has got other weights since this run began; let its "
                              "training end first.")
         say(f"Computing the teacher's targets for {len(missing)} of {len(shards)} training file(s), into {folder}.")
+        files.remove_leftovers(folder)
         files.write_text(folder / MANIFEST, json.dumps(_manifest(config), indent=2) + "\n")
-        _compute(config.networks[schema.TEACHER], teacher, missing, strategy)
-    size = sum(classifier.encoding_size for classifier in teacher.classifiers) + teacher.num_classes
+        _compute(config.networks[schema.TEACHER], teacher, missing, size, strategy)
     say(f"The teacher's targets come from {folder}, {2 * size:,} bytes a video; the teacher itself is not run.")
     return StoredTargets(tuple(_whole_file(folder / name, size) for name in names), size)
 
@@ -124,7 +126,7 @@ def _digest_of(manifest):
 
 
 def _name(shard, of_manifest):
-    """The file of a training file's targets. `of_manifest`: its digest."""
+    """The file of a training file's targets. `of_manifest`: its digest. Records that are left out have none in it."""
     return f"{os.path.basename(shard.path)}.{digest(shard, of_manifest)}.targets"
 
 
@@ -136,24 +138,33 @@ def _whole_file(path, size):
     return shard
 
 
-def _compute(network, teacher, missing, strategy):
-    """Writes the files of `missing`, dict path -> Shard of the training file; `network`: the teacher's NetworkConfig."""
+def _compute(network, teacher, missing, size, strategy):
+    """Writes the files of `missing`, dict path -> Shard of the training file.
+
+    Args:
+        network: the teacher's NetworkConfig.
+        teacher: the network.
+        size: int, numbers a video.
+    """
     shards = tuple(missing.values())
     # One data set over all files: a batch may hold the end of one and the beginning of the next.
     dataset = make_dataset(shards, network.features, network.num_classes, network.frames,
                            good_batch_size(network.max_frames) * local_replicas(strategy), training=False)
     total, _ = estimate_records(shards)
+    no_targets = np.full(size, np.nan, "<f2").tobytes()
     with display.ProgressBar(total, "teacher targets", "videos") as bar, naming_bad_records(shards):
         rows = _rows(_TargetMaker(teacher, strategy, for_metrics=False)(dataset), bar)
         for path, shard in missing.items():
-            with files.atomic_path(path) as temporary, record_writer(temporary) as writer:
-                for _ in range(_count(shard)):
-                    writer.write(next(rows))
+            with files.atomic_path(path, make_parent=False) as temporary, RecordWriter(temporary) as writer:
+                left_out = set(shard.left_out)
+                for number in range(_count(shard)):
+                    writer.write(no_targets if number in left_out else next(rows))
 
 
 def _count(shard):
+    """Records of a file, those to leave out too: each has its place among the targets."""
     try:
-        return count_records((shard,))
+        return count_records((dataclasses.replace(shard, left_out=()),))
     except ValueError as error:
         raise BadRecordError(str(error)) from None
 

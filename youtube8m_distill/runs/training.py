@@ -1,65 +1,112 @@
 """Trains a run: from its configuration and files to checkpoints and TensorBoard logs."""
 
 import dataclasses
+import json
 import math
 import os
 
 import keras
 
-from youtube8m_distill import schema
+from youtube8m_distill import files, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.screening import write_report
 from youtube8m_distill.data.sources import count_records, estimate_records
 from youtube8m_distill.distillation.builders import build_stages, build_student
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.models.builders import build_model
-from youtube8m_distill.runs.folder import open_run
+from youtube8m_distill.runs.folder import BAD_RECORDS_FILE, BAD_RECORDS_REPORT, open_run
 from youtube8m_distill.runs.initial_weights import check_initial_weights, take_initial_weights
-from youtube8m_distill.runs.shards import find_shards, fingerprint
+from youtube8m_distill.runs.shards import fingerprint, usable_shards
 from youtube8m_distill.runs.targets import StoredTargets, check_targets, complete_targets
 from youtube8m_distill.training import callbacks, loop
+from youtube8m_distill.training.divergence import refuse_bad_numbers
+from youtube8m_distill.training.interruption import Interrupted, Interruption
 from youtube8m_distill.training.optimizers import build_optimizer
 from youtube8m_distill.training.predict import Predictor, evaluate
 from youtube8m_distill.training.strategy import (
     check_batch_size, chief_first, is_chief, machine, same_everywhere, wait_for_all)
 
 
+SECONDS_FOR_THE_CHIEF = 10          # that a worker gives it to save, when both are told to end
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingFiles:
     """The files of a run, looked into."""
 
-    train: tuple
-    validation: tuple           # empty where there is no validation data
+    screenings: tuple           # of data.screening.Screening: of the training files and, if there are any, validation's
     num_train: int
     num_train_is_exact: bool
 
+    @property
+    def train(self):
+        return self.screenings[0].shards
 
-def find_training_files(config):
+    @property
+    def validation(self):
+        return self.screenings[1].shards if len(self.screenings) > 1 else ()
+
+
+def find_training_files(config, folder=None):
     """Finds and checks a run's files, those it starts with too, before anything is built or written.
 
     Args:
         config: RunConfig.
+        folder: of the run; what `keep_screenings` has noted there need not be looked for again.
     Returns:
         TrainingFiles.
     Raises:
         FileNotFoundError, ValueError: beginning with the name of the flag that is to blame.
     """
     check_initial_weights(config)
-    network, batch_size = config.networks[config.main_role], config.training.batch_size
-    views = [view for network in config.networks.values() for view in network.views]
-    train = find_shards("train_data_pattern", config.train_data_pattern, network.features, views)
-    validation = ()
+    network, training = config.networks[config.main_role], config.training
+    known = _known_screenings(folder)
+
+    def usable(flag, roles):
+        views = [view for role in roles for view in config.networks[role].views]
+        return usable_shards(flag, getattr(config, flag), network.features, network.num_classes, views,
+                             skip=training.skip_bad_records, max_bad_fraction=training.max_bad_fraction,
+                             known=known.get(flag))
+
+    screenings = [usable("train_data_pattern", config.networks)]
+    train, batch_size = screenings[0].shards, training.batch_size
     if config.validation_data_pattern:
-        validation = find_shards("validation_data_pattern", config.validation_data_pattern, network.features,
-                                 [view for role in config.trained_roles for view in config.networks[role].views])
-        _refuse_overlap(config, train, validation)
-    fraction = config.training.train_fraction
+        screenings.append(usable("validation_data_pattern", config.trained_roles))
+        _refuse_overlap(config, train, screenings[1].shards)
+    fraction = training.train_fraction
     found = count_records(train, at_most=math.ceil(batch_size / fraction))
     if int(found * fraction) < batch_size:
         share = f", of which train_fraction={fraction:g} takes about {found * fraction:.0f}" if fraction < 1 else ""
         raise ValueError(f"batch_size={batch_size}, and {config.train_data_pattern!r} holds only {found} records{share}; "
                          "a training batch is never filled up or cut short. Choose a smaller batch.")
-    return TrainingFiles(train, validation, *estimate_records(train))
+    return TrainingFiles(tuple(screenings), *estimate_records(train))
+
+
+def _known_screenings(folder):
+    """What `keep_screenings` has written, by flag; nothing where it has not, or cannot be read."""
+    try:
+        known = json.loads((folder / BAD_RECORDS_FILE).read_text(encoding="utf-8")) if folder else {}
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def keep_screenings(run, training_files):
+    """Notes in a run's folder which records are left out, for a resumed run and, as a report, for people.
+
+    Returns:
+        str, a warning line with their number; empty where there is none.
+    Raises:
+        OSError: if the folder cannot be written to.
+    """
+    if not run.config.training.skip_bad_records:
+        (run.folder / BAD_RECORDS_FILE).unlink(missing_ok=True)
+        return write_report(run.folder / BAD_RECORDS_REPORT)
+    flags = ("train_data_pattern", "validation_data_pattern")
+    known = {flag: screening.to_json() for flag, screening in zip(flags, training_files.screenings)}
+    files.write_text(run.folder / BAD_RECORDS_FILE, json.dumps(known) + "\n")
+    return write_report(run.folder / BAD_RECORDS_REPORT, *training_files.screenings)
 
 
 def _refuse_overlap(config, train, validation):
@@ -97,7 +144,8 @@ def train_run(run, training_files, strategy, say=print):
         Progress at the end.
     Raises:
         data.bad_records.BadRecordError: if a record cannot be used, naming file and record.
-        FloatingPointError: if a loss is not finite.
+        FloatingPointError: if a loss, a gradient or a weight is not finite; nothing of that step has been saved.
+        Interrupted: by a signal, after the last step has been saved.
     """
     config, training = run.config, run.config.training
     check_batch_size(training.batch_size, strategy)
@@ -110,28 +158,43 @@ def train_run(run, training_files, strategy, say=print):
         say(f"{role}: {_num_trainable(network):,} parameters, "
             f"{network.multiply_adds(config.networks[role].max_frames):,} multiply-adds a video of "
             f"{config.networks[role].max_frames} frame(s)")
+    _warn_of_little_room(run, networks, say)
     if not training_files.validation:
         say("No --validation_data_pattern: the last checkpoint counts as the best.")
+    interruption = Interruption(say, patience=0.0 if is_chief(strategy) else SECONDS_FOR_THE_CHIEF)
     progress = run.checkpoints.newest_progress()
     if not same_everywhere(strategy, progress.step):
         raise ValueError(f"train_dir={run.folder}: the machines of this job do not find the same checkpoint (here step "
                          f"{progress.step}); on a network file system wait a minute, then start the command on all again.")
     if not progress.step:
         take_initial_weights(config, networks, say)
-    first_step = progress.step
+    first_step, was_pending = progress.step, progress.pending is not None
+    if progress.stage_step and progress.position is None:
+        raise ValueError(f"train_dir={run.folder}: this run's checkpoints do not tell where in the data to go on; they are "
+                         "another version's. Begin anew elsewhere, with --init_from for its weights.")
     if progress.step:
-        say(f"Found step {progress.step} of this run in {run.folder}; going past the "
-            f"{progress.stage_step * training.batch_size:,} records it has used.")
+        say(f"Found step {progress.step} of this run in {run.folder}; going on from there.")
     for index, stage in enumerate(build_stages(config, networks)):
         if index > progress.stage:
             progress.start_next_stage()
         if index == progress.stage:
-            _train_stage(run, stage, networks, training_files, strategy, progress, say)
-    if progress.step == first_step:
+            _train_stage(run, stage, networks, training_files, strategy, progress, say, interruption)
+    if progress.step == first_step and not was_pending:
         say("Nothing was left to train: the run had reached its end. Raise --num_epochs (in a second stage "
             "--finetune_epochs) or --max_steps to go on, or replace it with --start_new_model.")
     wait_for_all(strategy)          # the chief may still be evaluating or saving, and leads the others' connection
     return progress
+
+
+def _warn_of_little_room(run, networks, say):
+    """Says so where the disk is too small for the checkpoints that will be kept, while one more is written."""
+    weights = sum(math.prod(weight.shape) for role in run.config.trained_roles for weight in networks[role].weights)
+    with_optimizer, best = 3, 2         # Adam's two numbers a weight beside it; the one before stands while one is written
+    needed = 4 * weights * (with_optimizer * (run.config.training.max_to_keep + 1) + best)
+    free = files.free_bytes(run.folder)
+    if free < needed and not run.checkpoints.steps():
+        say(f"Warning: {free / 1e9:.1f} GB are free for {run.folder}, and its checkpoints may take {needed / 1e9:.1f}; free "
+            "some, or lower --max_to_keep.")
 
 
 def _say_nothing(line):
@@ -153,7 +216,7 @@ def _build_networks(config):
     return {schema.TEACHER: teacher, schema.STUDENT: build_student(config, teacher, dtype)}
 
 
-def _train_stage(run, stage, networks, training_files, strategy, progress, say):
+def _train_stage(run, stage, networks, training_files, strategy, progress, say, interruption):
     config, training = run.config, run.config.training
     with strategy.scope():
         scheme = stage.build_scheme()
@@ -161,7 +224,8 @@ def _train_stage(run, stage, networks, training_files, strategy, progress, say):
         scheme.optimizer.build(scheme.trainable_variables)
     if progress.stage_step:
         run.checkpoints.restore(scheme)
-    if progress.stage_epoch >= stage.num_epochs or progress.step >= (training.max_steps or math.inf):
+    at_last_step = progress.step >= (training.max_steps or math.inf)
+    if progress.stage_epoch >= stage.num_epochs or (at_last_step and progress.pending is None):
         return
     frames = {role: config.networks[role].frames for role in stage.roles}
     network = config.networks[config.main_role]
@@ -176,34 +240,40 @@ def _train_stage(run, stage, networks, training_files, strategy, progress, say):
         training_files.train, network.features, network.num_classes,
         frames if len(frames) > 1 else next(iter(frames.values())), training.batch_size, training=True,
         seed=training.seed + progress.stage, num_epochs=stage.num_epochs, num_readers=training.num_readers,
-        skip_records=progress.stage_step * training.batch_size, train_fraction=training.train_fraction,
-        **options)
+        start=progress.position, train_fraction=training.train_fraction, **options)
     total_steps = int(training_files.num_train * training.train_fraction) * stage.num_epochs // training.batch_size
     if training.max_steps:
         total_steps = min(total_steps, training.max_steps - progress.step + progress.stage_step)
-    with naming_bad_records(training_files.train + training_files.validation + targets.shards):
-        loop.train(scheme, dataset, strategy,
-                   _callbacks(run, stage.name, scheme, training_files, strategy, progress, total_steps), progress,
-                   batch_size=training.batch_size, max_steps=training.max_steps)
+    with naming_bad_records(training_files.train + training_files.validation + targets.shards), interruption.noticing():
+        try:
+            loop.train(scheme, dataset, strategy, _callbacks(run, stage.name, scheme, training_files, strategy, progress,
+                                                             total_steps, interruption),
+                       progress, batch_size=training.batch_size, max_steps=training.max_steps, interruption=interruption)
+        except Interrupted:
+            if is_chief(strategy):
+                refuse_bad_numbers(scheme, progress.step)
+                run.checkpoints.save(scheme, progress)
+            raise
 
 
-def _callbacks(run, stage_name, scheme, training_files, strategy, progress, total_steps):
-    """Validation first: the others read what it found. None of them beside the chief."""
+def _callbacks(run, stage_name, scheme, training_files, strategy, progress, total_steps, interruption):
+    """Validation first, as the others read what it found; checkpoints last, as a run that goes on from one takes
+    everything else about its step for done. None of them beside the chief."""
     if not is_chief(strategy):
         return []
     training, roles = run.config.training, list(scheme.networks)
     main_role = scheme.main_role
     found = [callbacks.ProgressDisplay(f"{run.folder.name}, {stage_name}", total_steps, main_role, progress),
-             callbacks.Checkpointing(run.checkpoints, progress, main_role, training.checkpoint_steps),
-             callbacks.TensorBoardScalars(run.folder / "tensorboard", roles, main_role, progress)]
+             callbacks.TensorBoardScalars(run.folder / "tensorboard", roles, main_role, progress),
+             callbacks.Checkpointing(run.checkpoints, progress, main_role, training.checkpoint_steps, training.max_steps)]
     if training_files.validation:
-        measure = {role: _validation(run, role, scheme.networks[role], training_files.validation, strategy)
+        measure = {role: _validation(run, role, scheme.networks[role], training_files.validation, strategy, interruption)
                    for role in roles}
         found.insert(0, callbacks.Validation(measure, progress, training.validation_steps))
     return found
 
 
-def _validation(run, role, network, shards, strategy):
+def _validation(run, role, network, shards, strategy, interruption):
     """A function that evaluates one network as it is now on all validation videos."""
     config = run.config.networks[role]
     dataset = make_dataset(shards, config.features, config.num_classes, config.frames, run.config.training.batch_size,
@@ -211,7 +281,7 @@ def _validation(run, role, network, shards, strategy):
     predictor = Predictor(network, strategy)
 
     def measure():
-        values = evaluate(predictor(dataset), Evaluator(config.num_classes))
+        values = evaluate(interruption.checking(predictor(dataset)), Evaluator(config.num_classes))
         return {name: values[name] for name in ("gap_at_20", "mean_average_precision", "hit_at_one", "perr", "loss")}
 
     return measure

@@ -1,15 +1,16 @@
 """The one training loop: one device or several replicas, Keras callbacks, resumable at any step."""
 
-import math
 import time
 
 import keras
 import tensorflow as tf
 
 from youtube8m_distill import schema
+from youtube8m_distill.training.divergence import refuse_divergence
+from youtube8m_distill.training.interruption import Interrupted, Interruption
 
 
-def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_steps=None, log_steps=10):
+def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_steps=None, log_steps=10, interruption=None):
     """Runs `scheme.train_step` over a data set until it ends or `max_steps` is reached.
 
     Callbacks get `on_train_batch_end(step, logs)` with the means since the last logs every `log_steps` steps and an
@@ -26,49 +27,57 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
         batch_size: int. Videos in a global batch.
         max_steps: int or None. Ends the whole run at this step.
         log_steps: int.
+        interruption: Interruption, asked after each step, before the callbacks are told of it; None never ends early.
     Raises:
         ValueError: if the data set does not give one batch.
-        FloatingPointError: if a loss is not finite, before anything is saved at that step.
+        FloatingPointError: if a loss or a gradient is not finite, before anybody is told of that step.
+        Interrupted: with `progress` at the last step. Saved as it is, a run goes on from it without a trace of this.
     """
+    interruption = interruption or Interruption()
     callbacks = keras.callbacks.CallbackList(callbacks, model=scheme)
     run_step = tf.function(lambda batch: strategy.run(scheme.train_step, (batch,)))
     batches = iter(_distribute(strategy, dataset, batch_size))
     stopwatch = _Stopwatch()
     scheme.stop_training = False
+    scheme.divergence.count_from(progress.step)
     callbacks.on_train_begin()
     tracing = True
     batch = next(batches, None)
     if batch is None and not progress.stage_step:
         raise ValueError(f"batch_size={batch_size}: the training videos do not fill one batch.")
+
+    def end_step(epoch_ends, logs):
+        with progress.pending_if(Interrupted, logs):
+            interruption.check()
+            if epoch_ends:
+                progress.count_epoch()
+            callbacks.on_train_batch_end(progress.step, logs)
+            if epoch_ends:
+                callbacks.on_epoch_end(progress.epoch, logs)
+
+    told = {}                                   # of the last step
+    if progress.pending is not None:
+        told = progress.pending
+        end_step(_ends_epoch(strategy, progress, batch), dict(told))
     while batch is not None and not scheme.stop_training and (max_steps is None or progress.step < max_steps):
         logs = {}
         with stopwatch:
             run_step(batch)
-            progress.count_step()
+            progress.count_step(*_place(strategy, batch))
             following = next(batches, None)
-            epoch_ends = following is None or _first_epoch(strategy, following) > progress.stage_epoch
+            epoch_ends = _ends_epoch(strategy, progress, following)
             if progress.stage_step % log_steps == 0 or epoch_ends or progress.step == max_steps:
                 logs = _read_trackers(scheme)
         if logs:
-            _refuse_divergence(logs, progress.step)
+            refuse_divergence(scheme)
             logs["examples_per_second"] = batch_size / stopwatch.mean_and_reset()
         elif stopwatch.laps == 1 and tracing:
             stopwatch.mean_and_reset()          # the first step pays for tracing
-        tracing = False
-        if epoch_ends:
-            progress.count_epoch()
-        callbacks.on_train_batch_end(progress.step, logs)
-        if epoch_ends:
-            callbacks.on_epoch_end(progress.epoch, logs)
+        tracing, told = False, dict(logs)
+        end_step(epoch_ends, logs)
         batch = following
-    callbacks.on_train_end({})
-
-
-def _refuse_divergence(logs, step):
-    wrong = {name: value for name, value in logs.items() if "loss" in name and not math.isfinite(value)}
-    if wrong:
-        raise FloatingPointError(f"Training diverged by step {step}: {', '.join(f'{n} is {v}' for n, v in wrong.items())}. "
-                                 "Try a smaller base_learning_rate, or look for wrong values in the records.")
+    with progress.pending_if(Interrupted, told):
+        callbacks.on_train_end({})
 
 
 def _distribute(strategy, dataset, batch_size):
@@ -79,10 +88,21 @@ def _distribute(strategy, dataset, batch_size):
     return strategy.distribute_datasets_from_function(lambda context: dataset.rebatch(batch_size // replicas))
 
 
-def _first_epoch(strategy, batch):
-    """Epoch of the first record of a global batch, counted from 0 within its stage."""
-    # Through numpy: indexing a tensor is an operation of its own, at thirty times the price.
-    return int(strategy.experimental_local_results(batch[schema.EPOCH])[0].numpy()[0])
+def _ends_epoch(strategy, progress, following):
+    """Whether no record of the epoch in training comes after the last step."""
+    return following is None or int(_rows(strategy, following[schema.EPOCH])[0][0]) > progress.stage_epoch
+
+
+def _place(strategy, batch):
+    """Where the records go on after a batch, and how many videos of it, on this machine, are longer than what is read."""
+    position = _rows(strategy, batch[schema.POSITION])[0][0].tolist()
+    lengths = _rows(strategy, batch[schema.NUM_STORED_FRAMES]) if schema.NUM_STORED_FRAMES in batch else []
+    return position, sum(int((rows > schema.MAX_FRAMES).sum()) for rows in lengths)
+
+
+def _rows(strategy, values):
+    """What each replica of this machine has of a batch's values, as numpy arrays: operations on tensors take far longer."""
+    return [part.numpy() for part in strategy.experimental_local_results(values)]
 
 
 def _read_trackers(scheme):

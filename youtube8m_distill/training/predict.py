@@ -16,16 +16,26 @@ from youtube8m_distill.training.strategy import local_replicas
 class PredictedBatch(NamedTuple):
     """What is known of one batch of videos after the network has seen it. Numpy arrays on the host.
 
-    The last four are None unless the Predictor was asked for them.
+    The last four are None unless the Predictor was asked for them, the three about the record where a batch of the data
+    set does not have them.
     """
 
     video_ids: np.ndarray                   # object (bytes) [B]
     classes: np.ndarray                     # int32 [B, k]: the best classes, best first, equals by class index
     scores: np.ndarray                      # float32 [B, k]
+    finite: np.ndarray                      # bool [B]: whether all predictions of the video are numbers, those below k too
+    shards: np.ndarray | None = None        # int32 [B]: which of the files
+    records: np.ndarray | None = None       # int64 [B]: which of its records
+    num_stored_frames: np.ndarray | None = None     # int32 [B]: how many frames the record holds; None at video level
     labels: np.ndarray | None = None        # uint8 [B, num_classes]; zeros where the files have none
     losses: np.ndarray | None = None        # float32 [B]: L_CE
     perr: np.ndarray | None = None          # float32 [B]
     predictions: np.ndarray | None = None   # float32 [B, num_classes]
+
+
+# What tells of a record and is no input of a network -> its field of a PredictedBatch.
+ABOUT_RECORDS = {schema.VIDEO_ID: "video_ids", schema.SHARD: "shards", schema.RECORD: "records",
+                 schema.NUM_STORED_FRAMES: "num_stored_frames"}
 
 
 class Predictor:
@@ -56,15 +66,16 @@ class Predictor:
 
     def _inputs(self, batch):
         """What the network and the metrics take of a batch, or of the description of one."""
-        unused = {schema.VIDEO_ID} if self.for_metrics else {schema.VIDEO_ID, schema.LABELS}
+        unused = set(ABOUT_RECORDS) if self.for_metrics else {*ABOUT_RECORDS, schema.LABELS}
         return {name: values for name, values in batch.items() if name not in unused}
 
     def _predict(self, batch):
         """The PredictedBatch of one batch of a dataset."""
-        video_ids = batch[schema.VIDEO_ID].numpy()
+        about = {field: batch[name].numpy() for name, field in ABOUT_RECORDS.items() if name in batch}
         labels = batch[schema.LABELS].numpy() if self.for_metrics else None
-        outputs = {name: values[:len(video_ids)] for name, values in self._on_all_replicas(self._inputs(batch)).items()}
-        return PredictedBatch(video_ids, labels=labels, **outputs)
+        size = len(about["video_ids"])
+        outputs = {name: values[:size] for name, values in self._on_all_replicas(self._inputs(batch)).items()}
+        return PredictedBatch(labels=labels, **about, **outputs)
 
     def _on_all_replicas(self, batch):
         """Outputs of one batch as numpy arrays; rows past the batch's own are padding."""
@@ -86,7 +97,9 @@ class Predictor:
         # One search for the best classes serves both uses.
         depth = max(self.top_k, min(SHALLOW_DEPTH, self.network.num_classes)) if self.for_metrics else self.top_k
         best = scores, classes = ops.top_k(predictions, depth)
-        outputs = {"classes": classes[:, :self.top_k], "scores": scores[:, :self.top_k]}
+        # Of all classes: a search for the best need not find what is not a number.
+        outputs = {"classes": classes[:, :self.top_k], "scores": scores[:, :self.top_k],
+                   "finite": ops.isfinite(ops.sum(predictions, axis=-1))}
         if self.for_metrics:
             labels = batch[schema.LABELS]
             outputs |= {"perr": perr(labels, predictions, best), "losses": label_loss(labels, predictions)}

@@ -9,6 +9,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.metrics.gap import minibatch_gap
 from youtube8m_distill.metrics.per_video import hit_at_one
 from youtube8m_distill.training import strategy
+from youtube8m_distill.training.divergence import FirstDivergence
 
 REPLICA_STRIDE = 1_000_003      # prime, so that no small sum of layers' seeds and steps makes up for it
 
@@ -36,6 +37,7 @@ class TrainingScheme(keras.Model):
             _share_batch_statistics(network)
             _drop_apart(network)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.tracked_names()}
+        self.divergence = FirstDivergence(["loss", *loss_weights, "regularization_loss", "gradient_norm"])
         self.built = True
 
     def compute_losses(self, batch, training):
@@ -76,9 +78,23 @@ class TrainingScheme(keras.Model):
             losses, predictions = self.compute_losses(batch, training=True)
             loss, regularization = self._weigh(losses)
             objective = strategy.mean_over_global_batch(loss) + regularization / strategy.num_replicas()
-        gradients = tape.gradient(objective, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(self._reduce_and_clip(gradients), self.trainable_variables))
+        gradients = self._require_all(tape.gradient(objective, self.trainable_variables))
+        terms = [objective, *(strategy.mean_over_global_batch(losses[name]) for name in self.loss_weights),
+                 regularization / strategy.num_replicas()]
+        *gradients, terms = strategy.sum_over_replicas([*gradients, tf.stack(terms)])
+        gradients, norm = self._clip(gradients)
+        self.divergence.update(tf.concat([terms, [norm]], 0))
+        self.optimizer.apply_gradients(zip(self._share(gradients), self.trainable_variables))
         return self._track(batch, loss, regularization, losses, predictions)
+
+    def first_divergence(self):
+        """The first training step at which something was not finite, if there was one.
+
+        Returns:
+            None, or the step's number, from 1, and a dict: `loss`, the minimised terms and `regularization_loss`, means
+            over the global batch, and `gradient_norm`, that of all variables together before clipping.
+        """
+        return self.divergence.read()
 
     def test_step(self, batch):
         losses, predictions = self.compute_losses(batch, training=False)
@@ -89,18 +105,24 @@ class TrainingScheme(keras.Model):
         loss = sum(weight * losses[name] for name, weight in self.loss_weights.items())             # [B]
         return loss, self.regularization_penalty * tf.add_n([tf.zeros(()), *self.losses])
 
-    def _reduce_and_clip(self, gradients):
-        """Sums over the replicas first and clips after, so that N replicas take the step of one.
-
-        A Keras optimiser sums over the replicas once more; each hands it an N-th.
-        """
+    def _require_all(self, gradients):
         without = [v.path for v, gradient in zip(self.trainable_variables, gradients) if gradient is None]
         if without:
             raise ValueError(f"no minimised term reaches {', '.join(without)}: set trainable=False there, or add a term "
                              f"to {', '.join(self.loss_weights)}.")
-        gradients = strategy.sum_over_replicas(gradients)
+        return gradients
+
+    def _clip(self, gradients):
+        """Each gradient, summed over the replicas before, so that N of them take the step of one, and their joint norm."""
+        squares = [tf.reduce_sum(tf.square(gradient)) for gradient in gradients]
         if self.clip_gradient_norm:
-            gradients = [tf.clip_by_norm(gradient, self.clip_gradient_norm) for gradient in gradients]
+            longest = self.clip_gradient_norm
+            gradients = [gradient * longest / tf.maximum(tf.sqrt(square), longest)
+                         for gradient, square in zip(gradients, squares)]
+        return gradients, tf.sqrt(tf.add_n(squares))
+
+    def _share(self, gradients):
+        """What each replica hands to a Keras optimiser, which sums over the replicas once more: an N-th."""
         replicas = strategy.num_replicas()
         return gradients if replicas == 1 else [gradient / replicas for gradient in gradients]
 
