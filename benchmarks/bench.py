@@ -20,14 +20,15 @@ HERE = pathlib.Path(__file__).parent
 SCRIPTS = ("reading", "computing", "precision", "whole_program", "targets", "compact", "metrics_cost", "growth", "start_up",
            "devices")
 LONGER = ("growth",)                # scripts that know --all
+ONLY_LONG = ("load",)               # scripts that are run with --all alone
 
 ALL = flags.DEFINE_boolean("all", False, "Also what takes long.")
-ONLY = flags.DEFINE_list("only", list(SCRIPTS), "Which scripts to run.")
+ONLY = flags.DEFINE_list("only", None, "Which scripts to run; all by default.")
 
 
 def main(_):
     found, started = [], time.monotonic()
-    for script in ONLY.value:
+    for script in ONLY.value or SCRIPTS + ONLY_LONG * ALL.value:
         print(f"\n{script}, at {time.monotonic() - started:.0f} s", flush=True)
         found += [figures.Figure(**{**values, "what": f"{script}: {values['what']}"}) for values in measure(script)]
     print(f"\nAll figures, after {time.monotonic() - started:.0f} s:\n\n" + figures.table(found))

@@ -75,13 +75,20 @@ def mean_cost(network, lengths, cost):
     return sum(cost(network.network, min(n, network.config.max_frames)) for n in lengths) / len(lengths)
 
 
-def rate(network, shards, batches, path):
+def rate(network, shards, num_batches, path):
     """Videos/s of a network over so many batches, the first not counted."""
-    count = batches * (BATCH_SIZE.value or network.batch_size)
+    count = num_batches * (BATCH_SIZE.value or network.batch_size)
     shards = list(itertools.islice(itertools.cycle(shards), max(1, count // VIDEOS_A_FILE)))
-    rows = ((batch.video_ids, batch.classes, batch.scores) for batch in network.predict(shards, BATCH_SIZE.value))
-    write_predictions(path, rows)
+    batches = network.predict(shards, BATCH_SIZE.value, seen=AnyVideos())
+    write_predictions(path, ((batch.video_ids, batch.classes, batch.scores) for batch in batches))
     return network.videos_per_second
+
+
+class AnyVideos:
+    """Stands in for runs.seen_videos.SeenVideos where files are read several times over."""
+
+    def add(self, found, shards, records):
+        """Nothing was seen before."""
 
 
 if __name__ == "__main__":

@@ -131,6 +131,7 @@ def test_video_level_models_go_the_same_road(tmp_path, model):
     assert len(commands.read_csv(tmp_path / "p.csv.gz")) == 9
 
 
+@pytest.mark.slow
 def test_h_rnns_on_the_same_road_and_the_script_in_the_root(tmp_path, monkeypatch):
     """Real families, states matched too; the CSV is written by a process of its own that knows the folder only."""
     files = write_set(tmp_path / "data")

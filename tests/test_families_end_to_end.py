@@ -6,8 +6,6 @@ from tests import commands, networks
 from tests.commands import FEATURES, FEW_FRAMES, NUM_CLASSES, QUICK
 from youtube8m_distill import runs
 
-IN_EVERY_RUN = ("NeXtVLADModel",)                       # H-RNN has a road of its own
-FAMILIES = [pytest.param(model, marks=() if model in IN_EVERY_RUN else pytest.mark.slow) for model in networks.TINY]
 
 
 def write_set(folder):
@@ -21,7 +19,8 @@ def train(folder, name, files, *arguments):
     return runs.open_run(folder / name)
 
 
-@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.slow
+@pytest.mark.parametrize("model", networks.TINY)
 def test_a_family_is_trained_taught_scored_and_predicts(tmp_path, model):
     files = write_set(tmp_path / "data")
     sizes = [f"--{name}={value}" for name, value in networks.TINY[model].items()]

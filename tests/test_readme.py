@@ -54,6 +54,18 @@ def test_the_python_program_runs_and_leaves_what_it_says(tmp_path, monkeypatch, 
     assert pathlib.Path("student.keras").exists()
 
 
+def test_every_promise_names_tests_that_exist():
+    section = README.partition("## Reliability and safety")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
+    tests = {name for path in (ROOT / "tests").rglob("test_*.py")
+             for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)}
+    assert len(rows) > 15
+    for row in rows:
+        named = set(re.findall(r"`(test_\w+)`", row))
+        assert named <= tests, named - tests
+        assert named or "make audit" in row, row
+
+
 def test_every_target_named_exists():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"make ([a-z-]+)", README)):

@@ -4,7 +4,7 @@ All raise ValueError with the field's name and value.
 """
 
 import dataclasses
-import math
+import sys
 import types
 import typing
 
@@ -50,7 +50,7 @@ def _fits(value, kind):
     if isinstance(value, bool):                     # which Python counts among the integers
         return kind is bool
     if kind is float:
-        return isinstance(value, (int, float)) and abs(value) < math.inf
+        return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max      # a whole number may be above it
     return isinstance(value, kind)
 
 
@@ -69,6 +69,13 @@ def at_least(low, config, *names):
     for name in names:
         value = getattr(config, name)
         require(value is None or value >= low, f"{name}={value}: must be at least {low}.")
+
+
+def at_most(high, config, *names):
+    """These fields are `high` or less, or None."""
+    for name in names:
+        value = getattr(config, name)
+        require(value is None or value <= high, f"{name}={value}: must be at most {high}.")
 
 
 def within(low, high, config, *names):

@@ -1,4 +1,6 @@
 import gzip
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -82,7 +84,8 @@ def test_what_must_be_given(missing):
     given = {"train_dir": "run", "input_data_pattern": "x", "output_file": "y"}
     del given[missing]
     line = commands.fail("inference", *[f"--{name}={value}" for name, value in given.items()])
-    assert line == f"Error: --{missing} is missing; see --helpshort."
+    also = ", and so is --input_model_tgz" if missing == "train_dir" else ""
+    assert line == f"Error: --{missing} is missing{also}; see --helpshort."
 
 
 def test_no_file_matches(run, tmp_path):
@@ -106,20 +109,72 @@ def test_a_network_or_checkpoint_that_is_not_there(run, files, tmp_path, argumen
 
 def test_a_folder_that_cannot_be_made_leaves_nothing(run, files, tmp_path):
     (tmp_path / "file").write_text("")
-    ended = commands.run("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
-                         f"--output_file={tmp_path}/file/p.csv")
-    assert ended.code == 2 and len(ended.lines) == 1
-    assert ended.lines[0].startswith(f"Error: --output_file={tmp_path}/file/p.csv was not written: ")
+    line = refused(run, files, tmp_path / "file" / "p.csv")
+    assert line.startswith(f"Error: --output_file={tmp_path}/file/p.csv cannot be written: ")
+
+
+def write_with_bad_record(path, good):
+    """Good records, each with an id of its own, and one whose frames are too short."""
+    videos = [records.frame_record(records.random_frames(2), b"w%03d" % number) for number in range(good)]
+    return records.write(path, [*videos, records.frame_record({"rgb": [b"123"], "audio": [b"12"]}, b"bad")])
 
 
 def test_a_bad_record_leaves_the_old_file_as_it_was(run, tmp_path):
-    good = records.frame_record(records.random_frames(2))
-    bad = records.frame_record({"rgb": [b"123"], "audio": [b"12"]})
-    path = records.write(tmp_path / "bad.tfrecord", [good, good, bad])
+    path = write_with_bad_record(tmp_path / "bad.tfrecord", 2)
     (tmp_path / "p.csv").write_text("old")
     ended = commands.run("inference", f"--train_dir={run.folder}", f"--input_data_pattern={path}",
-                         f"--output_file={tmp_path}/p.csv", "--batch_size=1")
-    assert ended.code == 2
+                         f"--output_file={tmp_path}/p.csv", "--batch_size=4")
+    assert ended.code == 2 and ended.out == ""
     assert ended.lines[-1].startswith(f"Error: --output_file={tmp_path}/p.csv was not written: file {path}, record 2: ")
     assert (tmp_path / "p.csv").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tfrecord", "p.csv", "run"]
+
+
+# ---- stopped and gone on with, bad records, archives
+
+
+def test_after_a_bad_record_the_same_command_with_skipping_goes_on(run, files, tmp_path):
+    path = write_with_bad_record(tmp_path / "data" / "test5.tfrecord", 6)
+    arguments = f"--train_dir={run.folder}", f"--input_data_pattern={files}", "--batch_size=2"
+    ended = commands.run("inference", *arguments, f"--output_file={tmp_path}/p.csv")
+    assert ended.code == 2 and f"file {path}, record 6: " in ended.lines[-1]
+    kept = int(re.match("The predictions for ([0-9]+) videos are kept in ", ended.out)[1])
+    assert kept >= 10 and not (tmp_path / "p.csv").exists()
+    for output in ("p.csv", "anew.csv"):
+        ended = commands.succeed("inference", *arguments, f"--output_file={tmp_path}/{output}", "--skip_bad_records",
+                                 "--max_bad_fraction=0.1")
+        assert ("Going on after 8 videos, in file 2 of 3; " in ended.out) == (output == "p.csv")
+        assert [line for line in ended.lines if line.startswith("Warning: 1 of 16 records ")][1:], "said twice"
+        assert "15 videos by the teacher of step 7 in " in ended.out
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "anew.csv").read_bytes()
+    assert f"{path},6," in (tmp_path / "p.csv.bad_records.csv").read_text()
+    assert list(commands.read_csv(tmp_path / "p.csv"))[8:] == ["v008", *(f"w{number:03d}" for number in range(6))]
+
+
+def test_videos_that_are_cut_are_counted(run, tmp_path):
+    path = records.write(tmp_path / "long.tfrecord", [records.frame_record(records.random_frames(length), b"v%d" % length)
+                                                      for length in (1, 300, 301, 400)])
+    said, rows = predicted(run, path, tmp_path / "p.csv")
+    assert said.out.endswith("2 videos have more than 300 frames; those past frame 300 were left out.\n") and len(rows) == 4
+
+
+def test_a_network_goes_through_an_archive(run, files, tmp_path):
+    said, expected = predicted(run, files, tmp_path / "p.csv", f"--output_model_tgz={tmp_path}/model.tgz", "--checkpoint=3")
+    shutil.rmtree(run.folder)
+    for more in ((), (f"--untar_model_dir={tmp_path}/model",)):
+        said = commands.succeed("inference", f"--input_model_tgz={tmp_path}/model.tgz", f"--input_data_pattern={files}",
+                                f"--output_file={tmp_path}/other.csv", *more)
+        assert "9 videos by the teacher of step 3 in " in said.out
+        assert commands.read_csv(tmp_path / "other.csv") == expected
+    assert (tmp_path / "model" / "config.json").exists()
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--train_dir=run", "--input_model_tgz=x.tgz"), "--input_model_tgz=x.tgz takes the place of --train_dir; give one"),
+    (("--train_dir=run", "--untar_model_dir=x"), "--untar_model_dir=x has no effect without --input_model_tgz"),
+    (("--input_model_tgz=no/x.tgz",), "--input_model_tgz=no/x.tgz is no file"),
+    (("--input_model_tgz=no/x.tgz", "--untar_model_dir=setup.py"), "--untar_model_dir=setup.py exists and is not a folder"),
+    (("--train_dir=run", "--output_model_tgz=tests"), "--output_model_tgz=tests exists and is not a regular file")])
+def test_archives_that_cannot_be_used(arguments, words, tmp_path):
+    line = commands.fail("inference", "--input_data_pattern=x", f"--output_file={tmp_path}/p.csv", *arguments)
+    assert line.startswith(f"Error: {words}") and not list(tmp_path.iterdir())

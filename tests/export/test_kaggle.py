@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests import oracles
-from youtube8m_distill.export import kaggle, write_predictions
+from youtube8m_distill.export import kaggle, read_predictions, write_predictions
 
 CLASSES = np.array([[3, 1], [0, 3861]], np.int32)
 SCORES = np.array([[0.9, 1e-7], [1.0, 0.12345678]], np.float32)
@@ -33,7 +33,7 @@ def test_any_score_is_written_with_six_significant_digits(tmp_path_factory, scor
     path = tmp_path_factory.getbasetemp() / "any_score.csv"
     scores, classes = sorted(scores, reverse=True), list(range(first, first + len(scores)))
     write_predictions(path, [([b"id"], np.array([classes]), np.array([scores], np.float32))])
-    assert path.read_text() == kaggle.HEADER + oracles.kaggle_line("id", classes, scores)
+    assert path.read_bytes() == kaggle.HEADER + oracles.kaggle_line("id", classes, scores).encode()
 
 
 def test_rows_keep_their_order_whatever_the_batches(tmp_path):
@@ -52,25 +52,62 @@ def test_top_k_cuts_the_pairs_and_a_larger_one_writes_all(tmp_path, top_k, pairs
 
 
 @given(ids=st.lists(st.one_of(st.binary(max_size=8).map(lambda video_id: video_id.replace(b"\0", b"")),
-                              st.text(',"\r\n ab\t\'é;NA0', max_size=8).map(str.encode)),
+                              st.text(',"\r\n ab\t\'é;=+-@NA0', max_size=8).map(str.encode)),
                     min_size=1, max_size=4))
 @settings(max_examples=150, deadline=None)
 @pytest.mark.parametrize("name", ["ids.csv", "ids.csv.gz"])
-def test_pandas_reads_any_id_back_to_the_byte(tmp_path_factory, name, ids):
+def test_any_id_comes_back_to_the_byte(tmp_path_factory, name, ids):
     path = tmp_path_factory.getbasetemp() / name
     count = len(ids)
-    write_predictions(path, [(ids, np.full([count, 1], 7), np.full([count, 1], 0.5, np.float32))])
-    frame = read(path)
-    assert [video_id.encode("utf-8", "surrogateescape") for video_id in frame["VideoId"]] == ids
-    assert set(frame["LabelConfidencePairs"]) == {"7 0.5"}
+    write_predictions(path, [(ids, np.full([count, 2], [7, 0]), np.full([count, 2], [0.5, 0.25], np.float32))])
+    found = read_predictions(path)
+    assert found.video_ids == ids
+    assert found.classes.dtype == np.int32 and found.classes.tolist() == [[7, 0]] * count
+    assert found.scores.dtype == np.float32 and found.scores.tolist() == [[0.5, 0.25]] * count
+    frame = read(path)                                  # pandas alone gives them back but for an apostrophe in front
+    assert [video_id.removeprefix("'").encode("utf-8", "surrogateescape") for video_id in frame["VideoId"]] == ids
+    assert set(frame["LabelConfidencePairs"]) == {"7 0.5 0 0.25"}
+
+
+@pytest.mark.parametrize("text, words", [
+    ("", "its first line is not VideoId,"), ("id,pairs\na,1 0.5\n", "its first line is not VideoId,"),
+    ("a,1 0.5,\n", "too many values"), ("a,1 0.5\nb,1 0.5 2 0.25\n", "cannot reshape"), ("a,1 0.5 2\n", "cannot reshape"),
+    ("a,1 much\n", "could not convert"), ('"a,1 0.5\n', "unexpected end of data")])
+def test_another_csv_is_refused(tmp_path, text, words):
+    header = "" if not text or text.startswith("id") else kaggle.HEADER.decode()
+    (tmp_path / "p.csv").write_text(header + text)
+    with pytest.raises(ValueError, match=f"p.csv is not a CSV of predictions, all with as many pairs: .*{words}"):
+        read_predictions(tmp_path / "p.csv")
+
+
+def test_a_csv_that_is_cut_short_is_refused(tmp_path):
+    write_predictions(tmp_path / "p.csv.gz", [batch(b"ab", b"cd")])
+    (tmp_path / "p.csv.gz").write_bytes((tmp_path / "p.csv.gz").read_bytes()[:-9])
+    with pytest.raises(ValueError, match="is not a CSV of predictions"):
+        read_predictions(tmp_path / "p.csv.gz")
+
+
+def test_no_video_is_read_as_none(tmp_path):
+    write_predictions(tmp_path / "p.csv", [])
+    assert read_predictions(tmp_path / "p.csv").video_ids == []
+
+
+def test_a_finished_file_is_compressed_to_the_bytes_that_are_written_at_once(tmp_path):
+    rows = [([f"id{i}-{j}".encode() for j in range(300)], np.tile(CLASSES[:1], (300, 1)), np.tile(SCORES[:1], (300, 1)))
+            for i in range(40)]
+    for name in ("p.csv", "p.csv.gz"):
+        write_predictions(tmp_path / name, rows)
+    kaggle.compress(tmp_path / "p.csv", tmp_path / "later.gz")
+    assert (tmp_path / "later.gz").read_bytes() == (tmp_path / "p.csv.gz").read_bytes()
 
 
 @pytest.mark.parametrize("video_id, field", [
     (b"plain id", b"plain id"), (b"a,b", b'"a,b"'), (b'say "x"', b'"say ""x"""'), (b"two\nlines", b'"two\nlines"'),
-    (b"one\rreturn", b'"one\rreturn"'), (b"", b""), (b"\xff\xfe", b"\xff\xfe"), ("é", "é".encode())])
+    (b"one\rreturn", b'"one\rreturn"'), (b"", b""), (b"a\xff\xfe", b"a\xff\xfe"), ("é", "é".encode()), (b"a;b", b'"a;b"'),
+    (b"a\tb", b'"a\tb"'), (b"=A1", b"'=A1"), (b"=A1,2", b'"\'=A1,2"'), (b"-abc_DEF123", b"-abc_DEF123")])
 def test_an_id_is_quoted_only_where_it_must_be(tmp_path, video_id, field):
     write_predictions(tmp_path / "p.csv", [batch(video_id)])
-    assert (tmp_path / "p.csv").read_bytes() == kaggle.HEADER.encode() + field + b",3 0.9 1 1e-07\n"
+    assert (tmp_path / "p.csv").read_bytes() == kaggle.HEADER + field + b",3 0.9 1 1e-07\n"
 
 
 def test_a_gz_path_is_compressed_to_the_same_bytes_each_time(tmp_path):
@@ -113,9 +150,9 @@ def test_batches_are_taken_one_at_a_time(tmp_path):
             yield one
 
     written = []
-    original = kaggle._lines
+    original = kaggle.csv_lines
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kaggle, "_lines", lambda *args: written.append(len(alive)) or original(*args))
+        patch.setattr(kaggle, "csv_lines", lambda *args: written.append(len(alive)) or original(*args))
         write_predictions(tmp_path / "p.csv", counted())
     assert written == list(range(1, 51))                # each is written before the next is asked for
 

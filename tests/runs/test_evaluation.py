@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from youtube8m_distill import runs
 from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.data.sources import find_files
 from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.runs.evaluation import Done, about_long_videos
 from youtube8m_distill.training.strategy import make_strategy
 
 
@@ -63,3 +66,63 @@ def test_a_bad_record_is_named(run, tmp_path):
 def test_a_network_that_the_run_has_not_trained_is_refused(run):
     with pytest.raises(ValueError, match="network='student'"):
         runs.LoadedNetwork(run, make_strategy(), "student")
+
+
+# ---- what is known of the records
+
+
+def test_it_goes_on_after_what_is_done_and_says_where_each_video_stands(run, tmp_path):
+    lengths = [3, 301, 300, 2, 400, 7, 1, 305, 4]
+    path = commands.write_files(tmp_path / "data", "v", [
+        records.frame_record(records.random_frames(length), commands.video_id(number))
+        for number, length in enumerate(lengths)], files=3)
+    shards = find_files(path)
+    shards = (shards[0], dataclasses.replace(shards[1], left_out=(2,)), shards[2])
+    network = runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
+    whole = list(network.predict(shards, 2))
+    assert network.num_long_videos == 3
+    assert [batch.shards.tolist() for batch in whole] == [[0, 0], [0, 1], [1, 2], [2, 2]]
+    assert [batch.records.tolist() for batch in whole] == [[0, 1], [2, 0], [1, 0], [1, 2]]
+    assert np.concatenate([batch.num_stored_frames for batch in whole]).tolist() == lengths[:5] + lengths[6:]
+    rest = list(network.predict(shards, 2, done=Done(4, 1, 1)))
+    assert network.num_long_videos == 2
+    for found, expected in zip(rest, whole[2:], strict=True):
+        for name in ("video_ids", "shards", "records", "classes", "scores"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize("count, line", [
+    (0, ""), (1, "1 video has more than 300 frames; those past frame 300 were left out."),
+    (1234, "1,234 videos have more than 300 frames; those past frame 300 were left out.")])
+def test_long_videos_are_told_in_one_line(count, line):
+    assert about_long_videos(count) == line
+
+
+def test_an_id_that_comes_twice_is_refused_with_both_places(run, shards, tmp_path):
+    records.write(tmp_path / "data" / "v5.tfrecord", [records.frame_record(records.random_frames(3), video_id)
+                                                      for video_id in (b"new", b"v007")])
+    shards = find_files(f"{tmp_path}/data/*")
+    with pytest.raises(ValueError, match=rf"file {shards[2].path}, record 1: video id b'v007' stands in file "
+                       f"{shards[1].path}, record 2 too. Every video counts once: leave one of the two out"):
+        runs.LoadedNetwork(run, make_strategy()).evaluate(shards, 4, Evaluator(commands.NUM_CLASSES))
+
+
+@pytest.mark.parametrize("for_metrics", [True, False])
+def test_a_prediction_that_is_no_number_is_refused_with_its_place(run, shards, for_metrics):
+    network = runs.LoadedNetwork(run, make_strategy(), for_metrics=for_metrics)
+    network.network.weights[-1].assign(np.full(network.network.weights[-1].shape, np.nan, np.float32))
+    with pytest.raises(ValueError, match=f"file {shards[0].path}, record 0: what the teacher of step 7 in {run.folder} "
+                       "predicts for video b'v000' is not a number. Take another --checkpoint"):
+        list(network.predict(shards, 4))
+
+
+def test_the_same_weights_have_the_same_fingerprint_and_others_another(run):
+    network, again = (runs.LoadedNetwork(run, make_strategy(), for_metrics=False) for _ in range(2))
+    first = network.fingerprint()
+    assert again.fingerprint() == first and first.startswith("step 7, sha256 ")
+    again.restore(3)
+    assert again.fingerprint().startswith("step 3, sha256 ")
+    again.restore(7)
+    last = again.network.weights[-1]
+    last.assign(last + 1e-6)
+    assert again.fingerprint() != first

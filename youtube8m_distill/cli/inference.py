@@ -1,9 +1,13 @@
 """Tags videos: the Kaggle CSV of a trained network over record files, with or without labels.
 
     inference.py --train_dir=runs/student --input_data_pattern='yt8m/test*.tfrecord' --output_file=predictions.csv
+
+It may be stopped at any time; the same command goes on. The CSV is there when it is complete.
 """
 
+import contextlib
 import os
+import tempfile
 import time
 
 from absl import flags
@@ -11,7 +15,8 @@ from absl import flags
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.export.kaggle import write_predictions
+from youtube8m_distill.runs.archive import pack, unpack
+from youtube8m_distill.runs.evaluation import about_long_videos
 from youtube8m_distill.training.cluster import refuse_cluster
 from youtube8m_distill.training.strategy import make_strategy
 
@@ -20,38 +25,94 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     our_flags.define_files("Data", ("input_data_pattern", "Globs of the files to read, comma-separated."))
+    our_flags.define_skipping()
     our_flags.define_trained_network()
+    flags.DEFINE_string("input_model_tgz", "", "Archive that --output_model_tgz wrote, in place of --train_dir.")
+    flags.DEFINE_string("untar_model_dir", "", "Where that archive is unpacked, and stays. Default: a temporary folder.")
+    our_flags.GROUPS["Network to use"] += ["input_model_tgz", "untar_model_dir"]
     our_flags.define_top_k()
-    flags.DEFINE_string("output_file", "", "Where the CSV goes; compressed where the name ends with .gz.")
-    our_flags.GROUPS["Output"].append("output_file")
+    flags.DEFINE_string("output_file", "", "Where the CSV goes; compressed where the name ends with .gz. Until the end, "
+                        "OUTPUT_FILE.progress beside it holds what is done.")
+    flags.DEFINE_string("output_model_tgz", "", "Also write the network's configuration and weights to this archive.")
+    our_flags.GROUPS["Output"] += ["output_file", "output_model_tgz"]
     our_flags.define_run()
     our_flags.define_refused(
         num_readers=our_flags.READERS, segment_labels=our_flags.SEGMENTS, segment_max_pred=our_flags.SEGMENTS,
-        segment_label_ids_file=our_flags.SEGMENTS, input_model_tgz=our_flags.ARCHIVES,
-        untar_model_dir=our_flags.ARCHIVES, output_model_tgz=our_flags.ARCHIVES)
+        segment_label_ids_file=our_flags.SEGMENTS)
 
 
 def main():
-    with entry.user_errors():
-        refuse_cluster(os.environ)
-        for name in ("train_dir", "input_data_pattern", "output_file"):
-            if not FLAGS[name].value:
-                raise ValueError(f"{name} is missing; see --helpshort.")
-        files.check_output("output_file", FLAGS.output_file)
-        strategy = make_strategy(FLAGS.num_gpu)
-        network = runs.LoadedNetwork(runs.open_run(FLAGS.train_dir), strategy, FLAGS.network,
-                                     FLAGS.checkpoint or "best", FLAGS.mixed_precision, top_k=FLAGS.top_k,
-                                     for_metrics=False)
-        shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, network.config.features,
-                                  network.config.views)
-    started = time.monotonic()
-    rows = ((batch.video_ids, batch.classes, batch.scores) for batch in network.predict(shards, FLAGS.batch_size))
+    with contextlib.ExitStack() as stack:
+        with entry.user_errors():
+            check_flags()
+            run = open_run(stack)
+            network = runs.LoadedNetwork(run, make_strategy(FLAGS.num_gpu), FLAGS.network, checkpoint(),
+                                         FLAGS.mixed_precision, top_k=FLAGS.top_k, for_metrics=False)
+            found = runs.usable_shards("input_data_pattern", FLAGS.input_data_pattern, network.config.features,
+                                       network.config.num_classes, network.config.views, **our_flags.skipping())
+        if FLAGS.output_model_tgz:
+            with writing("output_model_tgz"):
+                if pack(run, checkpoint(), FLAGS.output_model_tgz) != network.progress:
+                    raise ValueError("the training of this network has just saved another checkpoint; start again.")
+        predict(network, found)
+
+
+def check_flags():
+    refuse_cluster(os.environ)
+    for name in ("input_data_pattern", "output_file"):
+        if not FLAGS[name].value:
+            raise ValueError(f"{name} is missing; see --helpshort.")
+    if FLAGS.train_dir and FLAGS.input_model_tgz:
+        raise ValueError(f"input_model_tgz={FLAGS.input_model_tgz} takes the place of --train_dir; give one of the two.")
+    if not FLAGS.train_dir and not FLAGS.input_model_tgz:
+        raise ValueError("train_dir is missing, and so is --input_model_tgz; see --helpshort.")
+    if FLAGS.untar_model_dir and not FLAGS.input_model_tgz:
+        raise ValueError(f"untar_model_dir={FLAGS.untar_model_dir} has no effect without --input_model_tgz.")
+    for name in ("output_file", "output_model_tgz"):
+        if FLAGS[name].value:
+            files.check_output(name, FLAGS[name].value)
+
+
+def checkpoint():
+    return FLAGS.checkpoint or "best"
+
+
+def open_run(stack):
+    """The run of --train_dir or, until `stack` is closed, that of --input_model_tgz."""
+    if FLAGS.train_dir:
+        return runs.open_run(FLAGS.train_dir)
+    folder = FLAGS.untar_model_dir or os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), "model")
     try:
-        count = write_predictions(FLAGS.output_file, rows)
-    except (ValueError, OSError) as error:      # a bad record, predictions that are not numbers, a full disk
-        entry.fail(f"--output_file={FLAGS.output_file} was not written: {error}")
-    print(f"{count} videos by the {network.role} of step {network.progress.step} in {time.monotonic() - started:.1f} s: "
-          f"{FLAGS.output_file}")
+        return unpack(FLAGS.input_model_tgz, folder)
+    except (ValueError, FileNotFoundError) as error:
+        if str(error).startswith("untar_model_dir="):
+            raise
+        raise type(error)(f"input_model_tgz={error}") from error
+
+
+def predict(network, found):
+    """Writes the CSV, and the list of what was left out of it."""
+    started = time.monotonic()
+    with writing("output_file"):
+        warning = runs.write_report(f"{FLAGS.output_file}.bad_records.csv", found)
+        our_flags.warn(warning)
+        predicted = runs.predict_to_csv(FLAGS.output_file, network, found.shards, FLAGS.batch_size)
+    print(f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
+          f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}")
+    long_videos = about_long_videos(predicted.num_long_videos)
+    if long_videos:
+        print(long_videos)
+    our_flags.warn(warning)
+
+
+@contextlib.contextmanager
+def writing(flag):
+    """Ends the program with one line where an output was not written: a bad record, a full disk."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        told = str(error).startswith(f"{flag}=")
+        entry.fail(our_flags.flag_of(str(error)) if told else f"--{flag}={FLAGS[flag].value} was not written: {error}")
 
 
 def run():

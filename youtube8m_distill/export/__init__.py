@@ -1,3 +1,6 @@
 """What leaves the project: the Kaggle CSV."""
 
+from youtube8m_distill.export.kaggle import Predictions
+from youtube8m_distill.export.kaggle import read_predictions
 from youtube8m_distill.export.kaggle import write_predictions
+from youtube8m_distill.export.spreadsheet import spreadsheet_safe

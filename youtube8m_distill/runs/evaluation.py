@@ -1,11 +1,17 @@
 """Reads a run again: one of its networks over other files, for metrics and for predictions."""
 
+import dataclasses
+import hashlib
 import time
+from typing import NamedTuple
 
-from youtube8m_distill import display
+import numpy as np
+
+from youtube8m_distill import display, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.sources import estimate_records
+from youtube8m_distill.runs.seen_videos import SeenVideos, hashes
 from youtube8m_distill.training.predict import Predictor, evaluate
 
 # Large products reach their full rate from some 2,000 rows on, and frames are what takes memory.
@@ -15,6 +21,22 @@ FRAMES_A_BATCH, MOST_VIDEOS = 38_400, 1024
 def good_batch_size(max_frames):
     """Videos at a time on one device: 128 of 300 frames, 1,024 of 37 and fewer."""
     return max(1, min(FRAMES_A_BATCH // max_frames, MOST_VIDEOS))
+
+
+def about_long_videos(count):
+    """A line for whom it may surprise that so many videos were not seen to their end; "" for none."""
+    if not count:
+        return ""
+    return (f"{count:,} video{' has' if count == 1 else 's have'} more than {schema.MAX_FRAMES} frames; those past frame "
+            f"{schema.MAX_FRAMES} were left out.")
+
+
+class Done(NamedTuple):
+    """How far an earlier prediction of the same files has come."""
+
+    videos: int = 0         # in all
+    shard: int = 0          # index of the file to go on with
+    records: int = 0        # records of this file that are done, those left out too
 
 
 class LoadedNetwork:
@@ -33,6 +55,9 @@ class LoadedNetwork:
         config: its NetworkConfig.
         progress: Progress at which its weights were saved.
         batch_size: a good number of videos at a time, over all replicas.
+        videos_per_second: that of the last prediction from its second batch on, reading included: the first one pays for
+            compiling. None where there was one batch only.
+        num_long_videos: how many videos of the last prediction had more frames than `schema.MAX_FRAMES`.
 
     Raises:
         FileNotFoundError, ValueError: if the run has no such network or checkpoint.
@@ -49,34 +74,77 @@ class LoadedNetwork:
             self.network, self.progress = run.load_network(self.role, checkpoint, dtype)
         self.predictor = Predictor(self.network, strategy, **options)
         self.batch_size = good_batch_size(self.config.max_frames) * strategy.num_replicas_in_sync
-        self.videos_per_second = None
+        self.videos_per_second, self.num_long_videos = None, 0
 
     def restore(self, checkpoint):
         """Takes the weights of another checkpoint of the same run; nothing is built or compiled again."""
         self.progress = self.run.restore_network(self.network, self.role, checkpoint)
 
-    def predict(self, shards, batch_size=None, description="predict"):
+    def fingerprint(self):
+        """Tells the weights in use from any other: the step they are of and a digest."""
+        digest = hashlib.sha256()
+        for weight in self.network.weights:
+            digest.update(np.ascontiguousarray(weight.numpy()).view(np.uint8))
+        return f"step {self.progress.step}, sha256 {digest.hexdigest()[:16]}"
+
+    def predict(self, shards, batch_size=None, description="predict", done=None, seen=None):
         """Yields a PredictedBatch for every batch, in the order of the files, with progress on display.
 
-        `batch_size` None takes the network's own, `self.batch_size`.
-
-        `videos_per_second` is that of the last call from its second batch on, reading included: the first one pays for
-        compiling. It stays None where there was one batch only.
+        Args:
+            shards: tuple of data.sources.Shard.
+            batch_size: int; None takes the network's own, `self.batch_size`.
+            description: str, for the display.
+            done: Done, what to go on after; nothing by default.
+            seen: SeenVideos that came before; none by default.
+        Raises:
+            BadRecordError: if a record cannot be used.
+            ValueError: if a video id comes a second time, or a prediction is not a number, with file and record.
         """
-        dataset = make_dataset(shards, self.config.features, self.config.num_classes, self.config.frames,
+        done = done or Done()
+        dataset = make_dataset(_after(shards, done), self.config.features, self.config.num_classes, self.config.frames,
                                batch_size or self.batch_size, training=False, seed=self.seed)
         total, _ = estimate_records(shards)
-        self.videos_per_second, started, count = None, None, 0
-        with display.ProgressBar(total, description, "videos") as bar, naming_bad_records(shards):
+        seen = SeenVideos() if seen is None else seen
+        self.videos_per_second, self.num_long_videos, started, count = None, 0, None, 0
+        with display.ProgressBar(total, description, "videos", done.videos) as bar, naming_bad_records(shards):
             for batch in self.predictor(dataset):
                 if started is None:
                     started = time.perf_counter()
                 else:
                     count += len(batch.video_ids)
                     self.videos_per_second = count / (time.perf_counter() - started)
+                batch = batch._replace(shards=batch.shards + done.shard)
+                self._check(batch, shards, seen)
+                if batch.num_stored_frames is not None:
+                    self.num_long_videos += int(np.count_nonzero(batch.num_stored_frames > schema.MAX_FRAMES))
                 yield batch
                 bar.update(len(batch.video_ids))
+
+    def _check(self, batch, shards, seen):
+        """Refuses a batch with an id that came before or with predictions that are not numbers."""
+        def at(shard, record):
+            return f"file {shards[shard].path}, record {record}"
+
+        repeat = seen.add(hashes(batch.video_ids), batch.shards, batch.records)
+        if repeat is not None:
+            index, first = repeat
+            raise ValueError(f"{at(batch.shards[index], batch.records[index])}: video id {batch.video_ids[index]!r} stands "
+                             f"in {at(*first)} too. Every video counts once: leave one of the two out.")
+        if not batch.finite.all():
+            index = int(np.argmin(batch.finite))
+            raise ValueError(f"{at(batch.shards[index], batch.records[index])}: what the {self.role} of step "
+                             f"{self.progress.step} in {self.run.folder} predicts for video {batch.video_ids[index]!r} is "
+                             "not a number. Take another --checkpoint, or look at what this record holds.")
 
     def evaluate(self, shards, batch_size, evaluator):
         """Feeds every video into a metrics.Evaluator and returns its result."""
         return evaluate(self.predict(shards, batch_size, "evaluate"), evaluator)
+
+
+def _after(shards, done):
+    """The shards without what is done."""
+    if not shards[done.shard:]:
+        return ()
+    first, *others = shards[done.shard:]
+    left_out = sorted({*range(done.records), *first.left_out})
+    return (dataclasses.replace(first, left_out=tuple(left_out)), *others)

@@ -1,0 +1,344 @@
+"""With a network that costs nothing; tests/cli/test_inference.py has the real one."""
+
+import dataclasses
+import errno
+import gzip
+import json
+import os
+import types
+
+import numpy as np
+import pytest
+
+from tests import commands, networks, records
+from youtube8m_distill import runs
+from youtube8m_distill.data.sources import Shard
+from youtube8m_distill.export.kaggle import read_predictions
+from youtube8m_distill.runs import predictions
+from youtube8m_distill.training.predict import PredictedBatch
+
+BATCH_SIZE, NUM_VIDEOS = 4, 23
+
+
+class Network:
+    """Stands in for a LoadedNetwork. A score depends on all videos of a batch, as the last bits of a real one may."""
+
+    role, seed, batch_size, config = "teacher", 0, 3, networks.frame_level()
+
+    def __init__(self, top_k=2, weights="step 7", dtype="float32", devices=("/device:CPU:0",), frames=None):
+        self.predictor = types.SimpleNamespace(top_k=top_k, strategy=types.SimpleNamespace(
+            extended=types.SimpleNamespace(worker_devices=devices)))
+        self.network = types.SimpleNamespace(compute_dtype=dtype)
+        self.weights, self.frames = weights, frames or {}
+        self.batches, self.stop_after, self.error = [], None, KeyboardInterrupt
+
+    def fingerprint(self):
+        return self.weights
+
+    def predict(self, shards, batch_size, done, seen):
+        videos = [(shard, record) for shard in range(done.shard, len(shards)) for record in range(shards[shard].size)
+                  if record not in shards[shard].left_out and not (shard == done.shard and record < done.records)]
+        for start in range(0, len(videos), batch_size):
+            if len(self.batches) == self.stop_after:
+                raise self.error
+            batch = self.batch(shards, videos[start:start + batch_size])
+            assert seen.add(predictions.hashes(batch.video_ids), batch.shards, batch.records) is None
+            self.batches.append([video_id.decode() for video_id in batch.video_ids])
+            yield batch
+
+    def batch(self, shards, places):
+        ids = [f"{shards[shard].path}-{record}".encode() for shard, record in places]
+        together = sum(map(len, ids)) + sum(ids[0]) + len(ids)
+        scores = np.array([[together + 0.5, together / (1 + record)] for _, record in places], np.float32)
+        shard, record = np.array(places).T
+        frames = np.array([self.frames.get(video_id.decode(), 9) for video_id in ids])
+        classes, finite = np.array([[1, 0]] * len(ids), np.int32), np.ones(len(ids), bool)
+        return PredictedBatch(np.array(ids, object), classes, scores, finite, shard.astype(np.int32), record, frames)
+
+
+def files_of(*sizes, name="test"):
+    """Shards of so many records each; the fake network takes a size for the number of records."""
+    return tuple(Shard(f"{name}{number}", "", size) for number, size in enumerate(sizes))
+
+
+SHARDS = files_of(6, 6, 6, 5)
+IDS = [f"test{shard}-{record}" for shard, size in enumerate((6, 6, 6, 5)) for record in range(size)]
+
+
+@pytest.fixture
+def network():
+    return Network()
+
+
+@pytest.fixture
+def shards():
+    return SHARDS
+
+
+@pytest.fixture
+def csv(tmp_path):
+    return tmp_path / "out" / "p.csv"
+
+
+def predict(path, network, shards, batch_size=BATCH_SIZE):
+    """Returns Predicted and the lines that were said."""
+    said, network.batches, network.stop_after = [], [], None
+    return predictions.predict_to_csv(path, network, shards, batch_size, said.append), said
+
+
+def stop(path, network, shards, batches, error=KeyboardInterrupt):
+    """A prediction that ends after so many batches; returns what it said."""
+    said, network.batches, network.stop_after, network.error = [], [], batches, error
+    with pytest.raises(error):
+        predictions.predict_to_csv(path, network, shards, BATCH_SIZE, said.append)
+    return said
+
+
+@pytest.fixture
+def expected(network, shards, tmp_path):
+    predict(tmp_path / "expected.csv", network, shards)
+    return (tmp_path / "expected.csv").read_bytes()
+
+
+def test_in_one_go_nothing_but_the_csv_is_left(network, shards, csv):
+    assert predict(csv, network, shards) == (predictions.Predicted(NUM_VIDEOS, 0), [])
+    assert [path.name for path in csv.parent.iterdir()] == ["p.csv"]
+    found = read_predictions(csv)
+    assert [video_id.decode() for video_id in found.video_ids] == sum(network.batches, []) == IDS
+    assert found.classes.tolist() == [[1, 0]] * NUM_VIDEOS
+    scores = np.concatenate([network.batch(shards, [(IDS.index(i) // 6, int(i[-1])) for i in batch]).scores
+                             for batch in network.batches])
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
+
+
+def test_the_batch_size_is_the_networks_own_unless_given(network, shards, csv):
+    predictions.predict_to_csv(csv, network, shards, say=None)
+    assert [len(batch) for batch in network.batches] == [3] * 7 + [2]
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.csv.gz"])
+@pytest.mark.parametrize("stops", [(1,), (2, 1), (3, 1, 1), (5,), (0, 4)])
+def test_stopped_and_gone_on_with_gives_the_same_bytes(network, shards, csv, expected, name, stops):
+    path = csv.parent / name
+    for batches in stops:
+        said = stop(path, network, shards, batches)
+    done = sum(stops)
+    assert said[-1] == (f"The predictions for {4 * done} videos are kept in {path}.progress: the same command goes on after "
+                        "them.")
+    assert not path.exists()
+    predicted, said = predict(path, network, shards)
+    assert said == [f"Going on after {4 * done} videos, in file {(4 * done - 1) // 6 + 1} of 4; they are in "
+                    f"{path}.progress."]
+    assert predicted == (NUM_VIDEOS, 0)
+    # No video twice, none missing, and every batch made of the videos that it is made of in one go.
+    assert network.batches == [IDS[start:start + 4] for start in range(4 * done, NUM_VIDEOS, 4)]
+    found = path.read_bytes()
+    assert (gzip.decompress(found) if name.endswith(".gz") else found) == expected
+    assert [path.name for path in path.parent.iterdir()] == [name]
+
+
+def test_what_stood_there_stays_until_the_end(network, shards, csv, expected):
+    csv.parent.mkdir()
+    csv.write_text("old")
+    stop(csv, network, shards, 3)
+    assert csv.read_text() == "old"
+    predict(csv, network, shards)
+    assert csv.read_bytes() == expected
+
+
+def test_stopped_before_the_first_batch_leaves_nothing(network, shards, csv):
+    assert stop(csv, network, shards, 0) == []
+    assert list(csv.parent.iterdir()) == []
+
+
+def test_after_a_failed_write_what_was_committed_counts(network, shards, csv, expected, monkeypatch):
+    commits, write = [], predictions._write
+
+    def full(path, value):
+        commits.append(value)
+        if len(commits) == 5:               # the first two are those of the start
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predictions, "COMMIT_SECONDS", 0)
+        patch.setattr(predictions, "_write", full)
+        with pytest.raises(OSError, match="No space left"):
+            predict(csv, network, shards)
+    assert not csv.exists()
+    predicted, said = predict(csv, network, shards)
+    assert said[0].startswith("Going on after 8 videos, in file 2 of 4; ") and predicted.num_videos == NUM_VIDEOS
+    assert csv.read_bytes() == expected
+
+
+def test_what_came_after_the_last_commit_is_cut_off(network, shards, csv, expected):
+    stop(csv, network, shards, 3)
+    for name in ("rows.csv", "videos.bin"):
+        with open(csv.parent / "p.csv.progress" / name, "ab") as file:
+            file.write(b"half a r")
+    predict(csv, network, shards)
+    assert csv.read_bytes() == expected
+
+
+def test_stopped_between_the_csv_and_the_end(network, shards, csv, expected, monkeypatch):
+    monkeypatch.setattr(predictions.files, "remove_folder", lambda folder: None)
+    predict(csv, network, shards)
+    monkeypatch.undo()
+    assert csv.read_bytes() == expected and (csv.parent / "p.csv.progress").exists()
+    predict(csv, network, shards)
+    assert csv.read_bytes() == expected and not (csv.parent / "p.csv.progress").exists()
+
+
+# ---- other files than before
+
+
+def test_a_file_that_was_fetched_again_and_those_after_it_are_predicted_anew(network, shards, csv):
+    stop(csv, network, shards, 4)
+    shards = files_of(6, 7, 6, 5)
+    predicted, said = predict(csv, network, shards)
+    assert said == [f"10 of the 16 videos in {csv}.progress are in a file that has changed or come after it, and are "
+                    f"predicted again.", f"Going on after 4 videos, in file 1 of 4; they are in {csv}.progress."]
+    assert predicted.num_videos == NUM_VIDEOS + 1
+    predict(csv.parent / "anew.csv", network, shards)
+    assert csv.read_bytes() == (csv.parent / "anew.csv").read_bytes()
+
+
+@pytest.mark.parametrize("batches", [5, 6])
+@pytest.mark.parametrize("sizes", [(6, 6, 6, 5, 7), (6, 6, 6), (6, 6, 1, 5)])
+def test_files_may_come_or_go_behind_those_that_are_done(network, shards, csv, sizes, batches):
+    stop(csv, network, files_of(6, 6, 6, 5, 100), batches)
+    shards = files_of(*sizes)
+    assert predict(csv, network, shards)[0].num_videos == sum(sizes)
+    predict(csv.parent / "anew.csv", network, shards)
+    assert csv.read_bytes() == (csv.parent / "anew.csv").read_bytes()
+
+
+def test_another_first_file_of_the_same_name_begins_anew(network, shards, csv):
+    stop(csv, network, shards, 1)
+    predicted, said = predict(csv, network, files_of(5, 6))
+    assert predicted.num_videos == 11 and len(said) == 1 and said[0].startswith("4 of the 4 videos in ")
+
+
+def test_records_that_are_left_out_from_now_on(network, shards, csv, tmp_path):
+    """As after --skip_bad_records: the rows before the file with such a record stay."""
+    stop(csv, network, shards, 4)
+    fewer = (*shards[:2], dataclasses.replace(shards[2], left_out=(0, 3)), shards[3])
+    predicted, said = predict(csv, network, fewer)
+    assert "Going on after 12 videos, in file 2 of 4" in said[1] and predicted.num_videos == NUM_VIDEOS - 2
+    stop(csv, network, fewer, 4)            # and on within that file, after video 17
+    predict(csv, network, fewer)
+    predict(tmp_path / "anew.csv", network, fewer)
+    assert csv.read_bytes() == (tmp_path / "anew.csv").read_bytes()
+    assert b"test2-0," not in csv.read_bytes() and b"test2-3," not in csv.read_bytes()
+
+
+def refused(path, network, shards, words, batch_size=BATCH_SIZE):
+    before = commands.entries(path.parent)
+    with pytest.raises(ValueError, match=words):
+        predict(path, network, shards, batch_size)
+    assert commands.entries(path.parent) == before, "nothing is written, nothing removed"
+
+
+def test_other_files_from_the_first_one_on_are_refused(network, shards, csv):
+    stop(csv, network, shards, 2)
+    refused(csv, network, files_of(6, 6, name="validate"), r"p.csv.progress holds the beginning of predictions that were "
+            r"made otherwise: files \(from .*/test0 on there, from .*/validate0 on here\)")
+
+
+# ---- other settings than before
+
+
+def test_other_weights_and_settings_are_refused_by_name(network, shards, csv):
+    stop(csv, network, shards, 2)
+    refused(csv, network, shards, r"made otherwise: batch_size \(4 there, 5 here\)\. Give the same to go on with them, name "
+            "another --output_file, or remove that folder", 5)
+    for other, words in (
+            (Network(top_k=1, weights="step 3"), r"top_k \(2 there, 1 here\); weights \('step 7' there, 'step 3' here\)\."),
+            (Network(dtype="bfloat16"), r"mixed_precision \(False there, True here\)\."),
+            (Network(devices=["/device:GPU:0"] * 2), r"devices \(\['CPU'\] there, \['GPU', 'GPU'\] here\)\.")):
+        refused(csv, other, shards, f"made otherwise: {words}")
+    network.config = networks.frame_level(lstm_cells=5)
+    refused(csv, network, shards, "made otherwise: settings of the network ")
+
+
+# ---- folders that are not as they should be
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda folder: (folder / "notes.txt").write_text("mine"), "holds 'notes.txt', so it is not ours"),
+    (lambda folder: os.truncate(folder / "rows.csv", 50), r"is damaged \(not all of its 8 videos are there\): remove it"),
+    (lambda folder: os.truncate(folder / "videos.bin", 50), r"is damaged \(not all of its 8 videos are there\)"),
+    (lambda folder: (folder / "videos.bin").unlink(), "is damaged "),
+    (lambda folder: (folder / "committed.json").unlink(), "is damaged "),
+    (lambda folder: (folder / "committed.json").write_text("[]"), "is damaged "),
+    (lambda folder: (folder / "committed.json").write_text('{"videos": -1}'), "is damaged "),
+    (lambda folder: (folder / "committed.json").write_text('{"videos": "8"}'), "is damaged "),
+    (lambda folder: (folder / "about.json").write_text("{"), "is damaged "),
+    (lambda folder: (folder / "about.json").write_text("[]"), "is damaged "),
+    (lambda folder: (folder / "about.json").write_text('{"made with": 3, "files": [["a"]]}'), "is damaged "),
+    (lambda folder: (folder / "about.json").write_text('{"made with": {}, "files": []}'), "is damaged "),
+])
+def test_a_damaged_or_foreign_folder_is_refused_and_stays(network, shards, csv, spoil, words):
+    stop(csv, network, shards, 2)
+    spoil(csv.parent / "p.csv.progress")
+    refused(csv, network, shards, words)
+
+
+def test_no_link_is_written_through(network, shards, csv, tmp_path):
+    stop(csv, network, shards, 2)
+    folder, precious = csv.parent / "p.csv.progress", tmp_path / "precious"
+    precious.write_bytes((folder / "rows.csv").read_bytes() + b"more")
+    (folder / "rows.csv").unlink()
+    (folder / "rows.csv").symlink_to(precious)
+    with pytest.raises(OSError, match="rows.csv"):
+        predict(csv, network, shards)
+    assert precious.read_bytes().endswith(b"more")
+
+
+def test_without_rows_it_begins_anew(network, shards, csv, expected):
+    stop(csv, network, shards, 2)
+    (csv.parent / "p.csv.progress" / "rows.csv").unlink()       # as if killed when the rows had just become the CSV
+    assert predict(csv, network, shards) == ((NUM_VIDEOS, 0), [])
+    assert csv.read_bytes() == expected
+
+
+def test_two_at_once_are_refused(network, shards, csv):
+    with runs.locked(csv.parent / "p.csv.progress", flag="output_file"):
+        with pytest.raises(ValueError, match="output_file=.*p.csv.progress is in use: process "):
+            predict(csv, network, shards)
+    assert not csv.exists()
+
+
+# ---- what is counted and told
+
+
+def test_long_videos_are_counted_over_all_processes(shards, csv):
+    network = Network(frames={"test0-1": 301, "test1-0": 300, "test0-3": 400, "test3-4": 302})
+    stop(csv, network, shards, 1)
+    assert predict(csv, network, shards)[0] == (NUM_VIDEOS, 3)
+
+
+def test_ids_that_came_in_another_process_are_known(network, shards, csv, monkeypatch):
+    stop(csv, network, shards, 2)
+    known = []
+    monkeypatch.setattr(network, "predict", lambda shards, batch_size, done, seen: known.append(
+        seen.add(predictions.hashes([b"new", b"test1-1", b"test0-0"]), [3, 3, 3], [0, 1, 2])) or iter(()))
+    predictions.predict_to_csv(csv, network, shards, BATCH_SIZE, lambda line: None)
+    assert known == [(1, (1, 1))]
+
+
+def test_the_folder_tells_what_it_is_of(network, shards, csv):
+    stop(csv, network, shards, 2)
+    about = json.loads((csv.parent / "p.csv.progress" / "about.json").read_text())
+    assert about["made with"] == {
+        "format": 1, "network": "teacher", "weights": "step 7", "seed": 0, "mixed_precision": False, "top_k": 2,
+        "batch_size": 4, "devices": ["CPU"], "settings of the network": about["made with"]["settings of the network"]}
+    assert about["files"] == [[os.path.abspath(shard.path), shard.size, None, [], None] for shard in shards]
+
+
+def test_a_file_written_again_is_another(tmp_path):
+    path = records.write(tmp_path / "a", [b"one"])
+    before = predictions._entries([Shard(path, "", 19)])
+    assert predictions._entries([Shard(path, "", 19)]) == before
+    os.utime(path, ns=(0, 7))
+    assert predictions._entries([Shard(path, "", 19)]) != before

@@ -1,0 +1,285 @@
+"""The CSV of a network's predictions over many files, made by as many processes as it takes.
+
+What is done waits in a folder beside the CSV until all is done; the same command then goes on with it.
+
+    predictions.csv.progress/
+        about.json          what the rows depend on: weights, settings, files
+        rows.csv            the CSV as far as it goes, uncompressed
+        videos.bin          for each row the video's hash and place, and where the row ends (`VIDEO`)
+        committed.json      how many rows are certainly on disk
+        .lock               who writes there (see runs/lock.py)
+
+Batches are cut off the line of all videos at multiples of the batch size, and only at such a multiple is it gone on: every
+batch then holds the videos that it would have held in one go. That matters, because a row of a matrix product may differ in
+its last bits with the rows beside it; so the file is the same to the byte.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from youtube8m_distill import files, schema
+from youtube8m_distill.export.kaggle import HEADER, compress, csv_lines
+from youtube8m_distill.runs.evaluation import Done
+from youtube8m_distill.runs.lock import LOCK_FILE, locked
+from youtube8m_distill.runs.seen_videos import SeenVideos, hashes
+
+FORMAT = 1                          # raised when the same settings give other rows
+ENDING = ".progress"
+ABOUT, ROWS, VIDEOS, COMMITTED = "about.json", "rows.csv", "videos.bin", "committed.json"
+COMMIT_SECONDS = 5.0                # at most so much work is lost, and a batch; a commit takes some milliseconds
+VIDEO = np.dtype([("hash", "<u8"), ("record", "<u8"), ("end", "<u8"), ("shard", "<u4"), ("num_stored_frames", "<u4")])
+
+
+class Predicted(NamedTuple):
+    """What a CSV was written from."""
+
+    num_videos: int
+    num_long_videos: int            # of more than `schema.MAX_FRAMES` frames
+
+
+def predict_to_csv(path, network, shards, batch_size=None, say=print):
+    """Writes the predictions of a network for all videos of some files as a Kaggle CSV.
+
+    It may be stopped at any time, by whatever. The next call with the same arguments goes on, and what then stands at
+    `path` is to the byte what one call would have written. Until then what stood there stays. Files behind those that are
+    done may have changed since, and more may have come.
+
+    Args:
+        path: where the CSV goes; compressed where the name ends with `.gz`. Its folder is created. Beside it, until the
+            end, lies `<path>.progress`, as large as the CSV uncompressed and 32 bytes a video.
+        network: runs.LoadedNetwork.
+        shards: tuple of data.sources.Shard.
+        batch_size: int; None takes the network's own.
+        say: where a line goes on what was found there, and on what is left there.
+    Returns:
+        Predicted.
+    Raises:
+        ValueError: if another process is at it, what lies there is of other weights, settings or files, or as of
+            `LoadedNetwork.predict` and `export.kaggle.csv_lines`.
+        OSError: if something cannot be written. The rows written before are kept.
+    """
+    batch_size = batch_size or network.batch_size
+    output = pathlib.Path(path).resolve()                   # a link stays a link
+    folder = output.with_name(output.name + ENDING)
+    try:
+        with locked(folder, say, "output_file"):
+            files.remove_leftovers(output.parent, folder.name)      # of one killed while it removed such a folder
+            rows = _Rows(folder, _keep(folder, _settings(network, batch_size), shards, batch_size, say))
+            try:
+                with rows:
+                    for batch in network.predict(shards, batch_size, done=rows.done(), seen=rows.seen()):
+                        rows.append(batch)
+                _move(folder, output)
+            except BaseException:
+                _leave(folder, rows, say)
+                raise
+            files.remove_folder(folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()                                  # where nothing is in it
+        raise
+    return Predicted(rows.count, rows.num_long_videos)
+
+
+def _settings(network, batch_size):
+    """What rows depend on besides the videos, as JSON gives it back."""
+    config = json.dumps(dataclasses.asdict(network.config), sort_keys=True)
+    devices = network.predictor.strategy.extended.worker_devices
+    return {"format": FORMAT, "network": network.role, "weights": network.fingerprint(),
+            "settings of the network": hashlib.sha256(config.encode()).hexdigest()[:16], "seed": network.seed,
+            "mixed_precision": network.network.compute_dtype != "float32", "top_k": network.predictor.top_k,
+            "batch_size": batch_size, "devices": [device.rpartition("device:")[2].split(":")[0] for device in devices]}
+
+
+def _entries(shards):
+    """What rows depend on of each file, as JSON gives it back."""
+    return [[shard.path if "://" in shard.path else os.path.abspath(shard.path), shard.size, _changed_at(shard.path),
+             list(shard.left_out), shard.readable] for shard in shards]
+
+
+def _changed_at(path):
+    """When a file on this machine was written last, in nanoseconds; None for one elsewhere."""
+    return os.stat(path).st_mtime_ns if os.path.exists(path) else None
+
+
+def _keep(folder, settings, shards, batch_size, say):
+    """Sees what a folder holds already, and has it tell what the rows to come depend on.
+
+    Returns:
+        `VIDEO` array of the rows that can be kept: those before the first file that has changed, in whole batches.
+    Raises:
+        ValueError: if it holds rows of other settings or files, or something else.
+    """
+    files.remove_leftovers(folder)
+    about = {"made with": settings, "files": _entries(shards)}
+    before, videos = _read(folder)
+    kept = videos
+    if len(videos):
+        _require_same(folder, before, about)
+        same = [old == new for old, new in zip(before["files"], about["files"])]
+        kept = videos[videos["shard"] < (same.index(False) if False in same else len(same))]
+        if len(kept) < len(videos):
+            say(f"{len(videos) - len(kept):,} of the {len(videos):,} videos in {folder} are in a file that has changed or "
+                "come after it, and are predicted again.")
+        kept = kept[:len(kept) // batch_size * batch_size]
+    if len(kept):
+        say(f"Going on after {len(kept):,} videos, in file {kept['shard'][-1] + 1:,} of {len(shards):,}; they are in "
+            f"{folder}.")
+    # First what is given up, then what the rest depends on: killed in between, the old settings still hold.
+    _write(folder / COMMITTED, {"videos": len(kept)})
+    if before != about:
+        _write(folder / ABOUT, about)
+    return kept
+
+
+def _write(path, value):
+    with files.atomic_path(path, make_parent=False) as temporary:
+        temporary.write_text(json.dumps(value), encoding="utf-8")
+
+
+def _read(folder):
+    """What rows in a folder depend on, None for nothing there, and the `VIDEO` array of those that are certainly there."""
+    foreign = sorted({path.name for path in folder.iterdir()} - {LOCK_FILE, ABOUT, ROWS, VIDEOS, COMMITTED})
+    if foreign:
+        raise ValueError(f"{folder} holds {foreign[0]!r}, so it is not ours to keep predictions in: move it away, or name "
+                         "another --output_file.")
+    if not (folder / ABOUT).exists() or not (folder / ROWS).exists():
+        return None, np.zeros(0, VIDEO)
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        count = json.loads((folder / COMMITTED).read_text(encoding="utf-8"))["videos"]
+        videos = np.fromfile(folder / VIDEOS, VIDEO, count) if count else np.zeros(0, VIDEO)
+        if len(videos) != count or count and videos["end"][-1] > (folder / ROWS).stat().st_size:
+            raise ValueError(f"not all of its {count} videos are there")
+        if not isinstance(about["made with"], dict) or not isinstance(about["files"][0][0], str):
+            raise ValueError(f"{ABOUT} does not tell what they are of")
+    except (ValueError, TypeError, LookupError, FileNotFoundError) as error:
+        raise ValueError(f"{folder} is damaged ({error}): remove it, to begin anew.") from error
+    return about, videos
+
+
+def _require_same(folder, before, about):
+    """Refuses rows that were made otherwise, or that are of other files from the first one on."""
+    then, now = before["made with"], about["made with"]
+    differing = [f"{name} ({then.get(name)!r} there, {now.get(name)!r} here)" for name in sorted(then.keys() | now.keys())
+                 if then.get(name) != now.get(name)]
+    if before["files"][0][0] != about["files"][0][0]:
+        differing.append(f"files (from {before['files'][0][0]} on there, from {about['files'][0][0]} on here)")
+    if differing:
+        raise ValueError(f"{folder} holds the beginning of predictions that were made otherwise: {'; '.join(differing)}. "
+                         "Give the same to go on with them, name another --output_file, or remove that folder.")
+
+
+class _Rows:
+    """The rows so far, in a folder that this process has locked. To be appended to in a `with` block, which commits them.
+
+    Args:
+        folder: pathlib.Path.
+        kept: `VIDEO` array of the rows that stay.
+
+    Attributes:
+        count, num_long_videos: how many videos there are, and how many of them had too many frames.
+        committed: how many of them are certainly on disk.
+    """
+
+    def __init__(self, folder, kept):
+        self.folder, self._kept = folder, kept
+        self.count = self.committed = len(kept)
+        self.num_long_videos = _count_long(kept)
+        self._end = int(kept["end"][-1]) if len(kept) else 0
+        self._committed_at = time.monotonic()
+        self._rows, self._videos = _open_at(folder / ROWS, self._end), _open_at(folder / VIDEOS, kept.nbytes)
+        if not len(kept):
+            self._end += self._rows.write(HEADER)
+
+    def done(self):
+        """The Done of what is kept."""
+        if not len(self._kept):
+            return Done()
+        last = self._kept[-1]
+        return Done(len(self._kept), int(last["shard"]), int(last["record"]) + 1)
+
+    def seen(self):
+        """The SeenVideos of what is kept."""
+        seen = SeenVideos()
+        seen.add(self._kept["hash"], self._kept["shard"], self._kept["record"])
+        return seen
+
+    def append(self, batch):
+        """Takes in a PredictedBatch."""
+        lines = csv_lines(batch.video_ids, batch.classes, batch.scores)
+        videos = np.zeros(len(lines), VIDEO)
+        videos["hash"], videos["shard"], videos["record"] = hashes(batch.video_ids), batch.shards, batch.records
+        videos["end"] = self._end + np.cumsum([len(line) for line in lines])
+        if batch.num_stored_frames is not None:
+            videos["num_stored_frames"] = batch.num_stored_frames
+        self._rows.write(b"".join(lines))
+        self._videos.write(videos.tobytes())
+        self._end = int(videos["end"][-1])
+        self.num_long_videos += _count_long(videos)
+        self.count += len(videos)
+        if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+            self._commit()
+
+    def _commit(self):
+        for file in (self._rows, self._videos):
+            file.flush()
+            os.fsync(file.fileno())
+        _write(self.folder / COMMITTED, {"videos": self.count})
+        self.committed, self._committed_at = self.count, time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        try:
+            if not isinstance(error, OSError):          # after which nobody knows what has been written
+                self._commit()
+        except OSError:
+            if error is None:
+                raise
+        finally:
+            for file in (self._rows, self._videos):
+                with contextlib.suppress(OSError):      # what a full disk has no room for
+                    file.close()
+
+
+def _count_long(videos):
+    return int(np.count_nonzero(videos["num_stored_frames"] > schema.MAX_FRAMES))
+
+
+def _open_at(path, size):
+    """A file to append to after its first `size` bytes; never one that a link leads to."""
+    def opened(name, flags):
+        return os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+
+    file = open(path, "r+b", opener=opened)
+    file.truncate(size)
+    file.seek(size)
+    return file
+
+
+def _move(folder, output):
+    """Makes the finished rows the CSV at `output`, in one step."""
+    if output.name.endswith(".gz"):
+        with files.atomic_path(output) as temporary:
+            compress(folder / ROWS, temporary)
+    else:
+        os.replace(folder / ROWS, output)
+
+
+def _leave(folder, rows, say):
+    """Keeps what can be gone on with, and says so."""
+    if rows.committed:
+        say(f"The predictions for {rows.committed:,} videos are kept in {folder}: the same command goes on after them.")
+    else:
+        with contextlib.suppress(OSError):
+            files.remove_folder(folder)
