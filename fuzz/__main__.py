@@ -1,7 +1,7 @@
 """Runs one target of the fuzzer: python -m fuzz records|configs|csv|archives [libFuzzer's flags, as -runs=100000]
 
 It ends with 0 after that many inputs. An input that breaks a promise ends it with its traceback, and lies in build/fuzz/
-then; give that file as an argument to see it again.
+then; give that file as an argument to see it again. (A record may be one of the 15 before: good ones are read together.)
 """
 
 import os
@@ -24,21 +24,21 @@ LONGEST_INPUT = 20_000              # bytes: 302 frames of 9 bytes are a record 
 SECONDS_AN_INPUT = 60               # more is a hang; the first input of a reading pays for its graph
 
 
-def records():
-    """The first byte chooses how the rest is read."""
-    found = [checks.RecordCheck(reading) for reading in checks.READINGS.values()]
+def records(alone):
+    """The first byte chooses how the rest is read. Good records are read together, files to see again `alone`."""
+    found = [checks.RecordCheck(reading, 1 if alone else 16) for reading in checks.READINGS.values()]
     seeds = [bytes([number]) + record for record in mutations.some_records() for number in range(len(found))]
     return (lambda data: found[data[0] % len(found)](data[1:]) if data else None, seeds,
             lambda data, chance: data[:1] + mutations.mutate_record(data[1:], chance))
 
 
-def configs():
+def configs(alone):
     return (lambda data: checks.check_config(data.decode("utf-8", "surrogateescape")),
             [text.encode() for text in mutations.some_configs()],
             lambda data, chance: mutations.mutate_config(data.decode("utf-8", "replace"), chance).encode("utf-8", "replace"))
 
 
-def csv():
+def csv(alone):
     folder = _folder()
     return lambda data: checks.check_csv(folder, _rows(atheris.FuzzedDataProvider(data))), mutations.some_csv(), None
 
@@ -57,7 +57,7 @@ def _rows(data):
     return batches
 
 
-def archives():
+def archives(alone):
     folder = _folder()
     return lambda data: checks.check_archive(folder, data), mutations.some_archives(), mutations.mutate_archive
 
@@ -82,12 +82,12 @@ def main(arguments):
     if not arguments or arguments[0] not in TARGETS:
         sys.exit(__doc__)
     name, *options = arguments
-    check, seeds, change = TARGETS[name]()
+    given = [option for option in options if not option.startswith("-")]        # files to see again
+    check, seeds, change = TARGETS[name](bool(given))
     corpus = OUTPUT / name
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
-    given = [option for option in options if not option.startswith("-")]        # files to see again
     options = [f"-max_len={LONGEST_INPUT}", f"-timeout={SECONDS_AN_INPUT}", "-rss_limit_mb=6000", "-print_final_stats=1",
                "-verbosity=0", f"-artifact_prefix={OUTPUT / name}.", *options, *([] if given else [str(corpus)])]
     # libFuzzer looks for the mutator by its presence.

@@ -1,5 +1,7 @@
 """The fuzzer's checks on some hundred inputs, half of them by hypothesis; `make fuzz` goes on from here."""
 
+import dataclasses
+import json
 import random
 
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from fuzz import checks, mutations
+from youtube8m_distill import config
+from youtube8m_distill.config.text import FORMAT
 
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -53,10 +57,16 @@ def test_a_wrong_answer_would_be_noticed():
 
 # ---- configurations --------------------------------------------------------------------------------------------------
 
-@QUICK
-@given(strategies.text() | strategies.recursive(
+NAMES = [field.name for kind in (config.RunConfig, config.NetworkConfig, config.TrainingConfig)
+         for field in dataclasses.fields(kind)]
+VALUES = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.floats() | strategies.integers() | strategies.text(),
-    lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.text(), inner)).map(str))
+    lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.sampled_from(NAMES), inner))
+
+
+@QUICK
+@given(strategies.text() | VALUES.map(json.dumps) | strategies.dictionaries(strategies.sampled_from(NAMES), VALUES).map(
+    lambda values: json.dumps({"format": FORMAT, **values})))
 def test_any_text_is_a_configuration_or_refused(text):
     checks.check_config(text)
 

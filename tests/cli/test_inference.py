@@ -1,4 +1,5 @@
 import gzip
+import pathlib
 import re
 import shutil
 
@@ -178,3 +179,14 @@ def test_a_network_goes_through_an_archive(run, files, tmp_path):
 def test_archives_that_cannot_be_used(arguments, words, tmp_path):
     line = commands.fail("inference", "--input_data_pattern=x", f"--output_file={tmp_path}/p.csv", *arguments)
     assert line.startswith(f"Error: {words}") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["output_file", "output_model_tgz"])
+def test_an_output_is_never_a_file_to_read(run, files, tmp_path, flag):
+    victim = sorted(pathlib.Path(files).parent.glob(pathlib.Path(files).name))[0]
+    before, link = victim.read_bytes(), tmp_path / "link"
+    link.symlink_to(victim)
+    others = {"output_file": f"{tmp_path}/p.csv", flag: link}
+    line = commands.fail("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
+                         *(f"--{name}={value}" for name, value in others.items()))
+    assert f"--{flag}={link} is one of the files to read, too" in line and victim.read_bytes() == before

@@ -148,3 +148,10 @@ def test_a_file_with_a_part_of_a_header_at_its_end_is_not_counted(tmp_path, comp
     path.write_bytes(gzip.compress(content)[:-1] if compression else content)
     with pytest.raises(sources.BadFileError, match=f"^file {path}, record 3: damaged or cut short"):
         sources.count_records(sources.find_files(str(path)))
+
+
+def test_a_files_digest_tells_what_is_left_out_of_it(tmp_path):
+    shard = sources.find_files(records.write(tmp_path / "a", [b"one", b"two"]))[0]
+    others = [dataclasses.replace(shard, left_out=(1,)), dataclasses.replace(shard, readable=1), shard]
+    assert len({sources.digest(other) for other in (shard, *others)}) == 3
+    assert sources.digest(shard, "about") != sources.digest(shard)

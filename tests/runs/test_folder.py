@@ -164,3 +164,9 @@ def test_a_checkpoint_without_its_weights_is_told(tmp_path):
     (run.checkpoints.step_folder(3) / "teacher.weights.h5").unlink()
     with pytest.raises(FileNotFoundError, match="step-00000003 cannot be read: .*teacher.weights.h5"):
         run.load_network()
+
+
+def test_what_a_killed_first_start_left_is_no_one_elses(tmp_path):
+    (tmp_path / ".config.json.abc.partial").mkdir()
+    assert runs.prepare_run(tmp_path, TEACHER).config == TEACHER
+    assert commands.entries(tmp_path).keys() == {"config.json"}

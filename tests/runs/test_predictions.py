@@ -42,7 +42,7 @@ class Network:
             if len(self.batches) == self.stop_after:
                 raise self.error
             batch = self.batch(shards, videos[start:start + batch_size])
-            assert seen.add(predictions.hashes(batch.video_ids), batch.shards, batch.records) is None
+            assert seen.add(predictions.hash_ids(batch.video_ids), batch.shards, batch.records) is None
             self.batches.append([video_id.decode() for video_id in batch.video_ids])
             yield batch
 
@@ -322,7 +322,7 @@ def test_ids_that_came_in_another_process_are_known(network, shards, csv, monkey
     stop(csv, network, shards, 2)
     known = []
     monkeypatch.setattr(network, "predict", lambda shards, batch_size, done, seen: known.append(
-        seen.add(predictions.hashes([b"new", b"test1-1", b"test0-0"]), [3, 3, 3], [0, 1, 2])) or iter(()))
+        seen.add(predictions.hash_ids([b"new", b"test1-1", b"test0-0"]), [3, 3, 3], [0, 1, 2])) or iter(()))
     predictions.predict_to_csv(csv, network, shards, BATCH_SIZE, lambda line: None)
     assert known == [(1, (1, 1))]
 

@@ -307,3 +307,14 @@ def test_a_constant_learning_rate_is_logged_on_two_replicas_too():
         scheme.optimizer = keras.optimizers.SGD(0.5)
         scheme.optimizer.build([])
     assert loop._read_trackers(scheme) == {"loss": 0.0, "learning_rate": 0.5}
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, RuntimeError])
+def test_a_signal_is_noticed_though_nobody_reads_the_line(error):
+    def say(line):
+        raise error(line)
+
+    interruption = Interruption(say)
+    interruption._notice(signal.SIGTERM, None)
+    with pytest.raises(Interrupted):
+        interruption.check()

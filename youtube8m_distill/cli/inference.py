@@ -50,6 +50,7 @@ def main():
                                          FLAGS.mixed_precision, top_k=FLAGS.top_k, for_metrics=False)
             found = runs.usable_shards("input_data_pattern", FLAGS.input_data_pattern, network.config.features,
                                        network.config.num_classes, network.config.views, **our_flags.skipping())
+            keep_apart(found.shards)
         if FLAGS.output_model_tgz:
             with writing("output_model_tgz"):
                 if pack(run, checkpoint(), FLAGS.output_model_tgz) != network.progress:
@@ -88,6 +89,14 @@ def open_run(stack):
         if str(error).startswith("untar_model_dir="):
             raise
         raise type(error)(f"input_model_tgz={error}") from error
+
+
+def keep_apart(shards):
+    """Refuses an output that is one of the files to read, which it would replace."""
+    read = {os.path.realpath(shard.path) for shard in shards}
+    for name in ("output_file", "output_model_tgz"):
+        if os.path.realpath(FLAGS[name].value) in read:
+            raise ValueError(f"{name}={FLAGS[name].value} is one of the files to read, too; name another.")
 
 
 def predict(network, found):

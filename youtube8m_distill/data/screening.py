@@ -196,6 +196,11 @@ def _screen_file(shard, bad_files, check, bar):
     return file
 
 
+def hash_ids(video_ids):
+    """64 bits of each id, the same ones everywhere. uint64 [B] from B bytes."""
+    return np.frombuffer(b"".join(hashlib.blake2b(video_id, digest_size=8).digest() for video_id in video_ids), "<u8")
+
+
 def _check_chunk(file, check, chunk):
     """Adds a chunk of records, string [B], to what a file was found to hold."""
     numbers = np.arange(file.num_records, file.num_records + len(chunk))
@@ -205,8 +210,7 @@ def _check_chunk(file, check, chunk):
         ids = [_check_record(file, check, record, number) for record, number in zip(chunk, numbers.tolist())]
         numbers = numbers[[video_id is not None for video_id in ids]]
         ids = [video_id for video_id in ids if video_id is not None]
-    hashes = b"".join(hashlib.blake2b(video_id, digest_size=8).digest() for video_id in ids)
-    file.ids.append(np.frombuffer(hashes, np.uint64))
+    file.ids.append(hash_ids(ids))
     file.numbers.append(numbers)
     file.num_records += len(chunk)
     overhead = sources.HEADER_BYTES + sources.FOOTER_BYTES

@@ -10,8 +10,9 @@ import numpy as np
 from youtube8m_distill import display, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.screening import hash_ids
 from youtube8m_distill.data.sources import estimate_records
-from youtube8m_distill.runs.seen_videos import SeenVideos, hashes
+from youtube8m_distill.runs.seen_videos import SeenVideos
 from youtube8m_distill.training.predict import Predictor, evaluate
 
 # Large products reach their full rate from some 2,000 rows on, and frames are what takes memory.
@@ -125,7 +126,7 @@ class LoadedNetwork:
         def at(shard, record):
             return f"file {shards[shard].path}, record {record}"
 
-        repeat = seen.add(hashes(batch.video_ids), batch.shards, batch.records)
+        repeat = seen.add(hash_ids(batch.video_ids), batch.shards, batch.records)
         if repeat is not None:
             index, first = repeat
             raise ValueError(f"{at(batch.shards[index], batch.records[index])}: video id {batch.video_ids[index]!r} stands "

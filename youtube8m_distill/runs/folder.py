@@ -227,7 +227,7 @@ def _is_occupied(folder):
 
 
 def _remove_run(folder):
-    for name in set(OUR_ENTRIES) - {CONFIG_FILE}:       # which is replaced: the folder is known as ours all the time
+    for name in OUR_ENTRIES[1:]:        # config.json is replaced: the folder is known as ours all the time
         path = folder / name
         if path.is_dir() and not path.is_symlink():
             files.remove_folder(path)

@@ -26,10 +26,11 @@ from typing import NamedTuple
 import numpy as np
 
 from youtube8m_distill import files, schema
+from youtube8m_distill.data.screening import hash_ids
 from youtube8m_distill.export.kaggle import HEADER, compress, csv_lines
 from youtube8m_distill.runs.evaluation import Done
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
-from youtube8m_distill.runs.seen_videos import SeenVideos, hashes
+from youtube8m_distill.runs.seen_videos import SeenVideos
 
 FORMAT = 1                          # raised when the same settings give other rows
 ENDING = ".progress"
@@ -147,7 +148,8 @@ def _write(path, value):
 
 def _read(folder):
     """What rows in a folder depend on, None for nothing there, and the `VIDEO` array of those that are certainly there."""
-    foreign = sorted({path.name for path in folder.iterdir()} - {LOCK_FILE, ABOUT, ROWS, VIDEOS, COMMITTED})
+    found = {path.name for path in folder.iterdir() if not path.name.endswith(files.SUFFIX)}
+    foreign = sorted(found - {LOCK_FILE, ABOUT, ROWS, VIDEOS, COMMITTED})
     if foreign:
         raise ValueError(f"{folder} holds {foreign[0]!r}, so it is not ours to keep predictions in: move it away, or name "
                          "another --output_file.")
@@ -217,7 +219,7 @@ class _Rows:
         """Takes in a PredictedBatch."""
         lines = csv_lines(batch.video_ids, batch.classes, batch.scores)
         videos = np.zeros(len(lines), VIDEO)
-        videos["hash"], videos["shard"], videos["record"] = hashes(batch.video_ids), batch.shards, batch.records
+        videos["hash"], videos["shard"], videos["record"] = hash_ids(batch.video_ids), batch.shards, batch.records
         videos["end"] = self._end + np.cumsum([len(line) for line in lines])
         if batch.num_stored_frames is not None:
             videos["num_stored_frames"] = batch.num_stored_frames

@@ -1,16 +1,8 @@
 """Tells a video id that comes a second time, over as many files as there are."""
 
-import hashlib
-
 import numpy as np
 
 PLACE = np.dtype([("shard", "<u4"), ("record", "<u8")])
-
-
-def hashes(video_ids):
-    """64 bits of each id, the same ones everywhere. uint64 [B] from B bytes."""
-    digests = b"".join(hashlib.blake2b(video_id, digest_size=8).digest() for video_id in video_ids)
-    return np.frombuffer(digests, "<u8")
 
 
 class SeenVideos:
@@ -27,7 +19,7 @@ class SeenVideos:
         """Takes in a batch.
 
         Args:
-            found: uint64 [B], of `hashes`.
+            found: uint64 [B], of `data.screening.hash_ids`.
             shards, records: integers [B], where each one's record is.
         Returns:
             None; or, where an id came before, (its index in the batch, (shard, record) of where it came first). Then nothing

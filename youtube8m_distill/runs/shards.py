@@ -9,8 +9,6 @@ from youtube8m_distill.data.contents import check_features, detect_dtype, frame_
 from youtube8m_distill.data.screening import Screening, screen
 from youtube8m_distill.data.sources import BadFileError, find_files
 
-LOOKED_INTO = 5                     # files of which one must begin with a good record
-
 
 def fingerprint(shards):
     """Tells a set of files from any other by their names and sizes, wherever their folder is."""
@@ -95,9 +93,9 @@ def _readable(shards, bad_files):
 
 
 def _of_any(shards, look):
-    """What `look` gives for the first shard that it does not refuse, of a few; else the error about the first."""
+    """What `look` gives for the first shard that it does not refuse; else the error about the first."""
     errors = []
-    for shard in shards[:LOOKED_INTO]:
+    for shard in shards:
         try:
             return look(shard)
         except ValueError as error:

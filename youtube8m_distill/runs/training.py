@@ -20,6 +20,7 @@ from youtube8m_distill.runs.initial_weights import check_initial_weights, take_i
 from youtube8m_distill.runs.shards import fingerprint, usable_shards
 from youtube8m_distill.runs.targets import StoredTargets, check_targets, complete_targets
 from youtube8m_distill.training import callbacks, loop
+from youtube8m_distill.training.cluster import GONE
 from youtube8m_distill.training.divergence import refuse_bad_numbers
 from youtube8m_distill.training.interruption import Interrupted, Interruption
 from youtube8m_distill.training.optimizers import build_optimizer
@@ -254,6 +255,10 @@ def _train_stage(run, stage, networks, training_files, strategy, progress, say, 
                 refuse_bad_numbers(scheme, progress.step)
                 run.checkpoints.save(scheme, progress)
             raise
+        except GONE:
+            if interruption.signal is None:
+                raise
+            raise Interrupted(interruption.signal) from None        # the chief has got the same signal, and has saved
 
 
 def _callbacks(run, stage_name, scheme, training_files, strategy, progress, total_steps, interruption):

@@ -66,11 +66,11 @@ class Checkpointing(keras.callbacks.Callback):
 
     def __init__(self, checkpoints, progress, main_role, every_steps=None, last_step=None):
         super().__init__()
-        self.last_step = last_step
         self.checkpoints = checkpoints
         self.progress = progress
         self.value_name = f"{main_role}/{VALIDATION_GAP}"
         self.every_steps = every_steps
+        self.last_step = last_step
         self.saved = dataclasses.replace(progress)
 
     def on_train_batch_end(self, step, logs=None):

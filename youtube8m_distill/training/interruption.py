@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C in a training: noticed at once, obeyed where nothing is lost."""
+"""SIGTERM and Ctrl-C in a training: noticed between two operations, obeyed where nothing is lost."""
 
 import contextlib
 import signal
@@ -67,4 +67,7 @@ class Interruption:
         if self.signal is None:
             self.signal, self.obey_at = number, time.monotonic() + self.patience
             again = " Again to stop at once, without saving." if number == signal.SIGINT else ""
-            self.say(f"{signal.Signals(number).name}: saving after this step.{again}")
+            # Here, between any two operations, nothing may be raised: the reader of the lines may be gone by now, or the
+            # signal may have come while another line was written.
+            with contextlib.suppress(OSError, RuntimeError):
+                self.say(f"{signal.Signals(number).name}: saving after this step.{again}")
