@@ -151,7 +151,7 @@ def read_by_hand(serialized, reading):
     context = message.context.feature
     ids = [value for name in ("id", "video_id") for value in _values(context, name, "bytes_list")]
     labels = _values(context, "labels", "int64_list")
-    _require(ids and ids[0], "without id")
+    _require(ids and ids[0] and b"\0" not in ids[0], "without id, or with one that no CSV holds")
     _require(all(0 <= label < num_classes for label in labels), "with a label that does not exist")
     _require(len(set(labels)) == len(labels), "with a label twice")
     found = {"video_id": ids[0], "labels": oracles.multi_hot(labels, num_classes)}

@@ -37,9 +37,9 @@ def build_parser(features, num_classes, views, seed=0):
           `frame_indices` (int32 [B, T], -1 in padding), T being the view's max_frames; under each role if roles are
           given; and `num_stored_frames` (int32 [B]), how many the record holds, which may be more than are ever read;
         - video level: `features` (float32 [B, size]).
-        It raises what `bad_records.naming_bad_records` reads: no id or an empty one, no frames, frames or features of
-        another size or type, features with different numbers of frames, numbers that are not finite, labels out of
-        range or listed twice.
+        It raises what `bad_records.naming_bad_records` reads: no id, an empty one or one with a zero byte, no
+        frames, frames or features of another size or type, features with different numbers of frames, numbers that are not
+        finite, labels out of range or listed twice.
     Raises:
         ValueError: if views are given for video-level records, or none for frame-level ones.
     """
@@ -158,8 +158,9 @@ def _are_described(stored, num_classes):
     # A number for each label of each record: those of two records are alike only where some label does not exist.
     different, _ = tf.unique(tf.cast(labels.value_rowids(), tf.int64) * num_classes + labels.values)
     ids = _ids(stored)
-    has_id = tf.reduce_all(ids.row_lengths() > 0) & tf.reduce_all(tf.strings.length(ids[:, :1].flat_values) > 0)
-    return (has_id & tf.reduce_all(exist)
+    first = ids[:, :1].flat_values
+    has_id = tf.reduce_all(ids.row_lengths() > 0) & tf.reduce_all(tf.strings.length(first) > 0)
+    return (has_id & tf.reduce_all(record_parsing.without_zero_bytes(first)) & tf.reduce_all(exist)
             & tf.equal(tf.size(different), tf.size(labels.values)))
 
 

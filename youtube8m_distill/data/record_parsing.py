@@ -30,8 +30,9 @@ def build_record_parser(features, num_classes, views, seed=0):
         features, num_classes, views, seed: as `parsing.build_parser` has them.
     Returns:
         function Record -> dict as that of a batch, without the batch dimension. It raises what
-        `bad_records.naming_bad_records` reads: no id or an empty one, no frames, frames or features of another size or
-        type, features with different numbers of frames, numbers that are not finite, labels out of range or listed twice.
+        `bad_records.naming_bad_records` reads: no id, an empty one or one with a zero byte, no frames,
+        frames or features of another size or type, features with different numbers of frames, numbers that are not finite,
+        labels out of range or listed twice.
     """
     def parse(record):
         name = bad_records.record_name(record.path, record.number)
@@ -83,7 +84,13 @@ def _text(*parts):
 
 def _check_id(ids):
     return [(tf.size(ids) > 0, lambda: tf.constant(f"no video id; it should be under {' or '.join(schema.ID_KEYS)}")),
-            (tf.reduce_all(tf.strings.length(ids[:1]) > 0), lambda: tf.constant("an empty video id"))]
+            (tf.reduce_all(tf.strings.length(ids[:1]) > 0), lambda: tf.constant("an empty video id")),
+            (tf.reduce_all(without_zero_bytes(ids[:1])), lambda: tf.constant("a zero byte in the video id"))]
+
+
+def without_zero_bytes(ids):
+    """Whether an id can be written to a CSV, whose readers drop zero bytes. string [B] -> bool [B]."""
+    return tf.equal(tf.strings.split(ids, sep="\0").row_lengths(), 1)
 
 
 def _check_labels(labels, num_classes):
