@@ -118,6 +118,7 @@ def check(arguments, folder, name, moments):
     return killed
 
 
+@pytest.mark.slow
 def test_killed_twice_it_ends_as_if_it_never_was(arguments, tmp_path):
     moments = [("batch", 60, 0.0, signal.SIGKILL), ("commit", 10, 0.0005, signal.SIGTERM)]
     assert check(arguments, tmp_path, "p.csv", moments) == 2

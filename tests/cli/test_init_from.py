@@ -64,6 +64,7 @@ def test_a_run_starts_with_the_weights_of_another_and_counts_from_nought(tmp_pat
     assert run.config.init_weights.startswith("step 3, sha256 ")
 
 
+@pytest.mark.slow
 def test_weights_are_taken_once_and_the_optimiser_is_new(tmp_path, files):
     """Stopped and gone on with, a run ends as one that never stopped, and both move away from where they began."""
     source = commands.save_run(tmp_path / "source", small())

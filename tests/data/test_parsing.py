@@ -127,6 +127,7 @@ def test_labels_may_be_missing_or_unordered(run, labels):
     assert found["labels"].numpy().tolist() == oracles.multi_hot(labels or [], NUM_CLASSES)
 
 
+@pytest.mark.slow
 def test_random_frames_are_a_function_of_seed_epoch_and_video():
     frames = records.random_frames(200, SIZES)
 

@@ -132,6 +132,7 @@ def test_whether_the_mixture_is_stopped_makes_a_difference():
     assert all(schemes.differ(*after))
 
 
+@pytest.mark.slow
 @both_shapes
 def test_two_replicas_take_the_steps_of_one_and_keep_its_statistics(shape):
     def make():

@@ -155,6 +155,7 @@ def test_a_stopped_computation_goes_on_with_the_first_file_that_is_missing(tmp_p
         assert_close(read(shard.path), targets)
 
 
+@pytest.mark.slow
 def test_two_computations_at_once_leave_one_whole_set(tmp_path, pattern, monkeypatch):
     settings, rows = run_config(tmp_path, pattern), stored._rows
 

@@ -56,8 +56,8 @@ def assert_same_end(tmp_path, mode, files, stops, **options):
             np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("mode", [pytest.param("teacher", marks=pytest.mark.slow),
-                                  pytest.param("serial", marks=pytest.mark.slow), "parallel"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["teacher", "serial", "parallel"])
 def test_a_stopped_run_ends_with_the_weights_of_one_that_never_stopped(tmp_path, files, mode, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     assert_same_end(tmp_path, mode, files, stops=[3])
@@ -75,6 +75,7 @@ def test_a_run_of_two_stages_may_be_stopped_in_the_second_and_between_them(tmp_p
     assert_same_end(tmp_path, "serial", files, stops=[3, 5], student_loss=("rep",), epochs=1)
 
 
+@pytest.mark.slow
 def test_two_stages_train_the_encoder_first_and_then_the_classifier_too(tmp_path, files, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     run, _ = train(tmp_path / "run", "serial", files, None, student_loss=("rep",), epochs=1, checkpoint_steps=3,
@@ -140,6 +141,7 @@ def chosen(files, fraction, epoch):
     return [batch["video_id"][0] for batch in dataset.as_numpy_iterator() if batch["epoch"][0] == epoch]
 
 
+@pytest.mark.slow
 def test_a_share_is_the_same_in_every_epoch_and_part_of_every_larger_one(tmp_path):
     files = commands.write_files(tmp_path / "many", "train", commands.frame_videos(120), files=3)
     shares = [chosen(files, fraction, 0) for fraction in (0.25, 0.5, 1.0)]

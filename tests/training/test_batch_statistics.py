@@ -93,6 +93,7 @@ def test_weights_and_moving_statistics_on_two_replicas_are_those_on_one(name):
     schemes.assert_same_weights(two, one, 1e-5)
 
 
+@pytest.mark.slow
 def test_all_weights_and_statistics_of_these_runs_move():
     with strategies.make_strategy().scope():
         keras.utils.set_random_seed(1)
