@@ -268,8 +268,9 @@ def test_two_networks_may_share_what_follows_the_encoding(network):
 # ---- training and distillation --------------------------------------------------------------------------------------
 
 REP = {"representation_loss"}
-TERMS = ({"representation_loss": 1.0}, {"prediction_loss": 1.0}, {"label_loss": 1.0},
-         {"representation_loss": 0.1, "prediction_loss": 1.0, "label_loss": 1.0})
+ALONE = [{"representation_loss": 1.0}, {"prediction_loss": 1.0}, {"label_loss": 1.0}]
+TERMS = [*(pytest.param(weights, marks=pytest.mark.slow) for weights in ALONE),
+         {"representation_loss": 0.1, "prediction_loss": 1.0, "label_loss": 1.0}]
 
 
 def pair(network):

@@ -212,7 +212,8 @@ def test_a_serial_run_of_two_stages_killed_five_times_ends_as_if_never_killed(fo
     chance = random.Random(seed)
     assert not Killed(folder, "two stages", "never", quick=True).go_on()
     run = Killed(folder, "two stages", "killed", quick=True)
-    early = {**MOMENTS, "start-up": ("start", 1, 0.5), "validation": ("validation", 1, 0.05)}
+    early = {**MOMENTS, "start-up": ("start", 1, 0.5), "validation": ("validation", 1, 0.05),
+             "next stage": ("stage", 1, 0.05)}
     for number, kind in enumerate(("start-up", "step", "saving", "validation", "next stage")):
         moment = draw(chance, kind, early)._replace(signal=SIGNALS[number % 2])
         assert run.go_on(moment), f"seed {seed}: the run ended before {moment}"

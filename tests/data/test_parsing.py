@@ -167,7 +167,7 @@ MALFORMED = {
 }
 
 
-@each_way
+@pytest.mark.parametrize("run", [together, pytest.param(in_a_dataset, marks=pytest.mark.slow), one_by_one])
 @pytest.mark.parametrize("reason", MALFORMED)
 def test_a_malformed_frame_level_record_is_told_with_its_place(run, reason):
     view = config.FrameConfig("first", 1)           # faults are found in frames that no network sees, too

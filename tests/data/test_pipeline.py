@@ -58,8 +58,8 @@ def test_evaluation_reads_every_record_in_file_order(shards):
     assert places == [(shard, record) for shard, count in enumerate(COUNTS) for record in range(count)]
 
 
-def test_what_a_shard_tells_to_leave_out_is_left_out(shards):
-    shards = list(shards)
+def test_what_a_shard_tells_to_leave_out_is_left_out(plain):
+    shards = list(plain)
     shards[2] = dataclasses.replace(shards[2], left_out=(0, 3), readable=5)
     shards[6] = dataclasses.replace(shards[6], readable=0)
     gone = [5, 8, 10, 21, 22]

@@ -305,6 +305,7 @@ def test_the_targets_of_a_pair_hold_no_dropout():
     np.testing.assert_allclose(losses["student/prediction_loss"], expected, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [serial, parallel])
 def test_distilled_mixtures_on_two_replicas_take_the_steps_of_one(make):
     settings = {"clip_gradient_norm": 0.05, "regularization_penalty": 4e7}

@@ -274,8 +274,8 @@ def students(monkeypatch):
 
 
 @pytest.mark.parametrize("student_loss, options", [
-    (("rep", "pred", "ce"), {}), pytest.param(("rep",), {}, marks=pytest.mark.slow),
-    pytest.param(("pred",), {"train_fraction": 0.7}, marks=pytest.mark.slow)])
+    (("rep", "pred", "ce"), {}), (("rep",), {}), (("pred",), {"train_fraction": 0.7})])
+@pytest.mark.slow
 def test_a_student_ends_as_with_its_teacher_which_is_not_run(tmp_path, pattern, monkeypatch, student_loss, options):
     with_teacher, _ = train(tmp_path / "with", run_config(tmp_path, pattern, student_loss, False, **options))
     settings = run_config(tmp_path, pattern, student_loss, **options)
