@@ -86,6 +86,7 @@ def after_20_steps(name, devices=None):
     return schemes.weights(schemes.train_on(devices and list(devices), SCHEMES[name], data_of(name)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SCHEMES))
 def test_weights_and_moving_statistics_on_two_replicas_are_those_on_one(name):
     one, two = after_20_steps(name), after_20_steps(name, tuple(schemes.TWO_CPUS))
