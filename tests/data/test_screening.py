@@ -8,7 +8,7 @@ import pytest
 
 from tests import records
 from youtube8m_distill import config
-from youtube8m_distill.data import bad_records, pipeline, screening, sources
+from youtube8m_distill.data import bad_records, pipeline, screening, screening_report, sources
 
 SIZES = (("rgb", 6), ("audio", 3))
 BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
@@ -272,7 +272,7 @@ def test_the_report_lists_every_record_and_the_warning_counts_them(tmp_path):
     records.write(odd, [video(0), BAD[0][0], video(1)])
     flip(write_numbered(tmp_path / "d", 40, 100), -20)
     found = screen(tmp_path / "*")
-    line = screening.write_report(tmp_path / "out" / "bad_records.csv", found)
+    line = screening_report.write_report(tmp_path / "out" / "bad_records.csv", found)
     assert line == f"Warning: 2 of 43 records (4.7 %) were left out; listed in {tmp_path}/out/bad_records.csv"
     with open(tmp_path / "out" / "bad_records.csv", newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [
@@ -283,15 +283,15 @@ def test_the_report_lists_every_record_and_the_warning_counts_them(tmp_path):
 def test_the_reports_of_several_sets_are_one(tmp_path):
     faults = [screening.Fault("=cmd", 3, "bad"), screening.Fault("x\udcff", None, "cut")]
     sets = [screening.Screening((), (fault,), 1000, 1) for fault in faults]
-    line = screening.write_report(tmp_path / "r.csv", *sets, screening.Screening(()))
+    line = screening_report.write_report(tmp_path / "r.csv", *sets, screening.Screening(()))
     assert line.startswith("Warning: 2 of 2,000 records (0.1 %) were left out")
     assert (tmp_path / "r.csv").read_text() == "file,record,reason\n./=cmd,3,bad\nx\\udcff,,cut\n"
 
 
 def test_where_nothing_is_wrong_the_report_is_empty_and_there_is_no_warning(tmp_path):
-    assert screening.write_report(tmp_path / "r.csv", screening.Screening((), num_records=5)) == ""
+    assert screening_report.write_report(tmp_path / "r.csv", screening.Screening((), num_records=5)) == ""
     assert (tmp_path / "r.csv").read_text() == "file,record,reason\n"
 
 
 def test_where_nobody_looked_there_is_no_report(tmp_path):
-    assert screening.write_report(tmp_path / "r.csv", screening.Screening(())) == "" and not list(tmp_path.iterdir())
+    assert screening_report.write_report(tmp_path / "r.csv", screening.Screening(())) == "" and not list(tmp_path.iterdir())

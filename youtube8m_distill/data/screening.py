@@ -6,21 +6,19 @@ damaged file the records before the damage stay; a file that is empty or no TFRe
 """
 
 import concurrent.futures
-import csv
 import dataclasses
 import functools
 import hashlib
-import io
 import json
-import pathlib
 import zlib
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from youtube8m_distill import config, display, files, schema
+from youtube8m_distill import config, display, schema
 from youtube8m_distill.data import bad_records, parsing, sources
+from youtube8m_distill.data.screening_report import counts_of
 
 FORMAT = 1                          # raised when the same files would be judged otherwise
 CHUNK = 64                          # records parsed together: 15 MB of official ones
@@ -306,46 +304,6 @@ def _require_few(found, max_bad_fraction):
     worst = max(counts, key=counts.get)
     first = "; ".join(map(str, found.faults[:SHOWN]))
     raise bad_records.BadRecordError(
-        f"max_bad_fraction={max_bad_fraction:g}: {_counts(found)} cannot be used; most entries ({counts[worst]:,} of "
+        f"max_bad_fraction={max_bad_fraction:g}: {counts_of(found)} cannot be used; most entries ({counts[worst]:,} of "
         f"{len(found.faults):,}) are about {worst}. The first: {first}. Fetch these files again, or see that features and "
         "num_classes are those of the data.")
-
-
-def _counts(*found):
-    """ "3 of 1,200 records (0.25 %)". """
-    bad, total = (sum(getattr(one, name) for one in found) for name in ("num_bad", "num_records"))
-    about = "" if all(one.is_exact for one in found) else "about "
-    return f"{about}{bad:,} of {total:,} records ({_percent(bad / total)})"
-
-
-def _percent(share):
-    """To two digits, so that one in a million is not none: "0.25 %", "31 %", "100 %"."""
-    return f"{float(f'{100 * share:.2g}'):g} %"
-
-
-def write_report(path, *found):
-    """Lists everything that was left out as CSV, one row each: file, record (empty for the rest of a file), reason.
-
-    Args:
-        path: where it goes.
-        *found: Screenings. Where nobody has looked at any of the files nothing is written, and an old list removed.
-    Returns:
-        str, a line for the user, with how many records were left out; empty where none was.
-    Raises:
-        OSError: if the file cannot be written.
-    """
-    found = [one for one in found if one.num_records is not None]
-    if not found:
-        pathlib.Path(path).unlink(missing_ok=True)
-        return ""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("file", "record", "reason"))
-    for fault in (fault for one in found for fault in one.faults):
-        # No name that a spreadsheet would take for a formula.
-        name = f"./{fault.path}" if fault.path.startswith(("=", "+", "-", "@")) else fault.path
-        rows.writerow((name, "" if fault.record is None else fault.record, fault.reason))
-    files.write_text(path, text.getvalue().encode("utf-8", "backslashreplace").decode())
-    if not any(one.num_bad for one in found):
-        return ""
-    return f"Warning: {_counts(*found)} were left out; listed in {path}"

@@ -1,6 +1,6 @@
 """One run, one folder: its configuration, its training, and reading it again."""
 
-from youtube8m_distill.data.screening import write_report
+from youtube8m_distill.data.screening_report import write_report
 from youtube8m_distill.runs.evaluation import LoadedNetwork
 from youtube8m_distill.runs.extraction import extract
 from youtube8m_distill.runs.folder import Run

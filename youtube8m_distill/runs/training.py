@@ -10,7 +10,7 @@ import keras
 from youtube8m_distill import files, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.screening import write_report
+from youtube8m_distill.data.screening_report import write_report
 from youtube8m_distill.data.sources import count_records, estimate_records
 from youtube8m_distill.distillation.builders import build_stages, build_student
 from youtube8m_distill.metrics.evaluate import Evaluator
