@@ -132,6 +132,7 @@ class _Reader:
         self.compressions = sorted({shard.compression for shard in shards})
         self.targets = targets and [tf.constant(column) for column in zip(*targets)]
         self.fraction = fraction
+        self.held = [shard.held for shard in shards] if all(shard.held is not None for shard in shards) else []
         self.readable = tf.constant([-1 if shard.readable is None else shard.readable for shard in shards], tf.int64) \
             if any(shard.readable is not None for shard in shards) else None
         self.left_out = tf.ragged.constant([shard.left_out for shard in shards], tf.int64, ragged_rank=1) \
@@ -157,6 +158,9 @@ class _Reader:
     def _serialized(self, shard, **options):
         """The records of one file. TFRecordDataset wants the compression as a Python string, so there is one dataset for
         each that occurs, and all but the file's own have nothing to read."""
+        if self.held:
+            records = tf.switch_case(tf.cast(shard, tf.int32), [lambda records=records: records for records in self.held])
+            return tf.data.Dataset.from_tensor_slices(records)
         path, packed = self.paths[shard], self.packed[shard]
         datasets = [tf.data.TFRecordDataset(tf.boolean_mask([path], [tf.equal(packed, compression)]), compression, **options)
                     for compression in self.compressions]

@@ -44,6 +44,7 @@ class Shard:
         size: int, in bytes as stored.
         left_out: tuple of int, rising: numbers of records that nobody is to see (the first record is 0).
         readable: int, how many records come before the place where the file is damaged; None for all.
+        held: string [N], these records, where `held_records.hold` keeps them in memory; None where they are read.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Shard:
     size: int
     left_out: tuple = ()
     readable: int | None = None
+    held: tf.Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
 class BadFileError(ValueError):

@@ -1,0 +1,77 @@
+"""What is held in memory gives what the files give."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests import commands
+from youtube8m_distill import config
+from youtube8m_distill.data.bad_records import BadRecordError
+from youtube8m_distill.data.held_records import HeldRecords
+from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.sources import find_files
+
+FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
+
+
+@pytest.fixture
+def shards(tmp_path):
+    return find_files(commands.write_files(tmp_path, "train", commands.frame_videos(14), files=3))
+
+
+def batches(shards, training):
+    options = {"num_epochs": 3, "num_readers": 2, "shuffle_buffer": 4} if training else {}
+    dataset = make_dataset(shards, FEATURES, commands.NUM_CLASSES, config.FrameConfig("random", 4), 4, training=training,
+                           seed=3, **options)
+    return [{name: values.numpy() for name, values in batch.items()} for batch in dataset]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("change", [{}, {"left_out": (0, 2)}, {"readable": 3}], ids=["all", "left out", "cut short"])
+def test_batches_are_those_of_the_files(shards, training, change):
+    shards = tuple(dataclasses.replace(shard, **change) for shard in shards)
+    held = HeldRecords(10 ** 9).hold(shards)
+    assert held == shards and all(shard.held is not None for shard in held)
+    found, expected = batches(held, training), batches(shards, training)
+    assert len(found) == len(expected) > 1
+    for ours, theirs in zip(found, expected):
+        assert ours.keys() == theirs.keys()
+        for name, values in ours.items():
+            np.testing.assert_array_equal(values, theirs[name])
+
+
+def test_a_file_is_read_once_and_needed_no_more(shards, tmp_path):
+    records = HeldRecords(10 ** 9)
+    first = records.hold(shards[:2])
+    for shard in shards[:2]:
+        (tmp_path / shard.path).unlink()
+    again = records.hold(shards)
+    assert again[0].held is first[0].held and again[1].held is first[1].held
+    assert sum(len(batch["labels"]) for batch in batches(again, training=False)) == 14
+
+
+def test_what_has_no_room_stays_in_its_files(shards):
+    size = sum(shard.size for shard in shards)
+    assert all(shard.held is not None for shard in HeldRecords(size).hold(shards))
+    assert HeldRecords(size - 1).hold(shards) is shards
+    records = HeldRecords(size)
+    records.hold(shards[:1])
+    assert all(shard.held is not None for shard in records.hold(shards))        # what is there needs no more room
+    assert records.hold((dataclasses.replace(shards[0], path="another"),))[0].held is None
+
+
+def test_by_default_there_is_room_for_little_files(shards):
+    assert all(shard.held is not None for shard in HeldRecords().hold(shards))
+
+
+def test_compressed_files_are_read_each_time(tmp_path):
+    shards = find_files(commands.write_files(tmp_path, "packed", commands.frame_videos(4), compression="GZIP"))
+    assert HeldRecords(10 ** 9).hold(shards) is shards
+
+
+def test_a_damaged_file_is_named(shards, tmp_path):
+    path = tmp_path / "train1.tfrecord"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(BadRecordError, match="train1.tfrecord"):
+        HeldRecords(10 ** 9).hold(shards)
