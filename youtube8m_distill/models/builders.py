@@ -88,15 +88,20 @@ def build_model(network, dtype="float32", output_layers=None, name=None):
     return model
 
 
-def count_weights(network):
-    """How many numbers the network of a NetworkConfig has as weights. Takes no memory for them."""
-    def count():
+def look_at(network, look):
+    """`look(model)` for the network of a NetworkConfig, whose weights have shapes and no values: it takes no memory."""
+    def build_and_look():
         with keras.StatelessScope(initialize_variables=False):
-            return sum(math.prod(weight.shape) for weight in build_model(network).weights)
+            return look(build_model(network))
 
     # In a thread of its own: the variables without values, which Keras keeps a list of, go with it.
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        return thread.submit(count).result()
+        return thread.submit(build_and_look).result()
+
+
+def count_weights(network):
+    """How many numbers the network of a NetworkConfig has as weights. Takes no memory for them."""
+    return look_at(network, lambda model: sum(math.prod(weight.shape) for weight in model.weights))
 
 
 def _preprocessing(network, dtype):

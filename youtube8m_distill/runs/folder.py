@@ -53,6 +53,12 @@ class Run:
     def checkpoints(self):
         return Checkpoints(self.folder, self.config.training.max_to_keep, self.check_held)
 
+    def drop_checkpoints(self):
+        """Removes what only going on with the training needs, most of the folder's size. The best weights stay, and without
+        any, everything does."""
+        if (self.folder / "best").is_dir() and (self.folder / "checkpoints").is_dir():
+            files.remove_folder(self.folder / "checkpoints")
+
     def role(self, network=None):
         """Checks the name of one of this run's networks; None for the main one.
 

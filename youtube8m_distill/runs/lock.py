@@ -13,6 +13,10 @@ LOCK_FILE = ".lock"
 CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)      # file systems mounted without locks
 
 
+class FolderInUse(ValueError):
+    """Another process holds a folder."""
+
+
 @contextlib.contextmanager
 def locked(folder, say=print, flag="train_dir"):
     """Holds a folder for this process alone inside the block. Who only reads there need not ask.
@@ -28,7 +32,7 @@ def locked(folder, say=print, flag="train_dir"):
         say: where a line goes if the file system has no locks.
         flag: what the folder is called in messages.
     Raises:
-        ValueError: if another process holds it.
+        FolderInUse: if another process holds it.
         OSError: with path and reason, if the folder cannot be written to.
     """
     folder = pathlib.Path(folder)
@@ -79,8 +83,8 @@ def _lock(folder, say, flag):
             file.seek(0)
             holder = file.read().strip() or "another process"
             file.close()
-            raise ValueError(f"{flag}={folder} is in use: {holder} writes there. Let it end, or name another "
-                             "folder.") from None
+            raise FolderInUse(f"{flag}={folder} is in use: {holder} writes there. Let it end, or name another "
+                              "folder.") from None
         except OSError as error:
             if error.errno not in CANNOT_LOCK:
                 file.close()

@@ -48,6 +48,11 @@ class TrainingFiles:
     def validation(self):
         return self.screenings[1].shards if len(self.screenings) > 1 else ()
 
+    def held_in(self, records):
+        """The same files out of a HeldRecords, as far as it has room for them."""
+        screenings = (dataclasses.replace(found, shards=records.hold(found.shards)) for found in self.screenings)
+        return dataclasses.replace(self, screenings=tuple(screenings))
+
 
 def find_training_files(config, folder=None):
     """Finds and checks a run's files, those it starts with too, before anything is built or written.

@@ -1,4 +1,4 @@
-"""TensorBoard event files: taking points out again."""
+"""TensorBoard event files: reading points, and taking them out again."""
 
 import pathlib
 
@@ -25,6 +25,18 @@ def keep_points(folder, is_kept):
         with files.atomic_path(path) as temporary, system_errors(), tf.io.TFRecordWriter(str(temporary)) as writer:
             for event in kept:
                 writer.write(event.SerializeToString())
+
+
+def read_points(folder):
+    """Yields (tag, step, value) of every scalar in the event files of a folder, in the order written.
+
+    Args:
+        folder: path; need not be there.
+    """
+    for path in sorted(pathlib.Path(folder).glob("events.out.tfevents.*")):
+        for event in _read(path)[0]:
+            for value in event.summary.value:
+                yield value.tag, event.step, tf.make_ndarray(value.tensor).item()
 
 
 def _read(path):
