@@ -6,11 +6,20 @@ PARALLEL := --numprocesses=auto --dist=worksteal
 # Exact versions of all that is installed. Empty takes the newest that setup.py allows.
 CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+# Official video-level files (a glob) whose means the experiments' videos are made around; prototypes where it is empty.
+VIDEO_LEVEL ?=
+EXPERIMENT := experiments/$(if $(VIDEO_LEVEL),semi_real,prototypes)
+EXPERIMENT_SET := $(if $(VIDEO_LEVEL),--from_video_level='$(VIDEO_LEVEL)' --num_train_videos=9000 \
+    --num_validate_videos=2790,--num_train_videos=4000 --num_validate_videos=1250 --num_classes=100)
+EXPERIMENT_FLAGS := $(if $(VIDEO_LEVEL),--num_classes=3862 --about_data='Semi-real: 9000 training and 2790 validation \
+    videos whose frames are synthesised around the means of real YouTube-8M videos. Not YouTube-8M itself.',--num_classes=100 \
+    --batch_size=32 --learning_rate_decay_examples=4000 --about_data='Synthetic: 4000 training and 1250 validation videos \
+    made from prototypes of 100 classes. Not YouTube-8M.')
 # Inputs for each target of the fuzzer.
 RUNS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint clean tensorboard seeds bench bench-all fuzz lock audit
+.PHONY: help install demo test test-all lint clean tensorboard seeds bench bench-all fuzz lock audit experiments
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' Makefile | awk -F ':|##' '{printf "  make %-14s %s\n", $$1, $$NF}'
@@ -44,6 +53,12 @@ bench-all: install  ## the same, with 100,000 videos
 seeds: install   ## teacher, Uniform-k, serial and parallel over 5 seeds on the demo's sample set: an hour or so
 	$(BIN)/python -m youtube8m_distill.cli.demo --output_dir=demo_seeds --seeds=5
 
+experiments: install  ## the papers' tables, figures and findings at small size: under 2 hours; VIDEO_LEVEL=GLOB for real means
+	$(BIN)/python -m youtube8m_distill.cli.synthesize --output_dir=$(EXPERIMENT)/data --seed=1 --num_test_videos=0 \
+	    $(EXPERIMENT_SET)
+	$(BIN)/python -m youtube8m_distill.experiments all --flagfile=youtube8m_distill/experiments/small.flags \
+	    --data=$(EXPERIMENT)/data --output_dir=$(EXPERIMENT)/out $(EXPERIMENT_FLAGS) $(ARGS)
+
 fuzz: install    ## atheris on records, configurations, CSV and archives: RUNS=10000 inputs each, a minute or so
 	$(PIP_INSTALL) --editable '.[fuzz]'
 	for target in records configs csv archives; do $(BIN)/python -m fuzz $$target -runs=$(RUNS) || exit 1; done
@@ -66,4 +81,4 @@ lock:            ## write constraints.txt anew: the newest versions that setup.p
 	rm -rf build/lock
 
 clean:           ## remove the demo's output and caches, not .venv
-	rm -rf demo demo_seeds .pytest_cache build dist *.egg-info
+	rm -rf demo demo_seeds experiments .pytest_cache build dist *.egg-info

@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "youtube8m_distill" / "__init__.py").read_text())[1]
+# Figures, t-SNE, the report's page and Markdown tables.
+EXPERIMENTS = ["matplotlib>=3.8", "scikit-learn>=1.4", "jinja2>=3.1", "tabulate>=0.9"]
 
 setup(
     name="youtube8m_distill",
@@ -17,6 +19,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["youtube8m_distill", "youtube8m_distill.*"]),
+    package_data={"youtube8m_distill.experiments": ["*.jinja", "*.flags"]},
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.16.2,<2.22",
@@ -31,8 +34,9 @@ setup(
     extras_require={
         # The last tensorflow-io loads under no later TensorFlow.
         "io": ["tensorflow==2.16.2", "tensorflow-io==0.37.1"],
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.6", "pip-audit>=2.7"],
+        "experiments": EXPERIMENTS,
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", *EXPERIMENTS],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.6", "pip-audit>=2.7", *EXPERIMENTS],
         "fuzz": ["atheris>=3"],
     },
     classifiers=["Programming Language :: Python :: 3.11"],
@@ -43,5 +47,6 @@ setup(
         "yt8m-extract = youtube8m_distill.cli.extract:run",
         "yt8m-compact = youtube8m_distill.cli.compact:run",
         "yt8m-synthesize = youtube8m_distill.cli.synthesize:run",
+        "yt8m-experiments = youtube8m_distill.cli.experiments:run",
     ]},
 )

@@ -25,7 +25,7 @@ ROOMS = {
     "distillation": SHARED | {"training", "models"},
     "export": SHARED,
     "runs": SHARED | {"data", "models", "metrics", "training", "distillation", "export"},
-    "experiments": SHARED | {"runs", "metrics"},
+    "experiments": SHARED | {"runs", "metrics", "models"},
 }
 ROOMS["cli"] = set(ROOMS) - {"__init__"}
 WITHOUT_TENSORFLOW = ("schema", "config", "checks", "files", "display", "models", "metrics")
@@ -38,8 +38,8 @@ def name_of(path):
 
 
 def room_of(path):
-    """data/parsing.py -> data; config.py -> config."""
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+    """data/parsing.py -> data; config.py -> config. A room's own command is a door to the command line."""
+    return "cli" if path.name == "__main__.py" else path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
 def imports(source):

@@ -20,12 +20,13 @@ SIGNALLED = 128         # plus the signal's number: what shells report for a pro
 INTERRUPTED = SIGNALLED + signal.SIGINT
 
 
-def run(main, description):
+def run(main, description, takes_names=False):
     """Parses flags and calls `main()`. Console commands and the scripts in the clone's root end here.
 
     Args:
-        main: function without arguments.
+        main: function without arguments; with `takes_names` it gets what stands on the command line beside flags.
         description: str, for --helpshort.
+        takes_names: bool.
     """
     if any(argument.lstrip("-") in ("help", "helpshort", "h") and argument.startswith("-") for argument in sys.argv[1:]):
         print(grouped_help(description))
@@ -40,12 +41,12 @@ def run(main, description):
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
     def checked(argv):
-        if len(argv) > 1:
+        if len(argv) > 1 and not takes_names:
             fail(f"unexpected argument {argv[1]!r}. Flags are written --name=value; quote patterns so that the shell does "
                  "not expand them.")
         if FLAGS.is_parsed() and "log_device_placement" in FLAGS and FLAGS.log_device_placement:
             tf.debugging.set_log_device_placement(True)
-        main()
+        main(*argv[1:])
 
     try:
         app.run(checked, flags_parser=_parse)

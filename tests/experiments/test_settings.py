@@ -1,0 +1,75 @@
+"""A cell's run is the one that its command gives train.py, whatever the cell."""
+
+import dataclasses
+import shlex
+
+import pytest
+
+from tests import commands
+from youtube8m_distill import config
+from youtube8m_distill.cli import run_config
+from youtube8m_distill.experiments import settings as settings_module
+from youtube8m_distill.experiments.cells import ALL_LOSSES, HRNN, NETVLAD, NEXTVLAD, SKYLINE, Cell
+from youtube8m_distill.experiments.grid import Grid
+from youtube8m_distill.experiments.recipes import RECIPES
+from youtube8m_distill.experiments.settings import Settings, check_settings, keep_settings, run_folder
+
+CELLS = sorted({cell for recipe in RECIPES.values() for cell in Grid(seeds=2).cells(recipe.plan(Grid(seeds=2)))})
+
+
+@pytest.fixture
+def settings(tmp_path):
+    patterns = [commands.write_files(tmp_path / "data", name, commands.frame_videos(4))
+                for name in ("train", "validate", "eval")]
+    return Settings(*patterns, config.FeatureConfig(("rgb", "audio"), (6, 3)), commands.NUM_CLASSES,
+                    network={"lstm_cells": 4, "nextvlad_cluster_size": 4, "groups": 2, "expansion": 2, "dropout": 0.25},
+                    training={"batch_size": 4, "num_epochs": 3, "finetune_epochs": 2, "base_learning_rate": 0.01})
+
+
+def by_command(cell, settings, folder):
+    """The RunConfig that train.py makes of a cell's command. Its teacher must be there."""
+    program, *arguments = shlex.split(settings_module.command(cell, settings, folder))[1:]
+    assert program == "train.py"
+    with commands.parsed("train", *arguments):
+        return run_config.config_from_flags()
+
+
+@pytest.mark.parametrize("family", [HRNN, NETVLAD, NEXTVLAD])
+def test_command_and_configuration_are_one(tmp_path, settings, family):
+    for cell in (cell for cell in CELLS if cell.family == family):
+        if cell.teacher:
+            teacher = settings_module.run_config(cell.teacher, settings, tmp_path).networks["teacher"]
+            if not run_folder(tmp_path, cell.teacher).exists():
+                commands.save_run(run_folder(tmp_path, cell.teacher), teacher)
+        assert by_command(cell, settings, tmp_path) == settings_module.run_config(cell, settings, tmp_path), cell.name
+
+
+def test_every_cell_has_a_name_and_a_run_of_its_own(settings, tmp_path):
+    assert len({cell.name for cell in CELLS}) == len(CELLS)
+    configs = [config.to_json(settings_module.run_config(cell, settings, tmp_path)) for cell in CELLS]
+    assert len(set(configs)) == len(CELLS)
+
+
+def test_the_rate_given_is_the_hrnns_and_others_keep_their_published_proportion(settings, tmp_path):
+    rates = {family: settings_module.run_config(Cell(family, SKYLINE), settings, tmp_path).training.base_learning_rate
+             for family in (HRNN, NETVLAD, NEXTVLAD)}
+    assert rates == pytest.approx({HRNN: 0.01, NETVLAD: 0.002, NEXTVLAD: 0.002})        # 0.001, 0.0002, 0.0002 published
+
+
+@pytest.mark.parametrize("cell, stored", [
+    (Cell(HRNN, "serial", 10, ALL_LOSSES), True), (Cell(HRNN, "serial", 10, ALL_LOSSES, True), False),
+    (Cell(HRNN, "serial", 10, ALL_LOSSES, train_fraction=0.5), False), (Cell(HRNN, "parallel", 10, ALL_LOSSES), False)])
+def test_targets_are_stored_where_several_students_share_a_teachers(settings, tmp_path, cell, stored):
+    found = settings_module.run_config(cell, settings, tmp_path).teacher_targets_dir
+    assert found == (str(tmp_path / "targets" / cell.teacher.name) if stored else "")
+    none = dataclasses.replace(settings, store_targets=False)
+    assert settings_module.run_config(cell, none, tmp_path).teacher_targets_dir == ""
+
+
+def test_an_experiment_goes_on_with_the_same_settings_only(settings, tmp_path):
+    check_settings(settings, tmp_path)
+    keep_settings(settings, tmp_path)
+    check_settings(dataclasses.replace(settings, train_data_pattern="elsewhere/*", store_targets=False), tmp_path)
+    other = dataclasses.replace(settings, training={**settings.training, "batch_size": 8})
+    with pytest.raises(ValueError, match=r"output_dir=.* other settings: training is .*'batch_size': 4.* there and .*8"):
+        check_settings(other, tmp_path)

@@ -1,0 +1,158 @@
+"""Figures: how a picture is saved, and what all pictures share in looks.
+
+They are shown 400 pixels wide on a phone as well as on paper without colour. So panels stand below each other,
+letters are large, and no two curves differ in colour alone.
+"""
+
+import dataclasses
+import io
+import pathlib
+
+import matplotlib
+import matplotlib.colors
+import matplotlib.figure
+import matplotlib.lines
+import matplotlib.ticker
+from sklearn.isotonic import isotonic_regression
+
+from youtube8m_distill import files
+
+# Okabe and Ito, "Color Universal Design" (2008): told apart with any kind of colour blindness.
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
+GREY = "#595959"
+WIDTH = 7                           # inches; 12 points are then 9 pixels high on a phone
+
+_LOOKS = {
+    "font.size": 12, "axes.titlesize": 13, "axes.titlelocation": "left",
+    "legend.fontsize": 12, "legend.frameon": False, "lines.linewidth": 2, "lines.markersize": 7,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#E2E2E2",
+    "svg.fonttype": "none",         # letters stay letters, to be searched and read aloud
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A picture and its words.
+
+    Attributes:
+        name: of its files.
+        title: a few words.
+        caption: what is drawn, and what to know when reading it.
+        alt: what it shows, for who cannot see it.
+        figure: matplotlib.figure.Figure.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    figure: matplotlib.figure.Figure
+
+    def to_svg(self):
+        """str; the same for the same figure, byte for byte."""
+        return self._saved("svg", metadata={"Date": None}).decode()
+
+    def to_png(self):
+        """bytes, 1050 pixels wide."""
+        return self._saved("png", dpi=150)
+
+    def save(self, folder):
+        """Writes NAME.png and NAME.svg."""
+        path = pathlib.Path(folder) / self.name
+        with files.atomic_path(path.with_name(f"{self.name}.png")) as temporary:
+            temporary.write_bytes(self.to_png())
+        files.write_text(path.with_name(f"{self.name}.svg"), self.to_svg())
+
+    def _saved(self, kind, **options):
+        buffer = io.BytesIO()
+        with looks({"svg.hashsalt": self.name}):        # ticks are made only now
+            self.figure.savefig(buffer, format=kind, **options)
+        return buffer.getvalue()
+
+
+def looks(more=None):
+    """A context in which everything that is drawn looks as all our figures do. `more`: dict of further rcParams."""
+    return matplotlib.rc_context({**_LOOKS, **(more or {})})
+
+
+def panels(count, height, **options):
+    """A figure of panels below each other.
+
+    Args:
+        count: int, at least 1.
+        height: of the whole, in inches.
+        **options: as of Figure.subplots.
+    Returns:
+        (matplotlib.figure.Figure, list of Axes).
+    """
+    figure = matplotlib.figure.Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, list(figure.subplots(count, squeeze=False, **options)[:, 0])
+
+
+def log_x(axes, values):
+    """Makes the x axis logarithmic, with plain numbers on it, also where it spans less than a decade.
+
+    Args:
+        axes: Axes.
+        values: positive floats that are drawn.
+    """
+    axes.set_xscale("log")
+    is_wide = max(values) > 4 * min(values)
+    ticks = matplotlib.ticker.LogLocator(subs=(1, 2, 5)) if is_wide else matplotlib.ticker.MaxNLocator(6)
+    axes.xaxis.set_major_locator(ticks)
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+
+
+def label_ends(axes, ends, gap=0.055):
+    """Writes the name of each curve to the right of its end, apart from each other, in the order of the ends.
+
+    Args:
+        axes: Axes, its limits final.
+        ends: list of (x, y, name, colour).
+        gap: between names, as a share of the height.
+    """
+    low, high = axes.get_ylim()
+    ends = sorted(ends, key=lambda end: end[1])
+    heights = spread([end[1] for end in ends], gap * (high - low), high - gap / 2 * (high - low))
+    for (x, y, name, colour), height in zip(ends, heights):
+        arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4, "relpos": (0, 0.5)}
+        axes.annotate(plain(name), (x, y), (26, height), textcoords=("offset points", "data"), color=colour,
+                      va="center", arrowprops=arrow, bbox={"color": "white", "pad": 0.5})
+
+
+def spread(values, gap, highest=None):
+    """Rising values, moved as little as may be (least squares), so that each is at least `gap` above the one before.
+
+    With y_i = z_i + i gap, that is to find rising z nearest to values - i gap: isotonic regression.
+
+    Args:
+        values: list of float, rising.
+        gap: float.
+        highest: float that none may be above, or None.
+    Returns:
+        list of float.
+    """
+    if not values:
+        return []
+    bound = None if highest is None else highest - (len(values) - 1) * gap
+    rising = isotonic_regression([value - index * gap for index, value in enumerate(values)], y_max=bound)
+    return [float(value + index * gap) for index, value in enumerate(rising)]
+
+
+def shade(colour, toward, share):
+    """A colour mixed with another: `share` 0 is the first, 1 the second. Returns (red, green, blue)."""
+    pairs = zip(matplotlib.colors.to_rgb(colour), matplotlib.colors.to_rgb(toward))
+    return tuple((1 - share) * one + share * other for one, other in pairs)
+
+
+def plain(text):
+    """Text of others as it stands: a dollar sign would begin a formula."""
+    return text.replace("$", r"\$")
+
+
+def handle(label, **options):
+    """An entry of a legend. `options`: as of Line2D."""
+    return matplotlib.lines.Line2D([], [], label=plain(label), **options)

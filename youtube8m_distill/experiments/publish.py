@@ -1,0 +1,41 @@
+"""From result files to everything that is shown: tables, figures, findings and the page that holds them all."""
+
+import dataclasses
+import pathlib
+
+from youtube8m_distill.experiments import findings, report
+from youtube8m_distill.experiments.recipes import RECIPES
+from youtube8m_distill.experiments.results import read_results, write_versioned
+from youtube8m_distill.experiments.tables import Table
+
+
+TITLE = "Efficient Video Classification Using Fewer Frames: the experiments"
+
+
+def publish(folder, names, grid, about_data="", unfinished=()):
+    """Writes tables/, figures/, findings.json and report.html of an experiment from its results/ alone.
+
+    Args:
+        folder: of the experiment.
+        names: recipes to show, keys of RECIPES.
+        grid: Grid.
+        about_data: a sentence on what data it is about.
+        unfinished: names of cells that belong to it and have no result.
+    Returns:
+        pathlib.Path of the report.
+    """
+    folder = pathlib.Path(folder)
+    results = read_results(folder)
+    sections = [(name, RECIPES[name], RECIPES[name].outputs(results, grid)) for name in names]
+    for _, _, outputs in sections:
+        for output in outputs:
+            output.save(folder / ("tables" if isinstance(output, Table) else "figures"))
+    judged = findings.judge(results, grid)
+    summary = findings.as_table(judged)
+    summary.save(folder / "tables")
+    write_versioned(folder / "findings.json", {"findings": findings.findings_record(judged)})
+    about = {"title": TITLE, "data": about_data, "grid": dataclasses.asdict(grid), "unfinished": list(unfinished),
+             **next((result.about for result in results), {})}
+    path = folder / "report.html"
+    report.write_report(path, sections, summary, results, about)
+    return path
