@@ -14,11 +14,12 @@ def test_without_cuts_table_1_has_the_papers_cells():
 
 def test_seeds_are_of_the_three_that_are_compared_and_other_seeds_of_the_rest():
     cells = Grid(seeds=3, other_seeds=2).cells([*PLAN, Cell(HRNN, "serial", 10, ALL_LOSSES, match_intermediate=True),
-                                                Cell(HRNN, "serial", 10, ("rep",))])
+                                                Cell(HRNN, "serial", 10, ("rep",)),
+                                                Cell(HRNN, "uniform", 6, train_fraction=0.5)])
     counts = {}
     for cell in cells:
         counts[cell.with_seed(0)] = counts.get(cell.with_seed(0), 0) + 1
-    assert list(counts.values()) == [3, 3, 2, 3, 2, 2, 2]
+    assert list(counts.values()) == [3, 3, 2, 3, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("cuts, left", [

@@ -56,6 +56,15 @@ def test_the_rate_given_is_the_hrnns_and_others_keep_their_published_proportion(
     assert rates == pytest.approx({HRNN: 0.01, NETVLAD: 0.002, NEXTVLAD: 0.002})        # 0.001, 0.0002, 0.0002 published
 
 
+@pytest.mark.parametrize("fraction, epochs", [(1.0, 3), (0.5, 6), (0.1, 30)])
+def test_with_fewer_videos_there_are_as_many_steps_where_that_is_asked_for(settings, tmp_path, fraction, epochs):
+    cell = Cell(HRNN, "uniform", 10, train_fraction=fraction)
+    assert settings_module.run_config(cell, settings, tmp_path).training.num_epochs == 3
+    same = dataclasses.replace(settings, same_steps=True)
+    assert settings_module.run_config(cell, same, tmp_path).training.num_epochs == epochs
+    assert by_command(cell, same, tmp_path) == settings_module.run_config(cell, same, tmp_path)
+
+
 @pytest.mark.parametrize("cell, stored", [
     (Cell(HRNN, "serial", 10, ALL_LOSSES), True), (Cell(HRNN, "serial", 10, ALL_LOSSES, True), False),
     (Cell(HRNN, "serial", 10, ALL_LOSSES, train_fraction=0.5), False), (Cell(HRNN, "parallel", 10, ALL_LOSSES), False)])

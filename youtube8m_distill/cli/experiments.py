@@ -70,9 +70,12 @@ def define_flags():
     flags.DEFINE_list("families", list(FAMILIES), "Network families wanted.")
     flags.DEFINE_list("methods", list(METHODS), "Rows wanted.")
     flags.DEFINE_list("ks", list(map(str, PAPER_KS)), "Numbers of frames that students see.")
-    flags.DEFINE_integer("seeds", 1, "Seeds of H-RNN's Skyline, Uniform-k and serial student of all three losses.", 1)
+    flags.DEFINE_integer("seeds", 1, "Seeds of H-RNN's Skyline, Uniform-k and serial student of all three losses, on "
+                         "all videos.", 1)
     flags.DEFINE_integer("other_seeds", None, "Seeds of all other cells. Default: as --seeds.", 1)
-    our_flags.GROUPS["Grid"] = ["families", "methods", "ks", "seeds", "other_seeds"]
+    flags.DEFINE_boolean("same_steps", False, "Cells of a share of the training videos train for as many steps as those of "
+                         "all, in more epochs. Default: for as many epochs.")
+    our_flags.GROUPS["Grid"] = ["families", "methods", "ks", "seeds", "other_seeds", "same_steps"]
     flags.DEFINE_string("shard", "1/1", "i/n: train the i-th of n parts of the cells, 1/n to n/n.")
     flags.DEFINE_integer("workers", 1, "Processes of this machine that train cells at the same time.", 1)
     flags.DEFINE_integer("threads", None, "CPU threads for the operations of one process. Default: all cores, divided "
@@ -186,7 +189,7 @@ def settings_from_flags():
     training = {name: FLAGS[name].value for name in TRAINING_FLAGS
                 if name in FLAGS and FLAGS[name].present and name not in DECIDED}
     settings = Settings(**patterns, features=features, num_classes=num_classes, network=network, training=training,
-                        pca_eigenvalues=FLAGS.pca_eigenvalues, store_targets=FLAGS.store_targets,
+                        same_steps=FLAGS.same_steps, pca_eigenvalues=FLAGS.pca_eigenvalues, store_targets=FLAGS.store_targets,
                         about_data=FLAGS.about_data,
                         fingerprints={flag: runs.fingerprint(found) for flag, found in shards.items()})
     return settings, shards

@@ -18,7 +18,7 @@ class Grid:
         families: those of FAMILIES that are wanted.
         methods: rows that are wanted, of cells.METHODS.
         ks: frames a student sees, rising.
-        seeds: how many seeds the Skyline, Uniform-k and the serial student of all three losses have.
+        seeds: how many seeds H-RNN's Skyline, Uniform-k and serial student of all three losses have, on all videos.
         other_seeds: how many all others have.
     """
 
@@ -43,7 +43,7 @@ class Grid:
         """How many seeds a cell has. `cell`: with any seed."""
         main = cell.method in (SKYLINE, "uniform") or (
             cell.method == "serial" and cell.student_loss == ALL_LOSSES and not cell.match_intermediate)
-        return self.seeds if main and cell.family == HRNN else self.other_seeds
+        return self.seeds if main and cell.family == HRNN and cell.train_fraction == 1.0 else self.other_seeds
 
     def k_of(self, wanted):
         """The k among `ks` that is nearest to the paper's, for what the paper shows at one k."""

@@ -30,6 +30,8 @@ class Settings:
         network: dict, NetworkConfig field -> value, where it is not the published one; each family takes what it has.
         training: dict, TrainingConfig field -> value, likewise. A `base_learning_rate` is the H-RNN's; other families take
             it in the proportion in which they were published.
+        same_steps: bool, whether cells of a share of the training videos train for as many steps as those of all, in more
+            epochs; else they train for as many epochs.
         pca_eigenvalues: file for NeXtVLAD's reverse whitening, or "".
         store_targets: bool, whether teachers' targets are computed once for all their students.
         about_data: a sentence on what the data are, for the head of the report.
@@ -43,6 +45,7 @@ class Settings:
     num_classes: int = schema.NUM_CLASSES
     network: dict = dataclasses.field(default_factory=dict)
     training: dict = dataclasses.field(default_factory=dict)
+    same_steps: bool = False
     pca_eigenvalues: str = ""
     store_targets: bool = True
     about_data: str = ""
@@ -139,6 +142,9 @@ def _given_training(cell, settings):
         published, of_hrnn = (configs.TrainingConfig(**configs.published_training(family)).base_learning_rate
                               for family in (cell.family, HRNN))
         given["base_learning_rate"] *= published / of_hrnn
+    if settings.same_steps and cell.train_fraction != 1.0:
+        recipe = configs.TrainingConfig(**{**configs.published_training(cell.family), **given})
+        given |= {name: round(getattr(recipe, name) / cell.train_fraction) for name in ("num_epochs", "finetune_epochs")}
     if not (cell.method == "serial" and cell.student_loss == ("rep",)):     # the only training in two stages
         given.pop("finetune_epochs", None)
     return given

@@ -1,0 +1,109 @@
+"""The command of the experiments: what it asks for, what it refuses, and a whole one from files to report."""
+
+import json
+import shutil
+
+import pytest
+
+from tests import commands
+from tests.commands import FEATURES
+from youtube8m_distill.experiments.cells import HRNN, SKYLINE, Cell
+from youtube8m_distill.experiments.results import path_of
+
+QUICK = (*commands.SMALL, *commands.QUICK, "--ks=4", "--methods=skyline,uniform,serial")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder of official names: 16 training videos, 8 to choose the best epoch by, 24 to score."""
+    videos = commands.frame_videos(48)
+    for name, part, files in (("train", videos[:16], 2), ("validate", videos[16:], 4)):
+        commands.write_files(tmp_path / "data", name, part, files)
+    return tmp_path / "data"
+
+
+def experiment(data, *arguments):
+    return (*arguments, f"--data={data}", f"--output_dir={data.parent / 'out'}", *QUICK)
+
+
+@pytest.fixture
+def finished(data, monkeypatch):
+    """The folder of an experiment that has been run."""
+    commands.use_quick_encoder(monkeypatch)
+    commands.succeed("experiments", *experiment(data, "classes", "figure3", "table3", "--about_data=Made up."))
+    return data.parent / "out"
+
+
+def test_an_experiment_leaves_results_tables_figures_and_a_report(finished):
+    cells = [Cell(HRNN, SKYLINE), Cell(HRNN, "uniform", 4), Cell(HRNN, "serial", 4, ("rep", "pred", "ce"))]
+    assert sorted(path.name for path in (finished / "results").glob("*.json")) == sorted(f"{cell.name}.json" for cell in cells)
+    results = [json.loads(path_of(finished, cell).read_text()) for cell in cells]
+    assert all(network["num_videos"] == 24 for result in results for network in result["networks"].values())
+    assert all("classes figure3 table3" in result["about"]["experiment"] for result in results)
+    tables = {path.name for path in (finished / "tables").iterdir()}
+    assert {"table3.md", "table3.csv", "cost_parts.md", "findings.md"} <= tables
+    assert "videos a second" in (finished / "tables/table3.md").read_text()
+    assert {"figure3.png", "figure3.svg"} <= {path.name for path in (finished / "figures").iterdir()}
+    page = (finished / "report.html").read_text()
+    assert "Made up." in page and all(cell.name in page for cell in cells)
+
+
+def test_the_same_command_again_trains_nothing_and_report_makes_the_page_anew(finished, data, monkeypatch):
+    monkeypatch.setattr("youtube8m_distill.runs.train_run", lambda *_: pytest.fail("trained again"))
+    again = commands.succeed("experiments", *experiment(data, "classes", "figure3", "table3", "--about_data=Made up."))
+    assert "3 cells, 0 to do" in again.out and "3 of 3 cells finished" in again.out
+    before = (finished / "report.html").read_text()
+    for gone in ("report.html", "runs", "tables", "figures", "targets"):
+        path = finished / gone
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(data)
+    assert "3 of 3 cells finished" in commands.succeed("experiments", "report", f"--output_dir={finished}").out
+    assert (finished / "report.html").read_text() == before
+
+
+def test_other_settings_are_refused_in_the_same_folder(finished, data):
+    line = commands.fail("experiments", *experiment(data, "table1"), "--base_learning_rate=0.5")
+    assert line.startswith("Error: --output_dir=") and "base_learning_rate" in line
+
+
+def test_shards_are_parts_of_the_whole(data):
+    def listed(*arguments):
+        out = commands.succeed("experiments", *experiment(data, "all", "--dry_run"), *arguments).out
+        return [line.split()[-1] for line in out.splitlines()[:-1]]
+
+    whole = listed()
+    parts = [listed(f"--shard={index}/3") for index in (1, 2, 3)]
+    assert sorted(sum(parts, [])) == sorted(whole) and len(set(whole)) == len(whole) == 12
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert not (data.parent / "out").exists()
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ((), "name what to run: one or more of table1, figure2"), (("table7",), "'table7' is no experiment; choose among table1"),
+    (("report", "table1"), "report stands alone"), (("table1", "--ks=ten"), "--ks=ten: give whole numbers"),
+    (("table1", "--shard=0/2"), "--shard=0/2: give i/n"), (("table1", "--shard=3/2"), "--shard=3/2: give i/n"),
+    (("table1", "--families=DbofModel"), "--families='DbofModel' is unknown"),
+    (("table1", "--seed=3"), "--seed has no effect here"), (("table1", "--model=MoeModel"), "--model has no effect here"),
+    (("table1", "--batch_size=17"), "--batch_size=17, and "),
+    (("table2", "--batch_size=12"), "--batch_size=12, and ")], ids=lambda value: None)
+def test_what_cannot_be_run_is_refused_before_the_first_training(data, arguments, words):
+    ended = commands.run("experiments", *experiment(data), *arguments)
+    assert ended.code == 2 and words in ended.lines[-1], ended
+    assert not list((data.parent / "out").glob("runs/*"))
+
+
+def test_files_must_be_named(tmp_path, data):
+    out = f"--output_dir={tmp_path / 'out'}"
+    assert "--train_data_pattern is missing" in commands.fail("experiments", "table1", out, *FEATURES)
+    assert "--output_dir is missing" in commands.fail("experiments", "table1", f"--data={data}", *FEATURES)
+    for path in data.glob("validate[1-9]*"):
+        path.unlink()
+    assert "has 1 files validate*.tfrecord" in commands.fail("experiments", "table1", out, f"--data={data}", *FEATURES)
+    assert "holds no experiment" in commands.fail("experiments", "report", out)
+
+
+def test_no_video_is_trained_on_and_scored(data):
+    shutil.copy(data / "train1.tfrecord", data / "validate9.tfrecord")
+    line = commands.run("experiments", *experiment(data, "table1")).lines[-1]
+    assert line.startswith("Error: --eval_data_pattern=") and "validate9.tfrecord holds the video 'v008'" in line
+    assert not (data.parent / "out" / "settings.json").exists()
