@@ -19,13 +19,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # What a command of the README is given besides, so that it ends soon: cells, classes, set and batch, nothing else.
 SHRUNK = {
-    "synthesize": ["--num_classes=10", "--num_train_videos=40", "--num_validate_videos=10", "--num_test_videos=5",
+    "synthesize": ["--num_classes=10", "--num_train_videos=40", "--num_validate_videos=30", "--num_test_videos=5",
                    "--videos_per_shard=20", "--max_frames=40"],
     "train": ["--batch_size=16", "--num_epochs=1"],
     "eval": [],
     "inference": [],
     "extract": [],
     "compact": [],
+    "experiments": ["--num_classes=10", "--lstm_cells=4", "--batch_size=4", "--num_epochs=1", "--ks=4",
+                    "--families=HierarchicalLstmModel", "--methods=skyline,uniform"],
 }
 
 
@@ -87,7 +89,7 @@ def test_the_road_for_real_data_runs_as_written(tmp_path):
     commands = our_commands()
     names = [name for name, _ in commands]
     assert names == ["synthesize", *["train"] * 2, "eval", "inference", *["train"] * 10, "extract", *["train"] * 4,
-                     "compact", "inference"]
+                     "compact", "inference", *["experiments"] * 3]
     models = [model for _, arguments in commands for model in config.MODELS if f"--model={model}" in arguments]
     assert list(config.MODELS) == models[:10]
     np.save(tmp_path / "eigenvals.npy", np.linspace(14, 0.01, 2048))

@@ -2,10 +2,13 @@
 
     python -m youtube8m_distill.experiments table1 --data=yt8m/frame --output_dir=experiments
 
-NAME is one or more of {names}, or `all`; `report` trains nothing and makes tables, figures and report.html again from
---output_dir as it is. The same command again goes on where it stopped: a finished cell is never trained twice. Several
-machines: the same command with --shard=1/4 ... --shard=4/4, in one shared folder, or in folders whose results/ and runs/ are
-then copied together.
+NAME is one or more of
+
+    {names}
+
+or `all`; `report` trains nothing and makes tables, figures and report.html again from --output_dir as it is. The same
+command again goes on where it stopped: a finished cell is never trained twice. Several machines: the same command with
+--shard=1/4 ... --shard=4/4, in one shared folder, or in folders whose results/ and runs/ are then copied together.
 """
 
 import contextlib

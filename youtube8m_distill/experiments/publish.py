@@ -34,8 +34,10 @@ def publish(folder, names, grid, about_data="", unfinished=()):
     summary = findings.as_table(judged)
     summary.save(folder / "tables")
     write_versioned(folder / "findings.json", {"findings": findings.findings_record(judged)})
+    of_runs = next((result.about for result in results), {})
     about = {"title": TITLE, "data": about_data, "grid": dataclasses.asdict(grid), "unfinished": list(unfinished),
-             **next((result.about for result in results), {})}
+             "machine": of_runs.get("machine", ""), "versions": of_runs.get("versions", {}),
+             "command": of_runs.get("experiment", "")}
     path = folder / "report.html"
     report.write_report(path, sections, summary, results, about)
     return path
