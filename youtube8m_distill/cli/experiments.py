@@ -24,32 +24,26 @@ import sys
 import tensorflow as tf
 from absl import flags
 
-from youtube8m_distill import config as configs
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli.eval import read_vocabulary
-from youtube8m_distill.cli.run_config import NETWORK_FLAGS, TRAINING_FLAGS
+from youtube8m_distill.cli.experiment_request import (
+    REPORT, chosen_recipes, grid_from_flags, read_shard, settings_from_flags)
 from youtube8m_distill.experiments import measurements
-from youtube8m_distill.experiments.cells import METHODS
+from youtube8m_distill.experiments.cells import METHODS, dearest_first
 from youtube8m_distill.experiments.grid import FAMILIES, PAPER_KS, Grid
 from youtube8m_distill.experiments.publish import publish
 from youtube8m_distill.experiments.recipes import RECIPES
 from youtube8m_distill.experiments.results import path_of, read_versioned, write_class_names, write_versioned
-from youtube8m_distill.experiments.settings import Settings, check_settings, keep_settings, read_settings, run_config
+from youtube8m_distill.experiments.settings import check_settings, keep_settings, read_settings, run_config
 from youtube8m_distill.experiments.worker import Worker, machine
 from youtube8m_distill.training.interruption import Interrupted
 from youtube8m_distill.training.strategy import check_batch_size, make_strategy
 
 FLAGS = flags.FLAGS
 
-ALL, REPORT = "all", "report"
 REQUEST_FILE = "request.json"       # what the last command asked for
-PATTERNS = ("train_data_pattern", "validation_data_pattern", "eval_data_pattern")
-VALIDATION_SHARE = 8                # --data: one in so many validate files chooses the best epoch, the others are scored
-# Flags of train.py that a cell, its family or its place in the grid decides.
-DECIDED = ("model", "video_level_classifier_model", "frame_features", "init_from", "frames_per_block",
-           "student_frames_per_block", "seed", "train_fraction", "max_steps")
 PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -101,10 +95,11 @@ def main(*names):
             write_report(*last_request())
             return
         grid, part = grid_from_flags(), read_shard(FLAGS.shard)
-        tf.config.threading.set_intra_op_parallelism_threads(num_threads())     # before TensorFlow does anything
+        if FLAGS.threads or FLAGS.workers > 1:          # before TensorFlow does anything
+            tf.config.threading.set_intra_op_parallelism_threads(num_threads())
         settings, shards = settings_from_flags()
     wanted = cells_of(recipes, grid)
-    mine = wanted[part[0]::part[1]]
+    mine = sorted(wanted, key=dearest_first)[part[0]::part[1]]
     if FLAGS.dry_run:
         list_cells(mine)
         return
@@ -120,23 +115,6 @@ def main(*names):
             write_report(recipes, grid)
 
 
-def chosen_recipes(names):
-    """The recipes that the command line names, in the order of the report.
-
-    Raises:
-        ValueError: if it names none, or an unknown one.
-    """
-    known = [*RECIPES, ALL, REPORT]
-    if not names:
-        raise ValueError(f"name what to run: one or more of {', '.join(known)}.")
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{name!r} is no experiment; choose among {', '.join(known)}.")
-    if REPORT in names and len(names) > 1:
-        raise ValueError(f"{REPORT} stands alone: it shows what the last command on this --output_dir asked for.")
-    return [name for name in RECIPES if name in names or ALL in names]
-
-
 def last_request():
     """Names of recipes and Grid of the last command that trained in --output_dir.
 
@@ -149,72 +127,6 @@ def last_request():
     request = read_versioned(path)
     return request["names"], Grid(**{name: tuple(value) if isinstance(value, list) else value
                                      for name, value in request["grid"].items()})
-
-
-def grid_from_flags():
-    """The Grid that the flags ask for."""
-    try:
-        ks = tuple(sorted(int(k) for k in FLAGS.ks))
-    except ValueError:
-        raise ValueError(f"ks={','.join(FLAGS.ks)}: give whole numbers.") from None
-    return Grid(tuple(FLAGS.families), tuple(FLAGS.methods), ks, FLAGS.seeds, FLAGS.other_seeds or FLAGS.seeds)
-
-
-def read_shard(text):
-    """"i/n" -> (i - 1, n).
-
-    Raises:
-        ValueError: if it is not of that form.
-    """
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise ValueError(f"shard={text}: give i/n, of n parts the i-th, from 1/n to n/n.")
-    return int(index) - 1, int(count)
-
-
-def settings_from_flags():
-    """The Settings that the flags ask for, and the files: dict, flag -> tuple of Shard.
-
-    Raises:
-        ValueError, FileNotFoundError: beginning with the name of the flag that is to blame.
-    """
-    for name in DECIDED:
-        if FLAGS[name].present:
-            raise ValueError(f"{name} has no effect here: what a cell is decides it. See --families, --ks, --seeds.")
-    patterns = data_patterns()
-    features = our_flags.feature_config()
-    dtype = runs.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names, FLAGS.skip_bad_records)
-    features = dataclasses.replace(features, dtype=dtype)
-    network = our_flags.given(*NETWORK_FLAGS)
-    num_classes = network.pop("num_classes", None) or configs.NetworkConfig().num_classes
-    shards = {flag: runs.usable_shards(flag, pattern, features, num_classes, **our_flags.skipping()).shards
-              for flag, pattern in patterns.items()}
-    training = {name: FLAGS[name].value for name in TRAINING_FLAGS
-                if name in FLAGS and FLAGS[name].present and name not in DECIDED}
-    settings = Settings(**patterns, features=features, num_classes=num_classes, network=network, training=training,
-                        same_steps=FLAGS.same_steps, pca_eigenvalues=FLAGS.pca_eigenvalues, store_targets=FLAGS.store_targets,
-                        about_data=FLAGS.about_data,
-                        fingerprints={flag: runs.fingerprint(found) for flag, found in shards.items()})
-    return settings, shards
-
-
-def data_patterns():
-    """dict, flag -> pattern: as given, or the files in --data."""
-    given = {name: FLAGS[name].value for name in PATTERNS}
-    if not FLAGS.data:
-        for name, pattern in given.items():
-            if not pattern:
-                raise ValueError(f"{name} is missing: give it, or --data with the folder of all files.")
-        return given
-    folder = pathlib.Path(FLAGS.data)
-    validate = sorted(map(str, folder.glob("validate*.tfrecord")))
-    count = max(1, len(validate) // VALIDATION_SHARE)
-    if len(validate) < 2 and not (given["validation_data_pattern"] and given["eval_data_pattern"]):
-        raise FileNotFoundError(f"data={folder} has {len(validate)} files validate*.tfrecord: two at least are needed, to "
-                                "choose the best epoch by and to score on.")
-    found = {"train_data_pattern": str(folder / "train*.tfrecord"), "validation_data_pattern": ",".join(validate[:count]),
-             "eval_data_pattern": ",".join(validate[count:])}
-    return {name: given[name] or found[name] for name in PATTERNS}
 
 
 def keep(settings, shards):
@@ -260,10 +172,11 @@ def train(cells, settings, eval_shards):
         except (ValueError, OSError) as error:
             entry.fail(f"{our_flags.flag_of(str(error))} The same command goes on with what is not finished.")
         codes = [process.wait() for process in processes]
-    if failures or any(codes):
+    left = unfinished(cells)
+    if left:
         told = [f"{cell.name}: {reason}" for cell, reason in failures.items()]
-        entry.fail(f"{len(unfinished(cells))} cells are not finished. {' '.join(told)}"
-                   + (" A worker ended with an error; its message stands above." if any(codes) else ""))
+        told += ["A worker ended with an error; its message stands above."] if any(codes) else []
+        entry.fail(f"{len(left)} of {len(cells)} cells could not be finished. {' '.join(told)}")
 
 
 def check_all(cells, settings, strategy):
@@ -272,7 +185,7 @@ def check_all(cells, settings, strategy):
     Raises:
         ValueError: beginning with the name of the flag that is to blame.
     """
-    for cell in {(cell.family, cell.method, cell.train_fraction): cell for cell in cells}.values():
+    for cell in {(cell.family, cell.train_fraction): cell for cell in cells}.values():
         config = run_config(cell, settings, FLAGS.output_dir)
         check_batch_size(config.training.batch_size, strategy)
         runs.find_training_files(config)

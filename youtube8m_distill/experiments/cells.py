@@ -70,3 +70,10 @@ class Cell:
 
     def with_seed(self, seed):
         return dataclasses.replace(self, seed=seed)
+
+
+def dearest_first(cell):
+    """Sorts by the frames that a step reads: teachers come before their students, and no long training is begun last."""
+    teacher = {"serial": schema.MAX_FRAMES / 3 if cell.match_intermediate else 0, "parallel": schema.MAX_FRAMES}
+    frames = (cell.k or schema.MAX_FRAMES) + teacher.get(cell.method, 0)
+    return (cell.method != SKYLINE, -frames * cell.train_fraction, cell.name)

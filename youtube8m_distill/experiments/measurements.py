@@ -37,7 +37,8 @@ def measure_speed(folder, cells, eval_shards, strategy, about):
             size = max(1, min(network.batch_size, num_videos // FEWEST_BATCHES))
             for _ in network.predict(eval_shards, size, "speed"):
                 pass
-            its_rates.append(network.videos_per_second)
+            if network.videos_per_second is not None:       # one batch only
+                its_rates.append(network.videos_per_second)
     networks = [{"k": cell.k, "max_frames": network.config.max_frames,
                  "multiply_adds": network.network.multiply_adds(network.config.max_frames), "videos_per_second": its_rates}
                 for cell, network, its_rates in zip(cells, loaded, rates)]

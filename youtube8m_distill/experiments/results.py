@@ -83,7 +83,8 @@ class Results:
     def speeds(self, family):
         """dict k -> videos a second, the median of the rounds; empty where nothing was timed."""
         networks = self.timings.get(family, {"networks": []})["networks"]
-        return {network["k"]: statistics.median(network["videos_per_second"]) for network in networks}
+        return {network["k"]: statistics.median(network["videos_per_second"]) for network in networks
+                if network["videos_per_second"]}
 
     def class_names(self):
         """dict class -> name; empty where no vocabulary was given."""

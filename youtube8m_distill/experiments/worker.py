@@ -10,8 +10,9 @@ import time
 import keras
 
 from youtube8m_distill import config as configs
-from youtube8m_distill import runs, schema
+from youtube8m_distill import runs
 from youtube8m_distill.experiments import settings as settings_module
+from youtube8m_distill.experiments.cells import dearest_first
 from youtube8m_distill.experiments.results import Result, path_of, write_result
 from youtube8m_distill.metrics import Evaluator
 
@@ -50,7 +51,7 @@ class Worker:
         Raises:
             ValueError, OSError, Interrupted: as training a single run does.
         """
-        open_cells = self._open(sorted(set(cells) | {cell.teacher for cell in cells if cell.teacher}, key=_dearest_first))
+        open_cells = self._open(sorted(set(cells) | {cell.teacher for cell in cells if cell.teacher}, key=dearest_first))
         while open_cells:
             attempted = [cell for cell in open_cells if self._is_ready(cell) and self._attempt(cell)]
             open_cells = self._open(open_cells)
@@ -119,13 +120,6 @@ def machine():
     about = pathlib.Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.+)", about.read_text(encoding="utf-8")) if about.exists() else None
     return f"{os.cpu_count()} x {model[1] if model else platform.machine()}"
-
-
-def _dearest_first(cell):
-    """Sorts by the frames that a step reads: teachers come before their students, and no long training is begun last."""
-    teacher = {"serial": schema.MAX_FRAMES / 3 if cell.match_intermediate else 0, "parallel": schema.MAX_FRAMES}
-    frames = (cell.k or schema.MAX_FRAMES) + teacher.get(cell.method, 0)
-    return (cell.method != "skyline", -frames * cell.train_fraction, cell.name)
 
 
 def _indented(say):
