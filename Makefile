@@ -81,4 +81,4 @@ lock:            ## write constraints.txt anew: the newest versions that setup.p
 	rm -rf build/lock
 
 clean:           ## remove the demo's output and caches, not .venv
-	rm -rf demo demo_seeds experiments .pytest_cache build dist *.egg-info
+	rm -rf demo demo_seeds .pytest_cache build dist *.egg-info

@@ -81,15 +81,17 @@ def test_other_settings_are_refused_in_the_same_folder(finished):
     assert line.startswith("Error: --output_dir=") and "base_learning_rate" in line
 
 
-def test_shards_are_parts_of_the_whole(data):
+def test_shards_are_parts_of_the_whole_and_bring_their_teachers(data):
     def listed(*arguments):
-        out = commands.succeed("experiments", *experiment(data, "all", "--dry_run"), *arguments).out
-        return [line.split()[-1] for line in out.splitlines()[:-1]]
+        *lines, summary = commands.succeed("experiments", *experiment(data, "all", "--dry_run"), *arguments).out.splitlines()
+        return {line.split()[-1] for line in lines}, int(summary.split()[0])
 
-    whole = listed()
-    parts = [listed(f"--shard={index}/3") for index in (1, 2, 3)]
-    assert sorted(sum(parts, [])) == sorted(whole) and len(set(whole)) == len(whole) == 25
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    whole, count = listed()
+    parts, counts = zip(*(listed(f"--shard={index}/3") for index in (1, 2, 3)))
+    assert set().union(*parts) == whole and sum(counts) == count == len(whole) == 25
+    assert max(counts) - min(counts) <= 1
+    for part in parts:
+        assert any("serial" in name for name in part) and "HierarchicalLstmModel-skyline-seed0" in part
     assert not (data.parent / "out").exists()
 
 
@@ -99,6 +101,8 @@ def test_shards_are_parts_of_the_whole(data):
     (("report", "table1"), "report stands alone"), (("table1", "--ks=ten"), "--ks=ten: give whole numbers"),
     (("table1", "--shard=0/2"), "--shard=0/2: give i/n"), (("table1", "--shard=3/2"), "--shard=3/2: give i/n"),
     (("table1", "--families=DbofModel"), "--families='DbofModel' is unknown"),
+    (("table1", "--dbof_cluster_size=8"), "--dbof_cluster_size has no effect here"),
+    (("table6", "--pca_eigenvalues=nowhere.npy"), "--pca_eigenvalues=nowhere.npy cannot be read"),
     (("table1", "--seed=3"), "--seed has no effect here"), (("table1", "--model=MoeModel"), "--model has no effect here"),
     (("table1", "--batch_size=17"), "--batch_size=17, and "),
     (("table2", "--batch_size=12"), "--batch_size=12, and ")], ids=lambda value: None)
@@ -112,10 +116,19 @@ def test_files_must_be_named(tmp_path, data):
     out = f"--output_dir={tmp_path / 'out'}"
     assert "--train_data_pattern is missing" in commands.fail("experiments", "table1", out, *FEATURES)
     assert "--output_dir is missing" in commands.fail("experiments", "table1", f"--data={data}", *FEATURES)
+    assert "--ks has no effect with report" in commands.fail("experiments", "report", out, "--ks=6")
     for path in data.glob("validate[1-9]*"):
         path.unlink()
     assert "has 1 files validate*.tfrecord" in commands.fail("experiments", "table1", out, f"--data={data}", *FEATURES)
     assert "holds no experiment" in commands.fail("experiments", "report", out)
+
+
+def test_a_foreign_file_among_the_results_is_told_before_the_first_training(data):
+    results = data.parent / "out" / "results"
+    results.mkdir(parents=True)
+    (results / "package.json").write_text("{}")
+    line = commands.fail("experiments", *experiment(data, "table1"))
+    assert "package.json cannot be read as a result" in line and "Remove" in line
 
 
 def test_no_video_is_trained_on_and_scored(data):

@@ -1,4 +1,7 @@
+import dataclasses
 import json
+import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -65,3 +68,31 @@ def test_class_names_stay_with_the_results(tmp_path):
     assert read_class_names(tmp_path / "results") == {}
     write_class_names(tmp_path, pd.Series({0: "Game", 2: "Concert, live", 3: None}))
     assert read_class_names(tmp_path / "results") == {0: "Game", 2: "Concert, live"}
+
+
+def with_settings(result, settings):
+    return dataclasses.replace(result, about={**result.about, "settings": settings})
+
+
+def test_results_of_different_settings_are_not_read_together(tmp_path):
+    write_result(tmp_path, with_settings(made_up_result(CELL), "one"), CLASSES)
+    write_result(tmp_path, with_settings(made_up_result(CELL.with_seed(3)), "one"), CLASSES)
+    assert len(read_results(tmp_path)) == 2
+    write_result(tmp_path, with_settings(made_up_result(CELL.with_seed(4)), "another"), CLASSES)
+    with pytest.raises(ValueError, match="results of different settings or data, among them .*seed3 and .*seed4"):
+        read_results(tmp_path)
+
+
+def test_a_copy_under_another_name_is_refused(tmp_path):
+    write_result(tmp_path, made_up_result(CELL), CLASSES)
+    path = path_of(tmp_path, CELL)
+    shutil.copy(path, path.with_name("copy.json"))
+    with pytest.raises(ValueError, match=f"copy.json is the result of {re.escape(CELL.name)}"):
+        read_results(tmp_path)
+
+
+def test_a_result_without_its_classes_says_what_to_do(tmp_path):
+    write_result(tmp_path, made_up_result(CELL), CLASSES)
+    path_of(tmp_path, CELL).with_name(f"{CELL.name}.classes.csv").unlink()
+    with pytest.raises(ValueError, match=r"classes.csv is missing. Remove .*\.json"):
+        read_results(tmp_path).classes(CELL)

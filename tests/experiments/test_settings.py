@@ -82,3 +82,21 @@ def test_an_experiment_goes_on_with_the_same_settings_only(settings, tmp_path):
     other = dataclasses.replace(settings, training={**settings.training, "batch_size": 8})
     with pytest.raises(ValueError, match=r"output_dir=.* other settings: training is .*'batch_size': 4.* there and .*8"):
         check_settings(other, tmp_path)
+
+
+def test_of_two_experiments_begun_at_once_the_first_counts(settings, tmp_path):
+    other = dataclasses.replace(settings, num_classes=7)
+    for each in (settings, other):                  # both find an empty folder
+        check_settings(each, tmp_path)
+    keep_settings(settings, tmp_path)
+    with pytest.raises(ValueError, match="num_classes is 5 there and 7 now"):
+        keep_settings(other, tmp_path)
+    check_settings(settings, tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "data"] == ["settings.json"]
+
+
+def test_the_digest_tells_what_cannot_be_compared(settings):
+    same = dataclasses.replace(settings, train_data_pattern="elsewhere/*", about_data="Other words.", store_targets=False)
+    assert settings_module.digest(same) == settings_module.digest(settings)
+    for change in ({"num_classes": 7}, {"same_steps": True}, {"fingerprints": {"eval_data_pattern": "3 files"}}):
+        assert settings_module.digest(dataclasses.replace(settings, **change)) != settings_module.digest(settings)

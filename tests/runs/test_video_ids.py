@@ -12,7 +12,7 @@ def shards_of(folder, name, videos):
 
 
 def refuse(**sets):
-    runs.refuse_common_videos({f"{name}_data_pattern": shards for name, shards in sets.items()}, FEATURES,
+    runs.check_sets({f"{name}_data_pattern": shards for name, shards in sets.items()}, FEATURES,
                               commands.NUM_CLASSES)
 
 
@@ -31,4 +31,12 @@ def test_a_video_of_two_sets_is_named_with_both(tmp_path, earlier, position):
     name = commands.video_id(3 if earlier == "train" else 7).decode()
     with pytest.raises(ValueError, match=rf"eval_data_pattern=.*eval{position // 2}.tfrecord holds the video '{name}', and "
                                          rf"so does a file of --{earlier}_data_pattern"):
+        refuse(**{name: shards_of(tmp_path, name, found) for name, found in sets.items()})
+
+
+@pytest.mark.parametrize("unlabelled", ["train", "eval"])
+def test_a_set_without_labels_is_refused(tmp_path, unlabelled):
+    sets = {"train": commands.frame_videos(8)[:4], "eval": commands.frame_videos(8)[4:]}
+    sets[unlabelled] = commands.frame_videos(8, labels=False)[slice(*{"train": (0, 4), "eval": (4, 8)}[unlabelled])]
+    with pytest.raises(ValueError, match=rf"{unlabelled}_data_pattern: .*, hold no labels"):
         refuse(**{name: shards_of(tmp_path, name, found) for name, found in sets.items()})

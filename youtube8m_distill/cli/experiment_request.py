@@ -1,6 +1,7 @@
 """From the flags of the experiments' command to what is to be done: recipes, grid, part, settings and files."""
 
 import dataclasses
+import hashlib
 import pathlib
 
 from absl import flags
@@ -9,7 +10,7 @@ from youtube8m_distill import config as configs
 from youtube8m_distill import runs
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli.run_config import NETWORK_FLAGS, TRAINING_FLAGS
-from youtube8m_distill.experiments.grid import Grid
+from youtube8m_distill.experiments.grid import FAMILIES, Grid
 from youtube8m_distill.experiments.recipes import RECIPES
 from youtube8m_distill.experiments.settings import Settings
 
@@ -36,8 +37,20 @@ def chosen_recipes(names):
         if name not in known:
             raise ValueError(f"{name!r} is no experiment; choose among {', '.join(known)}.")
     if REPORT in names and len(names) > 1:
-        raise ValueError(f"{REPORT} stands alone: it shows what the last command on this --output_dir asked for.")
+        raise ValueError(f"{REPORT} stands alone: it shows what the commands on this --output_dir have asked for.")
     return [name for name in RECIPES if name in names or ALL in names]
+
+
+def refuse_other_flags():
+    """Refuses flags that `report` does not read.
+
+    Raises:
+        ValueError: beginning with the name of the first.
+    """
+    ours = [name for names in our_flags.GROUPS.values() for name in names]
+    for name in ours:
+        if FLAGS[name].present and name not in ("output_dir", "about_data"):
+            raise ValueError(f"{name} has no effect with {REPORT}, which shows what is there; leave it out.")
 
 
 def grid_from_flags():
@@ -78,14 +91,32 @@ def settings_from_flags():
     num_classes = network.pop("num_classes", None) or configs.NetworkConfig().num_classes
     shards = {flag: runs.usable_shards(flag, pattern, features, num_classes, **our_flags.skipping()).shards
               for flag, pattern in patterns.items()}
+    for name in network:
+        if not any(name in configs.published_settings(family, configs.FAMILIES[family].classifier) for family in FAMILIES):
+            raise ValueError(f"{name} has no effect here: {', '.join(FAMILIES)} do not have it.")
     training = {name: FLAGS[name].value for name in TRAINING_FLAGS
                 if name in FLAGS and FLAGS[name].present and name not in DECIDED}
     fingerprints = {flag: runs.fingerprint(found) for flag, found in shards.items()}
+    if FLAGS.pca_eigenvalues:
+        fingerprints["pca_eigenvalues"] = digest_of("pca_eigenvalues")
     settings = Settings(
         **patterns, features=features, num_classes=num_classes, network=network, training=training,
         same_steps=FLAGS.same_steps, pca_eigenvalues=FLAGS.pca_eigenvalues, store_targets=FLAGS.store_targets,
         about_data=FLAGS.about_data, fingerprints=fingerprints)
     return settings, shards
+
+
+def digest_of(flag):
+    """sha256 of the file that a flag names.
+
+    Raises:
+        ValueError: beginning with the flag, if it cannot be read.
+    """
+    try:
+        with open(FLAGS[flag].value, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise ValueError(f"{flag}={FLAGS[flag].value} cannot be read: {error.strerror}.") from error
 
 
 def data_patterns():

@@ -12,10 +12,9 @@ command again goes on where it stopped: a finished cell is never trained twice. 
 """
 
 import contextlib
-import dataclasses
+import ctypes
 import importlib.metadata
 import os
-import pathlib
 import shlex
 import signal
 import subprocess
@@ -29,13 +28,14 @@ from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli.eval import read_vocabulary
 from youtube8m_distill.cli.experiment_request import (
-    REPORT, chosen_recipes, grid_from_flags, read_shard, settings_from_flags)
+    REPORT, chosen_recipes, grid_from_flags, read_shard, refuse_other_flags, settings_from_flags)
 from youtube8m_distill.experiments import measurements
-from youtube8m_distill.experiments.cells import METHODS, dearest_first
-from youtube8m_distill.experiments.grid import FAMILIES, PAPER_KS, Grid
+from youtube8m_distill.experiments.cells import METHODS, dearest_first, with_teachers
+from youtube8m_distill.experiments.grid import FAMILIES, PAPER_KS
 from youtube8m_distill.experiments.publish import publish
 from youtube8m_distill.experiments.recipes import RECIPES
-from youtube8m_distill.experiments.results import path_of, read_versioned, write_class_names, write_versioned
+from youtube8m_distill.experiments.request import add_request, read_request
+from youtube8m_distill.experiments.results import path_of, read_results, write_class_names
 from youtube8m_distill.experiments.settings import check_settings, keep_settings, read_settings, run_config
 from youtube8m_distill.experiments.worker import Worker, machine
 from youtube8m_distill.training.interruption import Interrupted
@@ -43,7 +43,7 @@ from youtube8m_distill.training.strategy import check_batch_size, make_strategy
 
 FLAGS = flags.FLAGS
 
-REQUEST_FILE = "request.json"       # what the last command asked for
+PR_SET_PDEATHSIG = 1                # of Linux' prctl
 PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -79,7 +79,9 @@ def define_flags():
                          "among --workers.", 1)
     flags.DEFINE_boolean("store_targets", True, "Compute a teacher's targets once for all its students; 16 KB a video at "
                          "published size.")
-    our_flags.GROUPS["Work"] = ["shard", "workers", "threads", "store_targets"]
+    flags.DEFINE_float("max_held_gb", None, "Records that one process keeps in memory, instead of reading files for each "
+                       "cell. Default: a quarter of what is free, divided among --workers.", 0)
+    our_flags.GROUPS["Work"] = ["shard", "workers", "threads", "store_targets", "max_held_gb"]
     our_flags.define_network()
     our_flags.define_training()
     our_flags.define_run()
@@ -92,49 +94,38 @@ def main(*names):
             raise ValueError("output_dir is missing: name the folder of the experiment.")
         files.check_output("output_dir", FLAGS.output_dir, folder=True)
         if REPORT in names:
-            write_report(*last_request())
+            refuse_other_flags()
+            write_report(*read_request(FLAGS.output_dir))
             return
         grid, part = grid_from_flags(), read_shard(FLAGS.shard)
-        if FLAGS.threads or FLAGS.workers > 1:          # before TensorFlow does anything
-            tf.config.threading.set_intra_op_parallelism_threads(num_threads())
+        if FLAGS.threads:               # before TensorFlow does anything
+            tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
         settings, shards = settings_from_flags()
-    wanted = cells_of(recipes, grid)
-    mine = sorted(wanted, key=dearest_first)[part[0]::part[1]]
+        check_settings(settings, FLAGS.output_dir)
+        read_results(FLAGS.output_dir)          # what cannot be shown at the end is told now
+    mine = sorted(cells_of(recipes, grid), key=dearest_first)[part[0]::part[1]]
     if FLAGS.dry_run:
         list_cells(mine)
         return
     with entry.user_errors():
         keep(settings, shards)
-        write_versioned(pathlib.Path(FLAGS.output_dir) / REQUEST_FILE, {"names": recipes, "grid": dataclasses.asdict(grid)})
+        recipes, grid = add_request(FLAGS.output_dir, recipes, grid)
         if FLAGS.vocabulary:
             write_class_names(FLAGS.output_dir, read_vocabulary(FLAGS.vocabulary))
-    train(mine, settings, shards["eval_data_pattern"])
+    complaints = train(mine, settings, shards["eval_data_pattern"])
     if FLAGS.report:
         with entry.user_errors():
             measure(recipes, grid, shards["eval_data_pattern"])
             write_report(recipes, grid)
-
-
-def last_request():
-    """Names of recipes and Grid of the last command that trained in --output_dir.
-
-    Raises:
-        FileNotFoundError: if none did.
-    """
-    path = pathlib.Path(FLAGS.output_dir) / REQUEST_FILE
-    if not path.exists():
-        raise FileNotFoundError(f"output_dir={FLAGS.output_dir} holds no experiment: {REQUEST_FILE} is not there.")
-    request = read_versioned(path)
-    return request["names"], Grid(**{name: tuple(value) if isinstance(value, list) else value
-                                     for name, value in request["grid"].items()})
+    left = unfinished(mine)
+    if left:
+        entry.fail(f"{len(left)} of {len(mine)} cells could not be finished. {' '.join(complaints)}")
 
 
 def keep(settings, shards):
-    """Notes the settings; the first time, or with other files, after seeing that no video is in two sets."""
-    check_settings(settings, FLAGS.output_dir)
-    before = read_settings(FLAGS.output_dir)
-    if before is None or before["fingerprints"] != settings.fingerprints:
-        runs.refuse_common_videos(shards, settings.features, settings.num_classes)
+    """Notes the settings; before the first training in a folder, after a look at every video of its sets."""
+    if read_settings(FLAGS.output_dir) is None:
+        runs.check_sets(shards, settings.features, settings.num_classes)
     keep_settings(settings, FLAGS.output_dir)
 
 
@@ -148,35 +139,60 @@ def unfinished(cells):
 
 
 def list_cells(cells):
-    for cell in cells:
+    for cell in with_teachers(cells):
         print(f"{'finished' if path_of(FLAGS.output_dir, cell).exists() else 'to do':<9} {cell.name}")
     print(f"{len(cells)} cells, {len(unfinished(cells))} to do.")
 
 
 def train(cells, settings, eval_shards):
-    """Trains what is not finished, in this process and in as many more as --workers asks for."""
+    """Trains what is not finished, here or in as many processes as --workers asks for.
+
+    Returns:
+        list of str, why some could not be.
+    """
     left = unfinished(cells)
     print(f"{len(cells)} cells, {len(left)} to do, in {FLAGS.output_dir}.", flush=True)
     if not left:
-        return
-    with helpers() as processes:
-        with entry.user_errors():
-            strategy = make_strategy(FLAGS.num_gpu)
-            check_all(cells, settings, strategy)
-        worker = Worker(FLAGS.output_dir, settings, strategy, eval_shards, about_runs(), say)
-        try:
-            failures = worker.work(left)
-        except Interrupted as stopped:
-            print(f"Stopped by {stopped.signal.name}. The same command goes on from there.", file=sys.stderr, flush=True)
-            sys.exit(entry.SIGNALLED + stopped.signal)
-        except (ValueError, OSError) as error:
-            entry.fail(f"{our_flags.flag_of(str(error))} The same command goes on with what is not finished.")
+        return []
+    with entry.user_errors():
+        strategy = make_strategy(FLAGS.num_gpu)
+        check_all(cells, settings, strategy)
+    if FLAGS.workers > 1:
+        return train_in_processes()
+    max_held_bytes = None if FLAGS.max_held_gb is None else int(FLAGS.max_held_gb * 1e9)
+    worker = Worker(FLAGS.output_dir, settings, strategy, eval_shards, about_runs(), say, max_held_bytes)
+    try:
+        failures = worker.work(left)
+    except Interrupted as stopped:
+        print(f"Stopped by {stopped.signal.name}. The same command goes on from there.", file=sys.stderr, flush=True)
+        sys.exit(entry.SIGNALLED + stopped.signal)
+    except (ValueError, OSError) as error:
+        entry.fail(f"{our_flags.flag_of(str(error))} The same command goes on with what is not finished.")
+    return [f"{cell.name}: {reason}" for cell, reason in failures.items()]
+
+
+def train_in_processes():
+    """The same in processes with the same flags, which end with this one; this one has its memory and threads for itself."""
+    max_held_gb = FLAGS.max_held_gb or runs.default_bytes() / FLAGS.workers / 1e9
+    threads = FLAGS.threads or max(1, os.cpu_count() // FLAGS.workers)
+    command = [sys.executable, "-m", "youtube8m_distill.experiments", *sys.argv[1:], "--workers=1", "--noreport",
+               f"--threads={threads}", f"--max_held_gb={max_held_gb}"]
+    processes = [subprocess.Popen(command, preexec_fn=end_with_parent) for _ in range(FLAGS.workers)]
+    try:
         codes = [process.wait() for process in processes]
-    left = unfinished(cells)
-    if left:
-        told = [f"{cell.name}: {reason}" for cell, reason in failures.items()]
-        told += ["A worker ended with an error; its message stands above."] if any(codes) else []
-        entry.fail(f"{len(left)} of {len(cells)} cells could not be finished. {' '.join(told)}")
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.wait()
+    return ["A worker ended with an error; its message stands above."] if any(codes) else []
+
+
+def end_with_parent():
+    """Has this process told to end when its parent is gone, however that went; where the system is not Linux, it is not."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def check_all(cells, settings, strategy):
@@ -189,27 +205,6 @@ def check_all(cells, settings, strategy):
         config = run_config(cell, settings, FLAGS.output_dir)
         check_batch_size(config.training.batch_size, strategy)
         runs.find_training_files(config)
-
-
-@contextlib.contextmanager
-def helpers():
-    """The other workers: processes with the same flags, which are ended with this one."""
-    command = [sys.executable, "-m", "youtube8m_distill.experiments", *sys.argv[1:], "--workers=1", "--noreport",
-               f"--threads={num_threads()}"]
-    processes = [subprocess.Popen(command) for _ in range(FLAGS.workers - 1)]
-    try:
-        yield processes
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        for process in processes:
-            process.wait()
-
-
-def num_threads():
-    """CPU threads for the operations of one process."""
-    return FLAGS.threads or max(1, os.cpu_count() // FLAGS.workers)
 
 
 def say(line):
@@ -226,14 +221,24 @@ def measure(recipes, grid, eval_shards):
     """Speed and encodings, for the recipes that show them and where they are not known yet."""
     strategy = make_strategy(FLAGS.num_gpu)
     for name in recipes:
-        recipe = RECIPES[name]
-        timed = [cell for cell in getattr(recipe, "timing", lambda grid: [])(grid) if grid.wants(cell)]
+        timed = [cell for cell in getattr(RECIPES[name], "timing", lambda grid: [])(grid) if grid.wants(cell)]
         if timed and not unfinished(timed) and not measurements.is_measured(FLAGS.output_dir, timed):
-            measurements.measure_speed(FLAGS.output_dir, timed, eval_shards, strategy, about_runs())
-        for cell in getattr(recipe, "encodings", lambda grid: [])(grid):
+            with not_ending_for(f"The speed that {name} shows was not measured"):
+                measurements.measure_speed(FLAGS.output_dir, timed, eval_shards, strategy, about_runs())
+        for cell in getattr(RECIPES[name], "encodings", lambda grid: [])(grid):
             path = measurements.encodings_path(FLAGS.output_dir, cell)
             if not unfinished([cell, cell.teacher]) and not path.exists():
-                measurements.project_encodings(FLAGS.output_dir, cell, eval_shards, strategy)
+                with not_ending_for(f"The encodings that {name} shows were not computed"):
+                    measurements.project_encodings(FLAGS.output_dir, cell, eval_shards, strategy)
+
+
+@contextlib.contextmanager
+def not_ending_for(what):
+    """Says what could not be had, and why; everything else is shown without it."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        our_flags.warn(f"{what}: {error}")
 
 
 def write_report(recipes, grid):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from youtube8m_distill.data.bad_records import naming_bad_records
 
 SHARE_OF_FREE_MEMORY = 0.25         # at most: networks need theirs, and other processes may hold the same files
+MOST_RECORDS = 2 ** 20              # that are read as one; official files have a thousand or so
 
 
 class HeldRecords:
@@ -21,7 +22,7 @@ class HeldRecords:
     """
 
     def __init__(self, max_bytes=None):
-        self._free_bytes = _free_memory() * SHARE_OF_FREE_MEMORY if max_bytes is None else max_bytes
+        self._free_bytes = default_bytes() if max_bytes is None else max_bytes
         self._records = {}
 
     def hold(self, shards):
@@ -42,6 +43,11 @@ class HeldRecords:
         return tuple(dataclasses.replace(shard, held=self._records[_key(shard)]) for shard in shards)
 
 
+def default_bytes():
+    """How much is held at most where nothing else is said: a quarter of the memory that is free now."""
+    return _free_memory() * SHARE_OF_FREE_MEMORY
+
+
 def _key(shard):
     return shard.path, shard.size, shard.readable
 
@@ -51,7 +57,8 @@ def _read(shard):
     dataset = tf.data.TFRecordDataset(shard.path)
     if shard.readable is not None:
         dataset = dataset.take(shard.readable)
-    return tf.concat([tf.zeros([0], tf.string), *dataset.batch(2 ** 20)], axis=0)
+    parts = list(dataset.batch(MOST_RECORDS))
+    return parts[0] if len(parts) == 1 else tf.concat([tf.zeros([0], tf.string), *parts], axis=0)
 
 
 def _free_memory():

@@ -4,6 +4,7 @@ import dataclasses
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
+from youtube8m_distill.checks import one_of, require
 
 SKYLINE = "skyline"                                     # the teacher: all frames, no teacher of its own
 BASELINES = ("uniform", "random", "first", "middle", "last", "first_middle_last")      # k frames, no teacher
@@ -37,9 +38,11 @@ class Cell:
     seed: int = 0
 
     def __post_init__(self):
-        assert self.method in METHODS, self
-        assert (self.k is None) == (self.method == SKYLINE), self
-        assert bool(self.student_loss) == (self.method in STUDENTS), self
+        one_of("method", self.method, METHODS)
+        require((self.k is None) == (self.method == SKYLINE), f"k={self.k} with method={self.method}: all but the Skyline "
+                "have one.")
+        require(bool(self.student_loss) == (self.method in STUDENTS), f"student_loss={self.student_loss} with "
+                f"method={self.method}: students have one, and only they.")
 
     @property
     def name(self):
@@ -72,8 +75,13 @@ class Cell:
         return dataclasses.replace(self, seed=seed)
 
 
+def with_teachers(cells):
+    """The cells and the teachers that they need, none twice. list of Cell, the dearest first."""
+    return sorted({*cells, *(cell.teacher for cell in cells if cell.teacher)}, key=dearest_first)
+
+
 def dearest_first(cell):
-    """Sorts by the frames that a step reads: teachers come before their students, and no long training is begun last."""
+    """Sorts by about the frames that a step reads: teachers come before their students, and long trainings first."""
     teacher = {"serial": schema.MAX_FRAMES / 3 if cell.match_intermediate else 0, "parallel": schema.MAX_FRAMES}
     frames = (cell.k or schema.MAX_FRAMES) + teacher.get(cell.method, 0)
     return (cell.method != SKYLINE, -frames * cell.train_fraction, cell.name)

@@ -4,12 +4,14 @@ Measure. GAP@20 on the held-out videos, and mAP beside it, each judged by itself
 
 Noise. s is the pooled sample standard deviation over seeds: of all H-RNN cells at the full training set that have two
 seeds or more, the squared deviations from each cell's mean, over the degrees of freedom, n - 1 a cell. What is
-compared is a sum and difference of means of n1, n2, ... seeds; its margin is m = 2 s sqrt(1/n1 + 1/n2 + ...). Without
-any cell of two seeds m is unknown: the sign alone decides then (m = 0), and the evidence says so.
+compared is a sum and difference of means of n1, n2, ... seeds; its margin is m = 2 s sqrt(1/n1 + 1/n2 + ...). Cells of
+a share of the videos are taken to spread as much. Without any cell of two seeds m is unknown: the sign alone decides then
+(m = 0), and verdict and evidence say so.
 
 One comparison. d is the difference in the direction that the paper claims: it holds if d > m, is contradicted if d <
--m, and is undecided between. Where the claim is that there is no difference (findings 7 and 8), it holds if |d|, or
-d, is at most the larger of m and a fixed limit, and is contradicted else.
+-m, and is undecided between. Where the claim is that there is no difference (findings 7 and 8), there is a limit to what
+counts as none: it holds if |d| + m, or d + m, is at most that limit, is contradicted if |d| - m, or d - m, is above it, and
+is undecided between. So noise never makes a claim hold.
 
 One finding, a set of comparisons at the k of the grid: it holds if all hold, does not hold if any is contradicted,
 and is undecided else. Comparisons of cells that are not finished are listed as not run, and the verdict is about the
@@ -23,8 +25,8 @@ others; without any other, the finding is not run.
    the two students.
 6. Serial student of all losses - Uniform, at k = 30 or the nearest, is larger at a tenth of the training videos than at
    all of them.
-7. |serial - parallel| at most 0.010 or m, for the losses that Table 1 has both ways, at every k.
-8. Student with intermediate matching - the same without: at most 0.005 or m, for the pairs of Table 4.
+7. |serial - parallel| at most 0.010, for the losses that Table 1 has both ways, at every k.
+8. Student with intermediate matching - the same without: at most 0.005, for the pairs of Table 4.
 """
 
 import dataclasses
@@ -141,7 +143,7 @@ def as_table(findings):
     """tables.Table: one finding a row, the verdict by each measure, and the evidence."""
     rows = []
     for finding in findings:
-        verdicts = [finding.judgements[measure].verdict for measure in MEASURES]
+        verdicts = [_shown(finding.judgements[measure]) for measure in MEASURES]
         evidence = ". ".join(f"{title}: {finding.judgements[measure].evidence}" for measure, title in MEASURES.items())
         rows.append(tables.Row((finding.statement, finding.source), (*verdicts, f"{evidence}.")))
     columns = (*(("verdict", title) for title in MEASURES.values()), ("", "evidence"))
@@ -210,11 +212,17 @@ def _is_above(difference, margin):
 
 
 def _is_the_same(difference, margin):
-    return HOLDS if abs(difference) <= max(SAME_SERIAL_AND_PARALLEL, margin) else CONTRADICTED
+    return _is_at_most(SAME_SERIAL_AND_PARALLEL, abs(difference), margin)
 
 
 def _gains_nothing(difference, margin):
-    return HOLDS if difference <= max(NOTHING_GAINED, margin) else CONTRADICTED
+    return _is_at_most(NOTHING_GAINED, difference, margin)
+
+
+def _is_at_most(limit, difference, margin):
+    if abs(difference - limit) < margin:
+        return UNDECIDED
+    return HOLDS if difference <= limit else CONTRADICTED
 
 
 def _even_selection_is_best(scores, grid):
@@ -314,6 +322,11 @@ def _signed(difference):
     return f"{difference:+.3f}".replace("-", "−")
 
 
+def _shown(judgement):
+    """The verdict as a table has it: one that chance may have made says so."""
+    return judgement.verdict + (", by sign alone" if judgement.spread is None and judgement.num_run else "")
+
+
 def _listed(comparisons):
     more = len(comparisons) - MOST_LISTED
     return ", ".join(map(str, comparisons[:MOST_LISTED])) + (f" and {more} more" if more > 0 else "")
@@ -322,8 +335,9 @@ def _listed(comparisons):
 def _note(findings):
     """What the margins come from."""
     spreads = {title: findings[0].judgements[measure].spread for measure, title in MEASURES.items()}
-    told = "no network has two seeds, so the sign alone decides"
-    if None not in spreads.values():
-        told = "s = " + ", ".join(f"{spread:.4f} ({title})" for title, spread in spreads.items())
+    if None in spreads.values():
+        return ("No network has two seeds, so how much chance is in a difference is unknown, and the sign alone decides: "
+                "take it for a hint.")
+    told = ", ".join(f"{spread:.4f} ({title})" for title, spread in spreads.items())
     return ("Judged by rules fixed before any result was known: a difference counts if it is beyond 2 s times the root "
-            f"of the summed 1 / seeds of the means in it, s being the standard deviation over seeds; {told}.")
+            f"of the summed 1 / seeds of the means in it, s being the standard deviation over seeds; s = {told}.")

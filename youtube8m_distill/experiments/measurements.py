@@ -1,13 +1,12 @@
 """What is measured on trained networks once their cells are finished: speed, and where encodings lie."""
 
-import json
 import pathlib
 
 import pandas as pd
 
 from youtube8m_distill import files, runs, schema
 from youtube8m_distill.experiments import encodings
-from youtube8m_distill.experiments.results import FOLDER, read_class_names, write_versioned
+from youtube8m_distill.experiments.results import FOLDER, read_versioned, write_versioned
 from youtube8m_distill.experiments.settings import run_folder
 
 ROUNDS = 5                          # each network's turn comes so often; the report shows the median
@@ -46,12 +45,9 @@ def measure_speed(folder, cells, eval_shards, strategy, about):
 
 
 def is_measured(folder, cells):
-    """Whether `measure_speed` has been done for these networks."""
-    try:
-        record = json.loads(_timing_path(folder, cells).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return False
-    return {cell.k for cell in cells} <= {network["k"] for network in record["networks"]}
+    """Whether `measure_speed` has been done for these networks, all of them side by side."""
+    path = _timing_path(folder, cells)
+    return path.exists() and {cell.k for cell in cells} <= {network["k"] for network in read_versioned(path)["networks"]}
 
 
 def _timing_path(folder, cells):
@@ -66,12 +62,9 @@ def project_encodings(folder, cell, eval_shards, strategy):
         cell: finished serial Cell.
         eval_shards: tuple of data.sources.Shard.
         strategy: tf.distribute.Strategy.
+    Raises:
+        ValueError: if no held-out video has exactly one of the classes.
     """
-    names = read_class_names(pathlib.Path(folder) / FOLDER)
-
-    def name(index):
-        return names.get(index, f"class {index}")
-
     teacher, student = (runs.read_encodings(runs.LoadedNetwork(runs.open_run(run_folder(folder, each)), strategy),
                                             eval_shards, MOST_ENCODED) for each in (cell.teacher, cell))
     classes = encodings.choose_classes(teacher.labels)
@@ -79,14 +72,13 @@ def project_encodings(folder, cell, eval_shards, strategy):
     pairs = teacher.encodings[rows], student.encodings[rows]
     of_video = [next(index for index in classes if teacher.labels[row, index]) for row in rows]
     table = pd.concat([pd.DataFrame({"video_id": [teacher.video_ids[row].decode(errors="replace") for row in rows],
-                                     "class": of_video, "class_name": list(map(name, of_video)),
-                                     "role": role, "x": places[:, 0], "y": places[:, 1]})
+                                     "class": of_video, "role": role, "x": places[:, 0], "y": places[:, 1]})
                        for role, places in zip((schema.TEACHER, schema.STUDENT), encodings.project(*pairs))])
     path = encodings_path(folder, cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path.with_suffix(".csv"), table.to_csv(index=False))
     write_versioned(path, {
-        "classes": [{"class": index, "name": name(index), "num_videos": of_video.count(index)} for index in classes],
+        "classes": [{"class": index, "num_videos": of_video.count(index)} for index in classes],
         **encodings.closeness(*pairs)})
 
 

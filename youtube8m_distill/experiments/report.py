@@ -36,7 +36,7 @@ def write_report(path, sections, findings, results, about):
         findings: tables.Table of which findings hold, or None.
         results: Results; every one of its cells is listed.
         about: dict of `title`, `data` (one sentence on what data this is; "" where nobody has said), `machine`,
-            `versions` (dict), `command`, `grid` (dict) and `unfinished` (names of cells).
+            `versions`, `commands` (list of str), `grid` (dict) and `unfinished` (names of cells).
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)

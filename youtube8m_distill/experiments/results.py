@@ -19,6 +19,7 @@ from youtube8m_distill.experiments.cells import Cell
 
 FORMAT = 1
 FOLDER, CLASS_NAMES = "results", "class_names.csv"
+REMEDY = "Remove {}: what it should hold is then made again, or shown as not finished."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Result:
         history: dict role -> list of dicts by epoch: `epoch` (1 ...) and the same measures on the validation videos.
         command: the train.py command that trains the same network.
         config: dict, the run's `config.json`.
-        about: dict of what else is of interest: `seconds` of training, `machine`, `versions`.
+        about: dict of what else is of interest: `settings`, a digest of what all cells of a comparison must share; `seconds`
+            from the last start of the training to its end; `machine`, `versions`.
     """
 
     cell: Cell
@@ -52,7 +54,7 @@ class Results:
 
     Args:
         results: iterable of Result.
-        timings: dict family -> what `write_timing` was given.
+        timings: dict family -> what `measurements.measure_speed` has found.
         folder: where they were read, for what is read when asked for; None for results made up in memory.
     """
 
@@ -86,13 +88,21 @@ class Results:
         return {network["k"]: statistics.median(network["videos_per_second"]) for network in networks
                 if network["videos_per_second"]}
 
-    def class_names(self):
-        """dict class -> name; empty where no vocabulary was given."""
-        return read_class_names(self.folder) if self.folder else {}
+    def class_namer(self):
+        """Function class -> name: that of the vocabulary, where one was given."""
+        names = read_class_names(self.folder) if self.folder else {}
+        return lambda index: names.get(index, f"class {index}")
 
     def classes(self, cell):
-        """pandas.DataFrame of class, num_positives, average_precision of a finished cell."""
-        return pd.read_csv(self.folder / f"{cell.name}.classes.csv")
+        """pandas.DataFrame of class, num_positives, average_precision of a finished cell.
+
+        Raises:
+            ValueError: if they are not there.
+        """
+        path = self.folder / f"{cell.name}.classes.csv"
+        if not path.exists():
+            raise ValueError(f"{path} is missing. {REMEDY.format(path_of(self.folder.parent, cell))}")
+        return pd.read_csv(path)
 
 
 def path_of(folder, cell):
@@ -112,43 +122,56 @@ def write_result(folder, result, classes):
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = pd.DataFrame(classes)[["num_positives", "average_precision"]].rename_axis("class")
     files.write_text(path.with_name(f"{result.cell.name}.classes.csv"), rows.to_csv())
-    record = {"format": FORMAT, **dataclasses.asdict(result)}
-    files.write_text(path, json.dumps(record, indent=2) + "\n")
+    write_versioned(path, dataclasses.asdict(result))
 
 
 def read_result(path):
     """The Result in a file.
 
     Raises:
-        ValueError: if it is no result, or one of another version, naming it.
+        ValueError: if it is no result, one of another cell or one of another version, naming it.
     """
-    record = read_versioned(path)
+    record, path = read_versioned(path), pathlib.Path(path)
     try:
         cell = {**record.pop("cell")}
         cell["student_loss"] = tuple(cell["student_loss"])
-        return Result(Cell(**cell), **record)
-    except (AssertionError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a result of ours: {error!r}. Remove it, and its cell is trained again.") from None
+        result = Result(Cell(**cell), **record)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a result of ours: {error!r}. {REMEDY.format(path)}") from None
+    if result.cell.name != path.stem:
+        raise ValueError(f"{path} is the result of {result.cell.name}, and not of what its name says. Remove it.")
+    return result
 
 
 def read_results(folder):
-    """The Results in the folder of an experiment."""
+    """The Results in the folder of an experiment.
+
+    Raises:
+        ValueError: if a file among them is no result, or if they are of different settings, naming files.
+    """
     folder = pathlib.Path(folder) / FOLDER
     timings = {path.stem: read_versioned(path) for path in sorted((folder / "timing").glob("*.json"))}
-    return Results(map(read_result, sorted(folder.glob("*.json"))), timings, folder)
+    found = [read_result(path) for path in sorted(folder.glob("*.json"))]
+    by_settings = {result.about.get("settings"): result.cell.name for result in found}
+    if len(by_settings) > 1:
+        among = " and ".join(by_settings.values())
+        raise ValueError(f"{folder} holds results of different settings or data, among them {among}: they cannot be "
+                         "compared. Keep those of one experiment there.")
+    return Results(found, timings, folder)
 
 
 def write_class_names(folder, names):
     """Keeps the names of classes with the results. `names`: pandas.Series by class."""
     path = pathlib.Path(folder) / FOLDER / CLASS_NAMES
     path.parent.mkdir(parents=True, exist_ok=True)
+    names = names.dropna().map(lambda name: " ".join(str(name).split()))         # on one line, wherever they are shown
     files.write_text(path, names.rename("name").rename_axis("class").to_csv())
 
 
 def read_class_names(results_folder):
     """dict class -> name."""
     path = pathlib.Path(results_folder) / CLASS_NAMES
-    return pd.read_csv(path, index_col="class")["name"].dropna().to_dict() if path.exists() else {}
+    return pd.read_csv(path, index_col="class", keep_default_na=False)["name"].to_dict() if path.exists() else {}
 
 
 def write_versioned(path, record):
@@ -167,7 +190,7 @@ def read_versioned(path):
         record = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         found = record.pop("format")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read as a result: {error!r}.") from None
+        raise ValueError(f"{path} cannot be read as a result: {error!r}. {REMEDY.format(path)}") from None
     if found != FORMAT:
         raise ValueError(f"{path} has format {found!r}; this version reads format {FORMAT}.")
     return record

@@ -1,12 +1,16 @@
 """What all cells of an experiment share, and the run that a cell becomes: configuration and command."""
 
+import contextlib
 import dataclasses
+import hashlib
 import json
+import os
 import pathlib
 import shlex
+import tempfile
 
 from youtube8m_distill import config as configs
-from youtube8m_distill import schema
+from youtube8m_distill import files, schema
 from youtube8m_distill.experiments.cells import BASELINES, HRNN, STUDENTS
 from youtube8m_distill.experiments.results import read_versioned, write_versioned
 
@@ -35,7 +39,7 @@ class Settings:
         pca_eigenvalues: file for NeXtVLAD's reverse whitening, or "".
         store_targets: bool, whether teachers' targets are computed once for all their students.
         about_data: a sentence on what the data are, for the head of the report.
-        fingerprints: dict, name of a pattern -> fingerprint of its files.
+        fingerprints: dict, name of a pattern, or `pca_eigenvalues`, -> fingerprint of its files.
     """
 
     train_data_pattern: str
@@ -59,7 +63,7 @@ def read_settings(folder):
 
 
 def check_settings(settings, folder):
-    """Sees that an experiment's folder is empty or was begun with these settings.
+    """Sees that an experiment's folder is new or was begun with these settings.
 
     Raises:
         ValueError: beginning with output_dir, if the folder has results of other settings.
@@ -75,8 +79,25 @@ def check_settings(settings, folder):
 
 
 def keep_settings(settings, folder):
-    """Notes the settings in an experiment's folder."""
-    write_versioned(pathlib.Path(folder) / SETTINGS_FILE, _as_json(settings))
+    """Notes the settings in an experiment's folder. Of two commands that begin one at once, the first one's count.
+
+    Raises:
+        ValueError: as of `check_settings`.
+    """
+    path, ours = pathlib.Path(folder) / SETTINGS_FILE, _as_json(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, suffix=files.SUFFIX) as scratch:
+        write_versioned(pathlib.Path(scratch) / SETTINGS_FILE, ours)
+        with contextlib.suppress(FileExistsError):
+            os.link(pathlib.Path(scratch) / SETTINGS_FILE, path)
+    check_settings(settings, folder)
+    write_versioned(path, ours)         # with what may change
+
+
+def digest(settings):
+    """Tells results that can be compared from others: the same for all settings that are the same but for MAY_CHANGE."""
+    values = {name: value for name, value in _as_json(settings).items() if name not in MAY_CHANGE}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _as_json(settings):

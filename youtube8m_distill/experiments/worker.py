@@ -12,7 +12,7 @@ import keras
 from youtube8m_distill import config as configs
 from youtube8m_distill import runs
 from youtube8m_distill.experiments import settings as settings_module
-from youtube8m_distill.experiments.cells import dearest_first
+from youtube8m_distill.experiments.cells import with_teachers
 from youtube8m_distill.experiments.results import Result, path_of, write_result
 from youtube8m_distill.metrics import Evaluator
 
@@ -29,12 +29,13 @@ class Worker:
         eval_shards: tuple of data.sources.Shard to score on.
         about: dict that goes into every result.
         say: where lines go.
+        max_held_bytes: of records to keep in memory; as of runs.HeldRecords.
     """
 
-    def __init__(self, folder, settings, strategy, eval_shards, about, say=print):
+    def __init__(self, folder, settings, strategy, eval_shards, about, say=print, max_held_bytes=None):
         self.folder, self.settings, self.strategy = folder, settings, strategy
-        self.about, self.say = about, say
-        self.records = runs.HeldRecords()           # one reading of the files serves all cells
+        self.about, self.say = {**about, "settings": settings_module.digest(settings)}, say
+        self.records = runs.HeldRecords(max_held_bytes)         # one reading of the files serves all cells
         self.eval_shards = self.records.hold(eval_shards)
         self.failures = {}
 
@@ -51,7 +52,7 @@ class Worker:
         Raises:
             ValueError, OSError, Interrupted: as training a single run does.
         """
-        open_cells = self._open(sorted(set(cells) | {cell.teacher for cell in cells if cell.teacher}, key=dearest_first))
+        open_cells = self._open(with_teachers(cells))
         while open_cells:
             attempted = [cell for cell in open_cells if self._is_ready(cell) and self._attempt(cell)]
             open_cells = self._open(open_cells)
@@ -100,7 +101,7 @@ class Worker:
                         {**self.about, "seconds": seconds})
         write_result(self.folder, result, classes)
         run.drop_checkpoints()              # its best weights stay; nobody goes on with the rest
-        self.say(f"  GAP {result.score():.4f}, {seconds:.0f} s of training")
+        self.say(f"{cell.name}: GAP {result.score():.4f}, {seconds:.0f} s of training")
         keras.utils.clear_session()
 
     def _score(self, run, role):

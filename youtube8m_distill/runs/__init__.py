@@ -1,6 +1,7 @@
 """One run, one folder: its configuration, its training, and reading it again."""
 
 from youtube8m_distill.data.held_records import HeldRecords
+from youtube8m_distill.data.held_records import default_bytes
 from youtube8m_distill.data.screening_report import write_report
 from youtube8m_distill.runs.encodings import read_encodings
 from youtube8m_distill.runs.evaluation import LoadedNetwork
@@ -24,4 +25,4 @@ from youtube8m_distill.runs.training import find_training_files
 from youtube8m_distill.runs.training import keep_screenings
 from youtube8m_distill.runs.training import pin
 from youtube8m_distill.runs.training import train_run
-from youtube8m_distill.runs.video_ids import refuse_common_videos
+from youtube8m_distill.runs.video_ids import check_sets

@@ -1,4 +1,4 @@
-"""Sets of files that must not have a video in common."""
+"""Sets of files for training and scoring: labelled, and without a video in common."""
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from youtube8m_distill.data.sources import estimate_records
 CHUNK = 256                         # records read at a time
 
 
-def refuse_common_videos(sets, features, num_classes):
-    """Reads the ids of all videos of several sets of files, each once, and refuses one that two sets share.
+def check_sets(sets, features, num_classes):
+    """Reads ids and labels of all videos of several sets of files, each once, and refuses a video that two sets share and a
+    set without labels.
 
     It keeps 8 bytes a video, a hash of its id; of 8 million videos two have the same one with a probability of 2e-6.
 
@@ -22,7 +23,7 @@ def refuse_common_videos(sets, features, num_classes):
         features: FeatureConfig of frame-level files.
         num_classes: int.
     Raises:
-        ValueError: beginning with the flag whose files hold a video that those of an earlier one do.
+        ValueError: beginning with the flag whose files hold no labels, or a video that those of an earlier one do.
         BadRecordError: if a record cannot be used.
     """
     earlier = {}
@@ -35,7 +36,7 @@ def _read_hashes(flag, shards, features, num_classes, earlier):
     first_frame = configs.FrameConfig("first", 1)       # as little of a record as can be parsed
     dataset = make_dataset(shards, features, num_classes, first_frame, CHUNK, training=False)
     total, _ = estimate_records(shards)
-    found = [np.zeros(0, np.uint64)]
+    found, num_labels = [np.zeros(0, np.uint64)], 0
     with display.ProgressBar(total, f"ids of {flag}", "videos") as bar, naming_bad_records(shards):
         for batch in dataset:
             video_ids = batch[schema.VIDEO_ID].numpy()
@@ -47,7 +48,11 @@ def _read_hashes(flag, shards, features, num_classes, earlier):
                     raise ValueError(f"{flag}={path} holds the video {name!r}, and so does a file of --{other}. No video "
                                      "may be in both: scores would be of videos that were learnt by heart.")
             found.append(hashes)
+            num_labels += np.count_nonzero(batch[schema.LABELS])
             bar.update(len(hashes))
+    if not num_labels:
+        raise ValueError(f"{flag}: {len(shards)} file(s), {shards[0].path} first, hold no labels: nothing can be learnt "
+                         "from them or scored on them.")
     return np.sort(np.concatenate(found))
 
 

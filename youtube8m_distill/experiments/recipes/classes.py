@@ -46,7 +46,7 @@ def outputs(results, grid):
     losing = classes[classes["change"] < 0].nsmallest(NUM_LOSING, "change")
     gaining = classes[classes["change"] > 0].nlargest(NUM_GAINING, "change")
     k = grid.k_of(K)
-    return [_figure(classes, losing, gaining, enough, k), _table(losing, gaining, _class_names(results), enough, k)]
+    return [_figure(classes, losing, gaining, enough, k), _table(losing, gaining, results.class_namer(), enough, k)]
 
 
 def _classes(results, grid):
@@ -69,13 +69,6 @@ def _classes(results, grid):
 def _videos_for(classes, count):
     """The most videos that each of `count` classes has; 1 where there are not so many classes."""
     return int(classes["num_positives"].nlargest(count).iloc[-1]) if len(classes) >= count else 1
-
-
-def _class_names(results):
-    """Function class -> name: that of class_names.csv beside the results, where there is one."""
-    path = results.folder / "class_names.csv"
-    names = dict(pd.read_csv(path)[["class", "name"]].dropna().to_numpy()) if path.exists() else {}
-    return lambda index: names.get(index, f"class {index}")
 
 
 def _figure(classes, losing, gaining, enough, k):

@@ -136,7 +136,8 @@ def _table(points):
     rows = []
     for (method, k), point in points.items():
         speed = point["videos_per_second"]
-        kept = Value.of([100 * point["gap"].mean / skyline["gap"].mean], digits=1) if skyline else None
+        bound = skyline["gap"].mean if skyline else 0
+        kept = Value.of([100 * point["gap"].mean / bound], digits=1) if bound else None
         values = (point["gap"], Value.of([point["multiply_adds"] / 1e9], digits=4),
                   Value.of([speed] if speed else [], digits=0), kept)
         rows.append(Row((METHOD_TITLES[method], "all" if k is None else str(k)), values, section_of(method)))

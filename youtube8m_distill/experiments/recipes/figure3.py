@@ -14,14 +14,13 @@ Cost: one training and its teacher's, both Table 1's, too; then both networks en
 t-SNE.
 """
 
-import json
-
 import pandas as pd
 
 from youtube8m_distill import schema
 from youtube8m_distill.experiments import figures
 from youtube8m_distill.experiments.cells import ALL_LOSSES, HRNN, Cell
 from youtube8m_distill.experiments.encodings import perplexity
+from youtube8m_distill.experiments.results import read_versioned
 
 TITLE = "Figure 3: encodings of teacher and student"
 QUESTION = "Does the student encode a video as its teacher does?"
@@ -47,6 +46,7 @@ def outputs(results, grid):
     if found is None:
         return []
     places, about = found
+    names = [results.class_namer()(class_["class"]) for class_ in about["classes"]]
     with figures.looks():
         figure, (axes,) = figures.panels(1, 7.2)
         for number, class_ in enumerate(about["classes"]):
@@ -56,9 +56,9 @@ def outputs(results, grid):
                 axes.scatter(of_role["x"], of_role["y"], **_looks(number, role))
         axes.set(xticks=[], yticks=[], aspect="equal")
         axes.set_axis_off()
-        _add_legend(figure, [class_["name"] for class_ in about["classes"]])
+        _add_legend(figure, names)
     num_videos, k = len(places) // 2, grid.k_of(K)
-    caption, alt = _caption(about, num_videos, k), _alt(about, num_videos)
+    caption, alt = _caption(about, num_videos, k), _alt(about, names, num_videos)
     return [figures.Figure("figure3", f"{TITLE}, k={k}", caption, alt, figure)]
 
 
@@ -67,7 +67,7 @@ def _read(results, cell):
     path = results.folder / "encodings" / f"{cell.name}.json" if results.folder else None
     if path is None or not path.exists():
         return None
-    return pd.read_csv(path.with_suffix(".csv")), json.loads(path.read_text(encoding="utf-8"))
+    return pd.read_csv(path.with_suffix(".csv")), read_versioned(path)
 
 
 def _looks(number, role):
@@ -104,7 +104,6 @@ def _measured(about):
             "video than to that of any other of these videos")
 
 
-def _alt(about, num_videos):
-    names = ", ".join(class_["name"] for class_ in about["classes"])
-    return (f"Clouds of {num_videos} videos of the classes {names}, each video once for the teacher and once for the "
-            f"student: {_measured(about)}.")
+def _alt(about, names, num_videos):
+    return (f"Clouds of {num_videos} videos of the classes {', '.join(names)}, each video once for the teacher and once "
+            f"for the student: {_measured(about)}.")
