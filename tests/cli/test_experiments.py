@@ -1,7 +1,12 @@
 """The command of the experiments: what it asks for, what it refuses, and a whole one from files to report."""
 
 import json
+import os
+import pathlib
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -136,3 +141,17 @@ def test_no_video_is_trained_on_and_scored(data):
     line = commands.run("experiments", *experiment(data, "table1")).lines[-1]
     assert line.startswith("Error: --eval_data_pattern=") and "validate9.tfrecord holds the video 'v008'" in line
     assert not (data.parent / "out" / "settings.json").exists()
+
+
+@pytest.mark.slow
+def test_workers_share_the_cells_and_a_killed_one_leaves_its_own_to_the_others(data):
+    command = [sys.executable, "-m", "youtube8m_distill.experiments", *experiment(data, "figure2", "--workers=2")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        worker = None
+        for line in process.stdout:
+            if worker is None and line.startswith("HierarchicalLstmModel-skyline-seed0"):
+                children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                worker = int(children[0])
+                os.kill(worker, signal.SIGKILL)
+        assert process.wait() == 0, line
+    assert worker is not None and "4 of 4 cells finished" in line

@@ -35,7 +35,7 @@ def worker(tmp_path, monkeypatch):
     return found
 
 
-def test_a_student_brings_its_teacher_and_both_are_kept_as_plain_files(worker):
+def test_a_student_brings_its_teacher_and_all_are_trained_once_and_kept_as_plain_files(worker, monkeypatch):
     assert worker.work([STUDENT, PARALLEL]) == {}
     results = read_results(worker.folder)
     assert {result.cell for result in results} == {STUDENT, STUDENT.teacher, PARALLEL}
@@ -55,15 +55,10 @@ def test_a_student_brings_its_teacher_and_both_are_kept_as_plain_files(worker):
     assert classes["num_positives"].sum() == 12             # one label a video
     assert not (run.folder / "checkpoints").exists() and (run.folder / "best").is_dir()
     assert (worker.folder / "targets" / STUDENT.teacher.name / "manifest.json").exists()
-
-
-def test_what_is_finished_is_not_trained_again(worker, monkeypatch):
-    cell = Cell(HRNN, "first", 2)
-    worker.work([cell])
-    before = path_of(worker.folder, cell).read_bytes()
+    before = path_of(worker.folder, STUDENT).read_bytes()
     monkeypatch.setattr(runs, "train_run", lambda *_: pytest.fail("trained again"))
-    assert worker.work([cell]) == {}
-    assert path_of(worker.folder, cell).read_bytes() == before
+    assert worker.work([STUDENT, PARALLEL]) == {}
+    assert path_of(worker.folder, STUDENT).read_bytes() == before
 
 
 def test_a_cell_of_another_process_is_left_to_it(worker, monkeypatch):
