@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -155,3 +156,5 @@ def test_workers_share_the_cells_and_a_killed_one_leaves_its_own_to_the_others(d
                 os.kill(worker, signal.SIGKILL)
         assert process.wait() == 0, line
     assert worker is not None and "4 of 4 cells finished" in line
+    results = [json.loads(path.read_text()) for path in (data.parent / "out" / "results").glob("*.json")]
+    assert {result["about"]["experiment"] for result in results} == {shlex.join(["python", *command[1:]])}

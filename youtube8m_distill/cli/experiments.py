@@ -44,6 +44,7 @@ from youtube8m_distill.training.strategy import check_batch_size, make_strategy
 FLAGS = flags.FLAGS
 
 PR_SET_PDEATHSIG = 1                # of Linux' prctl
+OF_A_WORKER = ("--workers=1", "--noreport")     # what one is told beside the flags that were given, and two flags more
 PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -175,8 +176,8 @@ def train_in_processes():
     """The same in processes with the same flags, which end with this one; this one has its memory and threads for itself."""
     max_held_gb = FLAGS.max_held_gb or runs.default_bytes() / FLAGS.workers / 1e9
     threads = FLAGS.threads or max(1, os.cpu_count() // FLAGS.workers)
-    command = [sys.executable, "-m", "youtube8m_distill.experiments", *sys.argv[1:], "--workers=1", "--noreport",
-               f"--threads={threads}", f"--max_held_gb={max_held_gb}"]
+    command = [sys.executable, "-m", "youtube8m_distill.experiments", *sys.argv[1:], f"--threads={threads}",
+               f"--max_held_gb={max_held_gb}", *OF_A_WORKER]
     processes = [subprocess.Popen(command, preexec_fn=end_with_parent) for _ in range(FLAGS.workers)]
     try:
         codes = [process.wait() for process in processes]
@@ -212,9 +213,10 @@ def say(line):
 
 
 def about_runs():
-    """What every result says of where it came from."""
+    """What every result says of where it came from; the command is the one that was given, in a worker too."""
+    given = sys.argv[1:-4] if tuple(sys.argv[-2:]) == OF_A_WORKER else sys.argv[1:]
     return {"machine": machine(), "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-            "experiment": f"python -m youtube8m_distill.experiments {shlex.join(sys.argv[1:])}"}
+            "experiment": f"python -m youtube8m_distill.experiments {shlex.join(given)}"}
 
 
 def measure(recipes, grid, eval_shards):

@@ -8,7 +8,6 @@ from youtube8m_distill.experiments.recipes import RECIPES
 from youtube8m_distill.experiments.results import read_results, write_versioned
 from youtube8m_distill.experiments.tables import Table
 
-
 TITLE = "Efficient Video Classification Using Fewer Frames: the experiments"
 
 
