@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies
 
 from tests.experiments import made_up
-from youtube8m_distill.experiments import findings, published
+from youtube8m_distill.experiments import findings, published, verdicts
 from youtube8m_distill.experiments.cells import ALL_LOSSES, HRNN, NETVLAD, SKYLINE, Cell
 from youtube8m_distill.experiments.grid import Grid
 from youtube8m_distill.experiments.results import Results
@@ -58,12 +58,12 @@ def everything():
     return {found.cell: as_the_papers_found(found.cell) for found in made_up.made_up_results(GRID)}
 
 
-def verdicts(found, measure=GAP):
+def verdicts_of(found, measure=GAP):
     return dict(zip(NAMES, (finding.judgements[measure].verdict for finding in found)))
 
 
 def judged(scores, grid=GRID, measure=GAP):
-    return verdicts(findings.judge(results_of(scores), grid), measure)
+    return verdicts_of(findings.judge(results_of(scores), grid), measure)
 
 
 # What one finding is about, turned around, with nothing else that any other finding looks at.
@@ -92,14 +92,14 @@ TURNED = [
 
 
 def test_all_findings_hold_where_all_is_as_the_papers_found():
-    assert set(judged(everything()).values()) == set(judged(everything(), measure=MAP).values()) == {findings.HOLDS}
+    assert set(judged(everything()).values()) == set(judged(everything(), measure=MAP).values()) == {verdicts.HOLDS}
 
 
 @pytest.mark.parametrize("name, turned", TURNED, ids=lambda value: value if isinstance(value, str) else "")
 def test_what_is_turned_around_turns_its_finding_alone(name, turned):
     scores = everything()
     assert set(turned) <= set(scores)
-    expected = {**judged(scores), name: findings.DOES_NOT_HOLD}
+    expected = {**judged(scores), name: verdicts.DOES_NOT_HOLD}
     assert judged({**scores, **turned}) == expected
 
 
@@ -108,7 +108,7 @@ def test_each_measure_is_judged_by_itself(name, turned):
     scores = everything()
     in_map_alone = {cell: (scores[cell], score) for cell, score in turned.items()}
     assert judged({**scores, **in_map_alone}) == judged(scores)
-    assert judged({**scores, **in_map_alone}, measure=MAP)[name] == findings.DOES_NOT_HOLD
+    assert judged({**scores, **in_map_alone}, measure=MAP)[name] == verdicts.DOES_NOT_HOLD
 
 
 def test_every_finding_is_turned_by_something():
@@ -128,10 +128,10 @@ def papers_results():
 
 def test_the_papers_own_numbers_hold_by_these_rules():
     found = findings.judge(papers_results(), Grid(families=(HRNN,)))
-    assert set(verdicts(found).values()) == {findings.HOLDS}
+    assert set(verdicts_of(found).values()) == {verdicts.HOLDS}
     # 0.349 against 0.337 at k = 10 is more than the rule allows for mAP, of which the papers give one seed.
-    assert verdicts(found, MAP) == {**dict.fromkeys(NAMES, findings.HOLDS), "serial as parallel": "does not hold"}
-    assert [comparison.label for comparison in found[6].judgements[MAP].of(findings.CONTRADICTED)] == [
+    assert verdicts_of(found, MAP) == {**dict.fromkeys(NAMES, verdicts.HOLDS), "serial as parallel": "does not hold"}
+    assert [comparison.label for comparison in found[6].judgements[MAP].of(verdicts.CONTRADICTED)] == [
         "k=10 Serial rep+pred+ce − Parallel rep+pred+ce"]
 
 
@@ -173,27 +173,27 @@ def test_the_lead_with_few_videos_is_judged_by_the_margin_of_four_means(seeds, m
         scores[serial(30, train_fraction=0.1, seed=seed)] = 30 + scatter
         scores[baseline("uniform", 30, train_fraction=0.1, seed=seed)] = 20 - scatter
     comparison, = findings.judge(results_of(scores), GRID)[5].judgements[GAP].comparisons
-    assert comparison[1:] == (difference, margin, findings.HOLDS if difference > margin else findings.UNDECIDED)
+    assert comparison[1:] == (difference, margin, verdicts.HOLDS if difference > margin else verdicts.UNDECIDED)
 
 
 @pytest.mark.parametrize("name, cells, difference, margin, verdict", [
     # 0.010 and 0.005 are the limits; with s = 1 and means of one seed the margin about them is 2 * sqrt(2) = 2.83.
-    ("serial as parallel", (serial(10), parallel(10)), 0.009, 0, findings.HOLDS),
-    ("serial as parallel", (serial(10), parallel(10)), 0.011, 0, findings.DOES_NOT_HOLD),
-    ("serial as parallel", (serial(10), parallel(10)), -0.009, 0, findings.HOLDS),
-    ("serial as parallel", (serial(10), parallel(10)), -0.011, 0, findings.DOES_NOT_HOLD),
-    ("serial as parallel", (serial(10), parallel(10)), 2.8, 1, findings.UNDECIDED),
-    ("serial as parallel", (serial(10), parallel(10)), -2.8, 1, findings.UNDECIDED),
-    ("serial as parallel", (serial(10), parallel(10)), 0, 1, findings.UNDECIDED),
-    ("serial as parallel", (serial(10), parallel(10)), 0, 0.001, findings.HOLDS),
-    ("serial as parallel", (serial(10), parallel(10)), -2.9, 1, findings.DOES_NOT_HOLD),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 0.004, 0, findings.HOLDS),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 0.006, 0, findings.DOES_NOT_HOLD),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), -9, 0, findings.HOLDS),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 2.8, 1, findings.UNDECIDED),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), -2.8, 1, findings.UNDECIDED),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), -2.9, 1, findings.HOLDS),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 2.9, 1, findings.DOES_NOT_HOLD),
+    ("serial as parallel", (serial(10), parallel(10)), 0.009, 0, verdicts.HOLDS),
+    ("serial as parallel", (serial(10), parallel(10)), 0.011, 0, verdicts.DOES_NOT_HOLD),
+    ("serial as parallel", (serial(10), parallel(10)), -0.009, 0, verdicts.HOLDS),
+    ("serial as parallel", (serial(10), parallel(10)), -0.011, 0, verdicts.DOES_NOT_HOLD),
+    ("serial as parallel", (serial(10), parallel(10)), 2.8, 1, verdicts.UNDECIDED),
+    ("serial as parallel", (serial(10), parallel(10)), -2.8, 1, verdicts.UNDECIDED),
+    ("serial as parallel", (serial(10), parallel(10)), 0, 1, verdicts.UNDECIDED),
+    ("serial as parallel", (serial(10), parallel(10)), 0, 0.001, verdicts.HOLDS),
+    ("serial as parallel", (serial(10), parallel(10)), -2.9, 1, verdicts.DOES_NOT_HOLD),
+    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 0.004, 0, verdicts.HOLDS),
+    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 0.006, 0, verdicts.DOES_NOT_HOLD),
+    ("intermediate", (serial(30, match_intermediate=True), serial(30)), -9, 0, verdicts.HOLDS),
+    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 2.8, 1, verdicts.UNDECIDED),
+    ("intermediate", (serial(30, match_intermediate=True), serial(30)), -2.8, 1, verdicts.UNDECIDED),
+    ("intermediate", (serial(30, match_intermediate=True), serial(30)), -2.9, 1, verdicts.HOLDS),
+    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 2.9, 1, verdicts.DOES_NOT_HOLD),
 ])
 def test_no_difference_means_surely_within_the_limit(name, cells, difference, margin, verdict):
     spread = {baseline("last", 10, seed=seed): margin * seed for seed in range(3)}
@@ -204,7 +204,7 @@ def test_no_difference_means_surely_within_the_limit(name, cells, difference, ma
 def test_the_spread_is_that_of_the_full_hierarchical_rnn(cell):
     scores = {cell: 0, cell.with_seed(1): 9, baseline("uniform", 10): 1, baseline("random", 10): 0}
     judgement = findings.judge(results_of(scores), GRID)[0].judgements[GAP]
-    assert judgement.spread is None and judgement.comparisons[0] == ("k=10 Uniform − Random", 1, None, findings.HOLDS)
+    assert judgement.spread is None and judgement.comparisons[0] == ("k=10 Uniform − Random", 1, None, verdicts.HOLDS)
     assert judgement.evidence.endswith("; one seed, spread unknown")
 
 
@@ -217,21 +217,21 @@ def test_last_is_compared_with_the_lowest_of_the_others():
     scores = {baseline(name, 10): score for name, score in
               [("uniform", 5), ("random", 4), ("first", 2), ("first_middle_last", 3), ("last", 1)]}
     comparisons = findings.judge(results_of(scores), GRID)[2].judgements[GAP].comparisons
-    assert comparisons[:2] == (("k=10 First − Last", 1, None, findings.HOLDS),
-                               ("k=10 Middle − Last", None, None, findings.NOT_RUN))
+    assert comparisons[:2] == (("k=10 First − Last", 1, None, verdicts.HOLDS),
+                               ("k=10 Middle − Last", None, None, verdicts.NOT_RUN))
 
 
 @pytest.mark.parametrize("k", [21, 25, 29])
 def test_between_20_and_30_frames_nothing_is_said_of_middle_and_first(k):
     scores = {baseline("middle", k): 1, baseline("first", k): 2}
-    assert judged(scores, Grid(ks=(k,)))["middle and first"] == findings.NOT_RUN
+    assert judged(scores, Grid(ks=(k,)))["middle and first"] == verdicts.NOT_RUN
 
 
 def test_without_results_nothing_is_run():
     found = findings.judge(Results(), GRID)
-    assert set(verdicts(found).values()) == {findings.NOT_RUN}
+    assert set(verdicts_of(found).values()) == {verdicts.NOT_RUN}
     assert {finding.judgements[GAP].evidence for finding in found} == {"not run"}
-    assert [row.values[:2] for row in findings.as_table(found).rows] == [("not run", "not run")] * 8
+    assert [row.values[:2] for row in verdicts.as_table(found).rows] == [("not run", "not run")] * 8
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -241,11 +241,11 @@ def test_missing_cells_are_listed_and_the_rest_is_judged(seed):
     whole, half = (findings.judge(results_of(some), GRID) for some in (scores, {cell: scores[cell] for cell in kept}))
     for name, finding, complete in zip(NAMES, half, whole):
         found, all_of_it = finding.judgements[GAP], complete.judgements[GAP]
-        assert found.verdict in (findings.HOLDS, findings.NOT_RUN)
+        assert found.verdict in (verdicts.HOLDS, verdicts.NOT_RUN)
         if name != "last":              # where the lowest of the others may be another one
             assert [comparison.label for comparison in found.comparisons] == [
                 comparison.label for comparison in all_of_it.comparisons]
-            assert set(found.comparisons) - set(found.of(findings.NOT_RUN)) <= set(all_of_it.comparisons)
+            assert set(found.comparisons) - set(found.of(verdicts.NOT_RUN)) <= set(all_of_it.comparisons)
         if 0 < found.num_run < len(found.comparisons):
             assert "not judged, since not run: k=" in found.evidence
 
@@ -253,7 +253,7 @@ def test_missing_cells_are_listed_and_the_rest_is_judged(seed):
 def test_a_comparison_that_is_contradicted_outweighs_one_that_is_missing():
     scores = everything()
     del scores[baseline("uniform", 30)]
-    assert judged({**scores, baseline("random", 10): 0.71})["selection"] == findings.DOES_NOT_HOLD
+    assert judged({**scores, baseline("random", 10): 0.71})["selection"] == verdicts.DOES_NOT_HOLD
 
 
 def test_the_evidence_names_what_does_not_hold():
@@ -286,7 +286,7 @@ def test_the_order_of_the_results_does_not_matter(shuffler, num_seeds):
 
 def test_the_table_has_a_row_for_each_finding():
     found = findings.judge(made_up.made_up_results(GRID), GRID)
-    table = findings.as_table(found)
+    table = verdicts.as_table(found)
     assert [row.labels for row in table.rows] == [(finding.statement, finding.source) for finding in found]
     assert [column for _, column in table.columns] == ["GAP", "mAP", "evidence"]
     for row, finding in zip(table.rows, found):
@@ -298,17 +298,17 @@ def test_the_table_has_a_row_for_each_finding():
 
 def test_the_tables_note_tells_the_spread():
     scores = {baseline("uniform", 10): (10, 1), baseline("uniform", 10, seed=1): (12, 1)}
-    table = findings.as_table(findings.judge(results_of(scores), GRID))
+    table = verdicts.as_table(findings.judge(results_of(scores), GRID))
     assert "s = 1.4142 (GAP), 0.0000 (mAP)" in table.note
 
 
 def test_the_record_is_plain_and_complete():
     found = findings.judge(made_up.made_up_results(GRID), GRID)
-    record = json.loads(json.dumps(findings.findings_record(found)))
-    assert record == findings.findings_record(found)
+    record = json.loads(json.dumps(verdicts.findings_record(found)))
+    assert record == verdicts.findings_record(found)
     for entry, finding in zip(record, found):
         assert (entry["statement"], entry["source"]) == (finding.statement, finding.source)
         for measure, judgement in finding.judgements.items():
             told = entry["measures"][measure]
             assert (told["verdict"], told["evidence"]) == (judgement.verdict, judgement.evidence)
-            assert tuple(findings.Comparison(**entry) for entry in told["comparisons"]) == judgement.comparisons
+            assert tuple(verdicts.Comparison(**entry) for entry in told["comparisons"]) == judgement.comparisons

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from youtube8m_distill.experiments import findings, report
+from youtube8m_distill.experiments import findings, report, verdicts
 from youtube8m_distill.experiments.recipes import RECIPES
 from youtube8m_distill.experiments.results import read_results, write_versioned
 from youtube8m_distill.experiments.tables import Table
@@ -31,9 +31,9 @@ def publish(folder, names, grid, about_data="", unfinished=(), say=print):
         for output in outputs:
             output.save(folder / ("tables" if isinstance(output, Table) else "figures"))
     judged = findings.judge(results, grid)
-    summary = findings.as_table(judged)
+    summary = verdicts.as_table(judged)
     summary.save(folder / "tables")
-    write_versioned(folder / "findings.json", {"findings": findings.findings_record(judged)})
+    write_versioned(folder / "findings.json", {"findings": verdicts.findings_record(judged)})
     about = {"title": TITLE, "data": about_data, "grid": dataclasses.asdict(grid), "unfinished": list(unfinished),
              "machine": "; ".join(_distinct(results, "machine")),
              "versions": "; ".join(", ".join(" ".join(item) for item in versions.items())
