@@ -6,11 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import ops as framework_ops
 from tests import oracles, records, schemes
 
 from youtube8m_distill import config
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.models.logistic import SlimL2
 from youtube8m_distill.training import interruption as interruption_module
 from youtube8m_distill.training import loop
 from youtube8m_distill.training.divergence import FirstDivergence
@@ -318,3 +320,25 @@ def test_a_signal_is_noticed_though_nobody_reads_the_line(error):
     interruption._notice(signal.SIGTERM, None)
     with pytest.raises(Interrupted):
         interruption.check()
+
+
+class WithARegulariser(Counter):
+    """The same with a step that takes the gradient of our regulariser, which has one of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = tf.Variable(tf.ones([3]))
+
+    def train_step(self, batch):
+        with tf.GradientTape() as tape:
+            penalty = SlimL2(1.0)(self.weights)
+        self.weights.assign_sub(0.5 * tape.gradient(penalty, self.weights))
+        return super().train_step(batch)
+
+
+def test_a_finished_run_leaves_nothing_in_the_list_that_would_keep_its_graph():
+    scheme, registered = WithARegulariser(), framework_ops.gradient_registry._registry
+    before = set(registered)
+    loop.train(scheme, _epochs(4, 1, 2), make_strategy(), [], Progress(), batch_size=2)
+    np.testing.assert_array_equal(scheme.weights.numpy(), np.full(3, 0.25))      # halved twice
+    assert set(registered) == before

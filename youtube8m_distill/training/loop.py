@@ -1,15 +1,34 @@
 """The one training loop: one device or several replicas, Keras callbacks, resumable at any step."""
 
+import contextlib
 import time
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework import ops as framework_ops
 
 from youtube8m_distill import schema
 from youtube8m_distill.training.divergence import refuse_divergence
 from youtube8m_distill.training.interruption import Interrupted, Interruption
 
 
+@contextlib.contextmanager
+def _forgetting_custom_gradients():
+    """Removes the gradient functions that are registered inside from TensorFlow's list of them.
+
+    They are looked up while a step is traced and never again, but the list is for ever, and with each of them it keeps the
+    graph and all variables of the step: a process that trains many networks would fill its memory. There is no public way.
+    """
+    registered = framework_ops.gradient_registry._registry
+    before = set(registered)
+    try:
+        yield
+    finally:
+        for name in registered.keys() - before:
+            del registered[name]
+
+
+@_forgetting_custom_gradients()
 def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_steps=None, log_steps=10, interruption=None):
     """Runs `scheme.train_step` over a data set until it ends or `max_steps` is reached.
 
