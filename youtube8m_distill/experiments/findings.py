@@ -1,4 +1,4 @@
-"""Which of the papers' findings hold. The rules below were fixed before any result was known.
+"""Which of the papers' findings hold. The rules below were fixed before any two methods were compared.
 
 Measure. GAP@20 on the held-out videos, and mAP beside it, each judged by itself.
 

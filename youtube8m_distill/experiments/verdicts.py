@@ -129,5 +129,5 @@ def _note(findings):
         return ("No network has two seeds, so how much chance is in a difference is unknown, and the sign alone decides: "
                 "take it for a hint.")
     told = ", ".join(f"{spread:.4f} ({title})" for title, spread in spreads.items())
-    return ("Judged by rules fixed before any result was known: a difference counts if it is beyond 2 s times the root "
-            f"of the summed 1 / seeds of the means in it, s being the standard deviation over seeds; s = {told}.")
+    return ("Judged by rules fixed before any two methods were compared: a difference counts if it is beyond 2 s times the "
+            f"root of the summed 1 / seeds of the means in it, s being the standard deviation over seeds; s = {told}.")
