@@ -69,6 +69,13 @@ def test_markdown_has_title_header_sections_once_and_note():
     assert text.endswith("\n\nRead with care.\n")
 
 
+def test_markdown_has_words_on_the_left_and_numbers_on_the_right():
+    columns = (("", "verdict"), ("", "GAP"), ("", "evidence"))
+    text = table(Row(("x",), ("holds", Value.of([0.7]), "3 of 3")), columns=columns).to_markdown()
+    right = [cell.endswith(":") for cell in text.splitlines()[3].split("|")[1:-1]]
+    assert right == [False, False, True, False]
+
+
 def test_markdown_leaves_a_column_without_group_its_title_and_bars_their_place():
     text = table(Row(("a|b",), ("yes",)), columns=(("", "verdict"),)).to_markdown()
     assert "verdict" in text.splitlines()[2]

@@ -120,9 +120,9 @@ class Table:
                 lines.append([f"**{row.section}**"] + [""] * (len(self.labels) + len(self.columns) - 1))
             section = row.section
             lines.append([text.replace("|", r"\|") for text in (*row.labels, *map(text_of, row.values))])
+        sides = ["left"] * len(self.labels) + ["left" if is_text else "right" for is_text in self._are_texts()]
         # As they are: else tabulate would read "0.250" as a number and print 0.25.
-        table = tabulate.tabulate(lines, [*self.labels, *self.titles], "pipe", disable_numparse=True,
-                                  colalign=["left"] * len(self.labels) + ["right"] * len(self.columns))
+        table = tabulate.tabulate(lines, [*self.labels, *self.titles], "pipe", disable_numparse=True, colalign=sides)
         return "\n\n".join(filter(None, [f"### {self.title}", table, self.note])) + "\n"
 
     def to_csv(self):

@@ -113,20 +113,26 @@ def _draw(axes, points, falling):
 def _draw_skyline(axes, x, gap):
     axes.axhline(gap.mean, color=figures.BLACK, linewidth=1, linestyle=(0, (1, 2)))
     axes.errorbar([x], [gap.mean], yerr=[gap.deviation or 0], capsize=3, color=figures.BLACK, marker="*", markersize=16)
-    axes.annotate("Skyline", (x, gap.mean), (0, -22), textcoords="offset points", ha="right")
+    axes.annotate("Skyline", (x, gap.mean), (-6, -22), textcoords="offset points", ha="right")
 
 
 def _mark_frames(axes, places):
-    """Writes above the panel how many frames belong to each place, where there is room. `places`: dict k -> x."""
+    """Writes above the panel how many frames belong to each place; one label for those that are too near for two.
+
+    `places`: dict k -> x.
+    """
     left, right = map(math.log, axes.get_xlim())
-    last = -math.inf
+    labels = []                                 # [share of the width, x, what is told of it]
     for k, x in sorted(places.items(), key=lambda item: item[0] or math.inf):
         axes.axvline(x, color="#D0D0D0", linewidth=0.8, zorder=0)
-        share = (math.log(x) - left) / (right - left)
-        if abs(share - last) >= ROOM:
-            last = share
-            axes.annotate("all" if k is None else str(k), (x, 1), (0, 4), xycoords=("data", "axes fraction"),
-                          textcoords="offset points", ha="center", color=figures.GREY)
+        share, text = (math.log(x) - left) / (right - left), "all" if k is None else str(k)
+        if labels and abs(share - labels[-1][0]) < ROOM:
+            labels[-1][2] += f", {text}"
+        else:
+            labels.append([share, x, text])
+    for _, x, text in labels:
+        axes.annotate(text, (x, 1), (0, 4), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
+                      color=figures.GREY)
     axes.grid(False, axis="x")
     axes.set_title("Frames a video:", color=figures.GREY, fontsize=12, pad=22)
 
