@@ -205,7 +205,6 @@ def test_the_spread_is_that_of_the_full_hierarchical_rnn(cell):
     scores = {cell: 0, cell.with_seed(1): 9, baseline("uniform", 10): 1, baseline("random", 10): 0}
     judgement = findings.judge(results_of(scores), GRID)[0].judgements[GAP]
     assert judgement.spread is None and judgement.comparisons[0] == ("k=10 Uniform − Random", 1, None, verdicts.HOLDS)
-    assert judgement.evidence.endswith("; one seed, spread unknown")
 
 
 @pytest.mark.parametrize("difference, verdict", [(1, "holds"), (0, "undecided"), (-1, "does not hold")])
@@ -230,8 +229,8 @@ def test_between_20_and_30_frames_nothing_is_said_of_middle_and_first(k):
 def test_without_results_nothing_is_run():
     found = findings.judge(Results(), GRID)
     assert set(verdicts_of(found).values()) == {verdicts.NOT_RUN}
-    assert {finding.judgements[GAP].evidence for finding in found} == {"not run"}
-    assert [row.values[:2] for row in verdicts.as_table(found).rows] == [("not run", "not run")] * 8
+    summary, _ = verdicts.as_tables(found)
+    assert [row.values[:4] for row in summary.rows] == [("not run", "not run", "", "")] * 8
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -247,7 +246,7 @@ def test_missing_cells_are_listed_and_the_rest_is_judged(seed):
                 comparison.label for comparison in all_of_it.comparisons]
             assert set(found.comparisons) - set(found.of(verdicts.NOT_RUN)) <= set(all_of_it.comparisons)
         if 0 < found.num_run < len(found.comparisons):
-            assert "not judged, since not run: k=" in found.evidence
+            assert found.share == f"{found.num_run} of {found.num_run}, {len(found.of(verdicts.NOT_RUN))} not run"
 
 
 def test_a_comparison_that_is_contradicted_outweighs_one_that_is_missing():
@@ -256,21 +255,17 @@ def test_a_comparison_that_is_contradicted_outweighs_one_that_is_missing():
     assert judged({**scores, baseline("random", 10): 0.71})["selection"] == verdicts.DOES_NOT_HOLD
 
 
-def test_the_evidence_names_what_does_not_hold():
+def test_comparisons_are_told_with_difference_margin_and_verdict():
     scores = {**everything(), baseline("random", 20): 0.762, baseline("last", 10, seed=1): as_the_papers_found(
         baseline("last", 10)) + 0.004 * 2 ** 0.5}
     del scores[baseline("uniform", 30)]
+    found = findings.judge(results_of(scores), GRID)
+    assert found[0].judgements[GAP].share == "4 of 5, 1 not run"
+    rows = {row.labels: row for row in verdicts.as_tables(found)[1].rows if row.section == found[0].statement}
+    difference, margin, verdict = rows["k=20 Uniform − Random", "GAP"].values
     # s = 0.004, from two scores that lie sqrt(2) times as far apart; the margin is 2 * sqrt(2) of it.
-    assert findings.judge(results_of(scores), GRID)[0].judgements[GAP].evidence == (
-        "4 of 5 hold; contradicted: k=20 Uniform − Random = −0.012 (margin 0.011); "
-        "not judged, since not run: k=30 Uniform − Random")
-
-
-def test_the_evidence_lists_a_few_and_counts_the_rest():
-    scores = everything() | {cell: 0.5 for cell in everything() if cell.student_loss and cell.k == 10}
-    evidence = findings.judge(results_of(scores), GRID)[3].judgements[GAP].evidence
-    assert evidence.startswith("16 of 24 hold; contradicted: k=10 Parallel rep − Uniform = −0.200, ")
-    assert evidence.count("−0.200") == 4 and "and 4 more" in evidence
+    assert (str(difference), str(margin), verdict) == ("-0.012", "0.011", "contradicted")
+    assert rows["k=30 Uniform − Random", "GAP"].values == (None, None, "not run")
 
 
 @given(strategies.randoms(use_true_random=False), strategies.integers(1, 3))
@@ -284,22 +279,26 @@ def test_the_order_of_the_results_does_not_matter(shuffler, num_seeds):
     assert findings.judge(Results(found), GRID) == before
 
 
-def test_the_table_has_a_row_for_each_finding():
+def test_one_table_has_a_row_for_each_finding_the_other_for_each_comparison():
     found = findings.judge(made_up.made_up_results(GRID), GRID)
-    table = verdicts.as_table(found)
-    assert [row.labels for row in table.rows] == [(finding.statement, finding.source) for finding in found]
-    assert [column for _, column in table.columns] == ["GAP", "mAP", "evidence"]
-    for row, finding in zip(table.rows, found):
+    summary, comparisons = verdicts.as_tables(found)
+    assert [row.labels for row in summary.rows] == [(finding.statement,) for finding in found]
+    assert summary.titles == ("verdict GAP", "verdict mAP", "comparisons that hold GAP", "comparisons that hold mAP",
+                              "source")
+    for row, finding in zip(summary.rows, found):
         gap, mean_average_precision = (finding.judgements[measure] for measure in (GAP, MAP))
         assert row.values == (f"{gap.verdict}, by sign alone", f"{mean_average_precision.verdict}, by sign alone",
-                              f"GAP: {gap.evidence}. mAP: {mean_average_precision.evidence}.")
-    assert "sign alone" in table.note
+                              gap.share, mean_average_precision.share, finding.source)
+    assert "sign alone" in summary.note
+    assert [(row.section, *row.labels) for row in comparisons.rows] == [
+        (finding.statement, comparison.label, title) for finding in found for measure, title in ((GAP, "GAP"), (MAP, "mAP"))
+        for comparison in finding.judgements[measure].comparisons]
 
 
 def test_the_tables_note_tells_the_spread():
     scores = {baseline("uniform", 10): (10, 1), baseline("uniform", 10, seed=1): (12, 1)}
-    table = verdicts.as_table(findings.judge(results_of(scores), GRID))
-    assert "s = 1.4142 (GAP), 0.0000 (mAP)" in table.note
+    summary, _ = verdicts.as_tables(findings.judge(results_of(scores), GRID))
+    assert "s = 1.4142 (GAP), 0.0000 (mAP)" in summary.note
 
 
 def test_the_record_is_plain_and_complete():
@@ -310,5 +309,5 @@ def test_the_record_is_plain_and_complete():
         assert (entry["statement"], entry["source"]) == (finding.statement, finding.source)
         for measure, judgement in finding.judgements.items():
             told = entry["measures"][measure]
-            assert (told["verdict"], told["evidence"]) == (judgement.verdict, judgement.evidence)
+            assert told["verdict"] == judgement.verdict
             assert tuple(verdicts.Comparison(**entry) for entry in told["comparisons"]) == judgement.comparisons

@@ -60,8 +60,8 @@ def written(folder, sections=(), findings=None, found=None, **about):
 @pytest.fixture
 def page(tmp_path):
     """A report with a table, two figures, an empty section, findings and runs."""
-    findings = Table("findings", "Which hold", ("finding",), (("verdict", "GAP"),),
-                     (Row(("Even is best.",), ("holds",)),))
+    findings = [Table("findings", "Which hold", ("finding",), (("verdict", "GAP"),), (Row(("Even is best.",), ("holds",)),)),
+                Table("comparisons", "All", ("comparison",), (("", "verdict"),), (Row(("k=6",), ("contradicted",)),))]
     sections = [("table1", recipe(), [TABLE]), ("figure2", recipe("Figure 2"), [figure(), figure("figure2b")]),
                 ("cost", recipe("What it costs"), [])]
     return written(tmp_path, sections, findings, results(), unfinished=["one-more-cell"])
@@ -118,7 +118,7 @@ def test_all_links_inside_the_page_have_an_end(page):
 
 def test_data_is_named_at_the_head_and_under_every_table_and_figure(page):
     assert f'<p class="on-data"><b>The data:</b> {ABOUT["data"]}</p>' in page
-    assert page.count(f'Data: {ABOUT["data"]}') == 4            # findings, table, two figures
+    assert page.count(f'Data: {ABOUT["data"]}') == 5            # two of findings, table, two figures
 
 
 def test_data_that_nobody_has_described_are_not_taken_for_youtube_8m(tmp_path):
@@ -178,7 +178,7 @@ def test_nothing_that_is_shown_is_taken_for_html(tmp_path):
     about = {"title": HOSTILE, "data": HOSTILE, "machine": HOSTILE, "versions": HOSTILE, "commands": [HOSTILE],
              "grid": {HOSTILE: HOSTILE}, "unfinished": [HOSTILE]}
     sections = [("classes", recipe(HOSTILE, HOSTILE, HOSTILE), [table, picture])]
-    page = written(tmp_path, sections, table, Results([result]), **about)
+    page = written(tmp_path, sections, [table, dataclasses.replace(table, name="comparisons")], Results([result]), **about)
     elements = Elements(page)
     assert len(elements.of("script")) == 1 and "<script>alert" not in page
     assert [image["alt"] for image in elements.of("img")] == [HOSTILE]

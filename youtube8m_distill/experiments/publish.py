@@ -31,8 +31,9 @@ def publish(folder, names, grid, about_data="", unfinished=(), say=print):
         for output in outputs:
             output.save(folder / ("tables" if isinstance(output, Table) else "figures"))
     judged = findings.judge(results, grid)
-    summary = verdicts.as_table(judged)
-    summary.save(folder / "tables")
+    found = verdicts.as_tables(judged)
+    for table in found:
+        table.save(folder / "tables")
     write_versioned(folder / "findings.json", {"findings": verdicts.findings_record(judged)})
     about = {"title": TITLE, "data": about_data, "grid": dataclasses.asdict(grid), "unfinished": list(unfinished),
              "machine": "; ".join(_distinct(results, "machine")),
@@ -40,7 +41,7 @@ def publish(folder, names, grid, about_data="", unfinished=(), say=print):
                                    for versions in _distinct(results, "versions")),
              "commands": _distinct(results, "experiment")}
     path = folder / "report.html"
-    report.write_report(path, sections, summary, results, about)
+    report.write_report(path, sections, found, results, about)
     return path
 
 

@@ -33,7 +33,7 @@ def write_report(path, sections, findings, results, about):
     Args:
         path: where it goes.
         sections: list of (name, recipe module, list of tables.Table and figures.Figure), in the order of the page.
-        findings: tables.Table of which findings hold, or None.
+        findings: two tables.Table, which findings hold and every comparison, as of verdicts.as_tables; None for none.
         results: Results; every one of its cells is listed.
         about: dict of `title`, `data` (one sentence on what data this is; "" where nobody has said), `machine`,
             `versions`, `commands` (list of str), `grid` (dict) and `unfinished` (names of cells).

@@ -1,4 +1,4 @@
-"""What is said of a finding: comparisons, verdicts and evidence, as a table and as plain records."""
+"""What is said of a finding: comparisons and verdicts, as tables and as plain records."""
 
 import dataclasses
 from typing import NamedTuple
@@ -8,7 +8,6 @@ from youtube8m_distill.experiments.tables import MEASURES
 
 HOLDS, CONTRADICTED, UNDECIDED, NOT_RUN = "holds", "contradicted", "undecided", "not run"
 DOES_NOT_HOLD = "does not hold"
-MOST_LISTED = 4                         # comparisons of one verdict in the evidence; the record has all
 
 
 class Comparison(NamedTuple):
@@ -21,12 +20,6 @@ class Comparison(NamedTuple):
     difference: float | None
     margin: float | None
     verdict: str
-
-    def __str__(self):
-        if self.difference is None:
-            return self.label
-        margin = "" if self.margin is None else f" (margin {self.margin:.3f})"
-        return f"{self.label} = {_signed(self.difference)}{margin}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,17 +51,11 @@ class Judgement:
         return UNDECIDED if self.of(UNDECIDED) else HOLDS
 
     @property
-    def evidence(self):
-        """One line: how many comparisons hold, and which do not."""
-        if not self.num_run:
-            return NOT_RUN
-        said = [f"{len(self.of(HOLDS))} of {self.num_run} hold"]
-        said += [f"{verdict}: {_listed(self.of(verdict))}" for verdict in (CONTRADICTED, UNDECIDED) if self.of(verdict)]
-        if self.of(NOT_RUN):
-            said.append(f"not judged, since not run: {_listed(self.of(NOT_RUN))}")
-        if self.spread is None:
-            said.append("one seed, spread unknown")
-        return "; ".join(said)
+    def share(self):
+        """How many of the comparisons hold, of those that are run, in words; empty where none is."""
+        missing = len(self.of(NOT_RUN))
+        told = f"{len(self.of(HOLDS))} of {self.num_run}" + (f", {missing} not run" if missing else "")
+        return told if self.num_run else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,23 +73,33 @@ class Finding:
     judgements: dict
 
 
-def as_table(findings):
-    """tables.Table: one finding a row, the verdict by each measure, and the evidence."""
-    rows = []
+def as_tables(findings):
+    """Two tables.Table: one finding a row, with the verdicts; and below each finding every comparison."""
+    rows, comparisons = [], []
     for finding in findings:
-        verdicts = [_shown(finding.judgements[measure]) for measure in MEASURES]
-        evidence = ". ".join(f"{title}: {finding.judgements[measure].evidence}" for measure, title in MEASURES.items())
-        rows.append(tables.Row((finding.statement, finding.source), (*verdicts, f"{evidence}.")))
-    columns = (*(("verdict", title) for title in MEASURES.values()), ("", "evidence"))
-    return tables.Table("findings", "Which of the papers' findings hold", ("finding", "source"), columns, tuple(rows),
-                        _note(findings))
+        judgements = [finding.judgements[measure] for measure in MEASURES]
+        shares = [judgement.share for judgement in judgements]
+        rows.append(tables.Row((finding.statement,), (*map(_shown, judgements), *shares, finding.source)))
+        comparisons += [_row(finding, title, comparison) for title, judgement in zip(MEASURES.values(), judgements)
+                        for comparison in judgement.comparisons]
+    columns = (*((group, title) for group in ("verdict", "comparisons that hold") for title in MEASURES.values()),
+               ("", "source"))
+    return (tables.Table("findings", "Which of the papers' findings hold", ("finding",), columns, tuple(rows),
+                         _note(findings)),
+            tables.Table("comparisons", "Every comparison", ("comparison", "measure"),
+                         (("", "difference"), ("", "margin"), ("", "verdict")), tuple(comparisons)))
+
+
+def _row(finding, measure, comparison):
+    numbers = (None if number is None else tables.Value.of([number])
+               for number in (comparison.difference, comparison.margin))
+    return tables.Row((comparison.label, measure), (*numbers, comparison.verdict), finding.statement)
 
 
 def findings_record(findings):
     """The findings as a list of plain dicts, ready for JSON, with every comparison."""
     return [{"statement": finding.statement, "source": finding.source,
-             "measures": {measure: {"verdict": judgement.verdict, "evidence": judgement.evidence,
-                                    "spread": judgement.spread,
+             "measures": {measure: {"verdict": judgement.verdict, "spread": judgement.spread,
                                     "comparisons": [comparison._asdict() for comparison in judgement.comparisons]}
                           for measure, judgement in finding.judgements.items()}}
             for finding in findings]
@@ -111,15 +108,6 @@ def findings_record(findings):
 def _shown(judgement):
     """The verdict as a table has it: one that chance may have made says so."""
     return judgement.verdict + (", by sign alone" if judgement.spread is None and judgement.num_run else "")
-
-
-def _signed(difference):
-    return f"{difference:+.3f}".replace("-", "−")
-
-
-def _listed(comparisons):
-    more = len(comparisons) - MOST_LISTED
-    return ", ".join(map(str, comparisons[:MOST_LISTED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _note(findings):
