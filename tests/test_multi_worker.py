@@ -74,6 +74,7 @@ def assert_same_run(folder, other, tolerance):
     assert counts[0] == counts[1] and values[0] == pytest.approx(values[1], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_two_workers_take_the_steps_of_one_process(tmp_path, files):
     job = Job(tmp_path / "two", *FLAGS, *files, "--num_epochs=3")
     commands.succeed("train", f"--train_dir={tmp_path}/one", *FLAGS, *files, "--num_epochs=3")

@@ -46,6 +46,7 @@ def our_commands():
     return found
 
 
+@pytest.mark.slow
 def test_the_python_program_runs_and_leaves_what_it_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (program,) = blocks("python")

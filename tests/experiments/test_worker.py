@@ -35,6 +35,7 @@ def worker(tmp_path, monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_a_student_brings_its_teacher_and_all_are_trained_once_and_kept_as_plain_files(worker, monkeypatch):
     assert worker.work([STUDENT, PARALLEL]) == {}
     results = read_results(worker.folder)
