@@ -53,7 +53,7 @@ bench-all: install  ## the same, with 100,000 videos
 seeds: install   ## teacher, Uniform-k, serial and parallel over 5 seeds on the demo's sample set: an hour or so
 	$(BIN)/python -m youtube8m_distill.cli.demo --output_dir=demo_seeds --seeds=5
 
-experiments: install  ## the papers' tables, figures and findings at small size: by estimate under 2 hours; VIDEO_LEVEL=GLOB for real means
+experiments: install  ## the papers' tables, figures and findings at small size; VIDEO_LEVEL=GLOB for real means: about 3 hours
 	$(BIN)/python -m youtube8m_distill.cli.synthesize --output_dir=$(EXPERIMENT)/data --seed=1 --num_test_videos=0 \
 	    $(EXPERIMENT_SET)
 	$(BIN)/python -m youtube8m_distill.experiments all --flagfile=youtube8m_distill/experiments/small.flags \
