@@ -205,11 +205,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("kinds", [
-    ("next stage",),
-    pytest.param(("start-up", "step", "saving", "validation", "next stage"), marks=pytest.mark.slow),
-])
-def test_a_serial_run_of_two_stages_that_is_killed_ends_as_if_never_killed(folder, kinds, monkeypatch):
+@pytest.mark.slow
+def test_a_serial_run_of_two_stages_killed_five_times_ends_as_if_never_killed(folder, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     save_teacher(folder / "teacher")
     seed = 5
@@ -218,7 +215,7 @@ def test_a_serial_run_of_two_stages_that_is_killed_ends_as_if_never_killed(folde
     run = Killed(folder, "two stages", "killed", quick=True)
     early = {**MOMENTS, "start-up": ("start", 1, 0.5), "validation": ("validation", 1, 0.05),
              "next stage": ("stage", 1, 0.05)}
-    for number, kind in enumerate(kinds):
+    for number, kind in enumerate(("start-up", "step", "saving", "validation", "next stage")):
         moment = draw(chance, kind, early)._replace(signal=SIGNALS[number % 2])
         assert run.go_on(moment), f"seed {seed}: the run ended before {moment}"
     assert not run.go_on()

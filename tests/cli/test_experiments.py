@@ -14,6 +14,7 @@ import pytest
 from tests import commands
 from tests.commands import FEATURES
 from youtube8m_distill import runs
+from youtube8m_distill.experiments import measurements
 from youtube8m_distill.experiments.cells import HRNN, SKYLINE, Cell
 from youtube8m_distill.experiments.results import path_of
 
@@ -44,6 +45,7 @@ def an_experiment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiment")
     with pytest.MonkeyPatch.context() as monkeypatch:
         commands.use_quick_encoder(monkeypatch)
+        monkeypatch.setattr(measurements, "ROUNDS", 2)
         commands.succeed("experiments", *experiment(write_data(folder / "data"), *NAMES))
     return folder
 

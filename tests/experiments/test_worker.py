@@ -62,6 +62,7 @@ def test_a_student_brings_its_teacher_and_all_are_trained_once_and_kept_as_plain
     assert path_of(worker.folder, STUDENT).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_cell_of_another_process_is_left_to_it(worker, monkeypatch):
     cells = [Cell(HRNN, "first", 2), Cell(HRNN, "last", 2)]
     held = runs.lock_run(run_folder(worker.folder, cells[0]))
