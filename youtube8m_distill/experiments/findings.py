@@ -6,7 +6,7 @@ Noise. s is the pooled sample standard deviation over seeds: of all H-RNN cells 
 seeds or more, the squared deviations from each cell's mean, over the degrees of freedom, n - 1 a cell. What is
 compared is a sum and difference of means of n1, n2, ... seeds; its margin is m = 2 s sqrt(1/n1 + 1/n2 + ...). Cells of
 a share of the videos are taken to spread as much. Without any cell of two seeds m is unknown: the sign alone decides then
-(m = 0), and verdict and evidence say so.
+(m = 0), and the verdict and the table's note say so.
 
 One comparison. d is the difference in the direction that the paper claims: it holds if d > m, is contradicted if d <
 -m, and is undecided between. Where the claim is that there is no difference (findings 7 and 8), there is a limit to what

@@ -41,7 +41,7 @@ def write_report(path, sections, findings, results, about):
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)
     environment.filters |= {"pretty": _pretty, "rounded": _rounded, "picture": _picture, "of_section": _of_section,
-                            "of_group": _of_group, "are_texts": _are_texts, "sort_key": _sort_key}
+                            "of_group": _of_group, "sort_key": _sort_key}
     environment.tests["figure"] = lambda output: isinstance(output, Figure)
     template = importlib.resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
     page = environment.from_string(template).render(
@@ -74,11 +74,6 @@ def _of_group(columns):
     """list of (group, titles of its columns), as they follow each other."""
     return [(group, [title for _, title in of_it])
             for group, of_it in itertools.groupby(columns, lambda column: column[0])]
-
-
-def _are_texts(table):
-    """Whether each column holds any text. list of bool."""
-    return [any(isinstance(row.values[index], str) for row in table.rows) for index in range(len(table.columns))]
 
 
 def _sort_key(value):

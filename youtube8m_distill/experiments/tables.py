@@ -120,7 +120,7 @@ class Table:
                 lines.append([f"**{row.section}**"] + [""] * (len(self.labels) + len(self.columns) - 1))
             section = row.section
             lines.append([text.replace("|", r"\|") for text in (*row.labels, *map(text_of, row.values))])
-        sides = ["left"] * len(self.labels) + ["left" if is_text else "right" for is_text in self._are_texts()]
+        sides = ["left"] * len(self.labels) + ["left" if is_text else "right" for is_text in self.are_texts()]
         # As they are: else tabulate would read "0.250" as a number and print 0.25.
         table = tabulate.tabulate(lines, [*self.labels, *self.titles], "pipe", disable_numparse=True, colalign=sides)
         return "\n\n".join(filter(None, [f"### {self.title}", table, self.note])) + "\n"
@@ -139,7 +139,7 @@ class Table:
     def _record(self, row):
         record = {"section": row.section} if any(row.section for row in self.rows) else {}
         record |= dict(zip(self.labels, row.labels))
-        for title, value, is_text in zip(self.titles, row.values, self._are_texts()):
+        for title, value, is_text in zip(self.titles, row.values, self.are_texts()):
             if is_text:
                 record[title] = value
             else:
@@ -148,8 +148,9 @@ class Table:
                            f"{title} paper": value.paper}
         return record
 
-    def _are_texts(self):
-        return [any(isinstance(value, str) for value in values) for values in zip(*(row.values for row in self.rows))]
+    def are_texts(self):
+        """Whether each column of values holds any text. list of bool."""
+        return [any(isinstance(row.values[index], str) for row in self.rows) for index in range(len(self.columns))]
 
 
 def text_of(value):
