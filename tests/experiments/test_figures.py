@@ -251,6 +251,16 @@ def test_cost_without_timings_has_one_panel_and_no_speeds(everything):
     assert all(row.values[2] is None for row in table(cost, Results(everything)).rows)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("methods", [("skyline", "uniform"), ("uniform",)])
+def test_cost_of_a_single_k_is_drawn_with_room_at_both_sides(everything, methods):
+    few = dataclasses.replace(GRID, ks=(6,), methods=methods)
+    for axes in cost.outputs(everything, few)[0].figure.axes:
+        places = [x for curve in curves(axes) for x, _ in curve]
+        low, high = sorted(axes.get_xlim())
+        assert low < 0.96 * min(places) and max(places) < 0.96 * high
+
+
 def test_the_table_of_cost_has_what_was_kept_of_the_skyline(everything):
     shown = table(cost, everything)
     rows = {row.labels: row.values for row in shown.rows}

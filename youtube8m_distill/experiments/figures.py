@@ -92,14 +92,17 @@ def panels(count, height, **options):
 
 
 def log_x(axes, values):
-    """Makes the x axis logarithmic, with plain numbers on it, also where it spans less than a decade.
+    """Makes the x axis logarithmic and as wide as its values, with plain numbers, also where these are all the same.
 
     Args:
         axes: Axes.
         values: positive floats that are drawn.
     """
     axes.set_xscale("log")
-    is_wide = max(values) > 4 * min(values)
+    low, high = min(values), max(values)
+    margin = max((high / low) ** 0.05, 1.05)
+    axes.set_xlim(low / margin, high * margin)
+    is_wide = high > 4 * low
     ticks = matplotlib.ticker.LogLocator(subs=(1, 2, 5)) if is_wide else matplotlib.ticker.MaxNLocator(6)
     axes.xaxis.set_major_locator(ticks)
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,.6g}"))
