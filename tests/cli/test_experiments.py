@@ -10,10 +10,12 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from tests import commands
 from tests.commands import FEATURES
 from youtube8m_distill import runs
+from youtube8m_distill.cli import experiments
 from youtube8m_distill.experiments import measurements
 from youtube8m_distill.experiments.cells import HRNN, SKYLINE, Cell
 from youtube8m_distill.experiments.results import path_of
@@ -87,6 +89,39 @@ def test_the_report_is_made_again_from_results_alone(finished, tmp_path):
 def test_other_settings_are_refused_in_the_same_folder(finished):
     line = commands.fail("experiments", *experiment(finished.parent / "data", "table1"), "--base_learning_rate=0.5")
     assert line.startswith("Error: --output_dir=") and "base_learning_rate" in line
+
+
+def test_results_of_other_settings_are_refused_where_the_settings_are_gone(finished, data):
+    shutil.copytree(finished / "results", data.parent / "out" / "results")
+    line = commands.fail("experiments", *experiment(data, "cost"), "--base_learning_rate=0.5")
+    assert line.startswith("Error: --output_dir=") and "holds results of other settings or data" in line
+    assert not (data.parent / "out" / "settings.json").exists()
+
+
+def test_several_processes_are_refused_where_they_would_share_gpus(data, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    line = commands.fail("experiments", *experiment(data, "table1", "--workers=2"))
+    assert line.startswith("Error: --workers=2: ") and "CUDA_VISIBLE_DEVICES" in line
+
+
+@pytest.mark.parametrize("given, told", [((), "--max_held_gb=0.004"), (("--max_held_gb=0",), "--max_held_gb=0.0")])
+def test_a_worker_is_told_its_share_of_memory_and_threads(data, monkeypatch, given, told):
+    commandlines = []
+
+    class Finished:
+        def __init__(self, command, **_):
+            commandlines.append(command)
+
+        def wait(self):
+            return 0
+
+        poll = wait
+
+    monkeypatch.setattr(experiments.subprocess, "Popen", Finished)
+    monkeypatch.setattr(runs, "default_bytes", lambda: 8_000_000)
+    commands.run("experiments", *experiment(data, "table1", "--workers=2"), *given)
+    assert len(commandlines) == 2
+    assert told in commandlines[0] and f"--threads={max(1, os.cpu_count() // 2)}" in commandlines[0]
 
 
 def test_shards_are_parts_of_the_whole_and_bring_their_teachers(data):

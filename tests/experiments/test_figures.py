@@ -277,7 +277,7 @@ def test_the_table_of_cost_has_what_was_kept_of_the_skyline(everything):
 
 def test_frames_too_close_for_a_label_each_share_one(everything):
     same = {HRNN: {"networks": [{"k": k, "videos_per_second": [100 if k is None else 1000 + (k or 0)]}
-                                for k in (None, *GRID.ks)]}}
+                                for k in (None, *GRID.ks)], "num_videos": 1000, "machine": "2 cores"}}
     work, speed = picture(cost, Results(everything, same)).figure.axes
     numbers = [[text.get_text() for text in axes.texts if text.get_text()[0].isdigit() or text.get_text() == "all"]
                for axes in (work, speed)]
@@ -291,6 +291,7 @@ def test_classes_lists_those_that_lose_and_gain_most(everything):
     assert [row.labels[0] for row in rows] == [f"class {index}" for index in (*range(54, 34, -1), *range(59, 54, -1))]
     assert [row.section for row in rows] == ["Lose most"] * 20 + ["Gain most"] * 5
     assert [round(value.mean, 6) for value in rows[0].values] == [54, 0.5, 0.1, 0.23, -0.27]
+    assert [value.count for value in rows[0].values] == [None, 2, 2, 2, None]
     assert "10 of them or more;" in shown.note
 
 

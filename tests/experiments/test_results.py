@@ -11,7 +11,7 @@ from tests.experiments.made_up import made_up_result, made_up_results
 from youtube8m_distill.experiments.cells import HRNN, SKYLINE, Cell
 from youtube8m_distill.experiments.grid import Grid
 from youtube8m_distill.experiments.results import (
-    path_of, read_class_names, read_result, read_results, write_class_names, write_result)
+    Results, path_of, read_class_names, read_result, read_results, write_class_names, write_result, write_versioned)
 
 CELL = Cell(HRNN, "serial", 10, ("rep", "ce"), match_intermediate=True, train_fraction=0.25, seed=2)
 CLASSES = {"average_precision": np.array([0.5, np.nan]), "num_positives": np.array([3, 0])}
@@ -44,7 +44,8 @@ def test_of_a_parallel_run_the_student_counts_unless_the_teacher_is_asked_for():
 @pytest.mark.parametrize("change, words", [
     ({"format": 2}, "format 2; this version reads format 1"), ({"format": None}, "has format None"),
     ({"cell": {"family": HRNN}}, "is not a result of ours"), ({"extra": 1}, "is not a result of ours"),
-    ({"cell": {**vars(CELL), "method": "magic"}}, "is not a result of ours")])
+    ({"cell": {**vars(CELL), "method": "magic"}}, "is not a result of ours"),
+    ({"networks": {"student": {"gap_at_20": 0.5, "num_videos": 3}}}, "lacks mean_average.*, multiply_adds of its student")])
 def test_what_is_no_result_is_refused_by_name(tmp_path, change, words):
     write_result(tmp_path, made_up_result(CELL), CLASSES)
     path = path_of(tmp_path, CELL)
@@ -79,8 +80,30 @@ def test_results_of_different_settings_are_not_read_together(tmp_path):
     write_result(tmp_path, with_settings(made_up_result(CELL.with_seed(3)), "one"), CLASSES)
     assert len(read_results(tmp_path)) == 2
     write_result(tmp_path, with_settings(made_up_result(CELL.with_seed(4)), "another"), CLASSES)
-    with pytest.raises(ValueError, match="results of different settings or data, among them .*seed3 and .*seed4"):
+    with pytest.raises(ValueError, match="results of different settings or data, among them .*seed3.json and .*seed4.json"):
         read_results(tmp_path)
+
+
+def test_results_of_other_settings_than_those_asked_for_are_refused(tmp_path):
+    write_result(tmp_path, with_settings(made_up_result(CELL), "one"), CLASSES)
+    assert len(read_results(tmp_path, "one")) == 1
+    with pytest.raises(ValueError, match="output_dir=.* holds results of other settings or data, among them .*seed2.json"):
+        read_results(tmp_path, "another")
+    assert len(read_results(tmp_path / "empty", "another")) == 0
+
+
+@pytest.mark.parametrize("name", ["timing/HierarchicalLstmModel", "encodings/a-cell"])
+def test_what_was_measured_with_other_settings_is_refused_too(tmp_path, name):
+    write_result(tmp_path, with_settings(made_up_result(CELL), "one"), CLASSES)
+    write_versioned(tmp_path / "results" / f"{name}.json", {"settings": "another"})
+    with pytest.raises(ValueError, match=f"different settings or data, among them .*{name.split('/')[1]}"):
+        read_results(tmp_path)
+
+
+def test_the_scatter_of_speed_is_that_of_the_network_that_scatters_most():
+    networks = [{"k": 6, "videos_per_second": [20, 30]}, {"k": None, "videos_per_second": [10, 5, 20]},
+                {"k": 10, "videos_per_second": []}]
+    assert Results(timings={HRNN: {"networks": networks}}).speed_scatter(HRNN) == 4
 
 
 def test_a_copy_under_another_name_is_refused(tmp_path):

@@ -84,6 +84,12 @@ def test_an_experiment_goes_on_with_the_same_settings_only(settings, tmp_path):
         check_settings(other, tmp_path)
 
 
+def test_what_was_said_of_the_data_stays_until_something_else_is_said(settings, tmp_path):
+    for said, kept in (("Made up.", "Made up."), ("", "Made up."), ("Other words.", "Other words.")):
+        keep_settings(dataclasses.replace(settings, about_data=said), tmp_path)
+        assert settings_module.read_settings(tmp_path)["about_data"] == kept
+
+
 def test_of_two_experiments_begun_at_once_the_first_counts(settings, tmp_path):
     other = dataclasses.replace(settings, num_classes=7)
     for each in (settings, other):                  # both find an empty folder

@@ -109,6 +109,19 @@ def test_save_writes_both_files(tmp_path):
     assert (tmp_path / "tables/example.csv").read_text(encoding="utf-8") == example.to_csv()
 
 
+def test_the_data_stand_below_a_table_that_is_passed_on():
+    example = table(Row(("Uniform",), (Value.of([0.7]), None)), note="A note.")
+    assert example.to_markdown("Made up.").endswith("\n\nA note.\n\nData: Made up.\n")
+    assert "Data:" not in example.to_markdown()
+
+
+def test_a_number_that_is_no_mean_over_seeds_has_no_seeds():
+    (found,) = read_csv(table(Row(("Uniform",), (Value.plain(0.5, 0.7), Value.plain(None, 0.3))))).to_dict("records")
+    assert (found["k=6 GAP mean"], found["k=6 GAP seeds"], found["k=6 GAP paper"]) == ("0.5", "", "0.7")
+    assert (found["k=6 mAP mean"], found["k=6 mAP seeds"], found["k=6 mAP paper"]) == ("", "", "0.3")
+    assert Value.plain(None) is None
+
+
 def test_a_row_of_another_width_is_refused():
     with pytest.raises(AssertionError, match="example"):
         table(Row(("Uniform",), (None,)))

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from tests import commands
+from tests.experiments.made_up import made_up_result
 from youtube8m_distill import config, runs
 from youtube8m_distill.experiments import settings as settings_module
 from youtube8m_distill.experiments import worker as worker_module
 from youtube8m_distill.experiments.cells import ALL_LOSSES, HRNN, SKYLINE, Cell
-from youtube8m_distill.experiments.results import read_result, read_results, path_of
+from youtube8m_distill.experiments.results import path_of, read_result, read_results, write_result
 from youtube8m_distill.experiments.settings import Settings, run_folder
 from youtube8m_distill.experiments.worker import Worker
 from youtube8m_distill.metrics import Evaluator
@@ -77,6 +78,15 @@ def test_a_cell_of_another_process_is_left_to_it(worker, monkeypatch):
     assert worker.work(cells) == {}
     assert sleeps == [[False, True]]                        # the other cell was done meanwhile
     assert all(path_of(worker.folder, cell).exists() for cell in cells)
+    assert [line for line in worker.lines if "Waiting" in line] == [
+        f"Waiting for what other processes train: {cells[0].name}"]
+
+
+def test_a_student_whose_teachers_run_is_gone_is_left_out_with_what_to_do(worker):
+    teacher = path_of(worker.folder, STUDENT.teacher)
+    write_result(worker.folder, made_up_result(STUDENT.teacher), {"average_precision": [0.5], "num_positives": [1]})
+    (failure,) = worker.work([STUDENT]).values()
+    assert failure == f"its teacher's run is gone. Remove {teacher}, and the teacher is trained again."
 
 
 def test_numbers_that_go_wrong_end_one_cell_and_its_students(worker, monkeypatch):

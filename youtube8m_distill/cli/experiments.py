@@ -34,9 +34,9 @@ from youtube8m_distill.experiments.cells import METHODS, dearest_first, with_tea
 from youtube8m_distill.experiments.grid import FAMILIES, PAPER_KS
 from youtube8m_distill.experiments.publish import publish
 from youtube8m_distill.experiments.recipes import RECIPES
-from youtube8m_distill.experiments.request import add_request, read_request
+from youtube8m_distill.experiments.request import Request, add_request, read_request
 from youtube8m_distill.experiments.results import path_of, read_results, write_class_names
-from youtube8m_distill.experiments.settings import check_settings, keep_settings, read_settings, run_config
+from youtube8m_distill.experiments.settings import check_settings, digest, keep_settings, read_settings, run_config
 from youtube8m_distill.experiments.worker import Worker, machine
 from youtube8m_distill.training.interruption import Interrupted
 from youtube8m_distill.training.strategy import check_batch_size, make_strategy
@@ -96,28 +96,29 @@ def main(*names):
         files.check_output("output_dir", FLAGS.output_dir, folder=True)
         if REPORT in names:
             refuse_other_flags()
-            write_report(*read_request(FLAGS.output_dir))
+            write_report(read_request(FLAGS.output_dir))
             return
-        grid, part = grid_from_flags(), read_shard(FLAGS.shard)
+        request, part = Request(dict.fromkeys(recipes, grid_from_flags())), read_shard(FLAGS.shard)
+        check_workers()
         if FLAGS.threads:               # before TensorFlow does anything
             tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
         settings, shards = settings_from_flags()
         check_settings(settings, FLAGS.output_dir)
-        read_results(FLAGS.output_dir)          # what cannot be shown at the end is told now
-    mine = sorted(cells_of(recipes, grid), key=dearest_first)[part[0]::part[1]]
+        read_results(FLAGS.output_dir, digest(settings))        # what cannot be shown at the end is told now
+    mine = sorted(request.cells(), key=dearest_first)[part[0]::part[1]]
     if FLAGS.dry_run:
         list_cells(mine)
         return
     with entry.user_errors():
         keep(settings, shards)
-        recipes, grid = add_request(FLAGS.output_dir, recipes, grid)
+        request = add_request(FLAGS.output_dir, request)
         if FLAGS.vocabulary:
             write_class_names(FLAGS.output_dir, read_vocabulary(FLAGS.vocabulary))
     complaints = train(mine, settings, shards["eval_data_pattern"])
     if FLAGS.report:
         with entry.user_errors():
-            measure(recipes, grid, shards["eval_data_pattern"])
-            write_report(recipes, grid)
+            measure(request, settings, shards["eval_data_pattern"])
+            write_report(request)
     left = unfinished(mine)
     if left:
         entry.fail(f"{len(left)} of {len(mine)} cells could not be finished. {' '.join(complaints)}")
@@ -130,19 +131,16 @@ def keep(settings, shards):
     keep_settings(settings, FLAGS.output_dir)
 
 
-def cells_of(recipes, grid):
-    """The cells of several recipes, none twice. tuple of Cell."""
-    return tuple({cell: None for name in recipes for cell in grid.cells(RECIPES[name].plan(grid))})
-
-
 def unfinished(cells):
     return [cell for cell in cells if not path_of(FLAGS.output_dir, cell).exists()]
 
 
 def list_cells(cells):
-    for cell in with_teachers(cells):
+    with_theirs = with_teachers(cells)
+    for cell in with_theirs:
         print(f"{'finished' if path_of(FLAGS.output_dir, cell).exists() else 'to do':<9} {cell.name}")
-    print(f"{len(cells)} cells, {len(unfinished(cells))} to do.")
+    teachers = f" and {len(with_theirs) - len(cells)} teachers of theirs" if len(with_theirs) > len(cells) else ""
+    print(f"{len(cells)} cells{teachers}, {len(unfinished(with_theirs))} to do.")
 
 
 def train(cells, settings, eval_shards):
@@ -174,7 +172,7 @@ def train(cells, settings, eval_shards):
 
 def train_in_processes():
     """The same in processes with the same flags, which end with this one; this one has its memory and threads for itself."""
-    max_held_gb = FLAGS.max_held_gb or runs.default_bytes() / FLAGS.workers / 1e9
+    max_held_gb = FLAGS.max_held_gb if FLAGS.max_held_gb is not None else runs.default_bytes() / FLAGS.workers / 1e9
     threads = FLAGS.threads or max(1, os.cpu_count() // FLAGS.workers)
     command = [sys.executable, "-m", "youtube8m_distill.experiments", *sys.argv[1:], f"--threads={threads}",
                f"--max_held_gb={max_held_gb}", *OF_A_WORKER]
@@ -194,6 +192,17 @@ def end_with_parent():
     """Has this process told to end when its parent is gone, however that went; where the system is not Linux, it is not."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def check_workers():
+    """Refuses several processes that would each take all GPUs.
+
+    Raises:
+        ValueError: beginning with the flag's name.
+    """
+    if FLAGS.workers > 1 and tf.config.list_physical_devices("GPU"):
+        raise ValueError(f"workers={FLAGS.workers}: processes cannot share this machine's GPUs. Start one command a GPU on "
+                         "the same --output_dir, each with CUDA_VISIBLE_DEVICES and a --shard=i/n of its own.")
 
 
 def check_all(cells, settings, strategy):
@@ -219,19 +228,19 @@ def about_runs():
             "experiment": f"python -m youtube8m_distill.experiments {shlex.join(given)}"}
 
 
-def measure(recipes, grid, eval_shards):
+def measure(request, settings, eval_shards):
     """Speed and encodings, for the recipes that show them and where they are not known yet."""
-    strategy = make_strategy(FLAGS.num_gpu)
-    for name in recipes:
+    strategy, about = make_strategy(FLAGS.num_gpu), {**about_runs(), "settings": digest(settings)}
+    for name, grid in request.grids.items():
         timed = [cell for cell in getattr(RECIPES[name], "timing", lambda grid: [])(grid) if grid.wants(cell)]
         if timed and not unfinished(timed) and not measurements.is_measured(FLAGS.output_dir, timed):
             with not_ending_for(f"The speed that {name} shows was not measured"):
-                measurements.measure_speed(FLAGS.output_dir, timed, eval_shards, strategy, about_runs())
+                measurements.measure_speed(FLAGS.output_dir, timed, eval_shards, strategy, about)
         for cell in getattr(RECIPES[name], "encodings", lambda grid: [])(grid):
             path = measurements.encodings_path(FLAGS.output_dir, cell)
             if not unfinished([cell, cell.teacher]) and not path.exists():
                 with not_ending_for(f"The encodings that {name} shows were not computed"):
-                    measurements.project_encodings(FLAGS.output_dir, cell, eval_shards, strategy)
+                    measurements.project_encodings(FLAGS.output_dir, cell, eval_shards, strategy, about)
 
 
 @contextlib.contextmanager
@@ -243,13 +252,12 @@ def not_ending_for(what):
         our_flags.warn(f"{what}: {error}")
 
 
-def write_report(recipes, grid):
+def write_report(request):
     """Tables, figures and report.html from the results that there are."""
-    cells = cells_of(recipes, grid)
-    missing = unfinished(cells)
+    cells = request.cells()
     about_data = FLAGS.about_data or (read_settings(FLAGS.output_dir) or {}).get("about_data", "")
-    path = publish(FLAGS.output_dir, recipes, grid, about_data, [cell.name for cell in missing])
-    print(f"{len(cells) - len(missing)} of {len(cells)} cells finished. Report: {path}")
+    path = publish(FLAGS.output_dir, request, about_data)
+    print(f"{len(cells) - len(unfinished(cells))} of {len(cells)} cells finished. Report: {path}")
 
 
 def run():

@@ -149,7 +149,7 @@ def _published(source, num_frames):
 
 
 def _value(multiply_adds, paper=None):
-    return tables.Value.of([multiply_adds / GIGA], paper)
+    return tables.Value.plain(multiply_adds / GIGA, paper)
 
 
 def _note(found):

@@ -54,7 +54,7 @@ def _timing_path(folder, cells):
     return pathlib.Path(folder) / FOLDER / "timing" / f"{cells[0].family}.json"
 
 
-def project_encodings(folder, cell, eval_shards, strategy):
+def project_encodings(folder, cell, eval_shards, strategy, about):
     """Figure 3's data: the same held-out videos as a teacher and its student encode them, in one plane.
 
     Args:
@@ -62,6 +62,7 @@ def project_encodings(folder, cell, eval_shards, strategy):
         cell: finished serial Cell.
         eval_shards: tuple of data.sources.Shard.
         strategy: tf.distribute.Strategy.
+        about: dict that is noted beside.
     Raises:
         ValueError: if no held-out video has exactly one of the classes.
     """
@@ -77,9 +78,8 @@ def project_encodings(folder, cell, eval_shards, strategy):
     path = encodings_path(folder, cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path.with_suffix(".csv"), table.to_csv(index=False))
-    write_versioned(path, {
-        "classes": [{"class": index, "num_videos": of_video.count(index)} for index in classes],
-        **encodings.closeness(*pairs)})
+    counts = [{"class": index, "num_videos": of_video.count(index)} for index in classes]
+    write_versioned(path, {**about, "classes": counts, **encodings.closeness(*pairs)})
 
 
 def encodings_path(folder, cell):

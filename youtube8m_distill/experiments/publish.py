@@ -11,31 +11,30 @@ from youtube8m_distill.experiments.tables import Table
 TITLE = "Efficient Video Classification Using Fewer Frames: the experiments"
 
 
-def publish(folder, names, grid, about_data="", unfinished=(), say=print):
+def publish(folder, request, about_data="", say=print):
     """Writes tables/, figures/, findings.json and report.html of an experiment from its results/ alone.
 
     Args:
         folder: of the experiment.
-        names: recipes to show, keys of RECIPES.
-        grid: Grid.
+        request: Request, what to show.
         about_data: a sentence on what data it is about.
-        unfinished: names of cells that belong to it and have no result.
         say: where a line goes on what cannot be shown.
     Returns:
         pathlib.Path of the report.
     """
     folder = pathlib.Path(folder)
     results = read_results(folder)
-    sections = [(name, RECIPES[name], _outputs(name, results, grid, say)) for name in names]
-    for _, _, outputs in sections:
-        for output in outputs:
-            output.save(folder / ("tables" if isinstance(output, Table) else "figures"))
-    judged = findings.judge(results, grid)
+    sections = [(name, RECIPES[name], _outputs(name, results, grid, say)) for name, grid in request.grids.items()]
+    judged = findings.judge(results, request.grid_of)
     found = verdicts.as_tables(judged)
-    for table in found:
-        table.save(folder / "tables")
+    for output in (*(output for _, _, outputs in sections for output in outputs), *found):
+        if isinstance(output, Table):
+            output.save(folder / "tables", about_data)
+        else:
+            output.save(folder / "figures")
     write_versioned(folder / "findings.json", {"findings": verdicts.findings_record(judged)})
-    about = {"title": TITLE, "data": about_data, "grid": dataclasses.asdict(grid), "unfinished": list(unfinished),
+    about = {"title": TITLE, "data": about_data, "grids": _grids(request),
+             "unfinished": [cell.name for cell in request.cells() if results.get(cell) is None],
              "machine": "; ".join(_distinct(results, "machine")),
              "versions": "; ".join(", ".join(" ".join(item) for item in versions.items())
                                    for versions in _distinct(results, "versions")),
@@ -43,6 +42,14 @@ def publish(folder, names, grid, about_data="", unfinished=(), say=print):
     path = folder / "report.html"
     report.write_report(path, sections, found, results, about)
     return path
+
+
+def _grids(request):
+    """What the page says of the grids: list of (names of recipes, their Grid as a dict)."""
+    names_of = {}
+    for name, grid in request.grids.items():
+        names_of.setdefault(grid, []).append(name)
+    return [(names, dataclasses.asdict(grid)) for grid, names in names_of.items()]
 
 
 def _outputs(name, results, grid, say):

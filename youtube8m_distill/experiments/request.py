@@ -1,35 +1,58 @@
-"""What the commands on an experiment's folder have asked for together: what its report shows."""
+"""What is asked of an experiment: each recipe with its grid; of a folder, what all commands on it have asked together."""
 
 import dataclasses
+import functools
 import pathlib
 
+from youtube8m_distill.checks import require
 from youtube8m_distill.experiments.grid import Grid
 from youtube8m_distill.experiments.recipes import RECIPES
-from youtube8m_distill.experiments.results import read_versioned, write_versioned
+from youtube8m_distill.experiments.results import REMEDY, read_versioned, write_versioned
 
 REQUEST_FILE = "request.json"
 
 
-def add_request(folder, names, grid):
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """Recipes, each with its own Grid: what is wanted of one must not move what another shows.
+
+    Attributes:
+        grids: dict, key of RECIPES -> Grid, in the order of the report.
+    """
+
+    grids: dict
+
+    def __post_init__(self):
+        require(self.grids, "no recipe is asked for.")
+
+    def grid_of(self, name):
+        """The Grid of a recipe; of one that nobody asked for, that of all that were."""
+        return self.grids.get(name) or functools.reduce(_joined, self.grids.values())
+
+    def cells(self):
+        """The cells of all recipes with their seeds and teachers, none twice. tuple of Cell."""
+        return tuple({cell: None for name, grid in self.grids.items() for cell in grid.cells(RECIPES[name].plan(grid))})
+
+
+def add_request(folder, request):
     """Notes what a command asks for beside what earlier ones did, and gives all of it.
 
     Args:
         folder: of the experiment.
-        names: list of str, recipes.
-        grid: Grid.
+        request: Request.
     Returns:
-        list of str and Grid.
+        Request.
     """
     path = pathlib.Path(folder) / REQUEST_FILE
-    if path.exists():
-        before, earlier = read_request(folder)
-        names, grid = [name for name in RECIPES if name in {*names, *before}], _joined(earlier, grid)
-    write_versioned(path, {"names": names, "grid": dataclasses.asdict(grid)})
-    return names, grid
+    before = read_request(folder).grids if path.exists() else {}
+    wanted = {name: [grids[name] for grids in (before, request.grids) if name in grids] for name in RECIPES}
+    request = Request({name: functools.reduce(_joined, grids) for name, grids in wanted.items() if grids})
+    write_versioned(path, {"grids": {name: dataclasses.asdict(grid) for name, grid in request.grids.items()}})
+    return request
 
 
 def read_request(folder):
-    """Names of recipes and Grid of all commands that have trained in a folder.
+    """The Request of all commands that have trained in a folder.
 
     Raises:
         FileNotFoundError: if none did.
@@ -38,9 +61,13 @@ def read_request(folder):
     path = pathlib.Path(folder) / REQUEST_FILE
     if not path.exists():
         raise FileNotFoundError(f"output_dir={folder} holds no experiment: {REQUEST_FILE} is not there.")
-    request = read_versioned(path)
-    return request["names"], Grid(**{name: tuple(value) if isinstance(value, list) else value
-                                     for name, value in request["grid"].items()})
+    record = read_versioned(path)
+    try:
+        return Request({name: Grid(**{field: tuple(value) if isinstance(value, list) else value
+                                      for field, value in record["grids"][name].items()})
+                        for name in RECIPES if name in record["grids"]})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} says not what was asked for: {error!r}. {REMEDY.format(path)}") from None
 
 
 def _joined(grid, other):

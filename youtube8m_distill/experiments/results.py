@@ -19,6 +19,7 @@ from youtube8m_distill.experiments.cells import Cell
 
 FORMAT = 1
 FOLDER, CLASS_NAMES = "results", "class_names.csv"
+NETWORK_MEASURES = {"gap_at_20", "mean_average_precision", "num_videos", "multiply_adds"}     # that tables and figures show
 REMEDY = "Remove {}: what it should hold is then made again, or shown as not finished."
 
 
@@ -88,6 +89,11 @@ class Results:
         return {network["k"]: statistics.median(network["videos_per_second"]) for network in networks
                 if network["videos_per_second"]}
 
+    def speed_scatter(self, family):
+        """How many times as fast as its slowest round a network's fastest was, of the one where that is the most; float."""
+        return max(max(network["videos_per_second"]) / min(network["videos_per_second"])
+                   for network in self.timings[family]["networks"] if network["videos_per_second"])
+
     def class_namer(self):
         """Function class -> name: that of the vocabulary, where one was given."""
         names = read_class_names(self.folder) if self.folder else {}
@@ -138,25 +144,37 @@ def read_result(path):
         result = Result(Cell(**cell), **record)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a result of ours: {error!r}. {REMEDY.format(path)}") from None
+    for role in result.cell.roles:
+        missing = NETWORK_MEASURES - result.networks.get(role, {}).keys()
+        if missing:
+            raise ValueError(f"{path} lacks {', '.join(sorted(missing))} of its {role}. {REMEDY.format(path)}")
     if result.cell.name != path.stem:
         raise ValueError(f"{path} is the result of {result.cell.name}, and not of what its name says. Remove it.")
     return result
 
 
-def read_results(folder):
+def read_results(folder, settings=None):
     """The Results in the folder of an experiment.
 
+    Args:
+        folder: of the experiment.
+        settings: str, the digest that all must have; None where they need only have the same.
     Raises:
         ValueError: if a file among them is no result, or if they are of different settings, naming files.
     """
     folder = pathlib.Path(folder) / FOLDER
     timings = {path.stem: read_versioned(path) for path in sorted((folder / "timing").glob("*.json"))}
     found = [read_result(path) for path in sorted(folder.glob("*.json"))]
-    by_settings = {result.about.get("settings"): result.cell.name for result in found}
+    by_settings = {read_versioned(path).get("settings"): path.name for path in (folder / "encodings").glob("*.json")}
+    by_settings |= {timing.get("settings"): f"timing/{family}.json" for family, timing in timings.items()}
+    by_settings |= {result.about.get("settings"): f"{result.cell.name}.json" for result in found}
     if len(by_settings) > 1:
-        among = " and ".join(by_settings.values())
-        raise ValueError(f"{folder} holds results of different settings or data, among them {among}: they cannot be "
-                         "compared. Keep those of one experiment there.")
+        raise ValueError(f"{folder} holds results of different settings or data, among them "
+                         f"{' and '.join(by_settings.values())}: they cannot be compared. Keep those of one experiment.")
+    for theirs, name in by_settings.items():
+        if settings not in (None, theirs):
+            raise ValueError(f"output_dir={folder.parent} holds results of other settings or data, among them {name}: they "
+                             "cannot be compared with what these flags train. Name another folder.")
     return Results(found, timings, folder)
 
 

@@ -91,7 +91,8 @@ def keep_settings(settings, folder):
         with contextlib.suppress(FileExistsError):
             os.link(pathlib.Path(scratch) / SETTINGS_FILE, path)
     check_settings(settings, folder)
-    write_versioned(path, ours)         # with what may change
+    about_data = settings.about_data or read_settings(folder)["about_data"]
+    write_versioned(path, {**ours, "about_data": about_data})         # with what may change
 
 
 def digest(settings):

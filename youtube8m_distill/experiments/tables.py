@@ -29,14 +29,14 @@ class Value:
     Attributes:
         mean: float over seeds; None where none is finished.
         deviation: sample standard deviation over seeds; None where there is one, or where the number has none.
-        count: int, how many seeds.
+        count: int, how many seeds; None for a number that is no mean over seeds.
         paper: the paper's float, or None.
         digits: decimals that are shown.
     """
 
     mean: float | None
     deviation: float | None
-    count: int
+    count: int | None
     paper: float | None = None
     digits: int = 3
 
@@ -53,6 +53,11 @@ class Value:
         mean = statistics.fmean(scores) if scores else None
         deviation = statistics.stdev(scores) if len(scores) > 1 else None
         return cls(mean, deviation, len(scores), paper, digits)
+
+    @classmethod
+    def plain(cls, number, paper=None, digits=3):
+        """The Value of a number that seeds have no part in, or that is made of means; None where there is neither."""
+        return None if number is None and paper is None else cls(number, None, None, paper, digits)
 
     def __str__(self):
         text = NO_NUMBER if self.mean is None else self._rounded(self.mean)
@@ -112,8 +117,8 @@ class Table:
         """Titles of the columns of values, one str each."""
         return tuple(" ".join(filter(None, column)) for column in self.columns)
 
-    def to_markdown(self):
-        """str: title, table, note."""
+    def to_markdown(self, about_data=""):
+        """str: title, table, note, and a sentence on the data."""
         lines, section = [], ""
         for row in self.rows:
             if row.section and row.section != section:
@@ -123,17 +128,18 @@ class Table:
         sides = ["left"] * len(self.labels) + ["left" if is_text else "right" for is_text in self.are_texts()]
         # As they are: else tabulate would read "0.250" as a number and print 0.25.
         table = tabulate.tabulate(lines, [*self.labels, *self.titles], "pipe", disable_numparse=True, colalign=sides)
-        return "\n\n".join(filter(None, [f"### {self.title}", table, self.note])) + "\n"
+        data = f"Data: {about_data}" if about_data else ""
+        return "\n\n".join(filter(None, [f"### {self.title}", table, self.note, data])) + "\n"
 
     def to_csv(self):
         """str: one line a row; of each column of numbers mean, sd, seeds and paper, unrounded; empty where unknown."""
         # Objects: among numbers and gaps, pandas would make seeds floats.
         return pd.DataFrame(map(self._record, self.rows), dtype=object).to_csv(index=False)
 
-    def save(self, folder):
+    def save(self, folder, about_data=""):
         """Writes NAME.md and NAME.csv into `folder`."""
         path = pathlib.Path(folder) / self.name
-        files.write_text(f"{path}.md", self.to_markdown())
+        files.write_text(f"{path}.md", self.to_markdown(about_data))
         files.write_text(f"{path}.csv", self.to_csv())
 
     def _record(self, row):
@@ -200,3 +206,13 @@ def reading_note(results, source):
     videos = " or ".join(f"{count:,}" for count in counts)
     return (f"Ours on {videos} held-out videos, ± the sample standard deviation where there are several seeds. "
             f"In brackets {source}, on YouTube-8M.")
+
+
+def speed_note(results, family):
+    """How videos a second were measured, and how much they scatter; empty where they were not."""
+    timing = results.timings.get(family)
+    if timing is None:
+        return ""
+    return (f" Videos a second: from files to scores, the median of several rounds over {timing['num_videos']:,} videos on "
+            f"{timing['machine']}; a network's fastest round was up to {results.speed_scatter(family):.1f} times as fast as "
+            "its slowest.")

@@ -91,8 +91,7 @@ def as_tables(findings):
 
 
 def _row(finding, measure, comparison):
-    numbers = (None if number is None else tables.Value.of([number])
-               for number in (comparison.difference, comparison.margin))
+    numbers = map(tables.Value.plain, (comparison.difference, comparison.margin))
     return tables.Row((comparison.label, measure), (*numbers, comparison.verdict), finding.statement)
 
 
@@ -118,4 +117,5 @@ def _note(findings):
                 "take it for a hint.")
     told = ", ".join(f"{spread:.4f} ({title})" for title, spread in spreads.items())
     return ("Judged by rules fixed before any two methods were compared: a difference counts if it is beyond 2 s times the "
-            f"root of the summed 1 / seeds of the means in it, s being the standard deviation over seeds; s = {told}.")
+            f"root of the summed 1 / seeds of the means in it, s being the standard deviation over seeds; s = {told}. Where "
+            "two methods are alike, one comparison in twenty is beyond that by chance: nothing corrects for their number.")

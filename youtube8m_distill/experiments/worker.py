@@ -52,23 +52,33 @@ class Worker:
         Raises:
             ValueError, OSError, Interrupted: as training a single run does.
         """
-        open_cells = self._open(with_teachers(cells))
+        open_cells, waited_for = self._open(with_teachers(cells)), []
         while open_cells:
             attempted = [cell for cell in open_cells if self._is_ready(cell) and self._attempt(cell)]
             open_cells = self._open(open_cells)
             if open_cells and not attempted:
+                if open_cells != waited_for:
+                    self.say(f"Waiting for what other processes train: {', '.join(cell.name for cell in open_cells)}")
+                waited_for = open_cells
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         return self.failures
 
     def _open(self, cells):
         """Those that are neither finished nor hopeless here."""
-        for cell in cells:
+        left = [cell for cell in cells if not path_of(self.folder, cell).exists()]
+        for cell in left:
             if cell.teacher in self.failures:
                 self.failures[cell] = f"its teacher {cell.teacher.name} could not be trained"
-        return [cell for cell in cells if cell not in self.failures and not path_of(self.folder, cell).exists()]
+            elif self._has_lost_its_teacher(cell):
+                result = path_of(self.folder, cell.teacher)
+                self.failures[cell] = f"its teacher's run is gone. Remove {result}, and the teacher is trained again."
+        return [cell for cell in left if cell not in self.failures]
 
     def _is_ready(self, cell):
         return cell.teacher is None or path_of(self.folder, cell.teacher).exists()
+
+    def _has_lost_its_teacher(self, cell):
+        return cell.teacher and self._is_ready(cell) and not settings_module.run_folder(self.folder, cell.teacher).exists()
 
     def _attempt(self, cell):
         """Trains a cell, unless another process is at it. Returns whether this one was."""

@@ -37,7 +37,7 @@ def plan(grid):
 def outputs(results, grid):
     if results.folder is None:
         return []
-    classes = _classes(results, grid)
+    classes, num_seeds = _classes(results, grid)
     if not {SKYLINE, STUDENT} <= set(classes.columns):
         return []
     classes["change"] = classes[STUDENT] - classes[SKYLINE]
@@ -46,14 +46,16 @@ def outputs(results, grid):
     losing = classes[classes["change"] < 0].nsmallest(NUM_LOSING, "change")
     gaining = classes[classes["change"] > 0].nlargest(NUM_GAINING, "change")
     k = grid.k_of(K)
-    return [_figure(classes, losing, gaining, enough, k), _table(losing, gaining, results.class_namer(), enough, k)]
+    table = _table(losing, gaining, num_seeds, results.class_namer(), enough, k)
+    return [_figure(classes, losing, gaining, enough, k), table]
 
 
 def _classes(results, grid):
     """What is known of each class that has held-out videos.
 
     Returns:
-        pandas.DataFrame of `num_positives` and, of each finished network, the average precision, mean over seeds.
+        pandas.DataFrame of `num_positives` and, of each finished network, the average precision, mean over seeds; and
+        dict network -> number of these seeds.
     """
     by_network = {network: [results.classes(seed.cell).set_index("class") for seed in results.seeds(cell)]
                   for network, cell in zip((SKYLINE, UNIFORM, STUDENT), plan(grid)) if grid.wants(cell)}
@@ -63,7 +65,8 @@ def _classes(results, grid):
             columns["num_positives"] = seeds[0]["num_positives"]
             columns[network] = sum(seed["average_precision"] for seed in seeds) / len(seeds)
     classes = pd.DataFrame(columns)
-    return classes[classes["num_positives"] > 0] if columns else classes
+    num_seeds = {network: len(seeds) for network, seeds in by_network.items()}
+    return (classes[classes["num_positives"] > 0] if columns else classes), num_seeds
 
 
 def _videos_for(classes, count):
@@ -97,11 +100,12 @@ def _areas(group, classes):
     return 25 + 240 * group["num_positives"] / classes["num_positives"].max()
 
 
-def _table(losing, gaining, name_of, enough, k):
+def _table(losing, gaining, num_seeds, name_of, enough, k):
     def row(class_, section):
-        numbers = (Value.of([class_[column]] if column in class_ else [])
-                   for column in (SKYLINE, UNIFORM, STUDENT, "change"))
-        return Row((name_of(class_.name),), (Value.of([class_["num_positives"]], digits=0), *numbers), section)
+        means = (Value(class_[network], None, num_seeds[network]) if network in class_ else None
+                 for network in (SKYLINE, UNIFORM, STUDENT))
+        return Row((name_of(class_.name),),
+                   (Value.plain(class_["num_positives"], digits=0), *means, Value.plain(class_["change"])), section)
 
     rows = [*(row(class_, "Lose most") for _, class_ in losing.iterrows()),
             *(row(class_, "Gain most") for _, class_ in gaining.iterrows())]

@@ -17,7 +17,7 @@ import math
 
 from youtube8m_distill.experiments import figures
 from youtube8m_distill.experiments.cells import ALL_LOSSES, BASELINES, HRNN, SKYLINE, STUDENTS, Cell
-from youtube8m_distill.experiments.tables import METHOD_TITLES, Row, Table, Value, section_of
+from youtube8m_distill.experiments.tables import METHOD_TITLES, Row, Table, Value, section_of, speed_note
 
 TITLE = "Cost: GAP over computation and speed"
 QUESTION = "How much of the Skyline's GAP is kept for how much of its computation, by each choice of frames?"
@@ -56,7 +56,7 @@ def outputs(results, grid):
     pictures = [_figure("cost", TITLE, points)]
     if best and len(best) < len(points):
         pictures.append(_figure("cost_best", f"{TITLE}, the students and Uniform-k alone", best))
-    return [*pictures, _table(points)]
+    return [*pictures, _table(points, f"{_NOTE}{speed_note(results, HRNN)}")]
 
 
 def _points(results, grid):
@@ -137,23 +137,21 @@ def _mark_frames(axes, places):
     axes.set_title("Frames a video:", color=figures.GREY, fontsize=12, pad=22)
 
 
-def _table(points):
+def _table(points, note):
     skyline = points.get((SKYLINE, None))
     rows = []
     for (method, k), point in points.items():
         speed = point["videos_per_second"]
         bound = skyline["gap"].mean if skyline else 0
-        kept = Value.of([100 * point["gap"].mean / bound], digits=1) if bound else None
-        values = (point["gap"], Value.of([point["multiply_adds"] / 1e9], digits=4),
-                  Value.of([speed] if speed else [], digits=0), kept)
+        kept = Value.plain(100 * point["gap"].mean / bound if bound else None, digits=1)
+        values = (point["gap"], Value.plain(point["multiply_adds"] / 1e9, digits=4), Value.plain(speed, digits=0), kept)
         rows.append(Row((METHOD_TITLES[method], "all" if k is None else str(k)), values, section_of(method)))
     columns = (("", "GAP"), ("", "G multiply-adds"), ("", "videos/s"), ("", "GAP kept (%)"))
-    return Table("cost", TITLE, ("Method", "k"), columns, tuple(rows), _NOTE)
+    return Table("cost", TITLE, ("Method", "k"), columns, tuple(rows), note)
 
 
-_NOTE = ("Multiply-adds a video of the whole network as it runs. Videos a second from files to scores, the median "
-         "of several rounds, measured once for each k, since all methods have the same architecture there. GAP "
-         "kept: of the Skyline's.")
+_NOTE = ("Multiply-adds a video of the whole network as it runs. GAP kept: of the Skyline's. Speed is measured once for "
+         "each k, since all methods have the same architecture there.")
 
 
 def _caption(points):

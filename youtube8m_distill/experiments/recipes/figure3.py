@@ -20,7 +20,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.experiments import figures
 from youtube8m_distill.experiments.cells import ALL_LOSSES, HRNN, Cell
 from youtube8m_distill.experiments.encodings import perplexity
-from youtube8m_distill.experiments.results import read_versioned
+from youtube8m_distill.experiments.results import REMEDY, read_versioned
 
 TITLE = "Figure 3: encodings of teacher and student"
 QUESTION = "Does the student encode a video as its teacher does?"
@@ -63,10 +63,16 @@ def outputs(results, grid):
 
 
 def _read(results, cell):
-    """(places, what is known of them) as the worker has left them, or None."""
+    """(places, what is known of them) as `measurements` has left them, or None where it has not.
+
+    Raises:
+        ValueError: if one of the two files is not there.
+    """
     path = results.folder / "encodings" / f"{cell.name}.json" if results.folder else None
     if path is None or not path.exists():
         return None
+    if not path.with_suffix(".csv").exists():
+        raise ValueError(f"{path.with_suffix('.csv')} is missing. {REMEDY.format(path)}")
     return pd.read_csv(path.with_suffix(".csv")), read_versioned(path)
 
 

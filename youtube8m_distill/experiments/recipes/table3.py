@@ -43,7 +43,8 @@ def outputs(results, grid):
     costs = {cell.k: _multiply_adds(results, cell) for cell in plan(grid) if grid.wants(cell)}
     rates = {k: rate for k, rate in results.speeds(HRNN).items() if k in costs}
     rows = tuple(_row(k, costs, rates) for k in costs if costs[k] is not None or k in rates)
-    found = tables.finished(tables.Table("table3", TITLE, ("Model",), COLUMNS, rows, f"{NOTE}{_timing_note(results)}"))
+    note = f"{NOTE}{tables.speed_note(results, HRNN)}"
+    found = tables.finished(tables.Table("table3", TITLE, ("Model",), COLUMNS, rows, note))
     return [*found, flops.cost_table(configs.NetworkConfig(HRNN))] if found else []
 
 
@@ -52,30 +53,19 @@ def _multiply_adds(results, cell):
     return next(iter(results.scores(cell, "multiply_adds")), None)
 
 
-def _timing_note(results):
-    """On what videos a second were measured; empty where they were not."""
-    timing = results.timings.get(HRNN)
-    return "" if timing is None else (" Videos a second: from files to scores, the median of several rounds over "
-                                      f"{timing['num_videos']:,} videos on {timing['machine']}.")
-
-
 def _row(k, costs, rates):
     frames = schema.MAX_FRAMES if k is None else k
     formula = flops.papers_multiply_adds(frames, flops.CVPR_CLASSES)
     paper, skyline = published.table3(k), published.table3(None)
     return tables.Row(("Teacher-Skyline" if k is None else f"k={k}",), (
         str(frames),
-        _value(formula / 1e9, paper.giga),
-        _value(_over(costs[k], 1e9)),
-        _value(_over(costs[k], costs.get(None)), _over(paper.giga, skyline.giga)),
-        _value(rates.get(k), digits=0),
-        _value(_over(rates.get(None), rates.get(k)), _over(paper.hours, skyline.hours))))
+        tables.Value.plain(formula / 1e9, paper.giga),
+        tables.Value.plain(_over(costs[k], 1e9)),
+        tables.Value.plain(_over(costs[k], costs.get(None)), _over(paper.giga, skyline.giga)),
+        tables.Value.plain(rates.get(k), digits=0),
+        tables.Value.plain(_over(rates.get(None), rates.get(k)), _over(paper.hours, skyline.hours))))
 
 
 def _over(numerator, denominator):
     """A quotient; None where either number is unknown."""
     return None if numerator is None or denominator is None else numerator / denominator
-
-
-def _value(number, paper=None, digits=3):
-    return tables.Value.of([] if number is None else [number], paper, digits)

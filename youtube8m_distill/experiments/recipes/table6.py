@@ -42,7 +42,8 @@ def _row(results, grid, method, k):
     cell = Cell(NEXTVLAD, method, None if method == SKYLINE else k, LOSSES[method])
     scores = tables.score_values(results, grid, [cell], [published.table6(method, cell.k)])
     # All seeds of a cell cost the same.
-    costs = [cost / 1e9 for cost in results.scores(cell, "multiply_adds")[:1]] if grid.wants(cell) else []
-    formula = flops.papers_nextvlad_multiply_adds(cell.k or schema.MAX_FRAMES) / 1e9
-    by_formula = tables.Value.of([formula] if costs else [], published.TABLE6_GIGA.get((method, cell.k)))
-    return tables.Row((tables.METHOD_TITLES[method],), (*scores, by_formula, tables.Value.of(costs)))
+    costs = results.scores(cell, "multiply_adds") if grid.wants(cell) else []
+    formula = flops.papers_nextvlad_multiply_adds(cell.k or schema.MAX_FRAMES) / 1e9 if costs else None
+    by_formula = tables.Value.plain(formula, published.TABLE6_GIGA.get((method, cell.k)))
+    as_run = tables.Value.plain(costs[0] / 1e9 if costs else None)
+    return tables.Row((tables.METHOD_TITLES[method],), (*scores, by_formula, as_run))
