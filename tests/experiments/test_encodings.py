@@ -31,7 +31,14 @@ def slow_classes(labels, count, most_overlap):
 
 @given(LABELS, st.integers(1, 5), st.sampled_from([0, 0.25, 0.5, 1]))        # exact in binary: bounds are met alike
 def test_classes_are_chosen_as_the_slow_loop_does(labels, count, most_overlap):
-    assert encodings.choose_classes(labels, count, most_overlap) == slow_classes(labels, count, most_overlap)
+    assert encodings.choose_classes(labels, count, (most_overlap,)) == slow_classes(labels, count, most_overlap)
+
+
+@given(LABELS, st.integers(1, 5))
+def test_the_least_overlap_under_which_enough_classes_fit_is_taken(labels, count):
+    tried = [slow_classes(labels, count, most_overlap) for most_overlap in (0.25, 0.5, 1)]
+    expected = next((chosen for chosen in tried if len(chosen) == count), tried[-1])
+    assert encodings.choose_classes(labels, count, (0.25, 0.5, 1)) == expected
 
 
 def test_the_most_frequent_class_comes_first_and_one_inside_it_never():
@@ -48,7 +55,7 @@ def test_a_class_may_share_a_tenth_of_its_videos_and_no_more(together, chosen):
     labels = np.zeros((40, 2), np.uint8)
     labels[:20, 0] = 1
     labels[20 - together:30 - together, 1] = 1      # of ten videos
-    assert encodings.choose_classes(labels) == chosen
+    assert encodings.choose_classes(labels, overlaps=(0.1,)) == chosen
 
 
 def test_no_labels_no_classes_and_no_videos():

@@ -10,21 +10,30 @@ from threadpoolctl import threadpool_limits
 from youtube8m_distill.checks import require
 
 MOST_NEIGHBOURS = 30                # t-SNE's usual perplexity
+OVERLAPS = (0.1, 0.2, 0.4, 0.8)     # shares of a class's videos that may have another class, too
 
 
-def choose_classes(labels, count=5, most_overlap=0.1):
+def choose_classes(labels, count=5, overlaps=OVERLAPS):
     """The most frequent classes that hardly occur together ("top-5 most uncorrelated classes", slides 2019).
 
     Classes come by falling frequency, equal ones by index. One is taken if, with it, no chosen class shares more than
-    `most_overlap` of its videos with the other chosen ones. Classes without videos are never taken.
+    an overlap of its videos with the other chosen ones. Classes without videos are never taken.
 
     Args:
         labels: uint8 [N, C] of 0 and 1.
         count: int.
-        most_overlap: float.
+        overlaps: tuple of float, rising: the first is taken under which `count` classes fit, or else the last.
     Returns:
         list of int, most frequent first; fewer than `count` where no more fit.
     """
+    for most_overlap in overlaps:
+        chosen = _classes_within(most_overlap, labels, count)
+        if len(chosen) == count:
+            break
+    return chosen
+
+
+def _classes_within(most_overlap, labels, count):
     sizes = labels.sum(axis=0, dtype=np.int64)
     chosen = []
     for index in np.argsort(-sizes, kind="stable"):
