@@ -1,9 +1,20 @@
 """Records and files written by hand, independent of the package, for tests of what reads them."""
 
+import contextlib
 import tempfile
 
 import numpy as np
 import tensorflow as tf
+
+
+@contextlib.contextmanager
+def untraced():
+    """tf.functions run as plain Python: what they call is called each time."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def feature(values):

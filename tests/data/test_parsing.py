@@ -32,8 +32,9 @@ def rows(batch, count):
 
 
 def together(reading, *serialized, **place):
-    """What becomes of each record, parsed together as one batch."""
-    return rows(parsing.build_parser(*reading)(a_batch(serialized, **place)), len(serialized))
+    """What becomes of each record, parsed together as one batch, without tracing the parser."""
+    with records.untraced():
+        return rows(parsing.build_parser(*reading)(a_batch(serialized, **place)), len(serialized))
 
 
 def in_a_dataset(reading, *serialized, **place):
@@ -82,6 +83,17 @@ def test_whatever_the_length_each_row_is_the_frame_its_index_names(num_frames, k
     indices = [index for index in found["frame_indices"].numpy() if index >= 0]
     assert len(indices) == min(num_frames, 300, k) and indices == sorted(set(indices)) and indices[-1] < 300
     assert_view(found, frames, indices, k)
+
+
+def test_a_parser_is_traced_once_for_all_datasets_of_a_process(monkeypatch):
+    traced = []
+    build = record_parsing.build_record_parser
+    monkeypatch.setattr(record_parsing, "build_record_parser", lambda *reading: traced.append(reading) or build(*reading))
+    views = {"teacher": ALL, "student": config.FrameConfig("last", 2)}
+    record = records.frame_record(records.random_frames(5, SIZES))
+    for _ in range(3):
+        in_a_dataset((BYTES, NUM_CLASSES, dict(views), 81), record)      # no other test has this seed
+    assert traced == [(BYTES, NUM_CLASSES, views, 81)]
 
 
 @each_way

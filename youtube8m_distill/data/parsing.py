@@ -6,6 +6,7 @@ whole batch (frames by `frame_blocks`); every other batch goes through `record_p
 whatever the format allows or says which record is wrong and how. Both give the same.
 """
 
+import functools
 import typing
 
 import tensorflow as tf
@@ -46,6 +47,25 @@ def build_parser(features, num_classes, views, seed=0):
     if features.frame_features != (views is not None):
         raise ValueError(f"views={views} with frame_features={features.frame_features}: frame-level records need the "
                          "frames each network sees, video-level ones have none.")
+    roles = tuple(views.items()) if isinstance(views, dict) else None
+    parse_batch = _batch_parser(features, num_classes, roles or views, seed)
+    structure = _structure(features, num_classes, views)
+
+    def parse(records):
+        batch_size = records.serialized.shape
+        return tf.nest.map_structure(lambda values, spec: tf.ensure_shape(values, batch_size + spec.shape),
+                                     parse_batch(*records), structure)
+
+    return parse
+
+
+@functools.lru_cache(maxsize=16)
+def _batch_parser(features, num_classes, views, seed):
+    """The parser as a tf.function of the fields of Records: traced once, as that takes as long as a small file's reading.
+
+    `views` by role come as a tuple of (role, FrameConfig), which can be looked up.
+    """
+    views = dict(views) if isinstance(views, tuple) else views
     parse_record = record_parsing.build_record_parser(features, num_classes, views, seed)
     structure = _structure(features, num_classes, views)
 
@@ -54,18 +74,16 @@ def build_parser(features, num_classes, views, seed=0):
         return tf.map_fn(lambda fields: parse_record(record_parsing.Record(*fields)), tuple(records),
                          parallel_iterations=1, fn_output_signature=structure)
 
-    def parse(records):
+    def parse_batch(*fields):
+        records = Records(*fields)
         if features.dtype == "float32" and features.frame_features:
-            example = one_by_one(records)
-        else:
-            read = _read_frames if features.frame_features else _read_means
-            ordinary, at_once = read(records, features, num_classes, views, seed)
-            example = tf.cond(ordinary, at_once, lambda: one_by_one(records))
-        batch_size = records.serialized.shape
-        return tf.nest.map_structure(lambda values, spec: tf.ensure_shape(values, batch_size + spec.shape),
-                                     example, structure)
+            return one_by_one(records)
+        read = _read_frames if features.frame_features else _read_means
+        ordinary, at_once = read(records, features, num_classes, views, seed)
+        return tf.cond(ordinary, at_once, lambda: one_by_one(records))
 
-    return parse
+    signature = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
+    return tf.function(parse_batch, input_signature=signature, autograph=False)
 
 
 def _structure(features, num_classes, views):
