@@ -28,10 +28,11 @@ FAMILIES["HierarchicalLstmModel"] = networks.frame_level(dropout=0.0, frames_per
 
 
 
-def parametrized(table):
-    """Over the networks of a table. Mixtures take as long as all others, so they are among the slow tests."""
+def parametrized(table, quick=None):
+    """Over the networks of a table. Mixtures take as long as all others, so they are among the slow tests; where `quick`
+    names one, all others are."""
     return pytest.mark.parametrize("network", [
-        pytest.param(network, id=name, marks=[pytest.mark.slow] * network.is_mixture)
+        pytest.param(network, id=name, marks=[pytest.mark.slow] * (name != quick if quick else network.is_mixture))
         for name, network in table.items()])
 
 
@@ -335,7 +336,7 @@ def test_parallel_distillation_runs_with_every_loss(network, weights):
 ROUNDING = 2e-6
 
 
-@every_family
+@parametrized(FAMILIES, quick="NetVLADModelLF")        # it has statistics
 def test_two_replicas_take_the_steps_of_one_and_keep_its_statistics(network):
     one, two = (schemes.train_eagerly(devices, lambda: supervised(network), schemes.flat(DATA))
                 for devices in (None, schemes.TWO_CPUS))
@@ -361,7 +362,7 @@ def test_a_training_step_in_bfloat16_leaves_float32_weights(network):
     assert {variable.dtype for variable in scheme.trainable_variables} == {"float32"}
 
 
-@every_family
+@parametrized(FAMILIES, quick="NetVLADModelLF")
 def test_training_goes_on_after_saving_as_if_it_had_not_stopped(network, tmp_path):
     def trained(steps):
         return schemes.train_eagerly(None, lambda: supervised(network), schemes.flat(DATA),

@@ -119,7 +119,7 @@ def test_the_curves_of_teacher_and_student_carry_the_same_tags(road):
     assert {"epoch/gap_at_20", "validation/gap_at_20", "train/gap_at_20"} <= both
 
 
-@pytest.mark.parametrize("model", ["LogisticModel", "MoeModel"])
+@pytest.mark.parametrize("model", [pytest.param("LogisticModel", marks=pytest.mark.slow), "MoeModel"])
 def test_video_level_models_go_the_same_road(tmp_path, model):
     files = {split: commands.write_files(tmp_path / "data", split, commands.video_means(9, seed))
              for seed, split in enumerate(("train", "validate", "test"))}

@@ -93,6 +93,7 @@ def test_a_bad_record_ends_the_command_with_its_number(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a0.tfrecord", "compact.json"]
 
 
+@pytest.mark.slow
 def test_bad_records_are_left_out_where_that_is_asked_for(tmp_path, files):
     bad = records.frame_record(records.random_frames(2), labels=[-1])
     records.write(tmp_path / "in" / "train2.tfrecord", [bad, *commands.frame_videos(14)[12:], bad])

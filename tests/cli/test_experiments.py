@@ -119,7 +119,8 @@ def test_a_worker_is_told_its_share_of_memory_and_threads(data, monkeypatch, giv
 
     monkeypatch.setattr(experiments.subprocess, "Popen", Finished)
     monkeypatch.setattr(runs, "default_bytes", lambda: 8_000_000)
-    commands.run("experiments", *experiment(data, "table1", "--workers=2"), *given)
+    with commands.parsed("experiments", *experiment(data, "table1", "--workers=2"), *given):
+        assert experiments.train_in_processes() == []
     assert len(commandlines) == 2
     assert told in commandlines[0] and f"--threads={max(1, os.cpu_count() // 2)}" in commandlines[0]
 

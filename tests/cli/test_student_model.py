@@ -59,7 +59,7 @@ def student(model="NeXtVLADModel", **options):
 BY_PREDICTIONS = config.DistillationConfig(("pred", "ce"), share_classifier=False)
 
 
-@pytest.mark.parametrize("mode", ["serial", "parallel"])
+@pytest.mark.parametrize("mode", ["serial", pytest.param("parallel", marks=pytest.mark.slow)])
 def test_a_mixture_teaches_a_single_network_by_its_predictions(tmp_path, files, mode):
     how = serial(tmp_path, "MixNeXtVladModel") if mode == "serial" else parallel()
     run, said = train(tmp_path, files, *how, SINGLE)

@@ -360,6 +360,7 @@ def test_float_frames_are_recognised_and_kept_in_the_configuration(tmp_path):
     assert settings(tmp_path / "run")["networks"]["teacher"]["features"]["dtype"] == "float32"
 
 
+@pytest.mark.slow
 def test_files_of_2017_and_compressed_files_train_like_any(tmp_path):
     """The same videos under both id keys, plain and packed, give the same weights."""
     for folder, id_key, compression in (("new", "id", ""), ("old", "video_id", "GZIP")):

@@ -27,7 +27,7 @@ def batches(shards, training):
     return [{name: values.numpy() for name, values in batch.items()} for batch in dataset]
 
 
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("training", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("change", [{}, {"left_out": (0, 2)}, {"readable": 3}], ids=["all", "left out", "cut short"])
 def test_batches_are_those_of_the_files(shards, training, change):
     shards = tuple(dataclasses.replace(shard, **change) for shard in shards)

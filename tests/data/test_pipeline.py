@@ -98,7 +98,7 @@ def test_the_order_is_a_function_of_the_seed_alone(plain):
     assert stream(plain, seed=4, num_epochs=2) != found
 
 
-@pytest.mark.parametrize("training, batch_size", [(True, 6), (False, 6), (False, 12)])
+@pytest.mark.parametrize("training, batch_size", [(True, 6), (False, 6), pytest.param(False, 12, marks=pytest.mark.slow)])
 def test_shares_of_a_batch_are_together_the_batch(plain, training, batch_size):
     whole = batches(plain, batch_size, training=training, num_epochs=2)
     shares = [batches(plain, batch_size, training=training, num_epochs=2, share=(i, 3)) for i in range(3)]

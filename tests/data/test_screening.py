@@ -58,7 +58,7 @@ def flip(path, place):
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_bad_records_are_left_out_and_all_others_read(tmp_path, compression, seed):
     random, expected, good = np.random.default_rng(seed), [], []
     for name in "abc":

@@ -31,7 +31,7 @@ def batches(shards, targets, **options):
                                           **options).as_numpy_iterator())
 
 
-@pytest.mark.parametrize("compression", ["", "GZIP"])
+@pytest.mark.parametrize("compression", ["", pytest.param("GZIP", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("options", [{"training": False}, {"training": True, "num_epochs": 3, "seed": 2},
                                      {"training": True, "train_fraction": 0.7, "share": (1, 2)}])
 def test_targets_stay_with_their_records_in_every_order(tmp_path, compression, options):

@@ -37,6 +37,7 @@ SCHEMES = {
     "parallel, shared classifier": lambda: parallel(shared=True),
     "parallel, separate classifiers": lambda: parallel(shared=False),
 }
+QUICK = ("serial", "parallel, shared classifier")           # the others are slow tests
 
 
 @functools.cache
@@ -45,13 +46,14 @@ def on_one_replica(name):
     return schemes.weights(schemes.train_on(None, SCHEMES[name], DATA))
 
 
-@pytest.mark.parametrize("name", sorted(SCHEMES))
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in sorted(SCHEMES)])
 def test_gradient_descent_on_two_replicas_takes_the_steps_of_one(name):
     twins = schemes.train_on(schemes.TWO_CPUS, SCHEMES[name], DATA)
     schemes.assert_same_weights(schemes.weights(twins), on_one_replica(name), 1e-5)
 
 
-@pytest.mark.parametrize("name", ["serial", "parallel, shared classifier"])
+@pytest.mark.parametrize("name", [pytest.param("serial", marks=pytest.mark.slow), "parallel, shared classifier"])
 def test_adam_on_two_replicas_takes_the_steps_of_one(name):
     one, two = (schemes.train_on(devices, SCHEMES[name], DATA, lambda: keras.optimizers.Adam(0.01))
                 for devices in (None, schemes.TWO_CPUS))

@@ -34,7 +34,7 @@ def by_command(cell, settings, folder):
         return run_config.config_from_flags()
 
 
-@pytest.mark.parametrize("family", [HRNN, NETVLAD, NEXTVLAD])
+@pytest.mark.parametrize("family", [HRNN, pytest.param(NETVLAD, marks=pytest.mark.slow), NEXTVLAD])
 def test_command_and_configuration_are_one(tmp_path, settings, family):
     for cell in (cell for cell in CELLS if cell.family == family):
         if cell.teacher:

@@ -187,7 +187,8 @@ def count(weights):
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-@pytest.mark.parametrize("num_classes, expected", [(3862, 88_889_378), (4716, 90_639_224)])
+@pytest.mark.parametrize("num_classes, expected", [
+    (3862, 88_889_378), pytest.param(4716, 90_639_224, marks=pytest.mark.slow)])
 def test_the_published_size_has_the_published_number_of_trainable_weights(num_classes, expected):
     def pooling(n, k, g):
         wide = 2 * n

@@ -38,9 +38,9 @@ def inside(run, path, shards):
 
 
 @pytest.mark.parametrize("network, path, model", [
-    (mixture(reverse_whitening=True), "0", "NeXtVLADModel"),
-    (mixture("MODNeXtVladModel"), "1", "MixNeXtVladModel"),
-    (mixture("MODNeXtVladModel"), "1.0", "NeXtVLADModel")], ids=["0 of Mix", "1 of MOD", "1.0 of MOD"])
+    pytest.param(mixture(reverse_whitening=True), "0", "NeXtVLADModel", id="0 of Mix", marks=pytest.mark.slow),
+    pytest.param(mixture("MODNeXtVladModel"), "1", "MixNeXtVladModel", id="1 of MOD", marks=pytest.mark.slow),
+    pytest.param(mixture("MODNeXtVladModel"), "1.0", "NeXtVLADModel", id="1.0 of MOD")])
 def test_a_network_taken_out_predicts_what_it_does_inside(tmp_path, shards, network, path, model):
     run = commands.save_run(tmp_path / "mixture", network)
     before = commands.entries(run.folder)

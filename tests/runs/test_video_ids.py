@@ -22,7 +22,7 @@ def test_sets_without_a_common_video_pass(tmp_path):
            eval=shards_of(tmp_path, "eval", videos[8:]))
 
 
-@pytest.mark.parametrize("earlier, position", [("train", 0), ("validation", 3)])
+@pytest.mark.parametrize("earlier, position", [("train", 0), pytest.param("validation", 3, marks=pytest.mark.slow)])
 def test_a_video_of_two_sets_is_named_with_both(tmp_path, earlier, position):
     videos = commands.frame_videos(12)
     sets = {"train": videos[:4], "validation": videos[4:8], "eval": videos[8:]}

@@ -43,8 +43,9 @@ class SaveAtThree(keras.callbacks.Callback):
             self.checkpoints.save(self.model, self.progress)
 
 
-@pytest.mark.parametrize("make, devices", [(supervised, None), (parallel, None), (supervised, schemes.TWO_CPUS)],
-                         ids=["supervised", "parallel", "supervised on two replicas"])
+@pytest.mark.parametrize("make, devices", [
+    pytest.param(supervised, None, id="supervised"), pytest.param(parallel, None, id="parallel"),
+    pytest.param(supervised, schemes.TWO_CPUS, id="supervised on two replicas", marks=pytest.mark.slow)])
 def test_a_resumed_run_ends_with_the_weights_of_one_never_stopped(tmp_path, make, devices):
     data = DATA if make is parallel else schemes.flat(DATA)
     strategy, checkpoints = make_strategy(devices=devices), Checkpoints(tmp_path)
