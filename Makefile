@@ -22,7 +22,7 @@ RUNS ?= 10000
 .PHONY: help install demo test test-all lint clean tensorboard seeds bench bench-all fuzz lock audit experiments
 
 help:            ## list the targets
-	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' Makefile | awk -F ':|##' '{printf "  make %-14s %s\n", $$1, $$NF}'
+	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 install: .venv/.installed  ## make .venv and install the package with its test tools
 
@@ -53,7 +53,7 @@ bench-all: install  ## the same, with 100,000 videos
 seeds: install   ## teacher, Uniform-k, serial and parallel over 5 seeds on the demo's sample set: an hour or so
 	$(BIN)/python -m youtube8m_distill.cli.demo --output_dir=demo_seeds --seeds=5
 
-experiments: install  ## the papers' tables, figures and findings at small size; VIDEO_LEVEL=GLOB for real means: about 3 hours
+experiments: install  ## the papers' tables, figures and findings at small size: about an hour; with VIDEO_LEVEL=GLOB around real means: 3 hours
 	$(BIN)/python -m youtube8m_distill.cli.synthesize --output_dir=$(EXPERIMENT)/data --seed=1 --num_test_videos=0 \
 	    $(EXPERIMENT_SET)
 	$(BIN)/python -m youtube8m_distill.experiments all --flagfile=youtube8m_distill/experiments/small.flags \
