@@ -45,7 +45,8 @@ def test_of_a_parallel_run_the_student_counts_unless_the_teacher_is_asked_for():
     ({"format": 2}, "format 2; this version reads format 1"), ({"format": None}, "has format None"),
     ({"cell": {"family": HRNN}}, "is not a result of ours"), ({"extra": 1}, "is not a result of ours"),
     ({"cell": {**vars(CELL), "method": "magic"}}, "is not a result of ours"),
-    ({"networks": {"student": {"gap_at_20": 0.5, "num_videos": 3}}}, "lacks mean_average.*, multiply_adds of its student")])
+    ({"networks": {"student": {"gap_at_20": 0.5, "num_videos": 3}}}, "lacks mean_average.*, multiply_adds of its student"),
+    ({"networks": []}, "is not a result of ours"), ({"networks": {}}, "is not a result of ours")])
 def test_what_is_no_result_is_refused_by_name(tmp_path, change, words):
     write_result(tmp_path, made_up_result(CELL), CLASSES)
     path = path_of(tmp_path, CELL)

@@ -122,6 +122,16 @@ def test_a_number_that_is_no_mean_over_seeds_has_no_seeds():
     assert Value.plain(None) is None
 
 
+def test_the_note_on_speed_tells_what_rounds_differ_by_and_nothing_where_there_were_none():
+    def results(*rounds):
+        networks = [{"k": k, "videos_per_second": list(rates)} for k, rates in zip((None, 6), rounds)]
+        return Results(timings={HRNN: {"networks": networks, "num_videos": 2000, "machine": "2 cores"}})
+
+    note = tables.speed_note(results((10, 20), (90, 60, 30)), HRNN)
+    assert "over 2,000 videos on 2 cores" in note and "up to 3.0 times as fast" in note
+    assert tables.speed_note(results((), ()), HRNN) == tables.speed_note(Results(), HRNN) == ""
+
+
 def test_a_row_of_another_width_is_refused():
     with pytest.raises(AssertionError, match="example"):
         table(Row(("Uniform",), (None,)))

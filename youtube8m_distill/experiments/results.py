@@ -142,12 +142,12 @@ def read_result(path):
         cell = {**record.pop("cell")}
         cell["student_loss"] = tuple(cell["student_loss"])
         result = Result(Cell(**cell), **record)
-    except (KeyError, TypeError, ValueError) as error:
+        missing = {role: NETWORK_MEASURES - result.networks[role].keys() for role in result.cell.roles}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is not a result of ours: {error!r}. {REMEDY.format(path)}") from None
-    for role in result.cell.roles:
-        missing = NETWORK_MEASURES - result.networks.get(role, {}).keys()
-        if missing:
-            raise ValueError(f"{path} lacks {', '.join(sorted(missing))} of its {role}. {REMEDY.format(path)}")
+    for role, names in missing.items():
+        if names:
+            raise ValueError(f"{path} lacks {', '.join(sorted(names))} of its {role}. {REMEDY.format(path)}")
     if result.cell.name != path.stem:
         raise ValueError(f"{path} is the result of {result.cell.name}, and not of what its name says. Remove it.")
     return result

@@ -210,9 +210,9 @@ def reading_note(results, source):
 
 def speed_note(results, family):
     """How videos a second were measured, and how much they scatter; empty where they were not."""
-    timing = results.timings.get(family)
-    if timing is None:
+    if not results.speeds(family):
         return ""
+    timing = results.timings[family]
     return (f" Videos a second: from files to scores, the median of several rounds over {timing['num_videos']:,} videos on "
             f"{timing['machine']}; a network's fastest round was up to {results.speed_scatter(family):.1f} times as fast as "
             "its slowest.")
