@@ -93,6 +93,11 @@ def test_per_class_results_carry_the_names_of_either_vocabulary(run, files, tmp_
     np.testing.assert_allclose(rows["average_precision"], expected["average_precision"], rtol=1e-6)
 
 
+def test_a_class_may_be_called_na(tmp_path):
+    (tmp_path / "names.csv").write_text(VOCABULARIES["2018"].replace("Dance", "NA"))
+    assert "NA" in eval_command.read_vocabulary(f"{tmp_path}/names.csv").tolist()
+
+
 def test_without_a_vocabulary_there_are_no_names(run, files):
     scored(run, files)
     assert "name" not in pd.read_csv(run.folder / "eval" / "teacher" / "per_class.csv").columns

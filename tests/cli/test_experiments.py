@@ -18,6 +18,8 @@ from youtube8m_distill import runs
 from youtube8m_distill.cli import experiments
 from youtube8m_distill.experiments import measurements
 from youtube8m_distill.experiments.cells import HRNN, SKYLINE, Cell
+from youtube8m_distill.experiments.grid import Grid
+from youtube8m_distill.experiments.request import Request, add_request
 from youtube8m_distill.experiments.results import path_of
 
 NAMES = ("classes", "figure3", "cost", "--about_data=Made up.")
@@ -86,6 +88,20 @@ def test_the_report_is_made_again_from_results_alone(finished, tmp_path):
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes(), name
 
 
+def test_the_report_shows_what_others_have_asked_for_meanwhile(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished.parent, tmp_path / "copy")
+    out = tmp_path / "copy" / "out"
+
+    def train(*_):
+        add_request(out, Request({"table5": Grid()}))
+        return []
+
+    monkeypatch.setattr(experiments, "train", train)
+    commands.succeed("experiments", *experiment(out.parent / "data", "classes"))
+    page = (out / "report.html").read_text()
+    assert 'id="table5"' in page and 'id="cost"' in page
+
+
 def test_other_settings_are_refused_in_the_same_folder(finished):
     line = commands.fail("experiments", *experiment(finished.parent / "data", "table1"), "--base_learning_rate=0.5")
     assert line.startswith("Error: --output_dir=") and "base_learning_rate" in line
@@ -149,11 +165,12 @@ def test_shards_are_parts_of_the_whole_and_bring_their_teachers(data):
     (("table6", "--pca_eigenvalues=nowhere.npy"), "--pca_eigenvalues=nowhere.npy cannot be read"),
     (("table1", "--seed=3"), "--seed has no effect here"), (("table1", "--model=MoeModel"), "--model has no effect here"),
     (("table1", "--batch_size=17"), "--batch_size=17, and "),
-    (("table2", "--batch_size=12"), "--batch_size=12, and ")], ids=lambda value: None)
+    (("table2", "--batch_size=12"), "--batch_size=12, and "),
+    (("table1", "--vocabulary=nowhere.csv"), "--vocabulary=nowhere.csv cannot be read")], ids=lambda value: None)
 def test_what_cannot_be_run_is_refused_before_the_first_training(data, arguments, words):
     ended = commands.run("experiments", *experiment(data), *arguments)
     assert ended.code == 2 and words in ended.lines[-1], ended
-    assert not list((data.parent / "out").glob("runs/*"))
+    assert not (data.parent / "out").exists()
 
 
 def test_files_must_be_named(tmp_path, data):

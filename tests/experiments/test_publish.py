@@ -54,6 +54,7 @@ def test_encodings_without_their_places_are_left_out_with_a_line(folder):
     publish(folder, Request({"table1": GRID, "figure3": GRID}), say=lines.append)
     assert (folder / "tables" / "table1.md").exists()
     assert len(lines) == 1 and lines[0].startswith("figure3 is not shown: ") and "csv is missing. Remove" in lines[0]
+    assert "Not shown: " in (folder / "report.html").read_text()
 
 
 def test_tables_and_page_name_the_data(folder):

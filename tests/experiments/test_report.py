@@ -22,7 +22,7 @@ from youtube8m_distill.experiments.tables import Row, Table, Value
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ABOUT = {"title": "A title", "data": "Synthetic, not YouTube-8M.", "machine": "2 cores",
          "versions": "keras 3.15.0", "commands": ["python -m youtube8m_distill.experiments all"],
-         "grids": [(["table1"], {"ks": (6, 10), "seeds": 1})], "unfinished": []}
+         "grids": [(["table1"], {"ks": (6, 10), "seeds": 1})], "not_shown": {}, "unfinished": []}
 CELLS = (Cell(HRNN, SKYLINE), Cell(HRNN, "uniform", 10), Cell(HRNN, "uniform", 6), Cell(NEXTVLAD, "uniform", 6),
          Cell(HRNN, "parallel", 6, ALL_LOSSES), Cell(HRNN, "serial", 6, ("rep",), seed=1))
 # As text, 10.0 would come before 9.0. Middle-k has the paper's number alone.
@@ -176,7 +176,8 @@ def test_nothing_that_is_shown_is_taken_for_html(tmp_path):
     table = Table("classes", HOSTILE, (HOSTILE,), ((HOSTILE, HOSTILE),), (row,), HOSTILE)
     picture = Figure("figure3", HOSTILE, HOSTILE, HOSTILE, figure(label=HOSTILE).figure)
     about = {"title": HOSTILE, "data": HOSTILE, "machine": HOSTILE, "versions": HOSTILE, "commands": [HOSTILE],
-             "grids": [([HOSTILE], {HOSTILE: HOSTILE}), ([HOSTILE], {HOSTILE: 1})], "unfinished": [HOSTILE]}
+             "grids": [([HOSTILE], {HOSTILE: HOSTILE}), ([HOSTILE], {HOSTILE: 1})], "not_shown": {HOSTILE: HOSTILE},
+             "unfinished": [HOSTILE]}
     sections = [("classes", recipe(HOSTILE, HOSTILE, HOSTILE), [table, picture])]
     page = written(tmp_path, sections, [table, dataclasses.replace(table, name="comparisons")], Results([result]), **about)
     elements = Elements(page)

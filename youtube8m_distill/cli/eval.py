@@ -143,7 +143,7 @@ def read_vocabulary(path):
         ValueError: if it cannot be read or has neither's columns.
     """
     try:
-        vocabulary = pd.read_csv(path)
+        vocabulary = pd.read_csv(path, keep_default_na=False, na_values=[""])       # a class may be called NA
     except (OSError, ValueError) as error:      # pandas' and Unicode's errors are ValueErrors of odd signatures
         raise ValueError(f"vocabulary={path} cannot be read as CSV: {error}") from error
     for index, name in VOCABULARY_COLUMNS:

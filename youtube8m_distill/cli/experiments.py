@@ -110,14 +110,18 @@ def main(*names):
         list_cells(mine)
         return
     with entry.user_errors():
-        keep(settings, shards)
-        request = add_request(FLAGS.output_dir, request)
-        if FLAGS.vocabulary:
-            write_class_names(FLAGS.output_dir, read_vocabulary(FLAGS.vocabulary))
-    complaints = train(mine, settings, shards["eval_data_pattern"])
+        strategy = make_strategy(FLAGS.num_gpu)
+        check_all(unfinished(mine), settings, strategy)
+        names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
+        keep(settings, shards)          # nothing is written before all that may be refused
+        add_request(FLAGS.output_dir, request)
+        if names is not None:
+            write_class_names(FLAGS.output_dir, names)
+    complaints = train(mine, settings, strategy, shards["eval_data_pattern"])
     if FLAGS.report:
         with entry.user_errors():
-            measure(request, settings, shards["eval_data_pattern"])
+            request = read_request(FLAGS.output_dir)        # with what others have asked for meanwhile
+            measure(request, settings, strategy, shards["eval_data_pattern"])
             write_report(request)
     left = unfinished(mine)
     if left:
@@ -143,7 +147,7 @@ def list_cells(cells):
     print(f"{len(cells)} cells{teachers}, {len(unfinished(with_theirs))} to do.")
 
 
-def train(cells, settings, eval_shards):
+def train(cells, settings, strategy, eval_shards):
     """Trains what is not finished, here or in as many processes as --workers asks for.
 
     Returns:
@@ -153,9 +157,6 @@ def train(cells, settings, eval_shards):
     print(f"{len(cells)} cells, {len(left)} to do, in {FLAGS.output_dir}.", flush=True)
     if not left:
         return []
-    with entry.user_errors():
-        strategy = make_strategy(FLAGS.num_gpu)
-        check_all(cells, settings, strategy)
     if FLAGS.workers > 1:
         return train_in_processes()
     max_held_bytes = None if FLAGS.max_held_gb is None else int(FLAGS.max_held_gb * 1e9)
@@ -171,12 +172,15 @@ def train(cells, settings, eval_shards):
 
 
 def train_in_processes():
-    """The same in processes with the same flags, which end with this one; this one has its memory and threads for itself."""
+    """The same in processes with the same flags, which end with this one; this one has its memory and threads for itself.
+
+    They are a group of their own, so that Ctrl-C reaches this process alone, which has them save and end.
+    """
     max_held_gb = FLAGS.max_held_gb if FLAGS.max_held_gb is not None else runs.default_bytes() / FLAGS.workers / 1e9
     threads = FLAGS.threads or max(1, os.cpu_count() // FLAGS.workers)
     command = [sys.executable, "-m", "youtube8m_distill.experiments", *sys.argv[1:], f"--threads={threads}",
                f"--max_held_gb={max_held_gb}", *OF_A_WORKER]
-    processes = [subprocess.Popen(command, preexec_fn=end_with_parent) for _ in range(FLAGS.workers)]
+    processes = [subprocess.Popen(command, preexec_fn=end_with_parent, process_group=0) for _ in range(FLAGS.workers)]
     try:
         codes = [process.wait() for process in processes]
     finally:
@@ -228,9 +232,9 @@ def about_runs():
             "experiment": f"python -m youtube8m_distill.experiments {shlex.join(given)}"}
 
 
-def measure(request, settings, eval_shards):
+def measure(request, settings, strategy, eval_shards):
     """Speed and encodings, for the recipes that show them and where they are not known yet."""
-    strategy, about = make_strategy(FLAGS.num_gpu), {**about_runs(), "settings": digest(settings)}
+    about = {**about_runs(), "settings": digest(settings)}
     for name, grid in request.grids.items():
         timed = [cell for cell in getattr(RECIPES[name], "timing", lambda grid: [])(grid) if grid.wants(cell)]
         if timed and not unfinished(timed) and not measurements.is_measured(FLAGS.output_dir, timed):
@@ -249,7 +253,7 @@ def not_ending_for(what):
     try:
         yield
     except (ValueError, FileNotFoundError) as error:
-        our_flags.warn(f"{what}: {error}")
+        our_flags.warn(f"{what}: {error} The same command does it where runs/ holds the trained networks.")
 
 
 def write_report(request):

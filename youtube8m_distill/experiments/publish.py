@@ -24,7 +24,10 @@ def publish(folder, request, about_data="", say=print):
     """
     folder = pathlib.Path(folder)
     results = read_results(folder)
-    sections = [(name, RECIPES[name], _outputs(name, results, grid, say)) for name, grid in request.grids.items()]
+    not_shown = {}
+    sections = [(name, RECIPES[name], _outputs(name, results, grid, not_shown)) for name, grid in request.grids.items()]
+    for name, reason in not_shown.items():
+        say(f"{name} is not shown: {reason}")
     judged = findings.judge(results, request.grid_of)
     found = verdicts.as_tables(judged)
     for output in (*(output for _, _, outputs in sections for output in outputs), *found):
@@ -33,7 +36,7 @@ def publish(folder, request, about_data="", say=print):
         else:
             output.save(folder / "figures")
     write_versioned(folder / "findings.json", {"findings": verdicts.findings_record(judged)})
-    about = {"title": TITLE, "data": about_data, "grids": _grids(request),
+    about = {"title": TITLE, "data": about_data, "grids": _grids(request), "not_shown": not_shown,
              "unfinished": [cell.name for cell in request.cells() if results.get(cell) is None],
              "machine": "; ".join(_distinct(results, "machine")),
              "versions": "; ".join(", ".join(" ".join(item) for item in versions.items())
@@ -52,12 +55,12 @@ def _grids(request):
     return [(names, dataclasses.asdict(grid)) for grid, names in names_of.items()]
 
 
-def _outputs(name, results, grid, say):
-    """What a recipe shows; nothing, and a line, where something that it needs is not there."""
+def _outputs(name, results, grid, not_shown):
+    """What a recipe shows; nothing, and why in `not_shown`, where something that it needs is not there."""
     try:
         return RECIPES[name].outputs(results, grid)
     except ValueError as error:
-        say(f"{name} is not shown: {error}")
+        not_shown[name] = str(error)
         return []
 
 

@@ -36,8 +36,8 @@ def write_report(path, sections, findings, results, about):
         findings: two tables.Table, which findings hold and every comparison, as of verdicts.as_tables; None for none.
         results: Results; every one of its cells is listed.
         about: dict of `title`, `data` (one sentence on what data this is; "" where nobody has said), `machine`,
-            `versions`, `commands` (list of str), `grids` (list of (names of recipes, dict)) and `unfinished` (names of
-            cells).
+            `versions`, `commands` (list of str), `grids` (list of (names of recipes, dict)), `not_shown` (dict, name of a
+            recipe -> why nothing of it can be shown) and `unfinished` (names of cells).
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)

@@ -7,9 +7,10 @@ import pathlib
 from youtube8m_distill.checks import require
 from youtube8m_distill.experiments.grid import Grid
 from youtube8m_distill.experiments.recipes import RECIPES
-from youtube8m_distill.experiments.results import REMEDY, read_versioned, write_versioned
+from youtube8m_distill.experiments.results import read_versioned, write_versioned
 
 REQUEST_FILE = "request.json"
+ANEW = "Give the command that trains once more: it notes what it is asked for, and what is finished is not trained again."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +61,14 @@ def read_request(folder):
     """
     path = pathlib.Path(folder) / REQUEST_FILE
     if not path.exists():
-        raise FileNotFoundError(f"output_dir={folder} holds no experiment: {REQUEST_FILE} is not there.")
+        raise FileNotFoundError(f"output_dir={folder} holds no experiment: {REQUEST_FILE} is not there. {ANEW}")
     record = read_versioned(path)
     try:
         return Request({name: Grid(**{field: tuple(value) if isinstance(value, list) else value
                                       for field, value in record["grids"][name].items()})
                         for name in RECIPES if name in record["grids"]})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} says not what was asked for: {error!r}. {REMEDY.format(path)}") from None
+        raise ValueError(f"{path} says not what was asked for: {error!r}. Remove it. {ANEW}") from None
 
 
 def _joined(grid, other):

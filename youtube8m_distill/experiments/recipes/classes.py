@@ -112,7 +112,8 @@ def _table(losing, gaining, num_seeds, name_of, enough, k):
     columns = (("", "videos"), ("AP", "Skyline"), ("AP", f"Uniform-k, k={k}"), ("AP", f"Serial, k={k}"),
                ("AP", "change"))
     fewer = "" if enough == MIN_VIDEOS else f" (too few classes have {MIN_VIDEOS})"
-    note = (f"Average precision on the held-out videos, mean over seeds, of classes with {enough} of them or "
+    of_each = ", ".join(f"{number} of {network}" for network, number in num_seeds.items())
+    note = (f"Average precision on the held-out videos, mean over seeds ({of_each}), of classes with {enough} of them or "
             f"more{fewer}; change: of the serial student against the Skyline. These are the extremes of many noisy "
             "numbers: on other videos, the same classes would be less extreme.")
     return Table("classes", f"{TITLE}, k={k}", ("Class",), columns, tuple(rows), note)
