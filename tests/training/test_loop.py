@@ -182,12 +182,12 @@ def test_a_worker_gives_the_chief_time_before_it_obeys(monkeypatch):
 
 
 def test_a_second_interrupt_from_the_keyboard_ends_at_once():
-    interruption = Interruption(say=lambda line: None)
+    interruption, before = Interruption(say=lambda line: None), signal.getsignal(signal.SIGINT)
     with interruption.noticing():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_in_another_thread_signals_are_left_alone():
