@@ -200,6 +200,23 @@ def test_no_video_is_trained_on_and_scored(data):
 
 
 @pytest.mark.slow
+def test_ctrl_c_has_workers_save_and_says_how_to_go_on(data):
+    command = [sys.executable, "-m", "youtube8m_distill.experiments", *experiment(data, "figure2", "--workers=2"),
+               "--num_epochs=200"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          start_new_session=True) as process:
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "epoch 1 ends" in line and "interrupted" not in said:
+                os.killpg(process.pid, signal.SIGINT)          # as a terminal does
+                said.append("interrupted")
+        assert process.wait() == 130, said
+    after = "".join(said[said.index("interrupted"):])
+    assert "The same command goes on from there." in after and "Traceback" not in after
+
+
+@pytest.mark.slow
 def test_workers_share_the_cells_and_a_killed_one_leaves_its_own_to_the_others(data):
     command = [sys.executable, "-m", "youtube8m_distill.experiments", *experiment(data, "figure2", "--workers=2")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

@@ -292,7 +292,7 @@ def test_classes_lists_those_that_lose_and_gain_most(everything):
     assert [row.section for row in rows] == ["Lose most"] * 20 + ["Gain most"] * 5
     assert [round(value.mean, 6) for value in rows[0].values] == [54, 0.5, 0.1, 0.23, -0.27]
     assert [value.count for value in rows[0].values] == [None, 2, 2, 2, None]
-    assert "10 of them or more;" in shown.note
+    assert "(2 of skyline, 2 of uniform, 2 of student), of classes with 10 of them or more;" in shown.note
 
 
 def test_classes_have_their_names_where_these_are_known(everything):

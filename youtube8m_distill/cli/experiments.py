@@ -252,8 +252,10 @@ def not_ending_for(what):
     """Says what could not be had, and why; everything else is shown without it."""
     try:
         yield
-    except (ValueError, FileNotFoundError) as error:
+    except FileNotFoundError as error:
         our_flags.warn(f"{what}: {error} The same command does it where runs/ holds the trained networks.")
+    except ValueError as error:
+        our_flags.warn(f"{what}: {error}")
 
 
 def write_report(request):

@@ -36,20 +36,17 @@ class Request:
 
 
 def add_request(folder, request):
-    """Notes what a command asks for beside what earlier ones did, and gives all of it.
+    """Notes what a command asks for beside what earlier ones did.
 
     Args:
         folder: of the experiment.
         request: Request.
-    Returns:
-        Request.
     """
     path = pathlib.Path(folder) / REQUEST_FILE
     before = read_request(folder).grids if path.exists() else {}
     wanted = {name: [grids[name] for grids in (before, request.grids) if name in grids] for name in RECIPES}
-    request = Request({name: functools.reduce(_joined, grids) for name, grids in wanted.items() if grids})
-    write_versioned(path, {"grids": {name: dataclasses.asdict(grid) for name, grid in request.grids.items()}})
-    return request
+    together = {name: functools.reduce(_joined, grids) for name, grids in wanted.items() if grids}
+    write_versioned(path, {"grids": {name: dataclasses.asdict(grid) for name, grid in together.items()}})
 
 
 def read_request(folder):
