@@ -56,7 +56,7 @@ seeds: install   ## teacher, Uniform-k, serial and parallel over 5 seeds on the 
 experiments: install  ## the papers' tables, figures and findings at small size: about an hour; with VIDEO_LEVEL=GLOB around real means: 3 hours
 	$(BIN)/python -m youtube8m_distill.cli.synthesize --output_dir=$(EXPERIMENT)/data --seed=1 --num_test_videos=0 \
 	    $(EXPERIMENT_SET)
-	$(BIN)/python -m youtube8m_distill.experiments all --flagfile=youtube8m_distill/experiments/small.flags \
+	$(BIN)/python -m reproduce all --flagfile=reproduce/small.flags \
 	    --data=$(EXPERIMENT)/data --output_dir=$(EXPERIMENT)/out $(EXPERIMENT_FLAGS) $(ARGS)
 
 fuzz: install    ## atheris on records, configurations, CSV and archives: RUNS=10000 inputs each, a minute or so

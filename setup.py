@@ -19,7 +19,6 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["youtube8m_distill", "youtube8m_distill.*"]),
-    package_data={"youtube8m_distill.experiments": ["*.jinja", "*.flags"]},
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.16.2,<2.22",
@@ -47,6 +46,5 @@ setup(
         "yt8m-extract = youtube8m_distill.cli.extract:run",
         "yt8m-compact = youtube8m_distill.cli.compact:run",
         "yt8m-synthesize = youtube8m_distill.cli.synthesize:run",
-        "yt8m-experiments = youtube8m_distill.cli.experiments:run",
     ]},
 )

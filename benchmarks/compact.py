@@ -18,7 +18,7 @@ from absl import flags
 from youtube8m_distill import config, schema
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.data.tfrecord import find_files
 
 VIDEOS = flags.DEFINE_integer("videos", 1024, "Videos.", 1)
 FRAMES = flags.DEFINE_integer("frames_per_video", 10, "k.", 1, schema.MAX_FRAMES)

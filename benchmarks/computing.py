@@ -10,12 +10,12 @@ NeXtVLAD in bfloat16, and a training step.
 
 import time
 
+import family_costs
 import figures  # first: it quiets TensorFlow
+import made_up
 import numpy as np
 from absl import flags
 
-import family_costs
-import made_up
 from youtube8m_distill import schema
 
 ROUNDS = flags.DEFINE_integer("rounds", 2, "Turns of product and pass.", 1)
@@ -64,7 +64,7 @@ def share_of_product_rate(model, frames, batch_size, precision):
     """FLOP/s of a forward pass over those of a large product, its videos a second, and how much of its FLOPs it computes."""
     import tensorflow as tf
 
-    from youtube8m_distill.models.builders import build_model
+    from youtube8m_distill.families.build import build_model
 
     network = build_model(family_costs.published(model, frames), dtype=PRECISIONS[precision])
     forward = tf.function(lambda batch: network(batch, training=False)["predictions"], autograph=False)
@@ -86,9 +86,9 @@ def training_step_seconds(model, frames, batch_size):
     import tensorflow as tf
 
     from youtube8m_distill import config
-    from youtube8m_distill.distillation.builders import build_stages
-    from youtube8m_distill.models.builders import build_model
-    from youtube8m_distill.training.optimizers import build_optimizer
+    from youtube8m_distill.engine.optimizers import build_optimizer
+    from youtube8m_distill.families.build import build_model
+    from youtube8m_distill.schemes.stages import build_stages
 
     keras.utils.set_random_seed(0)
     settings, training = family_costs.published(model, frames), config.TrainingConfig(**config.published_training(model))

@@ -22,7 +22,7 @@ CLASSES, BATCH, FRAMES = 100, 32, 10
 def measure():
     import tensorflow as tf
 
-    from youtube8m_distill.training.strategy import make_strategy
+    from youtube8m_distill.engine.strategy import make_strategy
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)     # every reduction over replicas is a line
@@ -58,8 +58,8 @@ def median_times(functions, scheme, batch, strategy):
     import keras
     import tensorflow as tf
 
-    from youtube8m_distill.training import loop
-    from youtube8m_distill.training.progress import Progress
+    from youtube8m_distill.engine import loop
+    from youtube8m_distill.engine.progress import Progress
 
     found = {name: [] for name in ("loop", *functions)}
 
@@ -81,9 +81,9 @@ def build(network, strategy):
     """A Supervised scheme of one network, its optimiser built."""
     import keras
 
-    from youtube8m_distill.models.builders import build_model
-    from youtube8m_distill.training.optimizers import build_optimizer
-    from youtube8m_distill.training.supervised import Supervised
+    from youtube8m_distill.engine.optimizers import build_optimizer
+    from youtube8m_distill.families.build import build_model
+    from youtube8m_distill.schemes.supervised import Supervised
 
     keras.utils.set_random_seed(0)
     with strategy.scope():

@@ -13,7 +13,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is i
 
 from absl import app
 
-from youtube8m_distill import config, models, schema
+from youtube8m_distill import config, schema
+from youtube8m_distill.families.build import build_model
 
 FRAMES = (300, 30, 10)
 
@@ -29,12 +30,12 @@ def main(_):
 def measure(model):
     """Trainable parameters, and multiply-adds at each number of frames."""
     networks = [published(model, frames) for frames in FRAMES]
-    network = models.build_model(networks[0])
+    network = build_model(networks[0])
     parameters = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     costs = [network.multiply_adds(FRAMES[0])]
     for settings, frames in zip(networks[1:], FRAMES[1:]):
         if settings.frames_per_block != networks[0].frames_per_block:       # fewer frames are cut into shorter blocks
-            network = models.build_model(settings)
+            network = build_model(settings)
         costs.append(network.multiply_adds(frames))
     return parameters, costs
 

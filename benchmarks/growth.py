@@ -19,9 +19,9 @@ import made_up
 from absl import flags
 
 from youtube8m_distill import config, display, runs
-from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.data.tfrecord import find_files
+from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.kaggle import write_predictions
-from youtube8m_distill.training.strategy import make_strategy
 
 ALL = flags.DEFINE_boolean("all", False, "100,000 videos too.")
 ROUNDS = flags.DEFINE_integer("rounds", 1, "Times that each size is measured.", 1)

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import config, runs, schema
-from youtube8m_distill.data import synthetic_records as records
-from youtube8m_distill.data.synthetic_statistics import SIZE, draw_length, generator
-from youtube8m_distill.models.builders import build_model
+from youtube8m_distill.data.synthetic.dataset import records
+from youtube8m_distill.data.synthetic.statistics import SIZE, draw_length, generator
+from youtube8m_distill.families.build import build_model
 
 DIFFERENT = 64              # videos of one length with frames of their own; beyond them only ids and labels differ
 LABELS_A_VIDEO = 3          # about as in the 2018 set

@@ -22,7 +22,7 @@ import whole_program
 from absl import app, flags
 
 from youtube8m_distill import display, schema
-from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.export.kaggle import write_predictions
 from youtube8m_distill.metrics.evaluate import Evaluator
 
@@ -49,11 +49,11 @@ def measure():
 
 def evaluation_parts():
     """{part: seconds a video} of what an evaluation does beside reading and the network."""
-    from keras import ops
     import tensorflow as tf
+    from keras import ops
 
     from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr
-    from youtube8m_distill.training.losses import label_loss
+    from youtube8m_distill.schemes.losses import label_loss
 
     labels, predictions = made_up_predictions(BATCH)
     device = tf.constant(labels), tf.constant(predictions)
@@ -76,8 +76,8 @@ def evaluation_parts():
 
 def inference_parts(folder):
     """The same of an inference."""
-    from keras import ops
     import tensorflow as tf
+    from keras import ops
 
     _, predictions = made_up_predictions(BATCH)
     predictions = tf.constant(predictions)

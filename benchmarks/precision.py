@@ -15,8 +15,8 @@ import road
 from absl import flags
 
 from youtube8m_distill import runs
+from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.metrics.evaluate import Evaluator
-from youtube8m_distill.training.strategy import make_strategy
 
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where the sample set and the run go, to be used again. Default: "
                                  "nowhere.")

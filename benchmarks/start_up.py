@@ -71,12 +71,13 @@ def seconds(command, arguments):
 def train_a_little():
     """train.py in this process, which ends when its first batch is there, or when its first step is done."""
     from youtube8m_distill.cli import train
-    from youtube8m_distill.training import callbacks, step
+    from youtube8m_distill.engine import callbacks
+    from youtube8m_distill.schemes import scheme
 
     if UNTIL_STEP in sys.argv:
         callbacks.ProgressDisplay.on_train_batch_end = lambda self, step, logs=None: os._exit(0)
     else:
-        step.TrainingScheme.train_step = lambda self, batch: os._exit(0)
+        scheme.TrainingScheme.train_step = lambda self, batch: os._exit(0)
     sys.argv = [argument for argument in sys.argv if argument not in (ALONE, UNTIL_STEP)]
     train.run()
 

@@ -22,10 +22,10 @@ from absl import flags
 
 from youtube8m_distill import config, runs, schema
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.distillation.builders import build_stages, build_student
+from youtube8m_distill.engine.optimizers import build_optimizer
+from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.runs.targets import complete_targets
-from youtube8m_distill.training.optimizers import build_optimizer
-from youtube8m_distill.training.strategy import make_strategy
+from youtube8m_distill.schemes.stages import build_stages, build_student
 
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Videos a step.", 1)
 ROUNDS = flags.DEFINE_integer("rounds", 2, "Measurements of everything, in turns.", 1)

@@ -18,9 +18,9 @@ import made_up
 from absl import flags
 
 from youtube8m_distill import config, display, runs, schema
-from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.data.tfrecord import find_files
+from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.kaggle import write_predictions
-from youtube8m_distill.training.strategy import make_strategy
 
 ROUNDS = flags.DEFINE_integer("rounds", 2, "Times that each network is timed; once on real lengths.", 1)
 REAL_VIDEOS = flags.DEFINE_integer("real_videos", 512, "Videos of real lengths; 0 for none.", 0)

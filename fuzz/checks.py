@@ -13,7 +13,8 @@ from google.protobuf.message import DecodeError
 
 from tests import oracles
 from youtube8m_distill import config, runs
-from youtube8m_distill.data import bad_records, parsing
+from youtube8m_distill.data import bad_records
+from youtube8m_distill.data.parsing import batch
 from youtube8m_distill.export import kaggle
 from youtube8m_distill.runs import archive
 
@@ -51,8 +52,8 @@ class RecordCheck:
 
     def __init__(self, reading, together=16):
         self.reading, self.together, self.waiting, self.good = reading, together, [], []
-        parse = parsing.build_parser(*reading)
-        self._parse = tf.function(lambda *fields: parse(parsing.Records(*fields)), autograph=False, input_signature=[
+        parse = batch.build_parser(*reading)
+        self._parse = tf.function(lambda *fields: parse(batch.Records(*fields)), autograph=False, input_signature=[
             tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)])
 
     def __call__(self, serialized):
@@ -141,7 +142,7 @@ def _assert_equal(found, expected, serialized):
 
 
 def read_by_hand(serialized, reading):
-    """What protocol buffers' own reader finds in a message: a dict as `parsing.build_parser` gives it, of one record.
+    """What protocol buffers' own reader finds in a message: a dict as `batch.build_parser` gives it, of one record.
 
     Raises:
         Refused.

@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from tests import networks, records, schemes
+from tests import networks, records, tiny_training
 from youtube8m_distill import config, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.models import builders
+from youtube8m_distill.families import build
 
 FLAGS = flags.FLAGS
 NUM_CLASSES = 5
@@ -56,9 +56,14 @@ def fresh_flags():
         our_flags.GROUPS.update(groups)
 
 
+def module_of(command):
+    """The module of a command: one of the package's, or the reproduction's."""
+    return importlib.import_module("reproduce.command" if command == "reproduce" else f"youtube8m_distill.cli.{command}")
+
+
 def defined(command):
     """Defines a command's flags and returns its module; to be used inside `fresh_flags`."""
-    module = importlib.import_module(f"youtube8m_distill.cli.{command}")
+    module = module_of(command)
     module.define_flags()
     return module
 
@@ -74,7 +79,7 @@ def parsed(command, *arguments):
 
 def run(command, *arguments):
     """Runs a command from its arguments to its end; returns Ended."""
-    module = importlib.import_module(f"youtube8m_distill.cli.{command}")
+    module = module_of(command)
     out, err, code = io.StringIO(), io.StringIO(), 0
     argv = [f"{command}.py", *map(str, arguments)]
     # `_leave` may end the process without giving pytest a chance.
@@ -141,7 +146,7 @@ def entries(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-class QuickEncoder(schemes.MeanEncoder):
+class QuickEncoder(tiny_training.MeanEncoder):
     """Stands in for H-RNN where the commands matter and the family does not."""
 
     def multiply_adds(self, num_frames):
@@ -150,7 +155,7 @@ class QuickEncoder(schemes.MeanEncoder):
 
 def use_quick_encoder(monkeypatch):
     """Every network built from here on has a QuickEncoder: a run then takes a quarter of the time."""
-    monkeypatch.setitem(builders.ENCODERS, "HierarchicalLstmModel", lambda network, dtype: QuickEncoder())
+    monkeypatch.setitem(build.ENCODERS, "HierarchicalLstmModel", lambda network, dtype: QuickEncoder())
 
 
 def save_run(folder, network, steps=(3,)):

@@ -95,9 +95,9 @@ def _train(arguments, events, output, quick):
 def _tell(say):
     """Has a training call `say` with "start", "loop", "step N", "stage N", "validation" and "write NAME" (of an output)."""
     from youtube8m_distill import files
+    from youtube8m_distill.engine import loop
+    from youtube8m_distill.engine.progress import Progress
     from youtube8m_distill.metrics.evaluate import Evaluator
-    from youtube8m_distill.training import loop
-    from youtube8m_distill.training.progress import Progress
 
     say("start")
 
@@ -119,7 +119,7 @@ def _be_quick():
     import tensorflow as tf
 
     from tests import commands
-    from youtube8m_distill.models import builders
+    from youtube8m_distill.families import build
 
-    builders.ENCODERS["HierarchicalLstmModel"] = lambda network, dtype: commands.QuickEncoder()
+    build.ENCODERS["HierarchicalLstmModel"] = lambda network, dtype: commands.QuickEncoder()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

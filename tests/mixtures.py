@@ -2,19 +2,19 @@
 
 import keras
 import numpy as np
-from tests import oracles, schemes
 
-from youtube8m_distill.models.logistic import Logistic
-from youtube8m_distill.models.network_mixture import NetworkMixture
-from youtube8m_distill.models.preprocessing import L2Preprocessing
-from youtube8m_distill.models.video_classifier import VideoClassifier
+from tests import oracles, tiny_training
+from youtube8m_distill.families.mixture.network import NetworkMixture
+from youtube8m_distill.families.video_classifier import VideoClassifier
+from youtube8m_distill.layers.logistic import Logistic
+from youtube8m_distill.layers.preprocessing import L2Preprocessing
 
 ONE_LEVEL, TWO_LEVELS = (3,), (2, 3)        # members of the root, then of each of these
 SHAPES = {"one level": ONE_LEVEL, "two levels": TWO_LEVELS}
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class MeanEncoder(schemes.MeanEncoder):
+class MeanEncoder(tiny_training.MeanEncoder):
     """The one of `schemes`, which a file may name."""
 
 
@@ -31,10 +31,10 @@ class ScaledPreprocessing(L2Preprocessing):
 
 def _network(shape, preprocessing, name, classifiers, dropout, dtype):
     if not shape:
-        classifier = Logistic(schemes.NUM_CLASSES) if classifiers is None else next(classifiers)
-        return VideoClassifier(preprocessing, MeanEncoder(), classifier, schemes.FEATURES.size, dropout, name=name)
+        classifier = Logistic(tiny_training.NUM_CLASSES) if classifiers is None else next(classifiers)
+        return VideoClassifier(preprocessing, MeanEncoder(), classifier, tiny_training.FEATURES.size, dropout, name=name)
     members = [_network(shape[1:], preprocessing, f"member_{m}", classifiers, dropout, dtype) for m in range(shape[0])]
-    return NetworkMixture(preprocessing, members, schemes.FEATURES.size, name=name)
+    return NetworkMixture(preprocessing, members, tiny_training.FEATURES.size, name=name)
 
 
 def mixture(shape=ONE_LEVEL, role="teacher", classifiers=None, dropout=0.0, preprocessing=None, dtype="float32"):

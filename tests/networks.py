@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from youtube8m_distill import config
-from youtube8m_distill.models import builders
+from youtube8m_distill.families import build as builders
 
 SIZES = (6, 3)
 NUM_CLASSES = 5

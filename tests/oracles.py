@@ -2,7 +2,6 @@
 
 import numpy as np
 
-
 # ---- metrics and the Kaggle CSV (starter code's eval_util.py, average_precision_calculator.py) -----------------------
 
 def ordered_classes(predictions):
@@ -305,7 +304,7 @@ def intermediate_loss(student_states, teacher_states, student_indices, teacher_i
 
 
 def tiny_network(weights, frames, num_frames):
-    """Outputs of `tests.schemes.network()` for one video; weights are encoder kernel, classifier kernel and bias."""
+    """Outputs of `tests.tiny_training.network()` for one video; weights are encoder kernel, classifier kernel and bias."""
     encoder, kernel, bias = weights
     x = np.array([[dequantized(int(code)) for code in row] for row in frames])
     states = np.tanh(x / np.linalg.norm(x, axis=-1, keepdims=True) @ encoder)

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import networks, schemes
+from tests import networks, tiny_training
 from youtube8m_distill import config
-from youtube8m_distill.distillation.builders import label_objective
-from youtube8m_distill.distillation.parallel import ParallelDistiller
-from youtube8m_distill.distillation.serial import SerialDistiller
-from youtube8m_distill.distillation.terms import StudentTerms
-from youtube8m_distill.models import builders
-from youtube8m_distill.models.builders import build_model
-from youtube8m_distill.training.checkpoints import Checkpoints
-from youtube8m_distill.training.progress import Progress
-from youtube8m_distill.training.strategy import make_strategy
-from youtube8m_distill.training.supervised import Supervised
+from youtube8m_distill.engine.checkpoints import Checkpoints
+from youtube8m_distill.engine.progress import Progress
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.families import build
+from youtube8m_distill.families.build import build_model
+from youtube8m_distill.schemes.parallel import ParallelDistiller
+from youtube8m_distill.schemes.serial import SerialDistiller
+from youtube8m_distill.schemes.stages import label_objective
+from youtube8m_distill.schemes.student_terms import StudentTerms
+from youtube8m_distill.schemes.supervised import Supervised
 
 NETWORKS = networks.every_network()
 FRAME_LEVEL = {name: network for name, network in NETWORKS.items() if not network.is_video_level}
@@ -46,10 +46,10 @@ def assert_same(found, expected, rtol=1e-5, atol=1e-6):
 
 
 def test_the_tables_hold_every_name_that_configurations_take():
-    assert {*builders.ENCODERS, *config.MIXTURES, *config.VIDEO_LEVEL_MODELS} == set(config.MODELS)
+    assert {*build.ENCODERS, *config.MIXTURES, *config.VIDEO_LEVEL_MODELS} == set(config.MODELS)
     assert {*networks.TINY, *config.VIDEO_LEVEL_MODELS} == set(config.MODELS)
-    assert set(builders.CLASSIFIERS) == set(config.CLASSIFIERS)
-    assert set(config.VIDEO_LEVEL_MODELS) <= set(builders.CLASSIFIERS)
+    assert set(build.CLASSIFIERS) == set(config.CLASSIFIERS)
+    assert set(config.VIDEO_LEVEL_MODELS) <= set(build.CLASSIFIERS)
 
 
 @every_network
@@ -230,7 +230,7 @@ def test_a_bfloat16_network_comes_back_from_its_file(network, tmp_path):
 def test_a_seed_fixes_the_first_weights(network):
     def weights(seed):
         keras.utils.set_random_seed(seed)
-        return np.concatenate([np.ravel(values) for values in builders.build_model(network).get_weights()])
+        return np.concatenate([np.ravel(values) for values in build.build_model(network).get_weights()])
     np.testing.assert_array_equal(weights(1), weights(1))
     assert np.any(weights(1) != weights(2))
 
@@ -254,7 +254,7 @@ def test_a_classifier_costs_one_multiply_add_for_each_number_of_its_matrices(net
 @every_network
 def test_two_networks_may_share_what_follows_the_encoding(network):
     teacher = networks.build(network)
-    student = builders.build_model(network, output_layers=teacher.output_layers, name="student")
+    student = build.build_model(network, output_layers=teacher.output_layers, name="student")
     assert all(ours is theirs for ours, theirs in zip(student.output_layers, teacher.output_layers, strict=True))
     assert set(map(id, teacher.classifiers)) <= set(map(id, teacher.output_layers))
     shared = {id(weight) for layer in teacher.output_layers for weight in layer.weights}
@@ -302,17 +302,17 @@ def supervised(network):
 
 
 SETTINGS = {"clip_gradient_norm": 0.5, "regularization_penalty": 1e4}
-DATA = schemes.videos()
+DATA = tiny_training.videos()
 
 
 def assert_moves(scheme):
     """Takes two steps, each operation on its own: every trainable weight moves, every loss is finite."""
     before = [np.copy(weight) for weight in scheme.trainable_variables]
-    data = DATA if "student" in scheme.networks else schemes.flat(DATA)
-    for batch in schemes.batches(data).take(2):
+    data = DATA if "student" in scheme.networks else tiny_training.flat(DATA)
+    for batch in tiny_training.batches(data).take(2):
         logs = scheme.train_step(batch)
     assert np.all(np.isfinite([float(value) for value in logs.values()]))
-    assert all(schemes.differ([np.asarray(weight) for weight in scheme.trainable_variables], before))
+    assert all(tiny_training.differ([np.asarray(weight) for weight in scheme.trainable_variables], before))
 
 
 @every_family
@@ -320,16 +320,16 @@ def assert_moves(scheme):
 def test_serial_distillation_runs_with_every_loss_and_leaves_the_teacher_alone(network, weights):
     if network.model in config.families.WITHOUT_WEIGHTS and weights.keys() == REP:
         pytest.skip("its encoding has no weights; the configuration refuses it")
-    scheme = schemes.compiled(lambda: serial(network, weights), make_strategy())
+    scheme = tiny_training.compiled(lambda: serial(network, weights), make_strategy())
     teacher = scheme.teacher.get_weights()
     assert_moves(scheme)
-    schemes.assert_same_weights(scheme.teacher.get_weights(), teacher)
+    tiny_training.assert_same_weights(scheme.teacher.get_weights(), teacher)
 
 
 @every_family
 @pytest.mark.parametrize("weights", TERMS, ids=lambda weights: "+".join(weights))
 def test_parallel_distillation_runs_with_every_loss(network, weights):
-    assert_moves(schemes.compiled(lambda: parallel(network, weights), make_strategy()))
+    assert_moves(tiny_training.compiled(lambda: parallel(network, weights), make_strategy()))
 
 
 # Where batch normalisation takes out what comes before it, a weight's gradient is 0 but for rounding.
@@ -338,17 +338,17 @@ ROUNDING = 2e-6
 
 @parametrized(FAMILIES, quick="NetVLADModelLF")        # it has statistics
 def test_two_replicas_take_the_steps_of_one_and_keep_its_statistics(network):
-    one, two = (schemes.train_eagerly(devices, lambda: supervised(network), schemes.flat(DATA))
-                for devices in (None, schemes.TWO_CPUS))
-    schemes.assert_same_weights(schemes.weights(two), schemes.weights(one), 1e-4, ROUNDING)
+    one, two = (tiny_training.train_eagerly(devices, lambda: supervised(network), tiny_training.flat(DATA))
+                for devices in (None, tiny_training.TWO_CPUS))
+    tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 1e-4, ROUNDING)
 
 
 @pytest.mark.slow
 @every_family
 def test_two_replicas_distil_as_one(network):
-    one, two = (schemes.train_eagerly(devices, lambda: parallel(network, TERMS[-1]), DATA)
-                for devices in (None, schemes.TWO_CPUS))
-    schemes.assert_same_weights(schemes.weights(two), schemes.weights(one), 1e-4, ROUNDING)
+    one, two = (tiny_training.train_eagerly(devices, lambda: parallel(network, TERMS[-1]), DATA)
+                for devices in (None, tiny_training.TWO_CPUS))
+    tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 1e-4, ROUNDING)
 
 
 @every_family
@@ -357,7 +357,7 @@ def test_a_training_step_in_bfloat16_leaves_float32_weights(network):
         model = build_model(network, "mixed_bfloat16", name="teacher")
         return Supervised(model, objective=label_objective(network), **SETTINGS)
 
-    scheme = schemes.compiled(make, make_strategy())
+    scheme = tiny_training.compiled(make, make_strategy())
     assert_moves(scheme)
     assert {variable.dtype for variable in scheme.trainable_variables} == {"float32"}
 
@@ -365,14 +365,14 @@ def test_a_training_step_in_bfloat16_leaves_float32_weights(network):
 @parametrized(FAMILIES, quick="NetVLADModelLF")
 def test_training_goes_on_after_saving_as_if_it_had_not_stopped(network, tmp_path):
     def trained(steps):
-        return schemes.train_eagerly(None, lambda: supervised(network), schemes.flat(DATA),
+        return tiny_training.train_eagerly(None, lambda: supervised(network), tiny_training.flat(DATA),
                                      lambda: keras.optimizers.Adam(0.01), steps)
 
     def train_on(scheme):
-        scheme.train_step(next(iter(schemes.batches(schemes.flat(DATA)))))
-        return schemes.weights(scheme)
+        scheme.train_step(next(iter(tiny_training.batches(tiny_training.flat(DATA)))))
+        return tiny_training.weights(scheme)
 
     checkpoints, scheme, other = Checkpoints(tmp_path), trained(2), trained(1)
     checkpoints.save(scheme, Progress())
     checkpoints.restore(other)
-    schemes.assert_same_weights(train_on(other), train_on(scheme))
+    tiny_training.assert_same_weights(train_on(other), train_on(scheme))

@@ -8,7 +8,7 @@ import sys
 import pytest
 import tensorflow as tf
 
-from tests import commands, schemes
+from tests import commands, tiny_training
 from tests.commands import FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import runs
 
@@ -35,7 +35,7 @@ def metrics(run, files, role):
 
 
 def weights(run, role, checkpoint="last"):
-    return schemes.weights(run.load_network(role, checkpoint)[0])
+    return tiny_training.weights(run.load_network(role, checkpoint)[0])
 
 
 def tags(run, role):
@@ -75,10 +75,10 @@ def test_every_run_ends_where_its_epochs_end(road):
 def test_a_serial_training_leaves_the_teacher_as_it_was(road):
     """The student's classifier starts from the teacher's and moves; a frozen one stays."""
     teacher = weights(road[1]["teacher"], "teacher", "best")
-    classifier = len(schemes.weights(road[1]["teacher"].load_network()[0].classifier))
-    assert all(schemes.differ(weights(road[1]["serial"], "student")[-classifier:], teacher[-classifier:]))
-    assert not any(schemes.differ(weights(road[1]["frozen"], "student")[-classifier:], teacher[-classifier:]))
-    assert all(schemes.differ(weights(road[1]["rep"], "student")[-classifier:], teacher[-classifier:]))
+    classifier = len(tiny_training.weights(road[1]["teacher"].load_network()[0].classifier))
+    assert all(tiny_training.differ(weights(road[1]["serial"], "student")[-classifier:], teacher[-classifier:]))
+    assert not any(tiny_training.differ(weights(road[1]["frozen"], "student")[-classifier:], teacher[-classifier:]))
+    assert all(tiny_training.differ(weights(road[1]["rep"], "student")[-classifier:], teacher[-classifier:]))
     assert not (road[1]["serial"].folder / "best" / "teacher.weights.h5").exists()
 
 

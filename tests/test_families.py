@@ -6,7 +6,7 @@ import pytest
 
 from tests import networks
 from youtube8m_distill import config
-from youtube8m_distill.models import dbof
+from youtube8m_distill.families.dbof import encoder as dbof
 
 MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
 

@@ -7,7 +7,6 @@ from tests.commands import FEATURES, FEW_FRAMES, NUM_CLASSES, QUICK
 from youtube8m_distill import runs
 
 
-
 def write_set(folder):
     return {"train": commands.write_files(folder, "train", commands.frame_videos(8)),
             "test": commands.write_files(folder, "test", commands.frame_videos(7, seed=2, labels=False))}

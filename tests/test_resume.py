@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests import commands, kills, networks
 from youtube8m_distill import config
-from youtube8m_distill.training.checkpoints import Checkpoints
+from youtube8m_distill.engine.checkpoints import Checkpoints
 
 SIGNALS = (signal.SIGTERM, signal.SIGKILL)
 TERMINATED = 128 + signal.SIGTERM

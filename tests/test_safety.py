@@ -13,8 +13,8 @@ import pytest
 
 from tests import commands, networks
 from youtube8m_distill import config, runs
-from youtube8m_distill.models import builders
-from youtube8m_distill.training import weights_file
+from youtube8m_distill.engine import weights_file
+from youtube8m_distill.families import build
 
 ROOT = pathlib.Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "youtube8m_distill").rglob("*.py"))
@@ -165,7 +165,7 @@ def test_weights_that_keras_would_not_write_are_refused(run, weights, pattern, m
     with pytest.raises(ValueError, match=f"teacher.weights.h5.* {HOSTILE_WEIGHTS[make]}"):
         run.load_network()
     with pytest.raises(ValueError, match="teacher.weights.h5"):
-        weights_file.load_weights(builders.build_model(NETWORK, name="teacher"), weights)
+        weights_file.load_weights(build.build_model(NETWORK, name="teacher"), weights)
 
 
 @pytest.mark.parametrize("command", ["inference", "eval"])
@@ -202,7 +202,7 @@ def test_a_networks_size_is_known_before_it_is_built(tmp_path, name):
     network = networks.every_network()[name]
     model = networks.build(network)
     model.save_weights(tmp_path / "a.weights.h5")
-    assert builders.count_weights(network) == model.count_params() == weights_file.count_weights(tmp_path / "a.weights.h5")
+    assert build.count_weights(network) == model.count_params() == weights_file.count_weights(tmp_path / "a.weights.h5")
 
 
 @pytest.mark.parametrize("setting", [{"num_classes": 2 ** 20}, {"features": {"sizes": [2 ** 20, 3]}}])
@@ -214,7 +214,7 @@ def test_a_configuration_that_asks_for_more_than_was_saved_is_refused_before_it_
 # ---- state of a training ---------------------------------------------------------------------------------------------
 
 def test_a_pickle_in_the_training_state_is_not_run(tmp_path):
-    from youtube8m_distill.training import checkpoints
+    from youtube8m_distill.engine import checkpoints
     np.savez(tmp_path / "state.npz", a=np.array([Evil(tmp_path / "evil")], object))
     with pytest.raises(ValueError, match="state.npz is damaged, or no file of ours: Object arrays cannot be loaded"):
         checkpoints._read_state(tmp_path / "state.npz")
@@ -225,7 +225,7 @@ def test_a_pickle_in_the_training_state_is_not_run(tmp_path):
                                     lambda data: data[:60] + b"xxxx" + data[64:],
                                     lambda data: pickle.dumps(Evil(pathlib.Path("evil")))])
 def test_a_damaged_training_state_is_refused_by_name(tmp_path, change, monkeypatch):
-    from youtube8m_distill.training import checkpoints
+    from youtube8m_distill.engine import checkpoints
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "state.npz"
     np.savez(path, a=np.arange(10))
@@ -312,4 +312,4 @@ def test_targets_are_not_written_where_a_teachers_configuration_says(run):
 def test_names_of_features_are_looked_up_and_nothing_else():
     features = config.FeatureConfig(("../../evil", "/etc/passwd"), (6, 3))
     network = config.NetworkConfig("NetVLADModelLF", 5, features, netvlad_cluster_size=4, netvlad_hidden_size=5)
-    assert builders.build_model(network).count_params() == builders.count_weights(network)
+    assert build.build_model(network).count_params() == build.count_weights(network)

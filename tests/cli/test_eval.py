@@ -8,7 +8,7 @@ import pytest
 from tests import commands, networks, records
 from youtube8m_distill import schema
 from youtube8m_distill.cli import eval as eval_command
-from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.evaluation import about_long_videos

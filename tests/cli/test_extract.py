@@ -3,14 +3,14 @@ import pytest
 from tests import commands, networks
 from tests.commands import FEW_FRAMES, QUICK
 from youtube8m_distill import runs
-from youtube8m_distill.models import builders
+from youtube8m_distill.families import build
 
 MIXTURE = networks.frame_level("MixNeXtVladModel")
 
 
 @pytest.fixture(autouse=True)
 def quick_encoder(monkeypatch):
-    monkeypatch.setitem(builders.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+    monkeypatch.setitem(build.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
 
 
 @pytest.fixture

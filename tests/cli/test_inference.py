@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import commands, networks, records
-from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.data.tfrecord import find_files
 
 
 @pytest.fixture(autouse=True)

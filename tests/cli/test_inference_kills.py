@@ -43,10 +43,10 @@ def _infer(arguments, output, moment):
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     from youtube8m_distill import files
-    from youtube8m_distill.models import builders
+    from youtube8m_distill.families import build
     from youtube8m_distill.runs import predictions
 
-    builders.ENCODERS["HierarchicalLstmModel"] = lambda network, dtype: commands.QuickEncoder()
+    build.ENCODERS["HierarchicalLstmModel"] = lambda network, dtype: commands.QuickEncoder()
     predictions.COMMIT_SECONDS = 0.01
     if moment is not None:
         event, count, seconds, number = moment

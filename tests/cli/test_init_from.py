@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from tests import commands, networks, schemes
+from tests import commands, networks, tiny_training
 from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config, runs
-from youtube8m_distill.models import builders
+from youtube8m_distill.families import build
 
 NEXTVLAD = (*FEATURES, "--num_classes=5", "--model=NeXtVLADModel", "--nextvlad_cluster_size=4", "--nextvlad_hidden_size=6",
             "--groups=2", "--gating_reduction=2")
@@ -18,7 +18,7 @@ STANDS_STILL = "--base_learning_rate=1e-30"         # weights after a step are t
 @pytest.fixture(autouse=True)
 def quick_encoders(monkeypatch):
     commands.use_quick_encoder(monkeypatch)
-    monkeypatch.setitem(builders.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+    monkeypatch.setitem(build.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def refusal(tmp_path, files, *more, **options):
 
 
 def weights(run, role=None, checkpoint="last"):
-    return schemes.weights(run.load_network(role, checkpoint)[0])
+    return tiny_training.weights(run.load_network(role, checkpoint)[0])
 
 
 # ---- another run's weights
@@ -59,7 +59,7 @@ def test_a_run_starts_with_the_weights_of_another_and_counts_from_nought(tmp_pat
     run, said = train(tmp_path, files, f"--init_from={source.folder}", STANDS_STILL)
     assert f"teacher: starts with 146 numbers of the teacher in {source.folder}, step 3: everything." in said
     assert "Done: step 2, 1 epoch(s)" in said
-    schemes.assert_same_weights(weights(run), weights(source), rounding=1e-12)
+    tiny_training.assert_same_weights(weights(run), weights(source), rounding=1e-12)
     assert run.checkpoints.newest_progress().step == 2 and run.config.init_from == str(source.folder)
     assert run.config.init_weights.startswith("step 3, sha256 ")
 
@@ -73,8 +73,8 @@ def test_weights_are_taken_once_and_the_optimiser_is_new(tmp_path, files):
     train(tmp_path, files, given, "--num_epochs=2", "--max_steps=2", folder="stopped")
     resumed, said = train(tmp_path, files, given, "--num_epochs=2", folder="stopped")
     assert "Found step 2 of this run" in said and "starts with" not in said
-    schemes.assert_same_weights(weights(resumed), weights(straight))
-    assert all(schemes.differ(weights(straight), weights(source)))
+    tiny_training.assert_same_weights(weights(resumed), weights(straight))
+    assert all(tiny_training.differ(weights(straight), weights(source)))
 
 
 def test_a_run_goes_on_with_an_unchanged_source_only(tmp_path, files):
@@ -98,7 +98,7 @@ def test_a_student_starts_with_an_encoder_of_its_own_and_the_teachers_classifier
     found = run.load_network()[0]
     for ours, theirs in ((found.encoder, source.load_network()[0].encoder),
                          (found.classifier, teacher.load_network()[0].classifier)):
-        schemes.assert_same_weights(schemes.weights(ours), schemes.weights(theirs), rounding=1e-12)
+        tiny_training.assert_same_weights(tiny_training.weights(ours), tiny_training.weights(theirs), rounding=1e-12)
 
 
 @pytest.mark.parametrize("more, words", [

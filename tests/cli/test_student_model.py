@@ -6,7 +6,7 @@ from tests import commands, networks
 from tests.commands import FEATURES, FEW_FRAMES, QUICK
 from youtube8m_distill import config, runs
 from youtube8m_distill.cli import run_config
-from youtube8m_distill.models import builders
+from youtube8m_distill.families import build
 
 MIX = (*FEATURES, "--num_classes=5", "--model=MixNeXtVladModel", "--mix_number=2", "--nextvlad_cluster_size=4",
        "--nextvlad_hidden_size=6", "--groups=2", "--gating_reduction=2")
@@ -16,7 +16,7 @@ ALL_FRAMES = config.FrameConfig()
 
 @pytest.fixture(autouse=True)
 def quick_encoder(monkeypatch):
-    monkeypatch.setitem(builders.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+    monkeypatch.setitem(build.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config
 from youtube8m_distill.cli import train as train_command
 from youtube8m_distill.data import screening
-from youtube8m_distill.training import callbacks
-from youtube8m_distill.training.strategy import make_strategy
-from youtube8m_distill.training.supervised import Supervised
+from youtube8m_distill.engine import callbacks
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.supervised import Supervised
 
 
 @pytest.fixture(autouse=True)

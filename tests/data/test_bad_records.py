@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests import records
 from youtube8m_distill import config
-from youtube8m_distill.data import bad_records, pipeline, sources
+from youtube8m_distill.data import bad_records, pipeline, tfrecord
 
 MEANS = config.FeatureConfig(("mean_rgb",), (4,), False, "float32")
 
@@ -17,7 +17,7 @@ def write(path, count=5, compression="", **last):
 
 
 def read_all(pattern, training=False, shards=None):
-    shards = shards or sources.find_files(str(pattern))
+    shards = shards or tfrecord.find_files(str(pattern))
     with bad_records.naming_bad_records(shards):
         for _ in pipeline.make_dataset(shards, MEANS, 10, None, 2, training=training):
             pass
@@ -32,7 +32,7 @@ def test_a_malformed_record_is_told_with_its_file_and_number(tmp_path, training,
 
 
 def test_it_is_told_through_a_compiled_step_too(tmp_path):
-    shards = sources.find_files(write(tmp_path / "b", 3, labels=[99]))
+    shards = tfrecord.find_files(write(tmp_path / "b", 3, labels=[99]))
     batches = iter(pipeline.make_dataset(shards, MEANS, 10, None, 2, training=False))
 
     @tf.function
@@ -57,8 +57,8 @@ def test_a_file_cut_short_is_named(tmp_path, training):
 @pytest.mark.parametrize("place", [3, 9, 20])
 def test_a_damaged_byte_is_found_in_its_file(tmp_path, place):
     paths = [pathlib.Path(write(tmp_path / name)) for name in "abc"]
-    shards = sources.find_files(f"{tmp_path}/*")
-    start = list(sources.record_starts(shards[1]))[2]
+    shards = tfrecord.find_files(f"{tmp_path}/*")
+    start = list(tfrecord.record_starts(shards[1]))[2]
     content = bytearray(paths[1].read_bytes())
     content[start + place] ^= 1                     # in the length, in its checksum, in the record
     paths[1].write_bytes(content)

@@ -7,7 +7,7 @@ from youtube8m_distill import config
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.data.tfrecord import find_files
 
 LENGTHS = (1, 3, 4, 5, 9, 300, 305)
 K = 4

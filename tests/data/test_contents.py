@@ -3,7 +3,7 @@ import pytest
 
 from tests import records
 from youtube8m_distill import config
-from youtube8m_distill.data import contents, sources
+from youtube8m_distill.data import contents, tfrecord
 
 BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
 FLOATS = config.FeatureConfig(("rgb", "audio"), (6, 3), dtype="float32")
@@ -11,7 +11,7 @@ MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (6, 3), False, "float32
 
 
 def shards(tmp_path, record):
-    return sources.find_files(records.write(tmp_path / "one.tfrecord", [record]))
+    return tfrecord.find_files(records.write(tmp_path / "one.tfrecord", [record]))
 
 
 def frame_file(tmp_path, dtype=np.uint8, sizes=(("rgb", 6), ("audio", 3))):

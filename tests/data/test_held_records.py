@@ -10,7 +10,7 @@ from youtube8m_distill import config
 from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.data.held_records import HeldRecords
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.data.tfrecord import find_files
 
 FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
 

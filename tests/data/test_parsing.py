@@ -7,7 +7,9 @@ from hypothesis import given, settings, strategies
 
 from tests import oracles, records
 from youtube8m_distill import config
-from youtube8m_distill.data import bad_records, contents, draws, parsing, pipeline, record_parsing, sources
+from youtube8m_distill.data import bad_records, contents, pipeline, seeds, tfrecord
+from youtube8m_distill.data.parsing import batch
+from youtube8m_distill.data.parsing import record as record_parsing
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
 needs_real_records = pytest.mark.skipif(not REAL.is_dir(), reason="no folder of real records beside the repository")
@@ -23,7 +25,7 @@ NUM_CLASSES = 12
 def a_batch(serialized, path="some/file", number=7, epoch=0):
     """Unparsed records, all from one place."""
     same = [tf.fill([len(serialized)], tf.constant(value)) for value in (path, np.int64(number), np.int64(epoch))]
-    return parsing.Records(tf.constant(list(serialized)), *same)
+    return batch.Records(tf.constant(list(serialized)), *same)
 
 
 def rows(batch, count):
@@ -34,12 +36,12 @@ def rows(batch, count):
 def together(reading, *serialized, **place):
     """What becomes of each record, parsed together as one batch, without tracing the parser."""
     with records.untraced():
-        return rows(parsing.build_parser(*reading)(a_batch(serialized, **place)), len(serialized))
+        return rows(batch.build_parser(*reading)(a_batch(serialized, **place)), len(serialized))
 
 
 def in_a_dataset(reading, *serialized, **place):
     """The same, in the graph of a dataset."""
-    dataset = tf.data.Dataset.from_tensors(a_batch(serialized, **place)).map(parsing.build_parser(*reading))
+    dataset = tf.data.Dataset.from_tensors(a_batch(serialized, **place)).map(batch.build_parser(*reading))
     return rows(next(iter(dataset)), len(serialized))
 
 
@@ -155,7 +157,7 @@ def test_random_frames_are_a_function_of_seed_epoch_and_video():
 
 def test_no_two_pairs_of_seed_and_epoch_share_a_draw():
     pairs = [(seed, epoch) for seed in (0, 1, 2, 2 ** 31) for epoch in (0, 1, 2, 1000)]
-    assert len({int(draws.epoch_seed(*pair)) for pair in pairs}) == len(pairs)
+    assert len({int(seeds.epoch_seed(*pair)) for pair in pairs}) == len(pairs)
 
 
 GOOD = records.random_frames(3, SIZES)
@@ -226,13 +228,13 @@ def test_a_malformed_video_level_record_is_told_with_its_place(run, reason, seri
 
 def test_views_go_with_frame_level_features_only():
     with pytest.raises(ValueError, match="frame_features=True"):
-        parsing.build_parser(BYTES, NUM_CLASSES, None)
+        batch.build_parser(BYTES, NUM_CLASSES, None)
     with pytest.raises(ValueError, match="frame_features=False"):
-        parsing.build_parser(MEANS, NUM_CLASSES, ALL)
+        batch.build_parser(MEANS, NUM_CLASSES, ALL)
 
 
 def read_real(pattern, features, num_classes, views):
-    shards = sources.find_files(str(REAL / pattern))
+    shards = tfrecord.find_files(str(REAL / pattern))
     contents.check_features(shards, features)
     batches = list(pipeline.make_dataset(shards, features, num_classes, views, 64, training=False))
     return shards, {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
@@ -245,7 +247,7 @@ def read_real(pattern, features, num_classes, views):
 def test_real_video_level_records_equal_their_protos(pattern, num_classes, id_length):
     features = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
     shards, found = read_real(pattern, features, num_classes, None)
-    assert len(found["video_id"]) == sources.count_records(shards)
+    assert len(found["video_id"]) == tfrecord.count_records(shards)
     for i, serialized in enumerate(tf.data.TFRecordDataset(shards[0].path)):
         stored = tf.train.Example.FromString(serialized.numpy()).features.feature
         video_id = stored["id" if "id" in stored else "video_id"].bytes_list.value[0]
@@ -268,7 +270,7 @@ def test_a_2017_file_read_with_2018_classes_names_the_label():
 @pytest.mark.parametrize("view", [ALL, config.FrameConfig("uniform", 30)])
 def test_the_real_frame_level_record_equals_its_proto(view):
     shards, found = read_real("2018_frame_level/*.tfrecord", config.FeatureConfig(), 3862, view)
-    stored = tf.train.SequenceExample.FromString(sources.first_record(shards[0])).feature_lists.feature_list
+    stored = tf.train.SequenceExample.FromString(tfrecord.first_record(shards[0])).feature_lists.feature_list
     frames = {name: np.stack([np.frombuffer(frame.bytes_list.value[0], np.uint8) for frame in stored[name].feature])
               for name in ("rgb", "audio")}
     seen = oracles.selected_frames(view.frame_selection, 170, view.frames_per_video)

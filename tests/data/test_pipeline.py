@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests import records
 from youtube8m_distill import config, schema
-from youtube8m_distill.data import pipeline, sources
+from youtube8m_distill.data import pipeline, tfrecord
 
 FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
 MEANS = config.FeatureConfig(("mean_rgb",), (1,), False, "float32")
@@ -34,7 +34,7 @@ def numbered_files(folder, compression):
         packed = ("GZIP" if i % 2 else "") if compression == "mixed" else compression
         records.write(folder / f"{i}.tfrecord", rows, packed)
         number += count
-    return sources.find_files(f"{folder}/*")
+    return tfrecord.find_files(f"{folder}/*")
 
 
 def batches(shards, batch_size=4, **options):
@@ -125,7 +125,7 @@ def test_a_share_of_frames_may_be_empty_too(videos):
 def test_a_share_is_not_parsed_by_others(tmp_path):
     good, bad = records.video_record({"mean_rgb": [1.0]}), records.video_record({"mean_rgb": [1.0, 2.0]})
     records.write(tmp_path / "a", [good, bad] * 3)
-    shards = sources.find_files(f"{tmp_path}/a")
+    shards = tfrecord.find_files(f"{tmp_path}/a")
     assert len(batches(shards, 2, training=False, share=(0, 2))) == 3
     with pytest.raises(tf.errors.InvalidArgumentError, match="has 2 numbers instead of 1"):
         batches(shards, 2, training=False, share=(1, 2))
@@ -159,7 +159,7 @@ def test_files_that_an_epoch_has_done_with_are_not_read_again(tmp_path):
     """Those are damaged in between: reading them would fail."""
     for i in range(6):
         records.write(tmp_path / f"{i}.tfrecord", [records.video_record({"mean_rgb": [i + j / 8]}) for j in range(8)])
-    shards, options = sources.find_files(f"{tmp_path}/*.tfrecord"), {"training": True, "num_readers": 2}
+    shards, options = tfrecord.find_files(f"{tmp_path}/*.tfrecord"), {"training": True, "num_readers": 2}
     whole = batches(shards, **options)
     used = {int(value) for batch in whole[:5] for value in batch["features"][:, 0]}         # 20 records
     done = used - {int(value) for batch in whole[5:] for value in batch["features"][:, 0]}
@@ -208,7 +208,7 @@ def videos(tmp_path_factory):
         numbers = range(5 * i, 5 * i + 5)
         records.write(folder / f"{i}", [
             records.frame_record(records.random_frames(3 + 33 * n, seed=n), b"%d" % n, sorted({i, n % 5})) for n in numbers])
-    return sources.find_files(f"{folder}/*")
+    return tfrecord.find_files(f"{folder}/*")
 
 
 def described(spec):

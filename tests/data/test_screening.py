@@ -8,7 +8,7 @@ import pytest
 
 from tests import records
 from youtube8m_distill import config
-from youtube8m_distill.data import bad_records, pipeline, screening, screening_report, sources
+from youtube8m_distill.data import bad_records, pipeline, screening, screening_report, tfrecord
 
 SIZES = (("rgb", 6), ("audio", 3))
 BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
@@ -35,7 +35,7 @@ BAD = [(video(900, labels=[5, 5]), "label 5 is listed more than once"),
 
 def screen(pattern, max_bad_fraction=1.0, features=BYTES, **options):
     bad_files = {}
-    shards = sources.find_files(str(pattern), bad_files)
+    shards = tfrecord.find_files(str(pattern), bad_files)
     return screening.screen(shards, bad_files, features, NUM_CLASSES, max_bad_fraction, **options)
 
 
@@ -76,14 +76,14 @@ def test_bad_records_are_left_out_and_all_others_read(tmp_path, compression, see
     assert [(name, place) for name, place, _ in expected] == [(name, place) for name, place, _ in faults(found)]
     assert all(told.startswith(reason) for (*_, reason), (*_, told) in zip(expected, faults(found)))
     assert (found.num_records, found.num_bad, found.is_exact) == (len(good) + len(expected), len(expected), True)
-    assert ids(found) == good and sources.count_records(found.shards) == len(good)
-    assert sources.estimate_records(found.shards) == (len(good), True)
+    assert ids(found) == good and tfrecord.count_records(found.shards) == len(good)
+    assert tfrecord.estimate_records(found.shards) == (len(good), True)
 
 
 def test_where_all_is_good_nothing_is_left_out(tmp_path):
     records.write(tmp_path / "a", [video(number) for number in range(9)])
     found = screen(tmp_path / "a", 0.0)
-    assert found.shards == sources.find_files(f"{tmp_path}/a")
+    assert found.shards == tfrecord.find_files(f"{tmp_path}/a")
     assert (found.faults, found.num_records, found.num_bad) == ((), 9, 0)
 
 
@@ -106,14 +106,14 @@ def write_numbered(path, count, first=0, compression=""):
 def test_records_before_the_damage_are_kept_and_those_behind_counted(tmp_path, part, lost, exact):
     write_numbered(tmp_path / "a", 6), write_numbered(tmp_path / "c", 6, 60)
     path = write_numbered(tmp_path / "b", 10, 20)
-    starts = list(sources.record_starts(sources.find_files(str(path))[0]))
+    starts = list(tfrecord.record_starts(tfrecord.find_files(str(path))[0]))
     flip(path, starts[6] + {"record": 30, "length": 4}[part])
     found = screen(tmp_path / "*")
     assert faults(found) == [("b", None, "from record 6 on damaged or cut short; fetch the file again")]
     assert [shard.readable for shard in found.shards] == [None, 6, None]
     assert (found.num_records, found.num_bad, found.is_exact) == (22, lost, exact)
     assert ids(found) == [b"id%d" % number for number in [*range(6), *range(20, 26), *range(60, 66)]]
-    assert sources.count_records(found.shards) == 18
+    assert tfrecord.count_records(found.shards) == 18
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
@@ -236,7 +236,7 @@ def test_what_was_found_is_kept_as_json_and_saves_reading_again(tmp_path):
     flip(path, -3)
     found = screen(tmp_path / "*")
     known = json.loads(json.dumps(found.to_json()))
-    shards = sources.find_files(f"{tmp_path}/*")
+    shards = tfrecord.find_files(f"{tmp_path}/*")
     path.unlink()
     assert screening.screen(shards, {}, BYTES, NUM_CLASSES, 1.0, known) == found
     with pytest.raises(bad_records.BadRecordError, match="max_bad_fraction=0.01: 2 of 23"):
@@ -250,7 +250,7 @@ def test_what_was_found_in_something_else_is_not_taken(tmp_path, change):
     if change == "files":
         write_numbered(tmp_path / "a", 4)
     features = config.FeatureConfig(("rgb",), (6,)) if change == "features" else BYTES
-    shards = sources.find_files(f"{tmp_path}/a")
+    shards = tfrecord.find_files(f"{tmp_path}/a")
     found = screening.screen(shards, {}, features, NUM_CLASSES + (change == "num_classes"), 1.0, known)
     assert found.num_records == 3 + (change == "files")
 
@@ -259,7 +259,7 @@ def test_what_was_found_in_something_else_is_not_taken(tmp_path, change):
 def test_damaged_notes_of_what_was_found_are_not_taken(tmp_path, damage):
     write_numbered(tmp_path / "a", 3)
     found = screen(tmp_path / "a")
-    shards = sources.find_files(f"{tmp_path}/a")
+    shards = tfrecord.find_files(f"{tmp_path}/a")
     assert screening.screen(shards, {}, BYTES, NUM_CLASSES, 1.0, {**found.to_json(), **damage}) == found
     assert screening.screen(shards, {}, BYTES, NUM_CLASSES, 1.0, ["no", "dict"]) == found
 

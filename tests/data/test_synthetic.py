@@ -9,11 +9,8 @@ import pytest
 import tensorflow as tf
 
 from tests import oracles, records
-from youtube8m_distill.data import synthetic_prototypes as prototypes
-from youtube8m_distill.data import synthetic_sources as sources
-from youtube8m_distill.data import synthetic_statistics as statistics
-from youtube8m_distill.data import synthetic_videos as videos
-from youtube8m_distill.data.synthetic import SyntheticConfig, write_dataset
+from youtube8m_distill.data.synthetic import prototypes, sources, statistics, videos
+from youtube8m_distill.data.synthetic.dataset import SyntheticConfig, write_dataset
 
 STEP = 4 / 255
 PARTS = {"rgb": slice(0, 1024), "audio": slice(1024, 1152)}

@@ -4,7 +4,8 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests import oracles
 from youtube8m_distill.export import kaggle, read_predictions, write_predictions

@@ -3,7 +3,7 @@ import pytest
 
 from tests import commands, networks
 from youtube8m_distill import config, runs
-from youtube8m_distill.training.strategy import make_strategy
+from youtube8m_distill.engine.strategy import make_strategy
 
 NETWORK = networks.frame_level(frames=config.FrameConfig("first", 4), dropout=0.5)
 

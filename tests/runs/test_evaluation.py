@@ -6,10 +6,10 @@ import pytest
 from tests import commands, networks, records
 from youtube8m_distill import runs
 from youtube8m_distill.data.bad_records import BadRecordError
-from youtube8m_distill.data.sources import find_files
+from youtube8m_distill.data.tfrecord import find_files
+from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.evaluation import Done, about_long_videos
-from youtube8m_distill.training.strategy import make_strategy
 
 
 @pytest.fixture(autouse=True)

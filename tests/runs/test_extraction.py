@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from tests import commands, networks, schemes
+from tests import commands, networks, tiny_training
 from youtube8m_distill import config, runs
-from youtube8m_distill.models import builders
-from youtube8m_distill.training.strategy import make_strategy
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.families import build
 
 FRAMES = config.FrameConfig("first", 4)
 
@@ -15,7 +15,7 @@ def mixture(model="MixNeXtVladModel", **options):
 
 @pytest.fixture
 def quick_encoder(monkeypatch):
-    monkeypatch.setitem(builders.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+    monkeypatch.setitem(build.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_the_checkpoint_that_is_asked_for_is_taken(tmp_path, quick_encoder, chec
     taken, progress = runs.extract(run, "1", tmp_path / "taken", checkpoint=checkpoint).load_network()
     expected = networks.build(mixture(), seed=step).submodel("1")
     assert progress.step == step
-    schemes.assert_same_weights(schemes.weights(taken), schemes.weights(expected))
+    tiny_training.assert_same_weights(tiny_training.weights(taken), tiny_training.weights(expected))
 
 
 def test_best_and_last_are_told_apart(tmp_path, quick_encoder):
@@ -78,7 +78,7 @@ def test_the_network_that_is_asked_for_is_taken(tmp_path, quick_encoder):
     for network, seed in ((None, 5), ("student", 5), ("teacher", 3)):
         taken, _ = runs.extract(runs.open_run(run.folder), "0", tmp_path / str(network), network).load_network()
         expected = networks.build(mixture(), seed=seed).submodel("0")
-        schemes.assert_same_weights(schemes.weights(taken), schemes.weights(expected))
+        tiny_training.assert_same_weights(tiny_training.weights(taken), tiny_training.weights(expected))
 
 
 def test_a_folder_that_is_there_and_empty_is_filled(tmp_path, quick_encoder):

@@ -1,6 +1,6 @@
 from tests import commands, networks
 from youtube8m_distill import runs
-from youtube8m_distill.training.scalars import ScalarWriter
+from youtube8m_distill.engine.scalars import ScalarWriter
 
 
 def test_the_points_by_epoch_come_back_in_order(tmp_path):

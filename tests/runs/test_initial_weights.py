@@ -3,12 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests import commands, networks, schemes
+from tests import commands, networks, tiny_training
 from youtube8m_distill import config
-from youtube8m_distill.distillation.builders import build_student
-from youtube8m_distill.models import builders
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.families import build as builders
 from youtube8m_distill.runs import initial_weights
-from youtube8m_distill.training.strategy import make_strategy
+from youtube8m_distill.schemes.stages import build_student
 
 LABELS_AND_PREDICTIONS = ("pred", "ce")
 
@@ -39,7 +39,7 @@ def build(configuration):
     if "student" in configuration.networks:
         found["student"] = build_student(configuration, found["teacher"])
         if not configuration.distillation.share_classifier:
-            found["student"].set_weights(schemes.weights(networks.build(configuration.networks["student"], seed=2)))
+            found["student"].set_weights(tiny_training.weights(networks.build(configuration.networks["student"], seed=2)))
     return found
 
 
@@ -50,7 +50,7 @@ def source(folder, network):
 
 def assert_equal(layers, others):
     found, expected = ([array for layer in part for array in layer.get_weights()] for part in (layers, others))
-    assert found and not any(schemes.differ(found, expected))
+    assert found and not any(tiny_training.differ(found, expected))
 
 
 def assert_untouched(layers, before, theirs):
@@ -72,7 +72,7 @@ def test_a_network_of_the_same_shape_takes_everything(tmp_path, network):
     theirs = source(tmp_path, network)
     found, before, said = start(run_config(tmp_path, network))
     assert_equal([found["teacher"]], [theirs])
-    assert any(schemes.differ(schemes.weights(found["teacher"]), schemes.weights(before["teacher"])))
+    assert any(tiny_training.differ(tiny_training.weights(found["teacher"]), tiny_training.weights(before["teacher"])))
     count = sum(array.size for array in theirs.get_weights())
     assert said == [f"teacher: starts with {count:,} numbers of the teacher in {tmp_path}, step 3: everything."]
 
@@ -155,13 +155,13 @@ def test_a_folder_without_weights_is_refused(tmp_path, make, words):
 
 def test_every_replica_starts_with_the_same_weights(tmp_path, quick_encoder):
     theirs = source(tmp_path, networks.frame_level())
-    strategy, configuration = make_strategy(devices=schemes.TWO_CPUS), run_config(tmp_path, networks.frame_level())
+    strategy, configuration = make_strategy(devices=tiny_training.TWO_CPUS), run_config(tmp_path, networks.frame_level())
     with strategy.scope():
         found = build(configuration)
     initial_weights.take_initial_weights(configuration, found, lambda line: None)
     for replica in range(2):
         ours = [strategy.experimental_local_results(weight.value)[replica].numpy() for weight in found["teacher"].weights]
-        schemes.assert_same_weights(ours, schemes.weights(theirs))
+        tiny_training.assert_same_weights(ours, tiny_training.weights(theirs))
 
 
 # ---- a student

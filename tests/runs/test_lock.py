@@ -10,8 +10,8 @@ import pytest
 
 from tests import commands, networks
 from youtube8m_distill import config, runs
+from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.runs import lock
-from youtube8m_distill.training.progress import Progress
 
 TEACHER = config.RunConfig("teacher", {"teacher": networks.frame_level()}, config.TrainingConfig())
 # Takes the lock as a training does, says so, and waits to be killed. Without TensorFlow: the file by its path.

@@ -12,10 +12,10 @@ import pytest
 
 from tests import commands, networks, records
 from youtube8m_distill import runs
-from youtube8m_distill.data.sources import Shard
+from youtube8m_distill.data.tfrecord import Shard
+from youtube8m_distill.engine.predictor import PredictedBatch
 from youtube8m_distill.export.kaggle import read_predictions
 from youtube8m_distill.runs import predictions
-from youtube8m_distill.training.predict import PredictedBatch
 
 BATCH_SIZE, NUM_VIDEOS = 4, 23
 

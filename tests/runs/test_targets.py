@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import commands, networks, schemes
+from tests import commands, networks, tiny_training
 from youtube8m_distill import config, files, runs
 from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.distillation import targets as formulas
-from youtube8m_distill.models.video_classifier import VideoClassifier
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.runs import targets as stored
-from youtube8m_distill.training.strategy import make_strategy
+from youtube8m_distill.schemes import targets as formulas
 
 TEACHER = networks.frame_level(frames=config.FrameConfig("first", 6), lstm_layers=1, dropout=0.5)
 STUDENT = networks.frame_level(frames=config.FrameConfig("uniform", 3), lstm_layers=1, dropout=0.5)
@@ -76,7 +76,7 @@ def assert_close(found, targets):
 # ---- the set
 
 
-@pytest.mark.parametrize("devices, videos_at_a_time", [(None, 4), (schemes.TWO_CPUS, 5)])
+@pytest.mark.parametrize("devices, videos_at_a_time", [(None, 4), (tiny_training.TWO_CPUS, 5)])
 def test_a_file_holds_encoding_and_logits_of_each_video_in_order(tmp_path, pattern, monkeypatch, devices, videos_at_a_time):
     """A batch may hold the end of one file and the beginning of the next."""
     monkeypatch.setattr(stored, "good_batch_size", lambda max_frames: videos_at_a_time)
@@ -284,8 +284,8 @@ def test_a_student_ends_as_with_its_teacher_which_is_not_run(tmp_path, pattern, 
     second, said = train(tmp_path / "second", settings)
     assert called and set(called) == {"student"} and any("the teacher itself is not run" in line for line in said)
     weights = [commands.weights(run.folder, "student") for run in (with_teacher, first, second)]
-    schemes.assert_same_weights(weights[2], weights[1])                 # computing before training changes nothing
-    schemes.assert_same_weights(weights[1], weights[0], rounding=1e-3)
+    tiny_training.assert_same_weights(weights[2], weights[1])                 # computing before training changes nothing
+    tiny_training.assert_same_weights(weights[1], weights[0], rounding=1e-3)
     assert second.checkpoints.newest_progress() == with_teacher.checkpoints.newest_progress()
 
 
@@ -297,7 +297,7 @@ def test_a_stopped_run_goes_on_with_the_same_targets(tmp_path, pattern, monkeypa
     shutil.rmtree(tmp_path / "targets")
     resumed, said = train(tmp_path / "stopped", settings, 6)
     assert any("Found step 3" in line for line in said) and any("2 of 2 training file(s)" in line for line in said)
-    schemes.assert_same_weights(commands.weights(resumed.folder, "student"), commands.weights(straight.folder, "student"))
+    tiny_training.assert_same_weights(commands.weights(resumed.folder, "student"), commands.weights(straight.folder, "student"))
 
 
 def test_a_run_cannot_change_between_stored_targets_and_the_teacher(tmp_path, pattern):
@@ -324,4 +324,4 @@ def test_every_family_learns_from_stored_targets(tmp_path, pattern, monkeypatch,
     for is_stored in (False, True):
         settings = run_config(tmp_path, pattern, student_loss, is_stored, pair=pair, mixed_precision=mixed_precision)
         found.append(commands.weights(train(tmp_path / f"{is_stored}", settings, 2)[0].folder, "student"))
-    schemes.assert_same_weights(*found[::-1], rounding=1e-3)
+    tiny_training.assert_same_weights(*found[::-1], rounding=1e-3)

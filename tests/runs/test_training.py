@@ -3,10 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests import commands, networks, schemes
+from tests import commands, networks, tiny_training
 from youtube8m_distill import config, runs
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.training.strategy import make_strategy
+from youtube8m_distill.engine.strategy import make_strategy
 
 TEACHER = networks.frame_level(frames=config.FrameConfig("first", 6), lstm_layers=1, dropout=0.5)
 STUDENT = networks.frame_level(frames=config.FrameConfig("random", 3), lstm_layers=1, dropout=0.5)
@@ -83,9 +83,9 @@ def test_two_stages_train_the_encoder_first_and_then_the_classifier_too(tmp_path
     first, last = (run.load_network(checkpoint=step)[0] for step in (3, 10))
     teacher, _ = runs.open_run(tmp_path / "teacher").load_network()
     assert run.checkpoints.steps()[0] == 3 and run.checkpoints.steps()[-1] == 3 + 7
-    assert not any(schemes.differ(schemes.weights(first.classifier), schemes.weights(teacher.classifier)))
-    assert any(schemes.differ(schemes.weights(first.encoder), schemes.weights(teacher.encoder)))
-    assert any(schemes.differ(schemes.weights(last.classifier), schemes.weights(teacher.classifier)))
+    assert not any(tiny_training.differ(tiny_training.weights(first.classifier), tiny_training.weights(teacher.classifier)))
+    assert any(tiny_training.differ(tiny_training.weights(first.encoder), tiny_training.weights(teacher.encoder)))
+    assert any(tiny_training.differ(tiny_training.weights(last.classifier), tiny_training.weights(teacher.classifier)))
     progress = run.checkpoints.newest_progress()
     assert (progress.step, progress.stage, progress.stage_step, progress.epoch) == (10, 1, 7, 3)
 

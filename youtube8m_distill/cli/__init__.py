@@ -1,3 +1,3 @@
 """Command lines: one module for each thing to do."""
 
-from youtube8m_distill.cli import quiet as quiet    # before any module here imports TensorFlow
+from youtube8m_distill.cli import quiet as quiet  # before any module here imports TensorFlow

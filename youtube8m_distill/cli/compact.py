@@ -16,7 +16,7 @@ from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.contents import stored_features
-from youtube8m_distill.data.sources import estimate_records
+from youtube8m_distill.data.tfrecord import estimate_records
 
 FLAGS = flags.FLAGS
 MOST_CLASSES = 4716         # of the 2017 set; later ones have fewer

@@ -16,12 +16,12 @@ from absl import flags
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.engine.cluster import refuse_cluster
+from youtube8m_distill.engine.scalars import ScalarWriter
+from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.evaluation import about_long_videos
-from youtube8m_distill.training.cluster import refuse_cluster
-from youtube8m_distill.training.scalars import ScalarWriter
-from youtube8m_distill.training.strategy import make_strategy
 
 FLAGS = flags.FLAGS
 SECONDS_BETWEEN_LOOKS = 30

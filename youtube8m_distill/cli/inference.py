@@ -15,10 +15,10 @@ from absl import flags
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.engine.cluster import refuse_cluster
+from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.runs.archive import pack, unpack
 from youtube8m_distill.runs.evaluation import about_long_videos
-from youtube8m_distill.training.cluster import refuse_cluster
-from youtube8m_distill.training.strategy import make_strategy
 
 FLAGS = flags.FLAGS
 

@@ -13,16 +13,16 @@ from absl import flags
 from youtube8m_distill import display, files, schema
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.data import synthetic
-from youtube8m_distill.data.synthetic_statistics import LONGEST
+from youtube8m_distill.data.synthetic import dataset
+from youtube8m_distill.data.synthetic.statistics import LONGEST
 
 FLAGS = flags.FLAGS
-FIELDS = tuple(field.name for field in dataclasses.fields(synthetic.SyntheticConfig))
+FIELDS = tuple(field.name for field in dataclasses.fields(dataset.SyntheticConfig))
 
 
 def define_flags(flag_values=FLAGS):
     """Defines the flags of this script; each but `output_dir` is a field of SyntheticConfig, with its default."""
-    default = synthetic.SyntheticConfig()
+    default = dataset.SyntheticConfig()
 
     def define(kind, name, text, *choices):
         value = None if name == "num_classes" else getattr(default, name, "")
@@ -37,13 +37,13 @@ def define_flags(flag_values=FLAGS):
     define(flags.DEFINE_integer, "videos_per_shard", "Videos in one file.")
     define(flags.DEFINE_integer, "seed", "Another seed, another set.")
     define(flags.DEFINE_boolean, "video_level", "Also write video-level files, the means of the frames, into the "
-           f"folder {synthetic.VIDEO_LEVEL} in --output_dir.")
+           f"folder {dataset.VIDEO_LEVEL} in --output_dir.")
     define(flags.DEFINE_string, "from_video_level", "Official video-level files (a glob, quoted) whose means, ids and "
            "labels the videos take over.")
     define(flags.DEFINE_enum, "id_key", "Name of the id feature; video_id is the form of 2017.", schema.ID_KEYS)
     define(flags.DEFINE_integer, "max_frames", f"Longer videos are cut. The longest has {LONGEST} frames.")
     define(flags.DEFINE_enum, "compression", "Of the files; the official ones have none.",
-           tuple(synthetic.COMPRESSIONS))
+           tuple(dataset.COMPRESSIONS))
 
 
 def main():
@@ -62,10 +62,10 @@ def synthesize(flag_values):
     if not output_dir:
         raise ValueError("output_dir is missing; see --helpshort.")
     files.check_output("output_dir", output_dir, folder=True)
-    config = synthetic.SyntheticConfig(**{name: flag_values[name].value for name in FIELDS})
+    config = dataset.SyntheticConfig(**{name: flag_values[name].value for name in FIELDS})
     try:
-        with display.ProgressBar(synthetic.videos_to_write(config, output_dir), "synthesize", "videos") as bar:
-            written = synthetic.write_dataset(config, output_dir, bar.update)
+        with display.ProgressBar(dataset.videos_to_write(config, output_dir), "synthesize", "videos") as bar:
+            written = dataset.write_dataset(config, output_dir, bar.update)
     except OSError as error:
         raise OSError(f"{error} The files in --output_dir={output_dir} are complete; run the command again to go on."
                       ) from error

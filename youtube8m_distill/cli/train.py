@@ -21,9 +21,9 @@ from absl import flags
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.training import cluster as clusters
-from youtube8m_distill.training.interruption import Interrupted
-from youtube8m_distill.training.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
+from youtube8m_distill.engine import cluster as clusters
+from youtube8m_distill.engine.interruption import Interrupted
+from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
 
 FLAGS = flags.FLAGS
 

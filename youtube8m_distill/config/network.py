@@ -5,8 +5,7 @@ import dataclasses
 from youtube8m_distill import schema
 from youtube8m_distill.checks import at_least, at_most, check_types, one_of, require, within
 from youtube8m_distill.config.data import FeatureConfig, FrameConfig
-from youtube8m_distill.config.families import CLASSIFIERS, FAMILIES, MIXTURES, MODELS, VIDEO_LEVEL_MODELS
-from youtube8m_distill.config.families import published_settings
+from youtube8m_distill.config.families import CLASSIFIERS, FAMILIES, MIXTURES, MODELS, VIDEO_LEVEL_MODELS, published_settings
 
 POOLING_METHODS = ("max", "average")
 ACTIVATIONS = ("sigmoid", "relu6")

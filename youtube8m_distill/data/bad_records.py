@@ -10,7 +10,7 @@ import re
 
 import tensorflow as tf
 
-from youtube8m_distill.data import sources
+from youtube8m_distill.data import tfrecord
 
 START, END = "<bad record>", "</bad record>"
 STORED_AS = {"string": "bytes", "float": "floats", "int64": "integers"}     # TensorFlow's words, and ours
@@ -98,9 +98,9 @@ def _locate(message, shards):
     for shard in shards:
         if found and not _has_boundary_near(shard, int(found[1])):
             continue
-        number = sources.first_unreadable(shard)
+        number = tfrecord.first_unreadable(shard)
         if number is not None:
-            return f"file {shard.path}, record {number}: {sources.DAMAGED}"
+            return f"file {shard.path}, record {number}: {tfrecord.DAMAGED}"
     return f"a file is damaged or cut short ({message.splitlines()[0]}); fetch it again"
 
 
@@ -109,10 +109,10 @@ def _has_boundary_near(shard, position):
     if shard.compression:
         return True                 # the position counts uncompressed bytes
     try:
-        for start in sources.record_starts(shard):
+        for start in tfrecord.record_starts(shard):
             if start > position:
                 return False
-            if position - start <= sources.HEADER_BYTES:
+            if position - start <= tfrecord.HEADER_BYTES:
                 return True
     except ValueError:
         return True

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import files, schema
-from youtube8m_distill.data import bad_records, draws, frame_selection
-from youtube8m_distill.data.sources import RecordWriter, digest
+from youtube8m_distill.data import bad_records, frame_selection, seeds
+from youtube8m_distill.data.tfrecord import RecordWriter, digest
 
 FORMAT = 1                          # raised when the same settings give other files
 MANIFEST = "compact.json"
@@ -151,9 +151,9 @@ def _cut(chunk, shard, first, frames, seed):
               if number not in shard.left_out]
     if not videos:
         return []
-    seeds = draws.frame_seeds([video.video_id for video in videos], seed, np.zeros(len(videos), np.int64))
+    drawn = seeds.frame_seeds([video.video_id for video in videos], seed, np.zeros(len(videos), np.int64))
     num_frames = np.minimum([video.num_frames for video in videos], schema.MAX_FRAMES).astype(np.int32)
-    indices = frame_selection.select(frames, num_frames, seeds).numpy()
+    indices = frame_selection.select(frames, num_frames, drawn).numpy()
     return [video.with_frames(row[row >= 0].tolist()) for video, row in zip(videos, indices)]
 
 

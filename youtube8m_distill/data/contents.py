@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from youtube8m_distill import config
-from youtube8m_distill.data import sources
+from youtube8m_distill.data import tfrecord
 
 KINDS = {"bytes_list": "bytes", "float_list": "floats", "int64_list": "integers", None: "nothing"}
 DTYPES = {"bytes": "uint8", "floats": "float32"}
@@ -28,7 +28,7 @@ def stored_features(shard):
     """The features in the first record of a file: {name: Stored}. ValueError if it is no record of the format."""
     try:
         # An Example is a SequenceExample without frames, byte for byte, so one reading serves both.
-        record = tf.train.SequenceExample.FromString(sources.first_record(shard))
+        record = tf.train.SequenceExample.FromString(tfrecord.first_record(shard))
     except Exception as error:      # protobuf's own DecodeError, which TensorFlow does not export
         raise ValueError(f"{shard.path}: the first record is neither a SequenceExample nor an Example; YouTube-8M "
                          f"files hold those ({error}).") from error
@@ -49,7 +49,7 @@ def check_features(shards, features):
     """Sees that the first record holds the features asked for, with their sizes, per frame or once, as bytes or floats.
 
     Args:
-        shards: tuple of sources.Shard.
+        shards: tuple of tfrecord.Shard.
         features: config.FeatureConfig.
     Raises:
         ValueError: naming the file, what was asked for and what is there.
@@ -96,7 +96,7 @@ def detect_dtype(shards, names, frame_features=None):
     """Whether the named features are stored as bytes ("uint8") or as floats ("float32"), by the first record.
 
     Args:
-        shards: tuple of sources.Shard.
+        shards: tuple of tfrecord.Shard.
         names: sequence of str.
         frame_features: bool. Whether they are wanted per frame or once; None for whatever the file holds.
     Raises:

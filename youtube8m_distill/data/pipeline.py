@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from youtube8m_distill import schema
-from youtube8m_distill.data import parsing, stored_targets, training_order
+from youtube8m_distill.data import order, targets
+from youtube8m_distill.data.parsing import batch
 
 # Unparsed frame-level records take 0.2 MB each, so this is a few hundred MB.
 SHUFFLE_BUFFER = 1024
@@ -53,14 +54,14 @@ def make_dataset(shards, features, num_classes, views, batch_size, *, training, 
     """
     _check_share(share, batch_size)
     if targets is not None:
-        targets = stored_targets.count(targets, shards, target_size)
-    parse = parsing.build_parser(features, num_classes, views, seed)
+        targets = targets.count(targets, shards, target_size)
+    parse = batch.build_parser(features, num_classes, views, seed)
     with_ids = not training if with_ids is None else with_ids
     read = _Reader(shards, targets, train_fraction)
 
     def example(place, number, where, serialized, *target):
         epoch, shard = tf.unstack(where, axis=1)
-        parsed = parse(parsing.Records(serialized, tf.gather(read.paths, shard), number, epoch))
+        parsed = parse(batch.Records(serialized, tf.gather(read.paths, shard), number, epoch))
         if with_ids:
             parsed |= {schema.SHARD: tf.cast(shard, tf.int32), schema.RECORD: number}
         else:
@@ -71,11 +72,11 @@ def make_dataset(shards, features, num_classes, views, batch_size, *, training, 
             # With a share, of the first record of the whole batch: every worker must see an epoch end at the same step.
             parsed[schema.EPOCH] = tf.cast(epoch if share is None else tf.fill(tf.shape(epoch), first_epoch), tf.int32)
         if target:
-            parsed[schema.TARGETS] = stored_targets.decode(*target, tf.gather(read.targets[0], shard), number, target_size)
+            parsed[schema.TARGETS] = targets.decode(*target, tf.gather(read.targets[0], shard), number, target_size)
         return parsed
 
     if training:
-        records = training_order.records(read, len(shards), seed, num_epochs, num_readers, shuffle_buffer, start)
+        records = order.records(read, len(shards), seed, num_epochs, num_readers, shuffle_buffer, start)
     else:
         every_shard = tf.data.Dataset.range(len(shards)).repeat(num_epochs)
         records = every_shard.flat_map(_as_it_is(lambda shard: read(tf.constant(0, tf.int64), shard)))
@@ -143,7 +144,7 @@ class _Reader:
         if self.targets is not None:
             path, num_targets = (column[shard] for column in self.targets)
             # The headers of the records alone, when the file is opened: nothing is kept that was read ahead.
-            stored_targets.require_as_many(self._serialized(shard, buffer_size=0), self.paths[shard], path, num_targets)
+            targets.require_as_many(self._serialized(shard, buffer_size=0), self.paths[shard], path, num_targets)
             fields.append(tf.data.TFRecordDataset(path))
         records = tf.data.Dataset.zip(tuple(fields))
         if self.left_out is not None:

@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import config, display, schema
-from youtube8m_distill.data import bad_records, parsing, sources
+from youtube8m_distill.data import bad_records, tfrecord
+from youtube8m_distill.data.parsing import batch
 from youtube8m_distill.data.screening_report import counts_of
 
 FORMAT = 1                          # raised when the same files would be judged otherwise
@@ -45,7 +46,7 @@ class Screening:
     """Files without what cannot be used.
 
     Attributes:
-        shards: tuple of sources.Shard, as they are to be read; a file without a single good record is not among them.
+        shards: tuple of tfrecord.Shard, as they are to be read; a file without a single good record is not among them.
         faults: tuple of Fault, in the order of files and records.
         num_records: int, how many records there are, bad ones included; None if nobody has looked.
         num_bad: int, how many of them are bad.
@@ -66,7 +67,7 @@ class Screening:
 
     @classmethod
     def from_json(cls, found):
-        shards = tuple(sources.Shard(**{**shard, "left_out": tuple(shard["left_out"])}) for shard in found["shards"])
+        shards = tuple(tfrecord.Shard(**{**shard, "left_out": tuple(shard["left_out"])}) for shard in found["shards"])
         return cls(**{**found, "shards": shards, "faults": tuple(Fault(*fault) for fault in found["faults"])})
 
 
@@ -74,7 +75,7 @@ class Screening:
 class _File:
     """What one file was found to hold."""
 
-    shard: sources.Shard
+    shard: tfrecord.Shard
     num_records: int = 0                            # all that could be read
     num_bytes: int = 0                              # that these take, uncompressed
     damage: str = ""                                # what is wrong with the rest, if anything
@@ -94,7 +95,7 @@ def screen(shards, bad_files, features, num_classes, max_bad_fraction, known=Non
     estimated by its bytes, at the mean of all records that could be read, and as one at least.
 
     Args:
-        shards: tuple of sources.Shard, as `sources.find_files` gives them.
+        shards: tuple of tfrecord.Shard, as `tfrecord.find_files` gives them.
         bad_files: dict {path: what is wrong} of those among them that hold no record.
         features: config.FeatureConfig.
         num_classes: int.
@@ -134,11 +135,11 @@ def _build_check(features, num_classes):
 
     It raises what `bad_records.naming_bad_records` reads.
     """
-    parse = parsing.build_parser(features, num_classes, FIRST_FRAME if features.frame_features else None)
+    parse = batch.build_parser(features, num_classes, FIRST_FRAME if features.frame_features else None)
 
     def check(serialized, path, first):
         numbers = first + tf.range(tf.size(serialized, tf.int64))
-        records = parsing.Records(serialized, tf.fill(tf.shape(numbers), path), numbers, tf.zeros_like(numbers))
+        records = batch.Records(serialized, tf.fill(tf.shape(numbers), path), numbers, tf.zeros_like(numbers))
         return parse(records)[schema.VIDEO_ID]
 
     # Compiled here, for all threads.
@@ -185,10 +186,10 @@ def _screen_file(shard, bad_files, check, bar):
             take(records)
     except tf.errors.DataLossError:
         # A chunk is not given where one of its records is damaged; those before it still count.
-        take(records.skip(file.num_records).take(sources.first_unreadable(shard) - file.num_records))
-        file.damage = f"from record {file.num_records} on {sources.DAMAGED}"
-    if not file.damage and not sources.is_whole(shard, file.num_bytes):
-        file.damage = f"from record {file.num_records} on {sources.DAMAGED}"
+        take(records.skip(file.num_records).take(tfrecord.first_unreadable(shard) - file.num_records))
+        file.damage = f"from record {file.num_records} on {tfrecord.DAMAGED}"
+    if not file.damage and not tfrecord.is_whole(shard, file.num_bytes):
+        file.damage = f"from record {file.num_records} on {tfrecord.DAMAGED}"
     if not file.damage and not file.num_records:
         file.damage = "the file holds no record"
     return file
@@ -211,7 +212,7 @@ def _check_chunk(file, check, chunk):
     file.ids.append(hash_ids(ids))
     file.numbers.append(numbers)
     file.num_records += len(chunk)
-    overhead = sources.HEADER_BYTES + sources.FOOTER_BYTES
+    overhead = tfrecord.HEADER_BYTES + tfrecord.FOOTER_BYTES
     file.num_bytes += int(tf.reduce_sum(tf.strings.length(chunk))) + overhead * len(chunk)
 
 
@@ -272,7 +273,7 @@ def _lost_in(file, before, mean):
     """The same for one file with damage behind its first `before` bytes; `mean`: bytes of a record."""
     if file.shard.size and not file.shard.compression:
         try:
-            return sum(1 for _ in sources.record_starts(file.shard)) - file.num_records, True
+            return sum(1 for _ in tfrecord.record_starts(file.shard)) - file.num_records, True
         except ValueError:
             pass                    # no headers to follow
     return max(1, round((file.shard.size - before) / mean) if mean else 1), False
@@ -285,7 +286,7 @@ def _stored_bytes(file):
     if not file.shard.compression:
         return file.num_bytes
     unpacker, unpacked, stored = zlib.decompressobj(wbits=31), 0, 0        # 31: with a header of gzip
-    with sources.open_file(file.shard.path) as packed:
+    with tfrecord.open_file(file.shard.path) as packed:
         while unpacked < file.num_bytes:
             try:
                 unpacked += len(unpacker.decompress(packed.read(PIECE)))

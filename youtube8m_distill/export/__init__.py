@@ -1,6 +1,4 @@
 """What leaves the project: the Kaggle CSV."""
 
-from youtube8m_distill.export.kaggle import Predictions
-from youtube8m_distill.export.kaggle import read_predictions
-from youtube8m_distill.export.kaggle import write_predictions
+from youtube8m_distill.export.kaggle import Predictions, read_predictions, write_predictions
 from youtube8m_distill.export.spreadsheet import spreadsheet_safe

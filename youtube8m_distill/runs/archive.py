@@ -19,8 +19,8 @@ import zlib
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.checks import require
-from youtube8m_distill.runs.folder import CONFIG_FILE, open_run
-from youtube8m_distill.training.checkpoints import read_progress
+from youtube8m_distill.engine.checkpoints import read_progress
+from youtube8m_distill.runs.run import CONFIG_FILE, open_run
 
 WEIGHTS = {role: f"best/{role}.weights.h5" for role in (schema.TEACHER, schema.STUDENT)}
 PROGRESS = "best/progress.json"

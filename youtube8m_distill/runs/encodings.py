@@ -7,7 +7,7 @@ import numpy as np
 from youtube8m_distill import schema
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.training.predict import Predictor
+from youtube8m_distill.engine.predictor import Predictor
 
 
 class EncodedVideos(NamedTuple):

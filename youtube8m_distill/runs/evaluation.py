@@ -11,9 +11,9 @@ from youtube8m_distill import display, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.screening import hash_ids
-from youtube8m_distill.data.sources import estimate_records
+from youtube8m_distill.data.tfrecord import estimate_records
+from youtube8m_distill.engine.predictor import Predictor, evaluate
 from youtube8m_distill.runs.seen_videos import SeenVideos
-from youtube8m_distill.training.predict import Predictor, evaluate
 
 # Large products reach their full rate from some 2,000 rows on, and frames are what takes memory.
 FRAMES_A_BATCH, MOST_VIDEOS = 38_400, 1024

@@ -4,8 +4,8 @@ import pathlib
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
-from youtube8m_distill.runs.folder import CONFIG_FILE, open_run
-from youtube8m_distill.training.checkpoints import save_weights, write_progress
+from youtube8m_distill.engine.checkpoints import save_weights, write_progress
+from youtube8m_distill.runs.run import CONFIG_FILE, open_run
 
 
 def extract(run, path, folder, network=None, checkpoint="best"):

@@ -2,8 +2,8 @@
 
 import collections
 
-from youtube8m_distill.training import event_files
-from youtube8m_distill.training.callbacks import BY_EPOCH
+from youtube8m_distill.engine import event_files
+from youtube8m_distill.engine.callbacks import BY_EPOCH
 
 
 def read_history(run):

@@ -5,8 +5,8 @@ import math
 from youtube8m_distill import schema
 from youtube8m_distill.config import differences
 from youtube8m_distill.config.families import WITHOUT_WEIGHTS
-from youtube8m_distill.models.preprocessing import read_eigenvalues
-from youtube8m_distill.runs.folder import open_run
+from youtube8m_distill.layers.preprocessing import read_eigenvalues
+from youtube8m_distill.runs.run import open_run
 
 # Fields whose difference leaves the encoders alike. The features are compared apart: bytes or floats make no difference.
 OF_THE_CLASSIFIER = ("num_classes", "classifier", "moe_num_mixtures", "moe_prob_gating")

@@ -7,7 +7,7 @@ import os
 from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.data.contents import check_features, detect_dtype, frame_features
 from youtube8m_distill.data.screening import Screening, screen
-from youtube8m_distill.data.sources import BadFileError, find_files
+from youtube8m_distill.data.tfrecord import BadFileError, find_files
 
 
 def fingerprint(shards):

@@ -23,13 +23,21 @@ import numpy as np
 from youtube8m_distill import display, files, schema
 from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.sources import (
-    FOOTER_BYTES, HEADER_BYTES, THREADS, RecordWriter, Shard, count_records, digest, estimate_records)
-from youtube8m_distill.distillation import targets
+from youtube8m_distill.data.tfrecord import (
+    FOOTER_BYTES,
+    HEADER_BYTES,
+    THREADS,
+    RecordWriter,
+    Shard,
+    count_records,
+    digest,
+    estimate_records,
+)
+from youtube8m_distill.engine.predictor import Predictor
+from youtube8m_distill.engine.strategy import local_replicas
 from youtube8m_distill.runs.evaluation import good_batch_size
-from youtube8m_distill.runs.folder import open_run
-from youtube8m_distill.training.predict import Predictor
-from youtube8m_distill.training.strategy import local_replicas
+from youtube8m_distill.runs.run import open_run
+from youtube8m_distill.schemes import targets
 
 FORMAT = 1                          # raised when the same teacher and videos give other files
 MANIFEST = "manifest.json"

@@ -11,23 +11,21 @@ from youtube8m_distill import files, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.screening_report import write_report
-from youtube8m_distill.data.sources import count_records, estimate_records
-from youtube8m_distill.distillation.builders import build_stages, build_student
+from youtube8m_distill.data.tfrecord import count_records, estimate_records
+from youtube8m_distill.engine import callbacks, loop
+from youtube8m_distill.engine.cluster import GONE
+from youtube8m_distill.engine.interruption import Interrupted, Interruption
+from youtube8m_distill.engine.optimizers import build_optimizer
+from youtube8m_distill.engine.predictor import Predictor, evaluate
+from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, same_everywhere, wait_for_all
+from youtube8m_distill.families.build import build_model
 from youtube8m_distill.metrics.evaluate import Evaluator
-from youtube8m_distill.models.builders import build_model
-from youtube8m_distill.runs.folder import BAD_RECORDS_FILE, BAD_RECORDS_REPORT, open_run
 from youtube8m_distill.runs.initial_weights import check_initial_weights, take_initial_weights
+from youtube8m_distill.runs.run import BAD_RECORDS_FILE, BAD_RECORDS_REPORT, open_run
 from youtube8m_distill.runs.shards import fingerprint, usable_shards
 from youtube8m_distill.runs.targets import StoredTargets, check_targets, complete_targets
-from youtube8m_distill.training import callbacks, loop
-from youtube8m_distill.training.cluster import GONE
-from youtube8m_distill.training.divergence import refuse_bad_numbers
-from youtube8m_distill.training.interruption import Interrupted, Interruption
-from youtube8m_distill.training.optimizers import build_optimizer
-from youtube8m_distill.training.predict import Predictor, evaluate
-from youtube8m_distill.training.strategy import (
-    check_batch_size, chief_first, is_chief, machine, same_everywhere, wait_for_all)
-
+from youtube8m_distill.schemes.divergence import refuse_bad_numbers
+from youtube8m_distill.schemes.stages import build_stages, build_student
 
 SECONDS_FOR_THE_CHIEF = 10          # that a worker gives it to save, when both are told to end
 

@@ -7,7 +7,7 @@ from youtube8m_distill import display, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.screening import hash_ids
-from youtube8m_distill.data.sources import estimate_records
+from youtube8m_distill.data.tfrecord import estimate_records
 
 CHUNK = 256                         # records read at a time
 

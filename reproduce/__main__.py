@@ -1,0 +1,6 @@
+"""The command of this room: `python -m reproduce NAME`."""
+
+from reproduce.command import run
+
+if __name__ == "__main__":
+    run()

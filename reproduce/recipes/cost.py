@@ -1,0 +1,171 @@
+"""What fewer frames cost and what they save: every method's GAP over the work that a video takes.
+
+Question: which network is the best that a given budget of computation buys?
+
+    python -m reproduce cost --train_data_pattern=... --validation_data_pattern=... \\
+        --eval_data_pattern=... --output_dir=...
+
+The paper (CVPR 2019, Tables 1 and 3): at k=30 the student takes about 90% fewer FLOPs and 30% less time than the
+Skyline (0.520 against 5.058 billion, 9.11 against 13.00 hours), and its GAP is lower by 0.5-0.9 points (0.802-0.806
+against 0.811). It has no such picture; this one puts all methods on the same axes.
+
+Cost: 41 trainings a seed at the paper's five k, all Table 1's, too; then every architecture predicts all held-out
+videos several times round, which takes a machine for itself.
+"""
+
+import math
+
+from reproduce import figures
+from reproduce.cells import ALL_LOSSES, BASELINES, HRNN, SKYLINE, STUDENTS, Cell
+from reproduce.tables import METHOD_TITLES, Row, Table, Value, section_of, speed_note
+
+TITLE = "Cost: GAP over computation and speed"
+QUESTION = "How much of the Skyline's GAP is kept for how much of its computation, by each choice of frames?"
+EXPECTED = ("At k=30 the students keep 99% of the Skyline's GAP (0.806 of 0.811) with about 90% fewer FLOPs and 30% "
+            "less time (CVPR 2019, Tables 1 and 3).")
+
+# Colour, marker, its size and dashes of each curve. Serial students' circles show behind Parallel ones' triangles.
+LOOKS = {
+    "serial": (figures.BLUE, "o", 10, "-"),
+    "parallel": (figures.VERMILION, "^", 6, (0, (6, 1.5))),
+    "uniform": (figures.BLACK, "s", 7, (0, (4, 2))),
+    "random": (figures.GREEN, "v", 7, (0, (4, 1.5, 1, 1.5))),
+    "first_middle_last": (figures.shade(figures.PURPLE, "black", 0.3), "D", 7, (0, (1, 1.2))),
+    "middle": (figures.shade(figures.ORANGE, "black", 0.3), "P", 8, (0, (2, 1.5))),
+    "first": (figures.shade(figures.SKY, "black", 0.3), "X", 8, (0, (6, 1.5, 1, 1.5, 1, 1.5))),
+    "last": (figures.GREY, "<", 7, "-"),
+}
+ROOM = 0.045                                # that the number of frames takes, as a share of the width
+BEST = (SKYLINE, "uniform", *STUDENTS)      # hardly apart in a picture of all
+
+
+def plan(grid):
+    return [Cell(HRNN, SKYLINE), *(Cell(HRNN, method, k) for method in BASELINES for k in grid.ks),
+            *(Cell(HRNN, method, k, ALL_LOSSES) for method in STUDENTS for k in grid.ks)]
+
+
+def timing(grid):
+    return [Cell(HRNN, SKYLINE), *(Cell(HRNN, "uniform", k) for k in grid.ks)]
+
+
+def outputs(results, grid):
+    points = _points(results, grid)
+    if not points:
+        return []
+    best = {key: point for key, point in points.items() if key[0] in BEST}
+    pictures = [_figure("cost", TITLE, points)]
+    if best and len(best) < len(points):
+        pictures.append(_figure("cost_best", f"{TITLE}, the students and Uniform-k alone", best))
+    return [*pictures, _table(points, f"{_NOTE}{speed_note(results, HRNN)}")]
+
+
+def _points(results, grid):
+    """What is known of each finished method and k.
+
+    Returns:
+        dict (method, k) -> dict of `gap` (Value), `multiply_adds` (a video, whole network) and `videos_per_second`
+        (median of the rounds; None where it was not measured).
+    """
+    speeds = results.speeds(HRNN)
+    finished = {cell: results.seeds(cell) for cell in plan(grid) if grid.wants(cell) and results.seeds(cell)}
+    return {(cell.method, cell.k): {"gap": Value.of([seed.score() for seed in seeds]),
+                                    "multiply_adds": seeds[0].score("multiply_adds"),
+                                    "videos_per_second": speeds.get(cell.k)}
+            for cell, seeds in finished.items()}
+
+
+def _figure(name, title, points):
+    axes_of = {"multiply_adds": "Multiply-adds a video, billions (log scale)"}
+    if any(point["videos_per_second"] for point in points.values()):
+        axes_of["videos_per_second"] = "Videos a second, measured (log scale; faster to the left)"
+    with figures.looks():
+        figure, every_axes = figures.panels(len(axes_of), 0.4 + 4.4 * len(axes_of), sharey=True)
+        for axes, (measure, label) in zip(every_axes, axes_of.items()):
+            scale = 1e9 if measure == "multiply_adds" else 1
+            placed = {key: (point[measure] / scale, point["gap"]) for key, point in points.items() if point[measure]}
+            axes.set(xlabel=label, ylabel="GAP")
+            _draw(axes, placed, falling=measure == "videos_per_second")
+    return figures.Figure(name, title, _caption(points), _alt(points), figure)
+
+
+def _draw(axes, points, falling):
+    """One panel. `points`: dict (method, k) -> (x, Value). `falling`: whether a smaller x costs more."""
+    figures.log_x(axes, [x for x, _ in points.values()])
+    if falling:
+        axes.invert_xaxis()
+    ends = []
+    for method, (colour, marker, size, dashes) in LOOKS.items():
+        of_method = [(x, gap) for (other, _), (x, gap) in sorted(points.items(), key=lambda item: item[0][1] or 0)
+                     if other == method]
+        if of_method:
+            places = [(x, gap.mean) for x, gap in of_method]
+            axes.errorbar(*zip(*places), yerr=[gap.deviation or 0 for _, gap in of_method], capsize=3, elinewidth=1,
+                          color=colour, marker=marker, markersize=size, linestyle=dashes)
+            ends.append((*places[-1], METHOD_TITLES[method], colour))
+    if (SKYLINE, None) in points:
+        _draw_skyline(axes, *points[SKYLINE, None])
+    _mark_frames(axes, {k: x for (_, k), (x, _) in points.items()})
+    axes.margins(y=0.1)
+    axes.autoscale_view()
+    figures.label_ends(axes, ends)
+
+
+def _draw_skyline(axes, x, gap):
+    axes.axhline(gap.mean, color=figures.BLACK, linewidth=1, linestyle=(0, (1, 2)))
+    axes.errorbar([x], [gap.mean], yerr=[gap.deviation or 0], capsize=3, color=figures.BLACK, marker="*", markersize=16)
+    axes.annotate("Skyline", (x, gap.mean), (-6, -22), textcoords="offset points", ha="right")
+
+
+def _mark_frames(axes, places):
+    """Writes above the panel how many frames belong to each place; one label for those that are too near for two.
+
+    `places`: dict k -> x.
+    """
+    left, right = map(math.log, axes.get_xlim())
+    labels = []                                 # [share of the width, x, what is told of it]
+    for k, x in sorted(places.items(), key=lambda item: item[0] or math.inf):
+        axes.axvline(x, color="#D0D0D0", linewidth=0.8, zorder=0)
+        share, text = (math.log(x) - left) / (right - left), "all" if k is None else str(k)
+        if labels and abs(share - labels[-1][0]) < ROOM:
+            labels[-1][2] += f", {text}"
+        else:
+            labels.append([share, x, text])
+    for _, x, text in labels:
+        axes.annotate(text, (x, 1), (0, 4), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
+                      color=figures.GREY)
+    axes.grid(False, axis="x")
+    axes.set_title("Frames a video:", color=figures.GREY, fontsize=12, pad=22)
+
+
+def _table(points, note):
+    skyline = points.get((SKYLINE, None))
+    rows = []
+    for (method, k), point in points.items():
+        speed = point["videos_per_second"]
+        bound = skyline["gap"].mean if skyline else 0
+        kept = Value.plain(100 * point["gap"].mean / bound if bound else None, digits=1)
+        values = (point["gap"], Value.plain(point["multiply_adds"] / 1e9, digits=4), Value.plain(speed, digits=0), kept)
+        rows.append(Row((METHOD_TITLES[method], "all" if k is None else str(k)), values, section_of(method)))
+    columns = (("", "GAP"), ("", "G multiply-adds"), ("", "videos/s"), ("", "GAP kept (%)"))
+    return Table("cost", TITLE, ("Method", "k"), columns, tuple(rows), note)
+
+
+_NOTE = ("Multiply-adds a video of the whole network as it runs. GAP kept: of the Skyline's. Speed is measured once for "
+         "each k, since all methods have the same architecture there.")
+
+
+def _caption(points):
+    num_seeds = max(point["gap"].count for point in points.values())
+    bars = f", bars one standard deviation of up to {num_seeds} seeds" if num_seeds > 1 else ""
+    return (f"GAP on the held-out videos{bars}, over the work of the whole network as it runs, and over the speed "
+            "measured from files to scores. Numbers above a panel are the frames a network sees; with as many, all "
+            "methods have the same architecture. Students are of all three losses. Dotted: the Skyline.")
+
+
+def _alt(points):
+    best = {}
+    for (method, k), point in points.items():
+        if method not in best or point["gap"].mean > best[method][0]:
+            best[method] = (point["gap"].mean, k)
+    told = ", ".join(f"{METHOD_TITLES[method]} {gap:.3f} at {k or 'all'} frames" for method, (gap, k) in best.items())
+    return f"Curves of GAP over multiply-adds and over speed, one for each method. The best of each: {told}."

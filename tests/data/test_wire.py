@@ -1,0 +1,211 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings, strategies
+
+from tests import records
+from youtube8m_distill import config
+from youtube8m_distill.data import bad_records, pipeline, tfrecord
+from youtube8m_distill.data.parsing import batch, record, wire
+
+SIZES = (("rgb", 6), ("audio", 3))
+BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
+RGB = config.FeatureConfig(("rgb",), (6,))
+NUM_CLASSES = 12
+VIEWS = {"teacher": config.FrameConfig(), "student": config.FrameConfig("random", 7),
+         "third": config.FrameConfig("uniform", 4), "fourth": config.FrameConfig("first", 3)}
+
+
+def unparsed(serialized):
+    count = len(serialized)
+    return (tf.constant(serialized, tf.string), tf.fill([count], "some/file"), tf.range(count, dtype=tf.int64),
+            tf.zeros([count], tf.int64))
+
+
+def at_once(features):
+    """Compiled once for all examples of a test."""
+    parse = batch.build_parser(features, NUM_CLASSES, VIEWS, 3)
+    spec = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
+    return tf.function(lambda *fields: parse(batch.Records(*fields)), input_signature=spec)
+
+
+def one_by_one(features):
+    parse = record.build_record_parser(features, NUM_CLASSES, VIEWS, 3)
+    spec = [tf.TensorSpec([], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
+    function = tf.function(lambda *fields: parse(record.Record(*fields)), input_signature=spec)
+
+    def parse_all(*fields):
+        found = [function(*record) for record in zip(*fields)]
+        return tf.nest.map_structure(lambda *values: tf.stack(values), *found)
+
+    return parse_all
+
+
+PARSERS = {features: (at_once(features), one_by_one(features)) for features in (BYTES, RGB)}
+
+
+def outcome(parse, serialized):
+    """The batch as numpy, or the words of the error."""
+    try:
+        with bad_records.naming_bad_records():
+            return tf.nest.map_structure(lambda values: values.numpy(), parse(*unparsed(serialized)))
+    except bad_records.BadRecordError as error:
+        return str(error)
+
+
+def official(serialized, features=BYTES):
+    return wire.locate(tf.constant(serialized, tf.string), features).official.numpy().tolist()
+
+
+@strategies.composite
+def any_record(draw):
+    """Mostly official records, in every layout that the format allows, and some with faults."""
+    num_frames = draw(strategies.sampled_from([1, 2, 7, 49, 50, 51, 120, 300, 303]))
+    frames = {name: [row.tobytes() for row in rows]
+              for name, rows in records.random_frames(num_frames, SIZES, draw(strategies.integers(0, 99))).items()}
+    fault = draw(strategies.sampled_from([None] * 6 + ["size", "recut", "missing", "count", "twice", "floats"]))
+    name, place = draw(strategies.sampled_from(["rgb", "audio"])), draw(strategies.integers(0, num_frames - 1))
+    if fault == "size":
+        frames[name][place] += b"x"
+    if fault == "recut" and num_frames > 1:         # as long altogether as it should be
+        other = (place + 1) % num_frames
+        frames[name][place], frames[name][other] = frames[name][place][:-1], frames[name][other] + b"x"
+    if fault == "missing":
+        del frames[name]
+    if fault == "count":
+        del frames[name][place]
+    if fault == "twice":
+        frames[name][place] = [frames[name][place]] * 2
+    if fault == "floats":
+        frames[name] = [np.zeros(3, np.float32)] * num_frames
+    if draw(strategies.booleans()):
+        frames["flow"] = [b"abcdef"] * draw(strategies.integers(0, 3))
+    video_id = draw(strategies.sampled_from([b"abcd", b"x" * 200, None] if fault is None else [b"abcd"]))
+    labels = draw(strategies.sampled_from([None, [], [3], [11, 2, 2], [0, 12]]))
+    frames = {key: frames[key] for key in draw(strategies.permutations(sorted(frames)))}
+    example = tf.train.SequenceExample.FromString(
+        records.frame_record(frames, video_id, labels, draw(strategies.sampled_from(["id", "video_id"]))))
+    # Lists in the order of their names, or in that in which this protobuf keeps a map.
+    serialized = example.SerializeToString(deterministic=draw(strategies.booleans()))
+    return serialized + draw(strategies.sampled_from([b""] * 8 + [b"\x00", b"\x1a\x01x", b"\xff\xff"]))
+
+
+@pytest.mark.parametrize("features", PARSERS, ids=["both", "rgb"])
+@settings(max_examples=60, deadline=None)
+@given(serialized=strategies.lists(any_record(), min_size=1, max_size=3))
+def test_a_batch_is_what_its_records_are_one_by_one(features, serialized):
+    together, alone = (outcome(parse, serialized) for parse in PARSERS[features])
+    if isinstance(alone, str) or isinstance(together, str):
+        assert together == alone
+    else:
+        tf.nest.map_structure(np.testing.assert_array_equal, together, alone)
+
+
+def layouts():
+    """Serialized records of the official layout, in the variants that are found."""
+    frames = {name: list(rows) for name, rows in records.random_frames(120, SIZES).items()}
+    for order in (("rgb", "audio"), ("audio", "rgb")):
+        for key in ("id", "video_id"):
+            for labels in (None, [], [3, 4]):
+                context = records.frame_record({}, labels=labels, id_key=key)
+                lists = b"".join(_field(0x0A, _field(0x0A, name.encode()) + _field(0x12, b"".join(
+                    _field(0x0A, _field(0x0A, _field(0x0A, row.tobytes()))) for row in frames[name]))) for name in order)
+                yield _parsed_alike(context[:2 + context[1]] + _field(0x12, lists), frames)
+
+
+def _field(tag, content):
+    length, number = b"", len(content)
+    while number > 127:
+        length, number = length + bytes([number % 128 + 128]), number // 128
+    return bytes([tag]) + length + bytes([number]) + content
+
+
+def _parsed_alike(serialized, frames):
+    stored = tf.train.SequenceExample.FromString(serialized).feature_lists.feature_list
+    assert all(stored[name].feature[5].bytes_list.value[0] == rows[5].tobytes() for name, rows in frames.items())
+    return serialized
+
+
+def test_official_layouts_are_told_from_all_others():
+    for serialized in layouts():
+        assert official([serialized]) == [True]
+        for place in (0, len(serialized) // 2, len(serialized) - 1):
+            assert official([serialized[:place]]) == [False]
+        assert official([serialized + b"\x00", b"", serialized]) == [False, False, True]
+
+
+@pytest.mark.parametrize("frame", [0, 1, 60, 119])
+@pytest.mark.parametrize("byte", range(6))
+def test_every_byte_before_every_frame_counts(frame, byte):
+    serialized = bytearray(next(layouts()))
+    row = records.random_frames(120, SIZES)["rgb"][frame].tobytes()
+    serialized[serialized.index(row) - 6 + byte] ^= 1
+    assert official([bytes(serialized)]) == [False]
+
+
+def test_headers_are_those_of_the_format():
+    for size in (1, 100, 127, 128, 1024, 20000):
+        record = records.frame_record({"rgb": [b"x" * size]}, None, None)
+        assert wire.frame_header(size) + b"x" * size in record
+
+
+# What follows holds the reading fast: it fails when the work grows, however long it takes.
+
+@pytest.fixture
+def videos(tmp_path):
+    for i in range(2):
+        records.write(tmp_path / str(i), [
+            records.frame_record(records.random_frames(3 + 30 * n, SIZES, n), b"%d" % n, [n]) for n in range(10)])
+    return tfrecord.find_files(f"{tmp_path}/*")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_official_records_are_never_parsed_one_at_a_time(videos, monkeypatch, training):
+    def build_refusing_parser(*arguments):
+        real = build_record_parser(*arguments)
+
+        def parse(record):
+            with tf.control_dependencies([tf.debugging.Assert(False, ["a record was parsed alone"])]):
+                return real(record.Record(*map(tf.identity, record)))
+        return parse
+
+    build_record_parser = record.build_record_parser
+    monkeypatch.setattr(record, "build_record_parser", build_refusing_parser)
+    views = {"teacher": config.FrameConfig(), "student": config.FrameConfig("uniform", 3)}
+    # Parsers are kept for all datasets of a process: with a seed that no other test has, none of them gets this one.
+    dataset = pipeline.make_dataset(videos, BYTES, NUM_CLASSES, views, 5, training=training, seed=162)
+    assert sum(len(batch["labels"]) for batch in dataset) == 20
+    records.write(videos[1].path, [records.frame_record(records.random_frames(3, SIZES)) + b"\x1a\x01x"] * 5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a record was parsed alone"):
+        list(dataset)
+
+
+def test_only_frames_that_are_seen_are_decoded(monkeypatch):
+    decoded = []
+    real = tf.io.decode_raw
+
+    def decode_raw(values, *args, **options):
+        found = real(values, *args, **options)
+        decoded.append(int(tf.size(found)))
+        return found
+
+    monkeypatch.setattr(tf.io, "decode_raw", decode_raw)
+    parse = batch.build_parser(BYTES, NUM_CLASSES, config.FrameConfig("uniform", 3))
+    with records.untraced():
+        parse(batch.Records(*unparsed([records.frame_record(records.random_frames(300, SIZES))] * 2)))
+    lengths = 2 * 6 * (2 + 3 * 2)                   # tags and lengths: two of the record, three of each list
+    assert sum(decoded) == 2 * 3 * 9 + lengths
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_frames_stay_bytes_and_nothing_is_batched_after_parsing(videos, training):
+    dataset = pipeline.make_dataset(videos, BYTES, NUM_CLASSES, config.FrameConfig("uniform", 3), 5, training=training)
+    assert dataset.element_spec["frames"].dtype == tf.uint8
+    assert not any(spec.dtype == tf.float32 for spec in tf.nest.flatten(dataset.element_spec))
+    steps = []
+    while hasattr(dataset, "_input_dataset"):
+        steps.append(type(dataset).__name__)
+        dataset = dataset._input_dataset
+    batch = next(i for i, step in enumerate(steps) if "Batch" in step)
+    parse = next(i for i, step in enumerate(steps) if "Map" in step)
+    assert parse < batch and not any("Map" in step for step in steps[batch:] if "Flat" not in step)

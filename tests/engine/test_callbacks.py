@@ -1,0 +1,268 @@
+import types
+
+import keras
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests import tiny_training
+from youtube8m_distill import display
+from youtube8m_distill.engine import callbacks
+from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
+from youtube8m_distill.engine.progress import Progress
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.parallel import ParallelDistiller
+from youtube8m_distill.schemes.student_terms import StudentTerms
+from youtube8m_distill.schemes.supervised import Supervised
+
+STUDENT_GAP, TEACHER_GAP = "student/validation_gap_at_20", "teacher/validation_gap_at_20"
+
+
+class FakeCheckpoints:
+    """Notes which steps are saved, and with what progress."""
+
+    def __init__(self):
+        self.saved, self.best = [], []
+
+    def save(self, scheme, progress):
+        self.saved.append((progress.step, progress.best_step))
+
+    def save_best(self, scheme, progress):
+        self.best.append((progress.step, progress.best_value))
+
+
+class FakeScheme:
+    """Has weights that are numbers, as long as nothing has gone wrong."""
+
+    networks = {}
+    optimizer = types.SimpleNamespace(variables=())
+    diverged = None
+
+    def first_divergence(self):
+        return self.diverged
+
+
+def drive(found, progress, steps, epoch_steps=(), logs=lambda step: {}, scheme=None):
+    """Calls callbacks as the loop does; every call hands the same logs to each, in order."""
+    for callback in found:
+        callback.set_model(scheme or FakeScheme())
+        callback.on_train_begin()
+    for _ in range(steps):
+        progress.count_step()
+        values = logs(progress.step)
+        if progress.step in epoch_steps:
+            progress.count_epoch()
+        batch_logs, epoch_logs = dict(values), dict(values)
+        for callback in found:
+            callback.on_train_batch_end(progress.step, batch_logs)
+        if progress.step in epoch_steps:
+            for callback in found:
+                callback.on_epoch_end(progress.epoch, epoch_logs)
+    end_logs = {}
+    for callback in found:
+        callback.on_train_end(end_logs)
+
+
+def _validation(progress, every_steps=None, values=None):
+    steps = []
+
+    def measure():
+        steps.append(progress.step)
+        return {"gap_at_20": values[progress.step] if values else 0.5, "loss": 3.0}
+
+    return callbacks.Validation({"student": measure}, progress, every_steps), steps
+
+
+@pytest.mark.parametrize("every_steps, epoch_steps, steps, expected", [
+    (None, (3, 6), 6, [3, 6]),
+    (None, (3,), 5, [3, 5]),            # and at the end, where no epoch ends
+    (None, (), 5, [5]),
+    (2, (3, 6), 6, [2, 3, 4, 6]),       # once at 6, where an epoch ends too
+    (4, (), 8, [4, 8]),
+])
+def test_validation_comes_where_asked_and_at_each_end_and_once_a_step(every_steps, epoch_steps, steps, expected):
+    progress = Progress()
+    validation, found = _validation(progress, every_steps)
+    drive([validation], progress, steps, epoch_steps)
+    assert found == expected
+
+
+def test_validation_puts_each_networks_metrics_into_the_logs_of_the_callbacks_after_it():
+    progress, logs = Progress(step=7), {"loss": 1.0}
+    measures = {"student": lambda: {"gap_at_20": 0.25, "perr": 0.5},
+                "teacher": lambda: {"gap_at_20": 0.75, "perr": 0.6}}
+    validation = callbacks.Validation(measures, progress)
+    validation.set_model(FakeScheme())
+    validation.on_epoch_end(1, logs)
+    assert logs == {"loss": 1.0, STUDENT_GAP: 0.25, "student/validation_perr": 0.5, TEACHER_GAP: 0.75,
+                    "teacher/validation_perr": 0.6}
+
+
+def test_an_epochs_logs_hold_the_validation_of_the_step_that_ended_it():
+    progress, seen = Progress(), []
+
+    class Reader(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(logs.get(STUDENT_GAP))
+
+    validation, _ = _validation(progress, every_steps=2, values={2: 0.2, 4: 0.4})
+    drive([validation, Reader()], progress, 4, (4,))
+    assert seen == [0.4]
+
+
+@pytest.mark.parametrize("every_steps, epoch_steps, steps, expected", [
+    (None, (3, 6), 6, [3, 6]), (None, (), 5, [5]), (2, (3, 6), 7, [2, 3, 4, 6, 7]), (5, (5,), 5, [5])])
+def test_checkpoints_come_where_asked_and_at_each_end_and_once_a_step(every_steps, epoch_steps, steps, expected):
+    progress, checkpoints = Progress(), FakeCheckpoints()
+    drive([callbacks.Checkpointing(checkpoints, progress, "student", every_steps)], progress, steps, epoch_steps)
+    assert [step for step, _ in checkpoints.saved] == expected
+    assert checkpoints.best == []           # without validation no state is known to be the best
+
+
+def test_a_run_that_trains_no_step_saves_nothing():
+    progress, checkpoints = Progress(step=5), FakeCheckpoints()
+    drive([callbacks.Checkpointing(checkpoints, progress, "student")], progress, 0)
+    assert checkpoints.saved == []
+
+
+def test_the_best_is_the_one_of_the_main_networks_highest_validation_gap():
+    progress, checkpoints = Progress(), FakeCheckpoints()
+    student, teacher = {1: 0.3, 2: 0.5, 3: 0.4, 4: 0.5, 5: 0.6}, {1: 0.9, 2: 0.8, 3: 0.99, 4: 0.7, 5: 0.6}
+    drive([callbacks.Checkpointing(checkpoints, progress, "student", every_steps=1)], progress, 5,
+          logs=lambda step: {STUDENT_GAP: student[step], TEACHER_GAP: teacher[step], "student/gap_at_20": 1.0})
+    assert checkpoints.best == [(1, 0.3), (2, 0.5), (5, 0.6)]       # an equal one later is not better
+    assert checkpoints.saved == [(1, 1), (2, 2), (3, 2), (4, 2), (5, 5)]
+    assert (progress.best_step, progress.best_value) == (5, 0.6)
+
+
+def test_a_resumed_run_keeps_the_best_of_before():
+    progress, checkpoints = Progress(step=10, best_step=4, best_value=0.7), FakeCheckpoints()
+    saving = callbacks.Checkpointing(checkpoints, progress, "student")
+    drive([saving], progress, 2, (12,), lambda step: {STUDENT_GAP: 0.6})
+    assert checkpoints.best == [] and checkpoints.saved == [(12, 4)]
+
+
+@pytest.mark.parametrize("epoch_steps", [(4,), ()], ids=["end of epoch", "end of run"])
+def test_a_checkpoint_written_before_its_step_proved_the_best_learns_of_it(epoch_steps):
+    progress, checkpoints = Progress(), FakeCheckpoints()
+    validation, _ = _validation(progress)
+    saving = callbacks.Checkpointing(checkpoints, progress, "student", every_steps=2)
+    drive([validation, saving], progress, 4, epoch_steps)
+    assert checkpoints.best == [(4, 0.5)]
+    assert checkpoints.saved[-1] == (4, 4)
+
+
+def test_the_newest_and_the_best_stand_in_the_folder_after_a_run(tmp_path):
+    strategy, progress = make_strategy(), Progress()
+    scheme = tiny_training.compiled(lambda: Supervised(tiny_training.network()), strategy)
+    values = iter([0.5, 0.9, 0.1])
+    found = [callbacks.Validation({"teacher": lambda: {"gap_at_20": next(values)}}, progress, every_steps=2),
+             callbacks.Checkpointing(Checkpoints(tmp_path, max_to_keep=2), progress, "teacher", every_steps=1)]
+    tiny_training.train(scheme, tiny_training.flat(tiny_training.videos()), strategy, 5, found, progress)
+    assert read_progress(tmp_path / "best").step == 4
+    assert Checkpoints(tmp_path).steps() == [4, 5]
+    assert Checkpoints(tmp_path).newest_progress() == progress
+    assert (progress.best_step, progress.best_value) == (4, 0.9)
+
+
+def _scalars(folder):
+    events = EventAccumulator(str(folder)).Reload()
+    return {tag: [(event.step, pytest.approx(float(tf.make_ndarray(event.tensor_proto)), rel=1e-6))
+                  for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
+
+
+def test_teacher_and_student_write_the_same_tags_into_runs_of_their_own(tmp_path):
+    progress = Progress()
+    logs = {"loss": 5.0, "learning_rate": 0.1, "teacher/label_loss": 1.0, "student/label_loss": 2.0,
+            "student/prediction_loss": 3.0, "teacher/gap_at_20": 0.25, "student/gap_at_20": 0.5}
+    measures = {"student": lambda: {"gap_at_20": 0.6}, "teacher": lambda: {"gap_at_20": 0.7}}
+    found = [callbacks.Validation(measures, progress),
+             callbacks.TensorBoardScalars(tmp_path, ["student", "teacher"], "student", progress)]
+    drive(found, progress, 4, (2, 4), lambda step: logs if step == 2 else {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["student", "teacher"]
+    assert _scalars(tmp_path / "teacher") == {
+        "loss/label_loss": [(2, 1.0)], "train/gap_at_20": [(2, 0.25)], "validation/gap_at_20": [(2, 0.7), (4, 0.7)],
+        "epoch/gap_at_20": [(1, 0.7), (2, 0.7)]}
+    assert _scalars(tmp_path / "student") == {
+        "loss/label_loss": [(2, 2.0)], "loss/prediction_loss": [(2, 3.0)], "train/gap_at_20": [(2, 0.5)],
+        "loss/loss": [(2, 5.0)], "train/learning_rate": [(2, 0.1)],
+        "validation/gap_at_20": [(2, 0.6), (4, 0.6)], "epoch/gap_at_20": [(1, 0.6), (2, 0.6)]}
+
+
+def test_a_step_validated_twice_over_is_written_once(tmp_path):
+    progress = Progress()
+    validation, _ = _validation(progress, every_steps=2)
+    drive([validation, callbacks.TensorBoardScalars(tmp_path, ["student"], "student", progress)], progress, 4, (4,))
+    assert _scalars(tmp_path / "student")["validation/gap_at_20"] == [(2, 0.5), (4, 0.5)]
+
+
+def test_nothing_is_validated_or_kept_of_a_step_that_went_wrong():
+    """It may come between two readings of the logs."""
+    scheme, measured = FakeScheme(), []
+    scheme.diverged = 3, {"loss": float("nan"), "student/label_loss": 0.5}
+    for make in (lambda progress, checkpoints: callbacks.Validation({"student": lambda: measured.append(1)}, progress, 4),
+                 lambda progress, checkpoints: callbacks.Checkpointing(checkpoints, progress, "student", 4)):
+        progress, checkpoints = Progress(), FakeCheckpoints()
+        with pytest.raises(FloatingPointError, match=r"diverged at step 3: loss is nan \(student/label_loss 0.5\)"):
+            drive([make(progress, checkpoints)], progress, 4, scheme=scheme)
+        assert (checkpoints.saved, checkpoints.best, measured) == ([], [], [])
+
+
+def test_points_past_the_checkpoint_that_a_run_goes_on_from_come_once(tmp_path):
+    def go_on(step, epoch, steps):
+        progress = Progress(step=step, epoch=epoch)
+        validation, _ = _validation(progress)
+        board = callbacks.TensorBoardScalars(tmp_path, ["student"], "student", progress)
+        drive([validation, board], progress, steps, (2, 4, 6), lambda step: {"loss": float(step)})
+
+    go_on(0, 0, 5)                  # killed at step 5, and the last checkpoint is of step 3
+    path, = (tmp_path / "student").iterdir()
+    path.write_bytes(path.read_bytes()[:-3])
+    go_on(3, 1, 3)
+    found = _scalars(tmp_path / "student")
+    assert found["loss/loss"] == [(step, float(step)) for step in range(1, 7)]
+    assert found["epoch/gap_at_20"] == [(1, 0.5), (2, 0.5), (3, 0.5)]
+    assert found["validation/gap_at_20"] == [(2, 0.5), (4, 0.5), (6, 0.5)]
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_real_run_writes_its_terms_for_both_networks(tmp_path):
+    def parallel():
+        teacher = tiny_training.network("teacher")
+        student = tiny_training.network("student", teacher.classifier)
+        return ParallelDistiller(student, teacher, StudentTerms(tiny_training.ALL_TERMS))
+
+    strategy, progress = make_strategy(), Progress()
+    scheme = tiny_training.compiled(parallel, strategy)
+    board = callbacks.TensorBoardScalars(tmp_path, list(scheme.networks), "student", progress)
+    tiny_training.train(scheme, tiny_training.videos(), strategy, 2, [board], progress)
+    teacher, student = _scalars(tmp_path / "teacher"), _scalars(tmp_path / "student")
+    assert set(teacher) == {"loss/label_loss", "train/gap_at_20", "train/hit_at_one"}
+    assert set(student) == set(teacher) | {f"loss/{term}" for term in tiny_training.ALL_TERMS} | {
+        "loss/loss", "loss/regularization_loss", "train/learning_rate", "train/examples_per_second"}
+
+
+LOGS = {"loss": 12.346, "examples_per_second": 250.0, "student/hit_at_one": 0.5, "student/gap_at_20": 0.25,
+        "teacher/hit_at_one": 0.9, "teacher/gap_at_20": 0.95}
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(display, "LINE_SECONDS", 0.0)
+    progress = Progress(step=100, stage_step=10, epoch=4)
+    shown = callbacks.ProgressDisplay("run, serial", 13, "student", progress)
+    logs = {101: {}, 102: LOGS, 103: {STUDENT_GAP: 0.4321}}
+    drive([shown], progress, 3, (103,), logs.get)
+    text = capsys.readouterr().err
+    lines = text.splitlines()
+    assert [line.split(" steps,")[0] for line in lines[:3]] == [f"run, serial: {count}/13" for count in (11, 12, 13)]
+    note = "Loss: 12.35 Examples/sec: 250 | Hit@1: 0.500 GAP: 0.250"
+    assert note not in lines[0] and lines[1].endswith(note) and lines[2].endswith(note)
+    assert lines[3] == "run, serial: epoch 5 ends at step 103. Validation: student gap_at_20 0.4321"
+    assert len(lines) == 4          # the count at the end stands there already
+    assert "\r" not in text and "\x1b" not in text
+
+
+def test_without_validation_the_end_of_an_epoch_is_still_told(capsys):
+    progress = Progress()
+    drive([callbacks.ProgressDisplay("run", None, "student", progress)], progress, 2, (2,))
+    assert capsys.readouterr().err.splitlines()[0] == "run: epoch 1 ends at step 2."

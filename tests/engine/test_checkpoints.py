@@ -1,0 +1,198 @@
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from tests import commands, faults, tiny_training
+from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
+from youtube8m_distill.engine.progress import Progress
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.parallel import ParallelDistiller
+from youtube8m_distill.schemes.student_terms import StudentTerms
+from youtube8m_distill.schemes.supervised import Supervised
+
+DATA = tiny_training.videos()
+
+
+def supervised():
+    return Supervised(tiny_training.network(dropout=0.5), clip_gradient_norm=0.1, regularization_penalty=1e7)
+
+
+def parallel():
+    teacher = tiny_training.network("teacher", dropout=0.5)
+    student = tiny_training.network("student", teacher.classifier, dropout=0.5)
+    return ParallelDistiller(student, teacher, StudentTerms(tiny_training.ALL_TERMS))
+
+
+def adam():
+    return keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.05, 2, 0.7))
+
+
+class SaveAtThree(keras.callbacks.Callback):
+    """Leaves what a run killed after step 3 leaves."""
+
+    def __init__(self, checkpoints, progress):
+        super().__init__()
+        self.checkpoints, self.progress = checkpoints, progress
+
+    def on_train_batch_end(self, step, logs=None):
+        if step == 3:
+            self.checkpoints.save(self.model, self.progress)
+
+
+@pytest.mark.parametrize("make, devices", [
+    pytest.param(supervised, None, id="supervised"), pytest.param(parallel, None, id="parallel"),
+    pytest.param(supervised, tiny_training.TWO_CPUS, id="supervised on two replicas", marks=pytest.mark.slow)])
+def test_a_resumed_run_ends_with_the_weights_of_one_never_stopped(tmp_path, make, devices):
+    data = DATA if make is parallel else tiny_training.flat(DATA)
+    strategy, checkpoints = make_strategy(devices=devices), Checkpoints(tmp_path)
+    straight, progress = tiny_training.compiled(make, strategy, adam), Progress()
+    tiny_training.train(straight, data, strategy, 6, [SaveAtThree(checkpoints, progress)], progress)
+    resumed = tiny_training.compiled(make, strategy, adam, seed=99)       # other weights, another dropout seed
+    progress = Checkpoints(tmp_path).newest_progress()
+    assert progress.step == 3
+    Checkpoints(tmp_path).restore(resumed)
+    assert all(tiny_training.differ(tiny_training.weights(resumed), tiny_training.weights(straight)))
+    tiny_training.train(resumed, data, strategy, 3, progress=progress)
+
+    assert (progress.step, progress.stage_step) == (6, 6)
+    tiny_training.assert_same_weights(tiny_training.weights(resumed), tiny_training.weights(straight))
+    for a, b in zip(resumed.optimizer.variables, straight.optimizer.variables):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
+
+
+@pytest.fixture(scope="module")
+def scheme():
+    return tiny_training.compiled(supervised, make_strategy(), adam)
+
+
+def test_progress_comes_back_whole(tmp_path, scheme):
+    progress = Progress(step=12, stage=1, stage_step=4, epoch=3, stage_epoch=1, best_step=8, best_value=0.25)
+    Checkpoints(tmp_path).save(scheme, progress)
+    assert Checkpoints(tmp_path).newest_progress() == progress
+    assert read_progress(tmp_path / "checkpoints" / "step-00000012") == progress
+    assert sorted(path.name for path in (tmp_path / "checkpoints" / "step-00000012").iterdir()) == [
+        "progress.json", "teacher.weights.h5", "training_state.npz"]
+
+
+def test_without_a_checkpoint_progress_is_at_the_beginning(tmp_path):
+    assert Checkpoints(tmp_path / "none").newest_progress() == Progress()
+    assert Checkpoints(tmp_path / "none").steps() == []
+
+
+@pytest.mark.parametrize("max_to_keep, kept", [(1, [1000]), (3, [90, 700, 1000]), (9, [5, 90, 700, 1000])])
+def test_the_last_few_are_kept_in_the_order_of_their_steps(tmp_path, scheme, max_to_keep, kept):
+    checkpoints = Checkpoints(tmp_path, max_to_keep)
+    checkpoints.save_best(scheme, Progress(step=5))
+    for step in (5, 90, 700, 1000):
+        checkpoints.save(scheme, Progress(step=step))
+    assert checkpoints.steps() == kept
+    assert read_progress(tmp_path / "best").step == 5 and checkpoints.newest_progress().step == 1000
+
+
+def test_steps_of_more_than_eight_digits_sort_as_numbers(tmp_path, scheme):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (99_999_999, 100_000_000):
+        checkpoints.save(scheme, Progress(step=step))
+    assert checkpoints.newest_progress().step == 100_000_000
+
+
+def test_the_best_holds_the_weights_of_its_moment_and_is_replaced_whole(tmp_path):
+    checkpoints, strategy = Checkpoints(tmp_path), make_strategy()
+    scheme = tiny_training.compiled(supervised, strategy, adam)
+    checkpoints.save_best(scheme, Progress(step=1))
+    best = [weight + 1 for weight in tiny_training.weights(scheme)]
+    scheme.networks["teacher"].set_weights(best)
+    checkpoints.save_best(scheme, Progress(step=2, best_step=2))
+    scheme.networks["teacher"].set_weights([weight + 1 for weight in best])
+    scheme.networks["teacher"].load_weights(tmp_path / "best" / "teacher.weights.h5")
+    tiny_training.assert_same_weights(tiny_training.weights(scheme), best)
+    assert read_progress(tmp_path / "best") == Progress(step=2, best_step=2)
+    assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["progress.json", "teacher.weights.h5"]
+
+
+def test_a_checkpoint_that_was_never_finished_is_none(tmp_path, scheme, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(scheme, Progress(step=1))
+    complete = checkpoints.step_folder(1)
+
+    def killed(*args, **kwargs):
+        monkeypatch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)     # a killed process cleans nothing up
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(scheme, Progress(step=2))
+    monkeypatch.undo()
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2         # what it left behind, and the complete one
+    assert checkpoints.steps() == [1] and checkpoints.newest_progress().step == 1
+    assert json.loads((complete / "progress.json").read_text()) == dataclasses.asdict(Progress(step=1))
+    checkpoints.restore(scheme)
+
+
+def test_a_disk_that_gets_full_at_any_page_leaves_the_checkpoints_before(tmp_path, scheme):
+    disk = faults.Disk(tmp_path / "disk")
+    checkpoints, outcomes = Checkpoints(disk.folder), []
+    for save in (checkpoints.save, checkpoints.save_best):
+        save(scheme, Progress(step=1))
+    before = commands.entries(disk.folder)
+    for pages in range(0, 30, 2):
+        for save in (checkpoints.save, checkpoints.save_best):
+            with disk.full(pages * faults.PAGE):
+                try:
+                    save(scheme, Progress(step=2))
+                except OSError as error:
+                    assert str(error).startswith(str(disk.folder)) and str(error).endswith("No space left on device.")
+                    assert commands.entries(disk.folder) == {**before, ".filler": (disk.folder / ".filler").read_bytes()}
+                    outcomes.append("error")
+                    continue
+            outcomes.append("saved")
+            shutil.rmtree(checkpoints.step_folder(2), ignore_errors=True)
+            checkpoints.restore(scheme)
+            checkpoints.save_best(scheme, Progress(step=1))
+            before = commands.entries(disk.folder)
+    disk.close()
+    assert outcomes.count("error") > 5 and outcomes.count("saved") > 5, outcomes
+
+
+def test_a_folder_that_was_removed_is_not_made_anew(tmp_path, scheme):
+    checkpoints = Checkpoints(tmp_path / "run")
+    for save in (checkpoints.save, checkpoints.save_best):
+        with pytest.raises(OSError, match="cannot be written: No such file or directory"):
+            save(scheme, Progress(step=2))
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_saved_where_another_trains_by_now(tmp_path, scheme):
+    def check():
+        raise OSError("it is another's")
+
+    checkpoints = Checkpoints(tmp_path, check=check)
+    for save in (checkpoints.save, checkpoints.save_best):
+        with pytest.raises(OSError, match="it is another's"):
+            save(scheme, Progress(step=2))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("other", [
+    lambda: tiny_training.compiled(lambda: Supervised(tiny_training.network(dropout=0.0)), make_strategy(), adam),
+    lambda: tiny_training.compiled(supervised, make_strategy()),
+], ids=["without dropout", "another optimiser"])
+def test_a_checkpoint_of_other_variables_is_refused_and_named(tmp_path, scheme, other):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(scheme, Progress(step=3))
+    with pytest.raises(ValueError, match="step-00000003/training_state.npz does not fit this run"):
+        checkpoints.restore(other())
+
+
+def test_a_checkpoint_of_other_weights_is_refused_before_any_is_changed(tmp_path, scheme):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(scheme, Progress(step=3))
+    other = tiny_training.compiled(lambda: Supervised(tiny_training.hierarchical_rnn(dropout=0.5)), make_strategy(), adam)
+    before = tiny_training.weights(other)
+    with pytest.raises(ValueError, match="does not fit this run"):
+        checkpoints.restore(other)
+    tiny_training.assert_same_weights(tiny_training.weights(other), before)

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.tiny_training import TWO_CPUS
+from youtube8m_distill.engine import strategy as strategies
+from youtube8m_distill.schemes import replicas
+
+
+@pytest.fixture(scope="module")
+def two_replicas():
+    return strategies.make_strategy(devices=TWO_CPUS)
+
+
+def _per_replica(strategy, values):
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(values[context.replica_id_in_sync_group]))
+
+
+def test_without_gpus_one_device_serves():
+    for strategy in (strategies.make_strategy(), strategies.make_strategy(num_gpu=0)):
+        assert strategy.num_replicas_in_sync == 1
+        assert "CPU:0" in strategy.extended.worker_devices[0].upper()
+
+
+@pytest.mark.parametrize("num_gpu", [1, 8, -1])
+def test_a_number_of_gpus_that_is_not_there_is_refused(num_gpu):
+    with pytest.raises(ValueError, match=rf"num_gpu={num_gpu}, and TensorFlow sees 0 GPU\(s\)"):
+        strategies.make_strategy(num_gpu=num_gpu)
+
+
+def test_two_devices_make_two_replicas(two_replicas):
+    assert two_replicas.num_replicas_in_sync == 2
+
+
+def test_the_means_of_two_replicas_add_up_to_that_of_the_global_batch(two_replicas):
+    values = _per_replica(two_replicas, [[1.0, 2.0], [3.0, 10.0]])
+    means = two_replicas.run(replicas.mean_over_global_batch, (values,))
+    parts = [float(part) for part in two_replicas.experimental_local_results(means)]
+    assert parts == [0.75, 3.25] and sum(parts) == np.mean([1, 2, 3, 10])
+
+
+def test_on_one_replica_the_mean_is_the_mean():
+    assert float(replicas.mean_over_global_batch(tf.constant([1.0, 2.0, 6.0]))) == 3.0
+
+
+def test_every_replica_gets_the_sum_of_all(two_replicas):
+    values = _per_replica(two_replicas, [[1.0, 2.0], [30.0, 40.0]])
+    first, second = two_replicas.run(lambda x: replicas.sum_over_replicas([x, 2 * x]), (values,))
+    for sums, expected in ((first, [31.0, 42.0]), (second, [62.0, 84.0])):
+        for part in two_replicas.experimental_local_results(sums):
+            np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.parametrize("batch_size, better", [(7, 6), (1, 2), (255, 254)])
+def test_a_batch_that_the_replicas_do_not_divide_is_refused(two_replicas, batch_size, better):
+    message = rf"batch_size={batch_size} is not a multiple of the 2 replicas; try {better}\."
+    with pytest.raises(ValueError, match=message):
+        strategies.check_batch_size(batch_size, two_replicas)
+
+
+def test_a_batch_that_the_replicas_share_is_taken(two_replicas):
+    strategies.check_batch_size(6, two_replicas)
+    strategies.check_batch_size(7, strategies.make_strategy())
+
+
+def test_the_only_machine_is_the_chief_and_waits_for_nobody(two_replicas):
+    for strategy, count in ((strategies.make_strategy(), 1), (two_replicas, 2)):
+        assert strategies.machine(strategy) == (0, 1) and strategies.is_chief(strategy)
+        assert strategies.local_replicas(strategy) == count
+        strategies.wait_for_all(strategy)
+        with strategies.chief_first(strategy):
+            pass
+
+
+def test_replicas_know_their_places(two_replicas):
+    places = two_replicas.run(tf.function(replicas.replica_index))
+    assert [int(place) for place in two_replicas.experimental_local_results(places)] == [0, 1]
+    assert int(replicas.replica_index()) == 0
+    with two_replicas.scope():
+        assert int(replicas.replica_index()) == 0

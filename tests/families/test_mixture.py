@@ -1,0 +1,307 @@
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from tests import mixtures, oracles, tiny_training
+from youtube8m_distill.families.mixture.network import MixtureGate, NetworkMixture
+from youtube8m_distill.families.nextvlad.encoder import NeXtVLAD
+from youtube8m_distill.families.video_classifier import VideoClassifier
+from youtube8m_distill.layers.logistic import Logistic
+from youtube8m_distill.layers.moe import MixtureOfExperts
+from youtube8m_distill.layers.preprocessing import L2Preprocessing
+
+VIEW = mixtures.with_an_empty_video(tiny_training.videos(8))["teacher"]
+VIDEOS = mixtures.Videos(VIEW)
+SIZE = tiny_training.FEATURES.size
+both_shapes = pytest.mark.parametrize("shape", list(mixtures.SHAPES.values()), ids=list(mixtures.SHAPES))
+
+
+def flat(outputs):
+    """Every array in nested outputs, as float32."""
+    return [ops.convert_to_numpy(ops.cast(value, "float32")) for value in keras.tree.flatten(outputs)]
+
+
+def assert_equal(found, expected):
+    for pair in zip(flat(found), flat(expected), strict=True):
+        np.testing.assert_array_equal(*pair)
+
+
+# ---- the formulas
+
+@both_shapes
+@pytest.mark.parametrize("training", [False, True])
+def test_logits_are_the_members_logits_weighed_by_the_gate(shape, training):
+    model = mixtures.randomise(mixtures.mixture(shape))
+    expected = VIDEOS.outputs(mixtures.tree(model), training)
+    mixtures.assert_outputs(model(VIEW, training=training), expected)
+
+
+def gates_of(model):
+    return [layer for layer in model.output_layers if isinstance(layer, MixtureGate)]
+
+
+@both_shapes
+def test_every_gate_keeps_the_statistics_of_the_videos_that_have_frames(shape):
+    model = mixtures.mixture(shape)
+    model(VIEW, training=True)
+    gates = gates_of(model)
+    assert len(gates) == (1 if len(shape) == 1 else 3)
+    for gate in gates:                          # the first update keeps a tenth of the start
+        np.testing.assert_allclose(gate.normalization.moving_mean, 0.9 * VIDEOS.statistics[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(gate.normalization.moving_variance, 0.1 + 0.9 * VIDEOS.statistics[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_gate_sees_no_padding_whatever_lies_there(training):
+    layer = MixtureGate(3)
+    layer.build((None, None, 9))
+    frames, counts = np.random.default_rng(0).normal(size=(4, 6, 9)).astype(np.float32), np.array([6, 2, 1, 0])
+    bare = [np.where(np.arange(6)[None, :, None] < counts[:, None, None], frames, rest) for rest in (0.0, np.nan)]
+    shares = [layer(array.astype(np.float32), counts, training=training).numpy() for array in bare]
+    np.testing.assert_array_equal(*shares)
+    np.testing.assert_allclose(shares[0].sum(axis=1), 1.0, rtol=1e-6)
+    assert np.ptp(shares[0], axis=0).min() > 0.01       # each video is weighed on its own
+
+
+def test_a_gate_starts_as_the_release_does():
+    layer = MixtureGate(50)
+    layer.build((None, None, 400))
+    kernel = layer.scores.kernel.numpy()
+    assert np.abs(kernel).max() <= 2 * np.sqrt(2.6 / 400)
+    # A normal distribution cut off at two standard deviations keeps 0.88 of its own.
+    assert kernel.std() == pytest.approx(0.8796 * np.sqrt(2.6 / 400), rel=0.02)
+    assert not layer.scores.bias.numpy().any()
+
+
+def test_gradients_are_finite_where_a_video_or_all_of_them_have_no_frames():
+    model = mixtures.mixture(mixtures.TWO_LEVELS)
+    for counts in (VIEW["num_frames"], np.zeros(8, np.int32)):
+        with tf.GradientTape() as tape:
+            loss = ops.sum(model({**VIEW, "num_frames": counts}, training=True)["predictions"])
+        gradients = tape.gradient(loss, model.trainable_variables)
+        assert all(np.isfinite(gradient.numpy()).all() for gradient in gradients)
+
+
+@both_shapes
+def test_predictions_without_dropout_are_mixed_anew_from_the_encodings(shape):
+    model = mixtures.randomise(mixtures.mixture(shape, dropout=0.5))
+    outputs = model(VIEW, training=True)
+    expected = VIDEOS.outputs(mixtures.tree(model), training=True)
+    clean = [video["predictions"] for video in expected]
+    np.testing.assert_allclose(model.predictions_without_dropout(outputs, training=True), clean, rtol=1e-4)
+    assert np.abs(outputs["predictions"].numpy() - clean).max() > 0.01
+    np.testing.assert_allclose(outputs["encoding"], [video["encoding"] for video in expected], rtol=1e-4, atol=1e-6)
+
+
+def test_without_dropout_they_are_the_predictions():
+    model = mixtures.randomise(mixtures.mixture(mixtures.TWO_LEVELS))
+    outputs = model(VIEW)
+    np.testing.assert_allclose(model.predictions_without_dropout(outputs), outputs["predictions"], rtol=1e-6)
+
+
+def test_under_bfloat16_gate_and_logits_are_float32_and_near_the_exact_ones():
+    exact = mixtures.randomise(mixtures.mixture(mixtures.TWO_LEVELS))
+    rounded = mixtures.mixture(mixtures.TWO_LEVELS, dtype="mixed_bfloat16")
+    rounded.set_weights(exact.get_weights())
+    frames = rounded.preprocessing(VIEW["frames"])
+    assert frames.dtype == "bfloat16"
+    shares = rounded.gate(frames, VIEW["num_frames"])
+    assert shares.dtype == "float32"
+    np.testing.assert_allclose(shares, exact(VIEW)["gate"], atol=0.02)
+
+
+# ---- the interface
+
+def test_it_is_asked_like_any_network():
+    model = mixtures.mixture(mixtures.TWO_LEVELS)
+    assert model.num_classes == tiny_training.NUM_CLASSES and model.feature_size == SIZE
+    leaves = [model.members[i].members[j] for i in range(2) for j in range(3)]
+    assert [id(classifier) for classifier in model.classifiers] == [id(leaf.classifier) for leaf in leaves]
+    assert [id(gate) for gate in gates_of(model)] == [id(model.submodel(path).gate) for path in ("", "0", "1")]
+    assert [layer for layer in model.output_layers if layer not in gates_of(model)] == model.classifiers
+    with pytest.raises(ValueError, match="frame_states=True: a mixture has no state"):
+        model(VIEW, frame_states=True)
+
+
+def test_multiply_adds_are_the_members_and_the_gates():
+    class Counted(tiny_training.MeanEncoder):
+        def multiply_adds(self, num_frames):
+            return 100 * num_frames
+
+    preprocessing = L2Preprocessing("uint8")
+
+    def network(shape, name):
+        if not shape:
+            return VideoClassifier(preprocessing, Counted(), Logistic(5), SIZE, name=name)
+        return NetworkMixture(preprocessing, [network(shape[1:], f"member_{m}") for m in range(shape[0])], SIZE)
+
+    model = network((2, 3), "mixture")
+    model.build()
+    assert model.multiply_adds(7) == 6 * (700 + 4 * 5) + 2 * (SIZE * 3) + SIZE * 2
+
+
+def test_a_submodel_is_found_by_its_path_and_works_alone():
+    model = mixtures.randomise(mixtures.mixture(mixtures.TWO_LEVELS))
+    outputs = model(VIEW)
+    assert model.submodel("") is model and model.submodel("1") is model.members[1]
+    assert model.submodel("1.2") is model.members[1].members[2]
+    assert list(model.submodels()) == ["", "0", "0.0", "0.1", "0.2", "1", "1.0", "1.1", "1.2"]
+    for path, expected in (("1", outputs["members"][1]), ("1.2", outputs["members"][1]["members"][2])):
+        assert_equal(model.submodel(path)(VIEW), expected)
+
+
+@pytest.mark.parametrize("path", ["2", "0.3", "0.0.0", "-1", "member_0", "0."])
+def test_a_path_that_leads_nowhere_is_answered_with_those_that_exist(path):
+    with pytest.raises(ValueError, match="submodel=.*0, 0.0, 0.1, 0.2, 1, 1.0, 1.1, 1.2"):
+        mixtures.mixture(mixtures.TWO_LEVELS).submodel(path)
+
+
+def test_members_start_differently_and_their_weights_are_told_apart_by_path():
+    model = mixtures.mixture(mixtures.TWO_LEVELS)
+    leaves = [model.submodel(f"{i}.{j}") for i in range(2) for j in range(3)]
+    for part in (lambda leaf: leaf.encoder.kernel, lambda leaf: leaf.classifier.logits.kernel):
+        assert len({part(leaf).numpy().tobytes() for leaf in leaves}) == 6
+    assert len({model.submodel(path).gate.scores.kernel.numpy().tobytes() for path in ("0", "1")}) == 2
+    paths = [variable.path for variable in model.variables]
+    assert len(set(paths)) == len(paths) and all(path.startswith("teacher/") for path in paths)
+    assert leaves[4].classifier.logits.kernel.path.startswith("teacher/member_1/member_1/")
+
+
+def test_the_seed_decides_where_members_start():
+    starts = []
+    for seed in (0, 0, 1):
+        keras.utils.set_random_seed(seed)
+        starts.append(mixtures.mixture().members[2].encoder.kernel.numpy())
+    np.testing.assert_array_equal(starts[0], starts[1])
+    assert (starts[0] != starts[2]).any()
+
+
+def test_a_frozen_mixture_has_nothing_to_train_and_keeps_its_statistics():
+    model = mixtures.mixture(mixtures.TWO_LEVELS)
+    assert len(model.trainable_variables) == 6 * 3 + 3 * 4
+    model.trainable = False
+    before = model.get_weights()
+    model(VIEW, training=True)
+    assert model.trainable_variables == []
+    tiny_training.assert_same_weights(model.get_weights(), before)
+
+
+def _members(names=("member_0", "member_1"), second=None, encoder=tiny_training.MeanEncoder, shared=True):
+    preprocessing, classifiers = L2Preprocessing("uint8"), (Logistic(5), second or Logistic(5))
+    members = [VideoClassifier(preprocessing if shared else L2Preprocessing("uint8"), encoder and encoder(), classifier,
+                               SIZE, name=name) for name, classifier in zip(names, classifiers)]
+    return preprocessing, members
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"names": ("a", "a")}, "members are named a, a: give each a name of its own"),
+    ({"names": ()}, "members=.*at least one"),
+    ({"second": MixtureOfExperts(5, name="moe")}, "member_1: classifier moe gives no logits"),
+    ({"second": Logistic(6)}, "differ in num_classes"),
+    ({"encoder": None}, "member_0 has no encoder"),
+    ({"shared": False}, "member_0 has another preprocessing object"),
+])
+def test_what_cannot_be_mixed_is_refused(settings, message):
+    preprocessing, members = _members(**settings)
+    with pytest.raises(ValueError, match=message):
+        NetworkMixture(preprocessing, members, SIZE)
+
+
+# ---- saving
+
+@pytest.fixture(params=list(mixtures.SHAPES.values()), ids=list(mixtures.SHAPES))
+def scaled(request):
+    """A mixture whose preprocessing has a weight too, with its shape."""
+    model = mixtures.mixture(request.param, preprocessing=mixtures.ScaledPreprocessing("uint8"))
+    return mixtures.randomise(model), request.param
+
+
+def networks_of(model):
+    return [network for path, network in model.submodels().items()]
+
+
+def test_saved_weights_come_back_into_a_new_mixture(scaled, tmp_path):
+    model, shape = scaled
+    model.save_weights(tmp_path / "mixture.weights.h5")
+    other = mixtures.mixture(shape, preprocessing=mixtures.ScaledPreprocessing("uint8"))
+    other.load_weights(tmp_path / "mixture.weights.h5")
+    assert_equal(other(VIEW), model(VIEW))
+
+
+def test_a_saved_model_comes_back_with_one_preprocessing_for_all(scaled, tmp_path):
+    model, _ = scaled
+    model.save(tmp_path / "mixture.keras")
+    loaded = keras.saving.load_model(tmp_path / "mixture.keras")
+    assert_equal(loaded(VIEW), model(VIEW))
+    assert len({id(network.preprocessing) for network in networks_of(loaded)}) == 1
+    paths = {variable.path for variable in loaded.weights}
+    assert len(paths) == len(model.weights) and all(path.startswith("teacher/") for path in paths)
+
+
+def test_a_configuration_names_the_preprocessing_once_and_rebuilds_the_mixture(scaled):
+    model, _ = scaled
+    config = model.get_config()
+    assert str(config).count("tests>ScaledPreprocessing") == 1
+    rebuilt = NetworkMixture.from_config(config)
+    rebuilt.build()
+    rebuilt.set_weights(model.get_weights())
+    assert_equal(rebuilt(VIEW), model(VIEW))
+    assert [weight.shape for weight in rebuilt.weights] == [weight.shape for weight in model.weights]
+    assert [network.name for network in networks_of(rebuilt)] == [network.name for network in networks_of(model)]
+
+
+def test_every_submodel_saves_alone_and_loads_alone(scaled, tmp_path):
+    model, shape = scaled
+    path = "0.1" if len(shape) == 2 else "1"
+    leaf = model.submodel(path)
+    leaf.save_weights(tmp_path / "leaf.weights.h5")
+    alone = VideoClassifier(mixtures.ScaledPreprocessing("uint8"), mixtures.MeanEncoder(), Logistic(5), SIZE)
+    alone.build()
+    alone.load_weights(tmp_path / "leaf.weights.h5")
+    assert_equal(alone(VIEW), leaf(VIEW))
+    for path in list(model.submodels())[1:]:
+        model.submodel(path).save(tmp_path / "part.keras")
+        assert_equal(keras.saving.load_model(tmp_path / "part.keras")(VIEW), model.submodel(path)(VIEW))
+
+
+def test_the_preprocessing_is_saved_once(scaled, tmp_path):
+    model, _ = scaled
+    model.save_weights(tmp_path / "mixture.weights.h5")
+    sizes = []
+    with h5py.File(tmp_path / "mixture.weights.h5") as file:
+        file.visititems(lambda name, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
+    assert sum(sizes) == sum(weight.size for weight in model.get_weights())
+
+
+# ---- with the real members
+
+def nextvlad_mixture(shape=(3,)):
+    preprocessing = L2Preprocessing("uint8")
+
+    def network(shape, name):
+        if not shape:
+            encoder = NeXtVLAD(tiny_training.FEATURES.sizes, 4, 8, groups=2, expansion=2, gating_reduction=2)
+            return VideoClassifier(preprocessing, encoder, Logistic(5), SIZE, dropout=0.5, name=name)
+        members = [network(shape[1:], f"member_{m}") for m in range(shape[0])]
+        return NetworkMixture(preprocessing, members, SIZE, name=name)
+
+    model = network(shape, "mixture")
+    model.build()
+    return model
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2)])
+def test_nextvlads_are_mixed_saved_and_taken_out(shape, tmp_path):
+    model = nextvlad_mixture(shape)
+    model(VIEW, training=True)
+    outputs = model(VIEW)
+    logits = np.einsum("bm,mbc->bc", outputs["gate"], np.array([member["logits"] for member in outputs["members"]]))
+    np.testing.assert_allclose(outputs["predictions"], oracles.sigmoid(logits), rtol=1e-4)
+    model.save(tmp_path / "mixture.keras")
+    assert_equal(keras.saving.load_model(tmp_path / "mixture.keras")(VIEW), outputs)
+    assert_equal(model.submodel("1")(VIEW), outputs["members"][1])
+    paths = [variable.path for variable in model.variables]
+    assert len(set(paths)) == len(paths)

@@ -1,0 +1,172 @@
+import dataclasses
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from tests import commands, networks
+from youtube8m_distill import config, runs
+from youtube8m_distill.runs import run as folders
+
+TEACHER = config.RunConfig("teacher", {"teacher": networks.frame_level()}, config.TrainingConfig())
+
+
+def changed(run_config, **training):
+    return dataclasses.replace(run_config, training=dataclasses.replace(run_config.training, **training))
+
+
+def test_a_new_folder_is_made_and_read_again(tmp_path):
+    run = runs.prepare_run(tmp_path / "deep" / "run", TEACHER)
+    assert runs.open_run(str(tmp_path / "deep" / "run")) == run and run.config == TEACHER
+
+
+def test_an_empty_folder_serves(tmp_path):
+    assert runs.prepare_run(tmp_path, TEACHER).folder == tmp_path
+
+
+@pytest.mark.parametrize("name, value", [("num_epochs", 9), ("finetune_epochs", 9), ("max_steps", 9),
+                                         ("checkpoint_steps", 9), ("validation_steps", 9), ("max_to_keep", 9)])
+def test_the_length_of_a_run_and_its_bookkeeping_may_change(tmp_path, name, value):
+    runs.prepare_run(tmp_path, TEACHER)
+    assert runs.prepare_run(tmp_path, changed(TEACHER, **{name: value})).config == changed(TEACHER, **{name: value})
+    assert getattr(runs.open_run(tmp_path).config.training, name) == value
+
+
+def test_every_other_setting_may_not_change(tmp_path):
+    may = {name.rpartition(".")[2] for name in folders.MAY_CHANGE}
+    runs.prepare_run(tmp_path, TEACHER)
+    others = {"optimizer": "AdagradOptimizer", "mixed_precision": True, "skip_bad_records": True}
+    for field in dataclasses.fields(config.TrainingConfig):
+        if field.name in may:
+            continue
+        value = others.get(field.name, getattr(TEACHER.training, field.name))
+        now = value if field.name in others else value // 2 + 1 if isinstance(value, int) else value / 2
+        with pytest.raises(ValueError, match=rf"other settings: {field.name} \(.* then, .* now\)\. Give the same"):
+            runs.prepare_run(tmp_path, changed(TEACHER, **{field.name: now}))
+    assert runs.open_run(tmp_path).config == TEACHER
+
+
+def test_two_changed_settings_are_both_named(tmp_path):
+    runs.prepare_run(tmp_path, TEACHER)
+    with pytest.raises(ValueError, match=r"batch_size \(256 then, 8 now\); seed \(0 then, 5 now\)"):
+        runs.prepare_run(tmp_path, changed(TEACHER, seed=5, batch_size=8))
+
+
+def test_starting_anew_removes_only_what_a_run_writes(tmp_path):
+    run = commands.save_run(tmp_path / "run", networks.frame_level())
+    for name in ("best", "tensorboard", "eval", "mine"):
+        (run.folder / name).mkdir()
+        (run.folder / name / "a").write_text(name)
+    runs.prepare_run(run.folder, changed(TEACHER, seed=5), start_new=True)
+    assert commands.entries(run.folder).keys() == {"config.json", "mine/a"}
+    assert runs.open_run(run.folder).config.training.seed == 5
+
+
+def test_starting_anew_does_not_follow_links_out_of_the_folder(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "a").write_text("kept")
+    runs.prepare_run(tmp_path / "run", TEACHER)
+    os.symlink(tmp_path / "far", tmp_path / "run" / "best")
+    runs.prepare_run(tmp_path / "run", TEACHER, start_new=True)
+    assert not os.path.lexists(tmp_path / "run" / "best") and (tmp_path / "far" / "a").read_text() == "kept"
+
+
+@pytest.mark.parametrize("content, words", [("", "not JSON"), ("{}", "not a run configuration of this version"),
+                                            ('{"format": 2}', "RunConfig lacks mode"), ("\udcff", "cannot be read")])
+def test_a_damaged_configuration_is_named(tmp_path, content, words):
+    (tmp_path / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=f"config.json cannot be read: .*{words}" if words[0] != "c" else words):
+        runs.open_run(tmp_path)
+
+
+def test_roles_are_those_that_the_run_trains(tmp_path):
+    networks_of = {"teacher": networks.frame_level(), "student": networks.frame_level()}
+    serial = config.RunConfig("serial", networks_of, config.TrainingConfig(), config.DistillationConfig())
+    run = runs.prepare_run(tmp_path, serial)
+    assert run.role() == run.role("student") == "student"
+    with pytest.raises(ValueError, match="network='teacher': the run in .* has trained student"):
+        run.role("teacher")
+    parallel = dataclasses.replace(run, config=dataclasses.replace(serial, mode="parallel"))
+    assert parallel.role() == "student" and parallel.role("teacher") == "teacher"
+
+
+def test_checkpoints_by_name_and_step(tmp_path):
+    run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=(2, 10, 9))
+    steps = run.folder / "checkpoints"
+    assert run.weights_folder("last") == run.weights_folder("best") == steps / "step-00000010"
+    assert run.weights_folder(9) == run.weights_folder("9") == steps / "step-00000009"
+    with pytest.raises(FileNotFoundError, match=r"checkpoint=3: .* has best, last and the steps 2, 9, 10\."):
+        run.weights_folder("3")
+    (steps / "step-00000002").rename(run.folder / "best")
+    assert run.weights_folder() == run.folder / "best" and run.weights_folder("last") == steps / "step-00000010"
+
+
+def test_the_folder_alone_rebuilds_the_network(tmp_path):
+    network = networks.frame_level(classifier="LogisticModel")
+    run = commands.save_run(tmp_path / "run", network, steps=(4, 5))
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    model, progress = runs.open_run(moved).load_network(checkpoint="4")
+    expected = networks.build(network, seed=4)
+    assert progress.step == 4 and run.config.networks["teacher"] == network
+    for a, b in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# ---- reading while a training writes
+
+
+class Reading:
+    """A network of which only the reading of its weights matters; something happens during the first one."""
+
+    def __init__(self, meanwhile):
+        self.meanwhile, self.paths = meanwhile, []
+
+    def load_weights(self, path):
+        self.paths.append(path)
+        if len(self.paths) == 1:
+            self.meanwhile()
+        path.read_bytes()
+
+
+def saved_at(run, folder, step):
+    if (run.folder / folder).exists():
+        shutil.rmtree(run.folder / folder)
+    commands.save_checkpoint(run, step)
+    run.checkpoints.step_folder(step).rename(run.folder / folder)
+
+
+def test_a_best_that_is_replaced_while_it_is_read_is_read_again(tmp_path):
+    run = commands.save_run(tmp_path, networks.frame_level())
+    saved_at(run, "best", 4)
+    network = Reading(lambda: saved_at(run, "best", 5))
+    assert run.restore_network(network, "teacher", "best").step == 5 and len(network.paths) == 2
+
+
+def test_a_last_one_that_is_removed_while_it_is_read_gives_way_to_the_last_of_then(tmp_path):
+    run = commands.save_run(tmp_path, networks.frame_level())
+
+    def meanwhile():
+        commands.save_checkpoint(run, 8)
+        shutil.rmtree(run.checkpoints.step_folder(3))
+
+    assert run.restore_network(Reading(meanwhile), "teacher", "last").step == 8
+
+
+def test_a_step_that_is_removed_while_it_is_read_is_told(tmp_path):
+    run = commands.save_run(tmp_path, networks.frame_level(), steps=(3, 8))
+    with pytest.raises(FileNotFoundError, match="^checkpoint=3: .* has best, last and the steps 8"):
+        run.restore_network(Reading(lambda: shutil.rmtree(run.checkpoints.step_folder(3))), "teacher", "3")
+
+
+def test_a_checkpoint_without_its_weights_is_told(tmp_path):
+    run = commands.save_run(tmp_path, networks.frame_level())
+    (run.checkpoints.step_folder(3) / "teacher.weights.h5").unlink()
+    with pytest.raises(FileNotFoundError, match="step-00000003 cannot be read: .*teacher.weights.h5"):
+        run.load_network()
+
+
+def test_what_a_killed_first_start_left_is_no_one_elses(tmp_path):
+    (tmp_path / ".config.json.abc.partial").mkdir()
+    assert runs.prepare_run(tmp_path, TEACHER).config == TEACHER
+    assert commands.entries(tmp_path).keys() == {"config.json"}

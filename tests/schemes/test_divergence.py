@@ -1,0 +1,165 @@
+"""Numbers that go wrong in training: the step and the terms are named, and nothing of it is kept."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from tests import tiny_training
+from youtube8m_distill.engine.callbacks import Checkpointing, Validation
+from youtube8m_distill.engine.checkpoints import Checkpoints
+from youtube8m_distill.engine.progress import Progress
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.divergence import refuse_bad_numbers, refuse_divergence
+from youtube8m_distill.schemes.scheme import TrainingScheme
+from youtube8m_distill.schemes.supervised import Supervised
+
+WEIGHTS = {"student/a_loss": 2.0, "student/b_loss": 0.5}
+
+
+class Planted(TrainingScheme):
+    """A scheme whose terms are the batch's own numbers; they move the bias of a classifier that gives 0.5 at first."""
+
+    def __init__(self, **options):
+        super().__init__({"student": tiny_training.network("student")}, WEIGHTS, **options)
+
+    def loss_names(self):
+        return [*WEIGHTS, "student/reported_loss"]
+
+    def compute_losses(self, batch, training):
+        predictions = self.networks["student"](batch, training=training)["predictions"]
+        moving = ops.mean(predictions, axis=-1) * 1e-6
+        return {f"student/{name}": batch[name] + moving for name in ("a_loss", "b_loss", "reported_loss")}, \
+            {"student": predictions}
+
+
+def batch_of(a=1.0, b=1.0, reported=1.0, video=7):
+    """8 videos; the numbers of one are given."""
+    found = {name: values[:8] for name, values in tiny_training.flat(tiny_training.videos(8)).items()}
+    for name, value in (("a_loss", a), ("b_loss", b), ("reported_loss", reported)):
+        found[name] = np.ones(8, np.float32)
+        found[name][video] = value
+    return found
+
+
+def train_on(devices, batches, make_scheme=Planted, before=lambda scheme: None):
+    """A scheme after a step on each batch, on one or two devices. The last video belongs to the last device."""
+    strategy = make_strategy(devices=devices)
+    scheme = tiny_training.compiled(make_scheme, strategy)
+    before(scheme)
+    whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    for batch in strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices(whole).batch(8)):
+        strategy.run(scheme.train_step, (batch,))       # not compiled: that takes longer than a few small steps
+    return scheme
+
+
+@pytest.mark.parametrize("devices, term, value", [(None, "a", math.nan), (None, "b", -math.inf),
+                                                  (tiny_training.TWO_CPUS, "b", math.inf)])
+def test_the_first_bad_step_is_remembered_with_its_terms(devices, term, value):
+    fine, bad, worse = batch_of(), batch_of(**{term: value}), batch_of(a=math.nan, b=math.nan)
+    scheme = train_on(devices, [fine, fine, bad, fine, worse])
+    step, values = scheme.first_divergence()
+    assert step == 3
+    assert list(values) == ["loss", "student/a_loss", "student/b_loss", "regularization_loss", "gradient_norm"]
+    other = {"a": "b", "b": "a"}[term]
+    expected = {f"student/{term}_loss": value, "loss": value, f"student/{other}_loss": 1.0}
+    assert {name: values[name] for name in expected} == pytest.approx(expected, rel=1e-5, nan_ok=True)
+    penalty = values["regularization_loss"]
+    assert 0 < penalty < 1e-6
+
+
+def test_what_is_finite_and_what_is_only_reported_stops_nobody():
+    scheme = train_on(None, [batch_of(), batch_of(reported=math.nan), batch_of(a=1e30)])
+    assert scheme.first_divergence() is None
+    refuse_divergence(scheme)
+    refuse_bad_numbers(scheme, 3)
+
+
+def test_terms_that_are_finite_may_have_a_sum_that_is_not():
+    step, values = train_on(None, [batch_of(), batch_of(a=2e38, b=1.0)]).first_divergence()
+    assert step == 2 and values["loss"] == math.inf and values["student/a_loss"] == pytest.approx(2.5e37)
+
+
+def test_a_penalty_that_is_not_finite_is_told_from_the_terms():
+    def grow(scheme):
+        scheme.networks["student"].classifiers[0].weights[0].assign(tf.fill([4, 5], 1e25))
+
+    step, values = train_on(None, [batch_of()], before=grow).first_divergence()
+    assert step == 1 and values["regularization_loss"] == math.inf and math.isfinite(values["student/a_loss"])
+
+
+class Steep(Supervised):
+    """A finite loss whose gradient is not: the square root at 0."""
+
+    def compute_losses(self, batch, training):
+        losses, predictions = super().compute_losses(batch, training)
+        steep = ops.sqrt(losses["teacher/label_loss"] * ops.cast(batch["epoch"], "float32"))
+        return {"teacher/label_loss": steep}, predictions
+
+
+@pytest.mark.parametrize("devices, clip", [(None, 0.0), (None, 1.0), (tiny_training.TWO_CPUS, 1.0)])
+def test_a_gradient_that_is_not_finite_counts_too(devices, clip):
+    def steps(*epochs):
+        return [{**batch_of(), "epoch": np.full(8, epoch, np.int32)} for epoch in epochs]
+
+    scheme = train_on(devices, steps(1, 0), lambda: Steep(tiny_training.network(), clip_gradient_norm=clip))
+    step, values = scheme.first_divergence()
+    assert step == 2 and values["loss"] == pytest.approx(values["regularization_loss"])
+    assert not math.isfinite(values["gradient_norm"])
+
+
+def test_the_norm_is_that_of_the_whole_gradient():
+    scheme = tiny_training.compiled(lambda: Supervised(tiny_training.network(), regularization_penalty=0.0), make_strategy())
+    batch = batch_of()
+    with tf.GradientTape() as tape:
+        losses, _ = scheme.compute_losses(batch, training=True)
+        loss = tf.reduce_mean(losses["teacher/label_loss"])
+    expected = np.concatenate([gradient.numpy().ravel() for gradient in tape.gradient(loss, scheme.trainable_variables)])
+    scheme.train_step(batch)
+    found = dict(zip(scheme.divergence.names, scheme.divergence._values.numpy()))
+    assert found["gradient_norm"] == pytest.approx(np.linalg.norm(expected), rel=1e-5)
+
+
+def test_a_training_that_goes_on_counts_the_steps_of_the_run():
+    scheme = train_on(None, [batch_of(), batch_of(a=math.nan)], before=lambda scheme: scheme.divergence.count_from(40))
+    assert scheme.first_divergence()[0] == 42
+    words = (r"diverged at step 42: loss is nan, student/a_loss is nan \(student/b_loss 1, regularization_loss \S+, "
+             r"gradient_norm \S+\)\. Try a smaller base_learning_rate")
+    with pytest.raises(FloatingPointError, match=words):
+        refuse_divergence(scheme)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+@pytest.mark.parametrize("where", ["weight", "slot"])
+def test_variables_that_are_not_finite_are_named(where, number):
+    scheme = tiny_training.compiled(lambda: Supervised(tiny_training.network()), make_strategy(), keras.optimizers.Adam)
+    variable = {"weight": scheme.networks["teacher"].weights[0], "slot": scheme.optimizer.variables[-1]}[where]
+    refuse_bad_numbers(scheme, 5)
+    value = variable.numpy()
+    value.flat[-1] = number
+    variable.assign(value)
+    with pytest.raises(FloatingPointError, match=f"diverged at step 5: it left numbers .* in {variable.path}. Try a"):
+        refuse_bad_numbers(scheme, 5)
+
+
+@pytest.mark.parametrize("settings, number", [
+    ({"checkpoint_steps": 1}, math.nan), ({"validation_steps": 1}, math.nan), ({}, math.inf)])
+def test_nothing_of_a_bad_step_is_kept(tmp_path, settings, number):
+    """A label that is no number in step 14 of 20, logs in steps 10 and 20, saving and validation in between."""
+    data = tiny_training.flat(tiny_training.videos(160))
+    data["labels"] = data["labels"].astype(np.float32)
+    data["labels"][13 * 8 + 5, 2] = number
+    checkpoints, progress, strategy = Checkpoints(tmp_path, max_to_keep=100), Progress(), make_strategy()
+    scheme = tiny_training.compiled(lambda: Supervised(tiny_training.network()), strategy)
+    validated = []
+    callbacks = [Validation({"teacher": lambda: {"gap_at_20": validated.append(progress.step) or progress.step}}, progress,
+                            settings.get("validation_steps")),
+                 Checkpointing(checkpoints, progress, "teacher", settings.get("checkpoint_steps"))]
+    with pytest.raises(FloatingPointError, match="diverged at step 14: "):
+        tiny_training.train(scheme, data, strategy, 20, callbacks, progress)
+    assert checkpoints.steps() == (list(range(1, 14)) if "checkpoint_steps" in settings else [])
+    assert validated == (list(range(1, 14)) if "validation_steps" in settings else [])
+    assert (tmp_path / "best").exists() == ("validation_steps" in settings)

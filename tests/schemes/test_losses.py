@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as nst
+
+from tests import oracles
+from youtube8m_distill import config
+from youtube8m_distill.schemes import losses
+
+TEACHER, STUDENT = np.array([[0.5, 0.9, 0.25]], np.float32), np.array([[0.25, 0.9, 0.5]], np.float32)
+
+
+def test_representation_loss_is_the_squared_length_of_the_difference():
+    student, teacher = np.array([[1.0, 2.0], [0.0, 0.0]], np.float32), np.array([[4.0, -2.0], [0.0, 3.0]], np.float32)
+    np.testing.assert_allclose(losses.representation_loss(student, teacher), [9 + 16, 9])
+
+
+def test_prediction_losses_of_one_video_by_hand():
+    # kl: 0.5 log 2 + 0.5 log(0.5 / 0.75) for the first class, 0.25 log 0.5 + 0.75 log 1.5 for the last.
+    # categorical_kl: both sum to 1.65, so (0.5 log 2 - 0.25 log 2) / 1.65.
+    found = {name: float(losses.prediction_loss(STUDENT, TEACHER, name)[0]) for name in losses.DISTANCES}
+    expected = {"kl": 0.14384104 + 0.13081204, "categorical_kl": 0.10502230, "squared": 0.125}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_distance_of_the_configuration_exists_and_kl_is_the_default():
+    assert set(losses.DISTANCES) == set(config.PREDICTION_DISTANCES)
+    np.testing.assert_array_equal(losses.prediction_loss(STUDENT, TEACHER),
+                                  losses.prediction_loss(STUDENT, TEACHER, "kl"))
+
+
+@pytest.mark.parametrize("name", ["kl", "categorical_kl"])
+def test_divergence_is_from_the_teacher_to_the_student(name):
+    student, teacher = np.array([[0.1, 0.8]], np.float32), np.array([[0.5, 0.6]], np.float32)
+    there, back = losses.prediction_loss(student, teacher, name), losses.prediction_loss(teacher, student, name)
+    oracle = {"kl": oracles.bernoulli_kl, "categorical_kl": oracles.categorical_kl}[name]
+    np.testing.assert_allclose([there[0], back[0]], [oracle(teacher[0], student[0]), oracle(student[0], teacher[0])],
+                               rtol=1e-5)
+    assert abs(float(there[0]) - float(back[0])) > 0.01
+
+
+@settings(max_examples=25, deadline=None)
+@given(*[nst.arrays(np.float32, (2, 3), elements=st.sampled_from(np.float32([0, 1e-6, 0.01, 0.3, 0.99, 1])))] * 2)
+def test_prediction_losses_equal_the_sums_even_for_certain_predictions(student, teacher):
+    for name, oracle in (("kl", oracles.bernoulli_kl), ("categorical_kl", oracles.categorical_kl),
+                         ("squared", oracles.squared_distance)):
+        expected = [oracle(t, s) for t, s in zip(teacher.astype(np.float64), student.astype(np.float64))]
+        # float32 holds 1 - 1e-5 to three digits of its distance from 1.
+        np.testing.assert_allclose(losses.prediction_loss(student, teacher, name), expected, rtol=3e-3, atol=1e-5)
+
+
+def test_equal_predictions_are_no_distance_apart():
+    for name in losses.DISTANCES:
+        np.testing.assert_allclose(losses.prediction_loss(TEACHER, TEACHER, name), [0.0], atol=1e-7)
+
+
+STATES = {"teacher_states": np.array([[[0, 0], [1, 0], [2, 0], [3, 0]]], np.float32),
+          "student_states": np.array([[[0, 2], [2, 3], [9, 9]]], np.float32)}
+
+
+@pytest.mark.parametrize("reduction, student_indices, teacher_indices, expected", [
+    ("mean", [0, 2, -1], [0, 1, 2, 3], (4 + 9) / 2),    # padding is no frame
+    ("sum", [0, 2, -1], [0, 1, 2, 3], 4 + 9),
+    ("mean", [0, 2, -1], [0, 1, 2, -1], (4 + 9) / 2),   # padding on both sides does not match either
+    ("mean", [5, 7, -1], [5, 6, 7, 8], (4 + 9) / 2),    # a frame is known by its index, not by its row
+    ("mean", [4, 7, 9], [0, 3, 7, 8], 9.0),             # one common frame, rows 1 and 2
+    ("sum", [4, 7, 9], [0, 3, 7, 8], 9.0),
+    ("mean", [1, 3, 5], [0, 2, 4, 6], 0.0),             # none
+    ("sum", [1, 3, 5], [0, 2, 4, 6], 0.0),
+    ("mean", [-1, -1, -1], [-1, -1, -1, -1], 0.0),
+])
+def test_intermediate_loss_is_over_the_common_frames(reduction, student_indices, teacher_indices, expected):
+    value = losses.intermediate_representation_loss(
+        **STATES, student_indices=np.array([student_indices]), teacher_indices=np.array([teacher_indices]),
+        reduction=reduction)
+    np.testing.assert_allclose(value, [expected])
+    assert oracles.intermediate_loss(STATES["student_states"][0], STATES["teacher_states"][0], student_indices,
+                                     teacher_indices, reduction) == expected
+
+
+def test_intermediate_loss_averages_over_frames_by_default():
+    value = losses.intermediate_representation_loss(
+        **STATES, student_indices=np.array([[0, 2, -1]]), teacher_indices=np.array([[0, 1, 2, 3]]))
+    np.testing.assert_allclose(value, [6.5])
+
+
+@pytest.mark.parametrize("reduction", config.INTERMEDIATE_REDUCTIONS)
+def test_intermediate_loss_equals_the_loop_over_frames(reduction):
+    random = np.random.default_rng(3)
+    student, teacher = random.normal(size=(6, 4, 5)), random.normal(size=(6, 7, 5))
+
+    def indices(length):
+        rows = [np.sort(random.permutation(9)[:random.integers(0, length + 1)]) for _ in range(6)]
+        return np.array([[*row, *[-1] * (length - len(row))] for row in rows])
+
+    student_indices, teacher_indices = indices(4), indices(7)
+    expected = [oracles.intermediate_loss(*video, reduction)
+                for video in zip(student, teacher, student_indices, teacher_indices)]
+    assert 0.0 in expected and max(expected) > 1
+    value = losses.intermediate_representation_loss(student.astype(np.float32), teacher.astype(np.float32),
+                                                    student_indices, teacher_indices, reduction)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def _intermediate(student, teacher):
+    indices = np.array([[0, 2]])
+    return losses.intermediate_representation_loss(student[:, None], teacher[:, None], indices[:, :1], indices[:, :1])
+
+
+@pytest.mark.parametrize("loss", [losses.representation_loss, losses.prediction_loss, _intermediate,
+                                  lambda s, t: losses.prediction_loss(s, t, "categorical_kl"),
+                                  lambda s, t: losses.prediction_loss(s, t, "squared")])
+def test_a_student_loss_has_no_gradient_in_the_teacher(loss):
+    student, teacher = tf.Variable(STUDENT), tf.Variable(TEACHER)
+    with tf.GradientTape() as tape:
+        value = loss(student, teacher)
+    to_student, to_teacher = tape.gradient(value, [student, teacher])
+    assert to_teacher is None and np.abs(to_student).max() > 0.01
+
+
+def test_losses_of_half_precision_encodings_are_computed_in_float32():
+    student, teacher = (tf.cast(values, tf.bfloat16) for values in (np.full((1, 600), 1.0), np.full((1, 600), 2.0)))
+    indices = np.array([[0]])
+    for value in (losses.representation_loss(student, teacher),
+                  losses.intermediate_representation_loss(student[:, None], teacher[:, None], indices, indices)):
+        assert value.dtype == tf.float32 and float(value[0]) == 600.0

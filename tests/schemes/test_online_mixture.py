@@ -1,0 +1,314 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import mixtures, oracles, tiny_training
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.families.video_classifier import VideoClassifier
+from youtube8m_distill.schemes.online_mixture import OnlineMixtureObjective, softened_kl
+from youtube8m_distill.schemes.parallel import ParallelDistiller
+from youtube8m_distill.schemes.serial import SerialDistiller
+from youtube8m_distill.schemes.student_terms import StudentTerms
+from youtube8m_distill.schemes.supervised import Supervised
+
+DATA = mixtures.with_an_empty_video(tiny_training.videos())
+FLAT = tiny_training.flat(DATA)
+LABELS = DATA["labels"][:8]
+VIDEOS = {role: mixtures.Videos(DATA[role]) for role in ("teacher", "student")}
+BATCH = {"teacher": {name: values[:8] for name, values in DATA["teacher"].items()},
+         "student": {name: values[:8] for name, values in DATA["student"].items()}, "labels": LABELS}
+TERMS = ["label_loss", "submodel_label_loss", "online_distillation_loss"]
+both_shapes = pytest.mark.parametrize("shape", list(mixtures.SHAPES.values()), ids=list(mixtures.SHAPES))
+
+
+# ---- the terms
+
+@both_shapes
+@pytest.mark.parametrize("temperature", [0, 1, 20])
+def test_the_terms_are_the_published_sums(shape, temperature):
+    model = mixtures.randomise(mixtures.mixture(shape))
+    expected = VIDEOS["teacher"].outputs(mixtures.tree(model), training=False)
+    objective = OnlineMixtureObjective(temperature)
+    found = objective(model(BATCH["teacher"]), LABELS)
+    assert list(found) == list(objective.weights) == TERMS[:3 if temperature else 2]
+    pairs = list(zip(expected, LABELS))
+    for name, one in (("label_loss", lambda video, labels: oracles.label_loss(labels, video["predictions"])),
+                      ("submodel_label_loss", oracles.submodel_label_loss)):
+        np.testing.assert_allclose(found[name], [one(*pair) for pair in pairs], rtol=1e-5)
+    if temperature:
+        distances = [oracles.online_distillation_loss(video, temperature) for video in expected]
+        np.testing.assert_allclose(found["online_distillation_loss"], distances, rtol=1e-3, atol=1e-6)
+    total = sum(weight * found[name] for name, weight in objective.weights.items())
+    np.testing.assert_allclose(total, [oracles.mixture_loss(*pair, temperature) for pair in pairs], rtol=1e-4)
+
+
+@pytest.mark.parametrize("temperature, expected", [(0, [1, 1]), (1, [1, 1, 1]), (3, [1, 1, 9]), (20, [1, 1, 400])])
+def test_the_divergences_weigh_the_square_of_the_temperature(temperature, expected):
+    assert OnlineMixtureObjective(temperature).weights == dict(zip(TERMS, expected))
+
+
+def test_a_mod_of_four_times_three_has_seventeen_label_losses_and_sixteen_divergences():
+    model = mixtures.mixture((4, 3))
+    for variable in model.trainable_variables:
+        variable.assign(keras.ops.zeros_like(variable))     # every network says 1/2, every gate weighs alike
+    for classifier in model.classifiers:
+        classifier.logits.bias.assign([1.0, 0, 0, 0, 0])
+    found = OnlineMixtureObjective(1.0)(model(BATCH["teacher"]), LABELS)
+    np.testing.assert_allclose(found["submodel_label_loss"], 16 * found["label_loss"].numpy(), rtol=1e-5)
+    np.testing.assert_allclose(found["online_distillation_loss"], 0, atol=1e-5)
+    model.submodel("2.1").classifier.logits.bias.assign([0.0, 0, 0, 0, 4.0])
+    outputs = model(BATCH["teacher"])
+    edges = [(outputs, member) for member in outputs["members"]]
+    edges += [(member, leaf) for member in outputs["members"] for leaf in member["members"]]
+    assert len(edges) == 16
+    distances = [oracles.softened_kl(parent["logits"][0].numpy(), member["logits"][0].numpy(), 1.0)
+                 for parent, member in edges]
+    assert sum(distance > 1e-6 for distance in distances) == 7      # the four at the root, and the three of mixture 2
+    found = OnlineMixtureObjective(1.0)(outputs, LABELS)["online_distillation_loss"][0]
+    np.testing.assert_allclose(found, sum(distances), rtol=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 20.0])
+def test_logits_of_any_size_leave_divergence_and_gradients_finite(temperature):
+    parent = tf.constant([[1e4, -1e4, 0.0], [-300.0, 0.0, 300.0], [0.0, 0.0, 0.0]])
+    member = tf.constant([[-1e4, 1e4, 0.0], [300.0, 0.0, -300.0], [0.0, 0.0, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch([parent, member])
+        found = softened_kl(parent, member, temperature)
+    assert all(np.isfinite(values).all() for values in (found, *tape.gradient(found, [parent, member])))
+    np.testing.assert_allclose(found, [2e4 / temperature, 600 / temperature, 0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [-1.0, -1e-9, float("nan"), float("inf")])
+def test_a_temperature_below_zero_or_beyond_all_is_refused(temperature):
+    with pytest.raises(ValueError, match="temperature=.*a finite number above 0, or 0 to leave"):
+        OnlineMixtureObjective(temperature)
+
+
+# ---- steps
+
+def _descended(network, loss, rate=0.2):
+    """The trainable weights after one step down the numerical gradient of `loss(tree)`."""
+    values = [variable.numpy().astype(np.float64) for variable in network.trainable_variables]
+    gradients = oracles.numerical_gradients(lambda changed: loss(mixtures.tree(network, changed)), values)
+    return [value - rate * gradient for value, gradient in zip(values, gradients)]
+
+
+def _after_a_step(scheme, data, strategy, role):
+    tiny_training.train(scheme, data, strategy, 1)
+    return [variable.numpy() for variable in scheme.networks[role].trainable_variables]
+
+
+def supervised(shape, temperature, stopped, **settings):
+    return Supervised(mixtures.mixture(shape), objective=OnlineMixtureObjective(temperature, stopped), **settings)
+
+
+@pytest.mark.parametrize("shape, temperature, stopped", [((2,), 1, False), ((3,), 20, True), ((2, 2), 3, True), *(
+    pytest.param(*options, marks=pytest.mark.slow)
+    for options in (((2,), 0, False), ((2,), 1, True), ((3,), 20, False), ((2, 2), 3, False)))])
+def test_a_step_goes_down_the_whole_objective(shape, temperature, stopped):
+    strategy = make_strategy()
+    scheme = tiny_training.compiled(lambda: supervised(shape, temperature, stopped, clip_gradient_norm=0,
+                                                 regularization_penalty=0), strategy)
+    network = mixtures.randomise(scheme.networks["teacher"])
+    constants = VIDEOS["teacher"].outputs(mixtures.tree(network), training=True)
+
+    def loss(tree):
+        found = VIDEOS["teacher"].outputs(tree, training=True)
+        return np.mean([oracles.mixture_loss(video, labels, temperature, constant if stopped else None)
+                        for video, labels, constant in zip(found, LABELS, constants)])
+
+    expected = _descended(network, loss)
+    tiny_training.assert_same_weights(_after_a_step(scheme, FLAT, strategy, "teacher"), expected, 5e-5)
+
+
+def test_whether_the_mixture_is_stopped_makes_a_difference():
+    after = []
+    for stopped in (False, True):
+        strategy = make_strategy()
+        scheme = tiny_training.compiled(lambda: supervised((2,), 3, stopped), strategy)
+        after.append(_after_a_step(scheme, FLAT, strategy, "teacher"))
+    assert all(tiny_training.differ(*after))
+
+
+@pytest.mark.slow
+@both_shapes
+def test_two_replicas_take_the_steps_of_one_and_keep_its_statistics(shape):
+    def make():
+        return supervised(shape, 3, False, clip_gradient_norm=0.05, regularization_penalty=4e7)
+
+    one, two = (tiny_training.train_on(devices, make, FLAT, steps=10) for devices in (None, tiny_training.TWO_CPUS))
+    tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 5e-5)
+    moving = one.networks["teacher"].gate.normalization.moving_mean.numpy()
+    assert np.abs(moving).min() > 1e-4
+
+
+def test_training_lowers_all_its_terms_but_the_divergence_and_logs_them():
+    strategy = make_strategy()
+    scheme = tiny_training.compiled(lambda: supervised((3,), 1, False), strategy)
+    before = {name: value.numpy().mean() for name, value in scheme.compute_losses(FLAT, training=False)[0].items()}
+    assert list(before) == [f"teacher/{term}" for term in TERMS]
+    tiny_training.train(scheme, FLAT, strategy, 60)
+    for term in TERMS[:2]:
+        after = scheme.compute_losses(FLAT, training=False)[0][f"teacher/{term}"].numpy().mean()
+        assert after < before[f"teacher/{term}"]
+
+
+# ---- mixtures as teachers and as students
+
+WEIGHTS = {"representation_loss": 1.5, "prediction_loss": 0.7, "label_loss": 1.2}
+
+
+def serial(shape, temperature=2, weights=WEIGHTS, **settings):
+    terms = StudentTerms(weights, objective=OnlineMixtureObjective(temperature))
+    return SerialDistiller(mixtures.mixture(shape, "student"), mixtures.mixture(shape), terms, **settings)
+
+
+def _targets(scheme):
+    """The outputs of a serial scheme's teacher, which is given other weights; oracle's view."""
+    scheme.teacher.trainable = True
+    found = VIDEOS["teacher"].outputs(mixtures.tree(mixtures.randomise(scheme.teacher)), training=False)
+    scheme.teacher.trainable = False
+    return found
+
+
+def _student_loss(student, teacher, labels, temperature):
+    """One video's: WEIGHTS, and within the last of them the mixture's own objective."""
+    return (1.5 * oracles.squared_distance(teacher["encoding"], student["encoding"])
+            + 0.7 * oracles.bernoulli_kl(teacher["predictions"], student["predictions"])
+            + 1.2 * oracles.mixture_loss(student, labels, temperature))
+
+
+def test_a_mixture_learns_from_a_mixture_by_all_terms():
+    strategy = make_strategy()
+    scheme = tiny_training.compiled(lambda: serial((2,), clip_gradient_norm=0, regularization_penalty=0), strategy)
+    student, targets = scheme.networks["student"], _targets(scheme)
+    before = scheme.teacher.get_weights()
+
+    def loss(tree):
+        found = VIDEOS["student"].outputs(tree, training=True)
+        return np.mean([_student_loss(*video, 2) for video in zip(found, targets, LABELS)])
+
+    expected = _descended(student, loss)
+    tiny_training.assert_same_weights(_after_a_step(scheme, DATA, strategy, "student"), expected, 5e-5)
+    tiny_training.assert_same_weights(scheme.teacher.get_weights(), before)
+    assert scheme.loss_weights == {"student/representation_loss": 1.5, "student/prediction_loss": 0.7,
+                                   "student/label_loss": 1.2, "student/submodel_label_loss": 1.2,
+                                   "student/online_distillation_loss": pytest.approx(1.2 * 4)}
+
+
+@both_shapes
+def test_the_representation_loss_of_two_mixtures_is_the_sum_over_corresponding_networks(shape):
+    scheme = serial(shape, weights={"representation_loss": 1.0})
+    networks = scheme.networks["student"], scheme.teacher
+    for seed, network in enumerate(networks):
+        mixtures.randomise(network, seed)
+    found = scheme.compute_losses(BATCH, training=False)[0]["student/representation_loss"]
+    leaves = [path for path, network in networks[0].submodels().items() if isinstance(network, VideoClassifier)]
+    assert len(leaves) == np.prod(shape)
+    pairs = [(networks[0].submodel(path)(BATCH["student"])["encoding"].numpy(),
+              networks[1].submodel(path)(BATCH["teacher"])["encoding"].numpy()) for path in leaves]
+    expected = [sum(oracles.squared_distance(student[video], teacher[video]) for student, teacher in pairs)
+                for video in range(8)]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_encodings_alone_train_the_members_encoders_alone():
+    def matching():
+        scheme = serial((2, 2), weights={"representation_loss": 1.0})
+        for layer in scheme.networks["student"].output_layers:
+            layer.trainable = False
+        return scheme
+
+    strategy = make_strategy()
+    scheme = tiny_training.compiled(matching, strategy)
+    before = tiny_training.weights(scheme)
+    tiny_training.train(scheme, DATA, strategy, 3)
+    moved = tiny_training.differ(tiny_training.weights(scheme), before)
+    encoders = {id(scheme.networks["student"].submodel(path).encoder.kernel) for path in ("0.0", "0.1", "1.0", "1.1")}
+    assert moved == [id(weight) in encoders for weight in scheme.networks["student"].weights]
+
+
+@both_shapes
+def test_a_single_network_learns_from_a_mixture_by_predictions_and_labels(shape):
+    strategy = make_strategy()
+    weights = {"prediction_loss": 0.7, "label_loss": 1.2}
+    scheme = tiny_training.compiled(lambda: SerialDistiller(
+        tiny_training.network("student"), mixtures.mixture(shape, dropout=0.5), StudentTerms(weights), clip_gradient_norm=0,
+        regularization_penalty=0), strategy)
+    targets = _targets(scheme)
+    before = scheme.teacher.get_weights()
+
+    def loss(values):
+        found = VIDEOS["student"].outputs({"leaf": values}, training=True)
+        return np.mean([0.7 * oracles.bernoulli_kl(teacher["predictions"], student["predictions"])
+                        + 1.2 * oracles.label_loss(labels, student["predictions"])
+                        for student, teacher, labels in zip(found, targets, LABELS)])
+
+    values = [weight.astype(np.float64) for weight in tiny_training.weights(scheme)]
+    gradients = oracles.numerical_gradients(loss, values)
+    tiny_training.train(scheme, DATA, strategy, 1)
+    expected = [value - 0.2 * gradient for value, gradient in zip(values, gradients)]
+    tiny_training.assert_same_weights(tiny_training.weights(scheme), expected, 2e-5)
+    tiny_training.assert_same_weights(scheme.teacher.get_weights(), before)
+    assert list(scheme.loss_weights) == ["student/prediction_loss", "student/label_loss"]
+
+
+def parallel(shape, shared=True, dropout=0.0, **settings):
+    teacher = mixtures.mixture(shape, dropout=dropout)
+    student = mixtures.mixture(shape, "student", teacher.classifiers if shared else None, dropout)
+    return ParallelDistiller(student, teacher, StudentTerms(WEIGHTS, objective=OnlineMixtureObjective(2)),
+                             OnlineMixtureObjective(3), **settings)
+
+
+@both_shapes
+def test_a_pair_of_mixtures_shares_its_classifiers_leaf_by_leaf(shape):
+    scheme = parallel(shape)
+    student, teacher = (scheme.networks[role].classifiers for role in ("student", "teacher"))
+    assert len(student) == np.prod(shape) and all(a is b for a, b in zip(student, teacher))
+    separate = parallel(shape, shared=False)
+    assert len(separate.trainable_variables) - len(scheme.trainable_variables) == 2 * len(student)
+    assert {f"{role}/{term}" for role in ("student", "teacher") for term in TERMS} < set(scheme.tracked_names())
+    assert scheme.loss_weights["teacher/online_distillation_loss"] == 9
+
+
+def test_a_pair_goes_down_both_objectives_from_the_weights_before_the_step():
+    strategy = make_strategy()
+    scheme = tiny_training.compiled(lambda: parallel((2,), clip_gradient_norm=0, regularization_penalty=0), strategy)
+    student, teacher = scheme.networks["student"], scheme.networks["teacher"]
+    constants = VIDEOS["teacher"].outputs(mixtures.tree(teacher), training=True)
+    variables = scheme.trainable_variables
+    values = [variable.numpy().astype(np.float64) for variable in variables]
+
+    def loss(changed):
+        by_variable = {id(variable): value for variable, value in zip(variables, changed)}
+        own, theirs = (VIDEOS[role].outputs(mixtures.tree(network, [
+            by_variable[id(variable)] for variable in network.trainable_variables]), training=True)
+            for role, network in (("student", student), ("teacher", teacher)))
+        total = sum(_student_loss(*video, 2) for video in zip(own, constants, LABELS))
+        return (total + sum(oracles.mixture_loss(*video, 3) for video in zip(theirs, LABELS))) / 8
+
+    expected = [value - 0.2 * gradient for value, gradient in zip(values, oracles.numerical_gradients(loss, values))]
+    tiny_training.train(scheme, DATA, strategy, 1)
+    tiny_training.assert_same_weights([variable.numpy() for variable in variables], expected, 1e-4)
+
+
+def test_the_targets_of_a_pair_hold_no_dropout():
+    scheme = parallel((2, 2), dropout=0.5)
+    teacher = mixtures.randomise(scheme.networks["teacher"])
+    clean = VIDEOS["teacher"].outputs(mixtures.tree(teacher), training=True)
+    losses, predictions = scheme.compute_losses(BATCH, training=True)
+    targets = [video["predictions"] for video in clean]
+    assert np.abs(predictions["teacher"].numpy() - targets).max() > 0.01
+    expected = [oracles.bernoulli_kl(*pair) for pair in zip(targets, predictions["student"].numpy())]
+    np.testing.assert_allclose(losses["student/prediction_loss"], expected, rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [serial, parallel])
+def test_distilled_mixtures_on_two_replicas_take_the_steps_of_one(make):
+    settings = {"clip_gradient_norm": 0.05, "regularization_penalty": 4e7}
+    one, two = (tiny_training.train_on(devices, lambda: make((2,), **settings), DATA, steps=5)
+                for devices in (None, tiny_training.TWO_CPUS))
+    tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 5e-5)

@@ -1,0 +1,111 @@
+import keras
+import numpy as np
+import pytest
+
+from tests import oracles, tiny_training
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.parallel import ParallelDistiller
+from youtube8m_distill.schemes.student_terms import StudentTerms
+from youtube8m_distill.schemes.supervised import Supervised
+
+DATA = tiny_training.videos()
+WEIGHTS = tiny_training.ALL_TERMS
+
+
+def parallel(shared=True, weights=None, **settings):
+    teacher = tiny_training.network("teacher")
+    student = tiny_training.network("student", teacher.classifier if shared else None)
+    return ParallelDistiller(student, teacher, StudentTerms(weights or WEIGHTS), **settings)
+
+
+def _outputs(role, weights, i):
+    return oracles.tiny_network(weights, DATA[role]["frames"][i], DATA[role]["num_frames"][i])
+
+
+def _loss(student, teacher, constants):
+    """Mean of both objectives over the first 8 videos; the student's terms see a teacher of weights `constants`."""
+    total = 0.0
+    for i in range(8):
+        labels = DATA["labels"][i]
+        total += oracles.label_loss(labels, _outputs("teacher", teacher, i)["predictions"])
+        total += oracles.student_loss(_outputs("student", student, i), _outputs("teacher", constants, i), labels,
+                                      DATA["student"]["frame_indices"][i], DATA["teacher"]["frame_indices"][i], WEIGHTS)
+    return total / 8
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "separate"])
+def test_both_move_down_their_own_objectives_from_the_weights_before_the_step(shared):
+    strategy = make_strategy()
+    scheme = tiny_training.compiled(lambda: parallel(shared, clip_gradient_norm=0, regularization_penalty=0), strategy)
+    student, teacher = ([values.astype(np.float64) for values in scheme.networks[role].get_weights()]
+                        for role in ("student", "teacher"))
+    constants = [values.copy() for values in teacher]
+    if shared:
+        variables = [student[0], *teacher]
+        loss = lambda v: _loss([v[0], *v[2:]], v[1:], constants)      # noqa: E731
+    else:
+        variables = [*student, *teacher]
+        loss = lambda v: _loss(v[:3], v[3:], constants)               # noqa: E731
+    moved = [v - 0.2 * gradient for v, gradient in zip(variables, oracles.numerical_gradients(loss, variables))]
+    tiny_training.train(scheme, DATA, strategy, 1)
+    expected = [moved[0], *moved[2:], *moved[1:]] if shared else moved
+    tiny_training.assert_same_weights(tiny_training.weights(scheme), expected, 2e-5)
+
+
+def _trained(make_scheme, data):
+    """The teacher's weights after 20 steps of a scheme."""
+    strategy = make_strategy()
+    scheme = tiny_training.compiled(make_scheme, strategy, lambda: keras.optimizers.Adam(0.01))
+    random = np.random.default_rng(0)
+    scheme.networks["teacher"].set_weights(             # the same start for every scheme
+        [random.normal(0, 0.5, weight.shape) for weight in scheme.networks["teacher"].get_weights()])
+    tiny_training.train(scheme, data, strategy, 20)
+    return scheme.networks["teacher"].get_weights()
+
+
+@pytest.fixture(scope="module")
+def teacher_alone():
+    return _trained(lambda: Supervised(tiny_training.network("teacher")), tiny_training.flat(DATA))
+
+
+def test_with_classifiers_of_their_own_the_teacher_learns_as_if_alone(teacher_alone):
+    tiny_training.assert_same_weights(_trained(lambda: parallel(shared=False), DATA), teacher_alone, 1e-6)
+
+
+def test_with_one_classifier_the_students_terms_move_it_too(teacher_alone):
+    assert all(tiny_training.differ(_trained(parallel, DATA), teacher_alone))
+
+
+def test_one_classifier_object_stands_in_both_networks_and_is_trained_once():
+    scheme = parallel()
+    assert scheme.networks["student"].classifier is scheme.networks["teacher"].classifier
+    assert len(scheme.trainable_variables) == 4 and len(parallel(shared=False).trainable_variables) == 6
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "separate"])
+def test_each_classifier_is_penalised_once(shared):
+    scheme = parallel(shared, regularization_penalty=1e8)
+    scheme.compile()
+    logs = scheme.test_step(DATA)
+    kernels = [scheme.networks[role].get_weights()[1] for role in ("student", "teacher")][:1 if shared else 2]
+    expected = 0.5 * sum(np.sum(kernel ** 2) for kernel in kernels)
+    np.testing.assert_allclose(float(logs["regularization_loss"]), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("term", ["prediction_loss", "label_loss"])
+def test_each_students_term_through_the_classifier_moves_a_shared_one(term):
+    strategy = make_strategy()
+    kernels = []
+    for weight in (0.0, 1.0):
+        scheme = tiny_training.compiled(lambda: parallel(weights={term: weight}, clip_gradient_norm=0), strategy)
+        tiny_training.train(scheme, DATA, strategy, 1)
+        kernels.append(scheme.networks["teacher"].get_weights())
+    # One step: the encoder of the teacher hears of the student's term only through the classifier, a step later.
+    assert tiny_training.differ(*kernels) == [False, True, True]
+
+
+def test_both_networks_are_kept_and_logged_under_the_same_terms():
+    scheme = parallel()
+    assert sorted(scheme.networks) == ["student", "teacher"] and scheme.main_role == "student"
+    for term in ("label_loss", "gap_at_20", "hit_at_one"):
+        assert {f"student/{term}", f"teacher/{term}"} <= set(scheme.tracked_names())

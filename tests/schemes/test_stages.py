@@ -1,0 +1,199 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests import tiny_training
+from youtube8m_distill import config
+from youtube8m_distill.engine.optimizers import build_optimizer
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes import stages
+from youtube8m_distill.schemes.parallel import ParallelDistiller
+from youtube8m_distill.schemes.serial import SerialDistiller
+from youtube8m_distill.schemes.stages import build_stages, build_student, student_terms
+from youtube8m_distill.schemes.supervised import Supervised
+
+DATA = tiny_training.videos()
+TRAINING = config.TrainingConfig(batch_size=8, base_learning_rate=0.01, num_epochs=3, finetune_epochs=2,
+                                 clip_gradient_norm=0.7, regularization_penalty=5.0)
+STUDENT = tiny_training.network_config(3, 2)
+
+
+def run_config(mode, **distillation):
+    networks = {"teacher": tiny_training.network_config(6, 3)}
+    if mode != "teacher":
+        networks["student"] = STUDENT
+    return config.RunConfig(mode, networks, TRAINING,
+                            None if mode == "teacher" else config.DistillationConfig(**distillation))
+
+
+def build(mode, **distillation):
+    """A run's configuration and its networks."""
+    run = run_config(mode, **distillation)
+    teacher = tiny_training.hierarchical_rnn("teacher")
+    return run, {"teacher": teacher, "student": build_student(run, teacher)}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """`build`, but for networks that compile in no time."""
+    monkeypatch.setattr(stages, "build_model",
+                        lambda network, dtype, shared, name: tiny_training.network(name, shared and shared[0]))
+    monkeypatch.setattr(tiny_training, "hierarchical_rnn", tiny_training.network)
+    return build
+
+
+def train_stages(run, networks, steps=3):
+    """Trains every stage a few steps; yields (stage, its scheme, weights before and after)."""
+    strategy = make_strategy()
+    for stage in build_stages(run, networks):
+        scheme = stage.build_scheme()
+        scheme.compile(optimizer=build_optimizer(run.training))
+        scheme.optimizer.build(scheme.trainable_variables)
+        data = DATA if len(stage.roles) > 1 else tiny_training.flat(DATA, stage.roles[0])
+        before = {role: network.get_weights() for role, network in networks.items()}
+        assert int(scheme.optimizer.iterations) == 0
+        tiny_training.train(scheme, data, strategy, steps)
+        yield stage, scheme, before, {role: network.get_weights() for role, network in networks.items()}
+
+
+def _classifier(network):
+    return network.classifier.get_weights()
+
+
+def test_with_stored_targets_no_stage_has_the_teachers_frames(quick):
+    run, networks = quick("serial", student_loss=("rep",))
+    stages = build_stages(dataclasses.replace(run, teacher_targets_dir="folder"), networks)
+    assert [(stage.roles, stage.stored_targets) for stage in stages] == [(("student",), True), (("student",), False)]
+    assert stages[0].build_scheme().teacher is None
+    assert [(stage.roles, stage.stored_targets) for stage in build_stages(run, networks)] == [
+        (("teacher", "student"), False), (("student",), False)]
+
+
+def test_with_stored_targets_a_frozen_classifier_is_still_the_teachers(quick):
+    run, networks = quick("serial", freeze_classifier=True)
+    (stage,) = build_stages(dataclasses.replace(run, teacher_targets_dir="folder"), networks)
+    scheme, student = stage.build_scheme(), networks["student"]
+    assert student.classifier is networks["teacher"].classifier
+    assert [id(v) for v in scheme.trainable_variables] == [id(v) for v in student.encoder.trainable_variables]
+
+
+TERMS = {"rep": ("representation_loss", "rep_weight"), "pred": ("prediction_loss", "pred_weight"),
+         "ce": ("label_loss", "ce_weight")}
+WEIGHTS = {"rep_weight": 0.1, "pred_weight": 0.2, "ce_weight": 0.3, "intermediate_weight": 0.4}
+
+
+@pytest.mark.parametrize("term", sorted(TERMS))
+def test_a_term_has_its_own_weight(term):
+    name, field = TERMS[term]
+    terms = student_terms(config.DistillationConfig(student_loss=(term,), **WEIGHTS), STUDENT)
+    assert terms.weights == {name: WEIGHTS[field]} and not terms.needs_frame_states
+
+
+def test_all_terms_and_the_intermediate_one_keep_their_weights():
+    terms = student_terms(config.DistillationConfig(match_intermediate=True, **WEIGHTS), STUDENT)
+    assert terms.weights == {"representation_loss": 0.1, "prediction_loss": 0.2, "label_loss": 0.3,
+                             "intermediate_representation_loss": 0.4}
+    assert terms.needs_frame_states
+
+
+@pytest.mark.parametrize("distance", config.PREDICTION_DISTANCES)
+@pytest.mark.parametrize("reduction", config.INTERMEDIATE_REDUCTIONS)
+def test_distance_and_reduction_are_handed_on(distance, reduction):
+    terms = student_terms(config.DistillationConfig(prediction_distance=distance, intermediate_reduction=reduction), STUDENT)
+    assert (terms.prediction_distance, terms.intermediate_reduction) == (distance, reduction)
+
+
+@pytest.mark.parametrize("mode, sharing, same_object, same_weights", [
+    ("serial", {}, False, True),
+    ("serial", {"freeze_classifier": True}, True, True),
+    ("serial", {"share_classifier": False}, False, False),
+    ("parallel", {}, True, True),
+    ("parallel", {"share_classifier": False}, False, False),
+])
+def test_a_student_gets_the_classifier_that_was_asked_for(mode, sharing, same_object, same_weights):
+    _, networks = build(mode, **sharing)
+    student, teacher = networks["student"], networks["teacher"]
+    assert (student.classifier is teacher.classifier) == same_object
+    equal = [np.array_equal(a, b) for a, b in zip(_classifier(student), _classifier(teacher))]
+    assert all(equal) == same_weights
+    assert student.name == "student" and student.encoder.frames_per_block == 2
+    assert not any(a is b for a in student.encoder.weights for b in teacher.encoder.weights)
+
+
+def test_a_teacher_is_trained_in_one_stage_on_its_own_frames():
+    run = run_config("teacher")
+    stage, = build_stages(run, {"teacher": tiny_training.hierarchical_rnn("teacher")})
+    scheme = stage.build_scheme()
+    assert type(scheme) is Supervised and list(scheme.networks) == ["teacher"]
+    assert (stage.name, stage.roles, stage.num_epochs) == ("teacher", ("teacher",), 3)
+
+
+@pytest.mark.parametrize("mode, kind", [("serial", SerialDistiller), ("parallel", ParallelDistiller)])
+@pytest.mark.parametrize("student_loss", [("pred",), ("ce",), ("rep", "pred"), ("rep", "pred", "ce")])
+def test_whatever_reaches_the_classifier_is_one_stage(mode, kind, student_loss):
+    run, networks = build(mode, student_loss=student_loss)
+    stage, = build_stages(run, networks)
+    scheme = stage.build_scheme()
+    assert type(scheme) is kind
+    assert (stage.name, stage.roles, stage.num_epochs) == (mode, ("teacher", "student"), 3)
+    assert list(scheme.terms.weights) == [TERMS[term][0] for term in student_loss]
+
+
+@pytest.mark.parametrize("mode", ["teacher", "serial", "parallel"])
+def test_every_stage_clips_and_penalises_as_the_training_says(mode):
+    run = run_config(mode)
+    networks = {"teacher": tiny_training.hierarchical_rnn("teacher")}
+    if mode != "teacher":
+        run = dataclasses.replace(run, distillation=config.DistillationConfig(student_loss=("rep", "ce")))
+        networks["student"] = build_student(run, networks["teacher"])
+    for stage in build_stages(run, networks):
+        scheme = stage.build_scheme()
+        assert (scheme.clip_gradient_norm, scheme.regularization_penalty) == (0.7, 5.0)
+
+
+def test_a_shared_classifier_starts_as_the_teachers_and_moves_on_alone(quick):
+    run, networks = quick("serial")
+    (_, _, before, after), = train_stages(run, networks)
+    tiny_training.assert_same_weights(after["teacher"], before["teacher"])
+    assert all(tiny_training.differ(after["student"], before["student"]))
+
+
+def test_a_frozen_classifier_serves_both_and_never_moves(quick):
+    run, networks = quick("serial", freeze_classifier=True)
+    classifier = _classifier(networks["teacher"])
+    (_, _, before, after), = train_stages(run, networks)
+    tiny_training.assert_same_weights(after["teacher"], before["teacher"])
+    tiny_training.assert_same_weights(_classifier(networks["student"]), classifier)
+    encoder = len(before["student"]) - len(classifier)
+    assert tiny_training.differ(after["student"], before["student"]) == [True] * encoder + [False] * len(classifier)
+
+
+@pytest.mark.parametrize("sharing", [{}, {"freeze_classifier": True}, {"share_classifier": False}],
+                         ids=["taken over", "frozen", "own"])
+def test_encodings_alone_are_matched_first_and_fine_tuned_after(quick, sharing):
+    run, networks = quick("serial", student_loss=("rep",), **sharing)
+    classifier = _classifier(networks["student"])
+    matching, tuning = train_stages(run, networks)
+    encoder = len(networks["student"].get_weights()) - len(classifier)
+
+    stage, scheme, before, after = matching
+    assert (stage.name, stage.roles, stage.num_epochs) == ("matching", ("teacher", "student"), 3)
+    assert list(scheme.terms.weights) == ["representation_loss"]
+    assert tiny_training.differ(after["student"], before["student"]) == [True] * encoder + [False] * len(classifier)
+
+    stage, scheme, before, after = tuning
+    assert type(scheme) is Supervised and list(scheme.networks) == ["student"]
+    assert (stage.name, stage.roles, stage.num_epochs) == ("fine-tuning", ("student",), 2)
+    assert (scheme.clip_gradient_norm, scheme.regularization_penalty) == (0.7, 5.0)
+    moves = "freeze_classifier" not in sharing
+    assert tiny_training.differ(after["student"], before["student"]) == [True] * encoder + [moves] * len(classifier)
+    tiny_training.assert_same_weights(after["teacher"], matching[2]["teacher"])
+
+
+def test_in_parallel_both_networks_move(quick):
+    run, networks = quick("parallel")
+    (_, _, before, after), = train_stages(run, networks)
+    for role in ("student", "teacher"):
+        assert all(tiny_training.differ(after[role], before[role]))
+    tiny_training.assert_same_weights(_classifier(networks["student"]), _classifier(networks["teacher"]))

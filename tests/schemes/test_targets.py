@@ -1,0 +1,148 @@
+"""A teacher's outputs as stored numbers, and a student that learns from these instead of from the teacher."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests import mixtures, tiny_training
+from youtube8m_distill import schema
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes import targets
+from youtube8m_distill.schemes.losses import DISTANCES
+from youtube8m_distill.schemes.serial import SerialDistiller
+from youtube8m_distill.schemes.student_terms import StudentTerms
+
+DATA = tiny_training.videos()
+TERMS = {"representation_loss": 1.5, "prediction_loss": 0.7, "label_loss": 1.2}
+
+
+def outputs(probabilities, encoding=((0.0,),)):
+    predictions = np.array(probabilities, np.float32)
+    return {"encoding": np.broadcast_to(np.float32(encoding), (len(predictions), 1)), "predictions": predictions}
+
+
+def restored(found, num_classes, dtype="float16"):
+    packed = targets.pack(found, dtype)
+    return {name: value.numpy() for name, value in targets.unpack(packed, num_classes).items()}
+
+
+# ---- the numbers
+
+
+def test_a_row_is_the_encoding_and_then_the_logits():
+    found = targets.pack({"encoding": np.float32([[1.5, -2.25]]), "predictions": np.float32([[0.5, 0.25]])})
+    assert found.dtype == "float16"
+    np.testing.assert_allclose(found, [[1.5, -2.25, 0.0, -np.log(3)]], rtol=1e-3)
+
+
+def test_logits_that_a_network_has_are_taken_as_they_are():
+    """A logistic classifier's say more than its probabilities, which end at 1."""
+    found = targets.pack({**outputs([[1.0, 1.0]]), "logits": np.array([[18.0, 21.0]], np.float32)})
+    np.testing.assert_array_equal(found, [[0.0, 18.0, 21.0]])
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0, 8.0])
+def test_probabilities_near_0_and_1_survive(scale):
+    p = 1 / (1 + np.exp(-scale * np.random.default_rng(0).normal(size=(1, 500)))).astype(np.float32)
+    found = restored(outputs(p), 500)["predictions"]
+    # Half a float16 step of a logit below 32 is at most 2^-7.
+    np.testing.assert_allclose(found, p, rtol=2 ** -7, atol=1e-13)
+    np.testing.assert_allclose(1 - found.astype(np.float64), 1 - p.astype(np.float64), rtol=2 ** -7, atol=2 ** -23)
+
+
+def test_probabilities_of_0_and_1_are_finite_and_the_same_to_every_loss():
+    p, q = np.array([[0.0, 1.0, 1e-30]], np.float32), np.array([[0.3, 0.2, 0.1]], np.float32)
+    packed = targets.pack(outputs(p))
+    assert np.isfinite(packed).all()
+    for distance in DISTANCES.values():
+        np.testing.assert_allclose(distance(restored(outputs(p), 3)["predictions"], q), distance(p, q), rtol=1e-6)
+
+
+@pytest.mark.parametrize("encoding, kept", [(65504.0, True), (65536.0, False), (np.nan, False)])
+def test_a_number_that_the_dtype_cannot_hold_shows(encoding, kept):
+    assert np.isfinite(targets.pack(outputs([[0.5]], encoding))).all() == kept
+
+
+def test_predictions_that_are_no_numbers_show():
+    assert not np.isfinite(targets.pack(outputs([[np.nan]]))).any(where=[[False, True]])
+
+
+def test_bfloat16_encodings_lose_nothing():
+    encoding = keras.ops.cast(np.random.default_rng(0).normal(size=(3, 40)), "bfloat16")
+    found = targets.unpack(targets.pack({"encoding": encoding, "predictions": np.full((3, 2), 0.5, np.float32)}), 2)
+    np.testing.assert_array_equal(found["encoding"], keras.ops.cast(encoding, "float32"))
+
+
+def test_every_prediction_distance_is_the_same_to_the_stored_precision():
+    random = np.random.default_rng(1)
+    p, q = (1 / (1 + np.exp(-4 * random.normal(size=(3, 40)))).astype(np.float32) for _ in range(2))
+    found = restored(outputs(p), 40)["predictions"]
+    for distance in DISTANCES.values():
+        np.testing.assert_allclose(distance(found, q), distance(p, q), rtol=2e-3)
+
+
+# ---- a student that reads them
+
+
+def make(weights, shape=None, dropout=0.0):
+    """A student and its teacher: networks, or mixtures of `shape`."""
+    build = tiny_training.network if shape is None else lambda role, dropout: mixtures.mixture(shape, role, dropout=dropout)
+    return build("student", dropout=dropout), build("teacher", dropout=dropout), StudentTerms(weights)
+
+
+def with_teacher(weights, shape=None, dropout=0.0):
+    return SerialDistiller(*make(weights, shape, dropout))
+
+
+def with_stored(weights, shape=None, dropout=0.0):
+    student, _, terms = make(weights, shape, dropout)        # the same draws of initial weights as above
+    return SerialDistiller(student, None, terms)
+
+
+def stored_data(teacher, dtype):
+    """The videos as a student alone sees them, with the teacher's targets."""
+    packed = targets.pack(teacher(DATA["teacher"], training=False), dtype)
+    return {**tiny_training.flat(DATA, "student"), schema.TARGETS: packed.numpy()}
+
+
+def trained_both_ways(dtype, weights=TERMS, shape=None, dropout=0.0, devices=None, steps=3):
+    """The student's weights after a few steps with its teacher and with that one's targets."""
+    strategy = make_strategy(devices=devices)
+    found, data = [], DATA
+    for make_scheme in (with_teacher, with_stored):
+        scheme = tiny_training.compiled(lambda make_scheme=make_scheme: make_scheme(weights, shape, dropout), strategy)
+        before = tiny_training.weights(scheme)
+        for batch in strategy.experimental_distribute_dataset(tiny_training.batches(data).take(steps)):
+            strategy.run(scheme.train_step, (batch,))
+        assert any(tiny_training.differ(tiny_training.weights(scheme), before))
+        found.append(tiny_training.weights(scheme))
+        data = scheme.teacher and stored_data(scheme.teacher, dtype)
+    return found
+
+
+@pytest.mark.parametrize("weights", [TERMS, {"prediction_loss": 2.0}, {"representation_loss": 0.3, "label_loss": 1.0}])
+def test_a_student_takes_the_same_steps_with_stored_targets(weights):
+    """In float32 the same mathematics; in float16 the same to its precision, 2^-11."""
+    expected, exact = trained_both_ways("float32", weights)
+    tiny_training.assert_same_weights(exact, expected, 1e-6)
+    expected, rounded = trained_both_ways("float16", weights)
+    tiny_training.assert_same_weights(rounded, expected, 5e-4)
+    assert any(tiny_training.differ(rounded, exact))
+
+
+def test_the_students_dropout_is_the_same():
+    tiny_training.assert_same_weights(*reversed(trained_both_ways("float32", dropout=0.5)), 1e-6)
+
+
+def test_on_two_replicas_each_has_the_targets_of_its_own_videos():
+    tiny_training.assert_same_weights(*reversed(trained_both_ways("float32", devices=tiny_training.TWO_CPUS)), 1e-5)
+
+
+def test_a_mixture_matches_its_members_encodings_and_the_mixtures_predictions():
+    weights = {"representation_loss": 1.0, "prediction_loss": 1.0}
+    tiny_training.assert_same_weights(*reversed(trained_both_ways("float32", weights, mixtures.ONE_LEVEL)), 1e-5)
+
+
+def test_frame_states_are_not_stored():
+    with pytest.raises(ValueError, match="intermediate_representation_loss needs the teacher's frame states"):
+        with_stored(tiny_training.ALL_TERMS)

@@ -1,0 +1,1 @@
+"""Data sets of the official format with planted structure."""

@@ -1,0 +1,122 @@
+"""Where the videos of a synthetic set come from: class prototypes, or the means of official video-level files.
+
+A source has `count_train_labels()`, which also finds whatever is wrong with it, and `videos(split, start, stop)`.
+"""
+
+import string
+
+import numpy as np
+
+from youtube8m_distill.data.synthetic import prototypes, records, statistics, videos
+
+_SPLIT_NUMBERS = {"train": 0, "validate": 1, "test": 2}
+_LABELS, _FRAMES = 0, 1             # a video's two streams of random numbers: labels can be drawn without frames
+
+_CHARACTERS = (string.digits + string.ascii_letters).encode()
+_NUM_IDS = len(_CHARACTERS) ** 4
+MOST_VIDEOS = _NUM_IDS // len(_SPLIT_NUMBERS)       # in a split
+
+
+def make_source(config):
+    """The source that a SyntheticConfig asks for.
+
+    Raises:
+        ValueError: if files are named and there are none, or they hold too few records.
+    """
+    if config.from_video_level is None:
+        return PrototypeSource(config)
+    return MeanSource(config)
+
+
+class PrototypeSource:
+    """Videos about classes; nothing but the configuration goes in."""
+
+    def __init__(self, config):
+        self._config = config
+        self._classes = prototypes.Classes(config.num_classes)
+        self._prototypes = prototypes.Prototypes(config.seed, config.num_classes)
+
+    def count_train_labels(self):
+        """How many train videos have each class. int64 [num_classes]."""
+        counts = np.zeros(self._config.num_classes, np.int64)
+        for index in range(self._config.num_train_videos):
+            counts[self._labels("train", index)[1]] += 1
+        return counts
+
+    def videos(self, split, start, stop):
+        """Yields Videos start .. stop - 1 of a split."""
+        for index in range(start, stop):
+            shown, written = self._labels(split, index)
+            rng = statistics.generator(self._config.seed, _SPLIT_NUMBERS[split], index, _FRAMES)
+            codes = prototypes.labelled_video(rng, self._prototypes, shown, self._config.max_frames)
+            yield records.Video(make_id(self._config.seed, split, index), None if split == "test" else written, codes)
+
+    def _labels(self, split, index):
+        rng = statistics.generator(self._config.seed, _SPLIT_NUMBERS[split], index, _LABELS)
+        return self._classes.draw(rng)
+
+
+def make_id(seed, split, index):
+    """A video's four characters, which no other video of the set has. bytes."""
+    number = index * len(_SPLIT_NUMBERS) + _SPLIT_NUMBERS[split]
+    # 7_368_787 and 62 ** 4 have no common factor, so that the numbers stay apart while neighbours look unlike.
+    number = (number * 7_368_787 + seed * 1_000_003) % _NUM_IDS
+    return bytes(_CHARACTERS[number // 62 ** place % 62] for place in range(4))
+
+
+class MeanSource:
+    """Videos around the means of official video-level records: the first go to train, the next to validate, test.
+
+    Ids and labels stay the records' own, but for the labels of test videos, which are left out.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        needed = sum(config.sizes.values())
+        self._files = records.VideoLevelFiles(config.from_video_level, needed)
+        if len(self._files) < needed:
+            raise ValueError(f"from_video_level={config.from_video_level!r} holds {len(self._files)} records; "
+                             f"{needed} were asked for ({_sizes_in_words(config)}). Ask for fewer, or name more files.")
+
+    def count_train_labels(self):
+        """How many train videos have each class. int64 [num_classes].
+
+        Raises:
+            ValueError: if a record that will be used is malformed, has no label or one outside the classes, or shares
+                its id with another.
+        """
+        counts, seen = np.zeros(self._config.num_classes, np.int64), set()
+        for split in _SPLIT_NUMBERS:
+            for mean in self._means(split, 0, self._config.sizes[split]):
+                self._check(mean, split, seen)
+                seen.add(mean.video_id)
+                if split == "train":
+                    counts[sorted(set(mean.labels))] += 1
+        return counts
+
+    def _check(self, mean, split, seen):
+        where = f"from_video_level={self._config.from_video_level!r}: the record with id {mean.video_id!r}"
+        if mean.video_id in seen:
+            raise ValueError(f"{where} comes twice. Name each file once.")
+        if mean.labels is None and split != "test":
+            raise ValueError(f"{where} has no labels, which {split} videos need. Name files of another split.")
+        outside = [label for label in mean.labels or () if not 0 <= label < self._config.num_classes]
+        if outside:
+            raise ValueError(f"num_classes={self._config.num_classes}: {where} has label {outside[0]}. The 2018 set "
+                             "has 3862 classes, the 2017 set 4716.")
+
+    def videos(self, split, start, stop):
+        """Yields Videos start .. stop - 1 of a split."""
+        for index, mean in enumerate(self._means(split, start, stop), start):
+            rng = statistics.generator(self._config.seed, _SPLIT_NUMBERS[split], index, _FRAMES)
+            codes = videos.around_mean(rng, mean.mean, self._config.max_frames)
+            yield records.Video(mean.video_id, None if split == "test" else mean.labels, codes)
+
+    def _means(self, split, start, stop):
+        sizes = list(self._config.sizes.values())
+        before = sum(sizes[:_SPLIT_NUMBERS[split]])
+        return self._files.read(before + start, before + stop)
+
+
+def _sizes_in_words(config):
+    return ", ".join(f"{size} {split}" for split, size in config.sizes.items())

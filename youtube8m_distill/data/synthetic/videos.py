@@ -1,0 +1,108 @@
+"""The frames of a synthetic video, given what it is about. Pure numpy.
+
+A frame is   presence(t) * content(shot of t)  +  look of that shot  +  look of the closing fifth  +  noise,
+where the content is what the whole video is about: a given mean here, labels in `synthetic_prototypes`.
+"""
+
+import numpy as np
+
+from youtube8m_distill import schema
+from youtube8m_distill.data.quantize import quantize
+from youtube8m_distill.data.synthetic import statistics
+
+# What the bytes 0 and 255 stand for.
+LOWEST, HIGHEST = schema.DEQUANTIZE_BIAS, schema.DEQUANTIZE_BIAS + 255 * schema.DEQUANTIZE_SCALE
+
+
+def draw_shots(rng, num_frames):
+    """Cuts a video into shots of 1 / SHOT_CHANGE seconds on average. int [num_frames]: the shot of a frame."""
+    changes = rng.random(num_frames) < statistics.SHOT_CHANGE
+    changes[0] = False
+    return np.cumsum(changes)
+
+
+def _fifths(num_frames):
+    return 5 * np.arange(num_frames) // num_frames
+
+
+def draw_around(rng, shots, shot_variance):
+    """What the frames of a video show beside its content: looks of shots, of the closing fifths, and noise.
+
+    Args:
+        rng: the generator.
+        shots: int [num_frames].
+        shot_variance: float32 [1152], variance of a shot's look.
+    Returns:
+        float32 [num_frames, 1152].
+    """
+    steps = rng.standard_normal((len(shots) + 1, statistics.SIZE), dtype=np.float32)
+    around = steps[1:] + statistics.NEIGHBOUR * steps[:-1]                                  # [T, 1152]
+    around *= np.sqrt(statistics.NOISE / (1 + statistics.NEIGHBOUR ** 2))
+    looks = rng.standard_normal((shots[-1] + 1, statistics.SIZE), dtype=np.float32) * np.sqrt(shot_variance)
+    around += looks[shots]
+    fifths = _fifths(len(shots))
+    for fifth in (3, 4):
+        around[fifths == fifth] += rng.standard_normal(statistics.SIZE, dtype=np.float32) * np.sqrt(statistics.CLOSING)
+    return around
+
+
+def presence(num_frames):
+    """How strongly the content is there, frame by frame; 1 on average. float32 [num_frames, 1]."""
+    weights = statistics.PRESENCE[_fifths(num_frames)]
+    return (weights / weights.mean()).astype(np.float32)[:, None]
+
+
+def codes_with_mean(frames, mean):
+    """Quantises frames so that their bytes stand for exactly this mean, to half a step over the number of frames.
+
+    Frames are shifted until their clipped mean is right, and single bytes then moved by one step for what rounding
+    left. A mean at an end of the range leaves no room: all its frames are that end.
+
+    Args:
+        frames: float32 [num_frames, dim].
+        mean: float [dim]; what lies outside the range of stored features is taken as its end.
+    Returns:
+        uint8 [num_frames, dim].
+    """
+    mean = np.clip(mean, LOWEST, HIGHEST)
+    frames = frames + (mean - frames.mean(axis=0)).astype(np.float32)
+    columns = np.arange(frames.shape[1])
+    for _ in range(10):
+        part = frames[:, columns]
+        missing = mean[columns] - np.clip(part, LOWEST, HIGHEST).mean(axis=0)
+        far = np.abs(missing) > schema.DEQUANTIZE_SCALE / 4
+        if not far.any():
+            break
+        columns, part, missing = columns[far], part[:, far], missing[far]
+        # Newton's step: of a shift, only what is inside the range moves the mean.
+        inside = np.mean(np.abs(part) < schema.QUANTIZED_HIGH, axis=0)
+        frames[:, columns] += (missing / np.maximum(inside, 0.05)).astype(np.float32)
+    total = np.rint((mean - schema.DEQUANTIZE_BIAS) / schema.DEQUANTIZE_SCALE * len(frames)).astype(np.int64)
+    return _settle(quantize(frames), total)
+
+
+def _settle(codes, total):
+    """Moves codes by single steps, each at most once a pass, until every column sums to `total`."""
+    missing = total - codes.sum(axis=0, dtype=np.int64)
+    columns = np.flatnonzero(missing)
+    while len(columns):
+        part, direction = codes[:, columns], np.sign(missing[columns])
+        free = part != np.where(direction > 0, 255, 0)
+        moved = free & (np.cumsum(free, axis=0, dtype=np.int16) <= np.abs(missing[columns]))
+        codes[:, columns] = part + (direction * moved).astype(np.int16)
+        missing[columns] -= direction * moved.sum(axis=0)
+        columns = columns[missing[columns] != 0]
+    return codes
+
+
+def around_mean(rng, mean, max_frames=statistics.LONGEST):
+    """A video around a given mean. uint8 [num_frames, 1152].
+
+    Args:
+        rng: the generator.
+        mean: float32 [1152], rgb and then audio; kept as `codes_with_mean` says.
+        max_frames: longer videos are cut to this.
+    """
+    shots = draw_shots(rng, statistics.draw_length(rng, max_frames))
+    frames = presence(len(shots)) * mean + draw_around(rng, shots, statistics.LOOK)
+    return codes_with_mean(frames, mean)

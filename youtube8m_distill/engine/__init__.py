@@ -1,0 +1,1 @@
+"""How training and prediction run: loop, callbacks, checkpoints, devices."""

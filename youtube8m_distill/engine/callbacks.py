@@ -1,0 +1,201 @@
+"""What happens beside the training steps: validation, checkpoints, TensorBoard."""
+
+import dataclasses
+import pathlib
+
+import keras
+
+from youtube8m_distill import display
+from youtube8m_distill.engine import event_files
+from youtube8m_distill.engine.scalars import ScalarWriter
+from youtube8m_distill.schemes.divergence import refuse_bad_numbers, refuse_divergence
+
+VALIDATION_GAP = "validation_gap_at_20"
+BY_EPOCH = "epoch"                  # the TensorBoard tags whose points are counted in epochs, not steps
+
+
+class Validation(keras.callbacks.Callback):
+    """Evaluates every network in training at the end of each epoch, every so many steps, and at the end.
+
+    Puts `role/validation_<metric>` into the logs, where the callbacks after this one find them.
+
+    Args:
+        evaluate: dict role -> function without arguments that returns metric name -> value.
+        progress: Progress of the run.
+        every_steps: int or None.
+    """
+
+    def __init__(self, evaluate, progress, every_steps=None):
+        super().__init__()
+        self.evaluate = evaluate
+        self.progress = progress
+        self.every_steps = every_steps
+        self.evaluated_step = None
+        self.values = {}
+
+    def on_train_batch_end(self, step, logs=None):
+        if self.every_steps and step % self.every_steps == 0:
+            self._validate(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._validate(logs)
+
+    def on_train_end(self, logs=None):
+        if self.evaluated_step != self.progress.step:
+            self._validate(logs)
+
+    def _validate(self, logs):
+        if self.evaluated_step != self.progress.step:
+            refuse_divergence(self.model)
+            self.values = {f"{role}/validation_{name}": value for role, evaluate in self.evaluate.items()
+                           for name, value in evaluate().items()}
+            self.evaluated_step = self.progress.step
+        logs.update(self.values)
+
+
+class Checkpointing(keras.callbacks.Callback):
+    """Saves at the end of each epoch, every so many steps, and at the end; keeps the best on validation GAP apart.
+
+    Args:
+        checkpoints: Checkpoints.
+        progress: Progress of the run, saved with the weights.
+        main_role: the network whose validation GAP decides which is best.
+        every_steps: int or None.
+        last_step: int or None. The step at which the run ends at the latest.
+    """
+
+    def __init__(self, checkpoints, progress, main_role, every_steps=None, last_step=None):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.progress = progress
+        self.value_name = f"{main_role}/{VALIDATION_GAP}"
+        self.every_steps = every_steps
+        self.last_step = last_step
+        self.saved = dataclasses.replace(progress)
+
+    def on_train_batch_end(self, step, logs=None):
+        self._keep_best(logs)
+        # Where an epoch or the run ends with the step, that saves: who went on from here would take the end for done.
+        ends_more = self.progress.epoch != self.saved.epoch or step == self.last_step
+        if self.every_steps and step % self.every_steps == 0 and not ends_more:
+            self._save()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._keep_best(logs)
+        self._save()
+
+    def on_train_end(self, logs=None):
+        self._keep_best(logs)
+        self._save()
+
+    def _keep_best(self, logs):
+        value = logs.get(self.value_name)
+        if value is not None and (self.progress.best_value is None or value > self.progress.best_value):
+            refuse_bad_numbers(self.model, self.progress.step)
+            self.progress.best_value, self.progress.best_step = value, self.progress.step
+            self.checkpoints.save_best(self.model, self.progress)
+
+    def _save(self):
+        # Compared as a whole: a step saved before its validation is saved again if it turns out to be the best.
+        if self.saved != self.progress:
+            refuse_bad_numbers(self.model, self.progress.step)
+            self.checkpoints.save(self.model, self.progress)
+            self.saved = dataclasses.replace(self.progress)
+
+
+class TensorBoardScalars(keras.callbacks.Callback):
+    """Writes the logs as scalars, one TensorBoard run a network, the same tags in each.
+
+    Teacher and student then share a chart: `epoch/gap_at_20` with the runs of a serial and a parallel training open is
+    the paper's Figure 2. What belongs to no network goes to the run of the main one. Points of steps after the one that a
+    run goes on from are removed: they come again.
+
+    Args:
+        folder: where the runs go, each network's in a folder of its own.
+        roles: networks in training.
+        main_role: one of them.
+        progress: Progress of the run.
+    """
+
+    def __init__(self, folder, roles, main_role, progress):
+        super().__init__()
+        self.progress = progress
+        folders = {role: pathlib.Path(folder) / role for role in roles}
+        for role_folder in folders.values():
+            event_files.keep_points(role_folder, self._has_been)
+        self.writers = {role: ScalarWriter(role_folder) for role, role_folder in folders.items()}
+        self.main_role = main_role
+        self.written = set()            # names that the last step has given values already
+
+    def on_train_batch_end(self, step, logs=None):
+        self._write(logs, step, _folder)
+        self.written = set(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        validation = {name: value for name, value in logs.items() if "/validation_" in name}
+        self._write({name: validation[name] for name in validation.keys() - self.written}, self.progress.step, _folder)
+        self._write(validation, epoch, lambda term: BY_EPOCH)
+
+    def on_train_end(self, logs=None):
+        self._write(logs, self.progress.step, _folder)
+        for writer in self.writers.values():
+            writer.close()
+
+    def _has_been(self, tag, step):
+        """Whether a point belongs to what the run has done when it goes on."""
+        if tag.startswith(f"{BY_EPOCH}/"):
+            return step <= self.progress.epoch
+        return step < self.progress.step or (step == self.progress.step and self.progress.pending is None)
+
+    def _write(self, logs, step, folder):
+        for name, value in logs.items():
+            role, _, term = name.rpartition("/")
+            self.writers[role or self.main_role].write(f"{folder(term)}/{term.removeprefix('validation_')}", value, step)
+        for writer in self.writers.values():
+            writer.flush()
+
+
+def _folder(term):
+    if term.startswith("validation_"):
+        return "validation"
+    return "loss" if term.endswith("loss") else "train"
+
+
+class ProgressDisplay(keras.callbacks.Callback):
+    """Shows steps, rate and time left, with the latest loss, GAP and Hit@1 of the main network.
+
+    Args:
+        description: str.
+        total_steps: int or None. Steps of this stage.
+        main_role: the network whose numbers are shown.
+        progress: Progress of the run.
+    """
+
+    def __init__(self, description, total_steps, main_role, progress):
+        super().__init__()
+        self.description = description
+        self.total_steps = total_steps
+        self.main_role = main_role
+        self.progress = progress
+
+    def on_train_begin(self, logs=None):
+        done = self.progress.stage_step - (self.progress.pending is not None)     # a pending step is told again
+        self.bar = display.ProgressBar(self.total_steps, self.description, "steps", done)
+
+    def on_train_batch_end(self, step, logs=None):
+        self.bar.update(1, self._note(logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        values = [f"{name.replace('/validation_', ' ')} {value:.4f}" for name, value in logs.items()
+                  if name.endswith(("validation_gap_at_20", "validation_hit_at_one"))]
+        self.bar.write(f"{self.description}: epoch {epoch} ends at step {self.progress.step}."
+                       + (" Validation: " + ", ".join(values) if values else ""))
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+    def _note(self, logs):
+        if "loss" not in logs:
+            return ""
+        return (f"Loss: {logs['loss']:.2f} Examples/sec: {logs['examples_per_second']:.4g} | "
+                f"Hit@1: {logs[f'{self.main_role}/hit_at_one']:.3f} GAP: {logs[f'{self.main_role}/gap_at_20']:.3f}")

@@ -1,0 +1,1 @@
+"""Network families, one folder each: frames in, encoding and class probabilities out."""

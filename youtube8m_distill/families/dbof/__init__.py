@@ -1,0 +1,1 @@
+"""Deep bag of frames (Abu-El-Haija et al. 2016)."""

@@ -1,0 +1,1 @@
+"""Hierarchical LSTM (Bhardwaj et al., CVPR 2019)."""

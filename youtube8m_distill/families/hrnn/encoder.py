@@ -1,0 +1,84 @@
+"""H-RNN: one LSTM reads blocks of frames, a second reads the blocks (Bhardwaj et al., CVPR 2019, section 3.1)."""
+
+import keras
+from keras import ops
+
+from youtube8m_distill.families.base import Encoder
+from youtube8m_distill.layers import lstm
+
+
+@keras.saving.register_keras_serializable(package="youtube8m_distill")
+class HierarchicalRNN(Encoder):
+    """Encodes a video in two levels: frames to block encodings, block encodings to the video's.
+
+    Both levels are stacks of LSTM layers; an encoding is their concatenated final state, at the published size 4 * 1024
+    numbers. Every block starts from a zero state and shares the lower weights, so blocks fold into the batch axis: 300
+    frames are 20 + 15 steps in sequence, not 300. An empty block is not read by the upper level.
+
+    Args:
+        frames_per_block: int. The teacher's is 20 in the paper (15 in the original code), a student's 5 or 3.
+        cells: int. Width of the LSTM layers.
+        num_layers: int. Layers of each level.
+    """
+
+    def __init__(self, frames_per_block=20, cells=1024, num_layers=2, **kwargs):
+        super().__init__(**kwargs)
+        self.frames_per_block = frames_per_block
+        self.lower = lstm.StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="lower")
+        self.upper = lstm.StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="upper")
+
+    @property
+    def encoding_size(self):
+        return self.upper.state_size
+
+    def build(self, input_shape):
+        self.frame_size = input_shape[-1]
+        self.lower.build((None, self.frames_per_block, self.frame_size))
+        self.upper.build((None, None, self.lower.state_size))
+
+    def pool(self, frames, num_frames, training=False):
+        """The encoding; zeros for a video without frames."""
+        blocks, lengths, num_blocks = self._fold(frames, num_frames)
+        states = self.lower(blocks, lengths, training=training)                 # [batch * b, state]
+        return self._encode_blocks(states, num_frames, num_blocks, training)
+
+    def pool_with_frame_states(self, frames, num_frames):
+        """The encoding, and the lower level's state after each frame (I in the paper's equation 3).
+
+        Args:
+            frames: float [batch, T, size].
+            num_frames: int [batch].
+        Returns:
+            float [batch, encoding_size] and float [batch, T, state size]. Rows of padding mean nothing.
+        """
+        blocks, lengths, num_blocks = self._fold(frames, num_frames)
+        states = self.lower.states_after_each_step(blocks, lengths)             # [batch * b, l, state]
+        encoding = self._encode_blocks(states[:, -1], num_frames, num_blocks)
+        num_rows = num_blocks * self.frames_per_block
+        frame_states = ops.reshape(states, (-1, num_rows, self.lower.state_size))
+        return encoding, frame_states[:, : ops.shape(frames)[1]]
+
+    def _fold(self, frames, num_frames):
+        """Cuts frames into blocks: float [batch * b, l, size], their lengths int32 [batch * b], and b."""
+        length = self.frames_per_block
+        num_rows = ops.shape(frames)[1]
+        num_blocks = -(-num_rows // length)
+        frames = ops.pad(frames, [[0, 0], [0, num_blocks * length - num_rows], [0, 0]])
+        starts = ops.arange(num_blocks, dtype="int32")[None, :] * length        # [1, b]
+        lengths = ops.clip(ops.cast(num_frames, "int32")[:, None] - starts, 0, length)
+        return ops.reshape(frames, (-1, length, self.frame_size)), ops.reshape(lengths, (-1,)), num_blocks
+
+    def _encode_blocks(self, states, num_frames, num_blocks, training=False):
+        states = ops.reshape(states, (-1, num_blocks, self.lower.state_size))   # [batch, b, state]
+        filled_blocks = -(-ops.cast(num_frames, "int32") // self.frames_per_block)
+        return self.upper(states, filled_blocks, training=training)
+
+    def multiply_adds(self, num_frames):
+        """Multiply-adds of one video of `num_frames` frames, matrix products only."""
+        filled_blocks = -(-num_frames // self.frames_per_block)
+        return (num_frames * self.lower.multiply_adds(self.frame_size)
+                + filled_blocks * self.upper.multiply_adds(self.lower.state_size))
+
+    def get_config(self):
+        return {**super().get_config(), "frames_per_block": self.frames_per_block, "cells": self.lower.cells,
+                "num_layers": self.lower.num_layers}

@@ -1,0 +1,83 @@
+"""Weights of the paper's original TensorFlow 1 code, brought into our networks."""
+
+import numpy as np
+
+from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
+from youtube8m_distill.layers.moe import MixtureOfExperts
+
+FORGET_BIAS = 1.0       # BasicLSTMCell adds it at run time; ours is part of the stored bias
+
+
+def convert_lstm_kernel(kernel, bias):
+    """A `BasicLSTMCell`'s weights in the layout of a Keras LSTM.
+
+    TF1 keeps one kernel for input and state, its gates in the order i, j, f, o; Keras keeps two kernels, their gates in
+    the order i, f, c (= j), o.
+
+    Args:
+        kernel: float [input + cells, 4 * cells].
+        bias: float [4 * cells].
+    Returns:
+        float [input, 4 * cells], float [cells, 4 * cells], float [4 * cells].
+    """
+    cells = bias.shape[0] // 4
+
+    def reorder(values):
+        i, j, f, o = np.split(values, 4, axis=-1)
+        return np.concatenate([i, f, j, o], axis=-1)
+
+    kernel, bias = reorder(kernel), reorder(bias)
+    bias[cells:2 * cells] += FORGET_BIAS
+    return kernel[:-cells], kernel[-cells:], bias
+
+
+def assign_original_weights(network, arrays, scope="model"):
+    """Fills an H-RNN network with a `MoeModel` classifier from the original code's variables.
+
+    The original's teacher is `frames_per_block=15` on all frames; its student cuts whatever it sees into 5 blocks.
+
+    Args:
+        network: VideoClassifier with a HierarchicalRNN encoder and a MixtureOfExperts classifier, of the same sizes.
+        arrays: dict variable name -> array, with names as `tf.train.load_checkpoint` lists them, for example
+            `model/RNN_L1/rnn/multi_rnn_cell/cell_0/basic_lstm_cell/kernel` or `model/classifier/gates/weights`.
+        scope: "model" for the teacher, "model_student" for the student.
+    Raises:
+        ValueError: if the network is of another kind, or a variable is missing, stands under two names, or has another
+            shape than ours.
+    """
+    if not (isinstance(network.encoder, HierarchicalRNN) and isinstance(network.classifier, MixtureOfExperts)):
+        raise ValueError("the original's weights need a HierarchicalRNN encoder and a MixtureOfExperts classifier. "
+                         f"Received: {type(network.encoder).__name__} and {type(network.classifier).__name__}.")
+    for level, name in ((network.encoder.lower, "RNN_L1"), (network.encoder.upper, "RNN_L2")):
+        _assign_level(level, arrays, scope, name)
+    classifier = network.classifier
+    _assign(classifier.gates.kernel, *_find(arrays, scope, "gates/weights"))
+    _assign(classifier.experts.kernel, *_find(arrays, scope, "experts/weights"))
+    _assign(classifier.experts.bias, *_find(arrays, scope, "experts/biases"))
+
+
+def _assign_level(level, arrays, scope, name):
+    for index, layer in enumerate(level.layers):
+        path, kernel = _find(arrays, scope, name, f"cell_{index}", "kernel")
+        _, bias = _find(arrays, scope, name, f"cell_{index}", "bias")
+        converted = convert_lstm_kernel(kernel, bias)
+        for variable, values in zip((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias), converted):
+            _assign(variable, path, values)
+
+
+def _find(arrays, scope, *parts):
+    """The one variable of `scope` whose name holds all parts, whole path steps each, the last at its end."""
+    found = [name for name in arrays
+             if name.startswith(f"{scope}/") and name.endswith(f"/{parts[-1]}")
+             and all(f"/{part}/" in name for part in parts[:-1])]
+    if len(found) != 1:
+        raise ValueError(f"expected one variable {scope}/…/{'/…/'.join(parts)}; found {', '.join(found) or 'none'} "
+                         f"among {len(arrays)} variables.")
+    return found[0], np.asarray(arrays[found[0]])
+
+
+def _assign(variable, path, values):
+    if tuple(variable.shape) != values.shape:
+        raise ValueError(f"{path} gives the shape {values.shape}, and {variable.path} has {tuple(variable.shape)}: "
+                         "build the network at the original's sizes (lstm_cells, lstm_layers, num_classes, features).")
+    variable.assign(values)

@@ -1,0 +1,1 @@
+"""A stack of LSTM layers over all frames (the starter code's `LstmModel`)."""

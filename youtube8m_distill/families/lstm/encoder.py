@@ -1,0 +1,42 @@
+"""One stack of LSTM layers over all frames (the starter code's `LstmModel`)."""
+
+import keras
+
+from youtube8m_distill.families.base import Encoder
+from youtube8m_distill.layers.lstm import StackedLSTM
+
+
+@keras.saving.register_keras_serializable(package="youtube8m_distill")
+class LSTMEncoder(Encoder):
+    """Encodes a video as the top layer's output after its last real frame, `cells` numbers.
+
+    The starter code gives its classifier this instead of the concatenated state of all layers, which its authors found
+    worse.
+
+    Args:
+        cells: int. Width of every layer.
+        num_layers: int.
+    """
+
+    def __init__(self, cells=1024, num_layers=2, **kwargs):
+        super().__init__(**kwargs)
+        self.stack = StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="stack")
+
+    @property
+    def encoding_size(self):
+        return self.stack.cells
+
+    def build(self, input_shape):
+        self.frame_size = input_shape[-1]
+        self.stack.build(input_shape)
+
+    def pool(self, frames, num_frames, training=False):
+        """The encoding; zeros for a video without frames."""
+        return self.stack(frames, num_frames, training=training)[:, -self.stack.cells:]  # [c1, h1, c2, h2, ...]: the last h
+
+    def multiply_adds(self, num_frames):
+        """Multiply-adds of one video of `num_frames` frames, matrix products only."""
+        return num_frames * self.stack.multiply_adds(self.frame_size)
+
+    def get_config(self):
+        return {**super().get_config(), "cells": self.stack.cells, "num_layers": self.stack.num_layers}

@@ -1,0 +1,1 @@
+"""The mean frame (the starter code's `FrameLevelLogisticModel`)."""

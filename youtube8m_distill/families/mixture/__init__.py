@@ -1,0 +1,1 @@
+"""Mixtures of NeXtVLADs: Mix and MOD (Lin et al. 2019)."""

@@ -1,0 +1,1 @@
+"""NetVLAD with context gating (Miech et al. 2017)."""

@@ -1,0 +1,198 @@
+"""NetVLAD: frames are summed up by how they differ from learned centres (Miech et al. 2017, arXiv 1706.06905)."""
+
+import math
+
+import keras
+from keras import ops
+
+from youtube8m_distill.families.base import Encoder
+from youtube8m_distill.layers.batch_normalization import BatchNormalization
+from youtube8m_distill.layers.gating import ContextGating
+from youtube8m_distill.layers.masking import frame_mask
+
+# As in TensorFlow's l2_normalize: a cluster without frames stays zero, and gradients stay finite.
+SMALLEST_SQUARE = 1e-12
+
+
+def _normal(stddev):
+    # A new object for each weight: one that is used twice gives the same numbers twice.
+    return keras.initializers.RandomNormal(stddev=stddev)
+
+
+@keras.saving.register_keras_serializable(package="youtube8m_distill")
+class NetVLADPooling(keras.layers.Layer):
+    """One feature's frames to one vector: for each cluster, the assigned frames' sum of differences from its centre.
+
+    `a_t = softmax(BN(x_t Wc))` over the clusters and `V = sum over t of x_t a_t^T - c * sum over t of a_t`, [D, K]; each
+    cluster's column to length 1, D-major flattening, the whole to length 1. The centres c are weights of their own, as
+    published: they do not follow from Wc.
+
+    Args:
+        num_clusters: int. K.
+        batch_norm: bool. Batch normalisation of the assignments, as published; otherwise a bias.
+        subtract_centres: bool. False is the paper's LightVLAD, which sums the frames themselves.
+
+    Call arguments:
+        frames: float [batch, T, D].
+        num_frames: int [batch]. Real frames; they come first.
+        training: bool.
+
+    Output: float [batch, D * K]; zeros for a video without frames.
+    """
+
+    def __init__(self, num_clusters, batch_norm=True, subtract_centres=True, **kwargs):
+        super().__init__(**kwargs)
+        self.num_clusters = num_clusters
+        self.batch_norm = batch_norm
+        self.subtract_centres = subtract_centres
+
+    def build(self, input_shape):
+        self.size = input_shape[-1]
+        stddev = 1.0 / math.sqrt(self.size)
+        self.assign = keras.layers.Dense(
+            self.num_clusters, use_bias=not self.batch_norm, kernel_initializer=_normal(stddev),
+            bias_initializer=_normal(stddev), dtype=self.dtype_policy, name="assign")
+        self.assign.build(input_shape)
+        if self.batch_norm:
+            # float32 goes straight into the softmax.
+            self.normalization = BatchNormalization(dtype="float32", name="normalization")
+            self.normalization.build((*input_shape[:-1], self.num_clusters))
+        if self.subtract_centres:
+            self.centres = self.add_weight(name="centres", shape=(self.size, self.num_clusters), autocast=False,
+                                           initializer=_normal(stddev))
+
+    def call(self, frames, num_frames, training=False):
+        mask = frame_mask(num_frames, ops.shape(frames)[1])
+        assignment = self._assignment(frames, mask, training)                               # [B, T, K]
+        vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, assignment), "float32")
+        if self.subtract_centres:
+            # Of the shares as the product above has them, rounded or not.
+            total = ops.sum(ops.cast(assignment, "float32"), axis=1)[:, None, :]            # [B, 1, K]
+            vlad = vlad - total * self.centres
+        vlad = ops.cast(vlad * _normalising_factors(vlad), self.compute_dtype)
+        return ops.reshape(vlad, (-1, self.output_size))
+
+    def _assignment(self, frames, mask, training):
+        """Shares of the clusters in each frame, zero in padding. [batch, T, K] in the compute dtype."""
+        logits = self.assign(frames)
+        if self.batch_norm:
+            # Padding has a part in the batch statistics only; its shares are zero in any case.
+            logits = self.normalization(logits, mask=mask if training else None, training=training)
+        shares = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+        return ops.cast(ops.where(mask[:, :, None], shares, 0.0), frames.dtype)
+
+    @property
+    def output_size(self):
+        return self.size * self.num_clusters
+
+    def multiply_adds(self, num_frames):
+        """Multiply-adds of one video of `num_frames` frames, matrix products only: assignments, and their sums."""
+        return 2 * num_frames * self.size * self.num_clusters
+
+    def get_config(self):
+        return {**super().get_config(), "num_clusters": self.num_clusters, "batch_norm": self.batch_norm,
+                "subtract_centres": self.subtract_centres}
+
+
+def _normalising_factors(vlad):
+    """What normalises each cluster's column, and then all of them together. float32 [B, 1, K] from [B, D, K].
+
+    The length of the whole after the first step follows from the columns' own, which saves a second pass.
+    """
+    squares = ops.sum(ops.square(vlad), axis=1, keepdims=True)
+    within = ops.rsqrt(ops.maximum(squares, SMALLEST_SQUARE))
+    total = ops.sum(squares * ops.square(within), axis=2, keepdims=True)
+    return within * ops.rsqrt(ops.maximum(total, SMALLEST_SQUARE))
+
+
+@keras.saving.register_keras_serializable(package="youtube8m_distill")
+class NetVLAD(Encoder):
+    """One NetVLAD pooling a feature, a linear layer over them all, context gating (the paper's best single model).
+
+    Batch statistics count real frames only; the release drew as many frames of every video, with replacement, and so
+    had no padding.
+
+    Args:
+        feature_sizes: tuple of int. Numbers of each feature in a frame, in order: rgb, audio.
+        num_clusters: int. Of the first feature; each other has half as many. 256 as published.
+        hidden_size: int. Width of the encoding. 1024 as published.
+        relu: bool. relu6 after the linear layer, with batch normalisation between them in place of the bias.
+        batch_norm: bool. Batch normalisation of frames, assignments, gates, and before relu6; otherwise biases.
+        gating: bool. Context gating of the encoding.
+        gating_remove_diagonal: bool. Gating without the diagonal of its matrix.
+        subtract_centres: bool. False is LightVLAD.
+    Raises:
+        ValueError: where a feature would be left without clusters.
+    """
+
+    def __init__(self, feature_sizes, num_clusters=256, hidden_size=1024, relu=False, batch_norm=True, gating=True,
+                 gating_remove_diagonal=False, subtract_centres=True, **kwargs):
+        super().__init__(**kwargs)
+        self.feature_sizes = tuple(feature_sizes)
+        self.num_clusters = num_clusters
+        self.encoding_size = hidden_size
+        self.relu = relu
+        self.batch_norm = batch_norm
+        self.gating_remove_diagonal = gating_remove_diagonal
+        self.subtract_centres = subtract_centres
+        clusters = [num_clusters] + [num_clusters // 2] * (len(self.feature_sizes) - 1)
+        if min(clusters) < 1:
+            raise ValueError(f"num_clusters={num_clusters} leaves a feature without clusters; choose "
+                             f"{min(2, len(clusters))} or more.")
+        self.poolings = [NetVLADPooling(count, batch_norm, subtract_centres, dtype=self.dtype_policy, name=f"pooling_{i}")
+                         for i, count in enumerate(clusters)]
+        normalises = batch_norm and relu
+        self.hidden = keras.layers.Dense(
+            hidden_size, use_bias=not normalises, kernel_initializer=_normal(1.0 / math.sqrt(num_clusters)),
+            bias_initializer=_normal(0.01), dtype=self.dtype_policy, name="hidden")
+        self.frame_normalization = self._normalization("frame_normalization") if batch_norm else None
+        self.hidden_normalization = self._normalization("hidden_normalization") if normalises else None
+        self.gating = None if not gating else ContextGating(
+            batch_norm, gating_remove_diagonal, dtype=self.dtype_policy, name="gating")
+
+    def _normalization(self, name):
+        return BatchNormalization(dtype=self.dtype_policy, name=name)
+
+    def build(self, input_shape):
+        if self.frame_normalization is not None:
+            self.frame_normalization.build(input_shape)
+        for size, pooling in zip(self.feature_sizes, self.poolings):
+            pooling.build((*input_shape[:-1], size))
+        self.vlad_size = sum(pooling.output_size for pooling in self.poolings)
+        self.hidden.build((None, self.vlad_size))
+        for layer in (self.hidden_normalization, self.gating):
+            if layer is not None:
+                layer.build((None, self.encoding_size))
+
+    def pool(self, frames, num_frames, training=False):
+        """The whole encoding: dropout, which the paper has none of, would stand right before the classifier."""
+        if self.frame_normalization is not None:
+            mask = frame_mask(num_frames, ops.shape(frames)[1])
+            frames = self.frame_normalization(frames, mask=mask, training=training)
+        vlad = ops.concatenate(self._pool_features(frames, num_frames, training), axis=-1)
+        hidden = self.hidden(vlad)                                                          # [B, H]
+        if self.hidden_normalization is not None:
+            hidden = self.hidden_normalization(hidden, training=training)
+        if self.relu:
+            hidden = ops.relu6(hidden)
+        return hidden if self.gating is None else self.gating(hidden, training=training)
+
+    def _pool_features(self, frames, num_frames, training):
+        """Each feature's part of a frame, pooled. List of float [batch, D * K]."""
+        pooled, start = [], 0
+        for size, pooling in zip(self.feature_sizes, self.poolings):
+            pooled.append(pooling(frames[:, :, start:start + size], num_frames, training=training))
+            start += size
+        return pooled
+
+    def multiply_adds(self, num_frames):
+        """Multiply-adds of one video of `num_frames` frames, matrix products only."""
+        poolings = sum(pooling.multiply_adds(num_frames) for pooling in self.poolings)
+        gating = 0 if self.gating is None else self.gating.multiply_adds()
+        return poolings + self.vlad_size * self.encoding_size + gating
+
+    def get_config(self):
+        return {**super().get_config(), "feature_sizes": self.feature_sizes, "num_clusters": self.num_clusters,
+                "hidden_size": self.encoding_size, "relu": self.relu, "batch_norm": self.batch_norm,
+                "gating": self.gating is not None, "gating_remove_diagonal": self.gating_remove_diagonal,
+                "subtract_centres": self.subtract_centres}

@@ -1,0 +1,1 @@
+"""NeXtVLAD (Lin, Xiao, Fan 2018)."""

@@ -1,0 +1,1 @@
+"""Layers that several families share. `keras.ops` only, so any Keras backend runs them."""

@@ -1,0 +1,265 @@
+"""A run's folder: what it holds, how it is begun, gone on with, and read again.
+
+    config.json     everything that rebuilds the networks
+    checkpoints/    the last few states of the training (see training/checkpoints.py)
+    best/           weights of the best state on validation GAP, where there is validation data
+    bad_records.*   records that are left out, where --skip_bad_records is set: .csv for people, .json for the next start
+    tensorboard/    one TensorBoard run a network
+    .lock           who trains there (see runs/lock.py)
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Callable
+
+from youtube8m_distill import config as configs
+from youtube8m_distill import files
+from youtube8m_distill.engine import weights_file
+from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
+from youtube8m_distill.families.build import build_model, count_weights
+from youtube8m_distill.runs.lock import LOCK_FILE, locked
+
+CONFIG_FILE = "config.json"
+BAD_RECORDS_FILE, BAD_RECORDS_REPORT = "bad_records.json", "bad_records.csv"
+OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval", BAD_RECORDS_FILE, BAD_RECORDS_REPORT)
+
+READING_TRIES = 5                   # a training replaces its best folder once an epoch, and reading takes seconds
+
+# Compared only where the run was begun with them; a configuration made by hand may lack them.
+FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
+
+# Settings that a run may be continued with other values of; the rest make another run.
+MAY_CHANGE = ("training.num_epochs", "training.finetune_epochs", "training.max_steps",
+              "training.checkpoint_steps", "training.validation_steps", "training.max_to_keep",
+              "training.skip_bad_records", "training.max_bad_fraction", "teacher_targets_dir")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run's folder and its configuration.
+
+    Attributes:
+        folder: pathlib.Path.
+        config: RunConfig.
+        check_held: what `lock_run` has given to who trains there; None for a reader.
+    """
+
+    folder: pathlib.Path
+    config: configs.RunConfig
+    check_held: Callable | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def checkpoints(self):
+        return Checkpoints(self.folder, self.config.training.max_to_keep, self.check_held)
+
+    def drop_checkpoints(self):
+        """Removes what only going on with the training needs, most of the folder's size. The best weights stay, and without
+        any, everything does."""
+        if (self.folder / "best").is_dir() and (self.folder / "checkpoints").is_dir():
+            files.remove_folder(self.folder / "checkpoints")
+
+    def role(self, network=None):
+        """Checks the name of one of this run's networks; None for the main one.
+
+        Raises:
+            ValueError: if this run trains no such network.
+        """
+        roles = self.config.trained_roles
+        if network is None:
+            return self.config.main_role
+        if network not in roles:
+            raise ValueError(f"network={network!r}: the run in {self.folder} has trained {', '.join(roles)}.")
+        return network
+
+    def weights_folder(self, checkpoint="best"):
+        """The folder of a checkpoint: "best", "last" or a step. Where there is but one of best and last, it is both.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        steps = self.checkpoints.steps()
+        best = self.folder / "best"
+        if best.is_dir() and (checkpoint == "best" or checkpoint == "last" and not steps):
+            return best
+        if not steps:
+            raise FileNotFoundError(f"{self.folder} holds no checkpoint yet; let its training reach one.")
+        if checkpoint in ("best", "last"):
+            return self.checkpoints.step_folder(steps[-1])
+        if str(checkpoint) not in map(str, steps):
+            raise FileNotFoundError(f"checkpoint={checkpoint}: {self.folder} has best, last and the steps "
+                                    f"{', '.join(map(str, steps))}.")
+        return self.checkpoints.step_folder(int(checkpoint))
+
+    def fingerprint(self, checkpoint="best"):
+        """Tells a checkpoint of the main network from any other: its step and a digest of its weights."""
+        def digest(folder):
+            with open(folder / f"{self.config.main_role}.weights.h5", "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+
+        digest, progress = self.read_checkpoint(checkpoint, digest)
+        return f"step {progress.step}, sha256 {digest[:16]}"
+
+    def load_network(self, network=None, checkpoint="best", dtype="float32"):
+        """Rebuilds one network with its weights. Nothing but this folder is needed.
+
+        Args:
+            network: "teacher" or "student"; None for the main one.
+            checkpoint: as for `weights_folder`.
+            dtype: as for `build_model`.
+        Returns:
+            VideoClassifier and the Progress at which its weights were saved.
+        """
+        role = self.role(network)
+        self._check_size(role, checkpoint)      # before anything is built
+        model = build_model(self.config.networks[role], dtype, name=role)
+        return model, self.restore_network(model, role, checkpoint)
+
+    def restore_network(self, model, role, checkpoint):
+        """Fills a network with a checkpoint's weights; returns the Progress at which they were saved."""
+        name = f"{role}.weights.h5"
+        return self.read_checkpoint(checkpoint, lambda folder: weights_file.load_weights(model, folder / name))[1]
+
+    def _check_size(self, role, checkpoint):
+        """Refuses a configuration that asks for a larger network than was saved, which may be larger than any memory."""
+        path = self.weights_folder(checkpoint) / f"{role}.weights.h5"
+        found, _ = self.read_checkpoint(checkpoint, lambda folder: weights_file.count_weights(folder / path.name))
+        expected = count_weights(self.config.networks[role])
+        if found != expected:
+            raise ValueError(f"{self.folder / CONFIG_FILE} describes a {role} of {expected:,} numbers, and {path} holds "
+                             f"{found:,}: they do not belong together.")
+
+    def read_checkpoint(self, checkpoint, read):
+        """`read(folder)` of a checkpoint, and its Progress; anew where a training at work has replaced or removed it."""
+        reason = "it is being replaced all the time"
+        for _ in range(READING_TRIES):
+            folder = self.weights_folder(checkpoint)
+            try:
+                before, found = read_progress(folder), read(folder)
+                if read_progress(folder) == before:
+                    return found, before
+            except FileNotFoundError as error:
+                reason = error
+        raise FileNotFoundError(f"{folder} cannot be read: {reason}")
+
+
+def open_run(folder):
+    """The run in a folder.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if its `config.json` cannot be read.
+    """
+    folder = pathlib.Path(folder)
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        found = "does not exist" if not folder.exists() else f"holds no {CONFIG_FILE}"
+        raise FileNotFoundError(f"{str(folder)!r} is not a training directory: it {found}.")
+    try:
+        return Run(folder, configs.from_json(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def lock_run(folder):
+    """A context manager that keeps every other training out of a folder to train in; gives what `prepare_run` takes.
+
+    Raises:
+        ValueError: if the folder is something else's, before anything is written there, or another process trains in it.
+    """
+    _is_occupied(folder)
+    return locked(folder)
+
+
+def prepare_run(folder, config, start_new=False, check_held=None):
+    """Begins a run in an empty or new folder, or goes on with the one that is there.
+
+    Args:
+        folder: path.
+        config: RunConfig.
+        start_new: remove the run that is there first. What else the folder holds stays.
+        check_held: what `lock_run` gave: checkpoints are then saved only while the folder is still this process's.
+    Returns:
+        Run.
+    Raises:
+        ValueError: if the folder is something else's, or its run has other settings that may not change.
+    """
+    occupied = _is_occupied(folder)
+    folder = pathlib.Path(folder)
+    if occupied and start_new:
+        open_run(folder)                    # refuses a config.json that is not ours before anything is removed
+        _remove_run(folder)
+    elif occupied:
+        _check_same(open_run(folder), config)
+    for place in (folder, folder / "checkpoints"):
+        files.remove_leftovers(place)
+    files.write_text(folder / CONFIG_FILE, configs.to_json(config))
+    return Run(folder, config, check_held)
+
+
+def join_run(folder, config):
+    """The run that the chief of a job has just prepared, for the other workers of the job.
+
+    Raises:
+        FileNotFoundError: if this machine does not see it.
+        ValueError: if the chief was started with other settings.
+    """
+    try:
+        run = open_run(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error} The workers of a job share one train_dir: it must lie on a file system that "
+                                "every machine sees.") from error
+    if run.config != config:
+        changed = _changed(run.config, config)
+        raise ValueError(f"this worker's settings are not the chief's: {'; '.join(changed.values())}. Start every worker "
+                         "with the same command.")
+    return run
+
+
+def _is_occupied(folder):
+    """Whether a run lies in a folder to train in; False for an empty or new folder.
+
+    Raises:
+        ValueError: if something else does.
+    """
+    files.check_output("train_dir", folder, folder=True)
+    folder = pathlib.Path(folder)
+    occupied = folder.is_dir() and any(path.name != LOCK_FILE and not path.name.endswith(files.SUFFIX)
+                                       for path in folder.iterdir())
+    if occupied and not (folder / CONFIG_FILE).is_file():
+        raise ValueError(f"{str(folder)!r} holds files and no {CONFIG_FILE}, so it is not a training directory of "
+                         "ours; name another, or an empty one.")
+    return occupied
+
+
+def _remove_run(folder):
+    for name in OUR_ENTRIES[1:]:        # config.json is replaced: the folder is known as ours all the time
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            files.remove_folder(path)
+        elif path.exists():
+            path.unlink()
+
+
+def _check_same(run, config):
+    before = _flatten(dataclasses.asdict(run.config))
+    changed = [text for name, text in _changed(run.config, config).items()
+               if name not in MAY_CHANGE and not (name in FINGERPRINTS and not before[name])]
+    if run.checkpoints.newest_progress().stage and run.config.training.num_epochs != config.training.num_epochs:
+        changed.append("num_epochs, which counts the first stage, and that has ended; finetune_epochs may change")
+    if changed:
+        raise ValueError(f"{str(run.folder)!r} holds a run with other settings: {'; '.join(changed)}. Give the same to go "
+                         "on with it, another --train_dir for another run, or --start_new_model to replace it.")
+
+
+def _changed(config, other):
+    """The settings in which two configurations differ: full name -> "name (value then, value now)"."""
+    then, now = (_flatten(dataclasses.asdict(c)) for c in (config, other))
+    return {name: f"{name.rpartition('.')[2]} ({then.get(name)!r} then, {now.get(name)!r} now)"
+            for name in sorted(then.keys() | now.keys()) if then.get(name) != now.get(name)}
+
+
+def _flatten(values, prefix=""):
+    if not isinstance(values, dict):
+        return {prefix[:-1]: values}
+    return {name: value for key, nested in values.items() for name, value in _flatten(nested, f"{prefix}{key}.").items()}
