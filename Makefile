@@ -12,7 +12,7 @@ EXPERIMENT := experiments/$(if $(VIDEO_LEVEL),semi_real,prototypes)
 EXPERIMENT_SET := $(if $(VIDEO_LEVEL),--from_video_level='$(VIDEO_LEVEL)' --num_train_videos=9000 \
     --num_validate_videos=2790,--num_train_videos=4000 --num_validate_videos=1250 --num_classes=100)
 EXPERIMENT_FLAGS := $(if $(VIDEO_LEVEL),--num_classes=3862 --about_data='Semi-real: 9000 training and 2790 validation \
-    videos whose frames are synthesised around the means of real YouTube-8M videos. Not YouTube-8M itself.',--num_classes=100 \
+    videos whose frames are synthesized around the means of real YouTube-8M videos. Not YouTube-8M itself.',--num_classes=100 \
     --learning_rate_decay_examples=4000 --about_data='Synthetic: 4000 training and 1250 validation videos \
     made from prototypes of 100 classes. Not YouTube-8M.')
 # Inputs for each target of the fuzzer.

@@ -27,7 +27,7 @@ BATCH_SIZE, REPEATS = 256, 4        # files are read so many times in a round
 
 
 def measure():
-    frames = config.FrameConfig("uniform", FRAMES.value)
+    frames = config.FrameView("uniform", FRAMES.value)
     lengths = made_up.real_lengths(VIDEOS.value)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -53,7 +53,7 @@ def measure():
 
 def reading(shards, frames):
     """Videos/s of the reader."""
-    network = config.NetworkConfig(frames=frames)
+    network = config.network_config(view=frames)
     dataset = make_dataset(shards * REPEATS, network.features, network.num_classes, frames, BATCH_SIZE, training=False)
     started = time.perf_counter()
     count = sum(int(batch[schema.NUM_FRAMES].shape[0]) for batch in dataset)

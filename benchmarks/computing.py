@@ -91,7 +91,7 @@ def training_step_seconds(model, frames, batch_size):
     from youtube8m_distill.schemes.stages import build_stages
 
     keras.utils.set_random_seed(0)
-    settings, training = family_costs.published(model, frames), config.TrainingConfig(**config.published_training(model))
+    settings, training = family_costs.published(model, frames), config.TrainingConfig(**config.FAMILY_OF[model].training)
     network = build_model(settings, name=schema.TEACHER)
     scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: settings}, training),
                           {schema.TEACHER: network})[0].build_scheme()

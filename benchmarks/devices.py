@@ -28,7 +28,7 @@ def measure():
     logging.getLogger("tensorflow").setLevel(logging.ERROR)     # every reduction over replicas is a line
     strategy = make_strategy()
     batch = random_batch(BATCH, FRAMES, CLASSES)
-    network = config.NetworkConfig(num_classes=CLASSES, frames=config.FrameConfig("uniform", FRAMES), lstm_cells=64)
+    network = config.network_config(num_classes=CLASSES, view=config.FrameView("uniform", FRAMES), lstm_cells=64)
     scheme = build(network, strategy)
     step = tf.function(scheme.train_step)
     several = tf.function(lambda batch: repeat(scheme.train_step, batch))
@@ -78,7 +78,7 @@ def median_times(functions, scheme, batch, strategy):
 
 
 def build(network, strategy):
-    """A Supervised scheme of one network, its optimiser built."""
+    """A Supervised scheme of one network, its optimizer built."""
     import keras
 
     from youtube8m_distill.engine.optimizers import build_optimizer

@@ -44,10 +44,10 @@ def published(model, frames):
     """The family's NetworkConfig as published, seeing so many frames."""
     if model in config.VIDEO_LEVEL_MODELS:
         sizes = tuple(schema.FEATURE_SIZES[name] for name in schema.VIDEO_FEATURES)
-        return config.NetworkConfig(model, features=config.FeatureConfig(schema.VIDEO_FEATURES, sizes, False, "float32"),
+        return config.network_config(model, features=config.FeatureConfig(schema.VIDEO_FEATURES, sizes, False, "float32"),
                                     frames=None)
     whole = frames == schema.MAX_FRAMES
-    return config.NetworkConfig(model, frames=config.FrameConfig() if whole else config.FrameConfig("uniform", frames))
+    return config.network_config(model, view=config.FrameView() if whole else config.FrameView("uniform", frames))
 
 
 if __name__ == "__main__":

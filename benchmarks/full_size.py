@@ -66,7 +66,7 @@ def measure(model):
 
     keras.utils.set_random_seed(0)
     network = family_costs.published(model, FRAMES.value)
-    training = config.TrainingConfig(**{**config.published_training(model), "optimizer": OPTIMIZER.value})
+    training = config.TrainingConfig(**{**config.FAMILY_OF[model].training, "optimizer": OPTIMIZER.value})
     teacher = build_model(network, name=schema.TEACHER)
     scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: network}, training),
                           {schema.TEACHER: teacher})[0].build_scheme()

@@ -27,7 +27,7 @@ ALL = flags.DEFINE_boolean("all", False, "100,000 videos too.")
 ROUNDS = flags.DEFINE_integer("rounds", 1, "Times that each size is measured.", 1)
 ALONE = flags.DEFINE_string("alone", None, "Measure this pattern's files in this process, by the run beside them.")
 FRAMES, CELLS, BATCH_SIZE, VIDEOS_A_FILE = 10, 32, 128, 1000
-NETWORK = config.NetworkConfig(frames=config.FrameConfig("uniform", FRAMES), lstm_cells=CELLS)
+NETWORK = config.network_config(view=config.FrameView("uniform", FRAMES), lstm_cells=CELLS)
 
 
 def measure():

@@ -35,7 +35,7 @@ def measure():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         files = made_up.write_videos(folder / "data", [NUM_FRAMES] * total, VIDEOS_A_SHARD.value, NUM_CLASSES)
-        network = config.NetworkConfig(num_classes=NUM_CLASSES, frames=config.FrameConfig("uniform", NUM_FRAMES),
+        network = config.network_config(num_classes=NUM_CLASSES, view=config.FrameView("uniform", NUM_FRAMES),
                                        lstm_cells=CELLS.value)
         made_up.save_network(folder / "run", network)
         command = [sys.executable, "-m", "youtube8m_distill.cli.inference", f"--train_dir={folder}/run",

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import config, runs, schema
-from youtube8m_distill.data.synthetic.dataset import records
+from youtube8m_distill.data.synthetic import records
 from youtube8m_distill.data.synthetic.statistics import SIZE, draw_length, generator
 from youtube8m_distill.families.build import build_model
 

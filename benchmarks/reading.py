@@ -28,7 +28,7 @@ DRAWN = flags.DEFINE_integer("drawn", 5120, "Videos to time each way of reading 
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds.", 2)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Videos a batch.", 1)
 FEATURES = config.FeatureConfig()
-TEACHER, STUDENT, SMALL = config.FrameConfig(), config.FrameConfig("uniform", 30), config.FrameConfig("uniform", 10)
+TEACHER, STUDENT, SMALL = config.FrameView(), config.FrameView("uniform", 30), config.FrameView("uniform", 10)
 BOTH = {schema.TEACHER: TEACHER, schema.STUDENT: STUDENT}
 VIEWS = {"student, 30 frames": STUDENT, "student, 10 frames": SMALL, "teacher, 300 frames": TEACHER,
          "teacher and student": BOTH}

@@ -22,7 +22,7 @@ def write_sample(folder):
 
 
 def train_and_score(folder, run, **options):
-    """One training with these flags, its scores on held-out videos, and its predictions for unlabelled ones.
+    """One training with these flags, its scores on held-out videos, and its predictions for unlabeled ones.
 
     A run that has been scored before is not repeated. Returns a dict of scores and cost.
     """

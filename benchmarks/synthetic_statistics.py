@@ -37,12 +37,12 @@ def main(_):
 
 
 def make_videos(count):
-    """Dequantised frames of each synthetic video. float [N, 1152]."""
+    """Dequantized frames of each synthetic video. float [N, 1152]."""
     with tempfile.TemporaryDirectory() as folder:
         data.write_dataset(data.SyntheticConfig(num_train_videos=count, num_validate_videos=0, num_test_videos=0,
                                                 num_classes=100), folder)
         shards = data.find_files(f"{folder}/train*.tfrecord")
-        for batch in data.make_dataset(shards, config.FeatureConfig(), 100, config.FrameConfig(), 1, training=False):
+        for batch in data.make_dataset(shards, config.FeatureConfig(), 100, config.FrameView(), 1, training=False):
             yield dequantize(batch["frames"].numpy()[0, :int(batch["num_frames"][0])])
 
 

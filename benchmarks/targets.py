@@ -2,7 +2,7 @@
 
     python benchmarks/targets.py [--batch_size=64] [--rounds=2]
 
-H-RNN at its published size, made-up videos of 300 frames, the same student and optimiser both ways. `ideal` is (teacher
+H-RNN at its published size, made-up videos of 300 frames, the same student and optimizer both ways. `ideal` is (teacher
 forward + student step) / student step, each measured alone on a batch in memory. Everything is timed in turns; the
 seconds are the medians of the rounds. Both steps from files take their batches from a pipeline, which reads ahead
 meanwhile: a few tenths of a millisecond a video, most of it while something else is timed.
@@ -31,7 +31,7 @@ BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Videos a step.", 1)
 ROUNDS = flags.DEFINE_integer("rounds", 2, "Measurements of everything, in turns.", 1)
 STUDENTS = (30, 10)
 BATCHES = 2                         # in the files, and of each kind in a round
-TEACHER = config.NetworkConfig()
+TEACHER = config.network_config()
 
 
 def measure():
@@ -50,7 +50,7 @@ def measure():
 
 def run_config(folder, k):
     """A serial run's RunConfig with stored targets."""
-    pair = {schema.TEACHER: TEACHER, schema.STUDENT: config.NetworkConfig(frames=config.FrameConfig("uniform", k))}
+    pair = {schema.TEACHER: TEACHER, schema.STUDENT: config.network_config(view=config.FrameView("uniform", k))}
     return config.RunConfig("serial", pair, config.TrainingConfig(batch_size=BATCH_SIZE.value), config.DistillationConfig(),
                             teacher_dir=str(folder / "teacher"), teacher_targets_dir=str(folder / "targets"))
 
@@ -100,7 +100,7 @@ def compiled_step(settings, networks, optimizer):
 
 def endless(settings, shards, roles, **options):
     """An iterator of training batches for the networks of some roles."""
-    frames = {role: settings.networks[role].frames for role in roles}
+    frames = {role: settings.networks[role].view for role in roles}
     return iter(make_dataset(shards, TEACHER.features, TEACHER.num_classes,
                              frames if len(roles) > 1 else frames[roles[0]], BATCH_SIZE.value, training=True,
                              num_epochs=None, **options))

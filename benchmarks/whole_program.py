@@ -44,8 +44,8 @@ def measure():
 
 def load(folder, k):
     """The network as inference.py loads it; k None for one that sees all frames."""
-    frames = config.FrameConfig() if k is None else config.FrameConfig("uniform", k)
-    run = made_up.save_network(folder, config.NetworkConfig(frames=frames))
+    frames = config.FrameView() if k is None else config.FrameView("uniform", k)
+    run = made_up.save_network(folder, config.network_config(view=frames))
     return runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
 
 

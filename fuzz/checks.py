@@ -24,10 +24,10 @@ BYTES = config.FeatureConfig(("rgb", "audio"), SIZES)
 FLOATS = config.FeatureConfig(("rgb", "audio"), SIZES, dtype="float32")
 MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), SIZES, False, "float32")
 READINGS = {
-    "all": (BYTES, NUM_CLASSES, config.FrameConfig()),
-    "uniform": (BYTES, NUM_CLASSES, config.FrameConfig("uniform", 4)),
-    "both": (BYTES, NUM_CLASSES, {"teacher": config.FrameConfig("first", 9), "student": config.FrameConfig("last", 3)}),
-    "floats": (FLOATS, NUM_CLASSES, config.FrameConfig("strided", every_n=7)),
+    "all": (BYTES, NUM_CLASSES, config.FrameView()),
+    "uniform": (BYTES, NUM_CLASSES, config.FrameView("uniform", 4)),
+    "both": (BYTES, NUM_CLASSES, {"teacher": config.FrameView("first", 9), "student": config.FrameView("last", 3)}),
+    "floats": (FLOATS, NUM_CLASSES, config.FrameView("strided", every_n=7)),
     "means": (MEANS, NUM_CLASSES, None),
 }
 

@@ -39,6 +39,7 @@ from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli.eval import read_vocabulary
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, make_strategy
+from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
 
@@ -55,8 +56,6 @@ def define_flags():
         ("train_data_pattern", "Globs of training files, comma-separated."),
         ("validation_data_pattern", "Globs of files to choose the best epoch by."),
         ("eval_data_pattern", "Globs of held-out files to score. No video may be in two of the three."))
-    our_flags.define_readers()
-    our_flags.define_skipping()
     flags.DEFINE_string("vocabulary", "", "Official vocabulary CSV: class names in figures and tables.")
     flags.DEFINE_string("about_data", "", "One sentence about the data for the head of the report.")
     our_flags.GROUPS["Data"] += ["vocabulary", "about_data"]
@@ -91,7 +90,7 @@ def main(*names):
     with entry.user_errors():
         recipes = chosen_recipes(names)
         if not FLAGS.output_dir:
-            raise ValueError("output_dir is missing: name the folder of the experiment.")
+            raise SettingError("output_dir", "is missing: name the folder of the experiment.")
         files.check_output("output_dir", FLAGS.output_dir, folder=True)
         if REPORT in names:
             refuse_other_flags()
@@ -166,7 +165,7 @@ def train(cells, settings, strategy, eval_shards):
         print(f"Stopped by {stopped.signal.name}. The same command goes on from there.", file=sys.stderr, flush=True)
         sys.exit(entry.SIGNALLED + stopped.signal)
     except (ValueError, OSError) as error:
-        entry.fail(f"{our_flags.flag_of(str(error))} The same command goes on with what is not finished.")
+        entry.fail(f"{our_flags.flag_of(error)} The same command goes on with what is not finished.")
     return [f"{cell.name}: {reason}" for cell, reason in failures.items()]
 
 
@@ -204,8 +203,8 @@ def check_workers():
         ValueError: beginning with the flag's name.
     """
     if FLAGS.workers > 1 and tf.config.list_physical_devices("GPU"):
-        raise ValueError(f"workers={FLAGS.workers}: processes cannot share this machine's GPUs. Start one command a GPU on "
-                         "the same --output_dir, each with CUDA_VISIBLE_DEVICES and a --shard=i/n of its own.")
+        raise SettingError("workers", "processes cannot share this machine's GPUs. Start one command a GPU on "
+                         "the same --output_dir, each with CUDA_VISIBLE_DEVICES and a --shard=i/n of its own.", FLAGS.workers)
 
 
 def check_all(cells, settings, strategy):

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from youtube8m_distill.checks import require
 
-MOST_NEIGHBOURS = 30                # t-SNE's usual perplexity
+MOST_NEIGHBORS = 30                # t-SNE's usual perplexity
 OVERLAPS = (0.1, 0.2, 0.4, 0.8)     # shares of a class's videos that may have another class, too
 
 
@@ -89,8 +89,8 @@ def project(teacher, student, seed=0):
 
 
 def perplexity(num_videos):
-    """t-SNE's perplexity for so many videos, each there twice: it wants three times as many neighbours. float."""
-    return min(MOST_NEIGHBOURS, (2 * num_videos - 1) / 3)
+    """t-SNE's perplexity for so many videos, each there twice: it wants three times as many neighbors. float."""
+    return min(MOST_NEIGHBORS, (2 * num_videos - 1) / 3)
 
 
 def closeness(teacher, student):

@@ -1,7 +1,7 @@
 """Figures: how a picture is saved, and what all pictures share in looks.
 
-They are shown 400 pixels wide on a phone as well as on paper without colour. So panels stand below each other,
-letters are large, and no two curves differ in colour alone.
+They are shown 400 pixels wide on a phone as well as on paper without color. So panels stand below each other,
+letters are large, and no two curves differ in color alone.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ from sklearn.isotonic import isotonic_regression
 
 from youtube8m_distill import files
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart with any kind of colour blindness.
+# Okabe and Ito, "Color Universal Design" (2008): told apart with any kind of color blindness.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
-GREY = "#595959"
+GRAY = "#595959"
 WIDTH = 7                           # inches; 12 points are then 9 pixels high on a phone
 
 _LOOKS = {
@@ -114,15 +114,15 @@ def label_ends(axes, ends, gap=0.055):
 
     Args:
         axes: Axes, its limits final.
-        ends: list of (x, y, name, colour).
+        ends: list of (x, y, name, color).
         gap: between names, as a share of the height.
     """
     low, high = axes.get_ylim()
     ends = sorted(ends, key=lambda end: end[1])
     heights = spread([end[1] for end in ends], gap * (high - low), high - gap / 2 * (high - low))
-    for (x, y, name, colour), height in zip(ends, heights):
-        arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4, "relpos": (0, 0.5)}
-        axes.annotate(plain(name), (x, y), (26, height), textcoords=("offset points", "data"), color=colour,
+    for (x, y, name, color), height in zip(ends, heights):
+        arrow = {"arrowstyle": "-", "color": color, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4, "relpos": (0, 0.5)}
+        axes.annotate(plain(name), (x, y), (26, height), textcoords=("offset points", "data"), color=color,
                       va="center", arrowprops=arrow, bbox={"color": "white", "pad": 0.5})
 
 
@@ -145,9 +145,9 @@ def spread(values, gap, highest=None):
     return [float(value + index * gap) for index, value in enumerate(rising)]
 
 
-def shade(colour, toward, share):
-    """A colour mixed with another: `share` 0 is the first, 1 the second. Returns (red, green, blue)."""
-    pairs = zip(matplotlib.colors.to_rgb(colour), matplotlib.colors.to_rgb(toward))
+def shade(color, toward, share):
+    """A color mixed with another: `share` 0 is the first, 1 the second. Returns (red, green, blue)."""
+    pairs = zip(matplotlib.colors.to_rgb(color), matplotlib.colors.to_rgb(toward))
     return tuple((1 - share) * one + share * other for one, other in pairs)
 
 

@@ -1,6 +1,5 @@
 """From the flags of the experiments' command to what is to be done: recipes, grid, part, settings and files."""
 
-import dataclasses
 import hashlib
 import pathlib
 
@@ -10,9 +9,11 @@ from reproduce.grid import FAMILIES, Grid
 from reproduce.recipes import RECIPES
 from reproduce.settings import Settings
 from youtube8m_distill import config as configs
-from youtube8m_distill import runs
+from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli.run_config import NETWORK_FLAGS, TRAINING_FLAGS
+from youtube8m_distill.cli.run_config import NETWORK_FLAGS
+from youtube8m_distill.cli.setting_flags import training_flags
+from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
 
@@ -50,7 +51,7 @@ def refuse_other_flags():
     ours = [name for names in our_flags.GROUPS.values() for name in names]
     for name in ours:
         if FLAGS[name].present and name not in ("output_dir", "about_data"):
-            raise ValueError(f"{name} has no effect with {REPORT}, which shows what is there; leave it out.")
+            raise SettingError(name, f"has no effect with {REPORT}, which shows what is there; leave it out.")
 
 
 def grid_from_flags():
@@ -58,7 +59,7 @@ def grid_from_flags():
     try:
         ks = tuple(sorted(int(k) for k in FLAGS.ks))
     except ValueError:
-        raise ValueError(f"ks={','.join(FLAGS.ks)}: give whole numbers.") from None
+        raise SettingError("ks", "give whole numbers.", ','.join(FLAGS.ks)) from None
     return Grid(tuple(FLAGS.families), tuple(FLAGS.methods), ks, FLAGS.seeds, FLAGS.other_seeds or FLAGS.seeds)
 
 
@@ -70,7 +71,7 @@ def read_shard(text):
     """
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise ValueError(f"shard={text}: give i/n, of n parts the i-th, from 1/n to n/n.")
+        raise SettingError("shard", "give i/n, of n parts the i-th, from 1/n to n/n.", text)
     return int(index) - 1, int(count)
 
 
@@ -82,19 +83,19 @@ def settings_from_flags():
     """
     for name in DECIDED:
         if FLAGS[name].present:
-            raise ValueError(f"{name} has no effect here: what a cell is decides it. See --families, --ks, --seeds.")
+            raise SettingError(name, "has no effect here: what a cell is decides it. See --families, --ks, --seeds.")
     patterns = data_patterns()
     features = our_flags.feature_config()
     dtype = runs.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names, FLAGS.skip_bad_records)
-    features = dataclasses.replace(features, dtype=dtype)
+    features = features.replace(dtype=dtype)
     network = our_flags.given(*NETWORK_FLAGS)
-    num_classes = network.pop("num_classes", None) or configs.NetworkConfig().num_classes
+    num_classes = network.pop("num_classes", None) or schema.NUM_CLASSES
     shards = {flag: runs.usable_shards(flag, pattern, features, num_classes, **our_flags.skipping()).shards
               for flag, pattern in patterns.items()}
     for name in network:
-        if not any(name in configs.published_settings(family, configs.FAMILIES[family].classifier) for family in FAMILIES):
-            raise ValueError(f"{name} has no effect here: {', '.join(FAMILIES)} do not have it.")
-    training = {name: FLAGS[name].value for name in TRAINING_FLAGS
+        if not any(name in configs.network_config(family).settings() for family in FAMILIES):
+            raise SettingError(name, f"has no effect here: {', '.join(FAMILIES)} do not have it.")
+    training = {name: FLAGS[name].value for name in training_flags()
                 if name in FLAGS and FLAGS[name].present and name not in DECIDED}
     fingerprints = {flag: runs.fingerprint(found) for flag, found in shards.items()}
     if FLAGS.pca_eigenvalues:
@@ -125,14 +126,14 @@ def data_patterns():
     if not FLAGS.data:
         for name, pattern in given.items():
             if not pattern:
-                raise ValueError(f"{name} is missing: give it, or --data with the folder of all files.")
+                raise SettingError(name, "is missing: give it, or --data with the folder of all files.")
         return given
     folder = pathlib.Path(FLAGS.data)
     validate = sorted(map(str, folder.glob("validate*.tfrecord")))
     count = max(1, len(validate) // VALIDATION_SHARE)
     if len(validate) < 2 and not (given["validation_data_pattern"] and given["eval_data_pattern"]):
-        raise FileNotFoundError(f"data={folder} has {len(validate)} files validate*.tfrecord: two at least are needed, to "
-                                "choose the best epoch by and to score on.")
+        raise SettingError("data", f"has {len(validate)} files validate*.tfrecord: two at least are needed, to "
+                                "choose the best epoch by and to score on.", folder)
     found = {"train_data_pattern": str(folder / "train*.tfrecord"), "validation_data_pattern": ",".join(validate[:count]),
              "eval_data_pattern": ",".join(validate[count:])}
     return {name: given[name] or found[name] for name in PATTERNS}

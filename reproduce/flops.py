@@ -1,6 +1,5 @@
 """What a video costs: the papers' formula, and every part of a network as it is run. All counts are multiply-adds."""
 
-import dataclasses
 import math
 from typing import NamedTuple
 
@@ -137,10 +136,10 @@ def _row(num_frames, found):
 
 def _at(network, num_frames):
     """The same network for other frames, with the block length that belongs to them."""
-    frames = configs.FrameConfig()
+    frames = configs.FrameView()
     if num_frames != schema.MAX_FRAMES:
-        frames = configs.FrameConfig("uniform", num_frames)
-    return dataclasses.replace(network, frames=frames, frames_per_block=None)
+        frames = configs.FrameView("uniform", num_frames)
+    return network.with_view(frames)
 
 
 def _published(source, num_frames):

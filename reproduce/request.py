@@ -8,6 +8,7 @@ from reproduce.grid import Grid
 from reproduce.recipes import RECIPES
 from reproduce.results import read_versioned, write_versioned
 from youtube8m_distill.checks import require
+from youtube8m_distill.errors import SettingError
 
 REQUEST_FILE = "request.json"
 ANEW = "Give the command that trains once more: it notes what it is asked for, and what is finished is not trained again."
@@ -58,7 +59,7 @@ def read_request(folder):
     """
     path = pathlib.Path(folder) / REQUEST_FILE
     if not path.exists():
-        raise FileNotFoundError(f"output_dir={folder} holds no experiment: {REQUEST_FILE} is not there. {ANEW}")
+        raise SettingError("output_dir", f"holds no experiment: {REQUEST_FILE} is not there. {ANEW}", folder)
     record = read_versioned(path)
     try:
         return Request({name: Grid(**{field: tuple(value) if isinstance(value, list) else value

@@ -16,6 +16,7 @@ import pandas as pd
 
 from reproduce.cells import Cell
 from youtube8m_distill import files
+from youtube8m_distill.errors import SettingError
 
 FORMAT = 1
 FOLDER, CLASS_NAMES = "results", "class_names.csv"
@@ -173,8 +174,8 @@ def read_results(folder, settings=None):
                          f"{' and '.join(by_settings.values())}: they cannot be compared. Keep those of one experiment.")
     for theirs, name in by_settings.items():
         if settings not in (None, theirs):
-            raise ValueError(f"output_dir={folder.parent} holds results of other settings or data, among them {name}: they "
-                             "cannot be compared with what these flags train. Name another folder.")
+            raise SettingError("output_dir", f"holds results of other settings or data, among them {name}: they "
+                             "cannot be compared with what these flags train. Name another folder.", folder.parent)
     return Results(found, timings, folder)
 
 

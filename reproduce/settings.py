@@ -10,9 +10,10 @@ import shlex
 import tempfile
 
 from reproduce.cells import BASELINES, HRNN, STUDENTS
-from reproduce.results import read_versioned, write_versioned
+from reproduce.results import FORMAT, read_versioned, write_versioned
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
+from youtube8m_distill.manifest import Manifest
 
 SETTINGS_FILE = "settings.json"
 RUNS, TARGETS = "runs", "targets"
@@ -68,14 +69,10 @@ def check_settings(settings, folder):
     Raises:
         ValueError: beginning with output_dir, if the folder has results of other settings.
     """
-    ours, theirs = _as_json(settings), read_settings(folder)
-    if theirs is not None:
-        different = [f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} now"
-                     for name in sorted(ours.keys() | theirs.keys())
-                     if name not in MAY_CHANGE and theirs.get(name) != ours.get(name)]
-        if different:
-            raise ValueError(f"output_dir={folder} holds an experiment with other settings: {'; '.join(different)}. Its "
-                             "cells cannot be compared with these; name another folder.")
+    path = pathlib.Path(folder) / SETTINGS_FILE
+    if path.exists():
+        Manifest(path, {"format": FORMAT, **_as_json(settings)}, flag="output_dir", what="an experiment",
+                 may_change=MAY_CHANGE).check()
 
 
 def keep_settings(settings, folder):
@@ -102,7 +99,8 @@ def digest(settings):
 
 
 def _as_json(settings):
-    return json.loads(json.dumps(dataclasses.asdict(settings)))
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return json.loads(json.dumps({**values, "features": settings.features.to_dict()}))
 
 
 def run_folder(folder, cell):
@@ -118,14 +116,14 @@ def run_config(cell, settings, folder):
         settings: Settings.
         folder: of the experiment.
     """
-    all_frames, few_frames = configs.FrameConfig(), _frames(cell)
+    all_frames, few_frames = configs.FrameView(), _frames(cell)
     if cell.method in STUDENTS:
         networks = {schema.TEACHER: _network(cell, settings, all_frames),
                     schema.STUDENT: _network(cell, settings, few_frames)}
         distillation = configs.DistillationConfig(cell.student_loss, match_intermediate=cell.match_intermediate)
     else:
         networks, distillation = {schema.TEACHER: _network(cell, settings, few_frames)}, None
-    options = {**configs.published_training(cell.family), **_given_training(cell, settings),
+    options = {**configs.FAMILY_OF[cell.family].training, **_given_training(cell, settings),
                "train_fraction": cell.train_fraction}
     return configs.RunConfig(
         _mode(cell), networks, configs.TrainingConfig(**options), distillation, settings.train_data_pattern,
@@ -137,7 +135,7 @@ def run_config(cell, settings, folder):
 def command(cell, settings, folder):
     """The train.py command line that trains the same network from the same seed, for a shell. str."""
     config = run_config(cell, settings, folder)
-    frames = config.networks[config.main_role].frames
+    frames = config.networks[config.main_role].view
     values = {"mode": config.mode, "train_dir": run_folder(folder, cell),
               "train_data_pattern": settings.train_data_pattern,
               "validation_data_pattern": settings.validation_data_pattern, "teacher_dir": config.teacher_dir,
@@ -161,11 +159,11 @@ def _given_training(cell, settings):
     """What a cell's training has that is not its family's recipe."""
     given = {**settings.training, "max_to_keep": 1, "seed": cell.seed}
     if "base_learning_rate" in given:
-        published, of_hrnn = (configs.TrainingConfig(**configs.published_training(family)).base_learning_rate
+        published, of_hrnn = (configs.TrainingConfig(**configs.FAMILY_OF[family].training).base_learning_rate
                               for family in (cell.family, HRNN))
         given["base_learning_rate"] *= published / of_hrnn
     if settings.same_steps and cell.train_fraction != 1.0:
-        recipe = configs.TrainingConfig(**{**configs.published_training(cell.family), **given})
+        recipe = configs.TrainingConfig(**{**configs.FAMILY_OF[cell.family].training, **given})
         given |= {name: round(getattr(recipe, name) / cell.train_fraction) for name in ("num_epochs", "finetune_epochs")}
     if not (cell.method == "serial" and cell.student_loss == ("rep",)):     # the only training in two stages
         given.pop("finetune_epochs", None)
@@ -178,26 +176,25 @@ def _mode(cell):
 
 def _frames(cell):
     if cell.k is None:
-        return configs.FrameConfig()
-    return configs.FrameConfig(cell.method if cell.method in BASELINES else "uniform", cell.k)
+        return configs.FrameView()
+    return configs.FrameView(cell.method if cell.method in BASELINES else "uniform", cell.k)
 
 
 def _of_family(cell, settings):
     """Those of the given network settings that a family has."""
-    known = configs.published_settings(cell.family, configs.FAMILIES[cell.family].classifier)
+    known = configs.network_config(cell.family).settings()
     return {name: value for name, value in settings.network.items() if name in known}
 
 
 def _whitened(cell, settings):
-    family = configs.published_settings(cell.family, configs.FAMILIES[cell.family].classifier)
-    return bool(settings.pca_eigenvalues) and "reverse_whitening" in family
+    return bool(settings.pca_eigenvalues) and "reverse_whitening" in configs.FAMILY_OF[cell.family].model_fields
 
 
 def _network(cell, settings, frames):
     options = _of_family(cell, settings)
     if _whitened(cell, settings):
         options["reverse_whitening"] = True
-    return configs.NetworkConfig(cell.family, settings.num_classes, settings.features, frames, **options)
+    return configs.network_config(cell.family, settings.num_classes, settings.features, frames, **options)
 
 
 def _teacher_dir(cell, folder):

@@ -18,7 +18,6 @@ from tests import networks, records, tiny_training
 from youtube8m_distill import config, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.families import build
 
 FLAGS = flags.FLAGS
 NUM_CLASSES = 5
@@ -155,7 +154,7 @@ class QuickEncoder(tiny_training.MeanEncoder):
 
 def use_quick_encoder(monkeypatch):
     """Every network built from here on has a QuickEncoder: a run then takes a quarter of the time."""
-    monkeypatch.setitem(build.ENCODERS, "HierarchicalLstmModel", lambda network, dtype: QuickEncoder())
+    monkeypatch.setattr(config.FAMILY_OF["HierarchicalLstmModel"], "build_encoder", lambda *_: QuickEncoder())
 
 
 def save_run(folder, network, steps=(3,)):

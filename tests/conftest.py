@@ -11,7 +11,7 @@ import tensorflow as tf  # noqa: E402
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 
-# Tests compile many small graphs once each; optimising them takes longer than running them.
+# Tests compile many small graphs once each; optimizing them takes longer than running them.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 # How long an example takes says more about the machine than about the code.

@@ -51,7 +51,7 @@ def train(arguments, log, moment=None, quick=False):
         arguments: list of str.
         log: path without suffix, for the files of the process's events and output.
         moment: Moment or None.
-        quick: replace H-RNN by commands.QuickEncoder, and leave out the optimising of graphs.
+        quick: replace H-RNN by commands.QuickEncoder, and leave out the optimizing of graphs.
     Returns:
         Process.
     """
@@ -119,7 +119,7 @@ def _be_quick():
     import tensorflow as tf
 
     from tests import commands
-    from youtube8m_distill.families import build
+    from youtube8m_distill import config
 
-    build.ENCODERS["HierarchicalLstmModel"] = lambda network, dtype: commands.QuickEncoder()
+    config.FAMILY_OF["HierarchicalLstmModel"].build_encoder = lambda *_: commands.QuickEncoder()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

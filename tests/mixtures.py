@@ -45,7 +45,7 @@ def mixture(shape=ONE_LEVEL, role="teacher", classifiers=None, dropout=0.0, prep
     return model
 
 
-def randomise(network, seed=0):
+def randomize(network, seed=0):
     """Weights far from their start, moving statistics too; returns the network."""
     random = np.random.default_rng(seed)
     for variable in network.weights:

@@ -13,7 +13,7 @@ COUNTS = (7, 4, 1, 0)                       # all blocks, a block begun, one fra
 
 
 NEXTVLAD = {"nextvlad_cluster_size": 4, "nextvlad_hidden_size": 6, "groups": 2, "gating_reduction": 2}
-# What is small in each family; a new one needs a line here, in config.FAMILIES and in builders.
+# What is small in each family; a new one needs a line here and in families.FAMILIES.
 TINY = {
     "HierarchicalLstmModel": {"frames_per_block": 3, "lstm_cells": 4},
     "NetVLADModelLF": {"netvlad_cluster_size": 4, "netvlad_hidden_size": 5},
@@ -29,15 +29,15 @@ IN_ORDER = ("HierarchicalLstmModel", "LstmModel")           # families that tell
 
 def frame_level(model="HierarchicalLstmModel", classifier=None, dtype="uint8", **options):
     """NetworkConfig of a frame-level family."""
-    options = {"num_classes": NUM_CLASSES, "frames": config.FrameConfig("first", MAX_FRAMES), **TINY[model], **options}
-    return config.NetworkConfig(model, features=config.FeatureConfig(sizes=SIZES, dtype=dtype), classifier=classifier,
+    options = {"num_classes": NUM_CLASSES, "view": config.FrameView("first", MAX_FRAMES), **TINY[model], **options}
+    return config.network_config(model, features=config.FeatureConfig(sizes=SIZES, dtype=dtype), classifier=classifier,
                                 **options)
 
 
 def video_level(model):
     """NetworkConfig of a model that reads the video's mean."""
     features = config.FeatureConfig(("mean_rgb", "mean_audio"), SIZES, False, "float32")
-    return config.NetworkConfig(model, NUM_CLASSES, features, None)
+    return config.network_config(model, NUM_CLASSES, features)
 
 
 def every_network():

@@ -95,7 +95,7 @@ def selected_frames(selection, num_frames, count):
     if num_frames <= count:
         return everything
     if selection == "uniform":
-        # The centre of span i is (i + 1/2) * N / k, rounded down, in whole numbers.
+        # The center of span i is (i + 1/2) * N / k, rounded down, in whole numbers.
         return [(2 * i + 1) * num_frames // (2 * count) for i in range(count)]
     if selection == "first":
         return everything[:count]
@@ -106,9 +106,9 @@ def selected_frames(selection, num_frames, count):
         return everything[dropped_before:dropped_before + count]
     if selection == "first_middle_last":
         side = count // 3
-        centre = count - side - side
-        before = (num_frames - centre) // 2
-        return everything[:side] + everything[before:before + centre] + everything[num_frames - side:]
+        center = count - side - side
+        before = (num_frames - center) // 2
+        return everything[:side] + everything[before:before + center] + everything[num_frames - side:]
     raise ValueError(selection)
 
 
@@ -365,7 +365,7 @@ def mean_frame(frames, num_frames):
 
 
 def _normalized_videos(videos, weights, training):
-    """Rows of all `videos`, and the mean and variance of them all together, by which training normalises.
+    """Rows of all `videos`, and the mean and variance of them all together, by which training normalizes.
 
     videos: list of [real frames, size]; weights: (gamma, beta, moving mean, moving variance), or None for no change.
     """
@@ -381,7 +381,7 @@ def _normalized_videos(videos, weights, training):
 
 
 def deep_bag_of_frames(weights, videos, pooling, activation, training):
-    """All videos' encodings, and {name: (mean, variance)} of the rows that each batch normalisation met.
+    """All videos' encodings, and {name: (mean, variance)} of the rows that each batch normalization met.
 
     weights: `clusters` and `hidden`, kernel with or without a bias; `input_normalization`, `cluster_normalization` and
     `hidden_normalization`, see `_normalized_videos`, or without these. videos: list of [real frames, size].
@@ -419,7 +419,7 @@ def lstm_encoding(layers, frames, num_frames):
     return states[-1][1]
 
 
-# ---- batch normalisation, context gating, NetVLAD (Miech et al. 2017, arXiv 1706.06905) ------------------------------
+# ---- batch normalization, context gating, NetVLAD (Miech et al. 2017, arXiv 1706.06905) ------------------------------
 
 def batch_statistics(rows):
     """Mean and biased variance of each column of a list of vectors, the real rows of a batch."""
@@ -428,7 +428,7 @@ def batch_statistics(rows):
 
 
 def batch_normalized(rows, gamma, beta, statistics=None, epsilon=1e-3):
-    """The rows normalised by `statistics`, a mean and a variance, or by their own as in training."""
+    """The rows normalized by `statistics`, a mean and a variance, or by their own as in training."""
     mean, variance = batch_statistics(rows) if statistics is None else statistics
     return [gamma * (row - mean) / np.sqrt(variance + epsilon) + beta for row in rows]
 
@@ -461,18 +461,18 @@ def of_unit_length(vector):
     return vector / length if length > 1e-6 else vector
 
 
-def vlad(videos, assign, normalize, centres):
-    """Each video's vector of one feature. `videos`: lists of real frames; `centres` [D, K], zeros for LightVLAD."""
+def vlad(videos, assign, normalize, centers):
+    """Each video's vector of one feature. `videos`: lists of real frames; `centers` [D, K], zeros for LightVLAD."""
     logits = [frame @ assign for frames in videos for frame in frames]
     logits = iter(normalize(logits) if callable(normalize) else [row + normalize for row in logits])
     found = []
     for frames in videos:
-        total = np.zeros_like(centres)                                          # [D, K]
+        total = np.zeros_like(centers)                                          # [D, K]
         for frame in frames:
             row = next(logits)
             shares = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
             for cluster, share in enumerate(shares):
-                total[:, cluster] += share * (frame - centres[:, cluster])
+                total[:, cluster] += share * (frame - centers[:, cluster])
         columns = [of_unit_length(total[:, cluster]) for cluster in range(total.shape[1])]
         found.append(of_unit_length(np.stack(columns, axis=1).reshape(-1)))     # number d * K + k
     return found
@@ -481,7 +481,7 @@ def vlad(videos, assign, normalize, centres):
 def netvlad(videos, feature_sizes, weights, relu=False, remove_diagonal=False):
     """Each video's encoding.
 
-    `videos`: lists of real frames. `weights`: dict of `frames`, a function from all real frames to normalised ones;
+    `videos`: lists of real frames. `weights`: dict of `frames`, a function from all real frames to normalized ones;
     `features`, for each feature the arguments of `vlad` after the videos; `hidden`; `hidden_normalize`, a function or the
     bias; `gates`, the kernel and a function or bias, or None.
     """
@@ -511,7 +511,7 @@ def reverse_whitened(frame, eigenvalues, stored_as_bytes):
 
 
 def rows_normalized(rows, normalization, training):
-    """Batch normalisation of rows: by their own statistics in training, else by the moving ones."""
+    """Batch normalization of rows: by their own statistics in training, else by the moving ones."""
     gamma, beta, mean, variance = normalization
     if training and len(rows):
         mean, variance = np.mean(rows, axis=0), np.var(rows, axis=0)
@@ -521,11 +521,11 @@ def rows_normalized(rows, normalization, training):
 def nextvlad_pooling(weights, videos, training):
     """Descriptors of each video, [videos, d * K], from its real frames of one feature, arrays [N, size].
 
-    weights: dict of `expand` and `attend` (kernel, bias), `assign` (kernel), `centres` [d, K], and `assignment` and
+    weights: dict of `expand` and `attend` (kernel, bias), `assign` (kernel), `centers` [d, K], and `assignment` and
     `descriptor` (gamma, beta, moving mean, moving variance).
     """
-    (expand, expand_bias), (attend, attend_bias), centres = weights["expand"], weights["attend"], weights["centres"]
-    size, num_clusters = centres.shape
+    (expand, expand_bias), (attend, attend_bias), centers = weights["expand"], weights["attend"], weights["centers"]
+    size, num_clusters = centers.shape
     wide = [frame @ expand + expand_bias for video in videos for frame in video]
     scores = rows_normalized([x @ weights["assign"] for x in wide], weights["assignment"], training)
     of_all_frames = zip(wide, scores)
@@ -538,7 +538,7 @@ def nextvlad_pooling(weights, videos, training):
                 share = np.exp(score[g * num_clusters:(g + 1) * num_clusters])
                 for k in range(num_clusters):
                     weight = attention * share[k] / sum(share)
-                    sums[:, k] += weight * (x[g * size:(g + 1) * size] - centres[:, k])
+                    sums[:, k] += weight * (x[g * size:(g + 1) * size] - centers[:, k])
         lengths = [max(np.sqrt(sum(sums[:, k] ** 2)), 1e-6) for k in range(num_clusters)]
         found.append(np.array([sums[i, k] / lengths[k] for i in range(size) for k in range(num_clusters)]))
     return np.array(rows_normalized(found, weights["descriptor"], training))
@@ -572,8 +572,8 @@ def statistics_of_videos(means, num_frames):
 def mixture_gate(weights, mean, statistics):
     """Shares of the members for one video; `weights` are gamma, beta, kernel and bias."""
     gamma, beta, kernel, bias = weights
-    normalised = gamma * (mean - statistics[0]) / np.sqrt(statistics[1] + 1e-3) + beta
-    return softmax(normalised @ kernel + bias)
+    normalized = gamma * (mean - statistics[0]) / np.sqrt(statistics[1] + 1e-3) + beta
+    return softmax(normalized @ kernel + bias)
 
 
 def tiny_mixture(tree, frames, num_frames, statistics=None):

@@ -78,9 +78,9 @@ def test_at_least_passes_its_bound_and_none():
 
 
 def test_choices_and_repeats_are_named():
-    checks.one_of("colour", "red", ("red", "blue"))
-    with pytest.raises(ValueError, match="colour='green' is unknown; choose one of red, blue"):
-        checks.one_of("colour", "green", ("red", "blue"))
-    checks.no_repeats("colours", ("red", "blue"))
-    with pytest.raises(ValueError, match="colours=red,red: a name stands twice"):
-        checks.no_repeats("colours", ("red", "red"))
+    checks.one_of("color", "red", ("red", "blue"))
+    with pytest.raises(ValueError, match="color='green' is unknown; choose one of red, blue"):
+        checks.one_of("color", "green", ("red", "blue"))
+    checks.no_repeats("colors", ("red", "blue"))
+    with pytest.raises(ValueError, match="colors=red,red: a name stands twice"):
+        checks.no_repeats("colors", ("red", "red"))

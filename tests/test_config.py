@@ -1,119 +1,110 @@
-import dataclasses
 import json
 
+import pydantic
 import pytest
 from hypothesis import given, strategies
 
 from youtube8m_distill import config
+from youtube8m_distill.errors import SettingError
 
-FRAMES = config.FrameConfig
-NETWORK = config.NetworkConfig()
-STUDENT = config.NetworkConfig(frames=FRAMES("uniform", 30))
+VIEW = config.FrameView
+NETWORK = config.network_config()
+STUDENT = config.network_config(view=VIEW("uniform", 30))
 MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
 PAIR = {"teacher": NETWORK, "student": STUDENT}
 TRAINING, DISTILLATION = config.TrainingConfig(), config.DistillationConfig()
 
 
-def video_level(model="MoeModel", **options):
-    return config.NetworkConfig(model, features=MEANS, frames=None, **options)
-
-
-# ---- what is refused, by the words that the user reads --------------------------------------------------------------
+# ---- invalid settings, by the words that the user reads --------------------------------------------------------------
 
 @pytest.mark.parametrize("kind, options, message", [
-    (config.FeatureConfig, dict(names=()), "feature_names= and feature_sizes=1024,128: give one size for each name"),
-    (config.FeatureConfig, dict(names=("rgb",)), "feature_names=rgb and feature_sizes=1024,128: give one size"),
-    (config.FeatureConfig, dict(names=("rgb", "rgb")), "feature_names=rgb,rgb: a name stands twice"),
-    (config.FeatureConfig, dict(sizes=(1024, 0)), "feature_sizes=1024,0: each must be a whole number above 0"),
-    (config.FeatureConfig, dict(sizes=(1024, 1.5)), r"sizes=\(1024, 1.5\): must be a list of whole numbers"),
-    (config.FeatureConfig, dict(names="rgb"), "names='rgb': must be a list of names"),
-    (config.FeatureConfig, dict(dtype="uint16"), "dtype='uint16' is unknown; choose one of uint8, float32"),
-    (config.FeatureConfig, dict(frame_features=False), "dtype='uint8': video-level features are stored as float32"),
+    (config.FeatureConfig, dict(names=()), "feature_sizes=1024,128: give one size for each"),
+    (config.FeatureConfig, dict(names=("rgb",)), "feature_sizes=1024,128: give one size for each of feature_names=rgb."),
+    (config.FeatureConfig, dict(names=("rgb", "rgb")), "feature_names=rgb,rgb: contains duplicates."),
+    (config.FeatureConfig, dict(sizes=(1024, 0)), "feature_sizes=1024,0: each must be a whole number above 0."),
+    (config.FeatureConfig, dict(sizes=(1024, 1.5)), "sizes=1.5: must be a whole number."),
+    (config.FeatureConfig, dict(names="rgb"), "names=rgb: must be a list."),
+    (config.FeatureConfig, dict(dtype="uint16"), "dtype=uint16: is unknown; choose one of uint8, float32."),
+    (config.FeatureConfig, dict(frame_features=False), "dtype=uint8: video-level features are stored as float32."),
 
-    (FRAMES, dict(frame_selection="best"), "frame_selection='best' is unknown; choose one of all, strided, uniform"),
-    (FRAMES, dict(frame_selection="uniform"), "frames_per_video=None with frame_selection='uniform'"),
-    (FRAMES, dict(frames_per_video=6), "frames_per_video=6 with frame_selection='all'"),
-    (FRAMES, dict(frame_selection="strided", frames_per_video=6, every_n=2), "frames_per_video=6 with .*'strided'"),
-    (FRAMES, dict(frame_selection="first", frames_per_video=0), "frames_per_video=0: choose 1 to 300"),
-    (FRAMES, dict(frame_selection="first", frames_per_video=301), "frames_per_video=301: choose 1 to 300"),
-    (FRAMES, dict(frame_selection="first", frames_per_video=True), "frames_per_video=True: must be a whole number"),
-    (FRAMES, dict(frame_selection="strided"), "every_n=None with frame_selection='strided'"),
-    (FRAMES, dict(frame_selection="strided", every_n=0), "every_n=0: choose 1 to 300"),
-    (FRAMES, dict(frame_selection="strided", every_n=301), "every_n=301: choose 1 to 300"),
-    (FRAMES, dict(every_n=2), "every_n=2 with frame_selection='all'"),
+    (VIEW, dict(frame_selection="best"), "frame_selection=best: is unknown; choose one of all, strided, uniform"),
+    (VIEW, dict(frame_selection="uniform"), "frames_per_video=None: with frame_selection=uniform"),
+    (VIEW, dict(frames_per_video=6), "frames_per_video=6: with frame_selection=all"),
+    (VIEW, dict(frame_selection="strided", frames_per_video=6, every_n=2), "frames_per_video=6: with .*strided"),
+    (VIEW, dict(frame_selection="first", frames_per_video=0), "frames_per_video=0: choose a value from 1 to 300."),
+    (VIEW, dict(frame_selection="first", frames_per_video=301), "frames_per_video=301: choose a value from 1 to 300."),
+    (VIEW, dict(frame_selection="first", frames_per_video=True), "frames_per_video=true: must be a whole number."),
+    (VIEW, dict(frame_selection="strided"), "every_n=None: with frame_selection=strided"),
+    (VIEW, dict(frame_selection="strided", every_n=301), "every_n=301: choose a value from 1 to 300."),
+    (VIEW, dict(every_n=2), "every_n=2: with frame_selection=all"),
 
-    (config.NetworkConfig, dict(model="Lstm"), "model='Lstm' is unknown; choose one of HierarchicalLstmModel, "),
-    (config.NetworkConfig, dict(classifier="Moe"), "video_level_classifier_model='Moe' is unknown; choose one of Log"),
-    (config.NetworkConfig, dict(num_classes=0), "num_classes=0: must be at least 1"),
-    (config.NetworkConfig, dict(moe_num_mixtures=0), "moe_num_mixtures=0: must be at least 1"),
-    (config.NetworkConfig, dict(lstm_cells=0), "lstm_cells=0: must be at least 1"),
-    (config.NetworkConfig, dict(lstm_layers=0), "lstm_layers=0: must be at least 1"),
-    (config.NetworkConfig, dict(lstm_cells="6"), "lstm_cells='6': must be a whole number"),
-    (config.NetworkConfig, dict(dropout=1), "dropout=1: choose 0 or more, below 1"),
-    (config.NetworkConfig, dict(dropout=-0.1), "dropout=-0.1: choose 0 or more"),
-    (config.NetworkConfig, dict(frames_per_block=0), "frames_per_block=0: choose 1 to 300"),
-    (config.NetworkConfig, dict(frames_per_block=301), "frames_per_block=301: choose 1 to 300"),
-    (config.NetworkConfig, dict(frames=None), "model=HierarchicalLstmModel needs a frame selection"),
-    (config.NetworkConfig, dict(features=MEANS), "model=HierarchicalLstmModel reads frame-level files"),
-    (config.NetworkConfig, dict(model="MoeModel", frames=None), "model=MoeModel reads video-level files"),
-    (config.NetworkConfig, dict(model="MoeModel", features=MEANS), "model=MoeModel sees the video's mean"),
+    (config.network_config, dict(model="Lstm"), "model=Lstm: is unknown; choose one of HierarchicalLstmModel, "),
+    (config.network_config, dict(classifier="Moe"), "video_level_classifier_model=Moe: is unknown; choose one of Log"),
+    (config.network_config, dict(num_classes=0), "num_classes=0: choose a value from 1 to 1.04858e"),
+    (config.network_config, dict(moe_num_mixtures=0), "moe_num_mixtures=0: choose a value from 1"),
+    (config.network_config, dict(lstm_layers=33), "lstm_layers=33: choose a value from 1 to 32."),
+    (config.network_config, dict(lstm_cells="6"), "lstm_cells=6: must be a whole number."),
+    (config.network_config, dict(dropout=1.0), "dropout=1.0: choose a value from 0, below 1."),
+    (config.network_config, dict(frames_per_block=301), "frames_per_block=301: choose a value from 1 to 300."),
+    (config.network_config, dict(features=MEANS), "model=HierarchicalLstmModel: reads frame-level files."),
+    (config.network_config, dict(model="MoeModel", features=config.FeatureConfig()),
+     "model=MoeModel: reads video-level files."),
+    (config.network_config, dict(model="MoeModel", view=VIEW()), "frame_selection: model=MoeModel sees the video's mean"),
 
-    (config.DistillationConfig, dict(student_loss=()), "student_loss is empty; name at least one of rep,pred,ce"),
-    (config.DistillationConfig, dict(student_loss=("rep", "kl")), "student_loss='kl' is unknown; choose one of rep"),
-    (config.DistillationConfig, dict(student_loss=("ce", "ce")), "student_loss=ce,ce: a name stands twice"),
-    (config.DistillationConfig, dict(student_loss="ce"), "student_loss='ce': must be a list of names"),
-    (config.DistillationConfig, dict(prediction_distance="l1"), "prediction_distance='l1' is unknown; .*squared"),
-    (config.DistillationConfig, dict(intermediate_reduction="max"), "intermediate_reduction='max' is unknown; .*mean"),
-    *[(config.DistillationConfig, {f"{name}_weight": -1.0}, f"{name}_weight=-1.0: must be at least 0")
-      for name in ("rep", "pred", "ce", "intermediate")],
-    (config.DistillationConfig, dict(share_classifier=False, freeze_classifier=True), "it needs share_classifier"),
-    (config.DistillationConfig, dict(share_classifier=1), "share_classifier=1: must be true or false"),
+    (config.DistillationConfig, dict(student_loss=()), "student_loss: is empty; name at least one of rep,pred,ce."),
+    (config.DistillationConfig, dict(student_loss=("rep", "kl")), "student_loss=rep,kl: 'kl' is unknown; choose among rep"),
+    (config.DistillationConfig, dict(student_loss=("ce", "ce")), "student_loss=ce,ce: contains duplicates."),
+    (config.DistillationConfig, dict(student_loss="ce"), "student_loss=ce: must be a list."),
+    (config.DistillationConfig, dict(prediction_distance="l1"), "prediction_distance=l1: is unknown; .*squared"),
+    (config.DistillationConfig, dict(rep_weight=-1.0), "rep_weight=-1.0: choose a value from 0."),
+    (config.DistillationConfig, dict(share_classifier=False, freeze_classifier=True), "so it needs share_classifier."),
+    (config.DistillationConfig, dict(share_classifier=1), "share_classifier=1: must be true or false."),
 
-    (config.TrainingConfig, dict(optimizer="Adam"), "optimizer='Adam' is unknown; choose one of AdamOptimizer"),
-    *[(config.TrainingConfig, {name: 0}, f"{name}=0: must be at least 1")
-      for name in ("batch_size", "learning_rate_decay_examples", "num_epochs", "finetune_epochs", "max_to_keep",
-                   "max_steps", "checkpoint_steps", "validation_steps")],
-    *[(config.TrainingConfig, {name: -1}, f"{name}=-1: must be at least 0")
-      for name in ("regularization_penalty", "clip_gradient_norm")],
-    (config.TrainingConfig, dict(seed=-1), "seed=-1: choose 0 to 2147483647"),
-    (config.TrainingConfig, dict(seed=2 ** 31), "seed=2147483648: choose 0 to 2147483647"),
-    (config.TrainingConfig, dict(base_learning_rate=0), "base_learning_rate=0: must be above 0"),
-    (config.TrainingConfig, dict(base_learning_rate=float("nan")), "base_learning_rate=nan: must be a finite number"),
-    *[(config.TrainingConfig, {name: value}, f"{name}={value}: choose above 0, at most 1")
-      for name in ("learning_rate_decay", "train_fraction") for value in (0, 1.01)],
+    (config.TrainingConfig, dict(optimizer="Adam"), "optimizer=Adam: is unknown; choose one of AdamOptimizer, Gradient"),
+    (config.TrainingConfig, dict(batch_size=0), "batch_size=0: choose a value from 1."),
+    (config.TrainingConfig, dict(max_steps=0), "max_steps=0: choose a value from 1."),
+    (config.TrainingConfig, dict(seed=2 ** 31), "seed=2147483648: choose a value from 0 to 2.14748e"),
+    (config.TrainingConfig, dict(base_learning_rate=0), "base_learning_rate=0: choose a value above 0."),
+    (config.TrainingConfig, dict(base_learning_rate=float("nan")), "base_learning_rate=nan: must be a finite number."),
+    (config.TrainingConfig, dict(learning_rate_decay=1.01), "learning_rate_decay=1.01: choose a value above 0, at most 1."),
+    (config.TrainingConfig, dict(epochs=1), "epochs: TrainingConfig has no such field."),
 ])
-def test_what_does_not_fit_is_refused_with_its_name_and_value(kind, options, message):
-    with pytest.raises(ValueError, match=message):
+def test_an_invalid_setting_is_reported_with_its_name_and_value(kind, options, message):
+    with pytest.raises(SettingError, match=message):
         kind(**options)
 
 
+def video_level(model="MoeModel", **options):
+    return config.network_config(model, **options)
+
+
 @pytest.mark.parametrize("mode, networks, distillation, message", [
-    ("student", PAIR, DISTILLATION, "mode='student' is unknown; choose one of teacher, serial, parallel"),
-    ("teacher", PAIR, None, "mode=teacher has the networks teacher. Received: student, teacher"),
-    ("serial", {"teacher": NETWORK}, DISTILLATION, "mode=serial has the networks student, teacher. Received: teacher"),
+    ("student", PAIR, DISTILLATION, "mode=student: is unknown; choose one of teacher, serial, parallel."),
+    ("teacher", PAIR, None, "mode=teacher: has the networks teacher. Received: student, teacher."),
+    ("serial", {"teacher": NETWORK}, DISTILLATION, "mode=serial: has the networks student, teacher. Received: teacher."),
     ("teacher", {"teacher": NETWORK}, DISTILLATION, "mode=teacher: a teacher has no distillation settings"),
     ("serial", PAIR, None, "mode=serial: .* a student needs them"),
     ("serial", {"teacher": video_level(), "student": STUDENT}, DISTILLATION, "distillation is over frames"),
-    ("parallel", PAIR, config.DistillationConfig(freeze_classifier=True), "freeze_classifier in mode=parallel"),
-    ("parallel", PAIR, config.DistillationConfig(("rep",), share_classifier=False), "student_loss=rep without share"),
+    ("parallel", PAIR, config.DistillationConfig(freeze_classifier=True), "freeze_classifier=true: in mode=parallel"),
+    ("parallel", PAIR, config.DistillationConfig(("rep",), share_classifier=False), "student_loss=rep: without share"),
 ])
-def test_runs_that_cannot_be_are_refused(mode, networks, distillation, message):
-    with pytest.raises(ValueError, match=message):
+def test_contradictory_runs_are_refused(mode, networks, distillation, message):
+    with pytest.raises(SettingError, match=message):
         config.RunConfig(mode, networks, TRAINING, distillation)
 
 
 @pytest.mark.parametrize("name, value", [
     ("num_classes", 5), ("moe_prob_gating", True), ("moe_num_mixtures", 3), ("lstm_cells", 6), ("lstm_layers", 1),
     ("features", config.FeatureConfig(("audio", "rgb"), (128, 1024)))])
-def test_teacher_and_student_are_of_one_family_and_size(name, value):
-    with pytest.raises(ValueError, match=f"{name}=.* for the student and .* for the teacher"):
-        config.RunConfig("serial", {"teacher": NETWORK, "student": dataclasses.replace(STUDENT, **{name: value})},
+def test_teacher_and_student_share_family_and_size(name, value):
+    with pytest.raises(SettingError, match=f"{name}=.* for the student, and .* for the teacher"):
+        config.RunConfig("serial", {"teacher": NETWORK, "student": STUDENT.replace(**{name: value})},
                          TRAINING, DISTILLATION)
 
 
-def test_teacher_and_student_have_classifiers_of_one_kind():
-    with pytest.raises(ValueError, match="classifier='LogisticModel' for the student and 'MoeModel' for the teacher"):
-        student = config.NetworkConfig(frames=FRAMES("uniform", 30), classifier="LogisticModel")
+def test_teacher_and_student_share_the_kind_of_classifier():
+    student = config.network_config(view=VIEW("uniform", 30), classifier="LogisticModel")
+    with pytest.raises(SettingError, match="classifier=LogisticModel: for the student, and MoeModel for the teacher"):
         config.RunConfig("serial", {"teacher": NETWORK, "student": student}, TRAINING, DISTILLATION)
 
 
@@ -123,40 +114,41 @@ def test_teacher_and_student_have_classifiers_of_one_kind():
     ("parallel", config.DistillationConfig(("rep",))),
     ("parallel", config.DistillationConfig(("ce", "rep"), share_classifier=False)),
 ])
-def test_their_neighbours_are_allowed(mode, distillation):
-    student = dataclasses.replace(STUDENT, dropout=0.0, frames_per_block=6)
+def test_similar_runs_are_allowed(mode, distillation):
+    student = STUDENT.replace(dropout=0.0, frames_per_block=6)
     assert config.RunConfig(mode, {"teacher": NETWORK, "student": student}, TRAINING, distillation).mode == mode
 
 
 # ---- what follows from the settings ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("frames, max_frames, frames_per_block", [
-    (FRAMES(), 300, 20), (FRAMES("uniform", 30), 30, 5), (FRAMES("random", 20), 20, 5), (FRAMES("first", 6), 6, 3),
-    (FRAMES("last", 300), 300, 5), (FRAMES("middle", 1), 1, 3), (FRAMES("first_middle_last", 9), 9, 3),
-    (FRAMES("strided", every_n=1), 300, 5), (FRAMES("strided", every_n=10), 30, 5),
-    (FRAMES("strided", every_n=7), 43, 3), (FRAMES("strided", every_n=299), 2, 3),
-    (FRAMES("strided", every_n=300), 1, 3)])
-def test_padded_lengths_and_the_papers_block_lengths_follow_from_the_selection(frames, max_frames, frames_per_block):
-    network = config.NetworkConfig(frames=frames)
-    assert frames.max_frames == network.max_frames == max_frames
-    assert network.frames_per_block == frames_per_block
+@pytest.mark.parametrize("view, max_frames, frames_per_block", [
+    (VIEW(), 300, 20), (VIEW("uniform", 30), 30, 5), (VIEW("random", 20), 20, 5), (VIEW("first", 6), 6, 3),
+    (VIEW("last", 300), 300, 5), (VIEW("middle", 1), 1, 3), (VIEW("first_middle_last", 9), 9, 3),
+    (VIEW("strided", every_n=1), 300, 5), (VIEW("strided", every_n=7), 43, 3), (VIEW("strided", every_n=300), 1, 3)])
+def test_padded_length_and_block_length_follow_from_the_selection(view, max_frames, frames_per_block):
+    network = config.network_config(view=view)
+    assert view.max_frames == network.max_frames == max_frames
+    assert network.family.frames_per_block == frames_per_block
 
 
-def test_a_block_length_that_is_given_stays():
-    assert config.NetworkConfig(frames_per_block=15).frames_per_block == 15
-    assert dataclasses.replace(STUDENT, frames_per_block=6).frames_per_block == 6
+def test_a_given_block_length_stays_until_the_view_changes():
+    network = STUDENT.replace(frames_per_block=6)
+    assert network.family.frames_per_block == 6
+    assert network.with_view(VIEW()).family.frames_per_block == 20
 
 
 @pytest.mark.parametrize("model", config.VIDEO_LEVEL_MODELS)
-def test_a_video_level_network_sees_one_mean_and_has_no_blocks(model):
+def test_a_video_level_network_sees_one_mean(model):
     network = video_level(model)
-    assert network.is_video_level and network.max_frames == 1 and network.frames_per_block is None
+    assert network.is_video_level and network.max_frames == 1 and network.view is None
     assert not NETWORK.is_video_level
 
 
 def test_the_defaults_are_the_published_recipe():
-    assert (NETWORK.model, NETWORK.classifier, NETWORK.moe_num_mixtures) == ("HierarchicalLstmModel", "MoeModel", 2)
-    assert (NETWORK.lstm_cells, NETWORK.lstm_layers, NETWORK.dropout, NETWORK.num_classes) == (1024, 2, 0.5, 3862)
+    assert (NETWORK.model, NETWORK.classifier.model, NETWORK.classifier.moe_num_mixtures) == (
+        "HierarchicalLstmModel", "MoeModel", 2)
+    family = NETWORK.family
+    assert (family.lstm_cells, family.lstm_layers, family.dropout, NETWORK.num_classes) == (1024, 2, 0.5, 3862)
     assert NETWORK.features.size == 1152
     assert (TRAINING.optimizer, TRAINING.batch_size, TRAINING.num_epochs) == ("AdamOptimizer", 256, 5)
     assert (TRAINING.base_learning_rate, TRAINING.learning_rate_decay) == (0.001, 0.95)
@@ -175,13 +167,13 @@ def test_rep_alone_leaves_the_classifier_untrained(losses, expected):
 @pytest.mark.parametrize("mode, main, trained", [
     ("teacher", "teacher", ("teacher",)), ("serial", "student", ("student",)),
     ("parallel", "student", ("student", "teacher"))])
-def test_a_run_knows_what_it_trains(mode, main, trained):
+def test_a_run_knows_which_networks_it_trains(mode, main, trained):
     run = run_of(mode)
     assert (run.main_role, run.trained_roles) == (main, trained)
 
 
-def test_configurations_do_not_change():
-    with pytest.raises(dataclasses.FrozenInstanceError):
+def test_settings_are_frozen():
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
         TRAINING.seed = 1
 
 
@@ -196,8 +188,8 @@ def run_of(mode, training=TRAINING, **options):
 @pytest.mark.parametrize("run", [
     run_of("teacher"), run_of("serial", teacher_dir="runs/teacher"), run_of("parallel", train_data_pattern="träin*"),
     config.RunConfig("teacher", {"teacher": video_level("LogisticModel")}, TRAINING, validation_data_pattern="v*"),
-    config.RunConfig("teacher", {"teacher": config.NetworkConfig(frames=FRAMES("strided", every_n=7))}, TRAINING)])
-def test_a_run_comes_back_from_json(run):
+    config.RunConfig("teacher", {"teacher": config.network_config(view=VIEW("strided", every_n=7))}, TRAINING)])
+def test_a_run_round_trips_through_json(run):
     again = config.from_json(config.to_json(run))
     assert again == run
     assert all(isinstance(network.features.sizes, tuple) for network in again.networks.values())
@@ -215,23 +207,56 @@ def test_every_number_survives_json_exactly(seed, mixed, rate, steps, losses):
 def test_every_field_is_written():
     written = json.loads(config.to_json(run_of("serial")))
     assert written.pop("format") == config.FORMAT
-    for kind, values in ((config.RunConfig, written), (config.TrainingConfig, written["training"]),
-                         (config.DistillationConfig, written["distillation"]),
-                         (config.FeatureConfig, written["networks"]["student"]["features"]),
-                         (FRAMES, written["networks"]["teacher"]["frames"])):
-        assert set(values) == {field.name for field in dataclasses.fields(kind)}
-    network = {name: value for name, value in vars(STUDENT).items() if value is not None}
-    assert set(written["networks"]["student"]) == set(network)
+    student = written["networks"]["student"]
+    for settings, values in ((run_of("serial"), written), (TRAINING, written["training"]),
+                             (DISTILLATION, written["distillation"]), (STUDENT, student),
+                             (STUDENT.features, student["features"]), (STUDENT.view, student["view"]),
+                             (STUDENT.family, student["family"]), (STUDENT.classifier, student["classifier"])):
+        assert set(values) == set(type(settings).model_fields)
 
 
-def test_a_field_that_an_older_file_lacks_takes_its_default():
+def test_a_field_that_is_missing_takes_its_default():
     written = json.loads(config.to_json(run_of("serial")))
-    del written["training"]["max_to_keep"], written["networks"]["teacher"]["frames"]["every_n"]
+    del written["training"]["max_to_keep"], written["networks"]["teacher"]["view"]["every_n"]
     assert config.from_json(json.dumps(written)) == run_of("serial")
 
 
+FORMAT_2 = {
+    "format": 2, "mode": "serial", "train_data_pattern": "train*", "validation_data_pattern": "", "teacher_dir": "runs/teacher",
+    "pca_eigenvalues": "", "init_from": "", "teacher_targets_dir": "", "train_files": "2 file(s)", "teacher_weights": "step 7",
+    "init_weights": "", "teacher_targets": "",
+    "training": {"batch_size": 32, "seed": 3, "max_steps": None},
+    "distillation": {"student_loss": ["rep", "ce"], "match_intermediate": True},
+    "networks": {role: {
+        "model": "HierarchicalLstmModel", "num_classes": 7,
+        "features": {"names": ["rgb", "audio"], "sizes": [6, 3], "frame_features": True, "dtype": "uint8"},
+        "frames": {"frame_selection": selection, "frames_per_video": k, "every_n": None},
+        "classifier": "MoeModel", "dropout": 0.5, "moe_num_mixtures": 3, "moe_l2": 1e-8, "moe_prob_gating": False,
+        "lstm_cells": 4, "lstm_layers": 1, "frames_per_block": block,
+    } for role, selection, k, block in (("teacher", "all", None, 15), ("student", "uniform", 4, 3))},
+}
+
+
+def test_a_configuration_of_format_2_is_read():
+    run = config.from_json(json.dumps(FORMAT_2))
+    student = config.network_config(num_classes=7, features=config.FeatureConfig(sizes=(6, 3)), view=VIEW("uniform", 4),
+                                    lstm_cells=4, lstm_layers=1, moe_num_mixtures=3)
+    assert run.networks == {"student": student, "teacher": student.replace(view=VIEW(), frames_per_block=15)}
+    assert run.training == config.TrainingConfig(batch_size=32, seed=3)
+    assert run.distillation == config.DistillationConfig(("rep", "ce"), match_intermediate=True)
+    assert (run.teacher_dir, run.teacher_weights) == ("runs/teacher", "step 7")
+    assert config.from_json(config.to_json(run)) == run
+
+
+def test_a_video_level_configuration_of_format_2_is_read():
+    network = {"model": "MoeModel", "num_classes": 5, "frames": None, "classifier": "MoeModel", "moe_num_mixtures": 2,
+               "features": {"names": ["mean_rgb"], "sizes": [6], "frame_features": False, "dtype": "float32"}}
+    run = config.from_json(json.dumps({"format": 2, "mode": "teacher", "networks": {"teacher": network}, "training": {}}))
+    assert run.networks["teacher"].view is None and run.networks["teacher"].features.size == 6
+
+
 def damaged(*path, **values):
-    """The JSON of a serial run with some values of one object replaced; `...` takes them out."""
+    """The JSON of a serial run with some values of one object replaced; `...` removes them."""
     written = json.loads(config.to_json(run_of("serial")))
     place = written
     for key in path:
@@ -245,33 +270,36 @@ def damaged(*path, **values):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("", "not JSON"), ("{", "not JSON"), ("[]", 'expected "format": 2'), ("{}", 'expected "format": 2'),
-    (damaged(format=1), 'expected "format": 2'),
-    (damaged(colour=1), "RunConfig has no field colour"),
-    (damaged(mode=...), "RunConfig lacks mode"),
-    (damaged(training=..., networks=...), "RunConfig lacks networks, training"),
-    (damaged(training=None), "training=None: must be TrainingConfig"),
-    (damaged(training=[]), r"training=\[\]: must be TrainingConfig"),
-    (damaged(networks=[]), r"networks=\[\]: must be dict"),
-    (damaged("networks", student=5), "networks=.*must be dict"),
-    (damaged("networks", student=...), "mode=serial has the networks student, teacher. Received: teacher"),
-    (damaged("networks", "student", cells=6), "NetworkConfig has no field cells"),
-    (damaged("networks", "student", lstm_cells="1024"), "lstm_cells='1024': must be a whole number"),
-    (damaged("networks", "student", lstm_cells=1024.0), "lstm_cells=1024.0: must be a whole number"),
-    (damaged("networks", "student", lstm_cells=True), "lstm_cells=True: must be a whole number"),
-    (damaged("networks", "student", dropout="0.5"), "dropout='0.5': must be a finite number"),
-    (damaged("networks", "student", features="rgb"), "features='rgb': must be FeatureConfig"),
-    (damaged("networks", "student", "features", sizes=[1024, "128"]), "sizes=.*must be a list of whole numbers"),
-    (damaged("networks", "student", "features", kind="x"), "FeatureConfig has no field kind"),
-    (damaged("networks", "student", "frames", frames_per_video="30"), "frames_per_video='30': must be a whole"),
-    (damaged("networks", "student", "frames", stride=2), "FrameConfig has no field stride"),
-    (damaged("training", seed="0"), "seed='0': must be a whole number"),
-    (damaged("training", mixed_precision=0), "mixed_precision=0: must be true or false"),
-    (damaged("training", base_learning_rate=float("inf")), "base_learning_rate=inf: must be a finite number"),
-    (damaged("distillation", student_loss="rep"), "student_loss='rep': must be a list of names"),
+    ("", "not JSON"), ("{", "not JSON"), ("[]", 'expected "format": 3'), ("{}", 'expected "format": 3'),
+    (damaged(format=1), 'expected "format": 3'), (damaged(format=True), 'expected "format": 3'),
+    ('{"format": 3, "format": 3}', "contains duplicates"),
+    ('{"format": 2}', "it has no networks"), ('{"format": 2, "networks": {"teacher": 5}}', "a network is not an object"),
+    ('{"format": 2, "networks": {"teacher": {"features": 5}}}', "not a run configuration"),
+    ('{"format": 2, "networks": {"teacher": {"cells": 5}}}', "cells=5: has no effect with"),
+    (damaged(color=1), "color: RunConfig has no such field."),
+    (damaged(mode=...), "mode: is missing in RunConfig."),
+    (damaged(training=...), "training: is missing in RunConfig."),
+    (damaged(training=None), "training=None: must be an object."),
+    (damaged(networks=[]), r"networks=: must be an object."),
+    (damaged("networks", student=5), "student=5: must be an object."),
+    (damaged("networks", student=...), "mode=serial: has the networks student, teacher. Received: teacher."),
+    (damaged("networks", "student", cells=6), "cells: NetworkConfig has no such field."),
+    (damaged("networks", "student", "family", cells=6), "cells: HRNNSettings has no such field."),
+    (damaged("networks", "student", "family", model="Lstm"), "model=Lstm: is unknown; choose one of Hier"),
+    (damaged("networks", "student", "family", model=...), "family=.*: must be"),
+    (damaged("networks", "student", "family", lstm_cells="1024"), "lstm_cells=1024: must be a whole number."),
+    (damaged("networks", "student", "family", lstm_cells=1024.0), "lstm_cells=1024.0: must be a whole number."),
+    (damaged("networks", "student", "family", dropout="0.5"), "dropout=0.5: must be a finite number."),
+    (damaged("networks", "student", features="rgb"), "features=rgb: must be an object."),
+    (damaged("networks", "student", "features", sizes=[1024, "128"]), "sizes=128: must be a whole number."),
+    (damaged("networks", "student", "view", frames_per_video="30"), "frames_per_video=30: must be a whole"),
+    (damaged("training", mixed_precision=0), "mixed_precision=0: must be true or false."),
+    (damaged("training", base_learning_rate=float("inf")), "base_learning_rate=inf: must be a finite number."),
+    (damaged("distillation", student_loss="rep"), "student_loss=rep: must be a list."),
     (damaged(distillation=None), "mode=serial: .* a student needs them"),
-    (damaged(teacher_dir=None), "teacher_dir=None: must be text"),
+    (damaged(teacher_dir=None), "teacher_dir=None: must be text."),
+    (damaged(mode="x" * 1000), "mode=x{100}[.]{3}: is unknown"),
 ])
-def test_json_that_is_no_run_is_refused_by_name(text, message):
+def test_invalid_json_is_refused_by_the_name_of_the_field(text, message):
     with pytest.raises(ValueError, match=message):
         config.from_json(text)

@@ -1,6 +1,5 @@
-"""Every network through every promise. A new family enters by standing in `config.FAMILIES` and `networks.TINY`."""
+"""Every network through every promise. A new family enters with a name in `families.FAMILIES` and a line in `networks.TINY`."""
 
-import dataclasses
 import json
 
 import keras
@@ -46,17 +45,15 @@ def assert_same(found, expected, rtol=1e-5, atol=1e-6):
 
 
 def test_the_tables_hold_every_name_that_configurations_take():
-    assert {*build.ENCODERS, *config.MIXTURES, *config.VIDEO_LEVEL_MODELS} == set(config.MODELS)
     assert {*networks.TINY, *config.VIDEO_LEVEL_MODELS} == set(config.MODELS)
-    assert set(build.CLASSIFIERS) == set(config.CLASSIFIERS)
-    assert set(config.VIDEO_LEVEL_MODELS) <= set(build.CLASSIFIERS)
+    assert set(config.VIDEO_LEVEL_MODELS) <= set(config.CLASSIFIER_MODELS)
 
 
 @every_network
 def test_outputs_have_their_names_shapes_and_types(network):
     model = networks.build(network)
     found = model(networks.batch(network))
-    expected = {"encoding", "predictions"} | ({"logits"} if network.classifier == "LogisticModel" else set())
+    expected = {"encoding", "predictions"} | ({"logits"} if network.classifier.model == "LogisticModel" else set())
     assert set(found) == expected | ({"gate", "members"} if network.is_mixture else set())
     size = network.features.size if network.is_video_level else sum(encoder.encoding_size for encoder in encoders(model))
     assert found["encoding"].shape == (4, size) and found["encoding"].dtype == "float32"
@@ -76,7 +73,7 @@ def encoders(model):
 @every_frame_level_network
 @pytest.mark.parametrize("dtype", config.FEATURE_DTYPES)
 def test_what_lies_in_padding_changes_nothing(network, dtype):
-    network = dataclasses.replace(network, features=config.FeatureConfig(sizes=networks.SIZES, dtype=dtype))
+    network = network.replace(features=config.FeatureConfig(sizes=networks.SIZES, dtype=dtype))
     model, batch = networks.build(network), networks.batch(network)
     padding = np.arange(network.max_frames)[None, :, None] >= batch["num_frames"][:, None, None]
     garbage = {**batch, "frames": np.where(padding, 77, batch["frames"]).astype(dtype)}
@@ -158,8 +155,8 @@ def test_frame_counts_may_come_in_any_number_type(network, dtype):
 
 @every_frame_level_network
 def test_a_float_frame_count_is_not_rounded_to_bfloat16(network):
-    network = dataclasses.replace(network, frames=config.FrameConfig(),
-                                  frames_per_block=60 if network.frames_per_block else None)
+    blocks = {"frames_per_block": 60} if "frames_per_block" in network.settings() else {}
+    network = network.replace(view=config.FrameView(), **blocks)
     model, batch = networks.build(network, dtype="mixed_bfloat16"), networks.batch(network, (299,))
     counted = {**batch, "num_frames": np.array([299.0], np.float32)}        # in bfloat16 it would be 300
     assert_same(networks.outputs(model, counted), networks.outputs(model, batch), rtol=0, atol=0)
@@ -241,7 +238,7 @@ def test_multiply_adds_grow_with_the_frames_and_end_with_the_classifier(network)
     costs = [model.multiply_adds(num_frames) for num_frames in range(0, 8)]
     assert all(isinstance(cost, int) for cost in costs)
     assert costs[0] >= sum(classifier.multiply_adds() for classifier in model.classifiers) > 0
-    assert np.all(np.diff(costs) > 0) or network.model in config.families.WITHOUT_WEIGHTS
+    assert np.all(np.diff(costs) > 0) or not network.family.encoder_has_weights
 
 
 @every_network
@@ -276,8 +273,8 @@ TERMS = [*(pytest.param(weights, marks=pytest.mark.slow) for weights in ALONE),
 
 def pair(network):
     """The network as teacher on six frames, and as student on three."""
-    teacher = dataclasses.replace(network, frames=config.FrameConfig("uniform", 6))
-    return teacher, dataclasses.replace(network, frames=config.FrameConfig("uniform", 3))
+    teacher = network.replace(view=config.FrameView("uniform", 6))
+    return teacher, network.replace(view=config.FrameView("uniform", 3))
 
 
 def serial(network, weights):
@@ -318,7 +315,7 @@ def assert_moves(scheme):
 @every_family
 @pytest.mark.parametrize("weights", TERMS, ids=lambda weights: "+".join(weights))
 def test_serial_distillation_runs_with_every_loss_and_leaves_the_teacher_alone(network, weights):
-    if network.model in config.families.WITHOUT_WEIGHTS and weights.keys() == REP:
+    if not network.family.encoder_has_weights and weights.keys() == REP:
         pytest.skip("its encoding has no weights; the configuration refuses it")
     scheme = tiny_training.compiled(lambda: serial(network, weights), make_strategy())
     teacher = scheme.teacher.get_weights()
@@ -332,7 +329,7 @@ def test_parallel_distillation_runs_with_every_loss(network, weights):
     assert_moves(tiny_training.compiled(lambda: parallel(network, weights), make_strategy()))
 
 
-# Where batch normalisation takes out what comes before it, a weight's gradient is 0 but for rounding.
+# Where batch normalization takes out what comes before it, a weight's gradient is 0 but for rounding.
 ROUNDING = 2e-6
 
 

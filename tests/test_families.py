@@ -1,24 +1,19 @@
-"""Settings of each network family: published values fill in what is not given, and what a family has not is refused."""
+"""Settings of each network family: published values are the defaults, and what a family does not have is refused."""
 
-import dataclasses
+import subprocess
+import sys
+from typing import get_args
 
 import pytest
 
 from tests import networks
 from youtube8m_distill import config
+from youtube8m_distill.errors import SettingError
+from youtube8m_distill.families import CLASSIFIERS, FAMILIES
 from youtube8m_distill.families.dbof import encoder as dbof
+from youtube8m_distill.families.dbof.settings import DBoFSettings
 
-MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
-
-
-def published(model, **options):
-    """The family as published."""
-    if model in config.VIDEO_LEVEL_MODELS:
-        return config.NetworkConfig(model, features=MEANS, frames=None, **options)
-    return config.NetworkConfig(model, **options)
-
-
-# model -> classifier and some published values; sources stand in config/families.py.
+# model -> classifier and some published values; the sources are in families/*/settings.py.
 PUBLISHED = {
     "HierarchicalLstmModel": ("MoeModel", {"lstm_cells": 1024, "lstm_layers": 2, "frames_per_block": 20, "dropout": 0.5,
                                            "moe_num_mixtures": 2, "moe_l2": 1e-8, "moe_prob_gating": False}),
@@ -33,7 +28,7 @@ PUBLISHED = {
                                "dbof_activation": "sigmoid", "dbof_add_batch_norm": True}),
     "LstmModel": ("MoeModel", {"lstm_cells": 1024, "lstm_layers": 2, "dropout": 0.0}),
     "FrameLevelLogisticModel": ("LogisticModel", {"l2_penalty": 1e-8}),
-    "LogisticModel": ("LogisticModel", {"l2_penalty": 1e-8, "dropout": None}),
+    "LogisticModel": ("LogisticModel", {"l2_penalty": 1e-8}),
     "MoeModel": ("MoeModel", {"moe_num_mixtures": 2, "moe_l2": 1e-8}),
 }
 TRAINING = {        # batch size, learning rate, decay, its examples, epochs, penalty
@@ -50,80 +45,84 @@ TRAINING = {        # batch size, learning rate, decay, its examples, epochs, pe
 }
 
 
-def test_every_family_is_told_of_here():
+def test_these_tables_cover_every_family():
     assert set(PUBLISHED) == set(TRAINING) == set(config.MODELS)
 
 
 @pytest.mark.parametrize("model", config.MODELS)
-def test_what_is_not_given_takes_the_published_value(model):
+def test_settings_default_to_the_published_values(model):
     classifier, settings = PUBLISHED[model]
-    network = published(model)
-    assert network.classifier == classifier
-    assert {name: getattr(network, name) for name in settings} == settings
+    network = config.network_config(model)
+    assert network.classifier.model == classifier
+    assert {name: network.settings()[name] for name in settings} == settings
 
 
 @pytest.mark.parametrize("model", config.MODELS)
-def test_a_family_has_its_own_settings_and_no_other(model):
-    network = published(model)
-    own = {name for name in config.SETTINGS if getattr(network, name) is not None}
-    assert own == set(config.published_settings(model, network.classifier))
-    for name in set(config.SETTINGS) - own:
-        kind = next(field.type for field in dataclasses.fields(config.NetworkConfig) if field.name == name)
-        value = {int | None: 2, float | None: 0.5, bool | None: True, str | None: "max"}[kind]
-        with pytest.raises(ValueError, match=f"{name} has no effect with model={model} and the classifier"):
-            published(model, **{name: value})
+def test_settings_of_other_families_are_refused(model):
+    network = config.network_config(model)
+    others = {name: field.default for kind in (*FAMILIES, *CLASSIFIERS) for name, field in kind.model_fields.items()
+              if name not in network.settings() and name != "model"}
+    assert others
+    for name, value in others.items():
+        with pytest.raises(SettingError, match=f"{name}=.*: has no effect with model={model} and the classifier"):
+            config.network_config(model, **{name: value})
 
 
 @pytest.mark.parametrize("model", config.MODELS)
-def test_a_training_starts_from_the_published_recipe(model):
-    training = config.TrainingConfig(**config.published_training(model))
+def test_training_starts_from_the_published_recipe(model):
+    training = config.TrainingConfig(**config.FAMILY_OF[model].training)
     assert TRAINING[model] == (training.batch_size, training.base_learning_rate, training.learning_rate_decay,
                                training.learning_rate_decay_examples, training.num_epochs, training.regularization_penalty)
 
 
-def test_a_classifier_that_is_not_the_familys_own_has_its_own_values():
-    network = config.NetworkConfig("NetVLADModelLF", classifier="LogisticModel")
-    assert (network.l2_penalty, network.moe_l2) == (1e-8, None)
-    network = config.NetworkConfig("NeXtVLADModel", classifier="MoeModel")
-    assert (network.l2_penalty, network.moe_l2, network.moe_prob_gating) == (None, 1e-8, False)
+def test_a_classifier_other_than_the_published_one_has_its_own_defaults():
+    assert config.network_config("NetVLADModelLF", classifier="LogisticModel").classifier.l2_penalty == 1e-8
+    moe = config.network_config("NeXtVLADModel", classifier="MoeModel").classifier
+    assert (moe.moe_l2, moe.moe_prob_gating) == (1e-8, False)
 
 
-@pytest.mark.parametrize("model, options, words", [
+@pytest.mark.parametrize("model, options, message", [
     ("NetVLADModelLF", {"netvlad_cluster_size": 1}, "netvlad_cluster_size=1: features after the first get half"),
     ("NeXtVLADModel", {"groups": 1}, "groups=1: features after the first get half"),
-    ("NeXtVLADModel", {"groups": 6}, r"groups=6 with expansion=2: rgb has 2 \* 1024 numbers, which 6 groups do not divide"),
-    ("NeXtVLADModel", {"gating_reduction": 3}, "gating_reduction=3: must divide nextvlad_hidden_size=2048"),
-    ("NeXtVLADModel", {"expansion": 0}, "expansion=0: must be at least 1"),
-    ("MixNeXtVladModel", {"mix_number": 1}, "mix_number=1: must be at least 2"),
-    ("MODNeXtVladModel", {"mod_number": 1}, "mod_number=1: must be at least 2"),
-    ("MixNeXtVladModel", {"cl_temperature": -1}, "cl_temperature=-1: must be at least 0"),
-    ("MixNeXtVladModel", {"classifier": "MoeModel"}, "video_level_classifier_model=MoeModel: .* mixes logits"),
-    ("MoeModel", {"classifier": "LogisticModel"}, "video_level_classifier_model=LogisticModel: .* has MoeModel for itself"),
-    ("DbofModel", {"dbof_pooling_method": "none"}, "dbof_pooling_method='none' is unknown; choose one of max, average"),
-    ("DbofModel", {"dbof_activation": "relu"}, "dbof_activation='relu' is unknown; choose one of sigmoid, relu6"),
+    ("NeXtVLADModel", {"groups": 6}, r"groups=6: 6 groups do not divide the 2 \* 1024 numbers of rgb"),
+    ("NeXtVLADModel", {"gating_reduction": 3}, "gating_reduction=3: must divide nextvlad_hidden_size=2048."),
+    ("NeXtVLADModel", {"expansion": 0}, "expansion=0: choose a value from 1"),
+    ("MixNeXtVladModel", {"mix_number": 1}, "mix_number=1: choose a value from 2"),
+    ("MODNeXtVladModel", {"mod_number": 1}, "mod_number=1: choose a value from 2"),
+    ("MixNeXtVladModel", {"cl_temperature": -1}, "cl_temperature=-1: choose a value from 0"),
+    ("MixNeXtVladModel", {"classifier": "MoeModel"}, "video_level_classifier_model=MoeModel: .* it mixes logits"),
+    ("MoeModel", {"classifier": "LogisticModel"}, "video_level_classifier_model=LogisticModel: .* takes MoeModel only"),
+    ("DbofModel", {"dbof_pooling_method": "none"}, "dbof_pooling_method=none: is unknown; choose one of max, average."),
+    ("DbofModel", {"dbof_activation": "relu"}, "dbof_activation=relu: is unknown; choose one of sigmoid, relu6."),
     ("NetVLADModelLF", {"gating": False, "moe_prob_gating": False, "gating_remove_diag": True},
-     "gating_remove_diag has no effect without gating"),
-    ("MixNeXtVladModel", {"cl_temperature": 0.0, "stop_mixture_gradient": True}, "stop_mixture_gradient has no effect with"),
+     "gating_remove_diag=true: has no effect without gating"),
+    ("MixNeXtVladModel", {"cl_temperature": 0.0, "stop_mixture_gradient": True}, "stop_mixture_gradient=true: has no effect"),
     ("NeXtVLADModel", {"reverse_whitening": True, "features": config.FeatureConfig(("audio", "rgb"), (128, 1024))},
-     "reverse_whitening with feature_names=audio,rgb: .* rgb, which must come first"),
-    ("LstmModel", {"frames_per_block": 5}, "frames_per_block has no effect with model=LstmModel"),
+     "feature_names=audio,rgb: .* rgb, which must come first"),
+    ("LstmModel", {"frames_per_block": 5}, "frames_per_block=5: has no effect with model=LstmModel"),
 ])
-def test_settings_that_cannot_be_are_refused(model, options, words):
-    with pytest.raises(ValueError, match=words):
-        published(model, **options)
+def test_contradictory_settings_are_refused(model, options, message):
+    with pytest.raises(SettingError, match=message):
+        config.network_config(model, **options)
 
 
 @pytest.mark.parametrize("model", config.MODELS)
-def test_every_family_comes_back_from_json(model):
-    run = config.RunConfig("teacher", {"teacher": published(model)}, config.TrainingConfig())
+def test_every_family_round_trips_through_json(model):
+    run = config.RunConfig("teacher", {"teacher": config.network_config(model)}, config.TrainingConfig())
     assert config.from_json(config.to_json(run)) == run
 
 
-def test_a_mixture_is_made_of_mixtures_and_these_of_networks():
+def test_members_of_a_mixture_keep_its_settings():
     whole = networks.frame_level("MODNeXtVladModel", cl_temperature=3.0)
-    mixture = config.member_config(whole)
+    mixture = whole.member()
     assert mixture == networks.frame_level("MixNeXtVladModel", cl_temperature=3.0, gating_reduction=2)
-    assert config.member_config(mixture) == networks.frame_level("NeXtVLADModel")
+    assert mixture.member() == networks.frame_level("NeXtVLADModel")
+
+
+def test_settings_of_all_families_load_without_keras():
+    code = "import sys, youtube8m_distill.config; print(sorted({'keras', 'tensorflow'} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 # ---- who may learn from whom ----------------------------------------------------------------------------------------
@@ -138,17 +137,19 @@ def run_of(teacher, student, distillation, mode="serial"):
 
 @pytest.mark.parametrize("mode", ["serial", "parallel"])
 @pytest.mark.parametrize("teacher, student", [(MOD, MIX), (MOD, SINGLE), (MIX, SINGLE)])
-def test_a_mixture_teaches_what_it_is_made_of_by_its_predictions(mode, teacher, student):
+def test_a_mixture_teaches_its_kind_of_member_by_predictions_only(mode, teacher, student):
     run_of(teacher, student, LABELS_AND_PREDICTIONS, mode)
-    with pytest.raises(ValueError, match=f"student_loss=rep,ce: there is no one encoding between a {teacher.model} and"):
+    both = f"between a {teacher.model} and"
+    with pytest.raises(SettingError, match=f"student_loss=rep,ce: no encoding is common {both}"):
         run_of(teacher, student, config.DistillationConfig(("rep", "ce"), share_classifier=False), mode)
-    with pytest.raises(ValueError, match=f"share_classifier is set, .* no one classifier between a {teacher.model} and"):
+    with pytest.raises(SettingError, match=f"share_classifier=true: no classifier is common {both}"):
         run_of(teacher, student, config.DistillationConfig(("pred",)), mode)
 
 
 @pytest.mark.parametrize("network", [MOD, MIX, SINGLE], ids=lambda network: network.model)
-def test_a_network_teaches_its_own_kind_with_everything(network):
-    run_of(network, dataclasses.replace(network, cl_temperature=network.cl_temperature and 5.0), config.DistillationConfig())
+def test_a_network_teaches_its_own_kind_with_every_loss(network):
+    student = network.replace(cl_temperature=5.0) if network.is_mixture else network
+    run_of(network, student, config.DistillationConfig())
 
 
 @pytest.mark.parametrize("teacher, student, name", [
@@ -157,25 +158,27 @@ def test_a_network_teaches_its_own_kind_with_everything(network):
     (MIX, networks.frame_level("NeXtVLADModel", groups=3, expansion=1, nextvlad_cluster_size=4), "groups"),
     (SINGLE, networks.frame_level("NeXtVLADModel", reverse_whitening=True), "reverse_whitening")])
 def test_other_pairs_are_refused_by_the_setting_that_differs(teacher, student, name):
-    with pytest.raises(ValueError, match=f"{name}=.* for the student and .* for the teacher"):
+    with pytest.raises(SettingError, match=f"{name}=.* for the student, and .* for the teacher"):
         run_of(teacher, student, LABELS_AND_PREDICTIONS)
 
 
 @pytest.mark.parametrize("model", sorted(set(networks.TINY) - {"HierarchicalLstmModel"}))
 def test_only_the_hierarchical_rnn_has_states_to_match(model):
     network = networks.frame_level(model)
-    with pytest.raises(ValueError, match=f"match_intermediate has no meaning with model={model}"):
+    with pytest.raises(SettingError, match=f"match_intermediate=true: has no meaning with model={model}"):
         run_of(network, network, config.DistillationConfig(match_intermediate=True))
 
 
 def test_an_encoding_without_weights_cannot_be_matched_alone():
     network = networks.frame_level("FrameLevelLogisticModel")
     run_of(network, network, config.DistillationConfig(("rep", "ce")))
-    with pytest.raises(ValueError, match="student_loss=rep has nothing to train: .*FrameLevelLogisticModel"):
+    with pytest.raises(SettingError, match="student_loss=rep: trains nothing: .*FrameLevelLogisticModel"):
         run_of(network, network, config.DistillationConfig(("rep",)))
-    with pytest.raises(ValueError, match="freeze_classifier leaves nothing to train: .*FrameLevelLogisticModel"):
+    with pytest.raises(SettingError, match="freeze_classifier=true: leaves nothing to train: .*FrameLevelLogisticModel"):
         run_of(network, network, config.DistillationConfig(("ce",), freeze_classifier=True))
 
 
-def test_tables_of_options_and_of_what_serves_them_agree():
-    assert set(config.POOLING_METHODS) == set(dbof.POOLINGS) and set(config.ACTIVATIONS) == set(dbof.ACTIVATIONS)
+def test_dbof_serves_every_choice_of_its_settings():
+    choices = {name: set(get_args(DBoFSettings.model_fields[name].annotation))
+               for name in ("dbof_pooling_method", "dbof_activation")}
+    assert choices == {"dbof_pooling_method": set(dbof.POOLINGS), "dbof_activation": set(dbof.ACTIVATIONS)}

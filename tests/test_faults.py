@@ -18,9 +18,9 @@ import pytest
 
 from tests import commands, faults, networks
 from tests.commands import FEW_FRAMES, QUICK, SMALL
+from youtube8m_distill import config
 from youtube8m_distill.cli import demo
 from youtube8m_distill.engine.scalars import ScalarWriter
-from youtube8m_distill.families import build
 
 START = "from the start"        # of the command: to be told before any video is read
 REMOVED = "removed in the middle"
@@ -31,7 +31,7 @@ READS = ("evaluate: ", "predict: ", "compact: ", "synthesize: ", "targets: ", "r
 def quick(monkeypatch):
     """Small encoders, and a demo whose commands do nothing."""
     commands.use_quick_encoder(monkeypatch)
-    monkeypatch.setitem(build.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+    monkeypatch.setattr(config.FAMILY_OF["NeXtVLADModel"], "build_encoder", lambda *_: commands.QuickEncoder())
     monkeypatch.setattr(demo, "command", lambda *arguments, **values: None)
     monkeypatch.setattr(demo, "train_and_score", lambda folder, seed: [])
     monkeypatch.setattr(demo, "table", lambda records: "table " * 2000)

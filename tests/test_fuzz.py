@@ -1,16 +1,15 @@
 """The fuzzer's checks on some hundred inputs, half of them by hypothesis; `make fuzz` goes on from here."""
 
-import dataclasses
 import json
 import random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
+from youtube8m_distill.config.text import FORMAT
 
 from fuzz import checks, mutations
 from youtube8m_distill import config
-from youtube8m_distill.config.text import FORMAT
 
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -57,8 +56,8 @@ def test_a_wrong_answer_would_be_noticed():
 
 # ---- configurations --------------------------------------------------------------------------------------------------
 
-NAMES = [field.name for kind in (config.RunConfig, config.NetworkConfig, config.TrainingConfig)
-         for field in dataclasses.fields(kind)]
+NAMES = [name for kind in (config.RunConfig, config.NetworkConfig, config.TrainingConfig, *config.FAMILY_OF.values())
+         for name in kind.model_fields]
 VALUES = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.floats() | strategies.integers() | strategies.text(),
     lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.sampled_from(NAMES), inner))

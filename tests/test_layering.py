@@ -10,7 +10,7 @@ import pytest
 PACKAGE = "youtube8m_distill"
 ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 
-GROUND = {"schema", "errors", "settings", "checks", "files", "display"}
+GROUND = {"schema", "errors", "settings", "checks", "files", "manifest", "display"}
 FAMILY_SETTINGS = "family settings"         # families/*/settings.py, which configurations import
 SHARED = GROUND | {"config"}
 ROOMS = {
@@ -19,7 +19,8 @@ ROOMS = {
     "errors": set(),
     "settings": {"errors"},
     "checks": set(),
-    "files": set(),
+    "files": {"errors"},
+    "manifest": {"errors", "files"},
     "display": set(),
     FAMILY_SETTINGS: {"schema", "errors", "settings"},
     "config": {"schema", "errors", "settings", "checks", FAMILY_SETTINGS},
@@ -33,7 +34,7 @@ ROOMS = {
     "runs": SHARED | {"data", "metrics", "export", "layers", "families", "schemes", "engine"},
 }
 ROOMS["cli"] = set(ROOMS) - {"__init__"}
-WITHOUT_TENSORFLOW = {"schema", "errors", "settings", "config", "checks", "files", "display", "layers", FAMILY_SETTINGS,
+WITHOUT_TENSORFLOW = {"schema", "errors", "settings", "config", "checks", "files", "manifest", "display", "layers", FAMILY_SETTINGS,
                       "families", "metrics"}
 
 FILES = sorted(ROOT.rglob("*.py"))
@@ -78,7 +79,7 @@ def rooms_in(modules):
     found = set()
     for parts in ([*module.split("."), ""] for module in modules):
         if parts[0] == PACKAGE:
-            is_settings = parts[1] == "families" and ("settings" in parts or "classifiers" in parts)
+            is_settings = parts[1] == "families" and ("settings" in parts or "classifiers" in parts or parts[2].isupper())
             found.add(FAMILY_SETTINGS if is_settings else parts[1])
     return found
 

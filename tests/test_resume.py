@@ -55,7 +55,7 @@ def write_videos(folder):
 
 
 def save_teacher(folder):
-    commands.save_run(folder, networks.frame_level(lstm_layers=1, frames=config.FrameConfig("uniform", 6)))
+    commands.save_run(folder, networks.frame_level(lstm_layers=1, view=config.FrameView("uniform", 6)))
 
 
 def command(folder, mode, run):
@@ -92,7 +92,7 @@ def arrays(folder):
 
 
 def assert_same_checkpoint(found, expected):
-    """Weights of every network, optimiser, random generators and Progress, bit for bit."""
+    """Weights of every network, optimizer, random generators and Progress, bit for bit."""
     assert [path.name for path in sorted(found.iterdir())] == [path.name for path in sorted(expected.iterdir())]
     ours, theirs = arrays(found), arrays(expected)
     assert ours.keys() == theirs.keys() and theirs

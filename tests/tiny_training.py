@@ -54,8 +54,8 @@ def network(role="teacher", classifier=None, dropout=0.0):
 def network_config(num_frames=6, frames_per_block=3, **settings):
     """A NetworkConfig of an H-RNN of 4 cells."""
     settings = {"lstm_cells": 4, "lstm_layers": 1, "dropout": 0.0, **settings}
-    return config.NetworkConfig(num_classes=NUM_CLASSES, features=FEATURES, frames_per_block=frames_per_block,
-                                frames=config.FrameConfig("uniform", num_frames), **settings)
+    return config.network_config(num_classes=NUM_CLASSES, features=FEATURES, frames_per_block=frames_per_block,
+                                view=config.FrameView("uniform", num_frames), **settings)
 
 
 def hierarchical_rnn(role="teacher", num_frames=6, frames_per_block=3, classifier=None, **settings):
@@ -98,7 +98,7 @@ def batches(data, batch_size=8):
 
 
 def compiled(make_scheme, strategy, optimizer=None, seed=1):
-    """A scheme from `make_scheme()`, its optimiser built, under `strategy`; plain gradient descent by default."""
+    """A scheme from `make_scheme()`, its optimizer built, under `strategy`; plain gradient descent by default."""
     keras.utils.set_random_seed(seed)
     with strategy.scope():
         scheme = make_scheme()

@@ -1,4 +1,4 @@
-"""Writing files and folders that are complete or absent. Nothing of ours is imported here."""
+"""Writing files and folders that are complete or absent."""
 
 import contextlib
 import ctypes
@@ -9,6 +9,8 @@ import pathlib
 import shutil
 import tempfile
 import time
+
+from youtube8m_distill.errors import SettingError
 
 SUFFIX = ".partial"                 # of the hidden folders in which things are written, and of nothing else
 REPLACED = "replaced"               # in such a folder: the folder that stood at the path before
@@ -196,16 +198,16 @@ def check_output(name, path, folder=False):
             file.write(b"0")
             file.flush()
     except OSError as error:
-        raise ValueError(f"{name}={path} cannot be written: {os.strerror(error.errno)} ({place}).") from error
+        raise SettingError(name, f"cannot be written: {os.strerror(error.errno)} ({place}).", path) from error
 
 
 def check_place(name, path, folder=False):
     """The part of `check_output` that holds for what is only read, too: a local path where nothing else stands."""
     if "://" in str(path):
-        raise ValueError(f"{name}={path} is not on this machine; write to a local path and copy it from there.")
+        raise SettingError(name, "is not on this machine; write to a local path and copy it from there.", path)
     path = pathlib.Path(path)
     if path.exists() and not (path.is_dir() if folder else path.is_file()):
-        raise ValueError(f"{name}={path} exists and is not a {'folder' if folder else 'regular file'}; name another.")
+        raise SettingError(name, f"exists and is not a {'folder' if folder else 'regular file'}; name another.", path)
 
 
 def free_bytes(path):

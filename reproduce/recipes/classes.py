@@ -77,21 +77,21 @@ def _videos_for(classes, count):
 def _figure(classes, losing, gaining, enough, k):
     rest = classes.drop(losing.index).drop(gaining.index)
     groups = [group for group in (          # the table's last, so that no other covers them
-        (rest, "other classes", figures.GREY, "o", 0.3),
+        (rest, "other classes", figures.GRAY, "o", 0.3),
         (losing, f"the {len(losing)} that lose most", figures.VERMILION, "v", 0.9),
         (gaining, f"the {len(gaining)} that gain most", figures.BLUE, "^", 0.9)) if len(group[0])]
     with figures.looks():
         figure, (axes,) = figures.panels(1, 7.4)
         axes.axline((0, 0), slope=1, color=figures.BLACK, linewidth=1, linestyle=(0, (4, 2)))
-        for group, _, colour, marker, alpha in groups:
-            axes.scatter(group[STUDENT], group[SKYLINE], s=_areas(group, classes), color=colour, marker=marker,
+        for group, _, color, marker, alpha in groups:
+            axes.scatter(group[STUDENT], group[SKYLINE], s=_areas(group, classes), color=color, marker=marker,
                          alpha=alpha, linewidths=0)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel=f"AP of the serial student, k={k}",
                  ylabel="AP of the Skyline, all frames")
-        axes.annotate("student loses", (0.1, 0.9), color=figures.GREY)
-        axes.annotate("student gains", (0.7, 0.12), color=figures.GREY)
-        figure.legend(handles=[figures.handle(name, color=colour, marker=marker, linestyle="")
-                               for _, name, colour, marker, _ in groups], loc="outside upper left", ncols=2)
+        axes.annotate("student loses", (0.1, 0.9), color=figures.GRAY)
+        axes.annotate("student gains", (0.7, 0.12), color=figures.GRAY)
+        figure.legend(handles=[figures.handle(name, color=color, marker=marker, linestyle="")
+                               for _, name, color, marker, _ in groups], loc="outside upper left", ncols=2)
     return figures.Figure("classes", f"{TITLE}, k={k}", _caption(enough), _alt(classes, losing, k), figure)
 
 

@@ -24,7 +24,7 @@ QUESTION = "How much of the Skyline's GAP is kept for how much of its computatio
 EXPECTED = ("At k=30 the students keep 99% of the Skyline's GAP (0.806 of 0.811) with about 90% fewer FLOPs and 30% "
             "less time (CVPR 2019, Tables 1 and 3).")
 
-# Colour, marker, its size and dashes of each curve. Serial students' circles show behind Parallel ones' triangles.
+# Color, marker, its size and dashes of each curve. Serial students' circles show behind Parallel ones' triangles.
 LOOKS = {
     "serial": (figures.BLUE, "o", 10, "-"),
     "parallel": (figures.VERMILION, "^", 6, (0, (6, 1.5))),
@@ -33,7 +33,7 @@ LOOKS = {
     "first_middle_last": (figures.shade(figures.PURPLE, "black", 0.3), "D", 7, (0, (1, 1.2))),
     "middle": (figures.shade(figures.ORANGE, "black", 0.3), "P", 8, (0, (2, 1.5))),
     "first": (figures.shade(figures.SKY, "black", 0.3), "X", 8, (0, (6, 1.5, 1, 1.5, 1, 1.5))),
-    "last": (figures.GREY, "<", 7, "-"),
+    "last": (figures.GRAY, "<", 7, "-"),
 }
 ROOM = 0.045                                # that the number of frames takes, as a share of the width
 BEST = (SKYLINE, "uniform", *STUDENTS)      # hardly apart in a picture of all
@@ -94,14 +94,14 @@ def _draw(axes, points, falling):
     if falling:
         axes.invert_xaxis()
     ends = []
-    for method, (colour, marker, size, dashes) in LOOKS.items():
+    for method, (color, marker, size, dashes) in LOOKS.items():
         of_method = [(x, gap) for (other, _), (x, gap) in sorted(points.items(), key=lambda item: item[0][1] or 0)
                      if other == method]
         if of_method:
             places = [(x, gap.mean) for x, gap in of_method]
             axes.errorbar(*zip(*places), yerr=[gap.deviation or 0 for _, gap in of_method], capsize=3, elinewidth=1,
-                          color=colour, marker=marker, markersize=size, linestyle=dashes)
-            ends.append((*places[-1], METHOD_TITLES[method], colour))
+                          color=color, marker=marker, markersize=size, linestyle=dashes)
+            ends.append((*places[-1], METHOD_TITLES[method], color))
     if (SKYLINE, None) in points:
         _draw_skyline(axes, *points[SKYLINE, None])
     _mark_frames(axes, {k: x for (_, k), (x, _) in points.items()})
@@ -132,9 +132,9 @@ def _mark_frames(axes, places):
             labels.append([share, x, text])
     for _, x, text in labels:
         axes.annotate(text, (x, 1), (0, 4), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
-                      color=figures.GREY)
+                      color=figures.GRAY)
     axes.grid(False, axis="x")
-    axes.set_title("Frames a video:", color=figures.GREY, fontsize=12, pad=22)
+    axes.set_title("Frames a video:", color=figures.GRAY, fontsize=12, pad=22)
 
 
 def _table(points, note):

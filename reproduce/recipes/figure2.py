@@ -29,7 +29,7 @@ LOSSES = (("rep",), ("rep", "ce"), ("rep", "pred", "ce"))
 
 NAMES = {("serial", schema.TEACHER): "Serial teacher", ("serial", schema.STUDENT): "Serial student",
          ("parallel", schema.TEACHER): "Parallel teacher", ("parallel", schema.STUDENT): "Parallel student"}
-COLOURS = {"serial": figures.BLUE, "parallel": figures.VERMILION}
+COLORS = {"serial": figures.BLUE, "parallel": figures.VERMILION}
 MARKERS = {"serial": "o", "parallel": "^"}
 BEST = {"color": figures.BLUE, "linewidth": 1.2, "linestyle": (0, (1, 2))}
 
@@ -78,8 +78,8 @@ def _draw(axes, courses):
 
 
 def _looks(method, role):
-    """A colour and a marker for each way of training; for teachers dashes, and markers that no student's can hide."""
-    looks = {"color": COLOURS[method], "marker": MARKERS[method]}
+    """A color and a marker for each way of training; for teachers dashes, and markers that no student's can hide."""
+    looks = {"color": COLORS[method], "marker": MARKERS[method]}
     if role == schema.STUDENT:
         return {**looks, "zorder": 3, "markersize": 6}
     return {**looks, "linestyle": (0, (4, 2)), "markersize": 11, "markerfacecolor": "white"}
@@ -89,9 +89,9 @@ def _mark_second_stage(axes, result):
     """A line where a serial run on `rep` alone has ended its first stage."""
     first_stage = result.config.get("training", {}).get("num_epochs") if result else None
     if first_stage and len(result.history[schema.STUDENT]) > first_stage:
-        axes.axvline(first_stage + 0.5, color=figures.GREY, linewidth=1.2)
+        axes.axvline(first_stage + 0.5, color=figures.GRAY, linewidth=1.2)
         axes.annotate("fine-tuning", (first_stage + 0.5, 0), xycoords=("data", "axes fraction"), xytext=(6, 8),
-                      textcoords="offset points", color=figures.GREY)
+                      textcoords="offset points", color=figures.GRAY)
 
 
 def _add_legend(figure, drawn):

@@ -7,7 +7,7 @@ Question: does a student that has seen few frames encode a video as its teacher 
 
 The paper (CVPR 2019, Figure 3 and section 5.4): for five classes (Vehicle, Concert, Association football, Animal,
 Food) dark shades, the teacher's, and light ones, the student's, overlap almost completely. It gives no number. The
-classes here are chosen by a rule (`encodings.choose_classes`), and since t-SNE shows neighbourhoods, not distances,
+classes here are chosen by a rule (`encodings.choose_classes`), and since t-SNE shows neighborhoods, not distances,
 two numbers that are measured before it stand beside the picture (`encodings.closeness`).
 
 Cost: one training and its teacher's, both Table 1's, too; then both networks encode held-out videos, and seconds of
@@ -28,7 +28,7 @@ EXPECTED = ("For the videos of five frequent classes, the t-SNE places of the st
             "completely with those of its teacher's (CVPR 2019, Figure 3).")
 
 K = 30
-COLOURS = (figures.BLUE, figures.VERMILION, figures.GREEN, figures.PURPLE, figures.BLACK)
+COLORS = (figures.BLUE, figures.VERMILION, figures.GREEN, figures.PURPLE, figures.BLACK)
 MARKERS = ("o", "^", "s", "D", "v")
 
 
@@ -78,8 +78,8 @@ def _read(results, cell):
 
 def _looks(number, role):
     """Of the points of a class: dark and large for the teacher, light and small for the student."""
-    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-    dark, light = figures.shade(colour, "black", 0.3), figures.shade(colour, "white", 0.65)
+    color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+    dark, light = figures.shade(color, "black", 0.3), figures.shade(color, "white", 0.65)
     face, area = (dark, 46) if role == schema.TEACHER else (light, 20)
     return {"facecolors": [face], "edgecolors": [dark], "marker": marker, "s": area, "linewidths": 0.5}
 

@@ -45,7 +45,7 @@ def outputs(results, grid):
     rows = tuple(_row(k, costs, rates) for k in costs if costs[k] is not None or k in rates)
     note = f"{NOTE}{tables.speed_note(results, HRNN)}"
     found = tables.finished(tables.Table("table3", TITLE, ("Model",), COLUMNS, rows, note))
-    return [*found, flops.cost_table(configs.NetworkConfig(HRNN))] if found else []
+    return [*found, flops.cost_table(configs.network_config(HRNN))] if found else []
 
 
 def _multiply_adds(results, cell):

@@ -2,15 +2,14 @@ import pytest
 
 from tests import commands, networks
 from tests.commands import FEW_FRAMES, QUICK
-from youtube8m_distill import runs
-from youtube8m_distill.families import build
+from youtube8m_distill import config, runs
 
 MIXTURE = networks.frame_level("MixNeXtVladModel")
 
 
 @pytest.fixture(autouse=True)
 def quick_encoder(monkeypatch):
-    monkeypatch.setitem(build.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+    monkeypatch.setattr(config.FAMILY_OF["NeXtVLADModel"], "build_encoder", lambda *_: commands.QuickEncoder())
 
 
 @pytest.fixture

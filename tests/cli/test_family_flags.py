@@ -29,27 +29,27 @@ def test_a_familys_flags_make_its_network(files, model):
     found = asked_for(files, f"--model={model}", "--num_classes=5", "--frame_selection=first", "--frames_per_video=7",
                       *sizes)
     assert found.networks == {"teacher": networks.frame_level(model)}
-    assert found.training == config.TrainingConfig(**config.published_training(model))
+    assert found.training == config.TrainingConfig(**config.FAMILY_OF[model].training)
 
 
 @pytest.mark.parametrize("flag", ["dropout", "drop_rate"])
 def test_dropout_has_two_names(files, flag):
-    assert asked_for(files, "--model=LstmModel", f"--{flag}=0.125").networks["teacher"].dropout == 0.125
+    assert asked_for(files, "--model=LstmModel", f"--{flag}=0.125").networks["teacher"].family.dropout == 0.125
 
 
 def test_dropout_is_refused_under_its_first_name(tmp_path, files):
-    assert refusal(tmp_path, files, "--drop_rate=1").startswith("Error: --dropout=1.0: choose 0 or more, below 1.")
+    assert refusal(tmp_path, files, "--drop_rate=1").startswith("Error: --dropout=1.0: choose a value from 0, below 1.")
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (("--model=NeXtVLADModel", "--mix_number=3"), "--mix_number has no effect with model=NeXtVLADModel"),
-    (("--model=MixNeXtVladModel", "--mod_number=3"), "--mod_number has no effect with model=MixNeXtVladModel"),
-    (("--model=DbofModel", "--nolightvlad"), "--lightvlad has no effect with model=DbofModel"),
-    (("--model=LstmModel", "--frames_per_block=3"), "--frames_per_block has no effect with model=LstmModel"),
+    (("--model=NeXtVLADModel", "--mix_number=3"), "--mix_number=3: has no effect with model=NeXtVLADModel"),
+    (("--model=MixNeXtVladModel", "--mod_number=3"), "--mod_number=3: has no effect with model=MixNeXtVladModel"),
+    (("--model=DbofModel", "--nolightvlad"), "--lightvlad=false: has no effect with model=DbofModel"),
+    (("--model=LstmModel", "--frames_per_block=3"), "--frames_per_block=3: has no effect with model=LstmModel"),
     (("--model=LstmModel", "--mode=parallel", "--student_frames_per_block=3"),
-     "--student_frames_per_block has no effect with model=LstmModel; leave it out."),
-    (("--model=NeXtVLADModel", "--moe_l2=1"), "--moe_l2 has no effect with model=NeXtVLADModel"),
-    (("--model=NeXtVLADModel", "--groups=5"), "--groups=5 with expansion=2: rgb has"),
-    (("--model=MoeModel", "--mode=parallel"), "--model=MoeModel reads video-level files; distillation is over frames")])
+     "--student_frames_per_block: has no effect with model=LstmModel; leave it out."),
+    (("--model=NeXtVLADModel", "--moe_l2=1"), "--moe_l2=1.0: has no effect with model=NeXtVLADModel"),
+    (("--model=NeXtVLADModel", "--groups=5"), "--groups=5: 5 groups do not divide"),
+    (("--model=MoeModel", "--mode=parallel"), "--model=MoeModel: reads video-level files; distillation is over frames")])
 def test_a_flag_of_another_family_is_refused(tmp_path, files, arguments, words):
     assert refusal(tmp_path, files, *arguments).startswith(f"Error: {words}")

@@ -3,7 +3,8 @@ import pytest
 from tests import commands
 from youtube8m_distill import config, schema
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli import run_config
+from youtube8m_distill.cli import run_config, setting_flags
+from youtube8m_distill.errors import SettingError
 
 COMMANDS = ("train", "eval", "inference", "demo", "extract")
 FLAGS = commands.FLAGS
@@ -29,7 +30,7 @@ def test_every_flag_explains_itself(command):
 
 def test_flags_that_are_not_given_leave_the_recipe_to_the_configuration():
     with commands.parsed("train"):
-        assert config.TrainingConfig(**our_flags.given(*run_config.TRAINING_FLAGS)) == config.TrainingConfig()
+        assert config.TrainingConfig(**our_flags.given(*setting_flags.training_flags())) == config.TrainingConfig()
         assert our_flags.given(*run_config.NETWORK_FLAGS) == {}
         assert our_flags.feature_config() == config.FeatureConfig()
 
@@ -45,7 +46,7 @@ def test_flags_that_are_not_given_leave_the_recipe_to_the_configuration():
     ("max_to_keep", 14, "max_to_keep")])
 def test_a_training_flag_sets_its_own_field_alone(name, given, field):
     with commands.parsed("train", f"--{name}={given}"):
-        found = config.TrainingConfig(**our_flags.given(*run_config.TRAINING_FLAGS))
+        found = config.TrainingConfig(**our_flags.given(*setting_flags.training_flags()))
     assert found == config.TrainingConfig(**{field: given})
 
 
@@ -57,12 +58,12 @@ def test_a_training_flag_sets_its_own_field_alone(name, given, field):
     (("--frame_selection=first", "--frames_per_video=6"), ("first", 6, None))])
 def test_frame_flags_complete_each_other(arguments, expected):
     with commands.parsed("train", *arguments):
-        assert our_flags.frame_config("all") == config.FrameConfig(*expected)
+        assert our_flags.frame_view("all") == config.FrameView(*expected)
 
 
 def test_a_student_sees_30_frames_unless_told_otherwise():
     with commands.parsed("train"):
-        assert our_flags.frame_config("uniform") == config.FrameConfig("uniform", 30)
+        assert our_flags.frame_view("uniform") == config.FrameView("uniform", 30)
 
 
 def test_video_level_models_read_the_means():
@@ -76,27 +77,22 @@ def test_sizes_follow_from_known_names_in_their_order():
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (("--feature_names=rgb,depth",), "feature_sizes is needed for depth"),
+    (("--feature_names=rgb,depth",), "feature_sizes: is needed for depth"),
     (("--feature_sizes=big,128",), "feature_sizes=big,128: give whole numbers"),
-    (("--feature_sizes=1024",), "feature_names=rgb,audio and feature_sizes=1024: give one size for each"),
-    (("--frame_features", "--model=MoeModel"), "frame_features=True: MoeModel reads video-level files"),
-    (("--noframe_features",), "frame_features=False: HierarchicalLstmModel reads frame-level files")])
+    (("--feature_sizes=1024",), "feature_sizes=1024: give one size for each"),
+    (("--frame_features", "--model=MoeModel"), "frame_features=true: MoeModel reads video-level files"),
+    (("--noframe_features",), "frame_features=false: HierarchicalLstmModel reads frame-level files")])
 def test_features_that_cannot_be_are_refused_by_flag(arguments, words):
     with commands.parsed("train", *arguments), pytest.raises(ValueError) as raised:
         our_flags.feature_config()
     assert str(raised.value).startswith(words)
 
 
-@pytest.mark.parametrize("message, expected", [
-    ("batch_size=3 is odd", "--batch_size=3 is odd"),
-    ("train_dir is missing", "--train_dir is missing"),
-    ("seed in question", "--seed in question"),
-    ("/data/x is empty", "/data/x is empty"),
-    ("network_size=3", "network_size=3"),
-    ("seeds=3", "seeds=3")])
-def test_a_message_about_a_flag_gets_its_dashes(message, expected):
+def test_an_error_about_a_flag_is_shown_with_its_dashes():
     with commands.parsed("train"):
-        assert our_flags.flag_of(message) == expected
+        assert our_flags.flag_of(SettingError("batch_size", "is odd.", 3)) == "--batch_size=3: is odd."
+        assert our_flags.flag_of(SettingError("network_size", "is odd.", 3)) == "network_size=3: is odd."
+        assert our_flags.flag_of(OSError("/data/x is empty")) == "/data/x is empty"
 
 
 def test_video_level_models_start_from_the_starters_recipe_and_given_flags_win():

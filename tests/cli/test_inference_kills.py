@@ -42,11 +42,10 @@ def _infer(arguments, output, moment):
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    from youtube8m_distill import files
-    from youtube8m_distill.families import build
+    from youtube8m_distill import config, files
     from youtube8m_distill.runs import predictions
 
-    build.ENCODERS["HierarchicalLstmModel"] = lambda network, dtype: commands.QuickEncoder()
+    config.FAMILY_OF["HierarchicalLstmModel"].build_encoder = lambda *_: commands.QuickEncoder()
     predictions.COMMIT_SECONDS = 0.01
     if moment is not None:
         event, count, seconds, number = moment

@@ -8,7 +8,6 @@ import pytest
 from tests import commands, networks, tiny_training
 from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config, runs
-from youtube8m_distill.families import build
 
 NEXTVLAD = (*FEATURES, "--num_classes=5", "--model=NeXtVLADModel", "--nextvlad_cluster_size=4", "--nextvlad_hidden_size=6",
             "--groups=2", "--gating_reduction=2")
@@ -18,7 +17,7 @@ STANDS_STILL = "--base_learning_rate=1e-30"         # weights after a step are t
 @pytest.fixture(autouse=True)
 def quick_encoders(monkeypatch):
     commands.use_quick_encoder(monkeypatch)
-    monkeypatch.setitem(build.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+    monkeypatch.setattr(config.FAMILY_OF["NeXtVLADModel"], "build_encoder", lambda *_: commands.QuickEncoder())
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def weights(run, role=None, checkpoint="last"):
 
 
 def small(**options):
-    return networks.frame_level(**{"lstm_layers": 1, "frames": config.FrameConfig("uniform", 4), **options})
+    return networks.frame_level(**{"lstm_layers": 1, "frames": config.FrameView("uniform", 4), **options})
 
 
 def test_a_run_starts_with_the_weights_of_another_and_counts_from_nought(tmp_path, files):
@@ -155,7 +154,7 @@ def test_eigenvalues_stay_with_the_weights_on_the_whole_road(tmp_path, files, ei
     """Best and last have them; evaluation, prediction, a student, another run need no file."""
     run, said = train(tmp_path, files, f"--pca_eigenvalues={eigenvalues}", f"--validation_data_pattern={write(tmp_path)}",
                       "--max_steps=1", family=NEXTVLAD)
-    assert "reverse_whitening=True" in said and "Frames are L2-normalised" not in said
+    assert "reverse_whitening=True" in said and "Frames are L2-normalized" not in said
     eigenvalues.unlink()
     for checkpoint in ("best", "last"):
         assert_scale(run, "teacher", checkpoint=checkpoint)
@@ -167,7 +166,7 @@ def test_eigenvalues_stay_with_the_weights_on_the_whole_road(tmp_path, files, ei
     assert_scale(student, "student")
     other, said = train(tmp_path, files, f"--init_from={run.folder}", "--max_steps=1", folder="other", family=NEXTVLAD)
     assert_scale(other, "teacher")
-    assert other.config.networks["teacher"].reverse_whitening is True and "Frames are L2-normalised" not in said
+    assert other.config.networks["teacher"].reverse_whitening is True and "Frames are L2-normalized" not in said
 
 
 def write(tmp_path):

@@ -6,17 +6,16 @@ from tests import commands, networks
 from tests.commands import FEATURES, FEW_FRAMES, QUICK
 from youtube8m_distill import config, runs
 from youtube8m_distill.cli import run_config
-from youtube8m_distill.families import build
 
 MIX = (*FEATURES, "--num_classes=5", "--model=MixNeXtVladModel", "--mix_number=2", "--nextvlad_cluster_size=4",
        "--nextvlad_hidden_size=6", "--groups=2", "--gating_reduction=2")
 SINGLE = "--student_model=NeXtVLADModel"
-ALL_FRAMES = config.FrameConfig()
+ALL_FRAMES = config.FrameView()
 
 
 @pytest.fixture(autouse=True)
 def quick_encoder(monkeypatch):
-    monkeypatch.setitem(build.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+    monkeypatch.setattr(config.FAMILY_OF["NeXtVLADModel"], "build_encoder", lambda *_: commands.QuickEncoder())
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def files(tmp_path):
 
 def serial(tmp_path, model):
     """Arguments of a student of a finished run of a family."""
-    commands.save_run(tmp_path / "teacher", networks.frame_level(model, frames=ALL_FRAMES))
+    commands.save_run(tmp_path / "teacher", networks.frame_level(model, view=ALL_FRAMES))
     return "--mode=serial", f"--teacher_dir={tmp_path}/teacher"
 
 
@@ -53,7 +52,7 @@ def asked_for(files, *more):
 
 
 def student(model="NeXtVLADModel", **options):
-    return networks.frame_level(model, frames=config.FrameConfig("uniform", 4), **options)
+    return networks.frame_level(model, view=config.FrameView("uniform", 4), **options)
 
 
 BY_PREDICTIONS = config.DistillationConfig(("pred", "ce"), share_classifier=False)
@@ -64,7 +63,7 @@ def test_a_mixture_teaches_a_single_network_by_its_predictions(tmp_path, files, 
     how = serial(tmp_path, "MixNeXtVladModel") if mode == "serial" else parallel()
     run, said = train(tmp_path, files, *how, SINGLE)
     assert run.config.mode == mode and run.config.distillation == BY_PREDICTIONS
-    assert run.config.networks == {"teacher": networks.frame_level("MixNeXtVladModel", frames=ALL_FRAMES),
+    assert run.config.networks == {"teacher": networks.frame_level("MixNeXtVladModel", view=ALL_FRAMES),
                                    "student": student()}
     assert "student_loss=pred,ce" in said and "share_classifier=False" in said
     assert run.load_network()[0].name == "student" and not hasattr(run.load_network()[0], "members")
@@ -95,20 +94,20 @@ def test_a_student_of_the_teachers_own_kind_matches_everything(tmp_path, files):
 def test_what_concerns_the_mixture_reaches_the_teacher_and_the_rest_both(files):
     found = asked_for(files, *parallel(), SINGLE, "--cl_temperature=7", "--stop_mixture_gradient", "--dropout=0.25")
     teacher, single = (found.networks[role] for role in ("teacher", "student"))
-    assert (teacher.cl_temperature, teacher.stop_mixture_gradient, teacher.dropout) == (7.0, True, 0.25)
+    assert (teacher.family.cl_temperature, teacher.family.stop_mixture_gradient, teacher.family.dropout) == (7.0, True, 0.25)
     assert single == student(dropout=0.25)
 
 
 @pytest.mark.parametrize("more, words", [
-    (("--student_loss=rep,ce",), "--student_loss=rep,ce: there is no one encoding between a MixNeXtVladModel"),
-    (("--share_classifier",), "--share_classifier is set, and there is no one classifier between a MixNeXtVladModel"),
-    (("--freeze_classifier",), "--freeze_classifier is set, which keeps the teacher's classifier as it is"),
-    (("--match_intermediate",), "--match_intermediate has no meaning with model=NeXtVLADModel"),
-    (("--rep_weight=2",), "--rep_weight has an effect only where --student_loss has rep"),
-    (("--cl_temperature=7",), "--cl_temperature has no effect with model=NeXtVLADModel"),
-    (("--student_frames_per_block=3",), "--student_frames_per_block has no effect with model=NeXtVLADModel"),
-    (("--groups=4",), "--groups asks for 4, and the teacher in"),
-    (("--mod_number=2",), "--mod_number asks for 2, and the teacher in")])
+    (("--student_loss=rep,ce",), "--student_loss=rep,ce: no encoding is common between a MixNeXtVladModel"),
+    (("--share_classifier",), "--share_classifier=true: no classifier is common between a MixNeXtVladModel"),
+    (("--freeze_classifier",), "--freeze_classifier=true: keeps the teacher's classifier as it is"),
+    (("--match_intermediate",), "--match_intermediate=true: has no meaning with model=NeXtVLADModel"),
+    (("--rep_weight=2",), "--rep_weight: has an effect only where --student_loss has rep"),
+    (("--cl_temperature=7",), "--cl_temperature=7.0: has no effect with model=NeXtVLADModel"),
+    (("--student_frames_per_block=3",), "--student_frames_per_block: has no effect with model=NeXtVLADModel"),
+    (("--groups=4",), "--groups: asks for 4, and the teacher in"),
+    (("--mod_number=2",), "--mod_number: asks for 2, and the teacher in")])
 def test_what_a_single_student_of_a_mixture_cannot_have_is_refused(tmp_path, files, more, words):
     line = refusal(tmp_path, files, *serial(tmp_path, "MixNeXtVladModel"), SINGLE, *more)
     assert line.removeprefix("Error: ").startswith(words)
@@ -123,10 +122,10 @@ def test_a_family_that_is_no_part_of_the_teacher_is_refused(tmp_path, files, tea
 
 def test_the_teachers_family_given_for_the_students_leads_to_the_right_flag(tmp_path, files):
     line = refusal(tmp_path, files, *serial(tmp_path, "MixNeXtVladModel"), "--model=NeXtVLADModel")
-    assert line.startswith("Error: --model asks for NeXtVLADModel, and the teacher in")
+    assert line.startswith("Error: --model: asks for NeXtVLADModel, and the teacher in")
     assert line.endswith("Give --student_model for the student's.")
 
 
 def test_a_single_network_has_no_student(tmp_path, files):
     line = refusal(tmp_path, files, *MIX, SINGLE)
-    assert line.startswith("Error: --student_model has no effect with --mode=teacher")
+    assert line.startswith("Error: --student_model: has no effect with --mode=teacher")

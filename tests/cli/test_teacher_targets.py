@@ -23,7 +23,7 @@ def files(tmp_path):
 def arguments(tmp_path, files, *more, folder="student", frames=None):
     """A serial run's; its teacher is there once this was called."""
     if not (tmp_path / "teacher").exists():
-        network = networks.frame_level(lstm_layers=1, frames=frames or config.FrameConfig())
+        network = networks.frame_level(lstm_layers=1, view=frames or config.FrameView())
         commands.save_run(tmp_path / "teacher", network)
     return ("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/{folder}", *SERIAL,
             f"--teacher_dir={tmp_path}/teacher", *more)
@@ -68,7 +68,7 @@ def test_states_after_frames_are_not_stored(tmp_path, files):
 
 def test_a_teacher_that_sees_other_frames_each_time_has_no_lasting_targets(tmp_path, files):
     line = refusal(tmp_path, *arguments(tmp_path, files, f"--teacher_targets_dir={tmp_path}/targets",
-                                        frames=config.FrameConfig("random", 3)))
+                                        view=config.FrameView("random", 3)))
     assert line.startswith("Error: --teacher_targets_dir") and "(frame_selection=random)" in line
 
 

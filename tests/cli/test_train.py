@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import signal
 from unittest import mock
@@ -291,8 +290,8 @@ def test_a_run_says_what_it_does_and_keeps_its_configuration(tmp_path, files):
     assert "Done: step 2, 1 epoch(s), " in said.out and f"Everything is in {tmp_path}/run." in said.out
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "config.json", "tensorboard"]
     kept = config.from_json((tmp_path / "run" / "config.json").read_text())
-    assert kept.networks["teacher"] == config.NetworkConfig(
-        num_classes=5, features=config.FeatureConfig(sizes=(6, 3)), frames=config.FrameConfig("uniform", 4),
+    assert kept.networks["teacher"] == config.network_config(
+        num_classes=5, features=config.FeatureConfig(sizes=(6, 3)), view=config.FrameView("uniform", 4),
         lstm_cells=4, lstm_layers=1, dropout=0.25)
     assert (kept.training.seed, kept.training.max_to_keep, kept.training.checkpoint_steps) == (3, 2, 1)
     assert checkpoints(tmp_path / "run") == ["step-00000001", "step-00000002"]
@@ -321,8 +320,8 @@ def test_a_step_limit_below_the_step_reached_changes_nothing(tmp_path, files):
     ("--train_fraction=0.9", "train_fraction (1.0 then, 0.9 now)")])
 def test_other_hyper_parameters_are_refused_by_name_on_resume(tmp_path, files, argument, words):
     run = commands.save_run(tmp_path / "run", networks.frame_level(
-        num_classes=5, frames=config.FrameConfig("uniform", 4), lstm_layers=1))
-    kept = dataclasses.replace(run.config, train_data_pattern=files, training=config.TrainingConfig(
+        num_classes=5, view=config.FrameView("uniform", 4), lstm_layers=1))
+    kept = run.config.replace(train_data_pattern=files, training=config.TrainingConfig(
         batch_size=4, num_epochs=1, base_learning_rate=0.01))
     (tmp_path / "run" / "config.json").write_text(config.to_json(kept))
     before = commands.entries(tmp_path / "run")
@@ -354,7 +353,7 @@ def test_start_new_model_replaces_the_run_and_keeps_foreign_files(tmp_path, file
     assert checkpoints(tmp_path / "run") == ["step-00000001"]
 
 
-def test_float_frames_are_recognised_and_kept_in_the_configuration(tmp_path):
+def test_float_frames_are_recognized_and_kept_in_the_configuration(tmp_path):
     floats = commands.write_files(tmp_path / "data", "floats", commands.frame_videos(8, dtype=np.float32))
     trained(tmp_path, floats)
     assert settings(tmp_path / "run")["networks"]["teacher"]["features"]["dtype"] == "float32"

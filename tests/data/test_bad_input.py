@@ -15,7 +15,7 @@ BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
 FLOATS = config.FeatureConfig(("rgb", "audio"), (6, 3), dtype="float32")
 MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (6, 3), False, "float32")
 NUM_CLASSES = 12
-VIEW = config.FrameConfig("uniform", 5)
+VIEW = config.FrameView("uniform", 5)
 DAMAGED = "damaged or cut short; fetch the file again"
 
 
@@ -232,7 +232,7 @@ def test_it_is_named_in_training_too(folder, fault):
 
 # ---- odd, and allowed
 
-@pytest.mark.parametrize("view", [VIEW, config.FrameConfig()], ids=["five frames", "all"])
+@pytest.mark.parametrize("view", [VIEW, config.FrameView()], ids=["five frames", "all"])
 def test_videos_of_any_length_are_read_up_to_their_300th_frame(folder, view):
     videos = [records.random_frames(num_frames, SIZES) for num_frames in (1, 4, 5, 299, 300, 301, 400)]
     found = read(three_files(folder, [video(20 + i, frames) for i, frames in enumerate(videos)]), view=view)

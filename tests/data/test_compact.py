@@ -11,7 +11,7 @@ from youtube8m_distill.data.tfrecord import find_files
 
 LENGTHS = (1, 3, 4, 5, 9, 300, 305)
 K = 4
-FOUR = config.FrameConfig("uniform", K)
+FOUR = config.FrameView("uniform", K)
 
 
 def frames_of(length, dtype=np.uint8):
@@ -50,7 +50,7 @@ def parsed(shards):
 @pytest.mark.parametrize("selection, dtype, compression", [("uniform", "uint8", ""), ("random", "float32", "GZIP")])
 def test_a_student_gets_the_frames_that_it_would_have_got_from_the_originals(tmp_path, selection, dtype, compression):
     path = write(tmp_path / "in", [video(length, np.dtype(dtype)) for length in LENGTHS], compression=compression)
-    view = config.FrameConfig(selection, K)
+    view = config.FrameView(selection, K)
     shards = make(path, tmp_path / "out", view, seed=3)
     expected, found = read(find_files(path), view, dtype, seed=3), read(shards, view, dtype, seed=3)
     for counted_in_the_compact_file in ("frame_indices", "num_stored_frames"):
@@ -66,7 +66,7 @@ def test_a_student_gets_the_frames_that_it_would_have_got_from_the_originals(tmp
 def test_every_selection_leaves_the_frames_that_it_takes(tmp_path, selection):
     path = write(tmp_path / "in", [video(length) for length in LENGTHS])
     options = {} if selection == "all" else {"frames_per_video": K}
-    shards = make(path, tmp_path / "out", config.FrameConfig(selection, **options))
+    shards = make(path, tmp_path / "out", config.FrameView(selection, **options))
     for before, after in zip(parsed(find_files(path)), parsed(shards), strict=True):
         for name, frames in before.feature_lists.feature_list.items():
             taken = oracles.selected_frames(selection, min(len(frames.feature), 300), K)
@@ -141,9 +141,9 @@ def begun(tmp_path):
 
 
 @pytest.mark.parametrize("frames, words", [
-    (config.FrameConfig("uniform", 5), "frames_per_video is 4 there and 5 now"),
-    (config.FrameConfig("first", K), "frame_selection is 'uniform' there and 'first' now"),
-    (config.FrameConfig("random", K), "seed is None there and 0 now")])
+    (config.FrameView("uniform", 5), "frames_per_video is 4 there and 5 now"),
+    (config.FrameView("first", K), "frame_selection is 'uniform' there and 'first' now"),
+    (config.FrameView("random", K), "seed is None there and 0 now")])
 def test_a_folder_of_other_settings(tmp_path, begun, frames, words):
     line = refusal(tmp_path, f"{tmp_path}/in/*", begun, frames=frames)
     assert line.startswith(" holds other compact files: ") and words in line

@@ -12,11 +12,11 @@ LENGTHS = np.arange(1, schema.MAX_FRAMES + 1, dtype=np.int32)
 
 
 def view(selection, count):
-    """The FrameConfig of a selection with k or stride `count`, which `all` has no use for."""
+    """The FrameView of a selection with k or stride `count`, which `all` has no use for."""
     if selection == "all":
-        return config.FrameConfig()
+        return config.FrameView()
     key = "every_n" if selection == "strided" else "frames_per_video"
-    return config.FrameConfig(selection, **{key: count})
+    return config.FrameView(selection, **{key: count})
 
 
 def seeds(*pairs):

@@ -22,7 +22,7 @@ def shards(tmp_path):
 
 def batches(shards, training):
     options = {"num_epochs": 3, "num_readers": 2, "shuffle_buffer": 4} if training else {}
-    dataset = make_dataset(shards, FEATURES, commands.NUM_CLASSES, config.FrameConfig("random", 4), 4, training=training,
+    dataset = make_dataset(shards, FEATURES, commands.NUM_CLASSES, config.FrameView("random", 4), 4, training=training,
                            seed=3, **options)
     return [{name: values.numpy() for name, values in batch.items()} for batch in dataset]
 

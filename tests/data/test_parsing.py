@@ -18,7 +18,7 @@ SIZES = (("rgb", 6), ("audio", 3))
 BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
 FLOATS = config.FeatureConfig(("rgb", "audio"), (6, 3), dtype="float32")
 MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (6, 3), False, "float32")
-ALL = config.FrameConfig()
+ALL = config.FrameView()
 NUM_CLASSES = 12
 
 
@@ -67,7 +67,7 @@ def assert_view(found, frames, indices, length):
 @pytest.mark.parametrize("selection", sorted(set(config.FRAME_SELECTIONS) - {"random"}))
 def test_a_network_gets_the_frames_of_its_selection(run, features, dtype, selection):
     key = {"all": {}, "strided": {"every_n": 4}}.get(selection, {"frames_per_video": 4})
-    view = config.FrameConfig(selection, **key)
+    view = config.FrameView(selection, **key)
     videos = [records.random_frames(num_frames, SIZES, dtype=dtype) for num_frames in (1, 4, 5, 11, 300, 307)]
     reading = (features, NUM_CLASSES, view)
     for frames, found in zip(videos, run(reading, *map(records.frame_record, videos)), strict=True):
@@ -79,7 +79,7 @@ def test_a_network_gets_the_frames_of_its_selection(run, features, dtype, select
 @settings(max_examples=40, deadline=None)
 @given(num_frames=strategies.integers(1, 320), k=strategies.integers(1, 300), seed=strategies.integers(0, 2 ** 31))
 def test_whatever_the_length_each_row_is_the_frame_its_index_names(num_frames, k, seed):
-    view = config.FrameConfig("random", k)
+    view = config.FrameView("random", k)
     frames = records.random_frames(num_frames, SIZES, seed)
     [found] = together((BYTES, NUM_CLASSES, view, seed), records.frame_record(frames))
     indices = [index for index in found["frame_indices"].numpy() if index >= 0]
@@ -91,7 +91,7 @@ def test_a_parser_is_traced_once_for_all_datasets_of_a_process(monkeypatch):
     traced = []
     build = record_parsing.build_record_parser
     monkeypatch.setattr(record_parsing, "build_record_parser", lambda *reading: traced.append(reading) or build(*reading))
-    views = {"teacher": ALL, "student": config.FrameConfig("last", 2)}
+    views = {"teacher": ALL, "student": config.FrameView("last", 2)}
     record = records.frame_record(records.random_frames(5, SIZES))
     for _ in range(3):
         in_a_dataset((BYTES, NUM_CLASSES, dict(views), 81), record)      # no other test has this seed
@@ -100,7 +100,7 @@ def test_a_parser_is_traced_once_for_all_datasets_of_a_process(monkeypatch):
 
 @each_way
 def test_each_role_gets_its_own_frames(run):
-    views = {"teacher": ALL, "student": config.FrameConfig("last", 2)}
+    views = {"teacher": ALL, "student": config.FrameView("last", 2)}
     frames = records.random_frames(5, SIZES)
     [found] = run((BYTES, NUM_CLASSES, views), records.frame_record(frames))
     assert sorted(found) == ["labels", "num_stored_frames", "student", "teacher", "video_id"]
@@ -146,7 +146,7 @@ def test_random_frames_are_a_function_of_seed_epoch_and_video():
     frames = records.random_frames(200, SIZES)
 
     def drawn(seed=1, epoch=0, video_id=b"abcd", run=in_a_dataset, number=0):
-        reading = (BYTES, NUM_CLASSES, config.FrameConfig("random", 10), seed)
+        reading = (BYTES, NUM_CLASSES, config.FrameView("random", 10), seed)
         [found] = run(reading, records.frame_record(frames, video_id), epoch=epoch, number=number)
         return found["frame_indices"].numpy().tolist()
 
@@ -184,7 +184,7 @@ MALFORMED = {
 @pytest.mark.parametrize("run", [together, pytest.param(in_a_dataset, marks=pytest.mark.slow), one_by_one])
 @pytest.mark.parametrize("reason", MALFORMED)
 def test_a_malformed_frame_level_record_is_told_with_its_place(run, reason):
-    view = config.FrameConfig("first", 1)           # faults are found in frames that no network sees, too
+    view = config.FrameView("first", 1)           # faults are found in frames that no network sees, too
     with pytest.raises(bad_records.BadRecordError) as raised, bad_records.naming_bad_records():
         run((BYTES, NUM_CLASSES, view), MALFORMED[reason], path="a b/'c'.tfrecord")
     assert str(raised.value).startswith(f"file a b/'c'.tfrecord, record 7: {reason}")
@@ -267,7 +267,7 @@ def test_a_2017_file_read_with_2018_classes_names_the_label():
 
 
 @needs_real_records
-@pytest.mark.parametrize("view", [ALL, config.FrameConfig("uniform", 30)])
+@pytest.mark.parametrize("view", [ALL, config.FrameView("uniform", 30)])
 def test_the_real_frame_level_record_equals_its_proto(view):
     shards, found = read_real("2018_frame_level/*.tfrecord", config.FeatureConfig(), 3862, view)
     stored = tf.train.SequenceExample.FromString(tfrecord.first_record(shards[0])).feature_lists.feature_list

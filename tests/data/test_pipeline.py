@@ -11,7 +11,7 @@ from youtube8m_distill.data import pipeline, tfrecord
 
 FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
 MEANS = config.FeatureConfig(("mean_rgb",), (1,), False, "float32")
-FIRST = config.FrameConfig("first", 2)
+FIRST = config.FrameView("first", 2)
 COUNTS = (4, 1, 6, 3, 5, 2, 2)                      # records in each file: 23, a prime
 TOTAL = sum(COUNTS)
 
@@ -118,7 +118,7 @@ def test_a_share_of_a_last_batch_may_be_empty(plain):
 
 
 def test_a_share_of_frames_may_be_empty_too(videos):
-    dataset = pipeline.make_dataset(videos, FEATURES, 5, config.FrameConfig("random", 2), 9, training=False, share=(0, 9))
+    dataset = pipeline.make_dataset(videos, FEATURES, 5, config.FrameView("random", 2), 9, training=False, share=(0, 9))
     assert [tuple(batch["frames"].shape) for batch in dataset] == [(1, 2, 9), (0, 2, 9)]
 
 
@@ -216,7 +216,7 @@ def described(spec):
 
 
 def test_frame_level_batches_have_the_shapes_and_types_that_the_schema_names(videos):
-    views = {"teacher": config.FrameConfig(), "student": FIRST}
+    views = {"teacher": config.FrameView(), "student": FIRST}
     dataset = pipeline.make_dataset(videos, FEATURES, 5, views, 4, training=True, num_epochs=2)
     teacher, student = ({"frames": ((4, length, 9), "uint8"), "num_frames": ((4,), "int32"),
                          "frame_indices": ((4, length), "int32")} for length in (300, 2))
@@ -237,13 +237,13 @@ def test_one_network_gets_a_flat_batch(videos):
 
 
 def batches_of_five(videos):
-    return list(pipeline.make_dataset(videos, FEATURES, 5, config.FrameConfig("random", 2), 5, training=True, num_epochs=2,
+    return list(pipeline.make_dataset(videos, FEATURES, 5, config.FrameView("random", 2), 5, training=True, num_epochs=2,
                                       seed=1).as_numpy_iterator())
 
 
 def drawn(videos, **options):
     """{(epoch or None, video id): the frames drawn for it}."""
-    dataset = pipeline.make_dataset(videos, FEATURES, 5, config.FrameConfig("random", 2), 5, with_ids=True, **options)
+    dataset = pipeline.make_dataset(videos, FEATURES, 5, config.FrameView("random", 2), 5, with_ids=True, **options)
     found = collections.defaultdict(list)
     for batch in dataset.as_numpy_iterator():
         for i, video_id in enumerate(batch["video_id"]):

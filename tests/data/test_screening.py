@@ -42,7 +42,7 @@ def screen(pattern, max_bad_fraction=1.0, features=BYTES, **options):
 def ids(found):
     """Video ids of all that is read afterwards, in order."""
     with bad_records.naming_bad_records(found.shards):
-        return [video_id for batch in pipeline.make_dataset(found.shards, BYTES, NUM_CLASSES, config.FrameConfig("first", 1),
+        return [video_id for batch in pipeline.make_dataset(found.shards, BYTES, NUM_CLASSES, config.FrameView("first", 1),
                                                             50, training=False) for video_id in batch["video_id"].numpy()]
 
 

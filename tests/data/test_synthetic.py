@@ -178,7 +178,7 @@ def world():
 def draw_videos(world, count, start):
     for index in range(start, start + count):
         rng = statistics.generator(0, 0, index)
-        yield oracles.dequantized(prototypes.labelled_video(rng, world, world.classes.draw(rng)[0]))
+        yield oracles.dequantized(prototypes.labeled_video(rng, world, world.classes.draw(rng)[0]))
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ SIZES = (("rgb", 6), ("audio", 3))
 BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
 RGB = config.FeatureConfig(("rgb",), (6,))
 NUM_CLASSES = 12
-VIEWS = {"teacher": config.FrameConfig(), "student": config.FrameConfig("random", 7),
-         "third": config.FrameConfig("uniform", 4), "fourth": config.FrameConfig("first", 3)}
+VIEWS = {"teacher": config.FrameView(), "student": config.FrameView("random", 7),
+         "third": config.FrameView("uniform", 4), "fourth": config.FrameView("first", 3)}
 
 
 def unparsed(serialized):
@@ -171,7 +171,7 @@ def test_official_records_are_never_parsed_one_at_a_time(videos, monkeypatch, tr
 
     build_record_parser = record.build_record_parser
     monkeypatch.setattr(record, "build_record_parser", build_refusing_parser)
-    views = {"teacher": config.FrameConfig(), "student": config.FrameConfig("uniform", 3)}
+    views = {"teacher": config.FrameView(), "student": config.FrameView("uniform", 3)}
     # Parsers are kept for all datasets of a process: with a seed that no other test has, none of them gets this one.
     dataset = pipeline.make_dataset(videos, BYTES, NUM_CLASSES, views, 5, training=training, seed=162)
     assert sum(len(batch["labels"]) for batch in dataset) == 20
@@ -190,7 +190,7 @@ def test_only_frames_that_are_seen_are_decoded(monkeypatch):
         return found
 
     monkeypatch.setattr(tf.io, "decode_raw", decode_raw)
-    parse = batch.build_parser(BYTES, NUM_CLASSES, config.FrameConfig("uniform", 3))
+    parse = batch.build_parser(BYTES, NUM_CLASSES, config.FrameView("uniform", 3))
     with records.untraced():
         parse(batch.Records(*unparsed([records.frame_record(records.random_frames(300, SIZES))] * 2)))
     lengths = 2 * 6 * (2 + 3 * 2)                   # tags and lengths: two of the record, three of each list
@@ -199,7 +199,7 @@ def test_only_frames_that_are_seen_are_decoded(monkeypatch):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_frames_stay_bytes_and_nothing_is_batched_after_parsing(videos, training):
-    dataset = pipeline.make_dataset(videos, BYTES, NUM_CLASSES, config.FrameConfig("uniform", 3), 5, training=training)
+    dataset = pipeline.make_dataset(videos, BYTES, NUM_CLASSES, config.FrameView("uniform", 3), 5, training=training)
     assert dataset.element_spec["frames"].dtype == tf.uint8
     assert not any(spec.dtype == tf.float32 for spec in tf.nest.flatten(dataset.element_spec))
     steps = []

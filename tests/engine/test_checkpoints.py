@@ -180,7 +180,7 @@ def test_nothing_is_saved_where_another_trains_by_now(tmp_path, scheme):
 @pytest.mark.parametrize("other", [
     lambda: tiny_training.compiled(lambda: Supervised(tiny_training.network(dropout=0.0)), make_strategy(), adam),
     lambda: tiny_training.compiled(supervised, make_strategy()),
-], ids=["without dropout", "another optimiser"])
+], ids=["without dropout", "another optimizer"])
 def test_a_checkpoint_of_other_variables_is_refused_and_named(tmp_path, scheme, other):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(scheme, Progress(step=3))

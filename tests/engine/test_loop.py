@@ -105,7 +105,7 @@ def test_callbacks_are_called_in_the_order_of_what_happens():
 def test_the_pipelines_own_batches_tell_where_epochs_end(tmp_path):
     path = records.write(tmp_path / "train0.tfrecord", [
         records.frame_record(records.random_frames(3, seed=i), f"id{i}".encode(), [i % 5]) for i in range(10)])
-    dataset = make_dataset(find_files(path), tiny_training.FEATURES, tiny_training.NUM_CLASSES, config.FrameConfig("uniform", 2), 4,
+    dataset = make_dataset(find_files(path), tiny_training.FEATURES, tiny_training.NUM_CLASSES, config.FrameView("uniform", 2), 4,
                            training=True, num_epochs=3)
     dataset = dataset.map(lambda batch: {**batch, "value": tf.cast(batch["num_frames"], tf.float32)})
     _, recorder, progress = _run(dataset, 4)
@@ -322,8 +322,8 @@ def test_a_signal_is_noticed_though_nobody_reads_the_line(error):
         interruption.check()
 
 
-class WithARegulariser(Counter):
-    """The same with a step that takes the gradient of our regulariser, which has one of its own."""
+class WithARegularizer(Counter):
+    """The same with a step that takes the gradient of our regularizer, which has one of its own."""
 
     def __init__(self):
         super().__init__()
@@ -337,7 +337,7 @@ class WithARegulariser(Counter):
 
 
 def test_a_finished_run_leaves_nothing_in_the_list_that_would_keep_its_graph():
-    scheme, registered = WithARegulariser(), framework_ops.gradient_registry._registry
+    scheme, registered = WithARegularizer(), framework_ops.gradient_registry._registry
     before = set(registered)
     loop.train(scheme, _epochs(4, 1, 2), make_strategy(), [], Progress(), batch_size=2)
     np.testing.assert_array_equal(scheme.weights.numpy(), np.full(3, 0.25))      # halved twice

@@ -6,7 +6,7 @@ from youtube8m_distill import config
 from youtube8m_distill.engine.optimizers import OPTIMIZERS, build_optimizer
 
 
-def test_every_name_of_the_configuration_has_an_optimiser():
+def test_every_name_of_the_configuration_has_an_optimizer():
     assert set(OPTIMIZERS) == set(config.OPTIMIZERS)
 
 

@@ -33,7 +33,7 @@ def test_a_decay_of_one_keeps_the_rate():
     assert float(ExponentialDecayByExamples(0.25, 1.0, 10, 10)(1000)) == 0.25
 
 
-def test_the_schedule_survives_serialisation():
+def test_the_schedule_survives_serialization():
     schedule = ExponentialDecayByExamples(0.3, 0.9, 70, 7)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
     assert copy.get_config() == schedule.get_config()

@@ -9,13 +9,13 @@ from youtube8m_distill.layers import logistic, moe
 
 
 def parameters(num_classes, **options):
-    model = build.build_model(config.NetworkConfig(num_classes=num_classes, **options))
+    model = build.build_model(config.network_config(num_classes=num_classes, **options))
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
 # One full-size network is enough to count the rest: per class the classifier has 4096 * 5 weights and 2 biases.
 def test_the_published_network_has_the_published_sizes_and_costs():
-    teacher = config.NetworkConfig(num_classes=2)
+    teacher = config.network_config(num_classes=2)
     model = build.build_model(teacher)
     encoder = sum(int(np.prod(weight.shape)) for weight in model.encoder.trainable_weights)
     assert encoder == 46_678_016
@@ -35,13 +35,13 @@ def test_the_whole_network_built_has_the_published_number_of_parameters(num_clas
 
 
 def test_the_student_of_30_frames_costs_what_is_published():
-    student = config.NetworkConfig(num_classes=2, frames=config.FrameConfig("uniform", 30))
+    student = config.network_config(num_classes=2, view=config.FrameView("uniform", 30))
     model = build.build_model(student)
     assert model.encoder.multiply_adds(30) + 3862 * (model.classifier.multiply_adds() // 2) == 774_299_648
 
 
 def test_the_lower_lstm_costs_on_rgb_alone_what_the_papers_tables_say():
-    lower = build.build_model(config.NetworkConfig(num_classes=2)).encoder.lower
+    lower = build.build_model(config.network_config(num_classes=2)).encoder.lower
     # 2 * 2048 * 4096 a frame; the papers add 14 * 2048 for what is not a matrix product.
     assert lower.multiply_adds(1024) + 14 * 2048 == 16_805_888
 

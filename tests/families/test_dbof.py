@@ -65,7 +65,7 @@ def test_any_shape_is_the_oracles(pooling, num_clusters, hidden_size, size, rows
         np.testing.assert_allclose(layer(frames, np.array(counts), training=training), encodings, rtol=1e-4, atol=1e-4)
 
 
-def test_moving_statistics_move_towards_those_of_real_frames_and_of_videos():
+def test_moving_statistics_move_toward_those_of_real_frames_and_of_videos():
     layer = encoder()
     before = oracle_weights(layer)
     _, seen = expected(layer, FRAMES, COUNTS, training=True)
@@ -136,7 +136,7 @@ def test_videos_without_frames_have_finite_encodings_and_gradients(options, coun
     assert all(np.all(np.isfinite(weight)) for weight in layer.get_weights())
 
 
-def test_without_frames_and_normalisation_only_the_hidden_bias_speaks():
+def test_without_frames_and_normalization_only_the_hidden_bias_speaks():
     layer = encoder(batch_norm=False)
     found = layer(FRAMES, np.zeros(4, np.int32))
     np.testing.assert_allclose(found, np.tile(oracles.sigmoid(layer.hidden.bias.numpy()), (4, 1)), rtol=1e-5)
@@ -166,7 +166,7 @@ def test_kernels_and_biases_start_with_the_published_spreads():
             assert np.abs(values).max() > 2.2 * stddev          # a truncated normal ends at 2
 
 
-def test_with_normalisation_the_kernels_start_the_same_and_have_no_bias():
+def test_with_normalization_the_kernels_start_the_same_and_have_no_bias():
     keras.utils.set_random_seed(0)
     layer = dbof.DeepBagOfFrames(400, 300)
     layer.build((None, None, 100))

@@ -34,7 +34,7 @@ def assert_equal(found, expected):
 @both_shapes
 @pytest.mark.parametrize("training", [False, True])
 def test_logits_are_the_members_logits_weighed_by_the_gate(shape, training):
-    model = mixtures.randomise(mixtures.mixture(shape))
+    model = mixtures.randomize(mixtures.mixture(shape))
     expected = VIDEOS.outputs(mixtures.tree(model), training)
     mixtures.assert_outputs(model(VIEW, training=training), expected)
 
@@ -87,7 +87,7 @@ def test_gradients_are_finite_where_a_video_or_all_of_them_have_no_frames():
 
 @both_shapes
 def test_predictions_without_dropout_are_mixed_anew_from_the_encodings(shape):
-    model = mixtures.randomise(mixtures.mixture(shape, dropout=0.5))
+    model = mixtures.randomize(mixtures.mixture(shape, dropout=0.5))
     outputs = model(VIEW, training=True)
     expected = VIDEOS.outputs(mixtures.tree(model), training=True)
     clean = [video["predictions"] for video in expected]
@@ -97,13 +97,13 @@ def test_predictions_without_dropout_are_mixed_anew_from_the_encodings(shape):
 
 
 def test_without_dropout_they_are_the_predictions():
-    model = mixtures.randomise(mixtures.mixture(mixtures.TWO_LEVELS))
+    model = mixtures.randomize(mixtures.mixture(mixtures.TWO_LEVELS))
     outputs = model(VIEW)
     np.testing.assert_allclose(model.predictions_without_dropout(outputs), outputs["predictions"], rtol=1e-6)
 
 
 def test_under_bfloat16_gate_and_logits_are_float32_and_near_the_exact_ones():
-    exact = mixtures.randomise(mixtures.mixture(mixtures.TWO_LEVELS))
+    exact = mixtures.randomize(mixtures.mixture(mixtures.TWO_LEVELS))
     rounded = mixtures.mixture(mixtures.TWO_LEVELS, dtype="mixed_bfloat16")
     rounded.set_weights(exact.get_weights())
     frames = rounded.preprocessing(VIEW["frames"])
@@ -144,7 +144,7 @@ def test_multiply_adds_are_the_members_and_the_gates():
 
 
 def test_a_submodel_is_found_by_its_path_and_works_alone():
-    model = mixtures.randomise(mixtures.mixture(mixtures.TWO_LEVELS))
+    model = mixtures.randomize(mixtures.mixture(mixtures.TWO_LEVELS))
     outputs = model(VIEW)
     assert model.submodel("") is model and model.submodel("1") is model.members[1]
     assert model.submodel("1.2") is model.members[1].members[2]
@@ -216,7 +216,7 @@ def test_what_cannot_be_mixed_is_refused(settings, message):
 def scaled(request):
     """A mixture whose preprocessing has a weight too, with its shape."""
     model = mixtures.mixture(request.param, preprocessing=mixtures.ScaledPreprocessing("uint8"))
-    return mixtures.randomise(model), request.param
+    return mixtures.randomize(model), request.param
 
 
 def networks_of(model):

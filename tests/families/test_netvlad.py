@@ -31,7 +31,7 @@ def numbers(variable):
 
 
 def normalizing(layer, bias, training):
-    """What the oracle does to rows: a function where `layer` is batch normalisation, else the bias of the layer `bias`."""
+    """What the oracle does to rows: a function where `layer` is batch normalization, else the bias of the layer `bias`."""
     if layer is None:
         return numbers(bias.bias)
     gamma, beta, mean, variance, _ = (numbers(weight) for weight in layer.weights)
@@ -44,7 +44,7 @@ def oracle_weights(layer, training):
     for pooling in layer.poolings:
         kernel = numbers(pooling.assign.kernel)
         normalize = normalizing(getattr(pooling, "normalization", None), pooling.assign, training)
-        features.append((kernel, normalize, numbers(pooling.centres) if pooling.subtract_centres else 0 * kernel))
+        features.append((kernel, normalize, numbers(pooling.centers) if pooling.subtract_centers else 0 * kernel))
     gates = layer.gating and (numbers(layer.gating.kernel),
                               normalizing(layer.gating.normalization, layer.gating, training))
     frames = layer.frame_normalization
@@ -67,7 +67,7 @@ def assert_as_the_oracle(layer, frames, counts, training):
 @pytest.mark.parametrize("options", [
     {}, {"relu": True}, {"batch_norm": False}, {"batch_norm": False, "relu": True}, {"gating": False},
     {"gating_remove_diagonal": True}, {"batch_norm": False, "gating_remove_diagonal": True},
-    {"subtract_centres": False}, {"sizes": (6,)}, {"sizes": (4, 3, 2), "num_clusters": 7}, {"hidden_size": 2},
+    {"subtract_centers": False}, {"sizes": (6,)}, {"sizes": (4, 3, 2), "num_clusters": 7}, {"hidden_size": 2},
 ], ids=str)
 def test_encodings_are_the_oracles(options, training):
     layer = encoder_of(**options)
@@ -87,7 +87,7 @@ def test_relu_stops_at_6(batch_norm):
     np.testing.assert_array_equal(layer(frames_of(), np.array(COUNTS)), [[6, 6, 6, 6, 0]] * len(COUNTS))
 
 
-@pytest.mark.parametrize("option", ["relu", "batch_norm", "gating", "gating_remove_diagonal", "subtract_centres"])
+@pytest.mark.parametrize("option", ["relu", "batch_norm", "gating", "gating_remove_diagonal", "subtract_centers"])
 def test_no_option_is_without_effect(option):
     changed = {option: option in ("relu", "gating_remove_diagonal")}
     found, usual = (layer(frames_of(), np.array(COUNTS)) for layer in (encoder_of(**changed), encoder_of()))
@@ -120,7 +120,7 @@ def test_the_order_of_frames_has_no_influence(training):
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (3, 0)])
-@pytest.mark.parametrize("options", [{}, {"relu": True}, {"batch_norm": False}, {"subtract_centres": False}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"relu": True}, {"batch_norm": False}, {"subtract_centers": False}], ids=str)
 def test_videos_without_frames_give_finite_encodings_and_gradients(options, counts):
     layer, frames = encoder_of(**options), tf.constant(frames_of(counts=counts))
     with tf.GradientTape() as tape:
@@ -131,9 +131,9 @@ def test_videos_without_frames_give_finite_encodings_and_gradients(options, coun
         assert np.isfinite(value).all()
 
 
-@pytest.mark.parametrize("subtract_centres", [False, True])
-def test_each_cluster_has_its_share_of_a_vector_of_length_1(subtract_centres):
-    pooling = NetVLADPooling(4, subtract_centres=subtract_centres)
+@pytest.mark.parametrize("subtract_centers", [False, True])
+def test_each_cluster_has_its_share_of_a_vector_of_length_1(subtract_centers):
+    pooling = NetVLADPooling(4, subtract_centers=subtract_centers)
     pooling.build((None, None, 6))
     vlad = np.asarray(pooling(frames_of(6), np.array([5, 3, 1, 0]))).reshape(4, 6, 4)          # D-major
     np.testing.assert_allclose(np.linalg.norm(vlad, axis=1), [[0.5] * 4] * 3 + [[0] * 4], rtol=1e-5)
@@ -145,19 +145,19 @@ def test_weights_start_normal_with_the_published_spreads():
     spreads = [(layer.hidden.kernel, 1 / np.sqrt(64)), (layer.hidden.bias, 0.01), (layer.gating.kernel, 1 / np.sqrt(128))]
     for size, pooling in zip((256, 64), layer.poolings):
         spreads += [(pooling.assign.kernel, size ** -0.5), (pooling.assign.bias, size ** -0.5),
-                    (pooling.centres, size ** -0.5)]
+                    (pooling.centers, size ** -0.5)]
     for weight, spread in spreads:
         few = weight.numpy().size < 200
         assert weight.numpy().std() == pytest.approx(spread, rel=0.35 if few else 0.06), weight.path
         assert few or np.abs(weight.numpy()).max() > 2.5 * spread                               # not truncated
     first = layer.poolings[0]
-    assert abs(np.corrcoef(first.assign.kernel.numpy().ravel(), first.centres.numpy().ravel())[0, 1]) < 0.05
+    assert abs(np.corrcoef(first.assign.kernel.numpy().ravel(), first.centers.numpy().ravel())[0, 1]) < 0.05
 
 
-def test_normalisation_replaces_the_biases_it_makes_useless():
+def test_normalization_replaces_the_biases_it_makes_useless():
     layer = encoder_of(relu=True)
     assert layer.hidden.bias is None and all(pooling.assign.bias is None for pooling in layer.poolings)
-    assert encoder_of(relu=False).hidden.bias is not None           # without relu nothing normalises there
+    assert encoder_of(relu=False).hidden.bias is not None           # without relu nothing normalizes there
 
 
 def test_the_published_sizes_have_the_published_number_of_weights():
@@ -165,7 +165,7 @@ def test_the_published_sizes_have_the_published_number_of_weights():
     layer.build((None, None, 1152))
     assert layer.vlad_size == 278_528 and layer.hidden.kernel.shape == (278_528, 2)
     assert layer.vlad_size * NetVLAD((1024, 128)).encoding_size == 285_212_672
-    poolings = 2 * (1024 * 256 + 128 * 128) + 2 * (256 + 128)       # assignments, centres; gamma and beta
+    poolings = 2 * (1024 * 256 + 128 * 128) + 2 * (256 + 128)       # assignments, centers; gamma and beta
     assert sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights) == (
         2 * 1152 + poolings + 278_528 * 2 + 2 + 2 * 2 + 2 * 2)      # frames; hidden and its bias; gates
 
@@ -173,7 +173,7 @@ def test_the_published_sizes_have_the_published_number_of_weights():
 def test_the_defaults_are_the_published_ones():
     layer = NetVLAD((1024, 128))
     assert [pooling.num_clusters for pooling in layer.poolings] == [256, 128] and layer.encoding_size == 1024
-    assert layer.batch_norm and layer.subtract_centres and not layer.relu and layer.gating is not None
+    assert layer.batch_norm and layer.subtract_centers and not layer.relu and layer.gating is not None
     assert not layer.gating.remove_diagonal
 
 
@@ -185,7 +185,7 @@ def test_multiply_adds_count_assignments_and_sums_of_each_frame_and_the_matrices
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("options", [{}, {"batch_norm": False, "relu": True}, {"subtract_centres": False}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"batch_norm": False, "relu": True}, {"subtract_centers": False}], ids=str)
 def test_bfloat16_is_near_float32(options, training):
     frames, counts = frames_of(), np.array(COUNTS)
     low, exact = (encoder_of(dtype=dtype, **options) for dtype in ("mixed_bfloat16", "float32"))
@@ -209,7 +209,7 @@ def test_a_feature_without_clusters_is_refused():
 
 @pytest.mark.parametrize("options", [
     {}, {"relu": True}, {"batch_norm": False}, {"gating": False}, {"gating_remove_diagonal": True},
-    {"subtract_centres": False}], ids=str)
+    {"subtract_centers": False}], ids=str)
 def test_the_configuration_rebuilds_the_layer(options):
     layer = encoder_of(dtype="mixed_bfloat16", name="reader", **options)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))

@@ -51,7 +51,7 @@ def statistics(layer):
 
 def pooling_weights(pooling):
     return {"expand": arrays(*pooling.expand.weights), "attend": arrays(*pooling.attend.weights),
-            "assign": arrays(pooling.assign.kernel)[0], "centres": arrays(pooling.centres)[0][0],
+            "assign": arrays(pooling.assign.kernel)[0], "centers": arrays(pooling.centers)[0][0],
             "assignment": statistics(pooling.assignment_normalization),
             "descriptor": statistics(pooling.descriptor_normalization)}
 
@@ -143,7 +143,7 @@ def test_videos_without_frames_are_finite_with_their_gradients(counts, training)
         assert np.all(np.isfinite(gradient))
 
 
-def test_a_video_without_frames_has_descriptors_of_zeros_before_their_normalisation():
+def test_a_video_without_frames_has_descriptors_of_zeros_before_their_normalization():
     layer, (frames, counts) = encoder(), videos()
     found = as_numpy(layer.pool(frames, counts * 0))
     empty = [row for pooling in layer.poolings
@@ -177,7 +177,7 @@ def test_bfloat16_stays_near_float32():
     np.testing.assert_allclose(as_numpy(found), as_numpy(exact(frames, counts)), rtol=0, atol=0.05)
 
 
-def test_under_bfloat16_many_frames_that_agree_still_tell_their_centres_apart():
+def test_under_bfloat16_many_frames_that_agree_still_tell_their_centers_apart():
     exact, rounded = encoder("one feature"), encoder("one feature", dtype="mixed_bfloat16")
     frames = np.random.default_rng(0).normal(size=(2, 1, 6)) + 0.1 * np.random.default_rng(1).normal(size=(2, 300, 6))
     counts = np.array([300, 300])
@@ -195,7 +195,7 @@ def test_the_published_size_has_the_published_number_of_trainable_weights(num_cl
     def pooling(n, k, g):
         wide = 2 * n
         return ((n + 1) * wide + (wide + 1) * g + wide * g * k + 2 * g * k      # expand, attend, assign and its BN
-                + wide // g * k + 2 * (wide // g * k))                          # centres, BN of the descriptors
+                + wide // g * k + 2 * (wide // g * k))                          # centers, BN of the descriptors
 
     pooled = 256 * 128 + 64 * 64
     hidden = pooled * 2048 + 2 * 2048 + 2 * 2048 * 256 + 2 * 256
@@ -218,8 +218,8 @@ def test_weights_start_as_slims_he_normal():
     layer = nextvlad.NeXtVLAD((64, 32), num_clusters=64, hidden_size=128, groups=4, expansion=4, gating_reduction=4)
     layer.build((None, None, 96))
     first, second = layer.poolings
-    matrices = [(first.expand.kernel, 64), (first.attend.kernel, 256), (first.assign.kernel, 256), (first.centres, 64),
-                (second.expand.kernel, 32), (second.assign.kernel, 128), (second.centres, 64),
+    matrices = [(first.expand.kernel, 64), (first.attend.kernel, 256), (first.assign.kernel, 256), (first.centers, 64),
+                (second.expand.kernel, 32), (second.assign.kernel, 128), (second.centers, 64),
                 (layer.hidden.kernel, 64 * 64 + 64 * 32), (layer.squeeze.kernel, 128), (layer.excite.kernel, 32)]
     for matrix, fan_in in matrices:
         values, stddev = as_numpy(matrix), math.sqrt(2.6 / fan_in)

@@ -11,12 +11,12 @@ CELLS, NUM_CLASSES = 6, 4
 
 def network(frames_per_video, frames_per_block, sizes=(5, 3), **options):
     options = {"lstm_cells": CELLS, "num_classes": NUM_CLASSES, "frames_per_block": frames_per_block, **options}
-    return config.NetworkConfig(features=config.FeatureConfig(sizes=sizes),
-                                frames=config.FrameConfig("first", frames_per_video), **options)
+    return config.network_config(features=config.FeatureConfig(sizes=sizes),
+                                view=config.FrameView("first", frames_per_video), **options)
 
 
 def frames_and_preprocessed(counts, rows, size):
-    """Random bytes, and what the original makes of them: dequantised, scaled, padding zero; both [batch, rows, size]."""
+    """Random bytes, and what the original makes of them: dequantized, scaled, padding zero; both [batch, rows, size]."""
     frames = np.random.default_rng(0).integers(0, 256, (len(counts), rows, size), dtype=np.uint8)
     table = np.array([oracles.dequantized(code) for code in range(256)])
     values = table[frames]

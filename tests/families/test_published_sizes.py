@@ -21,9 +21,9 @@ def nextvlad_parameters(network):
         clusters, groups = (n // (1 if index == 0 else 2) for n in (network.nextvlad_cluster_size, network.groups))
         wide = network.expansion * size
         total += (size + 1) * wide + (wide + 1) * groups                        # widening, attention
-        total += wide * groups * clusters + 2 * groups * clusters               # assignment and its normalisation
-        total += wide // groups * clusters                                      # centres
-        total += 2 * (wide // groups * clusters)                                # normalisation of the descriptors
+        total += wide * groups * clusters + 2 * groups * clusters               # assignment and its normalization
+        total += wide // groups * clusters                                      # centers
+        total += 2 * (wide // groups * clusters)                                # normalization of the descriptors
         pooled += wide // groups * clusters
     total += pooled * hidden + 2 * hidden + 2 * hidden * narrow + 2 * narrow    # hidden layer and gate
     return total + (hidden + 1) * network.num_classes
@@ -38,7 +38,7 @@ def parameters(network):
     if not network.is_mixture:
         return nextvlad_parameters(network)
     members = network.mod_number or network.mix_number
-    return members * parameters(config.member_config(network)) + gate_parameters(network, members)
+    return members * parameters(network.member()) + gate_parameters(network, members)
 
 
 @pytest.mark.parametrize("network", [
@@ -51,7 +51,7 @@ def test_the_closed_forms_count_what_is_built(network):
 
 @pytest.mark.parametrize("num_classes, expected", [(3862, 88_889_378), (4716, 90_639_224)])
 def test_nextvlad_has_the_parameters_of_its_release(num_classes, expected):
-    assert parameters(config.NetworkConfig("NeXtVLADModel", num_classes)) == expected
+    assert parameters(config.network_config("NeXtVLADModel", num_classes)) == expected
 
 
 LARGE = {"nextvlad_cluster_size": 256, "expansion": 4, "gating_reduction": 8}
@@ -62,10 +62,10 @@ LARGE = {"nextvlad_cluster_size": 256, "expansion": 4, "gating_reduction": 8}
     ("NeXtVLADModel", {}, 83), ("NeXtVLADModel", LARGE, 320), ("MixNeXtVladModel", {}, 250),
     ("MixNeXtVladModel", {**LARGE, "mix_number": 4}, 1280), ("MODNeXtVladModel", {}, 1000)])
 def test_the_tables_of_the_mixtures_paper(model, options, millions):
-    found = parameters(config.NetworkConfig(model, 1000, **options)) / 1e6
+    found = parameters(config.network_config(model, 1000, **options)) / 1e6
     assert found == pytest.approx(millions, rel=0.012)
 
 
 def test_the_bag_of_frames_of_the_mixtures_paper():
-    network = config.NetworkConfig("DbofModel", 1000, dbof_cluster_size=2048, moe_num_mixtures=5)
+    network = config.network_config("DbofModel", 1000, dbof_cluster_size=2048, moe_num_mixtures=5)
     assert built(network) / 1e6 == pytest.approx(16, abs=0.5)

@@ -64,7 +64,7 @@ def test_the_start_is_normal_with_the_published_spread_and_the_bias_is_drawn_on_
     assert not np.isclose(layer.bias.numpy(), layer.kernel.numpy()[0]).any()
 
 
-def test_normalisation_replaces_the_bias():
+def test_normalization_replaces_the_bias():
     assert [weight.name for weight in layer_of(batch_norm=False).trainable_weights] == ["kernel", "bias"]
     assert [weight.name for weight in layer_of(batch_norm=True).trainable_weights] == ["kernel", "gamma", "beta"]
 

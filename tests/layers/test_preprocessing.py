@@ -22,14 +22,14 @@ def test_every_byte_becomes_the_float_the_starter_gives_it():
     np.testing.assert_allclose(values[[0, 127, 255]], [-1.9921875, -3.0517578e-05, 2.0078125], rtol=1e-6)
 
 
-def test_bytes_are_dequantised_and_each_frame_scaled_as_a_whole():
+def test_bytes_are_dequantized_and_each_frame_scaled_as_a_whole():
     found = preprocessing.L2Preprocessing()(CODES)
     expected = [[oracles.preprocessed(frame) for frame in video] for video in CODES]
     assert found.dtype == "float32" and found.shape == CODES.shape
     np.testing.assert_allclose(as_numpy(found), expected, rtol=1e-5, atol=1e-7)
 
 
-def test_floats_are_scaled_and_not_dequantised():
+def test_floats_are_scaled_and_not_dequantized():
     values = np.random.default_rng(0).normal(0, 2, (5, 9)).astype(np.float32)
     found = as_numpy(preprocessing.L2Preprocessing("float32")(values))
     np.testing.assert_allclose(found, [row / np.sqrt(np.sum(row * row)) for row in values], rtol=1e-5)

@@ -133,7 +133,7 @@ def test_the_places_of_a_video_are_near_each_other_and_those_of_two_classes_apar
 
 
 @pytest.mark.parametrize("num_videos, expected", [(500, 30), (45, 89 / 3), (2, 1), (1, 1 / 3)])    # by hand
-def test_perplexity_leaves_three_times_as_many_neighbours(num_videos, expected):
+def test_perplexity_leaves_three_times_as_many_neighbors(num_videos, expected):
     assert encodings.perplexity(num_videos) == pytest.approx(expected)
 
 

@@ -1,4 +1,4 @@
-"""Pictures: saved alike each time, every curve in its place and told apart without colour, none of nothing."""
+"""Pictures: saved alike each time, every curve in its place and told apart without color, none of nothing."""
 
 import dataclasses
 import io
@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.reproduce.made_up import made_up_result, made_up_results
 
 from reproduce import figures
 from reproduce.cells import ALL_LOSSES, BASELINES, HRNN, NEXTVLAD, SKYLINE, STUDENTS, Cell
@@ -22,6 +21,7 @@ from reproduce.grid import Grid
 from reproduce.recipes import classes, cost, figure2, figure3
 from reproduce.results import Results, read_results, write_result
 from reproduce.tables import METHOD_TITLES, Table
+from tests.reproduce.made_up import made_up_result, made_up_results
 from youtube8m_distill import schema
 
 GRID = Grid(families=(HRNN,), ks=(6, 10, 30), seeds=2)
@@ -129,7 +129,7 @@ def test_names_move_no_more_than_they_must(values, moved):
     assert figures.spread(values, 0.1) == pytest.approx(moved)
 
 
-def test_shades_lie_between_their_colours():
+def test_shades_lie_between_their_colors():
     assert figures.shade("black", "white", 0.25) == (0.25, 0.25, 0.25)
     assert figures.shade("#FF0000", "white", 0) == (1, 0, 0)
 
@@ -178,7 +178,7 @@ def test_figure_2_draws_each_history_in_the_panel_of_its_loss(everything):
     assert len({axes.get_ylim() for axes in panels}) == 1
 
 
-def test_the_curves_of_figure_2_differ_in_marker_or_dashes_not_only_in_colour(everything):
+def test_the_curves_of_figure_2_differ_in_marker_or_dashes_not_only_in_color(everything):
     figure = picture(figure2, everything)
     for axes in figure.figure.axes:
         lines = [line for line in axes.lines if line.get_marker() != "None"]
@@ -242,7 +242,7 @@ def test_cost_draws_a_curve_for_each_method_over_its_own_work_and_speed(everythi
         assert not work.xaxis_inverted() and speed.xaxis_inverted()
 
 
-def test_the_curves_of_cost_differ_in_marker_not_only_in_colour():
+def test_the_curves_of_cost_differ_in_marker_not_only_in_color():
     markers = [marker for _, marker, _, _ in cost.LOOKS.values()]
     assert len(set(markers)) == len(markers) == len(BASELINES) + len(STUDENTS)
 

@@ -5,12 +5,12 @@ import random
 
 import pytest
 from hypothesis import given, strategies
-from tests.reproduce import made_up
 
 from reproduce import findings, published, verdicts
 from reproduce.cells import ALL_LOSSES, HRNN, NETVLAD, SKYLINE, Cell
 from reproduce.grid import Grid
 from reproduce.results import Results
+from tests.reproduce import made_up
 
 GRID = Grid(families=(HRNN,), ks=(10, 20, 30))
 NAMES = ("selection", "middle and first", "last", "students", "gap", "few videos", "serial as parallel", "intermediate")

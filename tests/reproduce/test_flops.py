@@ -1,6 +1,5 @@
 """The papers' cost figures from their formula, and the parts of networks against counts by hand."""
 
-import dataclasses
 import decimal
 
 import pytest
@@ -98,7 +97,7 @@ def test_a_family_without_levels_has_an_encoder():
 
 @pytest.fixture(scope="module")
 def small():
-    return dataclasses.replace(networks.frame_level(), frames=config.FrameConfig())
+    return networks.frame_level().replace(view=config.FrameView())
 
 
 def test_each_row_of_the_table_has_the_cost_of_its_frames(small):
@@ -127,6 +126,6 @@ def test_the_papers_own_figures_stand_only_at_the_frames_that_give_them(small):
 
 @pytest.mark.slow
 def test_the_published_network_costs_5_71_and_0_77_giga():
-    table = flops.cost_table(config.NetworkConfig(), (300, 30))
+    table = flops.cost_table(config.network_config(), (300, 30))
     assert [f"{row.values[-1].mean:.2f}" for row in table.rows] == ["5.71", "0.77"]
     assert "125,779,500 in all" in table.note

@@ -5,13 +5,13 @@ import re
 
 import numpy as np
 import pytest
-from tests.reproduce.made_up import made_up_result
 
 from reproduce.cells import ALL_LOSSES, HRNN, SKYLINE, Cell
 from reproduce.grid import Grid
 from reproduce.publish import publish
 from reproduce.request import Request
 from reproduce.results import FOLDER, path_of, write_result, write_versioned
+from tests.reproduce.made_up import made_up_result
 
 GRID = Grid((HRNN,), ks=(10,))
 CELLS = (Cell(HRNN, SKYLINE), Cell(HRNN, "uniform", 10), Cell(HRNN, "serial", 10, ALL_LOSSES))

@@ -3,13 +3,13 @@
 import statistics
 
 import pytest
-from tests.reproduce.made_up import made_up_result, made_up_results
 
 from reproduce import figures, published, tables
 from reproduce.cells import ALL_LOSSES, HRNN, NETVLAD, NEXTVLAD, SKYLINE, Cell
 from reproduce.grid import Grid
 from reproduce.recipes import RECIPES, table1, table3, table4, table5, table6
 from reproduce.results import Results
+from tests.reproduce.made_up import made_up_result, made_up_results
 
 FULL, SMALL = Grid(), Grid(ks=(6, 10, 30), seeds=3)
 # Trainings with one seed, teachers among them: Table 1 has 6 baselines and 8 students at each of 5 k, and the Skyline.

@@ -11,13 +11,13 @@ import types
 
 import matplotlib.figure
 import pytest
-from tests.reproduce.made_up import made_up_result
 
 from reproduce import report
 from reproduce.cells import ALL_LOSSES, HRNN, NEXTVLAD, SKYLINE, Cell
 from reproduce.figures import Figure
 from reproduce.results import Results
 from reproduce.tables import Row, Table, Value
+from tests.reproduce.made_up import made_up_result
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ABOUT = {"title": "A title", "data": "Synthetic, not YouTube-8M.", "machine": "2 cores",
@@ -112,7 +112,7 @@ def test_all_links_inside_the_page_have_an_end(page):
     ids = {attributes.get("id") for _, attributes in elements.found}
     links = [link["href"] for link in elements.of("a")]
     assert links == ["#findings", "#table1", "#figure2", "#cost", "#runs", "#rebuild"]
-    named = [attributes["aria-labelledby"] for _, attributes in elements.found if "aria-labelledby" in attributes]
+    named = [attributes["aria-labeledby"] for _, attributes in elements.found if "aria-labeledby" in attributes]
     assert {link[1:] for link in links} | set(named) <= ids
 
 

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from tests.reproduce.made_up import made_up_result, made_up_results
 
 from reproduce.cells import HRNN, SKYLINE, Cell
 from reproduce.grid import Grid
@@ -20,6 +19,7 @@ from reproduce.results import (
     write_result,
     write_versioned,
 )
+from tests.reproduce.made_up import made_up_result, made_up_results
 
 CELL = Cell(HRNN, "serial", 10, ("rep", "ce"), match_intermediate=True, train_fraction=0.25, seed=2)
 CLASSES = {"average_precision": np.array([0.5, np.nan]), "num_positives": np.array([3, 0])}

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from tests.reproduce.made_up import made_up_result
 
 from reproduce import settings as settings_module
 from reproduce import worker as worker_module
@@ -12,6 +11,7 @@ from reproduce.results import path_of, read_result, read_results, write_result
 from reproduce.settings import Settings, run_folder
 from reproduce.worker import Worker
 from tests import commands
+from tests.reproduce.made_up import made_up_result
 from youtube8m_distill import config, runs
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.metrics import Evaluator

@@ -5,7 +5,7 @@ from tests import commands, networks
 from youtube8m_distill import config, runs
 from youtube8m_distill.engine.strategy import make_strategy
 
-NETWORK = networks.frame_level(frames=config.FrameConfig("first", 4), dropout=0.5)
+NETWORK = networks.frame_level(view=config.FrameView("first", 4), dropout=0.5)
 
 
 @pytest.mark.parametrize("max_videos", [3, pytest.param(6, marks=pytest.mark.slow), 100])

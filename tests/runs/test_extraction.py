@@ -4,18 +4,17 @@ import pytest
 from tests import commands, networks, tiny_training
 from youtube8m_distill import config, runs
 from youtube8m_distill.engine.strategy import make_strategy
-from youtube8m_distill.families import build
 
-FRAMES = config.FrameConfig("first", 4)
+FRAMES = config.FrameView("first", 4)
 
 
 def mixture(model="MixNeXtVladModel", **options):
-    return networks.frame_level(model, frames=FRAMES, **options)
+    return networks.frame_level(model, view=FRAMES, **options)
 
 
 @pytest.fixture
 def quick_encoder(monkeypatch):
-    monkeypatch.setitem(build.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+    monkeypatch.setattr(config.FAMILY_OF["NeXtVLADModel"], "build_encoder", lambda *_: commands.QuickEncoder())
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import dataclasses
 
 import numpy as np
 import pytest
@@ -6,7 +5,6 @@ import pytest
 from tests import commands, networks, tiny_training
 from youtube8m_distill import config
 from youtube8m_distill.engine.strategy import make_strategy
-from youtube8m_distill.families import build as builders
 from youtube8m_distill.runs import initial_weights
 from youtube8m_distill.schemes.stages import build_student
 
@@ -16,7 +14,7 @@ LABELS_AND_PREDICTIONS = ("pred", "ce")
 @pytest.fixture
 def quick_encoder(monkeypatch):
     commands.use_quick_encoder(monkeypatch)
-    monkeypatch.setitem(builders.ENCODERS, "NeXtVLADModel", lambda network, dtype: commands.QuickEncoder())
+    monkeypatch.setattr(config.FAMILY_OF["NeXtVLADModel"], "build_encoder", lambda *_: commands.QuickEncoder())
 
 
 def run_config(folder, network, mode="teacher", student=None, share=True, **settings):
@@ -79,7 +77,7 @@ def test_a_network_of_the_same_shape_takes_everything(tmp_path, network):
 
 def test_settings_beyond_the_shape_may_differ(tmp_path, quick_encoder):
     theirs = source(tmp_path, networks.frame_level(dtype="float32"))
-    ours = networks.frame_level(dtype="uint8", frames=config.FrameConfig("uniform", 4), frames_per_block=2, dropout=0.1,
+    ours = networks.frame_level(dtype="uint8", view=config.FrameView("uniform", 4), frames_per_block=2, dropout=0.1,
                                 moe_l2=1e-3)
     found, _, said = start(run_config(tmp_path, ours))
     assert_equal([found["teacher"]], [theirs])
@@ -122,7 +120,7 @@ def test_of_a_mixture_with_other_classes_the_gates_are_taken_too(tmp_path, quick
      "without pca_eigenvalues there, with here"),
     (networks.frame_level("DbofModel", dbof_activation="relu6"), networks.frame_level("DbofModel"),
      "dbof_activation=relu6 there, sigmoid here"),
-    (dataclasses.replace(networks.frame_level("LstmModel"), features=config.FeatureConfig(("rgb",), (9,))),
+    (networks.frame_level("LstmModel").replace(features=config.FeatureConfig(("rgb",), (9,))),
      networks.frame_level("LstmModel"), "feature_names=rgb of 9 there, rgb,audio of 6,3 here"),
     (networks.video_level("MoeModel"), networks.frame_level(), "model=MoeModel there, HierarchicalLstmModel here")])
 def test_another_encoder_is_refused_by_the_setting_that_differs(tmp_path, theirs, ours, words):
@@ -137,7 +135,7 @@ def test_another_encoder_is_refused_by_the_setting_that_differs(tmp_path, theirs
 def test_a_network_that_is_a_classifier_has_nothing_to_give_to_another_classifier(tmp_path, network):
     commands.save_run(tmp_path, network)
     with pytest.raises(ValueError, match=f"another .num_classes=5 there, 6 here., and a {network.model} has no"):
-        start(run_config(tmp_path, dataclasses.replace(network, num_classes=6)))
+        start(run_config(tmp_path, network.replace(num_classes=6)))
 
 
 @pytest.mark.parametrize("make, words", [

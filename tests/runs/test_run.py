@@ -13,7 +13,7 @@ TEACHER = config.RunConfig("teacher", {"teacher": networks.frame_level()}, confi
 
 
 def changed(run_config, **training):
-    return dataclasses.replace(run_config, training=dataclasses.replace(run_config.training, **training))
+    return run_config.replace(training=run_config.training.replace(**training))
 
 
 def test_a_new_folder_is_made_and_read_again(tmp_path):
@@ -37,13 +37,11 @@ def test_every_other_setting_may_not_change(tmp_path):
     may = {name.rpartition(".")[2] for name in folders.MAY_CHANGE}
     runs.prepare_run(tmp_path, TEACHER)
     others = {"optimizer": "AdagradOptimizer", "mixed_precision": True, "skip_bad_records": True}
-    for field in dataclasses.fields(config.TrainingConfig):
-        if field.name in may:
-            continue
-        value = others.get(field.name, getattr(TEACHER.training, field.name))
-        now = value if field.name in others else value // 2 + 1 if isinstance(value, int) else value / 2
-        with pytest.raises(ValueError, match=rf"other settings: {field.name} \(.* then, .* now\)\. Give the same"):
-            runs.prepare_run(tmp_path, changed(TEACHER, **{field.name: now}))
+    for name in set(config.TrainingConfig.model_fields) - may:
+        value = others.get(name, getattr(TEACHER.training, name))
+        now = value if name in others else value // 2 + 1 if isinstance(value, int) else value / 2
+        with pytest.raises(ValueError, match=rf"other settings: {name} \(.* then, .* now\)\. Give the same"):
+            runs.prepare_run(tmp_path, changed(TEACHER, **{name: now}))
     assert runs.open_run(tmp_path).config == TEACHER
 
 
@@ -87,7 +85,7 @@ def test_roles_are_those_that_the_run_trains(tmp_path):
     assert run.role() == run.role("student") == "student"
     with pytest.raises(ValueError, match="network='teacher': the run in .* has trained student"):
         run.role("teacher")
-    parallel = dataclasses.replace(run, config=dataclasses.replace(serial, mode="parallel"))
+    parallel = dataclasses.replace(run, config=serial.replace(mode="parallel"))
     assert parallel.role() == "student" and parallel.role("teacher") == "teacher"
 
 

@@ -17,8 +17,8 @@ from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.runs import targets as stored
 from youtube8m_distill.schemes import targets as formulas
 
-TEACHER = networks.frame_level(frames=config.FrameConfig("first", 6), lstm_layers=1, dropout=0.5)
-STUDENT = networks.frame_level(frames=config.FrameConfig("uniform", 3), lstm_layers=1, dropout=0.5)
+TEACHER = networks.frame_level(view=config.FrameView("first", 6), lstm_layers=1, dropout=0.5)
+STUDENT = networks.frame_level(view=config.FrameView("uniform", 3), lstm_layers=1, dropout=0.5)
 SIZE = commands.QuickEncoder.encoding_size + commands.NUM_CLASSES
 
 
@@ -178,7 +178,7 @@ def test_targets_that_were_made_otherwise_are_refused_by_what_differs(tmp_path, 
     settings = run_config(tmp_path, pattern)
     compute(settings)
     before = commands.entries(tmp_path / "targets")
-    other_frames = {"teacher": dataclasses.replace(TEACHER, frames=config.FrameConfig()), "student": STUDENT}
+    other_frames = {"teacher": TEACHER.replace(view=config.FrameView()), "student": STUDENT}
     changes = {
         r"teacher_weights \('step 3, sha256 \w+' there, 'step 9' here\)": {"teacher_weights": "step 9"},
         r"mixed_precision \(False there, True here\)": {"training": config.TrainingConfig(mixed_precision=True)},
@@ -241,7 +241,7 @@ def test_records_that_are_left_out_keep_their_place(tmp_path, pattern):
     mine = [[np.frombuffer(record.numpy(), "<f2") for record in tf.data.TFRecordDataset(shard.path)] for shard in targets]
     assert np.array_equal(np.fromfile(targets[0].path, np.uint8), whole[0])
     assert [np.isnan(values).all() for values in mine[1]] == [number in (2, 5) for number in range(7)]
-    dataset = make_dataset(tuple(shards), TEACHER.features, 5, TEACHER.frames, 12, training=True,
+    dataset = make_dataset(tuple(shards), TEACHER.features, 5, TEACHER.view, 12, training=True,
                            targets=tuple(shard.path for shard in targets), target_size=SIZE)
     batch, = dataset
     assert np.isfinite(batch["targets"]).all()
@@ -252,7 +252,7 @@ def test_records_that_are_left_out_keep_their_place(tmp_path, pattern):
 
 def train(folder, settings, steps=None):
     """A run of so many steps in a folder, gone on with if it is there; returns it and the lines it said."""
-    settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, max_steps=steps))
+    settings = dataclasses.replace(settings, training=settings.training.replace(max_steps=steps))
     found, said = runs.find_training_files(settings), []
     settings = runs.pin(settings, found)
     run = runs.prepare_run(folder, settings)
@@ -318,8 +318,8 @@ def test_a_run_cannot_change_between_stored_targets_and_the_teacher(tmp_path, pa
 def test_every_family_learns_from_stored_targets(tmp_path, pattern, monkeypatch, teacher, student, student_loss,
                                                  mixed_precision):
     monkeypatch.undo()
-    pair = (networks.frame_level(teacher, frames=config.FrameConfig("first", 6)),
-            networks.frame_level(student, frames=config.FrameConfig("uniform", 3)))
+    pair = (networks.frame_level(teacher, view=config.FrameView("first", 6)),
+            networks.frame_level(student, view=config.FrameView("uniform", 3)))
     found = []
     for is_stored in (False, True):
         settings = run_config(tmp_path, pattern, student_loss, is_stored, pair=pair, mixed_precision=mixed_precision)

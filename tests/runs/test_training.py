@@ -8,8 +8,8 @@ from youtube8m_distill import config, runs
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.engine.strategy import make_strategy
 
-TEACHER = networks.frame_level(frames=config.FrameConfig("first", 6), lstm_layers=1, dropout=0.5)
-STUDENT = networks.frame_level(frames=config.FrameConfig("random", 3), lstm_layers=1, dropout=0.5)
+TEACHER = networks.frame_level(view=config.FrameView("first", 6), lstm_layers=1, dropout=0.5)
+STUDENT = networks.frame_level(view=config.FrameView("random", 3), lstm_layers=1, dropout=0.5)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def train(folder, mode, files, steps, *, student_loss=("rep", "pred", "ce"), epo
 
 
 def states(run):
-    """Every array of the newest checkpoint: weights of all networks, optimiser, random generators."""
+    """Every array of the newest checkpoint: weights of all networks, optimizer, random generators."""
     folder = run.checkpoints.step_folder(run.checkpoints.steps()[-1])
     with np.load(folder / "training_state.npz") as saved:
         state = [saved[name] for name in sorted(saved.files)]
@@ -136,7 +136,7 @@ def test_validation_files_are_checked_under_their_own_flag(tmp_path, files):
 
 def chosen(files, fraction, epoch):
     shards = runs.find_shards("files", files)
-    dataset = make_dataset(shards, TEACHER.features, 5, TEACHER.frames, 1, training=True, seed=3, num_epochs=epoch + 1,
+    dataset = make_dataset(shards, TEACHER.features, 5, TEACHER.view, 1, training=True, seed=3, num_epochs=epoch + 1,
                            with_ids=True, train_fraction=fraction)
     return [batch["video_id"][0] for batch in dataset.as_numpy_iterator() if batch["epoch"][0] == epoch]
 

@@ -33,9 +33,9 @@ def test_a_video_of_two_sets_is_named_with_both(tmp_path, earlier, position):
         refuse(**{name: shards_of(tmp_path, name, found) for name, found in sets.items()})
 
 
-@pytest.mark.parametrize("unlabelled", ["train", "eval"])
-def test_a_set_without_labels_is_refused(tmp_path, unlabelled):
+@pytest.mark.parametrize("unlabeled", ["train", "eval"])
+def test_a_set_without_labels_is_refused(tmp_path, unlabeled):
     sets = {"train": commands.frame_videos(8)[:4], "eval": commands.frame_videos(8)[4:]}
-    sets[unlabelled] = commands.frame_videos(8, labels=False)[slice(*{"train": (0, 4), "eval": (4, 8)}[unlabelled])]
-    with pytest.raises(ValueError, match=rf"{unlabelled}_data_pattern: .*, hold no labels"):
+    sets[unlabeled] = commands.frame_videos(8, labels=False)[slice(*{"train": (0, 4), "eval": (4, 8)}[unlabeled])]
+    with pytest.raises(ValueError, match=rf"{unlabeled}_data_pattern: .*, hold no labels"):
         refuse(**{name: shards_of(tmp_path, name, found) for name, found in sets.items()})

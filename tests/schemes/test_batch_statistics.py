@@ -1,4 +1,4 @@
-"""Batch normalisation on two replicas, which hold different numbers of real frames, takes the steps of one."""
+"""Batch normalization on two replicas, which hold different numbers of real frames, takes the steps of one."""
 
 import functools
 
@@ -21,11 +21,11 @@ from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
 
-NUM_WEIGHTS = 14                            # two matrices, twice five of normalisation, two of the classifier
+NUM_WEIGHTS = 14                            # two matrices, twice five of normalization, two of the classifier
 
 
 class NormalizingEncoder(Encoder):
-    """The mean of normalised tanh(frame W), another matrix, and normalisation once more."""
+    """The mean of normalized tanh(frame W), another matrix, and normalization once more."""
 
     encoding_size = 4
 

@@ -27,7 +27,7 @@ both_shapes = pytest.mark.parametrize("shape", list(mixtures.SHAPES.values()), i
 @both_shapes
 @pytest.mark.parametrize("temperature", [0, 1, 20])
 def test_the_terms_are_the_published_sums(shape, temperature):
-    model = mixtures.randomise(mixtures.mixture(shape))
+    model = mixtures.randomize(mixtures.mixture(shape))
     expected = VIDEOS["teacher"].outputs(mixtures.tree(model), training=False)
     objective = OnlineMixtureObjective(temperature)
     found = objective(model(BATCH["teacher"]), LABELS)
@@ -111,7 +111,7 @@ def test_a_step_goes_down_the_whole_objective(shape, temperature, stopped):
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: supervised(shape, temperature, stopped, clip_gradient_norm=0,
                                                  regularization_penalty=0), strategy)
-    network = mixtures.randomise(scheme.networks["teacher"])
+    network = mixtures.randomize(scheme.networks["teacher"])
     constants = VIDEOS["teacher"].outputs(mixtures.tree(network), training=True)
 
     def loss(tree):
@@ -168,7 +168,7 @@ def serial(shape, temperature=2, weights=WEIGHTS, **settings):
 def _targets(scheme):
     """The outputs of a serial scheme's teacher, which is given other weights; oracle's view."""
     scheme.teacher.trainable = True
-    found = VIDEOS["teacher"].outputs(mixtures.tree(mixtures.randomise(scheme.teacher)), training=False)
+    found = VIDEOS["teacher"].outputs(mixtures.tree(mixtures.randomize(scheme.teacher)), training=False)
     scheme.teacher.trainable = False
     return found
 
@@ -203,7 +203,7 @@ def test_the_representation_loss_of_two_mixtures_is_the_sum_over_corresponding_n
     scheme = serial(shape, weights={"representation_loss": 1.0})
     networks = scheme.networks["student"], scheme.teacher
     for seed, network in enumerate(networks):
-        mixtures.randomise(network, seed)
+        mixtures.randomize(network, seed)
     found = scheme.compute_losses(BATCH, training=False)[0]["student/representation_loss"]
     leaves = [path for path, network in networks[0].submodels().items() if isinstance(network, VideoClassifier)]
     assert len(leaves) == np.prod(shape)
@@ -296,7 +296,7 @@ def test_a_pair_goes_down_both_objectives_from_the_weights_before_the_step():
 
 def test_the_targets_of_a_pair_hold_no_dropout():
     scheme = parallel((2, 2), dropout=0.5)
-    teacher = mixtures.randomise(scheme.networks["teacher"])
+    teacher = mixtures.randomize(scheme.networks["teacher"])
     clean = VIDEOS["teacher"].outputs(mixtures.tree(teacher), training=True)
     losses, predictions = scheme.compute_losses(BATCH, training=True)
     targets = [video["predictions"] for video in clean]

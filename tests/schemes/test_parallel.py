@@ -83,7 +83,7 @@ def test_one_classifier_object_stands_in_both_networks_and_is_trained_once():
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "separate"])
-def test_each_classifier_is_penalised_once(shared):
+def test_each_classifier_is_penalized_once(shared):
     scheme = parallel(shared, regularization_penalty=1e8)
     scheme.compile()
     logs = scheme.test_step(DATA)

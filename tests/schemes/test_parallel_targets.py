@@ -1,6 +1,5 @@
 """The teacher's targets in parallel training hold no dropout, although the teacher itself trains with it."""
 
-import dataclasses
 
 import keras
 import numpy as np
@@ -13,11 +12,11 @@ from youtube8m_distill.schemes.student_terms import StudentTerms
 
 
 def test_the_student_matches_predictions_without_dropout():
-    frames = config.FrameConfig("uniform", 4)
-    network = config.NetworkConfig(num_classes=5, lstm_cells=4, features=config.FeatureConfig(sizes=(6, 3)), frames=frames,
+    frames = config.FrameView("uniform", 4)
+    network = config.network_config(num_classes=5, lstm_cells=4, features=config.FeatureConfig(sizes=(6, 3)), view=frames,
                                    dropout=0.0)
     student = build_model(network)
-    teacher = build_model(dataclasses.replace(network, dropout=0.9))
+    teacher = build_model(network.replace(dropout=0.9))
     random = np.random.default_rng(0)
     teacher.classifier.experts.kernel.assign(random.normal(size=teacher.classifier.experts.kernel.shape) * 9)
     view = {"frames": random.integers(0, 256, (3, 4, 9), dtype=np.uint8), "num_frames": np.full(3, 4, np.int32),

@@ -1,4 +1,4 @@
-"""Every way to distil takes the same steps on two replicas as on one, with clipping and regularisation that bite."""
+"""Every way to distill takes the same steps on two replicas as on one, with clipping and regularization that bite."""
 
 import functools
 

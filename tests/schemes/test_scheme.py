@@ -19,7 +19,7 @@ def supervised():
 
 @pytest.fixture(scope="module")
 def one_replica():
-    """20 steps of the loop on one device, for each optimiser."""
+    """20 steps of the loop on one device, for each optimizer."""
     return {name: tiny_training.weights(tiny_training.train_on(None, supervised, DATA, optimizer))
             for name, (optimizer, _) in OPTIMIZERS.items()}
 
@@ -61,7 +61,7 @@ def test_keras_fit_takes_the_steps_of_the_loop(devices, one_replica):
     assert set(history) == set(scheme.tracked_names())
 
 
-def test_the_twins_really_clip_and_really_regularise(one_replica):
+def test_the_twins_really_clip_and_really_regularize(one_replica):
     for settings in ({"clip_gradient_norm": 0, "regularization_penalty": PENALTY},
                      {"clip_gradient_norm": CLIP, "regularization_penalty": 0}):
         other = tiny_training.train_on(None, lambda: Supervised(tiny_training.network(), **settings), DATA)

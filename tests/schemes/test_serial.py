@@ -68,7 +68,7 @@ def test_no_dropout_acts_in_the_teacher_nor_on_the_encodings():
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_the_teachers_weights_are_not_penalised():
+def test_the_teachers_weights_are_not_penalized():
     scheme = serial(regularization_penalty=1e8)
     scheme.compile()
     logs = scheme.test_step({name: value for name, value in DATA.items()})

@@ -17,6 +17,7 @@ from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.contents import stored_features
 from youtube8m_distill.data.tfrecord import estimate_records
+from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
 MOST_CLASSES = 4716         # of the 2017 set; later ones have fewer
@@ -36,15 +37,15 @@ def main():
     with entry.user_errors():
         for name in ("input_data_pattern", "output_dir"):
             if not FLAGS[name].value:
-                raise ValueError(f"{name} is missing; see --helpshort.")
+                raise SettingError(name, "is missing; see --helpshort.")
         files.check_output("output_dir", FLAGS.output_dir, folder=True)
-        frames = our_flags.frame_config("uniform")
+        frames = our_flags.frame_view("uniform")
         found = runs.usable_shards("input_data_pattern", FLAGS.input_data_pattern, None, MOST_CLASSES,
                                    **our_flags.skipping())
         shards = found.shards
         if all(stored.num_frames is None for stored in stored_features(shards[0]).values()):
-            raise ValueError(f"input_data_pattern={FLAGS.input_data_pattern}: {shards[0].path} is a video-level file, whose "
-                             "videos have no frames to choose from.")
+            raise SettingError("input_data_pattern", f"{shards[0].path} is a video-level file, whose "
+                             "videos have no frames to choose from.", FLAGS.input_data_pattern)
     with contextlib.ExitStack() as held:
         with entry.user_errors():
             check_held = held.enter_context(runs.locked(FLAGS.output_dir, flag="output_dir"))
@@ -54,7 +55,7 @@ def main():
         try:
             count = write(jobs, frames, check_held) if jobs else 0
         except (ValueError, OSError) as error:          # a bad record, a full disk
-            entry.fail(f"{our_flags.flag_of(str(error)).rstrip('.')}. The files in --output_dir={FLAGS.output_dir} are "
+            entry.fail(f"{our_flags.flag_of(error).rstrip('.')}. The files in --output_dir={FLAGS.output_dir} are "
                        "complete; run the command again to go on.")
     print(summary(shards, jobs, count))
     our_flags.warn(warning)

@@ -81,7 +81,7 @@ def user_errors():
     try:
         yield
     except (ValueError, OSError) as error:
-        fail(our_flags.flag_of(str(error)))
+        fail(our_flags.flag_of(error))
 
 
 def fail(message):

@@ -1,4 +1,4 @@
-"""Scores a trained network: Hit@1, PERR, GAP@20, mAP and loss over labelled record files.
+"""Scores a trained network: Hit@1, PERR, GAP@20, mAP and loss over labeled record files.
 
     eval.py --train_dir=runs/student --eval_data_pattern='yt8m/validate*.tfrecord' --run_once
 """
@@ -19,6 +19,7 @@ from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.scalars import ScalarWriter
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.evaluation import about_long_videos
@@ -31,7 +32,7 @@ TITLES = {"hit_at_one": "Hit@1", "perr": "PERR", "mean_average_precision": "mAP"
 
 
 def define_flags():
-    our_flags.define_files("Data", ("eval_data_pattern", "Globs of labelled files, comma-separated."),
+    our_flags.define_files("Data", ("eval_data_pattern", "Globs of labeled files, comma-separated."),
                            ("vocabulary", "Official vocabulary CSV: class names beside the per-class results."))
     our_flags.define_skipping()
     our_flags.define_trained_network()
@@ -51,7 +52,7 @@ def main():
         refuse_cluster(os.environ)
         for name in ("train_dir", "eval_data_pattern"):
             if not FLAGS[name].value:
-                raise ValueError(f"{name} is missing; see --helpshort.")
+                raise SettingError(name, "is missing; see --helpshort.")
         run = runs.open_run(FLAGS.train_dir)
         role = run.role(FLAGS.network)
         folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
@@ -59,10 +60,10 @@ def main():
         strategy = make_strategy(FLAGS.num_gpu)
         names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
         if not FLAGS.run_once and FLAGS.checkpoint not in (None, "last"):
-            raise ValueError(f"checkpoint={FLAGS.checkpoint} names one checkpoint; add --run_once.")
+            raise SettingError("checkpoint", "names one checkpoint; add --run_once.", FLAGS.checkpoint)
         network = run.config.networks[role]
         found = runs.usable_shards("eval_data_pattern", FLAGS.eval_data_pattern, network.features, network.num_classes,
-                                   network.views, **our_flags.skipping())
+                                   [network.view], **our_flags.skipping())
         warning = write_report(folder, found)
     our_flags.warn(warning)
     checkpoint = FLAGS.checkpoint or "best"
@@ -89,7 +90,7 @@ def write_report(folder, found):
     try:
         return runs.write_report(folder / "bad_records.csv", found)
     except OSError as error:
-        raise ValueError(f"output_dir={folder} cannot be written to: {error}") from error
+        raise SettingError("output_dir", f"cannot be written to: {error}", folder) from error
 
 
 def wait_for_checkpoint(run, after):
@@ -107,8 +108,8 @@ def evaluate_checkpoint(network, shards, folder, names):
     with entry.user_errors():
         metrics, per_class = score(network, shards)
         if not metrics["num_labels"]:
-            raise ValueError(f"eval_data_pattern={FLAGS.eval_data_pattern} holds no labels, so there is nothing to "
-                             "score against; use inference.py on such files.")
+            raise SettingError("eval_data_pattern", "holds no labels, so there is nothing to "
+                             "score against; use inference.py on such files.", FLAGS.eval_data_pattern)
     record = {"format": 1, "network": network.role, "checkpoint_step": network.progress.step,
               "epoch": network.progress.epoch, "eval_data_pattern": FLAGS.eval_data_pattern,
               "max_frames": network.config.max_frames,
@@ -145,12 +146,12 @@ def read_vocabulary(path):
     try:
         vocabulary = pd.read_csv(path, keep_default_na=False, na_values=[""])       # a class may be called NA
     except (OSError, ValueError) as error:      # pandas' and Unicode's errors are ValueErrors of odd signatures
-        raise ValueError(f"vocabulary={path} cannot be read as CSV: {error}") from error
+        raise SettingError("vocabulary", f"cannot be read as CSV: {error}", path) from error
     for index, name in VOCABULARY_COLUMNS:
         if {index, name} <= set(vocabulary.columns):
             return vocabulary.set_index(index)[name]
-    raise ValueError(f"vocabulary={path} has the columns {', '.join(vocabulary.columns)}; an official vocabulary has "
-                     f"{' or '.join(' and '.join(pair) for pair in VOCABULARY_COLUMNS)}.")
+    raise SettingError("vocabulary", f"has the columns {', '.join(vocabulary.columns)}; an official vocabulary has "
+                     f"{' or '.join(' and '.join(pair) for pair in VOCABULARY_COLUMNS)}.", path)
 
 
 def write_per_class(path, per_class, names):

@@ -10,6 +10,7 @@ from absl import flags
 from youtube8m_distill import files, runs, schema
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
 
@@ -30,7 +31,7 @@ def main():
     with entry.user_errors():
         for name in ("train_dir", "submodel", "output_dir"):
             if not FLAGS[name].value:
-                raise ValueError(f"{name} is missing; see --helpshort.")
+                raise SettingError(name, "is missing; see --helpshort.")
         files.check_output("output_dir", FLAGS.output_dir, folder=True)
         run = runs.open_run(FLAGS.train_dir)
         taken = runs.extract(run, FLAGS.submodel, FLAGS.output_dir, FLAGS.network, FLAGS.checkpoint)

@@ -17,6 +17,7 @@ from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.archive import pack, unpack
 from youtube8m_distill.runs.evaluation import about_long_videos
 
@@ -49,7 +50,7 @@ def main():
             network = runs.LoadedNetwork(run, make_strategy(FLAGS.num_gpu), FLAGS.network, checkpoint(),
                                          FLAGS.mixed_precision, top_k=FLAGS.top_k, for_metrics=False)
             found = runs.usable_shards("input_data_pattern", FLAGS.input_data_pattern, network.config.features,
-                                       network.config.num_classes, network.config.views, **our_flags.skipping())
+                                       network.config.num_classes, [network.config.view], **our_flags.skipping())
             keep_apart(found.shards)
         if FLAGS.output_model_tgz:
             with writing("output_model_tgz"):
@@ -62,13 +63,13 @@ def check_flags():
     refuse_cluster(os.environ)
     for name in ("input_data_pattern", "output_file"):
         if not FLAGS[name].value:
-            raise ValueError(f"{name} is missing; see --helpshort.")
+            raise SettingError(name, "is missing; see --helpshort.")
     if FLAGS.train_dir and FLAGS.input_model_tgz:
-        raise ValueError(f"input_model_tgz={FLAGS.input_model_tgz} takes the place of --train_dir; give one of the two.")
+        raise SettingError("input_model_tgz", "takes the place of --train_dir; give one of the two.", FLAGS.input_model_tgz)
     if not FLAGS.train_dir and not FLAGS.input_model_tgz:
-        raise ValueError("train_dir is missing, and so is --input_model_tgz; see --helpshort.")
+        raise SettingError("train_dir", "is missing, and so is --input_model_tgz; see --helpshort.")
     if FLAGS.untar_model_dir and not FLAGS.input_model_tgz:
-        raise ValueError(f"untar_model_dir={FLAGS.untar_model_dir} has no effect without --input_model_tgz.")
+        raise SettingError("untar_model_dir", "has no effect without --input_model_tgz.", FLAGS.untar_model_dir)
     for name in ("output_file", "output_model_tgz"):
         if FLAGS[name].value:
             files.check_output(name, FLAGS[name].value)
@@ -121,7 +122,7 @@ def writing(flag):
         yield
     except (ValueError, OSError) as error:
         told = str(error).startswith(f"{flag}=")
-        entry.fail(our_flags.flag_of(str(error)) if told else f"--{flag}={FLAGS[flag].value} was not written: {error}")
+        entry.fail(our_flags.flag_of(error) if told else f"--{flag}={FLAGS[flag].value} was not written: {error}")
 
 
 def run():

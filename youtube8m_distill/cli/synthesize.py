@@ -6,63 +6,39 @@ writes 3,700 videos about 100 classes, about 1 GB. With --from_video_level='yt8m
 are made around the means of real videos, which keep their ids and labels.
 """
 
-import dataclasses
-
 from absl import flags
 
-from youtube8m_distill import display, files, schema
-from youtube8m_distill.cli import entry
+from youtube8m_distill import display, files
+from youtube8m_distill.cli import entry, setting_flags
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.data.synthetic import dataset
-from youtube8m_distill.data.synthetic.statistics import LONGEST
+from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
-FIELDS = tuple(field.name for field in dataclasses.fields(dataset.SyntheticConfig))
 
 
-def define_flags(flag_values=FLAGS):
-    """Defines the flags of this script; each but `output_dir` is a field of SyntheticConfig, with its default."""
-    default = dataset.SyntheticConfig()
-
-    def define(kind, name, text, *choices):
-        value = None if name == "num_classes" else getattr(default, name, "")
-        kind(name, value, *choices, text, flag_values=flag_values)
-
-    define(flags.DEFINE_string, "output_dir", "Folder to write: new, empty, or begun with these very flags.")
-    define(flags.DEFINE_integer, "num_train_videos", "Videos of the train split.")
-    define(flags.DEFINE_integer, "num_validate_videos", "Videos of the validate split.")
-    define(flags.DEFINE_integer, "num_test_videos", "Videos of the test split, which have no labels.")
-    define(flags.DEFINE_integer, "num_classes", f"Classes. Default: {default.num_classes}; with --from_video_level "
-           f"{schema.NUM_CLASSES} (files of 2017: 4716).")
-    define(flags.DEFINE_integer, "videos_per_shard", "Videos in one file.")
-    define(flags.DEFINE_integer, "seed", "Another seed, another set.")
-    define(flags.DEFINE_boolean, "video_level", "Also write video-level files, the means of the frames, into the "
-           f"folder {dataset.VIDEO_LEVEL} in --output_dir.")
-    define(flags.DEFINE_string, "from_video_level", "Official video-level files (a glob, quoted) whose means, ids and "
-           "labels the videos take over.")
-    define(flags.DEFINE_enum, "id_key", "Name of the id feature; video_id is the form of 2017.", schema.ID_KEYS)
-    define(flags.DEFINE_integer, "max_frames", f"Longer videos are cut. The longest has {LONGEST} frames.")
-    define(flags.DEFINE_enum, "compression", "Of the files; the official ones have none.",
-           tuple(dataset.COMPRESSIONS))
+def define_flags():
+    our_flags.define_files("Data set to write", ("output_dir", "Folder to write: new, empty, or from the same command."))
+    our_flags.GROUPS["Data set to write"] += setting_flags.define_all(dataset.SyntheticConfig)
 
 
 def main():
     with entry.user_errors():
-        synthesize(FLAGS)
+        synthesize()
 
 
-def synthesize(flag_values):
+def synthesize():
     """Writes what the flags ask for and says where it is.
 
     Raises:
         ValueError: beginning with the name of the flag that does not serve.
         OSError: with path and reason, if something cannot be written.
     """
-    output_dir = flag_values.output_dir
+    output_dir = FLAGS.output_dir
     if not output_dir:
-        raise ValueError("output_dir is missing; see --helpshort.")
+        raise SettingError("output_dir", "is missing; see --helpshort.")
     files.check_output("output_dir", output_dir, folder=True)
-    config = dataset.SyntheticConfig(**{name: flag_values[name].value for name in FIELDS})
+    config = dataset.SyntheticConfig(**our_flags.given(*dataset.SyntheticConfig.model_fields))
     try:
         with display.ProgressBar(dataset.videos_to_write(config, output_dir), "synthesize", "videos") as bar:
             written = dataset.write_dataset(config, output_dir, bar.update)
@@ -83,7 +59,6 @@ def summary(config, output_dir, written):
 
 def run():
     define_flags()
-    our_flags.GROUPS["Data set to write"] = ["output_dir", *FIELDS]
     entry.run(main, __doc__)
 
 

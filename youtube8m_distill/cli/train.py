@@ -10,7 +10,6 @@ Add --validation_data_pattern='yt8m/validate0*.tfrecord' to both, and the best e
 """
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import sys
@@ -32,8 +31,6 @@ def define_flags():
     our_flags.define_files(
         "Data", ("train_data_pattern", "Globs of training files, comma-separated, local or gs://."),
         ("validation_data_pattern", "Globs of validation files: the best checkpoint is chosen on them."))
-    our_flags.define_readers()
-    our_flags.define_skipping()
     our_flags.define_training_folder()
     our_flags.define_distillation()
     our_flags.define_frames()
@@ -92,7 +89,7 @@ def train(run, training_files, strategy):
     try:
         progress = runs.train_run(run, training_files, strategy)
     except (ValueError, FloatingPointError, OSError) as error:      # a bad record, other targets, a full disk
-        entry.fail(f"{our_flags.flag_of(str(error)).rstrip('.')}. Training stopped; {last_checkpoint(run)}.")
+        entry.fail(f"{our_flags.flag_of(error).rstrip('.')}. Training stopped; {last_checkpoint(run)}.")
     except Interrupted as stopped:
         print(f"Stopped by {stopped.signal.name}; {last_checkpoint(run)}. The same command goes on from there.",
               file=sys.stderr, flush=True)
@@ -127,8 +124,8 @@ def describe(config, training_files, strategy):
              f"data: {about}{training_files.num_train:,} training videos in {len(training_files.train)} file(s), "
              f"{len(training_files.validation)} validation file(s)"]
     lines += [f"{role}: {_settings(network)}" for role, network in config.networks.items()]
-    if config.mode != "serial" and config.networks[schema.TEACHER].reverse_whitening is False:
-        lines.append("Frames are L2-normalised; as published, this family reverses their PCA's whitening: give "
+    if config.mode != "serial" and config.networks[schema.TEACHER].settings().get("reverse_whitening") is False:
+        lines.append("Frames are L2-normalized; as published, this family reverses the whitening of their PCA: give "
                      "--pca_eigenvalues to do so.")
     if config.distillation:
         lines.append(f"distillation: {_settings(config.distillation)}")
@@ -138,7 +135,7 @@ def describe(config, training_files, strategy):
 def _settings(config):
     """The fields that are set, as name=value; nested ones as their values."""
     shown = []
-    for name, value in dataclasses.asdict(config).items():
+    for name, value in config.to_dict().items():
         if isinstance(value, dict):
             value = "/".join(_joined(nested) for nested in value.values() if nested is not None)
         if value is not None:

@@ -1,43 +1,46 @@
-"""How a network is trained: a student's objective, the optimiser, the schedule."""
+"""How a network is trained: a student's objective, the optimizer, the schedule."""
 
-import dataclasses
+from typing import Literal, get_args
 
-from youtube8m_distill.checks import at_least, check_types, no_repeats, one_of, require, within
+from youtube8m_distill.settings import Names, Settings, require, setting
 
-STUDENT_LOSSES = ("rep", "pred", "ce")
-PREDICTION_DISTANCES = ("kl", "categorical_kl", "squared")
-INTERMEDIATE_REDUCTIONS = ("mean", "sum")
-OPTIMIZERS = ("AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "AdagradOptimizer", "RMSPropOptimizer")
+StudentLoss = Literal["rep", "pred", "ce"]
+PredictionDistance = Literal["kl", "categorical_kl", "squared"]
+Reduction = Literal["mean", "sum"]
+Optimizer = Literal["AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "AdagradOptimizer",
+                    "RMSPropOptimizer"]
+STUDENT_LOSSES, PREDICTION_DISTANCES, INTERMEDIATE_REDUCTIONS, OPTIMIZERS = map(
+    get_args, (StudentLoss, PredictionDistance, Reduction, Optimizer))
 
 MAX_SEED = 2 ** 31 - 1              # NumPy, Python and TensorFlow all take it
 
 
-@dataclasses.dataclass(frozen=True)
-class DistillationConfig:
-    """What a student minimises, and what it shares with its teacher."""
+class DistillationConfig(Settings):
+    """What a student minimizes, and what it shares with its teacher."""
 
-    student_loss: tuple[str, ...] = STUDENT_LOSSES
-    rep_weight: float = 1.0
-    pred_weight: float = 1.0
-    ce_weight: float = 1.0
-    intermediate_weight: float = 1.0
-    prediction_distance: str = "kl"
-    match_intermediate: bool = False
-    intermediate_reduction: str = "mean"            # sum: the paper's equation 3
-    share_classifier: bool = True
-    freeze_classifier: bool = False
+    student_loss: Names = setting(STUDENT_LOSSES, "Subset of rep,pred,ce.")
+    rep_weight: float = setting(1.0, "Weight of L_rep, the squared distance of the encodings.", ge=0.0)
+    pred_weight: float = setting(1.0, "Weight of L_pred, the distance d of the predictions.", ge=0.0)
+    ce_weight: float = setting(1.0, "Weight of L_CE, the cross-entropy with the labels.", ge=0.0)
+    intermediate_weight: float = setting(1.0, "Weight of L_rep^I, the squared distance of the states after common frames.",
+                                         ge=0.0)
+    prediction_distance: PredictionDistance = setting(
+        "kl", "d in L_pred: kl of independent Bernoullis, categorical_kl as in the authors' release, or squared.")
+    match_intermediate: bool = setting(False, "Also match the states after common frames (L_rep^I, H-RNN only).")
+    intermediate_reduction: Reduction = setting("mean", "L_rep^I over the common frames; sum is the paper's equation 3.")
+    share_classifier: bool = setting(True, "Serial: the student's classifier starts from the teacher's. Parallel: one "
+                                     "classifier for both.")
+    freeze_classifier: bool = setting(False, "Serial: keep the teacher's classifier as it is, for both networks.")
 
-    def __post_init__(self):
-        check_types(self)
-        require(self.student_loss, "student_loss is empty; name at least one of rep,pred,ce.")
+    def model_post_init(self, context, /):
+        require(self.student_loss, "student_loss", "is empty; name at least one of rep,pred,ce.")
         for term in self.student_loss:
-            one_of("student_loss", term, STUDENT_LOSSES)
-        no_repeats("student_loss", self.student_loss)
-        one_of("prediction_distance", self.prediction_distance, PREDICTION_DISTANCES)
-        one_of("intermediate_reduction", self.intermediate_reduction, INTERMEDIATE_REDUCTIONS)
-        at_least(0, self, "rep_weight", "pred_weight", "ce_weight", "intermediate_weight")
-        require(self.share_classifier or not self.freeze_classifier,
-                "freeze_classifier is set, which keeps the teacher's classifier as it is; it needs share_classifier.")
+            require(term in STUDENT_LOSSES, "student_loss", f"{term!r} is unknown; choose among rep,pred,ce.",
+                    self.student_loss)
+        require(len(set(self.student_loss)) == len(self.student_loss), "student_loss", "contains duplicates.",
+                self.student_loss)
+        require(self.share_classifier or not self.freeze_classifier, "freeze_classifier",
+                "keeps the teacher's classifier as it is, so it needs share_classifier.", True)
 
     @property
     def trains_classifier(self):
@@ -45,39 +48,26 @@ class DistillationConfig:
         return "pred" in self.student_loss or "ce" in self.student_loss
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """Optimiser, schedule and bookkeeping of a run. Defaults are the published H-RNN's (CVPR 2019, section 5.2)."""
+class TrainingConfig(Settings):
+    """Optimizer, schedule and bookkeeping of a run. Defaults are the published H-RNN's (CVPR 2019, section 5.2)."""
 
-    batch_size: int = 256                           # over all replicas
-    optimizer: str = "AdamOptimizer"
-    base_learning_rate: float = 0.001
-    learning_rate_decay: float = 0.95
-    learning_rate_decay_examples: int = 4_000_000
-    regularization_penalty: float = 2.0             # a factor on the layers' own 1e-8 terms
-    clip_gradient_norm: float = 1.0                 # per variable; 0 turns it off
-    num_epochs: int = 5
-    finetune_epochs: int = 5                        # second stage of a serial run on `rep` alone
-    max_steps: int | None = None
-    checkpoint_steps: int | None = None             # None: at the end of each epoch only
-    validation_steps: int | None = None             # None: at the end of each epoch only
-    max_to_keep: int = 3
-    seed: int = 0
-    mixed_precision: bool = False
-    num_readers: int = 8                            # files read at a time; part of the order of the records
-    train_fraction: float = 1.0                     # share of the training videos that are used
-    skip_bad_records: bool = False                  # leave them out instead of ending the run
-    max_bad_fraction: float = 0.01                  # the greatest share of the records to leave out
-
-    def __post_init__(self):
-        check_types(self)
-        one_of("optimizer", self.optimizer, OPTIMIZERS)
-        at_least(1, self, "batch_size", "learning_rate_decay_examples", "num_epochs", "finetune_epochs", "max_to_keep",
-                 "num_readers", "max_steps", "checkpoint_steps", "validation_steps")
-        at_least(0, self, "regularization_penalty", "clip_gradient_norm")
-        within(0, MAX_SEED, self, "seed")
-        within(0, 1, self, "max_bad_fraction")
-        require(self.base_learning_rate > 0, f"base_learning_rate={self.base_learning_rate}: must be above 0.")
-        require(0 < self.learning_rate_decay <= 1,
-                f"learning_rate_decay={self.learning_rate_decay}: choose above 0, at most 1 (1: no decay).")
-        require(0 < self.train_fraction <= 1, f"train_fraction={self.train_fraction}: choose above 0, at most 1.")
+    batch_size: int = setting(256, "Videos per step, over all GPUs together.", ge=1)
+    optimizer: Optimizer = setting("AdamOptimizer", "Optimizer, by its name in TensorFlow 1.")
+    base_learning_rate: float = setting(0.001, "Learning rate before its decay.", gt=0.0)
+    learning_rate_decay: float = setting(0.95, "Factor of the staircase decay; 1 for no decay.", gt=0.0, le=1.0)
+    learning_rate_decay_examples: int = setting(4_000_000, "Examples between two decays.", ge=1)
+    regularization_penalty: float = setting(2.0, "Factor on the layers' own L2 terms.", ge=0.0)
+    clip_gradient_norm: float = setting(1.0, "Largest norm of one variable's gradient; 0 turns clipping off.", ge=0.0)
+    num_epochs: int = setting(5, "Passes over the training videos.", ge=1, may_change=True)
+    finetune_epochs: int = setting(5, "Epochs of the second stage of a serial run on rep alone.", ge=1, may_change=True)
+    max_steps: int | None = setting(None, "End the run at this step.", ge=1, may_change=True)
+    checkpoint_steps: int | None = setting(None, "Also save every so many steps, not only after each epoch.", ge=1,
+                                           may_change=True)
+    validation_steps: int | None = setting(None, "Also validate every so many steps.", ge=1, may_change=True)
+    max_to_keep: int = setting(3, "Checkpoints to keep, beside the best.", ge=1, may_change=True)
+    seed: int = setting(0, "Seed of weights, data order, frame selection and dropout.", ge=0, le=MAX_SEED)
+    mixed_precision: bool = setting(False, "Compute encoders in bfloat16; classifier and losses stay float32.")
+    num_readers: int = setting(8, "Record files read at a time; part of the order of the records.", ge=1)
+    train_fraction: float = setting(1.0, "Fraction of the training videos to use, the same ones each time.", gt=0.0, le=1.0)
+    skip_bad_records: bool = setting(False, "Leave invalid records out instead of ending the run.", may_change=True)
+    max_bad_fraction: float = setting(0.01, "Largest fraction of the records to leave out.", ge=0.0, le=1.0, may_change=True)

@@ -6,7 +6,6 @@ of a video gets the same ones from files cut to k by its selection, since every 
 once where there are no more than k.
 """
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -17,35 +16,38 @@ import tensorflow as tf
 from youtube8m_distill import files, schema
 from youtube8m_distill.data import bad_records, frame_selection, seeds
 from youtube8m_distill.data.tfrecord import RecordWriter, digest
+from youtube8m_distill.errors import SettingError
+from youtube8m_distill.manifest import Manifest, visible_entries
 
 FORMAT = 1                          # raised when the same settings give other files
 MANIFEST = "compact.json"
 CHUNK = 64                          # records cut together: 15 MB of official ones
 
 
-def prepare_folder(shards, frames, output_dir, seed=0):
-    """Sees that the files can be written and notes in the folder's manifest what they are made of.
+def prepare_folder(shards, view, output_dir, seed=0):
+    """Checks that the files can be written and records in the folder's manifest what they are made from.
 
     Args:
-        shards: tuple of sources.Shard, frame-level files.
-        frames: config.FrameConfig.
-        output_dir: folder; new, empty, or begun with the same settings.
+        shards: tuple of tfrecord.Shard, frame-level files.
+        view: config.FrameView.
+        output_dir: folder; new, empty, or holding part of the same files.
         seed: int. `random` frames are those that evaluation with this seed draws.
     Returns:
-        list of (shard, path of its compact file), those still to be written.
+        list of (shard, path of its compact file), those that are still missing.
     Raises:
-        ValueError: if the folder is one of the files', two files have one name, the folder holds something else, or the
-            frames are `strided`, which a reader of the compact file would take for every n-th of these again.
+        SettingError: if the folder is one of the files', two files have one name, the folder holds something else, or the
+            view is `strided`, which a reader of the compact file would apply again.
     """
-    if frames.frame_selection == "strided":
-        raise ValueError(f"every_n={frames.every_n}: a network that sees every n-th frame would see every n-th of those "
-                         "that were kept; keep uniform ones.")
+    if view.frame_selection == "strided":
+        raise SettingError("every_n", "a network that sees every n-th frame would see every n-th of those that were kept; "
+                           "keep uniform ones.", view.every_n)
     output_dir = pathlib.Path(output_dir)
     sources = _sources(shards, output_dir)
-    settings = {"format": FORMAT, **dataclasses.asdict(frames), "seed": seed if frames.frame_selection == "random" else None}
-    known = _known_sources(output_dir, settings, sources)
-    text = json.dumps({"compact": settings, "sources": {**known, **sources}}, indent=2, sort_keys=True) + "\n"
-    files.write_text(output_dir / MANIFEST, text)
+    settings = {"format": FORMAT, **view.to_dict(), "seed": seed if view.frame_selection == "random" else None}
+    manifest = Manifest(output_dir / MANIFEST, settings, flag="output_dir", section="compact", what="compact files")
+    known = (manifest.check() or {}).get("sources", {})
+    _check_sources(sources, known, output_dir)
+    manifest.write(sources={**known, **sources})
     files.remove_leftovers(output_dir)
     pairs = [(shard, output_dir / os.path.basename(shard.path)) for shard in shards]
     return [(shard, path) for shard, path in pairs if not path.exists()]
@@ -57,36 +59,25 @@ def _sources(shards, output_dir):
     for shard in shards:
         folder, name = os.path.split(shard.path)
         if "://" not in folder and os.path.realpath(folder) == os.path.realpath(output_dir):
-            raise ValueError(f"output_dir={output_dir} is the folder of {shard.path}; name another, or the originals would "
-                             "be overwritten.")
+            raise SettingError("output_dir", f"is the folder of {shard.path}; name another, or the originals would "
+                             "be overwritten.", output_dir)
         if name in sources or name == MANIFEST:
-            raise ValueError(f"output_dir={output_dir}: more than one of the files is to be called {name}. Give each folder "
-                             "of files an output folder of its own.")
+            raise SettingError("output_dir", f"more than one of the files is to be called {name}. Give each folder "
+                             "of files an output folder of its own.", output_dir)
         sources[name] = digest(shard)
     return sources
 
 
-def _known_sources(output_dir, settings, sources):
-    """The sources that the folder's manifest has noted before; ValueError if the folder is not for these settings."""
-    found = sorted(path.name for path in output_dir.glob("*") if not path.name.startswith("."))
-    if not found:
-        return {}
-    try:
-        manifest = json.loads((output_dir / MANIFEST).read_text(encoding="utf-8"))
-        before, known = manifest["compact"], manifest["sources"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f"output_dir={output_dir} is not empty and holds no {MANIFEST} of ours (first entry: {found[0]}). "
-                         "Nothing was changed; name a new or empty folder.") from None
-    different = [f"{name} is {before.get(name)!r} there and {settings.get(name)!r} now"
-                 for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
-    different += [f"{name} was made from another file of that name"
-                  for name, content in sources.items() if known.get(name, content) != content]
-    different += [f"{name} is there and was not made from one of these files"
-                  for name in sources if name in found and name not in known]
-    if different:
-        raise ValueError(f"output_dir={output_dir} holds other compact files: {'; '.join(different)}. Nothing was changed; "
-                         "name another folder, or remove this one.")
-    return known
+def _check_sources(sources, known, output_dir):
+    """Refuses a folder whose compact files of these names were made from other files."""
+    found = visible_entries(output_dir)
+    wrong = [f"{name} was made from another file of that name" for name, content in sources.items()
+             if known.get(name, content) != content]
+    wrong += [f"{name} exists and was not made from one of these files" for name in sources
+              if name in found and name not in known]
+    if wrong:
+        raise SettingError("output_dir", f"holds other compact files: {'; '.join(wrong)}. Name another folder, or remove this "
+                           "one.", output_dir)
 
 
 def check_views(shards, views):
@@ -94,7 +85,7 @@ def check_views(shards, views):
 
     Args:
         shards: tuple of sources.Shard.
-        views: sequence of config.FrameConfig.
+        views: sequence of config.FrameView.
     Raises:
         ValueError: naming the folder, what its files hold and what the network sees.
     """
@@ -104,22 +95,22 @@ def check_views(shards, views):
             continue
         with tf.io.gfile.GFile(path) as file:
             kept = _selection(json.load(file)["compact"])
-        for view in views:
-            if _selection(dataclasses.asdict(view)) != kept:
+        for view in filter(None, views):
+            if _selection(view.to_dict()) != kept:
                 raise ValueError(f"the files in {folder} are compact and hold {kept} frames only, but the network sees "
-                                 f"{_selection(dataclasses.asdict(view))} ones; give it the original files.")
+                                 f"{_selection(view.to_dict())} ones; give it the original files.")
 
 
 def _selection(settings):
     return " ".join(str(settings[name]) for name in ("frames_per_video", "frame_selection") if settings[name] is not None)
 
 
-def compact_file(shard, frames, path, seed=0, on_videos=None):
+def compact_file(shard, view, path, seed=0, on_videos=None):
     """Writes the compact form of one file, complete or not at all, compressed as the original.
 
     Args:
         shard: sources.Shard; what it tells to leave out is left out.
-        frames: config.FrameConfig.
+        view: config.FrameView.
         path: of the new file.
         seed: int, as for `prepare_folder`.
         on_videos: called with the number of videos done since the last call.
@@ -135,7 +126,7 @@ def compact_file(shard, frames, path, seed=0, on_videos=None):
     with files.atomic_path(path, make_parent=False) as temporary, bad_records.naming_bad_records([shard]):
         with RecordWriter(temporary, shard.compression) as writer:
             for chunk in chunks.as_numpy_iterator():
-                compact = _cut(chunk, shard, first, frames, seed)
+                compact = _cut(chunk, shard, first, view, seed)
                 for record in compact:
                     writer.write(record)
                 first += len(chunk)
@@ -145,7 +136,7 @@ def compact_file(shard, frames, path, seed=0, on_videos=None):
     return done
 
 
-def _cut(chunk, shard, first, frames, seed):
+def _cut(chunk, shard, first, view, seed):
     """Serialized records [B] of a file, numbered from `first` -> the same with the selected frames only. list of bytes."""
     videos = [_Video(serialized, shard.path, number) for number, serialized in enumerate(chunk, first)
               if number not in shard.left_out]
@@ -153,7 +144,7 @@ def _cut(chunk, shard, first, frames, seed):
         return []
     drawn = seeds.frame_seeds([video.video_id for video in videos], seed, np.zeros(len(videos), np.int64))
     num_frames = np.minimum([video.num_frames for video in videos], schema.MAX_FRAMES).astype(np.int32)
-    indices = frame_selection.select(frames, num_frames, drawn).numpy()
+    indices = frame_selection.select(view, num_frames, drawn).numpy()
     return [video.with_frames(row[row >= 0].tolist()) for video, row in zip(videos, indices)]
 
 

@@ -25,10 +25,10 @@ def strided(num_frames, every_n):
 
 
 def uniform(num_frames, k):
-    """The centres of k equal spans of the video. int32 [B] -> int32 [B, k]."""
+    """The centers of k equal spans of the video. int32 [B] -> int32 [B, k]."""
     count = tf.minimum(num_frames, k)
-    centres = (2 * tf.range(k) + 1) * num_frames[:, None] // (2 * count[:, None])
-    return _first_of(centres, count)
+    centers = (2 * tf.range(k) + 1) * num_frames[:, None] // (2 * count[:, None])
+    return _first_of(centers, count)
 
 
 def random(num_frames, k, seed):
@@ -75,10 +75,10 @@ def last(num_frames, k):
 def first_middle_last(num_frames, k):
     """A third of k from the beginning, a third from the end, the rest around the middle. int32 [B] -> int32 [B, k]."""
     side = k // 3
-    centre = k - 2 * side
+    center = k - 2 * side
     length = num_frames[:, None]
     beginning = tf.range(side) + 0 * length                                                 # [B, side]
-    wanted = tf.concat([beginning, (length - centre) // 2 + tf.range(centre), length - side + tf.range(side)], axis=1)
+    wanted = tf.concat([beginning, (length - center) // 2 + tf.range(center), length - side + tf.range(side)], axis=1)
     # In a video of k frames or fewer the three parts overlap: take each frame once instead.
     return _first_of(tf.where(length > k, wanted, tf.range(k)), num_frames)
 
@@ -115,7 +115,7 @@ def select(frames, num_frames, seed):
     """The frames one network sees of each video.
 
     Args:
-        frames: config.FrameConfig.
+        frames: config.FrameView.
         num_frames: int32 [B], each in 1 .. MAX_FRAMES, the frames the videos have.
         seed: int64 [B, 2], read by `random` only.
     Returns:

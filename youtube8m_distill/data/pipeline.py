@@ -5,6 +5,7 @@ import tensorflow as tf
 from youtube8m_distill import schema
 from youtube8m_distill.data import order, targets
 from youtube8m_distill.data.parsing import batch
+from youtube8m_distill.errors import SettingError
 
 # Unparsed frame-level records take 0.2 MB each, so this is a few hundred MB.
 SHUFFLE_BUFFER = 1024
@@ -25,7 +26,7 @@ def make_dataset(shards, features, num_classes, views, batch_size, *, training, 
         shards: tuple of sources.Shard; what they tell to leave out is left out.
         features: config.FeatureConfig.
         num_classes: int.
-        views: which frames each network sees: config.FrameConfig, or {role: FrameConfig} for batches nested by role;
+        views: which frames each network sees: config.FrameView, or {role: FrameView} for batches nested by role;
             None for video-level features.
         batch_size: int, over all replicas.
         training: bool, see above.
@@ -99,10 +100,10 @@ def _check_share(share, batch_size):
         return
     index, count = share
     if not 0 <= index < count:
-        raise ValueError(f"share={share}: the index must lie in 0 .. {count - 1}.")
+        raise SettingError("share", f"the index must lie in 0 .. {count - 1}.", share)
     if batch_size % count:
-        raise ValueError(f"batch_size={batch_size} with share={share}: {count} workers cannot have equal shares of a "
-                         f"batch; choose a multiple of {count}.")
+        raise SettingError("batch_size", f"with share={share}: {count} workers cannot have equal shares of a "
+                         f"batch; choose a multiple of {count}.", batch_size)
 
 
 def _rows_of(share, fields):

@@ -27,7 +27,7 @@ READERS = 4                         # files read at a time
 EARLIEST_END = 1000                 # records to look at before giving up on the others
 SHOWN = 3                           # faults in an error message
 PIECE = 2 ** 12                     # bytes of a compressed file unpacked at a time
-FIRST_FRAME = config.FrameConfig("first", 1)        # every frame is checked, whichever are seen; one is cut out
+FIRST_FRAME = config.FrameView("first", 1)        # every frame is checked, whichever are seen; one is cut out
 
 
 class Fault(NamedTuple):
@@ -125,7 +125,7 @@ def _known(found, about):
 
 def _about(shards, features, num_classes):
     names = [[shard.path, shard.size] for shard in shards]
-    settings = json.dumps([FORMAT, names, dataclasses.asdict(features), num_classes])
+    settings = json.dumps([FORMAT, names, features.to_dict(), num_classes])
     return f"sha256 {hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
 

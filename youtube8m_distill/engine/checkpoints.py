@@ -1,7 +1,7 @@
 """A run's checkpoints: a folder for each, complete or absent, the last few and the best.
 
     checkpoints/step-00001200/  student.weights.h5     one file a trained network, Keras' own format
-                                training_state.npz     optimiser and random generators
+                                training_state.npz     optimizer and random generators
                                 progress.json          counts: step, epoch, records
     best/                       student.weights.h5, progress.json
 """
@@ -76,7 +76,7 @@ class Checkpoints:
             yield temporary
 
     def restore(self, scheme):
-        """Brings the newest checkpoint back into a compiled scheme whose optimiser is built.
+        """Brings the newest checkpoint back into a compiled scheme whose optimizer is built.
 
         Raises:
             ValueError: if it holds other variables than the scheme.
@@ -152,7 +152,7 @@ def _save_networks(scheme, folder):
 
 
 def _state_variables(scheme):
-    """Everything that moves in training but the networks' weights: optimiser slots and random generators."""
+    """Everything that moves in training but the networks' weights: optimizer slots and random generators."""
     generators = [variable for network in scheme.networks.values() for variable in network.variables
                   if not any(variable is weight for weight in network.weights)]
     return {**{f"optimizer/{i}": variable for i, variable in enumerate(scheme.optimizer.variables)},

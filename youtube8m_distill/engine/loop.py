@@ -9,6 +9,7 @@ from tensorflow.python.framework import ops as framework_ops
 
 from youtube8m_distill import schema
 from youtube8m_distill.engine.interruption import Interrupted, Interruption
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.schemes.divergence import refuse_divergence
 
 
@@ -63,7 +64,7 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
     tracing = True
     batch = next(batches, None)
     if batch is None and not progress.stage_step:
-        raise ValueError(f"batch_size={batch_size}: the training videos do not fill one batch.")
+        raise SettingError("batch_size", "the training videos do not fill one batch.", batch_size)
 
     def end_step(epoch_ends, logs):
         with progress.pending_if(Interrupted, logs):

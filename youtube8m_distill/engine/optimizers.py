@@ -1,4 +1,4 @@
-"""From a TrainingConfig to a Keras optimiser, under the starter code's `tf.train` names."""
+"""From a TrainingConfig to a Keras optimizer, under the starter code's `tf.train` names."""
 
 import keras
 
@@ -16,7 +16,7 @@ OPTIMIZERS = {
 
 
 def build_optimizer(training):
-    """The optimiser of a run. It never clips: the base step does, after gradients of all replicas are summed.
+    """The optimizer of a run. It never clips: the base step does, after gradients of all replicas are summed.
 
     Args:
         training: TrainingConfig.

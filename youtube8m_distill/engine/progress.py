@@ -9,7 +9,7 @@ class Progress:
     """Counts of a run, kept in every checkpoint.
 
     Attributes:
-        step: optimiser steps of the whole run.
+        step: optimizer steps of the whole run.
         stage: index of the stage in training.
         stage_step: steps of this stage; times the batch size, the records it has used.
         position: where the records of this stage go on, three int (data.training_order); None at its beginning.

@@ -5,6 +5,7 @@ import contextlib
 import tensorflow as tf
 
 from youtube8m_distill.engine.cluster import multi_worker_strategy
+from youtube8m_distill.errors import SettingError
 
 
 def make_strategy(num_gpu=None, devices=None, cluster=None):
@@ -26,8 +27,8 @@ def make_strategy(num_gpu=None, devices=None, cluster=None):
     # Physical devices: asking for logical ones would start TensorFlow, too early for a cluster.
     found = len(tf.config.list_physical_devices("GPU"))
     if num_gpu is not None and not 0 <= num_gpu <= found:
-        raise ValueError(f"num_gpu={num_gpu}, and TensorFlow sees {found} GPU(s); leave it out to use all there "
-                         "are, or the CPU.")
+        raise SettingError("num_gpu", f"TensorFlow sees {found} GPU(s); leave the flag out to use all of them, or the CPU.",
+                           num_gpu)
     num_gpu = found if num_gpu is None else num_gpu
     if cluster is not None:
         return multi_worker_strategy(cluster, num_gpu)
@@ -41,8 +42,8 @@ def check_batch_size(batch_size, strategy):
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         nearest = batch_size // replicas * replicas or replicas
-        raise ValueError(f"batch_size={batch_size} is not a multiple of the {replicas} replicas; try {nearest}. "
-                         "It counts the videos of all replicas together, on all machines.")
+        raise SettingError("batch_size", f"is not a multiple of the {replicas} replicas; try {nearest}. "
+                         "It counts the videos of all replicas together, on all machines.", batch_size)
 
 
 def machine(strategy):

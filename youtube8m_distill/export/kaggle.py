@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from youtube8m_distill import files
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.spreadsheet import spreadsheet_safe, without_protection
 
 HEADER = b"VideoId,LabelConfidencePairs\n"
@@ -56,7 +57,7 @@ def write_predictions(path, rows, top_k=None):
         ValueError: if `csv_lines` refuses a batch or `top_k` is below 1.
     """
     if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k={top_k}: write at least 1 class a video.")
+        raise SettingError("top_k", "write at least 1 class a video.", top_k)
     count = 0
     with files.atomic_path(path) as temporary, _open(temporary) as file:
         file.write(HEADER)

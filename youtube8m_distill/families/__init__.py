@@ -1,1 +1,27 @@
-"""Network families, one folder each: frames in, encoding and class probabilities out."""
+"""Network families, one folder each: frames in, encoding and class probabilities out.
+
+This list is all that has to know a new family. Importing it loads neither TensorFlow nor Keras.
+"""
+
+from youtube8m_distill.families.classifiers import CLASSIFIERS as CLASSIFIERS
+from youtube8m_distill.families.dbof.settings import DBoFSettings
+from youtube8m_distill.families.hrnn.settings import HRNNSettings
+from youtube8m_distill.families.lstm.settings import LSTMSettings
+from youtube8m_distill.families.mean_pool.settings import MeanPoolSettings
+from youtube8m_distill.families.mixture.settings import MixtureSettings, MODSettings
+from youtube8m_distill.families.netvlad.settings import NetVLADSettings
+from youtube8m_distill.families.nextvlad.settings import NeXtVLADSettings
+from youtube8m_distill.families.video_level.settings import VideoLogisticSettings, VideoMoeSettings
+
+FAMILIES = (
+    HRNNSettings,
+    NetVLADSettings,
+    NeXtVLADSettings,
+    MixtureSettings,
+    MODSettings,
+    DBoFSettings,
+    LSTMSettings,
+    MeanPoolSettings,
+    VideoLogisticSettings,
+    VideoMoeSettings,
+)

@@ -46,7 +46,7 @@ class Encoder(keras.layers.Layer):
         Args:
             pooled: float [batch, some size].
             training: bool.
-            update_statistics: bool. Whether batch normalisation moves its moving statistics; once a step is enough.
+            update_statistics: bool. Whether batch normalization moves its moving statistics; once a step is enough.
         Returns:
             float [batch, encoding_size].
         """

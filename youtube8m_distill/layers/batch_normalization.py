@@ -1,4 +1,4 @@
-"""Batch normalisation over the real rows of a padded batch, and over all replicas (Ioffe and Szegedy 2015)."""
+"""Batch normalization over the real rows of a padded batch, and over all replicas (Ioffe and Szegedy 2015)."""
 
 import keras
 from keras import ops

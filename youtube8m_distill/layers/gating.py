@@ -10,10 +10,10 @@ from youtube8m_distill.layers.batch_normalization import BatchNormalization
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class ContextGating(keras.layers.Layer):
-    """`x * sigmoid(BN(x W))`, or with a bias in place of the normalisation, W square.
+    """`x * sigmoid(BN(x W))`, or with a bias in place of the normalization, W square.
 
     Args:
-        batch_norm: bool. Batch normalisation of the gates, as published; otherwise a bias.
+        batch_norm: bool. Batch normalization of the gates, as published; otherwise a bias.
         remove_diagonal: bool. No entry speaks for itself: W without its diagonal.
 
     Input: float [batch, size]. Output: the same shape, in the layer's compute dtype.
@@ -33,7 +33,7 @@ class ContextGating(keras.layers.Layer):
             self.normalization.build(input_shape)
 
     def _add_normal(self, name, shape):
-        # An initialiser for each: one that is used twice gives the same numbers twice.
+        # An initializer for each: one that is used twice gives the same numbers twice.
         initializer = keras.initializers.RandomNormal(stddev=1.0 / math.sqrt(self.size))
         return self.add_weight(name=name, shape=shape, initializer=initializer)
 

@@ -8,7 +8,7 @@ import keras
 def variance_scaling(fan_in):
     """slim's `variance_scaling_initializer()`: normal, cut at two deviations; a factor 1.3 on the variance makes that good.
 
-    A new object at every call: an initialiser used twice gives the same numbers twice.
+    A new object at every call: an initializer used twice gives the same numbers twice.
 
     Args:
         fan_in: int. Numbers that one output is made of.

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-# The starter's regulariser is l2 * sum(w^2) / 2; Keras' L2 has no half.
+# The starter's regularizer is l2 * sum(w^2) / 2; Keras' L2 has no half.
 STARTER_L2 = 1e-8
 
 
@@ -37,7 +37,7 @@ class Logistic(keras.layers.Layer):
 
     Args:
         num_classes: int.
-        l2: float. Regularisation of W.
+        l2: float. Regularization of W.
         regularize_bias: bool. The same for b, as NeXtVLAD's authors have it.
         initializer: of W; a name or object that Keras knows.
 

@@ -22,7 +22,7 @@ class MixtureOfExperts(keras.layers.Layer):
     Args:
         num_classes: int.
         num_mixtures: int. M, without the dummy expert.
-        l2: float. Regularisation of Wg and We.
+        l2: float. Regularization of Wg and We.
         probability_gating: bool.
         remove_diagonal: bool. Probability gating in which no class speaks for itself.
 

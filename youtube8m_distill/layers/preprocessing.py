@@ -1,4 +1,4 @@
-"""Stored values to network input: dequantising, L2 normalisation or reverse whitening, on the device."""
+"""Stored values to network input: dequantizing, L2 normalization or reverse whitening, on the device."""
 
 import os
 
@@ -28,7 +28,7 @@ def l2_normalize(x, axis=-1):
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class L2Preprocessing(keras.layers.Layer):
-    """Dequantises what is stored as bytes, then L2-normalises the whole vector, rgb and audio together.
+    """Dequantizes what is stored as bytes, then L2-normalizes the whole vector, rgb and audio together.
 
     Padding rows come out as some unit vector: whoever reads frames also reads `num_frames`.
 
@@ -39,7 +39,7 @@ class L2Preprocessing(keras.layers.Layer):
     """
 
     def __init__(self, stored_dtype="uint8", **kwargs):
-        super().__init__(autocast=False, **kwargs)       # float features stay float32 until they are normalised
+        super().__init__(autocast=False, **kwargs)       # float features stay float32 until they are normalized
         self.stored_dtype = stored_dtype
 
     def call(self, values):
@@ -52,11 +52,11 @@ class L2Preprocessing(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class ReverseWhitening(keras.layers.Layer):
-    """Dequantises and gives the first feature back the spread that its PCA took away; no L2 (Lin, Xiao, Fan 2018).
+    """Dequantizes and gives the first feature back the spread that its PCA took away; no L2 (Lin, Xiao, Fan 2018).
 
     The official rgb features are whitened: number i was divided by the root of eigenvalue i. The other way round is
     `(x - offset) * scale` with `scale = sqrt(eigenvalue) + 1e-4`, where the offset takes back the half step that the
-    dequantiser adds to bytes. Other features pass as they are.
+    dequantizer adds to bytes. Other features pass as they are.
 
     The scale is a weight that no step trains: saved weights carry it, so a saved network needs no file of eigenvalues.
     It is 1 until `set_eigenvalues`.
@@ -95,7 +95,7 @@ class ReverseWhitening(keras.layers.Layer):
         return ops.cast((values - self._offset()) * self.scale, self.compute_dtype)
 
     def _offset(self):
-        """float32 [size]: how far the dequantiser's values lie above the features that were stored."""
+        """float32 [size]: how far the dequantizer's values lie above the features that were stored."""
         whitened, *others = self.feature_sizes
         half_step = schema.DEQUANTIZE_BIAS - schema.QUANTIZED_LOW if self.stored_dtype == "uint8" else 0.0
         return np.array([half_step] * whitened + [0.0] * sum(others), np.float32)

@@ -20,6 +20,7 @@ from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.checks import require
 from youtube8m_distill.engine.checkpoints import read_progress
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.run import CONFIG_FILE, open_run
 
 WEIGHTS = {role: f"best/{role}.weights.h5" for role in (schema.TEACHER, schema.STUDENT)}
@@ -91,8 +92,9 @@ def unpack(path, folder):
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent) as holder:
             run = _extract(path, pathlib.Path(holder) / "run")
             same, _, _ = filecmp.cmpfiles(folder, pathlib.Path(holder) / "run", _names(run), shallow=False)
-        require(len(same) == len(_names(run)), f"untar_model_dir={folder} is in use by something else than the model in "
-                f"{path}; name a new folder.")
+        if len(same) != len(_names(run)):
+            raise SettingError("untar_model_dir", f"holds something other than the model in {path}; name a new folder.",
+                               folder)
     return open_run(folder)
 
 

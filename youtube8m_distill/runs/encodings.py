@@ -31,7 +31,7 @@ def read_encodings(loaded, shards, max_videos):
         BadRecordError: if a record cannot be used.
     """
     config, size = loaded.config, min(loaded.batch_size, max_videos)
-    dataset = make_dataset(shards, config.features, config.num_classes, config.frames, size, training=False,
+    dataset = make_dataset(shards, config.features, config.num_classes, config.view, size, training=False,
                            seed=loaded.seed).take(-(-max_videos // size))
     with naming_bad_records(shards):
         parts = list(_Encoder(loaded.network, loaded.predictor.strategy)(dataset))

@@ -102,7 +102,7 @@ class LoadedNetwork:
             ValueError: if a video id comes a second time, or a prediction is not a number, with file and record.
         """
         done = done or Done()
-        dataset = make_dataset(_after(shards, done), self.config.features, self.config.num_classes, self.config.frames,
+        dataset = make_dataset(_after(shards, done), self.config.features, self.config.num_classes, self.config.view,
                                batch_size or self.batch_size, training=False, seed=self.seed)
         total, _ = estimate_records(shards)
         seen = SeenVideos() if seen is None else seen

@@ -5,6 +5,7 @@ import pathlib
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.engine.checkpoints import save_weights, write_progress
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.run import CONFIG_FILE, open_run
 
 
@@ -26,16 +27,16 @@ def extract(run, path, folder, network=None, checkpoint="best"):
     role = run.role(network)
     settings = run.config.networks[role]
     if not settings.is_mixture:
-        raise ValueError(f"train_dir={run.folder}: its {role} is a {settings.model}, which is no mixture.")
+        raise SettingError("train_dir", f"its {role} is a {settings.model}, which is no mixture.", run.folder)
     if not path:
-        raise ValueError("submodel is missing: the mixture as a whole is a run already.")
+        raise SettingError("submodel", "is missing: the mixture as a whole is a run already.")
     folder = pathlib.Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"output_dir={folder} is in use; name a new folder.")
+        raise SettingError("output_dir", "is in use; name a new folder.", folder)
     mixture, progress = run.load_network(role, checkpoint)
     submodel = mixture.submodel(path)
     for _ in path.split("."):
-        settings = configs.member_config(settings)
+        settings = settings.member()
     config = configs.RunConfig("teacher", {schema.TEACHER: settings}, run.config.training)
     with files.atomic_path(folder) as temporary:
         (temporary / "best").mkdir(parents=True)

@@ -4,15 +4,9 @@ import math
 
 from youtube8m_distill import schema
 from youtube8m_distill.config import differences
-from youtube8m_distill.config.families import WITHOUT_WEIGHTS
+from youtube8m_distill.errors import SettingError, written
 from youtube8m_distill.layers.preprocessing import read_eigenvalues
 from youtube8m_distill.runs.run import open_run
-
-# Fields whose difference leaves the encoders alike. The features are compared apart: bytes or floats make no difference.
-OF_THE_CLASSIFIER = ("num_classes", "classifier", "moe_num_mixtures", "moe_prob_gating")
-
-# Fields whose difference brings that of others along: it alone is told.
-ABOVE_OTHERS = ("model", "classifier")
 
 
 def has_eigenvalues(init_from):
@@ -24,7 +18,7 @@ def has_eigenvalues(init_from):
     if not init_from:
         return False
     run = _open(init_from)
-    return bool(run.config.networks[run.config.main_role].reverse_whitening)
+    return bool(run.config.networks[run.config.main_role].settings().get("reverse_whitening"))
 
 
 def check_initial_weights(config):
@@ -53,7 +47,7 @@ def take_initial_weights(config, networks, say):
     for role in sorted(config.trained_roles, reverse=True):         # the teacher first: the student may share its layers
         if config.init_from:
             _take_weights(config, role, networks[role], say)
-        if config.pca_eigenvalues and config.networks[role].reverse_whitening:
+        if config.pca_eigenvalues and config.networks[role].settings().get("reverse_whitening"):
             networks[role].preprocessing.set_eigenvalues(_read_eigenvalues(config))
 
 
@@ -82,14 +76,14 @@ def _left_out(config, role, run, source_role):
     """
     network = config.networks[role]
     differing = _compare(config, role, run, source_role)
-    has_encoder = not network.is_video_level and network.model not in WITHOUT_WEIGHTS
+    has_encoder = network.family.encoder_has_weights
     if differing and not has_encoder:
-        raise ValueError(f"init_from={config.init_from}: the classifier of the {source_role} there is another "
-                         f"({differing}), and a {network.model} has no other weights to take.")
+        raise SettingError("init_from", f"the classifier of the {source_role} there is another "
+                         f"({differing}), and a {network.model} has no other weights to take.", config.init_from)
     if role == schema.STUDENT and config.distillation.share_classifier:
         if not has_encoder and config.mode == "serial":
-            raise ValueError(f"init_from={config.init_from}: nothing to take, since a {network.model} is a classifier "
-                             "and the student's comes from the teacher. Leave it out, or give --noshare_classifier.")
+            raise SettingError("init_from", f"nothing to take, since a {network.model} is a classifier "
+                             "and the student's comes from the teacher. Leave it out, or give --noshare_classifier.", config.init_from)
         return ["output_layers"], "the encoder. The classifier comes from the teacher."
     return (["classifiers"], f"all but the classifier ({differing}).") if differing else ([], "everything.")
 
@@ -101,28 +95,31 @@ def _compare(config, role, run, source_role):
         ValueError: if the encoder's cannot be taken either.
     """
     ours, theirs = config.networks[role], run.config.networks[source_role]
-    differing = [name for name in differences(ours, theirs) if name != "features"]
-    if (ours.features.names, ours.features.sizes) != (theirs.features.names, theirs.features.sizes):
-        differing.append("features")
-    beyond = [name for name in differing if name not in OF_THE_CLASSIFIER]
+    differing = differences(ours, theirs)
+    if _names_and_sizes(ours) == _names_and_sizes(theirs):      # bytes or floats make no difference to weights
+        differing.pop("features", None)
+    of_classifier = ("num_classes", "classifier", *type(ours.classifier).model_fields)
+    beyond = {name: values for name, values in differing.items() if name not in of_classifier}
     if beyond:
-        raise ValueError(f"init_from={config.init_from}: the {source_role} there is another network "
-                         f"({_listed(beyond, ours, theirs)}). Weights are taken between networks of one shape.")
-    return _listed(differing, ours, theirs)
+        raise SettingError("init_from", f"the {source_role} there is another network "
+                         f"({_listed(beyond)}). Weights are taken between networks of one shape.", config.init_from)
+    return _listed(differing)
 
 
-def _listed(names, ours, theirs):
-    alone = [name for name in ABOVE_OTHERS if name in names][:1]
-    return "; ".join(_told(name, ours, theirs) for name in names if name == "num_classes" or not alone or name in alone)
+def _names_and_sizes(network):
+    return network.features.names, network.features.sizes
 
 
-def _told(name, ours, theirs):
+def _listed(differing):
+    return "; ".join(_described(name, there, here) for name, (here, there) in differing.items())
+
+
+def _described(name, there, here):
     """A difference as a user would write it with flags."""
-    there, here = getattr(theirs, name), getattr(ours, name)
     if name == "reverse_whitening":
         return f"{'with' if there else 'without'} pca_eigenvalues there, {'with' if here else 'without'} here"
     if name == "features":
-        there, here = (f"{','.join(features.names)} of {','.join(map(str, features.sizes))}" for features in (there, here))
+        there, here = (f"{written(features.names)} of {written(features.sizes)}" for features in (there, here))
     flag = {"classifier": "video_level_classifier_model", "features": "feature_names"}.get(name, name)
     return f"{flag}={there} there, {here} here"
 
@@ -139,7 +136,7 @@ def _open(init_from):
         run.weights_folder()
         return run
     except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"init_from={init_from}: {error}") from error
+        raise SettingError("init_from", f"{error}", init_from) from error
 
 
 def _read_eigenvalues(config):
@@ -147,8 +144,8 @@ def _read_eigenvalues(config):
     try:
         values = read_eigenvalues(path)
     except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"pca_eigenvalues={path}: {error}") from error
+        raise SettingError("pca_eigenvalues", f"{error}", path) from error
     if len(values) < features.sizes[0]:
-        raise ValueError(f"pca_eigenvalues={path} holds {len(values)} numbers, and {features.names[0]} has "
-                         f"{features.sizes[0]}: take those of the PCA that made these features.")
+        raise SettingError("pca_eigenvalues", f"holds {len(values)} numbers, and {features.names[0]} has "
+                         f"{features.sizes[0]}: take those of the PCA that made these features.", path)
     return values

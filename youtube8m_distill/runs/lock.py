@@ -8,12 +8,13 @@ import pathlib
 import socket
 
 from youtube8m_distill import files
+from youtube8m_distill.errors import SettingError
 
 LOCK_FILE = ".lock"
 CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)      # file systems mounted without locks
 
 
-class FolderInUse(ValueError):
+class FolderInUse(SettingError):
     """Another process holds a folder."""
 
 
@@ -58,10 +59,10 @@ def _check_held(folder, holder, flag):
     try:
         found = (folder / LOCK_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise OSError(f"{flag}={folder} was removed while this process wrote there.") from None
+        raise OSError(f"{folder} was removed while this process wrote there.") from None
     if found != holder:
-        raise OSError(f"{flag}={folder} is another process's by now ({found.strip()}): it was removed and begun anew while "
-                      "this one wrote there.")
+        raise OSError(f"{folder} now belongs to another process ({found.strip()}): it was removed and recreated while this "
+                      "one wrote there.")
 
 
 def _is_at(path, file):
@@ -83,8 +84,8 @@ def _lock(folder, say, flag):
             file.seek(0)
             holder = file.read().strip() or "another process"
             file.close()
-            raise FolderInUse(f"{flag}={folder} is in use: {holder} writes there. Let it end, or name another "
-                              "folder.") from None
+            raise FolderInUse(flag, f"is in use: {holder} writes there. Wait until it ends, or name another folder.",
+                              folder) from None
         except OSError as error:
             if error.errno not in CANNOT_LOCK:
                 file.close()

@@ -15,7 +15,6 @@ its last bits with the rows beside it; so the file is the same to the byte.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -27,7 +26,9 @@ import numpy as np
 
 from youtube8m_distill import files, schema
 from youtube8m_distill.data.screening import hash_ids
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.kaggle import HEADER, compress, csv_lines
+from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.runs.evaluation import Done
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
 from youtube8m_distill.runs.seen_videos import SeenVideos
@@ -92,7 +93,7 @@ def predict_to_csv(path, network, shards, batch_size=None, say=print):
 
 def _settings(network, batch_size):
     """What rows depend on besides the videos, as JSON gives it back."""
-    config = json.dumps(dataclasses.asdict(network.config), sort_keys=True)
+    config = json.dumps(network.config.to_dict(), sort_keys=True)
     devices = network.predictor.strategy.extended.worker_devices
     return {"format": FORMAT, "network": network.role, "weights": network.fingerprint(),
             "settings of the network": hashlib.sha256(config.encode()).hexdigest()[:16], "seed": network.seed,
@@ -112,33 +113,41 @@ def _changed_at(path):
 
 
 def _keep(folder, settings, shards, batch_size, say):
-    """Sees what a folder holds already, and has it tell what the rows to come depend on.
+    """Reads what a folder holds already, and writes what the rows to come depend on.
 
     Returns:
         `VIDEO` array of the rows that can be kept: those before the first file that has changed, in whole batches.
     Raises:
-        ValueError: if it holds rows of other settings or files, or something else.
+        SettingError: if it holds rows of other settings or files, or something else.
     """
     files.remove_leftovers(folder)
     about = {"made with": settings, "files": _entries(shards)}
     before, videos = _read(folder)
     kept = videos
     if len(videos):
-        _require_same(folder, before, about)
+        Manifest(folder / ABOUT, settings, flag="output_file", section="made with", what="partial predictions",
+                 remedy="name another --output_file, or remove that folder").check()
+        _check_first_file(folder, before["files"][0][0], about["files"][0][0])
         same = [old == new for old, new in zip(before["files"], about["files"])]
         kept = videos[videos["shard"] < (same.index(False) if False in same else len(same))]
         if len(kept) < len(videos):
-            say(f"{len(videos) - len(kept):,} of the {len(videos):,} videos in {folder} are in a file that has changed or "
-                "come after it, and are predicted again.")
+            say(f"{len(videos) - len(kept):,} of the {len(videos):,} videos in {folder} are in a file that has changed, or "
+                "after it, and are predicted again.")
         kept = kept[:len(kept) // batch_size * batch_size]
     if len(kept):
-        say(f"Going on after {len(kept):,} videos, in file {kept['shard'][-1] + 1:,} of {len(shards):,}; they are in "
+        say(f"Resuming after {len(kept):,} videos, in file {kept['shard'][-1] + 1:,} of {len(shards):,}; they are in "
             f"{folder}.")
-    # First what is given up, then what the rest depends on: killed in between, the old settings still hold.
+    # First the rows that are dropped, then the settings: if killed in between, the old settings still hold.
     _write(folder / COMMITTED, {"videos": len(kept)})
     if before != about:
         _write(folder / ABOUT, about)
     return kept
+
+
+def _check_first_file(folder, there, here):
+    if there != here:
+        raise SettingError("input_data_pattern", f"starts with {here}, and the partial predictions in {folder} with {there}. "
+                           "Give the same files to resume, name another --output_file, or remove that folder.")
 
 
 def _write(path, value):
@@ -151,8 +160,8 @@ def _read(folder):
     found = {path.name for path in folder.iterdir() if not path.name.endswith(files.SUFFIX)}
     foreign = sorted(found - {LOCK_FILE, ABOUT, ROWS, VIDEOS, COMMITTED})
     if foreign:
-        raise ValueError(f"{folder} holds {foreign[0]!r}, so it is not ours to keep predictions in: move it away, or name "
-                         "another --output_file.")
+        raise SettingError("output_file", f"holds {foreign[0]!r}, which is not part of partial predictions. Move it away, or "
+                           "name another --output_file.", folder)
     if not (folder / ABOUT).exists() or not (folder / ROWS).exists():
         return None, np.zeros(0, VIDEO)
     try:
@@ -160,24 +169,12 @@ def _read(folder):
         count = json.loads((folder / COMMITTED).read_text(encoding="utf-8"))["videos"]
         videos = np.fromfile(folder / VIDEOS, VIDEO, count) if count else np.zeros(0, VIDEO)
         if len(videos) != count or count and videos["end"][-1] > (folder / ROWS).stat().st_size:
-            raise ValueError(f"not all of its {count} videos are there")
+            raise ValueError(f"some of its {count} videos are missing")
         if not isinstance(about["made with"], dict) or not isinstance(about["files"][0][0], str):
-            raise ValueError(f"{ABOUT} does not tell what they are of")
+            raise ValueError(f"{ABOUT} does not describe them")
     except (ValueError, TypeError, LookupError, FileNotFoundError) as error:
-        raise ValueError(f"{folder} is damaged ({error}): remove it, to begin anew.") from error
+        raise SettingError("output_file", f"is damaged ({error}). Remove this folder to start over.", folder) from error
     return about, videos
-
-
-def _require_same(folder, before, about):
-    """Refuses rows that were made otherwise, or that are of other files from the first one on."""
-    then, now = before["made with"], about["made with"]
-    differing = [f"{name} ({then.get(name)!r} there, {now.get(name)!r} here)" for name in sorted(then.keys() | now.keys())
-                 if then.get(name) != now.get(name)]
-    if before["files"][0][0] != about["files"][0][0]:
-        differing.append(f"files (from {before['files'][0][0]} on there, from {about['files'][0][0]} on here)")
-    if differing:
-        raise ValueError(f"{folder} holds the beginning of predictions that were made otherwise: {'; '.join(differing)}. "
-                         "Give the same to go on with them, name another --output_file, or remove that folder.")
 
 
 class _Rows:

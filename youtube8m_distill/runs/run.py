@@ -17,8 +17,11 @@ from youtube8m_distill import config as configs
 from youtube8m_distill import files
 from youtube8m_distill.engine import weights_file
 from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.families.build import build_model, count_weights
-from youtube8m_distill.runs.lock import LOCK_FILE, locked
+from youtube8m_distill.manifest import Manifest, differences
+from youtube8m_distill.runs.lock import locked
+from youtube8m_distill.settings import fields_with
 
 CONFIG_FILE = "config.json"
 BAD_RECORDS_FILE, BAD_RECORDS_REPORT = "bad_records.json", "bad_records.csv"
@@ -29,10 +32,8 @@ READING_TRIES = 5                   # a training replaces its best folder once a
 # Compared only where the run was begun with them; a configuration made by hand may lack them.
 FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
 
-# Settings that a run may be continued with other values of; the rest make another run.
-MAY_CHANGE = ("training.num_epochs", "training.finetune_epochs", "training.max_steps",
-              "training.checkpoint_steps", "training.validation_steps", "training.max_to_keep",
-              "training.skip_bad_records", "training.max_bad_fraction", "teacher_targets_dir")
+# Settings that a run may be resumed with other values of; the rest make another run.
+MAY_CHANGE = (*(f"training.{name}" for name in fields_with(configs.TrainingConfig, may_change=True)), "teacher_targets_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Run:
         if network is None:
             return self.config.main_role
         if network not in roles:
-            raise ValueError(f"network={network!r}: the run in {self.folder} has trained {', '.join(roles)}.")
+            raise SettingError("network", f"the run in {self.folder} has trained {', '.join(roles)}.", network)
         return network
 
     def weights_folder(self, checkpoint="best"):
@@ -87,8 +88,8 @@ class Run:
         if checkpoint in ("best", "last"):
             return self.checkpoints.step_folder(steps[-1])
         if str(checkpoint) not in map(str, steps):
-            raise FileNotFoundError(f"checkpoint={checkpoint}: {self.folder} has best, last and the steps "
-                                    f"{', '.join(map(str, steps))}.")
+            raise SettingError("checkpoint", f"{self.folder} has best, last and the steps "
+                                    f"{', '.join(map(str, steps))}.", checkpoint)
         return self.checkpoints.step_folder(int(checkpoint))
 
     def fingerprint(self, checkpoint="best"):
@@ -167,30 +168,31 @@ def lock_run(folder):
     Raises:
         ValueError: if the folder is something else's, before anything is written there, or another process trains in it.
     """
-    _is_occupied(folder)
+    files.check_output("train_dir", folder, folder=True)
+    _manifest(folder, {}).read()
     return locked(folder)
 
 
 def prepare_run(folder, config, start_new=False, check_held=None):
-    """Begins a run in an empty or new folder, or goes on with the one that is there.
+    """Starts a run in an empty or new folder, or resumes the one that is there.
 
     Args:
         folder: path.
         config: RunConfig.
-        start_new: remove the run that is there first. What else the folder holds stays.
-        check_held: what `lock_run` gave: checkpoints are then saved only while the folder is still this process's.
+        start_new: remove the run that is there first. Other files in the folder stay.
+        check_held: what `lock_run` gave: checkpoints are then saved only while this process holds the folder.
     Returns:
         Run.
     Raises:
-        ValueError: if the folder is something else's, or its run has other settings that may not change.
+        SettingError: if the folder holds something else, or its run has other settings that may not change.
     """
-    occupied = _is_occupied(folder)
+    files.check_output("train_dir", folder, folder=True)
     folder = pathlib.Path(folder)
-    if occupied and start_new:
-        open_run(folder)                    # refuses a config.json that is not ours before anything is removed
+    before = read_config(folder)
+    if before is not None and start_new:
         _remove_run(folder)
-    elif occupied:
-        _check_same(open_run(folder), config)
+    elif before is not None:
+        _check_same(folder, before, config)
     for place in (folder, folder / "checkpoints"):
         files.remove_leftovers(place)
     files.write_text(folder / CONFIG_FILE, configs.to_json(config))
@@ -209,27 +211,25 @@ def join_run(folder, config):
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error} The workers of a job share one train_dir: it must lie on a file system that "
                                 "every machine sees.") from error
-    if run.config != config:
-        changed = _changed(run.config, config)
-        raise ValueError(f"this worker's settings are not the chief's: {'; '.join(changed.values())}. Start every worker "
-                         "with the same command.")
+    differing = differences(run.config.to_dict(), config.to_dict())
+    if differing:
+        raise ValueError(f"this worker's settings are not the chief's: {'; '.join(differing)}. Start every worker with the "
+                         "same command.")
     return run
 
 
-def _is_occupied(folder):
-    """Whether a run lies in a folder to train in; False for an empty or new folder.
+def read_config(folder):
+    """The RunConfig in a folder to train in; None where the folder is new or empty.
 
     Raises:
-        ValueError: if something else does.
+        SettingError: if the folder holds something else.
     """
-    files.check_output("train_dir", folder, folder=True)
-    folder = pathlib.Path(folder)
-    occupied = folder.is_dir() and any(path.name != LOCK_FILE and not path.name.endswith(files.SUFFIX)
-                                       for path in folder.iterdir())
-    if occupied and not (folder / CONFIG_FILE).is_file():
-        raise ValueError(f"{str(folder)!r} holds files and no {CONFIG_FILE}, so it is not a training directory of "
-                         "ours; name another, or an empty one.")
-    return occupied
+    return _manifest(folder, {}).read() and open_run(folder).config
+
+
+def _manifest(folder, settings, may_change=()):
+    return Manifest(pathlib.Path(folder) / CONFIG_FILE, settings, flag="train_dir", what="a run", may_change=may_change,
+                    remedy="name another folder, or replace it with --start_new_model", parse=lambda text: configs.from_json(text).to_dict())
 
 
 def _remove_run(folder):
@@ -241,25 +241,12 @@ def _remove_run(folder):
             path.unlink()
 
 
-def _check_same(run, config):
-    before = _flatten(dataclasses.asdict(run.config))
-    changed = [text for name, text in _changed(run.config, config).items()
-               if name not in MAY_CHANGE and not (name in FINGERPRINTS and not before[name])]
-    if run.checkpoints.newest_progress().stage and run.config.training.num_epochs != config.training.num_epochs:
-        changed.append("num_epochs, which counts the first stage, and that has ended; finetune_epochs may change")
-    if changed:
-        raise ValueError(f"{str(run.folder)!r} holds a run with other settings: {'; '.join(changed)}. Give the same to go "
-                         "on with it, another --train_dir for another run, or --start_new_model to replace it.")
-
-
-def _changed(config, other):
-    """The settings in which two configurations differ: full name -> "name (value then, value now)"."""
-    then, now = (_flatten(dataclasses.asdict(c)) for c in (config, other))
-    return {name: f"{name.rpartition('.')[2]} ({then.get(name)!r} then, {now.get(name)!r} now)"
-            for name in sorted(then.keys() | now.keys()) if then.get(name) != now.get(name)}
-
-
-def _flatten(values, prefix=""):
-    if not isinstance(values, dict):
-        return {prefix[:-1]: values}
-    return {name: value for key, nested in values.items() for name, value in _flatten(nested, f"{prefix}{key}.").items()}
+def _check_same(folder, before, config):
+    """Refuses to resume a run with other settings."""
+    unknown = tuple(name for name in FINGERPRINTS if not getattr(before, name))
+    _manifest(folder, config.to_dict(), (*MAY_CHANGE, *unknown)).check()
+    ended = Checkpoints(folder).newest_progress().stage
+    if ended and before.training.num_epochs != config.training.num_epochs:
+        raise SettingError("num_epochs", f"the first stage of the run in {folder} has ended after "
+                           f"{before.training.num_epochs} epochs. Give that number; finetune_epochs may change.",
+                           config.training.num_epochs)

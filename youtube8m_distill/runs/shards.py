@@ -8,6 +8,7 @@ from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.data.contents import check_features, detect_dtype, frame_features
 from youtube8m_distill.data.screening import Screening, screen
 from youtube8m_distill.data.tfrecord import BadFileError, find_files
+from youtube8m_distill.errors import SettingError
 
 
 def fingerprint(shards):
@@ -107,5 +108,7 @@ def _of_any(shards, look):
 def _naming(flag, pattern):
     try:
         yield
+    except SettingError:
+        raise
     except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"{flag}={pattern}: {error}") from error
+        raise SettingError(flag, str(error), pattern) from error

@@ -35,6 +35,8 @@ from youtube8m_distill.data.tfrecord import (
 )
 from youtube8m_distill.engine.predictor import Predictor
 from youtube8m_distill.engine.strategy import local_replicas
+from youtube8m_distill.errors import SettingError
+from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.runs.evaluation import good_batch_size
 from youtube8m_distill.runs.run import open_run
 from youtube8m_distill.schemes import targets
@@ -63,14 +65,9 @@ def check_targets(config):
     if not config.teacher_targets_dir:
         return ""
     files.check_place("teacher_targets_dir", config.teacher_targets_dir, folder=True)
-    folder, ours = pathlib.Path(config.teacher_targets_dir), _manifest(config)
-    theirs = _read_manifest(folder)
-    different = [f"{name} ({theirs.get(name)!r} there, {ours.get(name)!r} here)"
-                 for name in sorted(ours.keys() | theirs.keys()) if theirs and theirs.get(name) != ours.get(name)]
-    if different:
-        raise ValueError(f"teacher_targets_dir={folder} holds targets that were made otherwise: {'; '.join(different)}. "
-                         "Name another folder, or remove this one to have them computed anew.")
-    return f"float16, sha256 {_digest_of(ours)}"
+    manifest = _manifest(config)
+    manifest.check()
+    return f"float16, sha256 {_digest_of(manifest)}"
 
 
 def complete_targets(config, teacher, shards, strategy, say):
@@ -99,38 +96,29 @@ def complete_targets(config, teacher, shards, strategy, say):
     size = sum(classifier.encoding_size for classifier in teacher.classifiers) + teacher.num_classes
     if missing:
         if config.teacher_weights not in ("", open_run(config.teacher_dir).fingerprint()):
-            raise ValueError(f"teacher_dir={config.teacher_dir} has got other weights since this run began; let its "
-                             "training end first.")
+            raise SettingError("teacher_dir", "has got other weights since this run began; let its "
+                             "training end first.", config.teacher_dir)
         say(f"Computing the teacher's targets for {len(missing)} of {len(shards)} training file(s), into {folder}.")
         files.remove_leftovers(folder)
-        files.write_text(folder / MANIFEST, json.dumps(_manifest(config), indent=2) + "\n")
+        _manifest(config).write()
         _compute(config.networks[schema.TEACHER], teacher, missing, size, strategy)
     say(f"The teacher's targets come from {folder}, {2 * size:,} bytes a video; the teacher itself is not run.")
     return StoredTargets(tuple(_whole_file(folder / name, size) for name in names), size)
 
 
 def _manifest(config):
-    """What the targets depend on besides the videos, as JSON gives it back."""
+    """What the targets depend on besides the videos."""
     weights = config.teacher_weights or open_run(config.teacher_dir).fingerprint()
-    network = dataclasses.asdict(config.networks[schema.TEACHER])
-    manifest = {"format": FORMAT, "teacher_weights": weights, "mixed_precision": config.training.mixed_precision,
-                **{name: value for name, value in network.items() if value is not None}}
-    return json.loads(json.dumps(manifest))
-
-
-def _read_manifest(folder):
-    """The manifest in a folder; empty for a folder that is new or empty, but for what a killed writer left there."""
-    if not folder.exists() or all(path.name.endswith(".partial") for path in folder.iterdir()):
-        return {}
-    try:
-        return {"format": None, **json.loads((folder / MANIFEST).read_text(encoding="utf-8"))}
-    except (OSError, ValueError, TypeError):
-        raise ValueError(f"teacher_targets_dir={folder} holds files and no readable {MANIFEST}, so they are not a teacher's "
-                         "targets; name another folder, or an empty one.") from None
+    network = config.networks[schema.TEACHER]
+    settings = {"format": FORMAT, "teacher_weights": weights, "mixed_precision": config.training.mixed_precision,
+                "model": network.model, "num_classes": network.num_classes, "features": network.features.to_dict(),
+                "frames": network.view.to_dict(), "classifier": network.classifier.model, **network.settings()}
+    return Manifest(pathlib.Path(config.teacher_targets_dir) / MANIFEST, settings, flag="teacher_targets_dir",
+                    what="a teacher's targets")
 
 
 def _digest_of(manifest):
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(manifest.settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _name(shard, of_manifest):
@@ -156,7 +144,7 @@ def _compute(network, teacher, missing, size, strategy):
     """
     shards = tuple(missing.values())
     # One data set over all files: a batch may hold the end of one and the beginning of the next.
-    dataset = make_dataset(shards, network.features, network.num_classes, network.frames,
+    dataset = make_dataset(shards, network.features, network.num_classes, network.view,
                            good_batch_size(network.max_frames) * local_replicas(strategy), training=False)
     total, _ = estimate_records(shards)
     no_targets = np.full(size, np.nan, "<f2").tobytes()

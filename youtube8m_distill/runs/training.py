@@ -18,6 +18,7 @@ from youtube8m_distill.engine.interruption import Interrupted, Interruption
 from youtube8m_distill.engine.optimizers import build_optimizer
 from youtube8m_distill.engine.predictor import Predictor, evaluate
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, same_everywhere, wait_for_all
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.families.build import build_model
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.initial_weights import check_initial_weights, take_initial_weights
@@ -68,7 +69,7 @@ def find_training_files(config, folder=None):
     known = _known_screenings(folder)
 
     def usable(flag, roles):
-        views = [view for role in roles for view in config.networks[role].views]
+        views = [config.networks[role].view for role in roles]
         return usable_shards(flag, getattr(config, flag), network.features, network.num_classes, views,
                              skip=training.skip_bad_records, max_bad_fraction=training.max_bad_fraction,
                              known=known.get(flag))
@@ -82,8 +83,8 @@ def find_training_files(config, folder=None):
     found = count_records(train, at_most=math.ceil(batch_size / fraction))
     if int(found * fraction) < batch_size:
         share = f", of which train_fraction={fraction:g} takes about {found * fraction:.0f}" if fraction < 1 else ""
-        raise ValueError(f"batch_size={batch_size}, and {config.train_data_pattern!r} holds only {found} records{share}; "
-                         "a training batch is never filled up or cut short. Choose a smaller batch.")
+        raise SettingError("batch_size", f"{config.train_data_pattern!r} holds only {found} records{share}, and a training "
+                           "batch is never padded or cut short. Choose a smaller batch.", batch_size)
     return TrainingFiles(tuple(screenings), *estimate_records(train))
 
 
@@ -117,8 +118,8 @@ def _refuse_overlap(config, train, validation):
     """The best epoch must not be chosen on videos that were trained on."""
     both = {os.path.realpath(shard.path) for shard in train} & {os.path.realpath(shard.path) for shard in validation}
     if both:
-        raise ValueError(f"validation_data_pattern={config.validation_data_pattern} names {len(both)} training file(s) too, "
-                         f"{min(both)} for one; keep them apart.")
+        raise SettingError("validation_data_pattern", f"names {len(both)} training file(s) too, "
+                         f"{min(both)} for one; keep them apart.", config.validation_data_pattern)
 
 
 def pin(config, training_files):
@@ -129,9 +130,9 @@ def pin(config, training_files):
     """
     teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
     initial = open_run(config.init_from).fingerprint() if config.init_from else ""
-    config = dataclasses.replace(config, train_files=fingerprint(training_files.train), teacher_weights=teacher,
+    config = config.replace(train_files=fingerprint(training_files.train), teacher_weights=teacher,
                                  init_weights=initial)
-    return dataclasses.replace(config, teacher_targets=check_targets(config))
+    return config.replace(teacher_targets=check_targets(config))
 
 
 def train_run(run, training_files, strategy, say=print):
@@ -168,14 +169,14 @@ def train_run(run, training_files, strategy, say=print):
     interruption = Interruption(say, patience=0.0 if is_chief(strategy) else SECONDS_FOR_THE_CHIEF)
     progress = run.checkpoints.newest_progress()
     if not same_everywhere(strategy, progress.step):
-        raise ValueError(f"train_dir={run.folder}: the machines of this job do not find the same checkpoint (here step "
-                         f"{progress.step}); on a network file system wait a minute, then start the command on all again.")
+        raise SettingError("train_dir", f"the machines of this job do not find the same checkpoint (here step "
+                         f"{progress.step}); on a network file system wait a minute, then start the command on all again.", run.folder)
     if not progress.step:
         take_initial_weights(config, networks, say)
     first_step, was_pending = progress.step, progress.pending is not None
     if progress.stage_step and progress.position is None:
-        raise ValueError(f"train_dir={run.folder}: this run's checkpoints do not tell where in the data to go on; they are "
-                         "another version's. Begin anew elsewhere, with --init_from for its weights.")
+        raise SettingError("train_dir", "this run's checkpoints do not tell where in the data to go on; they are "
+                         "another version's. Begin anew elsewhere, with --init_from for its weights.", run.folder)
     if progress.step:
         say(f"Found step {progress.step} of this run in {run.folder}; going on from there.")
     for index, stage in enumerate(build_stages(config, networks)):
@@ -231,7 +232,7 @@ def _train_stage(run, stage, networks, training_files, strategy, progress, say, 
     at_last_step = progress.step >= (training.max_steps or math.inf)
     if progress.stage_epoch >= stage.num_epochs or (at_last_step and progress.pending is None):
         return
-    frames = {role: config.networks[role].frames for role in stage.roles}
+    frames = {role: config.networks[role].view for role in stage.roles}
     network = config.networks[config.main_role]
     targets, options = StoredTargets((), 0), {}
     if stage.stored_targets:
@@ -284,7 +285,7 @@ def _callbacks(run, stage_name, scheme, training_files, strategy, progress, tota
 def _validation(run, role, network, shards, strategy, interruption):
     """A function that evaluates one network as it is now on all validation videos."""
     config = run.config.networks[role]
-    dataset = make_dataset(shards, config.features, config.num_classes, config.frames, run.config.training.batch_size,
+    dataset = make_dataset(shards, config.features, config.num_classes, config.view, run.config.training.batch_size,
                            training=False, seed=run.config.training.seed)
     predictor = Predictor(network, strategy)
 

@@ -1,4 +1,4 @@
-"""Sets of files for training and scoring: labelled, and without a video in common."""
+"""Sets of files for training and scoring: labeled, and without a video in common."""
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.screening import hash_ids
 from youtube8m_distill.data.tfrecord import estimate_records
+from youtube8m_distill.errors import SettingError
 
 CHUNK = 256                         # records read at a time
 
@@ -33,7 +34,7 @@ def check_sets(sets, features, num_classes):
 
 def _read_hashes(flag, shards, features, num_classes, earlier):
     """Rising hashes of a set's ids, none of which an earlier set has. uint64 [N]."""
-    first_frame = configs.FrameConfig("first", 1)       # as little of a record as can be parsed
+    first_frame = configs.FrameView("first", 1)       # as little of a record as can be parsed
     dataset = make_dataset(shards, features, num_classes, first_frame, CHUNK, training=False)
     total, _ = estimate_records(shards)
     found, num_labels = [np.zeros(0, np.uint64)], 0
@@ -46,12 +47,12 @@ def _read_hashes(flag, shards, features, num_classes, earlier):
                     path = shards[int(batch[schema.SHARD][row])].path
                     name = video_ids[row].decode(errors="replace")
                     raise ValueError(f"{flag}={path} holds the video {name!r}, and so does a file of --{other}. No video "
-                                     "may be in both: scores would be of videos that were learnt by heart.")
+                                     "may be in both: scores would be of videos that were learned by heart.")
             found.append(hashes)
             num_labels += np.count_nonzero(batch[schema.LABELS])
             bar.update(len(hashes))
     if not num_labels:
-        raise ValueError(f"{flag}: {len(shards)} file(s), {shards[0].path} first, hold no labels: nothing can be learnt "
+        raise SettingError(flag, f"{len(shards)} file(s), {shards[0].path} first, hold no labels: nothing can be learned "
                          "from them or scored on them.")
     return np.sort(np.concatenate(found))
 

@@ -18,7 +18,7 @@ class FirstDivergence:
 
     def __init__(self, names):
         self.names = names
-        # As the optimiser's own counter: each replica writes the same.
+        # As the optimizer's own counter: each replica writes the same.
         self._finite_steps = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica")
         self._values = keras.Variable(tf.zeros(len(names)), trainable=False, aggregation="only_first_replica")
 
@@ -60,7 +60,7 @@ def refuse_divergence(scheme):
 def refuse_bad_numbers(scheme, step):
     """Ends a training before anything of a step is saved that is not finite: its loss, its gradient, what it made of them.
 
-    A step that was itself well may leave weights, slots of the optimiser or batch statistics that are not.
+    A step that was itself well may leave weights, slots of the optimizer or batch statistics that are not.
 
     Args:
         scheme: TrainingScheme.

@@ -72,10 +72,10 @@ def bernoulli_kl(teacher, student):
 
 
 def categorical_kl(teacher, student):
-    """KL of the probabilities normalised over the classes, as the paper's released code has it.
+    """KL of the probabilities normalized over the classes, as the paper's released code has it.
 
     Args:
-        teacher, student: float32 [batch, num_classes], clipped to 1e-5 .. 1 - 1e-5 before they are normalised.
+        teacher, student: float32 [batch, num_classes], clipped to 1e-5 .. 1 - 1e-5 before they are normalized.
     Returns:
         float32 [batch].
     """

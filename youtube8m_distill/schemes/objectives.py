@@ -1,4 +1,4 @@
-"""What a network minimises to fit the labels: named terms and their weights."""
+"""What a network minimizes to fit the labels: named terms and their weights."""
 
 import dataclasses
 import typing
@@ -11,7 +11,7 @@ class LabelObjective:
     """L_CE alone (CVPR 2019, equation 1): the objective of every network that is not a mixture.
 
     Attributes:
-        weights: dict term -> float. Whoever trains a network minimises the weighted sum of these terms.
+        weights: dict term -> float. Whoever trains a network minimizes the weighted sum of these terms.
     """
 
     weights: typing.ClassVar = {"label_loss": 1.0}

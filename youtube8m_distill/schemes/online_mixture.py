@@ -5,6 +5,7 @@ import math
 
 from keras import ops
 
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.schemes.losses import label_loss
 
 
@@ -43,8 +44,8 @@ class OnlineMixtureObjective:
 
     def __post_init__(self):
         if not 0 <= self.temperature < math.inf:
-            raise ValueError(f"temperature={self.temperature}: choose a finite number above 0, or 0 to leave the online "
-                             "distillation loss out.")
+            raise SettingError("temperature", "choose a finite number above 0, or 0 to leave the online "
+                             "distillation loss out.", self.temperature)
 
     @property
     def weights(self):

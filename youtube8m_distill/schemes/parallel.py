@@ -6,7 +6,7 @@ from youtube8m_distill.schemes.scheme import TrainingScheme
 
 
 class ParallelDistiller(TrainingScheme):
-    """The teacher minimises its label objective, L_CE, and the student its own terms, in one step.
+    """The teacher minimizes its label objective, L_CE, and the student its own terms, in one step.
 
     Both start from the weights before that step. The student's terms hold the teacher's encoding and predictions
     constant, so they move the teacher through a shared classifier only.

@@ -22,8 +22,8 @@ class TrainingScheme(keras.Model):
 
     Args:
         networks: dict role -> VideoClassifier: the networks that this scheme trains and that a checkpoint keeps.
-        loss_weights: dict `role/term` -> float. The terms of `compute_losses` that are minimised; others are reported.
-        regularization_penalty: float. Factor on the layers' own regularisation terms.
+        loss_weights: dict `role/term` -> float. The terms of `compute_losses` that are minimized; others are reported.
+        regularization_penalty: float. Factor on the layers' own regularization terms.
         clip_gradient_norm: float. Greatest L2 norm of one variable's gradient over the global batch; 0 for no limit.
     """
 
@@ -73,7 +73,7 @@ class TrainingScheme(keras.Model):
         return list(self.trackers.values())
 
     def train_step(self, batch):
-        """One step of the optimiser on one replica's share of the global batch. Returns the trackers' means so far."""
+        """One step of the optimizer on one replica's share of the global batch. Returns the trackers' means so far."""
         with tf.GradientTape() as tape:
             losses, predictions = self.compute_losses(batch, training=True)
             loss, regularization = self._weigh(losses)
@@ -91,7 +91,7 @@ class TrainingScheme(keras.Model):
         """The first training step at which something was not finite, if there was one.
 
         Returns:
-            None, or the step's number, from 1, and a dict: `loss`, the minimised terms and `regularization_loss`, means
+            None, or the step's number, from 1, and a dict: `loss`, the minimized terms and `regularization_loss`, means
             over the global batch, and `gradient_norm`, that of all variables together before clipping.
         """
         return self.divergence.read()
@@ -108,7 +108,7 @@ class TrainingScheme(keras.Model):
     def _require_all(self, gradients):
         without = [v.path for v, gradient in zip(self.trainable_variables, gradients) if gradient is None]
         if without:
-            raise ValueError(f"no minimised term reaches {', '.join(without)}: set trainable=False there, or add a term "
+            raise ValueError(f"no minimized term reaches {', '.join(without)}: set trainable=False there, or add a term "
                              f"to {', '.join(self.loss_weights)}.")
         return gradients
 
@@ -122,7 +122,7 @@ class TrainingScheme(keras.Model):
         return gradients, tf.sqrt(tf.add_n(squares))
 
     def _share(self, gradients):
-        """What each replica hands to a Keras optimiser, which sums over the replicas once more: an N-th."""
+        """What each replica hands to a Keras optimizer, which sums over the replicas once more: an N-th."""
         count = replicas.num_replicas()
         return gradients if count == 1 else [gradient / count for gradient in gradients]
 

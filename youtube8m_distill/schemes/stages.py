@@ -15,7 +15,7 @@ from youtube8m_distill.schemes.supervised import Supervised
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One optimiser's worth of training.
+    """One optimizer's worth of training.
 
     Attributes:
         name: for messages.
@@ -37,7 +37,7 @@ def build_student(config, teacher, dtype="float32"):
     """The student of a run, with the classifier that its settings ask for.
 
     Serial: the student's own layer, which starts from the teacher's weights; or, frozen, the teacher's very layer.
-    Parallel: one layer for both. Without sharing: its own layer, newly initialised.
+    Parallel: one layer for both. Without sharing: its own layer, newly initialized.
 
     Args:
         config: RunConfig of mode serial or parallel.
@@ -56,9 +56,9 @@ def build_student(config, teacher, dtype="float32"):
 
 
 def label_objective(network):
-    """What a network minimises where it learns from labels, from its NetworkConfig."""
+    """What a network minimizes where it learns from labels, from its NetworkConfig."""
     if network.is_mixture:
-        return OnlineMixtureObjective(network.cl_temperature, network.stop_mixture_gradient)
+        return OnlineMixtureObjective(network.family.cl_temperature, network.family.stop_mixture_gradient)
     return LabelObjective()
 
 
@@ -78,7 +78,7 @@ def build_stages(config, networks):
     """What a run trains, in order.
 
     One stage, but for a serial run on `rep` alone: there the encoder first matches the teacher's, then encoder and
-    classifier are fine-tuned with the label loss, under a fresh optimiser and schedule (CVPR 2019, training (a)).
+    classifier are fine-tuned with the label loss, under a fresh optimizer and schedule (CVPR 2019, training (a)).
 
     Args:
         config: RunConfig.

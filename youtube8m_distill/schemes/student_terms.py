@@ -14,7 +14,7 @@ class StudentTerms:
 
     Args:
         weights: dict from `representation_loss`, `prediction_loss`, `label_loss` and
-            `intermediate_representation_loss` to a float; the terms that are minimised. `label_loss` stands for the
+            `intermediate_representation_loss` to a float; the terms that are minimized. `label_loss` stands for the
             student's whole label objective: it is a factor on each of that one's terms.
         prediction_distance: a key of `losses.DISTANCES`.
         intermediate_reduction: "mean" or "sum".

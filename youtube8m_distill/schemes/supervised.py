@@ -6,7 +6,7 @@ from youtube8m_distill.schemes.scheme import TrainingScheme
 
 
 class Supervised(TrainingScheme):
-    """One network that minimises its label objective: L_CE (CVPR 2019, equation 1), or a mixture's.
+    """One network that minimizes its label objective: L_CE (CVPR 2019, equation 1), or a mixture's.
 
     Args:
         network: VideoClassifier or NetworkMixture.

@@ -14,6 +14,7 @@ import tensorflow as tf
 from youtube8m_distill import schema
 from youtube8m_distill.data import bad_records, frame_selection, seeds
 from youtube8m_distill.data.parsing import record, wire
+from youtube8m_distill.errors import SettingError
 
 
 class Records(typing.NamedTuple):
@@ -31,7 +32,7 @@ def build_parser(features, num_classes, views, seed=0):
     Args:
         features: config.FeatureConfig.
         num_classes: int. Labels must lie in 0 .. num_classes - 1.
-        views: config.FrameConfig, or {role: FrameConfig}, for frame-level records; None for video-level ones.
+        views: config.FrameView, or {role: FrameView}, for frame-level records; None for video-level ones.
         seed: int. `random` frames are a function of (seed, epoch, video id).
     Returns:
         function Records -> dict with `video_id` (string [B]), `labels` (uint8 [B, num_classes], multi-hot) and
@@ -46,8 +47,8 @@ def build_parser(features, num_classes, views, seed=0):
         ValueError: if views are given for video-level records, or none for frame-level ones.
     """
     if features.frame_features != (views is not None):
-        raise ValueError(f"views={views} with frame_features={features.frame_features}: frame-level records need the "
-                         "frames each network sees, video-level ones have none.")
+        raise SettingError("views", f"with frame_features={features.frame_features}: frame-level records need the "
+                         "frames each network sees, video-level ones have none.", views)
     roles = tuple(views.items()) if isinstance(views, dict) else None
     parse_batch = _batch_parser(features, num_classes, roles or views, seed)
     structure = _structure(features, num_classes, views)
@@ -64,7 +65,7 @@ def build_parser(features, num_classes, views, seed=0):
 def _batch_parser(features, num_classes, views, seed):
     """The parser as a tf.function of the fields of Records: traced once, as that takes as long as a small file's reading.
 
-    `views` by role come as a tuple of (role, FrameConfig), which can be looked up.
+    `views` by role come as a tuple of (role, FrameView), which can be looked up.
     """
     views = dict(views) if isinstance(views, tuple) else views
     parse_record = record.build_record_parser(features, num_classes, views, seed)

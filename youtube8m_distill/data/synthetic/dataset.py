@@ -11,67 +11,57 @@ import collections
 import concurrent.futures
 import contextlib
 import csv
-import dataclasses
 import io
-import json
 import os
 import pathlib
+from typing import Literal
 
 from youtube8m_distill import files, schema
 from youtube8m_distill.data.synthetic import records, sources, statistics
 from youtube8m_distill.data.tfrecord import RecordWriter
+from youtube8m_distill.manifest import Manifest
+from youtube8m_distill.settings import Settings, require, setting
 
 FORMAT = 1                          # raised when the same parameters give other videos
 MANIFEST, VOCABULARY, VIDEO_LEVEL = "synthetic.json", "vocabulary.csv", "video_level"
 SPLITS = ("train", "validate", "test")
 MOST_SHARDS = 10_000                # official names number the shards of a split with four digits
 COMPRESSIONS = {"none": "", "gzip": "GZIP"}
+Compression, IdKey = Literal["none", "gzip"], Literal["id", "video_id"]
 VOCABULARY_COLUMNS = ("Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "WikiUrl", "Vertical1", "Vertical2",
                       "Vertical3", "WikiDescription")
 
 Shard = collections.namedtuple("Shard", "split number start stop")
 
 
-@dataclasses.dataclass(frozen=True)
-class SyntheticConfig:
+class SyntheticConfig(Settings):
     """What to write. Without `from_video_level`, labels come first and frames follow from them."""
 
-    num_train_videos: int = 3000
-    num_validate_videos: int = 500
-    num_test_videos: int = 200
-    num_classes: int | None = None          # None: 100; with from_video_level the 3862 of 2018
-    videos_per_shard: int = 250
-    seed: int = 0
-    video_level: bool = False               # also Examples with the means of the frames, in the folder video_level/
-    from_video_level: str | None = None     # a glob of official video-level files to make frames around
-    id_key: str = schema.ID_KEYS[0]         # video_id: the form of 2017
-    max_frames: int = statistics.LONGEST    # longer videos are cut
-    compression: str = "none"
+    num_train_videos: int = setting(3000, "Videos of the train split.", ge=0)
+    num_validate_videos: int = setting(500, "Videos of the validate split.", ge=0)
+    num_test_videos: int = setting(200, "Videos of the test split, which have no labels.", ge=0)
+    num_classes: int | None = setting(None, "Classes. Default: 100; with --from_video_level 3862 (files of 2017: 4716).", ge=2)
+    videos_per_shard: int = setting(250, "Videos per file.", ge=1)
+    seed: int = setting(0, "Another seed gives another set.", ge=0)
+    video_level: bool = setting(False, f"Also write video-level files, the means of the frames, to the folder {VIDEO_LEVEL} "
+                                "in --output_dir.")
+    from_video_level: str | None = setting(None, "Official video-level files (a quoted glob) whose means, ids and labels the "
+                                           "videos take over.")
+    id_key: IdKey = setting("id", "Name of the id feature; files of 2017 have video_id.")
+    max_frames: int = setting(statistics.LONGEST, "Longer videos are cut.", ge=1, le=statistics.LONGEST)
+    compression: Compression = setting("none", "Compression of the files; the official ones have none.")
 
-    def __post_init__(self):
+    def model_post_init(self, context, /):
         if self.num_classes is None:
             object.__setattr__(self, "num_classes", schema.NUM_CLASSES if self.from_video_level else 100)
-        for name, least in (("num_train_videos", 0), ("num_validate_videos", 0), ("num_test_videos", 0),
-                            ("num_classes", 2), ("videos_per_shard", 1), ("seed", 0), ("max_frames", 1)):
-            value = getattr(self, name)
-            _require(isinstance(value, int) and value >= least, f"{name}={value}: must be a whole number of at least "
-                     f"{least}.")
-        _require(sum(self.sizes.values()), f"num_train_videos={self.num_train_videos}: ask for at least one video, "
-                 "in one of the splits.")
-        _require(self.max_frames <= statistics.LONGEST, f"max_frames={self.max_frames}: choose 1 to "
-                 f"{statistics.LONGEST}, the longest real video.")
-        _require(self.id_key in schema.ID_KEYS, f"id_key={self.id_key!r}: choose one of {', '.join(schema.ID_KEYS)}.")
-        _require(self.compression in COMPRESSIONS, f"compression={self.compression!r}: choose one of "
-                 f"{', '.join(COMPRESSIONS)}.")
-        self._check_capacity()
-
-    def _check_capacity(self):
+        require(sum(self.sizes.values()), "num_train_videos", "ask for at least one video in one of the splits.",
+                self.num_train_videos)
         for split, size in self.sizes.items():
             least = -(-size // MOST_SHARDS)
-            _require(self.videos_per_shard >= least, f"videos_per_shard={self.videos_per_shard}: {size} {split} videos "
-                     f"need at least {least}, as shards are numbered with four digits.")
-            _require(self.from_video_level or size <= sources.MOST_VIDEOS, f"num_{split}_videos={size}: choose at "
-                     f"most {sources.MOST_VIDEOS}, as ids have four characters.")
+            require(self.videos_per_shard >= least, "videos_per_shard", f"{size} {split} videos need at least {least}, as "
+                    "shards are numbered with four digits.", self.videos_per_shard)
+            require(self.from_video_level or size <= sources.MOST_VIDEOS, f"num_{split}_videos", "choose at most "
+                    f"{sources.MOST_VIDEOS}, as ids have four characters.", size)
 
     @property
     def sizes(self):
@@ -79,17 +69,12 @@ class SyntheticConfig:
         return dict(zip(SPLITS, (self.num_train_videos, self.num_validate_videos, self.num_test_videos)))
 
 
-def _require(condition, message):
-    if not condition:
-        raise ValueError(message)
-
-
 def write_dataset(config, output_dir, on_video=None):
-    """Writes the set; shards that are there already (of a run cut short) are kept.
+    """Writes the set; shards that exist already are kept, so that an interrupted call can be repeated.
 
     Args:
         config: SyntheticConfig.
-        output_dir: folder; new, empty, or begun with this very configuration.
+        output_dir: folder; new, empty, or holding part of the same set.
         on_video: called with no argument after each video, from several threads.
     Returns:
         list of the data files written now; empty if the whole set was there.
@@ -98,13 +83,14 @@ def write_dataset(config, output_dir, on_video=None):
         OSError: with path and reason, if something cannot be written. The files that are there are complete.
     """
     output_dir = pathlib.Path(output_dir)
-    _check_folder(config, output_dir)
+    manifest = _manifest(config, output_dir)
+    manifest.check()
     shards = [shard for shard in _shards(config) if not all(map(os.path.exists, _paths(config, output_dir, shard)))]
     if not shards and (output_dir / VOCABULARY).exists():
         return []
     source = sources.make_source(config)
     counts = source.count_train_labels()        # reads every record of a given source: what is wrong shows before
-    files.write_text(output_dir / MANIFEST, _manifest(config))
+    manifest.write()
     files.write_text(output_dir / VOCABULARY, _vocabulary(config, counts))
     for folder in sorted({path.parent for shard in shards for path in _paths(config, output_dir, shard)}):
         folder.mkdir(exist_ok=True)
@@ -124,27 +110,10 @@ def videos_to_write(config, output_dir):
                if not all(map(os.path.exists, _paths(config, pathlib.Path(output_dir), shard))))
 
 
-def _check_folder(config, output_dir):
-    if not output_dir.exists():
-        return
-    _require(output_dir.is_dir(), f"output_dir={str(output_dir)!r} is a file; name a folder.")
-    found = sorted(path.name for path in output_dir.iterdir() if not path.name.endswith(".partial"))
-    if not found:
-        return
-    try:
-        theirs = json.loads((output_dir / MANIFEST).read_text(encoding="utf-8"))["synthetic"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f"output_dir={str(output_dir)!r} is not empty and holds no synthetic set of ours (first "
-                         f"entry: {found[0]}). Nothing was changed; name a new or empty folder.") from None
-    ours = json.loads(_manifest(config))["synthetic"]
-    different = [f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} now"
-                 for name in sorted({*ours, *theirs}) if theirs.get(name) != ours.get(name)]
-    _require(not different, f"output_dir={str(output_dir)!r} holds a set with other parameters: "
-             f"{'; '.join(different)}. Nothing was changed; name another folder, remove this one, or ask for the same.")
-
-
-def _manifest(config):
-    return json.dumps({"synthetic": {"format": FORMAT, **dataclasses.asdict(config)}}, indent=2) + "\n"
+def _manifest(config, output_dir):
+    require(not output_dir.is_file(), "output_dir", "is a file; name a folder.", output_dir)
+    return Manifest(output_dir / MANIFEST, {"format": FORMAT, **config.to_dict()}, flag="output_dir", section="synthetic",
+                    what="a synthetic data set")
 
 
 def _shards(config):

@@ -71,14 +71,14 @@ class Prototypes:
         self._scale(rng)
 
     def _scale(self, rng):
-        """Scales and centres the prototypes on a sample of label sets, so that they explain what they should."""
+        """Scales and centers the prototypes on a sample of label sets, so that they explain what they should."""
         means, toggling = zip(*(self._sample(rng) for _ in range(_SAMPLE)))
         explained, toggling = np.var(means, axis=0), np.mean(toggling, axis=0)
         factor = np.empty(statistics.SIZE, dtype=np.float32)
         for part in statistics.PARTS.values():
             factor[part] = statistics.LABELS_EXPLAIN * statistics.BETWEEN[part].mean() / explained[part].mean()
         self.vectors *= np.sqrt(factor)
-        self.centre = np.mean(means, axis=0) * np.sqrt(factor)
+        self.center = np.mean(means, axis=0) * np.sqrt(factor)
         # Labels that come and go are part of what differs from shot to shot; the looks of shots have the rest.
         self.shot_variance = np.maximum(statistics.LOOK - toggling * factor, 0).astype(np.float32)
 
@@ -97,7 +97,7 @@ def _draw_visibility(rng, num_shots, num_labels):
     return visible.astype(np.float32)
 
 
-def labelled_video(rng, prototypes, shown, max_frames=statistics.LONGEST):
+def labeled_video(rng, prototypes, shown, max_frames=statistics.LONGEST):
     """The frames of a video that shows the given labels.
 
     Args:
@@ -110,7 +110,7 @@ def labelled_video(rng, prototypes, shown, max_frames=statistics.LONGEST):
     """
     shots = videos.draw_shots(rng, statistics.draw_length(rng, max_frames))
     visible = _draw_visibility(rng, shots[-1] + 1, len(shown))                              # [S, n]
-    offset = rng.standard_normal(statistics.SIZE, dtype=np.float32) * np.sqrt(statistics.OFFSET) - prototypes.centre
+    offset = rng.standard_normal(statistics.SIZE, dtype=np.float32) * np.sqrt(statistics.OFFSET) - prototypes.center
     content = visible @ prototypes.vectors[shown] / np.sqrt(np.float32(len(shown))) + offset    # [S, 1152]
     strength = np.exp(statistics.SPREAD * np.float32(rng.standard_normal()) - statistics.SPREAD ** 2)
     frames = videos.presence(len(shots)) * (content * strength)[shots]

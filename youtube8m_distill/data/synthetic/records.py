@@ -13,6 +13,7 @@ import tensorflow as tf
 from youtube8m_distill import schema
 from youtube8m_distill.data.quantize import dequantize
 from youtube8m_distill.data.synthetic import statistics
+from youtube8m_distill.errors import SettingError
 
 Video = collections.namedtuple("Video", "video_id labels codes")    # bytes, list or None, uint8 [num_frames, 1152]
 Mean = collections.namedtuple("Mean", "video_id labels mean")       # bytes, list or None, float32 [1152]
@@ -30,7 +31,7 @@ def frame_level_record(video, id_key):
 
 
 def video_level_record(video, id_key):
-    """A serialized Example with the means of a Video's dequantised frames. bytes."""
+    """A serialized Example with the means of a Video's dequantized frames. bytes."""
     example = tf.train.Example()
     _fill_context(example.features, video, id_key)
     mean = dequantize(video.codes).mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -59,7 +60,7 @@ class VideoLevelFiles:
         self._pattern = pattern
         self._paths = sorted(glob.glob(pattern))
         if not self._paths:
-            raise ValueError(f"from_video_level={pattern!r} matches no file. Quote the pattern in your shell.")
+            raise SettingError("from_video_level", "matches no file. Quote the pattern in your shell.", pattern)
         self._counts = []
         for path in self._paths:
             if len(self) < needed:
@@ -86,8 +87,8 @@ class VideoLevelFiles:
             dataset = tf.data.TFRecordDataset(path)
             yield from dataset.take(stop).skip(start).as_numpy_iterator()
         except tf.errors.OpError as error:
-            raise ValueError(f"from_video_level={self._pattern!r}: {path} cannot be read as a TFRecord file: "
-                             f"{error.message}") from error
+            raise SettingError("from_video_level", f"{path} cannot be read as a TFRecord file: "
+                             f"{error.message}", self._pattern) from error
 
     @staticmethod
     def _parse(serialized, where):

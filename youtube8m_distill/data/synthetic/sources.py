@@ -8,6 +8,7 @@ import string
 import numpy as np
 
 from youtube8m_distill.data.synthetic import prototypes, records, statistics, videos
+from youtube8m_distill.errors import SettingError
 
 _SPLIT_NUMBERS = {"train": 0, "validate": 1, "test": 2}
 _LABELS, _FRAMES = 0, 1             # a video's two streams of random numbers: labels can be drawn without frames
@@ -48,7 +49,7 @@ class PrototypeSource:
         for index in range(start, stop):
             shown, written = self._labels(split, index)
             rng = statistics.generator(self._config.seed, _SPLIT_NUMBERS[split], index, _FRAMES)
-            codes = prototypes.labelled_video(rng, self._prototypes, shown, self._config.max_frames)
+            codes = prototypes.labeled_video(rng, self._prototypes, shown, self._config.max_frames)
             yield records.Video(make_id(self._config.seed, split, index), None if split == "test" else written, codes)
 
     def _labels(self, split, index):
@@ -59,7 +60,7 @@ class PrototypeSource:
 def make_id(seed, split, index):
     """A video's four characters, which no other video of the set has. bytes."""
     number = index * len(_SPLIT_NUMBERS) + _SPLIT_NUMBERS[split]
-    # 7_368_787 and 62 ** 4 have no common factor, so that the numbers stay apart while neighbours look unlike.
+    # 7_368_787 and 62 ** 4 have no common factor, so that the numbers stay apart while neighbors look unlike.
     number = (number * 7_368_787 + seed * 1_000_003) % _NUM_IDS
     return bytes(_CHARACTERS[number // 62 ** place % 62] for place in range(4))
 
@@ -75,8 +76,8 @@ class MeanSource:
         needed = sum(config.sizes.values())
         self._files = records.VideoLevelFiles(config.from_video_level, needed)
         if len(self._files) < needed:
-            raise ValueError(f"from_video_level={config.from_video_level!r} holds {len(self._files)} records; "
-                             f"{needed} were asked for ({_sizes_in_words(config)}). Ask for fewer, or name more files.")
+            raise SettingError("from_video_level", f"holds {len(self._files)} records; "
+                             f"{needed} were asked for ({_sizes_in_words(config)}). Ask for fewer, or name more files.", config.from_video_level)
 
     def count_train_labels(self):
         """How many train videos have each class. int64 [num_classes].
@@ -102,8 +103,8 @@ class MeanSource:
             raise ValueError(f"{where} has no labels, which {split} videos need. Name files of another split.")
         outside = [label for label in mean.labels or () if not 0 <= label < self._config.num_classes]
         if outside:
-            raise ValueError(f"num_classes={self._config.num_classes}: {where} has label {outside[0]}. The 2018 set "
-                             "has 3862 classes, the 2017 set 4716.")
+            raise SettingError("num_classes", f"{where} has label {outside[0]}. The 2018 set "
+                             "has 3862 classes, the 2017 set 4716.", self._config.num_classes)
 
     def videos(self, split, start, stop):
         """Yields Videos start .. stop - 1 of a split."""

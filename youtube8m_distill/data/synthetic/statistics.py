@@ -16,7 +16,7 @@ LENGTH_QUANTILES = ((0.0, 1), (0.01, 121), (0.05, 129), (0.10, 140), (0.25, 175)
                     (1 - 1 / 5978, 300), (1.0, LONGEST))        # measured; 29 % have the full 300
 
 MEAN_LABELS, MOST_LABELS = 3.0, 19  # measured; in between, the geometric distribution, which those two fit
-GROUP_SIZE = 8                      # chosen: classes that occur together, neighbours in frequency
+GROUP_SIZE = 8                      # chosen: classes that occur together, neighbors in frequency
 SAME_GROUP = 0.7                    # chosen: a further label is of the first one's group with this probability
 GROUP_SHARE = 0.3                   # chosen: how much of a prototype's variance its group shares
 LABEL_NOISE = 0.1                   # chosen: a label gives way to an unrelated class: one missing and one wrong
@@ -42,7 +42,7 @@ class FeatureStatistics:
     clipping: float                 # solved: `within` is raised by this factor for what clipping to -2 .. 2 takes away
     shot: float                     # solved: the part of `within` that the look of a shot makes
     closing: float                  # solved: variance of the looks of the fourth and of the last fifth
-    neighbour: float                # solved: weight of the previous second's noise in this one's
+    neighbor: float                # solved: weight of the previous second's noise in this one's
 
     def __post_init__(self):
         assert np.min(self.noise) > 0 and np.min(self.offset) > 0, "the other parts leave nothing for these"
@@ -67,7 +67,7 @@ class FeatureStatistics:
     def offset(self):
         """Variance of what is a video's own: what labels and the averaged looks and noise leave. float64 [size]."""
         shots = self.look * (2 - SHOT_CHANGE) / SHOT_CHANGE / MEAN_LENGTH       # sum of its autocorrelations
-        noise = self.noise * (1 + self.neighbour) ** 2 / (1 + self.neighbour ** 2) / MEAN_LENGTH
+        noise = self.noise * (1 + self.neighbor) ** 2 / (1 + self.neighbor ** 2) / MEAN_LENGTH
         return (1 - LABELS_EXPLAIN) * self.between - shots - noise - 2 * 0.2 ** 2 * self.closing
 
     @property
@@ -78,9 +78,9 @@ class FeatureStatistics:
 
 FEATURES = {
     "rgb": FeatureStatistics(size=1024, mean_norm=13.7, first=0.66, last=0.16, fall=0.1, within=0.94, clipping=1.21,
-                             shot=0.34, closing=0.14, neighbour=0.18),
+                             shot=0.34, closing=0.14, neighbor=0.18),
     "audio": FeatureStatistics(size=128, mean_norm=7.5, first=0.47, last=0.47, fall=1.0, within=0.85, clipping=1.31,
-                               shot=0.54, closing=0.1, neighbour=0.08),
+                               shot=0.54, closing=0.1, neighbor=0.08),
 }
 SIZE = sum(feature.size for feature in FEATURES.values())
 PARTS = {"rgb": slice(0, 1024), "audio": slice(1024, 1152)}
@@ -96,7 +96,7 @@ BETWEEN = per_dimension(lambda feature: feature.between)
 LOOK = per_dimension(lambda feature: feature.look)
 NOISE = per_dimension(lambda feature: feature.noise)
 CLOSING = per_dimension(lambda feature: feature.closing)
-NEIGHBOUR = per_dimension(lambda feature: feature.neighbour)
+NEIGHBOR = per_dimension(lambda feature: feature.neighbor)
 OFFSET = per_dimension(lambda feature: feature.offset)
 SPREAD = per_dimension(lambda feature: feature.spread)
 

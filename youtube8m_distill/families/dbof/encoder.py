@@ -20,7 +20,7 @@ POOLINGS = {"max": max_of_real_frames, "average": mean_of_real_frames}
 class DeepBagOfFrames(Encoder):
     """Frames vote for clusters, the votes are pooled over the frames, and one dense layer encodes the pool.
 
-    `act(BN(pool over t of act(BN(BN(x_t) Wc)) Wh))`; without batch normalisation there is a bias after Wc and Wh in its
+    `act(BN(pool over t of act(BN(BN(x_t) Wc)) Wh))`; without batch normalization there is a bias after Wc and Wh in its
     place, and the frames stay as they come. Statistics are of real frames, the last ones of videos. The published code
     draws 30 frames with replacement, at evaluation too; this reads all the frames it is given.
 

@@ -1,4 +1,4 @@
-"""NetVLAD: frames are summed up by how they differ from learned centres (Miech et al. 2017, arXiv 1706.06905)."""
+"""NetVLAD: frames are summed up by how they differ from learned centers (Miech et al. 2017, arXiv 1706.06905)."""
 
 import math
 
@@ -21,16 +21,16 @@ def _normal(stddev):
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class NetVLADPooling(keras.layers.Layer):
-    """One feature's frames to one vector: for each cluster, the assigned frames' sum of differences from its centre.
+    """One feature's frames to one vector: for each cluster, the assigned frames' sum of differences from its center.
 
     `a_t = softmax(BN(x_t Wc))` over the clusters and `V = sum over t of x_t a_t^T - c * sum over t of a_t`, [D, K]; each
-    cluster's column to length 1, D-major flattening, the whole to length 1. The centres c are weights of their own, as
+    cluster's column to length 1, D-major flattening, the whole to length 1. The centers c are weights of their own, as
     published: they do not follow from Wc.
 
     Args:
         num_clusters: int. K.
-        batch_norm: bool. Batch normalisation of the assignments, as published; otherwise a bias.
-        subtract_centres: bool. False is the paper's LightVLAD, which sums the frames themselves.
+        batch_norm: bool. Batch normalization of the assignments, as published; otherwise a bias.
+        subtract_centers: bool. False is the paper's LightVLAD, which sums the frames themselves.
 
     Call arguments:
         frames: float [batch, T, D].
@@ -40,11 +40,11 @@ class NetVLADPooling(keras.layers.Layer):
     Output: float [batch, D * K]; zeros for a video without frames.
     """
 
-    def __init__(self, num_clusters, batch_norm=True, subtract_centres=True, **kwargs):
+    def __init__(self, num_clusters, batch_norm=True, subtract_centers=True, **kwargs):
         super().__init__(**kwargs)
         self.num_clusters = num_clusters
         self.batch_norm = batch_norm
-        self.subtract_centres = subtract_centres
+        self.subtract_centers = subtract_centers
 
     def build(self, input_shape):
         self.size = input_shape[-1]
@@ -57,19 +57,19 @@ class NetVLADPooling(keras.layers.Layer):
             # float32 goes straight into the softmax.
             self.normalization = BatchNormalization(dtype="float32", name="normalization")
             self.normalization.build((*input_shape[:-1], self.num_clusters))
-        if self.subtract_centres:
-            self.centres = self.add_weight(name="centres", shape=(self.size, self.num_clusters), autocast=False,
+        if self.subtract_centers:
+            self.centers = self.add_weight(name="centers", shape=(self.size, self.num_clusters), autocast=False,
                                            initializer=_normal(stddev))
 
     def call(self, frames, num_frames, training=False):
         mask = frame_mask(num_frames, ops.shape(frames)[1])
         assignment = self._assignment(frames, mask, training)                               # [B, T, K]
         vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, assignment), "float32")
-        if self.subtract_centres:
+        if self.subtract_centers:
             # Of the shares as the product above has them, rounded or not.
             total = ops.sum(ops.cast(assignment, "float32"), axis=1)[:, None, :]            # [B, 1, K]
-            vlad = vlad - total * self.centres
-        vlad = ops.cast(vlad * _normalising_factors(vlad), self.compute_dtype)
+            vlad = vlad - total * self.centers
+        vlad = ops.cast(vlad * _normalizing_factors(vlad), self.compute_dtype)
         return ops.reshape(vlad, (-1, self.output_size))
 
     def _assignment(self, frames, mask, training):
@@ -91,11 +91,15 @@ class NetVLADPooling(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "num_clusters": self.num_clusters, "batch_norm": self.batch_norm,
-                "subtract_centres": self.subtract_centres}
+                "subtract_centers": self.subtract_centers}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**_in_american(config))
 
 
-def _normalising_factors(vlad):
-    """What normalises each cluster's column, and then all of them together. float32 [B, 1, K] from [B, D, K].
+def _normalizing_factors(vlad):
+    """What normalizes each cluster's column, and then all of them together. float32 [B, 1, K] from [B, D, K].
 
     The length of the whole after the first step follows from the columns' own, which saves a second pass.
     """
@@ -116,17 +120,17 @@ class NetVLAD(Encoder):
         feature_sizes: tuple of int. Numbers of each feature in a frame, in order: rgb, audio.
         num_clusters: int. Of the first feature; each other has half as many. 256 as published.
         hidden_size: int. Width of the encoding. 1024 as published.
-        relu: bool. relu6 after the linear layer, with batch normalisation between them in place of the bias.
-        batch_norm: bool. Batch normalisation of frames, assignments, gates, and before relu6; otherwise biases.
+        relu: bool. relu6 after the linear layer, with batch normalization between them in place of the bias.
+        batch_norm: bool. Batch normalization of frames, assignments, gates, and before relu6; otherwise biases.
         gating: bool. Context gating of the encoding.
         gating_remove_diagonal: bool. Gating without the diagonal of its matrix.
-        subtract_centres: bool. False is LightVLAD.
+        subtract_centers: bool. False is LightVLAD.
     Raises:
         ValueError: where a feature would be left without clusters.
     """
 
     def __init__(self, feature_sizes, num_clusters=256, hidden_size=1024, relu=False, batch_norm=True, gating=True,
-                 gating_remove_diagonal=False, subtract_centres=True, **kwargs):
+                 gating_remove_diagonal=False, subtract_centers=True, **kwargs):
         super().__init__(**kwargs)
         self.feature_sizes = tuple(feature_sizes)
         self.num_clusters = num_clusters
@@ -134,19 +138,19 @@ class NetVLAD(Encoder):
         self.relu = relu
         self.batch_norm = batch_norm
         self.gating_remove_diagonal = gating_remove_diagonal
-        self.subtract_centres = subtract_centres
+        self.subtract_centers = subtract_centers
         clusters = [num_clusters] + [num_clusters // 2] * (len(self.feature_sizes) - 1)
         if min(clusters) < 1:
             raise ValueError(f"num_clusters={num_clusters} leaves a feature without clusters; choose "
                              f"{min(2, len(clusters))} or more.")
-        self.poolings = [NetVLADPooling(count, batch_norm, subtract_centres, dtype=self.dtype_policy, name=f"pooling_{i}")
+        self.poolings = [NetVLADPooling(count, batch_norm, subtract_centers, dtype=self.dtype_policy, name=f"pooling_{i}")
                          for i, count in enumerate(clusters)]
-        normalises = batch_norm and relu
+        normalizes = batch_norm and relu
         self.hidden = keras.layers.Dense(
-            hidden_size, use_bias=not normalises, kernel_initializer=_normal(1.0 / math.sqrt(num_clusters)),
+            hidden_size, use_bias=not normalizes, kernel_initializer=_normal(1.0 / math.sqrt(num_clusters)),
             bias_initializer=_normal(0.01), dtype=self.dtype_policy, name="hidden")
         self.frame_normalization = self._normalization("frame_normalization") if batch_norm else None
-        self.hidden_normalization = self._normalization("hidden_normalization") if normalises else None
+        self.hidden_normalization = self._normalization("hidden_normalization") if normalizes else None
         self.gating = None if not gating else ContextGating(
             batch_norm, gating_remove_diagonal, dtype=self.dtype_policy, name="gating")
 
@@ -195,4 +199,13 @@ class NetVLAD(Encoder):
         return {**super().get_config(), "feature_sizes": self.feature_sizes, "num_clusters": self.num_clusters,
                 "hidden_size": self.encoding_size, "relu": self.relu, "batch_norm": self.batch_norm,
                 "gating": self.gating is not None, "gating_remove_diagonal": self.gating_remove_diagonal,
-                "subtract_centres": self.subtract_centres}
+                "subtract_centers": self.subtract_centers}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**_in_american(config))
+
+
+def _in_american(config):
+    """A configuration with the spelling of files saved by version 0.1 replaced."""
+    return {{"subtract_centres": "subtract_centers"}.get(name, name): value for name, value in config.items()}

@@ -14,11 +14,11 @@ from youtube8m_distill.layers.preprocessing import l2_normalize
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class NeXtVLADPooling(keras.layers.Layer):
-    """Aggregates one feature's frames into descriptors of their groups around learned centres (arXiv 1811.05014, 3.2).
+    """Aggregates one feature's frames into descriptors of their groups around learned centers (arXiv 1811.05014, 3.2).
 
     A frame of N numbers is widened to `expansion * N` and cut into G groups of d numbers. Group g of frame t belongs to
     cluster k with weight `attention_tg * softmax_k(assignment_tg)`; the descriptor of cluster k is the weighted sum of
-    `x_tg - centre_k`, scaled to length 1. Padding has attention 0 and no part in the batch statistics.
+    `x_tg - center_k`, scaled to length 1. Padding has attention 0 and no part in the batch statistics.
 
     Args:
         num_clusters: int. K.
@@ -51,8 +51,8 @@ class NeXtVLADPooling(keras.layers.Layer):
         self.attend = self._dense(self.groups, self.wide_size, "attend")
         self.assign = self._dense(self.groups * self.num_clusters, self.wide_size, "assign", use_bias=False)
         self.assignment_normalization.build((None, None, self.groups * self.num_clusters))
-        # Centres stay float32, as the sums that they are taken from.
-        self.centres = self.add_weight(name="centres", shape=(1, self.group_size, self.num_clusters),
+        # Centers stay float32, as the sums that they are taken from.
+        self.centers = self.add_weight(name="centers", shape=(1, self.group_size, self.num_clusters),
                                        initializer=variance_scaling(self.group_size), autocast=False)
         self.descriptor_normalization.build((None, self.output_size))
 
@@ -72,10 +72,10 @@ class NeXtVLADPooling(keras.layers.Layer):
         x = self.expand(frames)                                                                 # [B, T, G * d]
         weights = self._weights(x, mask, training)                                              # [B, T * G, K]
         x = ops.reshape(x, (-1, max_frames * self.groups, self.group_size))
-        # Of the weights as the product below has them, rounded or not; else the centres would not cancel.
+        # Of the weights as the product below has them, rounded or not; else the centers would not cancel.
         total = ops.sum(ops.cast(weights, "float32"), axis=1, keepdims=True)                    # [B, 1, K]
         sums = ops.cast(ops.einsum("bnd,bnk->bdk", x, weights), "float32")
-        descriptors = l2_normalize(sums - total * self.centres, axis=1)                         # [B, d, K]
+        descriptors = l2_normalize(sums - total * self.centers, axis=1)                         # [B, d, K]
         return self.descriptor_normalization(ops.reshape(descriptors, (-1, self.output_size)), training=training)
 
     def _weights(self, x, mask, training):

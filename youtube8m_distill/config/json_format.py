@@ -1,0 +1,71 @@
+"""A run's configuration as JSON text and back, strictly."""
+
+import json
+
+import pydantic
+
+from youtube8m_distill.config.network import network_config
+from youtube8m_distill.config.run import RunConfig
+from youtube8m_distill.config.video import FeatureConfig, FrameView
+from youtube8m_distill.settings import as_setting_error
+
+FORMAT = 3                          # of config.json; raised when an older reader would misread it
+FLAT_FORMAT = 2                     # which had the settings of all families side by side in each network
+MAX_CHARACTERS = 2 ** 20            # a configuration has a few thousand; what is longer is something else
+
+
+def to_json(config):
+    """A RunConfig as text."""
+    return json.dumps({"format": FORMAT, **config.to_dict()}, indent=2) + "\n"
+
+
+def from_json(text):
+    """The RunConfig in a text of `to_json`, of this version or of format 2. A missing field takes its default.
+
+    Raises:
+        ValueError: if the text is not such a configuration, has an unknown or repeated field, or fails a check. Nothing
+            else, whatever the text.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"not a run configuration: {len(text):,} characters are more than any has.")
+    try:
+        values = json.loads(text, object_pairs_hook=_without_repeats)
+        found = values.pop("format", None) if isinstance(values, dict) else None
+        if found not in (FLAT_FORMAT, FORMAT) or isinstance(found, bool):
+            raise ValueError(f"not a run configuration of this version (expected \"format\": {FORMAT}).")
+        if found == FLAT_FORMAT:
+            values = _from_flat(values)
+        return RunConfig.model_validate_json(json.dumps(values))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}.") from error
+    except RecursionError:
+        raise ValueError("not a run configuration: it is nested too deep.") from None
+    except pydantic.ValidationError as error:
+        raise as_setting_error(error, RunConfig) from None
+
+
+def _without_repeats(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError(f"not a run configuration: an object contains duplicates among {', '.join(values)[:100]}.")
+    return values
+
+
+def _from_flat(values):
+    """The values of format 2 as those of this one."""
+    if not isinstance(values.get("networks"), dict):
+        raise ValueError("not a run configuration: it has no networks.")
+    networks = {role: _network_from_flat(network) for role, network in values["networks"].items()}
+    return {**values, "networks": networks}
+
+
+def _network_from_flat(flat):
+    if not isinstance(flat, dict):
+        raise ValueError("not a run configuration: a network is not an object.")
+    flat = {name: value for name, value in flat.items() if value is not None}
+    try:
+        features, frames = flat.pop("features", {}), flat.pop("frames", None)
+        return network_config(features=FeatureConfig(**features), view=None if frames is None else FrameView(**frames),
+                              **flat).to_dict()
+    except TypeError as error:
+        raise ValueError(f"not a run configuration: {error}.") from None

@@ -1,0 +1,41 @@
+"""What a user can put right: a wrong setting, a record that cannot be used."""
+
+UNSET = object()
+
+
+class SettingError(ValueError):
+    """A setting that is invalid, named so that a command line can point at the flag.
+
+    >>> str(SettingError("batch_size", "must be at least 1.", 0))
+    'batch_size=0: must be at least 1.'
+    >>> str(SettingError("train_dir", "is missing."))
+    'train_dir: is missing.'
+
+    Args:
+        name: of the setting; its flag has the same name.
+        reason: what is wrong and what to do, a sentence.
+        value: what was received; leave it out where nothing was.
+    """
+
+    def __init__(self, name, reason, value=UNSET):
+        super().__init__(name, reason, value)
+        self.name, self.reason, self.value = name, reason, value
+
+    def __str__(self):
+        return f"{self.name}{self.shown_value}: {self.reason}"
+
+    @property
+    def shown_value(self):
+        """"=value" as a user writes it; "" where nothing was received."""
+        return "" if self.value is UNSET else f"={written(self.value)}"
+
+
+class BadRecordError(ValueError):
+    """A record that cannot be used. The message is one line: file, record number (counted from 0) and reason."""
+
+
+def written(value):
+    """A value as a user writes it on a command line: `a,b` for a list, `true` for True."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(written, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

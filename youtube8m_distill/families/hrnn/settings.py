@@ -1,0 +1,37 @@
+"""H-RNN's settings and recipe: Bhardwaj et al., CVPR 2019, section 5.2."""
+
+from typing import ClassVar, Literal
+
+from youtube8m_distill import schema
+from youtube8m_distill.families.settings import FrameFamilySettings, dropout_field
+from youtube8m_distill.settings import MAX_REPEATS, setting, size
+
+
+class HRNNSettings(FrameFamilySettings):
+    """Two levels of LSTMs: over the frames of a block, and over the blocks."""
+
+    title: ClassVar[str] = "LSTM over blocks of frames, LSTM over blocks"
+    has_frame_states: ClassVar[bool] = True
+
+    model: Literal["HierarchicalLstmModel"] = "HierarchicalLstmModel"
+    lstm_cells: int = size(1024, "Width of the LSTM layers.")
+    lstm_layers: int = setting(2, "LSTM layers, in H-RNN of each level.", ge=1, le=MAX_REPEATS)
+    frames_per_block: int | None = setting(
+        None, "Block length of the H-RNN teacher or baseline. Default: 20 for all frames, otherwise 5 if that divides k, "
+        "otherwise 3.", shapes_weights=False, ge=1, le=schema.MAX_FRAMES)
+    dropout: float = dropout_field(0.5)
+
+    def for_view(self, view):
+        return self if self.frames_per_block else self.replace(frames_per_block=default_frames_per_block(view))
+
+    def build_encoder(self, features, dtype):
+        from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
+        return HierarchicalRNN(self.frames_per_block, self.lstm_cells, self.lstm_layers, dtype=dtype,
+                               name="hierarchical_rnn")
+
+
+def default_frames_per_block(view):
+    """The paper's block lengths: 20 for a network that sees all frames, 5 where it divides k, otherwise 3."""
+    if view.frame_selection == "all":
+        return 20
+    return 5 if view.max_frames % 5 == 0 else 3
