@@ -46,7 +46,8 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        # tensorflow-io 0.37.1 is the last release, and TensorFlow 2.16.2 is the last version that can load it.
+        # tensorflow-io 0.37.1 is the last release, and TensorFlow 2.16.2 is the last version that can load it. Neither has
+        # wheels for Python 3.13.
         "io": ["tensorflow==2.16.2", "tensorflow-io==0.37.1"],
         "reproduce": REPRODUCE,
         "test": TEST,
