@@ -1,84 +1,135 @@
-# Every target installs what it needs into .venv; nothing outside this folder is touched.
-PYTHON ?= python3
-BIN := .venv/bin
-# Most tests build small graphs, which keeps one core busy: a process for each.
-PARALLEL := --numprocesses=auto --dist=worksteal
-# Exact versions of all that is installed. Empty takes the newest that setup.py allows.
+# All packages are installed into .venv. Run `make` for the list of targets.
+
+# Versions that the tests pass on, in the order in which they are tried. 3.11 comes first: constraints.txt is made with it,
+# published results were computed with it, and every extra has wheels for it.
+SUPPORTED := 3.11 3.12 3.13
+# The interpreter to use. Empty keeps a .venv of any supported version; without one, the first that is found creates it.
+PYTHON ?=
+# The exact version of every dependency. Empty installs the newest versions that setup.py allows.
 CONSTRAINTS ?= constraints.txt
-PIP_INSTALL := $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
-# Official video-level files (a glob) whose means the experiments' videos are made around; prototypes where it is empty.
-VIDEO_LEVEL ?=
-EXPERIMENT := experiments/$(if $(VIDEO_LEVEL),semi_real,prototypes)
-EXPERIMENT_SET := $(if $(VIDEO_LEVEL),--from_video_level='$(VIDEO_LEVEL)' --num_train_videos=9000 \
-    --num_validate_videos=2790,--num_train_videos=4000 --num_validate_videos=1250 --num_classes=100)
-EXPERIMENT_FLAGS := $(if $(VIDEO_LEVEL),--num_classes=3862 --about_data='Semi-real: 9000 training and 2790 validation \
-    videos whose frames are synthesized around the means of real YouTube-8M videos. Not YouTube-8M itself.',--num_classes=100 \
-    --learning_rate_decay_examples=4000 --about_data='Synthetic: 4000 training and 1250 validation videos \
-    made from prototypes of 100 classes. Not YouTube-8M.')
+# More arguments for the program that a target runs, as in `make test ARGS='-k netvlad'`.
+ARGS ?=
 # Inputs for each target of the fuzzer.
 RUNS ?= 10000
+# Official video-level files (a glob) for `make reproduce`. Empty synthesizes all videos.
+VIDEO_LEVEL ?=
+
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+# Most tests build small graphs, which keep only one core busy, so each core gets its own process.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+
+REPRODUCE_DIR := experiments/$(if $(VIDEO_LEVEL),semi_real,prototypes)
+ifdef VIDEO_LEVEL
+REPRODUCE_DATA := --from_video_level='$(VIDEO_LEVEL)' --num_train_videos=9000 --num_validate_videos=2790
+REPRODUCE_FLAGS := --num_classes=3862 --about_data='Semi-real: 9000 training and 2790 validation videos whose frames are \
+    synthesized around the means of real YouTube-8M videos. Not YouTube-8M itself.'
+else
+REPRODUCE_DATA := --num_train_videos=4000 --num_validate_videos=1250 --num_classes=100
+REPRODUCE_FLAGS := --num_classes=100 --learning_rate_decay_examples=4000 --about_data='Synthetic: 4000 training and 1250 \
+    validation videos made from prototypes of 100 classes. Not YouTube-8M.'
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint clean tensorboard seeds bench bench-all fuzz lock audit experiments
+.NOTPARALLEL:
+.PHONY: help install demo tensorboard test test-all check lint types format docs bench bench-all seeds reproduce fuzz \
+    audit lock clean
 
-help:            ## list the targets
-	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+help:  ## list the targets
+	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-install: .venv/.installed  ## make .venv and install the package with its test tools
+install: .venv/.installed-test  ## create .venv and install the package with its test dependencies
 
-.venv/.installed: setup.py $(CONSTRAINTS)
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade pip
-	$(PIP_INSTALL) --editable '.[test]'
-	@touch $@
-
-demo: install    ## sample set, teacher, baseline, two students, scores, CSV, TensorBoard logs: at most 10 minutes
+demo: install  ## train a teacher, a baseline and two students on a synthetic sample set; at most 10 minutes
 	$(BIN)/python -m youtube8m_distill.cli.demo --output_dir=demo
 
-tensorboard: install  ## show the demo's logs at http://localhost:6006
+tensorboard: install  ## show the demo's training curves at http://localhost:6006
 	$(BIN)/tensorboard --logdir=demo/runs
 
-test: install    ## the tests, but for the slow ones
-	$(BIN)/python -m pytest -m 'not slow' $(PARALLEL) $(ARGS)
+test: install  ## run all tests except the slow ones
+	$(PYTEST) -m 'not slow' $(ARGS)
 
-test-all: install  ## every test
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+test-all: install  ## run all tests
+	$(PYTEST) $(ARGS)
 
-bench: install   ## speed and memory, every figure beside its target: a quarter of an hour on a quiet machine
-	$(BIN)/python benchmarks/bench.py $(ARGS)
+check: lint types  ## check style, formatting and types
+	$(BIN)/ruff format --check .
 
-bench-all: install  ## the same, with 100,000 videos
-	$(BIN)/python benchmarks/bench.py --all $(ARGS)
-
-seeds: install   ## teacher, Uniform-k, serial and parallel over 5 seeds on the demo's sample set: an hour or so
-	$(BIN)/python -m youtube8m_distill.cli.demo --output_dir=demo_seeds --seeds=5
-
-experiments: install  ## the papers' tables, figures and findings at small size: about an hour; with VIDEO_LEVEL=GLOB around real means: 3 hours
-	$(BIN)/python -m youtube8m_distill.cli.synthesize --output_dir=$(EXPERIMENT)/data --seed=1 --num_test_videos=0 \
-	    $(EXPERIMENT_SET)
-	$(BIN)/python -m reproduce all --flagfile=reproduce/small.flags \
-	    --data=$(EXPERIMENT)/data --output_dir=$(EXPERIMENT)/out $(EXPERIMENT_FLAGS) $(ARGS)
-
-fuzz: install    ## atheris on records, configurations, CSV and archives: RUNS=10000 inputs each, a minute or so
-	$(PIP_INSTALL) --editable '.[fuzz]'
-	for target in records configs csv archives; do $(BIN)/python -m fuzz $$target -runs=$(RUNS) || exit 1; done
-
-lint: install    ## style check
-	$(PIP_INSTALL) --editable '.[dev]'
+lint: .venv/.installed-dev  ## check style and import order
 	$(BIN)/ruff check .
 
-audit: install   ## known vulnerabilities of the locked versions; asks pypi.org
-	$(PIP_INSTALL) --editable '.[dev]'
+types: .venv/.installed-dev  ## check types
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: .venv/.installed-dev  ## format the code and sort its imports
+	$(BIN)/ruff check --select=I --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/.installed-docs  ## build the manual; open site/index.html to read it
+	$(BIN)/mkdocs build --strict
+
+bench: install  ## measure speed and memory against their targets; 15 minutes on an otherwise idle machine
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+bench-all: install  ## run all benchmarks, including those on 100,000 videos
+	$(BIN)/python benchmarks/bench.py --all $(ARGS)
+
+seeds: install  ## compare the methods over 5 seeds on the demo's sample set; about an hour
+	$(BIN)/python -m youtube8m_distill.cli.demo --output_dir=demo_seeds --seeds=5
+
+reproduce: .venv/.installed-reproduce  ## reproduce the papers' tables and figures at small size; about an hour (3 with VIDEO_LEVEL=GLOB)
+	$(BIN)/yt8m synthesize --output_dir=$(REPRODUCE_DIR)/data --seed=1 --num_test_videos=0 $(REPRODUCE_DATA)
+	$(BIN)/python -m reproduce all --flagfile=reproduce/small.flags --data=$(REPRODUCE_DIR)/data \
+	    --output_dir=$(REPRODUCE_DIR)/out $(REPRODUCE_FLAGS) $(ARGS)
+
+fuzz: .venv/.installed-fuzz  ## fuzz the readers of records, configurations, CSV files and archives; about a minute with RUNS=10000
+	for target in records configs csv archives; do $(BIN)/python -m fuzz $$target -runs=$(RUNS) || exit 1; done
+
+audit: .venv/.installed-dev  ## look up known vulnerabilities of the versions in constraints.txt; needs the network
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-lock:            ## write constraints.txt anew: the newest versions that setup.py allows, in a new environment
+lock: .venv/.python  ## add new dependencies to constraints.txt; CONSTRAINTS= updates all versions
 	rm -rf build/lock
-	$(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet --upgrade pip
-	build/lock/bin/pip install --quiet --editable '.[test,dev,fuzz]'
-	build/lock/bin/pip freeze --exclude-editable > build/constraints.txt
-	mv build/constraints.txt constraints.txt
+	$(BIN)/python -m venv build/lock/venv
+	build/lock/venv/bin/pip install --quiet --upgrade pip
+	build/lock/venv/bin/pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) \
+	    --editable '.[dev,docs,fuzz,reproduce,test]'
+	build/lock/venv/bin/pip freeze --exclude-editable > build/lock/constraints.txt
+	mv build/lock/constraints.txt constraints.txt
 	rm -rf build/lock
 
-clean:           ## remove the demo's output and caches, not .venv
-	rm -rf demo demo_seeds .pytest_cache build dist *.egg-info
+clean:  ## delete the demo's output, build products and caches; keep .venv
+	rm -rf demo demo_seeds site build dist *.egg-info .coverage htmlcov .pytest_cache .ruff_cache
+
+.venv/.installed-%: .venv/.python setup.py $(CONSTRAINTS)
+	$(PIP_INSTALL) --editable '.[$*]'
+	@touch $@
+
+# Recreates .venv if its Python is not supported, does not run, or has another version than PYTHON. The recipe runs every time,
+# but changes this file only if .venv is new.
+.venv/.python: FORCE
+	@python=; \
+	version() { "$$1" -c "import $$2, sys; print('%d.%d' % sys.version_info[:2])" 2>/dev/null; }; \
+	supported() { case " $(SUPPORTED) " in *" $$1 "*) ;; *) return 1 ;; esac; }; \
+	current=$$(version $(BIN)/python pip); \
+	if [ -n '$(PYTHON)' ]; then \
+	    wanted=$$(version '$(PYTHON)' sys); \
+	    [ -n "$$wanted" ] || { echo 'PYTHON=$(PYTHON): cannot run this interpreter.' >&2; exit 1; }; \
+	    supported "$$wanted" || { echo "PYTHON=$(PYTHON): Python $$wanted is not supported. Supported versions: $(SUPPORTED)." >&2; exit 1; }; \
+	    if [ "$$current" != "$$wanted" ]; then python='$(PYTHON)'; fi; \
+	elif ! supported "$$current"; then \
+	    for name in $(addprefix python,$(SUPPORTED)) python3; do \
+	        if supported "$$(version $$name ensurepip)"; then python=$$name; break; fi; \
+	    done; \
+	    [ -n "$$python" ] || { echo 'No supported Python ($(SUPPORTED)) with the venv module was found. Install one, or name it: make PYTHON=/path/to/python.' >&2; exit 1; }; \
+	    default=$$(version python3 sys); \
+	    supported "$$default" || [ -z "$$default" ] || echo "python3 is Python $$default, which is not supported; using $$python."; \
+	fi; \
+	if [ -n "$$python" ]; then \
+	    echo "Creating .venv with $$python."; \
+	    rm -rf .venv && "$$python" -m venv .venv && $(BIN)/pip install --quiet --upgrade pip && touch $@; \
+	elif [ ! -e $@ ]; then \
+	    touch $@; \
+	fi
+
+FORCE:

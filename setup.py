@@ -1,4 +1,4 @@
-"""Packaging of youtube8m_distill."""
+"""Packaging of youtube8m_distill. The settings of ruff, pyright, pytest and coverage are in pyproject.toml."""
 
 import pathlib
 import re
@@ -7,8 +7,19 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "youtube8m_distill" / "__init__.py").read_text())[1]
-# Figures, t-SNE, the report's page and Markdown tables.
-EXPERIMENTS = ["matplotlib>=3.8", "scikit-learn>=1.4", "jinja2>=3.1", "tabulate>=0.9"]
+
+REPRODUCE = ["matplotlib>=3.8", "scikit-learn>=1.4", "jinja2>=3.1", "tabulate>=0.9"]
+TEST = [
+    "pytest>=8",
+    "pytest-cov>=5",
+    "pytest-xdist>=3.6",
+    "hypothesis>=6.100",
+    # Execute the notebooks in examples/.
+    "nbclient>=0.10",
+    "nbformat>=5.10",
+    "ipykernel>=6.29",
+    *REPRODUCE,
+]
 
 setup(
     name="youtube8m_distill",
@@ -18,33 +29,36 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    packages=find_packages(include=["youtube8m_distill", "youtube8m_distill.*"]),
+    packages=find_packages(include=["youtube8m_distill", "youtube8m_distill.*"]),  # reproduce/ stays out of the wheel
+    package_data={"youtube8m_distill": ["py.typed", "*.pyi"]},
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.16.2,<2.22",
         "keras>=3.15,<4",
-        "tensorboard>=2.16",        # TensorFlow 2.21 no longer brings it
+        "tensorboard>=2.16",  # TensorFlow 2.21 no longer installs it
         "numpy>=1.26",
         "h5py>=3.11",
         "pandas>=2.2",
+        "pydantic>=2.7",
+        "filelock>=3.13",
+        "lazy_loader>=0.4",
         "absl-py>=2.1",
         "tqdm>=4.66",
     ],
     extras_require={
-        # The last tensorflow-io loads under no later TensorFlow.
+        # tensorflow-io 0.37.1 is the last release, and TensorFlow 2.16.2 is the last version that can load it. Neither has
+        # wheels for Python 3.13.
         "io": ["tensorflow==2.16.2", "tensorflow-io==0.37.1"],
-        "experiments": EXPERIMENTS,
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", *EXPERIMENTS],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.6", "pip-audit>=2.7", *EXPERIMENTS],
+        "reproduce": REPRODUCE,
+        "test": TEST,
+        "dev": [*TEST, "ruff>=0.6", "pyright[nodejs]>=1.1.414", "pre-commit>=4", "pip-audit>=2.7"],
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "fuzz": ["atheris>=3"],
     },
-    classifiers=["Programming Language :: Python :: 3.11"],
-    entry_points={"console_scripts": [
-        "yt8m-train = youtube8m_distill.cli.train:run",
-        "yt8m-eval = youtube8m_distill.cli.eval:run",
-        "yt8m-inference = youtube8m_distill.cli.inference:run",
-        "yt8m-extract = youtube8m_distill.cli.extract:run",
-        "yt8m-compact = youtube8m_distill.cli.compact:run",
-        "yt8m-synthesize = youtube8m_distill.cli.synthesize:run",
-    ]},
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
+    entry_points={"console_scripts": ["yt8m = youtube8m_distill.cli.main:main"]},
 )
