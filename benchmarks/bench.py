@@ -13,14 +13,25 @@ import sys
 import tempfile
 import time
 
-import figures
 from absl import app, flags
 
+import figures
+
 HERE = pathlib.Path(__file__).parent
-SCRIPTS = ("reading", "computing", "precision", "whole_program", "targets", "compact", "metrics_cost", "growth", "start_up",
-           "devices")
-LONGER = ("growth",)                # scripts that know --all
-ONLY_LONG = ("load",)               # scripts that are run with --all alone
+SCRIPTS = (
+    "reading",
+    "computing",
+    "precision",
+    "whole_program",
+    "targets",
+    "compact",
+    "metrics_cost",
+    "growth",
+    "start_up",
+    "devices",
+)
+LONGER = ("growth",)  # scripts that know --all
+ONLY_LONG = ("load",)  # scripts that are run with --all alone
 
 ALL = flags.DEFINE_boolean("all", False, "Also what takes long.")
 ONLY = flags.DEFINE_list("only", None, "Which scripts to run; all by default.")

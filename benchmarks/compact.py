@@ -11,10 +11,10 @@ import pathlib
 import tempfile
 import time
 
-import figures
-import made_up
 from absl import flags
 
+import figures
+import made_up
 from youtube8m_distill import config, schema
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.pipeline import make_dataset
@@ -23,7 +23,7 @@ from youtube8m_distill.data.tfrecord import find_files
 VIDEOS = flags.DEFINE_integer("videos", 1024, "Videos.", 1)
 FRAMES = flags.DEFINE_integer("frames_per_video", 10, "k.", 1, schema.MAX_FRAMES)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Times that each set is read.", 1)
-BATCH_SIZE, REPEATS = 256, 4        # files are read so many times in a round
+BATCH_SIZE, REPEATS = 256, 4  # files are read so many times in a round
 
 
 def measure():
@@ -47,8 +47,9 @@ def measure():
     yield figures.Figure("writing compact files", writing, "videos/s")
     for name, found in rates.items():
         yield figures.Figure(f"reading {FRAMES.value} frames from the {name} files", max(found), "videos/s")
-    yield figures.Figure("reading compact files over reading the originals", max(rates["compact"]) / max(rates["originals"]),
-                         "x", at_least=1)
+    yield figures.Figure(
+        "reading compact files over reading the originals", max(rates["compact"]) / max(rates["originals"]), "x", at_least=1
+    )
 
 
 def reading(shards, frames):

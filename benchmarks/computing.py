@@ -10,12 +10,12 @@ NeXtVLAD in bfloat16, and a training step.
 
 import time
 
-import family_costs
-import figures  # first: it quiets TensorFlow
-import made_up
 import numpy as np
 from absl import flags
 
+import family_costs
+import figures  # first: it quiets TensorFlow
+import made_up
 from youtube8m_distill import schema
 
 ROUNDS = flags.DEFINE_integer("rounds", 2, "Turns of product and pass.", 1)
@@ -26,8 +26,16 @@ H_RNN = "HierarchicalLstmModel"
 # model, frames, videos a batch
 WITH_TARGET = ((H_RNN, 300, 256), (H_RNN, 30, 256), (H_RNN, 10, 512))
 OTHERS = (("NetVLADModelLF", 300, 64), ("NeXtVLADModel", 300, 64))
-MORE_BATCHES = ((H_RNN, 300, 64), (H_RNN, 300, 128), (H_RNN, 30, 64), (H_RNN, 30, 512), (H_RNN, 10, 64), (H_RNN, 10, 256),
-                ("NetVLADModelLF", 30, 256), ("NeXtVLADModel", 30, 256))
+MORE_BATCHES = (
+    (H_RNN, 300, 64),
+    (H_RNN, 300, 128),
+    (H_RNN, 30, 64),
+    (H_RNN, 30, 512),
+    (H_RNN, 10, 64),
+    (H_RNN, 10, 256),
+    ("NetVLADModelLF", 30, 256),
+    ("NeXtVLADModel", 30, 256),
+)
 
 
 def measure():
@@ -37,8 +45,9 @@ def measure():
         for case in WITH_TARGET:
             share, videos[case, precision], done = share_of_product_rate(*case, precision)
             yield from report(case, precision, share, videos[case, precision], target)
-            yield figures.Figure(f"{shown(case)}, {precision}: the same, zero states' products not counted", share * done,
-                                 "x")
+            yield figures.Figure(
+                f"{shown(case)}, {precision}: the same, zero states' products not counted", share * done, "x"
+            )
     for case in WITH_TARGET:
         gain = videos[case, "bfloat16"] / videos[case, "float32"]
         yield figures.Figure(f"{shown(case)}: bfloat16 over float32", gain, "x")
@@ -71,10 +80,10 @@ def share_of_product_rate(model, frames, batch_size, precision):
     batch = random_batch(frames, batch_size)
     matrix = tf.cast(tf.random.normal([4096, 4096]), precision)
     product, seconds = [], []
-    for _ in range(ROUNDS.value + 1):                           # the first of each, which compiles, counts for nothing
+    for _ in range(ROUNDS.value + 1):  # the first of each, which compiles, counts for nothing
         product.append(seconds_of(lambda: tf.matmul(matrix, matrix)[0, 0].numpy()))
         seconds.append(seconds_of(lambda: forward(batch).numpy()))
-    product_rate, best = 2 * 4096 ** 3 / min(product[1:]), min(seconds[1:])
+    product_rate, best = 2 * 4096**3 / min(product[1:]), min(seconds[1:])
     cost = network.multiply_adds(frames)
     done = made_up.multiply_adds_done(network, frames) / cost if model == H_RNN else 1.0
     return 2 * batch_size * cost / best / product_rate, batch_size / best, done
@@ -93,8 +102,9 @@ def training_step_seconds(model, frames, batch_size):
     keras.utils.set_random_seed(0)
     settings, training = family_costs.published(model, frames), config.TrainingConfig(**config.FAMILY_OF[model].training)
     network = build_model(settings, name=schema.TEACHER)
-    scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: settings}, training),
-                          {schema.TEACHER: network})[0].build_scheme()
+    scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: settings}, training), {schema.TEACHER: network})[
+        0
+    ].build_scheme()
     scheme.compile(optimizer=build_optimizer(training))
     scheme.optimizer.build(scheme.trainable_variables)
     labels = np.random.default_rng(0).random((batch_size, settings.num_classes)) < 3 / settings.num_classes

@@ -12,7 +12,6 @@ import statistics
 import time
 
 import figures
-
 from youtube8m_distill import config, schema
 
 ROUNDS, STEPS, STEPS_A_CALL = 7, 40, 10
@@ -23,9 +22,11 @@ def measure():
     import tensorflow as tf
 
     from youtube8m_distill.engine.strategy import make_strategy
+
     tf.config.set_logical_device_configuration(
-        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)     # every reduction over replicas is a line
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # every reduction over replicas is a line
     strategy = make_strategy()
     batch = random_batch(BATCH, FRAMES, CLASSES)
     network = config.network_config(num_classes=CLASSES, view=config.FrameView("uniform", FRAMES), lstm_cells=64)
@@ -33,14 +34,16 @@ def measure():
     step = tf.function(scheme.train_step)
     several = tf.function(lambda batch: repeat(scheme.train_step, batch))
     steps = {"step": lambda: [step(batch) for _ in range(STEPS)]}
-    one = median_times(steps | {"several": lambda: [several(batch) for _ in range(STEPS // STEPS_A_CALL)]},
-                       scheme, batch, strategy)
+    one = median_times(
+        steps | {"several": lambda: [several(batch) for _ in range(STEPS // STEPS_A_CALL)]}, scheme, batch, strategy
+    )
     strategy = make_strategy(devices=["/cpu:0", "/cpu:1"])
     two = median_times(steps, build(network, strategy), batch, strategy)
     yield figures.Figure("demo's size: compiled step", 1000 * one["step"], "ms")
     yield figures.Figure("demo's size: a step of the loop, over the step alone", one["loop"] / one["step"], "x")
-    yield figures.Figure(f"demo's size: {STEPS_A_CALL} steps in one call, over {STEPS_A_CALL} calls",
-                         one["several"] / one["step"], "x")
+    yield figures.Figure(
+        f"demo's size: {STEPS_A_CALL} steps in one call, over {STEPS_A_CALL} calls", one["several"] / one["step"], "x"
+    )
     yield figures.Figure("demo's size: the loop on two replicas of one CPU, over the step", two["loop"] / two["step"], "x")
 
 
@@ -66,14 +69,21 @@ def median_times(functions, scheme, batch, strategy):
     class Turns(keras.callbacks.Callback):
         def on_train_batch_end(self, step, logs=None):
             if step % STEPS == 0:
-                if step > STEPS:            # the first stretch compiles
+                if step > STEPS:  # the first stretch compiles
                     found["loop"].append(time.perf_counter() - self.started)
                 for name, function in functions.items():
                     found[name].append(seconds(function))
                 self.started = time.perf_counter()
 
-    loop.train(scheme, tf.data.Dataset.from_tensors(batch).repeat(), strategy, [Turns()], Progress(), batch_size=BATCH,
-               max_steps=STEPS * (ROUNDS + 1))
+    loop.train(
+        scheme,
+        tf.data.Dataset.from_tensors(batch).repeat(),
+        strategy,
+        [Turns()],
+        Progress(),
+        batch_size=BATCH,
+        max_steps=STEPS * (ROUNDS + 1),
+    )
     return {name: statistics.median(times) / STEPS for name, times in found.items()}
 
 
@@ -95,6 +105,7 @@ def build(network, strategy):
 
 def repeat(step, batch):
     import tensorflow as tf
+
     for _ in tf.range(STEPS_A_CALL):
         step(batch)
 
@@ -102,11 +113,15 @@ def repeat(step, batch):
 def random_batch(size, frames, num_classes):
     import numpy as np
     import tensorflow as tf
+
     random = np.random.default_rng(0)
     labels = (random.random((size, num_classes)) < 3 / num_classes).astype(np.uint8)
-    return {schema.FRAMES: tf.constant(random.integers(0, 256, (size, frames, 1152), dtype=np.uint8)),
-            schema.NUM_FRAMES: tf.fill([size], frames), schema.LABELS: tf.constant(labels),
-            schema.EPOCH: tf.zeros([size], tf.int32)}
+    return {
+        schema.FRAMES: tf.constant(random.integers(0, 256, (size, frames, 1152), dtype=np.uint8)),
+        schema.NUM_FRAMES: tf.fill([size], frames),
+        schema.LABELS: tf.constant(labels),
+        schema.EPOCH: tf.zeros([size], tf.int32),
+    }
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ before in --output_dir is not trained again.
 import pathlib
 
 import pandas as pd
-import road
 from absl import app, flags
+
+import road
 
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "families", "Where the sample set and all runs go.")
 FAMILIES = {
@@ -43,11 +44,13 @@ def family(folder, model):
     network = {"model": model, "num_classes": road.SAMPLE["num_classes"], **FAMILIES[model]}
     teacher = folder / "runs" / model / "teacher"
     serial = {"mode": "serial", "teacher_dir": teacher, **training}
-    for name, options in {"teacher": network,
-                          "uniform 30": {**network, "frames_per_video": 30},
-                          "uniform 10": {**network, "frames_per_video": 10},
-                          "serial 30": {**serial, "frames_per_video": 30},
-                          "serial 10": {**serial, "frames_per_video": 10}}.items():
+    for name, options in {
+        "teacher": network,
+        "uniform 30": {**network, "frames_per_video": 30},
+        "uniform 10": {**network, "frames_per_video": 10},
+        "serial 30": {**serial, "frames_per_video": 30},
+        "serial 10": {**serial, "frames_per_video": 10},
+    }.items():
         run = teacher.with_name(name.replace(" ", "_"))
         yield {"model": model, "network": name, **road.train_and_score(folder, run, **options)}
 

@@ -9,7 +9,7 @@ video of 300, 30 and 10 frames.
 import math
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is imported
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 from absl import app
 
@@ -23,8 +23,10 @@ def main(_):
     print("| model | parameters | " + " | ".join(f"{frames} frames" for frames in FRAMES) + " |\n" + "|---" * 5 + "|")
     for model in config.MODELS:
         parameters, costs = measure(model)
-        print(f"| {model} | {parameters / 1e6:.1f} M | " + " | ".join(f"{cost / 1e9:.3f} G" for cost in costs) + " |",
-              flush=True)
+        print(
+            f"| {model} | {parameters / 1e6:.1f} M | " + " | ".join(f"{cost / 1e9:.3f} G" for cost in costs) + " |",
+            flush=True,
+        )
 
 
 def measure(model):
@@ -34,7 +36,7 @@ def measure(model):
     parameters = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     costs = [network.multiply_adds(FRAMES[0])]
     for settings, frames in zip(networks[1:], FRAMES[1:]):
-        if settings.frames_per_block != networks[0].frames_per_block:       # fewer frames are cut into shorter blocks
+        if settings.frames_per_block != networks[0].frames_per_block:  # fewer frames are cut into shorter blocks
             network = build_model(settings)
         costs.append(network.multiply_adds(frames))
     return parameters, costs
@@ -44,8 +46,9 @@ def published(model, frames):
     """The family's NetworkConfig as published, seeing so many frames."""
     if model in config.VIDEO_LEVEL_MODELS:
         sizes = tuple(schema.FEATURE_SIZES[name] for name in schema.VIDEO_FEATURES)
-        return config.network_config(model, features=config.FeatureConfig(schema.VIDEO_FEATURES, sizes, False, "float32"),
-                                    frames=None)
+        return config.network_config(
+            model, features=config.FeatureConfig(schema.VIDEO_FEATURES, sizes, False, "float32"), frames=None
+        )
     whole = frames == schema.MAX_FRAMES
     return config.network_config(model, view=config.FrameView() if whole else config.FrameView("uniform", frames))
 

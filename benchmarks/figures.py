@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is imported
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 from absl import app, flags
 
@@ -39,8 +39,12 @@ class Figure:
     def verdict(self):
         if self.at_least is None and self.at_most is None:
             return ""
-        missed = (self.at_least is not None and self.value < self.at_least
-                  or self.at_most is not None and self.value > self.at_most)
+        missed = (
+            self.at_least is not None
+            and self.value < self.at_least
+            or self.at_most is not None
+            and self.value > self.at_most
+        )
         return "missed" if missed else "met"
 
 
@@ -60,11 +64,12 @@ def write_json(figures):
 
 def run(measure):
     """Runs `measure`, a function without arguments that yields Figures, as the script's whole work."""
+
     def main(_):
-        keep_freed_memory()         # as every command does
+        keep_freed_memory()  # as every command does
         found = []
         for figure in measure():
-            print(table([figure]).splitlines()[-1], flush=True)     # long measurements show what they have
+            print(table([figure]).splitlines()[-1], flush=True)  # long measurements show what they have
             found.append(figure)
         print("\n" + table(found))
         write_json(found)

@@ -14,12 +14,12 @@ import subprocess
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is imported
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
-import family_costs
 import numpy as np
 from absl import app, flags
 
+import family_costs
 from youtube8m_distill import config, schema
 
 MODELS = flags.DEFINE_list("models", list(config.MODELS), "Families, as --model of train.py has them.")
@@ -28,7 +28,7 @@ STEPS = flags.DEFINE_integer("steps", 3, "Steps to time.", 1)
 FRAMES = flags.DEFINE_integer("frames", 300, "Frames of each video.", 1, 300)
 OPTIMIZER = flags.DEFINE_enum("optimizer", "AdamOptimizer", config.OPTIMIZERS, "Adam keeps two more numbers a weight.")
 ALONE = flags.DEFINE_string("alone", None, "Measure this one family in this process and print it as JSON.")
-OUT_OF_MEMORY = -9      # ended by the kernel
+OUT_OF_MEMORY = -9  # ended by the kernel
 
 
 def main(_):
@@ -51,8 +51,10 @@ def row(model):
         return f"| {model} | did not run: {why} |"
     found = json.loads(ran.stdout.splitlines()[-1])
     losses = f"{found['losses'][0]:.0f}, {found['losses'][-1]:.0f}"
-    return (f"| {model} | {found['parameters']:,} | {BATCH_SIZE.value} | {found['step']:.2f} | {found['inference']:.2f} | "
-            f"{found['memory']:.1f} | {losses} |")
+    return (
+        f"| {model} | {found['parameters']:,} | {BATCH_SIZE.value} | {found['step']:.2f} | {found['inference']:.2f} | "
+        f"{found['memory']:.1f} | {losses} |"
+    )
 
 
 def measure(model):
@@ -68,17 +70,22 @@ def measure(model):
     network = family_costs.published(model, FRAMES.value)
     training = config.TrainingConfig(**{**config.FAMILY_OF[model].training, "optimizer": OPTIMIZER.value})
     teacher = build_model(network, name=schema.TEACHER)
-    scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: network}, training),
-                          {schema.TEACHER: teacher})[0].build_scheme()
+    scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: network}, training), {schema.TEACHER: teacher})[
+        0
+    ].build_scheme()
     scheme.compile(optimizer=build_optimizer(training))
     scheme.optimizer.build(scheme.trainable_variables)
     batch = {name: tf.constant(values) for name, values in random_batch(network).items()}
     step, infer = tf.function(scheme.train_step), tf.function(lambda batch: teacher(batch)["predictions"])
     seconds, losses = timed(lambda: losses_of(step(batch), scheme))
     inference, _ = timed(lambda: infer(batch).numpy())
-    return {"parameters": sum(math.prod(weight.shape) for weight in teacher.trainable_weights), "step": seconds,
-            "inference": inference, "losses": losses,
-            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20}
+    return {
+        "parameters": sum(math.prod(weight.shape) for weight in teacher.trainable_weights),
+        "step": seconds,
+        "inference": inference,
+        "losses": losses,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
 
 
 def random_batch(network):

@@ -14,10 +14,10 @@ import subprocess
 import sys
 import tempfile
 
-import figures
-import made_up
 from absl import flags
 
+import figures
+import made_up
 from youtube8m_distill import config, display, runs
 from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.engine.strategy import make_strategy
@@ -43,7 +43,7 @@ def measure():
     least = {size: {name: min(each[name] for each in rounds) for name in rounds[0]} for size, rounds in found.items()}
     for size in sizes:
         yield figures.Figure(f"{size:,} videos: time a video", 1e6 * least[size]["seconds"], "us")
-        yield figures.Figure(f"{size:,} videos: greatest memory", least[size]["bytes"] / 2 ** 20, "MiB")
+        yield figures.Figure(f"{size:,} videos: greatest memory", least[size]["bytes"] / 2**20, "MiB")
     for size in sizes[1:]:
         for what, name in (("time a video", "seconds"), ("greatest memory", "bytes")):
             ratio = least[size][name] / least[sizes[0]][name]
@@ -61,8 +61,11 @@ def infer(pattern):
     network = runs.LoadedNetwork(runs.open_run(folder.parent / "run"), make_strategy(), for_metrics=False)
     batches = network.predict(find_files(pattern), BATCH_SIZE)
     write_predictions(folder / "predictions.csv", ((batch.video_ids, batch.classes, batch.scores) for batch in batches))
-    print(json.dumps({"seconds": 1 / network.videos_per_second,
-                      "bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+    print(
+        json.dumps(
+            {"seconds": 1 / network.videos_per_second, "bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+        )
+    )
 
 
 def main():
@@ -73,5 +76,5 @@ def main():
 
 
 if __name__ == "__main__":
-    display.LINE_SECONDS = 1e9          # figures only
+    display.LINE_SECONDS = 1e9  # figures only
     figures.run(main)

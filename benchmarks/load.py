@@ -16,11 +16,11 @@ import sys
 import tempfile
 import time
 
-import figures
-import made_up
 import numpy as np
 from absl import flags
 
+import figures
+import made_up
 from youtube8m_distill import config
 
 SHARDS = flags.DEFINE_integer("shards", 1000, "Files.", 1)
@@ -35,18 +35,24 @@ def measure():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         files = made_up.write_videos(folder / "data", [NUM_FRAMES] * total, VIDEOS_A_SHARD.value, NUM_CLASSES)
-        network = config.network_config(num_classes=NUM_CLASSES, view=config.FrameView("uniform", NUM_FRAMES),
-                                       lstm_cells=CELLS.value)
+        network = config.network_config(
+            num_classes=NUM_CLASSES, view=config.FrameView("uniform", NUM_FRAMES), lstm_cells=CELLS.value
+        )
         made_up.save_network(folder / "run", network)
-        command = [sys.executable, "-m", "youtube8m_distill.cli.inference", f"--train_dir={folder}/run",
-                   f"--input_data_pattern={files}"]
+        command = [
+            sys.executable,
+            "-m",
+            "youtube8m_distill.cli.inference",
+            f"--train_dir={folder}/run",
+            f"--input_data_pattern={files}",
+        ]
         looks, seconds = watch([*command, f"--output_file={folder}/whole.csv"], folder / "whole.csv", total)
         at_work = looks[looks[:, 0] > 0]
         early, middle = (at_work[np.argmin(np.abs(at_work[:, 0] - share * total))] for share in (0.2, 0.6))
         late = at_work[-1]
         what = f"{total:,} videos in {SHARDS.value:,} files"
         yield figures.Figure(f"{what}: start to end", total / seconds, "videos/s")
-        yield figures.Figure(f"{what}: memory at 20 %", early[1] / 2 ** 20, "MiB")
+        yield figures.Figure(f"{what}: memory at 20 %", early[1] / 2**20, "MiB")
         yield figures.Figure(f"{what}: memory at the end over that at 20 %", late[1] / early[1], "x", at_most=1.1)
         yield figures.Figure(f"{what}: memory at the end over that at 60 %", late[1] / middle[1], "x")
         yield figures.Figure(f"{what}: open files at 20 %", early[2])
@@ -77,7 +83,7 @@ def watch(command, output, total, kill_at=None):
     with open(output.with_suffix(".log"), "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         while process.poll() is None:
             time.sleep(SECONDS_BETWEEN_LOOKS)
-            with contextlib.suppress(OSError, IndexError):          # it has just ended
+            with contextlib.suppress(OSError, IndexError):  # it has just ended
                 looks.append((committed(output), *resources(process.pid)))
             if kill_at is not None and committed(output) >= kill_at * total:
                 process.send_signal(signal.SIGKILL)

@@ -11,8 +11,8 @@ from youtube8m_distill.data.synthetic import records
 from youtube8m_distill.data.synthetic.statistics import SIZE, draw_length, generator
 from youtube8m_distill.families.build import build_model
 
-DIFFERENT = 64              # videos of one length with frames of their own; beyond them only ids and labels differ
-LABELS_A_VIDEO = 3          # about as in the 2018 set
+DIFFERENT = 64  # videos of one length with frames of their own; beyond them only ids and labels differ
+LABELS_A_VIDEO = 3  # about as in the 2018 set
 STEP = 1
 
 
@@ -31,7 +31,7 @@ def write_videos(folder, lengths, videos_per_shard=250, num_classes=schema.NUM_C
     for start in range(0, len(lengths), videos_per_shard):
         path = folder / f"test{start // videos_per_shard:04d}.tfrecord"
         with tf.io.TFRecordWriter(str(path), compression or None) as writer:
-            for number, length in enumerate(lengths[start:start + videos_per_shard], start):
+            for number, length in enumerate(lengths[start : start + videos_per_shard], start):
                 key = length, number % DIFFERENT
                 if key not in frames:
                     frames[key] = _frames(random.integers(0, 256, (length, SIZE), np.uint8))
@@ -44,7 +44,7 @@ def multiply_adds_done(network, num_frames):
     """What an H-RNN computes of `network.multiply_adds`, on CPUs: all but the products of the zero states to begin with."""
     encoder = network.encoder
     sequences = -(-num_frames // encoder.frames_per_block) + 1
-    zeros = encoder.lower.num_layers * 4 * encoder.lower.cells ** 2
+    zeros = encoder.lower.num_layers * 4 * encoder.lower.cells**2
     return network.multiply_adds(num_frames) - sequences * zeros
 
 
@@ -80,7 +80,14 @@ def save_network(folder, network):
     step = run.checkpoints.step_folder(STEP)
     step.mkdir(parents=True)
     build_model(network, name=schema.TEACHER).save_weights(step / f"{schema.TEACHER}.weights.h5")
-    progress = {"step": STEP, "stage": 0, "stage_step": STEP, "epoch": 1, "stage_epoch": 1, "best_step": None,
-                "best_value": None}
+    progress = {
+        "step": STEP,
+        "stage": 0,
+        "stage_step": STEP,
+        "epoch": 1,
+        "stage_epoch": 1,
+        "best_step": None,
+        "best_value": None,
+    }
     (step / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
     return run

@@ -15,12 +15,12 @@ import sys
 import tempfile
 import time
 
-import figures
-import made_up
 import numpy as np
-import whole_program
 from absl import app, flags
 
+import figures
+import made_up
+import whole_program
 from youtube8m_distill import display, schema
 from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.export.kaggle import write_predictions
@@ -29,7 +29,7 @@ from youtube8m_distill.metrics.evaluate import Evaluator
 MOST_VIDEOS = flags.DEFINE_integer("most_videos", 100_000, "Videos of the largest made-up evaluation.", 1000)
 ALONE = flags.DEFINE_integer("alone", None, "Evaluate so many made-up videos in this process and print its memory.")
 NETWORKS = ("teacher", "student k=10")
-BATCH, BATCHES = 1024, 4            # of the parts
+BATCH, BATCHES = 1024, 4  # of the parts
 
 
 def measure():
@@ -42,8 +42,13 @@ def measure():
             whole = 1 / whole_program.rate(network, shards, 1 + whole_program.BATCHES[name] // 2, folder / "predictions.csv")
             for program, seconds in parts.items():
                 listed = ", ".join(f"{part} {1e6 * value:.1f}" for part, value in seconds.items())
-                yield figures.Figure(f"{name}, {program}: share of metrics, CSV, display (microseconds a video: {listed}; "
-                                     f"whole {1e6 * whole:.0f})", 100 * sum(seconds.values()) / whole, "%", at_most=3)
+                yield figures.Figure(
+                    f"{name}, {program}: share of metrics, CSV, display (microseconds a video: {listed}; "
+                    f"whole {1e6 * whole:.0f})",
+                    100 * sum(seconds.values()) / whole,
+                    "%",
+                    at_most=3,
+                )
     yield from memory()
 
 
@@ -59,7 +64,7 @@ def evaluation_parts():
     device = tf.constant(labels), tf.constant(predictions)
     find = tf.function(lambda predictions: ops.top_k(predictions, SHALLOW_DEPTH))
     scores, classes = find(device[1])
-    top = classes.numpy()[:, :schema.TOP_K], scores.numpy()[:, :schema.TOP_K]
+    top = classes.numpy()[:, : schema.TOP_K], scores.numpy()[:, : schema.TOP_K]
     judge, lose = tf.function(perr), tf.function(label_loss)
     host = judge(*device, (scores, classes)).numpy(), lose(*device).numpy()
     evaluator = Evaluator(schema.NUM_CLASSES)
@@ -70,8 +75,13 @@ def evaluation_parts():
             evaluator.update_state(labels, *top, host[1], host[0])
         evaluator.result()
 
-    return {"top-k": seconds(lambda: find(device[1])), "PERR": seconds(lambda: judge(*device, (scores, classes))),
-            "loss": seconds(lambda: lose(*device)), "evaluator": seconds(result) / BATCHES, "display": display_seconds()}
+    return {
+        "top-k": seconds(lambda: find(device[1])),
+        "PERR": seconds(lambda: judge(*device, (scores, classes))),
+        "loss": seconds(lambda: lose(*device)),
+        "evaluator": seconds(result) / BATCHES,
+        "display": display_seconds(),
+    }
 
 
 def inference_parts(folder):
@@ -85,8 +95,11 @@ def inference_parts(folder):
     scores, classes = (values.numpy() for values in find(predictions))
     ids = [f"{number:04d}".encode() for number in range(BATCH)]
     rows = [(ids, classes, scores)] * BATCHES
-    return {"top-k": seconds(lambda: find(predictions)),
-            "CSV": seconds(lambda: write_predictions(folder / "alone.csv", rows)) / BATCHES, "display": display_seconds()}
+    return {
+        "top-k": seconds(lambda: find(predictions)),
+        "CSV": seconds(lambda: write_predictions(folder / "alone.csv", rows)) / BATCHES,
+        "display": display_seconds(),
+    }
 
 
 def display_seconds():
@@ -122,9 +135,13 @@ def memory():
         ran = subprocess.run([sys.executable, __file__, f"--alone={count}"], capture_output=True, text=True, check=True)
         found = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
         held.append(found["bytes"])
-        yield figures.Figure(f"evaluation of {count:,} made-up videos: memory held", found["bytes"] / 2 ** 20, "MiB")
-    yield figures.Figure("bytes that one more video takes (20 scores, classes, hits; loss, PERR: 148)",
-                         (held[-1] - held[0]) / (counts[-1] - counts[0]), "bytes", at_most=200)
+        yield figures.Figure(f"evaluation of {count:,} made-up videos: memory held", found["bytes"] / 2**20, "MiB")
+    yield figures.Figure(
+        "bytes that one more video takes (20 scores, classes, hits; loss, PERR: 148)",
+        (held[-1] - held[0]) / (counts[-1] - counts[0]),
+        "bytes",
+        at_most=200,
+    )
 
 
 def evaluate_alone(count):
@@ -148,7 +165,7 @@ def resident_bytes():
 
 
 if __name__ == "__main__":
-    display.LINE_SECONDS = 1e9          # figures only
+    display.LINE_SECONDS = 1e9  # figures only
     if any(argument.startswith("--alone") for argument in sys.argv):
         # Not as the other figures: where freed memory is kept, an evaluation fits into what its making-up has freed.
         app.run(lambda _: evaluate_alone(ALONE.value))

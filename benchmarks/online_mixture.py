@@ -13,14 +13,17 @@ What has been trained before in --output_dir is not trained again.
 import pathlib
 
 import pandas as pd
-import road
 from absl import app, flags
+
+import road
 
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "families", "Where the sample set and all runs go.")
 SEEDS = flags.DEFINE_integer("seeds", 1, "Seeds of each training; the teachers have one.", 1)
 # One width of gate for both, though the published mixtures halve it: of so small a layer little would be left.
-SINGLE, MIXTURE = ({"model": model, "num_classes": road.SAMPLE["num_classes"], **road.NEXTVLAD, "gating_reduction": 8}
-                   for model in ("NeXtVLADModel", "MixNeXtVladModel"))
+SINGLE, MIXTURE = (
+    {"model": model, "num_classes": road.SAMPLE["num_classes"], **road.NEXTVLAD, "gating_reduction": 8}
+    for model in ("NeXtVLADModel", "MixNeXtVladModel")
+)
 
 
 def main(_):
@@ -62,8 +65,11 @@ def students(folder, seed):
     runs = {
         "NeXtVLAD, no teacher": {**SINGLE, **see},
         "NeXtVLAD, taught by NeXtVLAD": {**by_predictions, "teacher_dir": teachers["NeXtVLAD"]},
-        "NeXtVLAD, taught by MixNeXtVLAD": {**by_predictions, "teacher_dir": teachers["MixNeXtVLAD"],
-                                            "student_model": "NeXtVLADModel"},
+        "NeXtVLAD, taught by MixNeXtVLAD": {
+            **by_predictions,
+            "teacher_dir": teachers["MixNeXtVLAD"],
+            "student_model": "NeXtVLADModel",
+        },
         "MixNeXtVLAD, no teacher": {**MIXTURE, **see},
         "MixNeXtVLAD, taught by MixNeXtVLAD": {**serial, "teacher_dir": teachers["MixNeXtVLAD"]},
     }

@@ -10,24 +10,26 @@ import contextlib
 import pathlib
 import tempfile
 
-import figures
-import road
 from absl import flags
 
+import figures
+import road
 from youtube8m_distill import runs
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.metrics.evaluate import Evaluator
 
-OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where the sample set and the run go, to be used again. Default: "
-                                 "nowhere.")
+OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir", None, "Where the sample set and the run go, to be used again. Default: nowhere."
+)
 
 
 def measure():
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(OUTPUT_DIR.value or stack.enter_context(tempfile.TemporaryDirectory()))
         road.write_sample(folder)
-        road.train_and_score(folder, folder / "run", num_classes=road.SAMPLE["num_classes"], lstm_cells=64,
-                             frames_per_video=30, num_epochs=4)
+        road.train_and_score(
+            folder, folder / "run", num_classes=road.SAMPLE["num_classes"], lstm_cells=64, frames_per_video=30, num_epochs=4
+        )
         gap = {mixed: score(folder, mixed) for mixed in (False, True)}
     yield figures.Figure("GAP in float32", gap[False])
     yield figures.Figure("GAP in bfloat16, how far from it", abs(gap[True] - gap[False]), at_most=0.002)

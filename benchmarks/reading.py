@@ -16,11 +16,11 @@ import statistics
 import tempfile
 import time
 
-import figures
 import numpy as np
 import tensorflow as tf
 from absl import flags
 
+import figures
 from youtube8m_distill import config, data, schema
 
 NUM_VIDEOS = flags.DEFINE_integer("num_videos", 1200, "Videos to write; they take 0.26 MB each.", 400)
@@ -30,27 +30,42 @@ BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Videos a batch.", 1)
 FEATURES = config.FeatureConfig()
 TEACHER, STUDENT, SMALL = config.FrameView(), config.FrameView("uniform", 30), config.FrameView("uniform", 10)
 BOTH = {schema.TEACHER: TEACHER, schema.STUDENT: STUDENT}
-VIEWS = {"student, 30 frames": STUDENT, "student, 10 frames": SMALL, "teacher, 300 frames": TEACHER,
-         "teacher and student": BOTH}
+VIEWS = {
+    "student, 30 frames": STUDENT,
+    "student, 10 frames": SMALL,
+    "teacher, 300 frames": TEACHER,
+    "teacher and student": BOTH,
+}
 TARGETS = {"student, 30 frames": 0.65, "teacher, 300 frames": 0.5}
 
 
 def measure():
     with tempfile.TemporaryDirectory() as folder:
-        data.write_dataset(data.SyntheticConfig(
-            num_train_videos=NUM_VIDEOS.value, num_validate_videos=0, num_test_videos=0, num_classes=schema.NUM_CLASSES,
-            videos_per_shard=NUM_VIDEOS.value // 4), folder)
+        data.write_dataset(
+            data.SyntheticConfig(
+                num_train_videos=NUM_VIDEOS.value,
+                num_validate_videos=0,
+                num_test_videos=0,
+                num_classes=schema.NUM_CLASSES,
+                videos_per_shard=NUM_VIDEOS.value // 4,
+            ),
+            folder,
+        )
         yield from measure_files(data.find_files(f"{folder}/train*.tfrecord"))
 
 
 def measure_files(shards):
     paths = [shard.path for shard in shards]
     bare = tf.data.TFRecordDataset(paths).repeat()
-    ways = {"bare, inside TensorFlow": lambda: reduced(bare), "bare, from Python": lambda: drawn(bare, 1),
-            "one record at a time to float32": lambda: drawn(float32_batches(paths), BATCH_SIZE.value, DRAWN.value // 6)}
+    ways = {
+        "bare, inside TensorFlow": lambda: reduced(bare),
+        "bare, from Python": lambda: drawn(bare, 1),
+        "one record at a time to float32": lambda: drawn(float32_batches(paths), BATCH_SIZE.value, DRAWN.value // 6),
+    }
     for (name, views), training in itertools.product(VIEWS.items(), (False, True)):
-        dataset = data.make_dataset(long_set(shards), FEATURES, schema.NUM_CLASSES, views, BATCH_SIZE.value,
-                                    training=training, num_epochs=None)
+        dataset = data.make_dataset(
+            long_set(shards), FEATURES, schema.NUM_CLASSES, views, BATCH_SIZE.value, training=training, num_epochs=None
+        )
         ways[f"{name}, {order(training)}"] = lambda dataset=dataset: drawn(dataset, BATCH_SIZE.value)
     speed, first_memory = {name: [] for name in ways}, None
     for _ in range(ROUNDS.value):
@@ -60,7 +75,7 @@ def measure_files(shards):
     yield from rates({name: statistics.median(found) for name, found in speed.items()})
     yield figures.Figure("memory after the first round", first_memory, "MiB")
     yield figures.Figure("memory after the last round over that after the first", memory() / first_memory, "x", at_most=1.1)
-    yield figures.Figure("greatest memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 10, "MiB")
+    yield figures.Figure("greatest memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, "MiB")
 
 
 def long_set(shards):
@@ -104,18 +119,21 @@ def drawn(dataset, videos_an_element, videos=None):
 def memory():
     """Memory that the process holds now, in MiB."""
     with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2 ** 20
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def float32_batches(paths):
     """Each record on its own: all frames decoded, turned into floats and padded, then batched, as the starter code does."""
+
     def parse(serialized):
         _, lists = tf.io.parse_single_sequence_example(
-            serialized, {"id": tf.io.FixedLenFeature([], tf.string), "labels": tf.io.VarLenFeature(tf.int64)},
-            {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in FEATURES.names})
+            serialized,
+            {"id": tf.io.FixedLenFeature([], tf.string), "labels": tf.io.VarLenFeature(tf.int64)},
+            {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in FEATURES.names},
+        )
         codes = tf.concat([tf.io.decode_raw(lists[name], tf.uint8) for name in FEATURES.names], axis=1)
         frames = tf.cast(codes, tf.float32) * schema.DEQUANTIZE_SCALE + schema.DEQUANTIZE_BIAS
-        frames = frames[:schema.MAX_FRAMES]
+        frames = frames[: schema.MAX_FRAMES]
         return tf.pad(frames, [[0, schema.MAX_FRAMES - tf.shape(frames)[0]], [0, 0]])
 
     return tf.data.TFRecordDataset(paths).repeat().map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_SIZE.value)

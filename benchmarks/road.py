@@ -5,13 +5,24 @@ import shlex
 import subprocess
 import sys
 
-SAMPLE = {"num_train_videos": 2000, "num_validate_videos": 1250, "num_test_videos": 100, "num_classes": 50,
-          "videos_per_shard": 250, "seed": 1}
-SCHEDULE = {"batch_size": 32, "num_epochs": 6, "base_learning_rate": 0.002, "learning_rate_decay": 0.75,
-            "learning_rate_decay_examples": SAMPLE["num_train_videos"]}
+SAMPLE = {
+    "num_train_videos": 2000,
+    "num_validate_videos": 1250,
+    "num_test_videos": 100,
+    "num_classes": 50,
+    "videos_per_shard": 250,
+    "seed": 1,
+}
+SCHEDULE = {
+    "batch_size": 32,
+    "num_epochs": 6,
+    "base_learning_rate": 0.002,
+    "learning_rate_decay": 0.75,
+    "learning_rate_decay_examples": SAMPLE["num_train_videos"],
+}
 # Clusters and hidden layer are small; bfloat16 is faster on processors that have it.
 NEXTVLAD = {"nextvlad_cluster_size": 16, "nextvlad_hidden_size": 64, "mixed_precision": True, "num_epochs": 4}
-SCORED = "sample/validate000[1-9].tfrecord"         # the first file chooses the best epoch
+SCORED = "sample/validate000[1-9].tfrecord"  # the first file chooses the best epoch
 SCORES = {"gap_at_20": "GAP", "mean_average_precision": "mAP", "hit_at_one": "Hit@1"}
 
 
@@ -27,18 +38,34 @@ def train_and_score(folder, run, **options):
     A run that has been scored before is not repeated. Returns a dict of scores and cost.
     """
     if not scores_file(run).is_file():
-        command("train", train_dir=run, train_data_pattern=folder / "sample/train*.tfrecord",
-                validation_data_pattern=folder / "sample/validate0000.tfrecord", **{**SCHEDULE, **options})
-        command("inference", train_dir=run, batch_size=64, input_data_pattern=folder / "sample/test*.tfrecord",
-                output_file=run / "predictions.csv")
+        command(
+            "train",
+            train_dir=run,
+            train_data_pattern=folder / "sample/train*.tfrecord",
+            validation_data_pattern=folder / "sample/validate0000.tfrecord",
+            **{**SCHEDULE, **options},
+        )
+        command(
+            "inference",
+            train_dir=run,
+            batch_size=64,
+            input_data_pattern=folder / "sample/test*.tfrecord",
+            output_file=run / "predictions.csv",
+        )
     return score(folder, run)
 
 
 def score(folder, run):
     """A trained run's scores on the held-out videos, computed once."""
     if not scores_file(run).is_file():
-        command("eval", "--run_once", train_dir=run, batch_size=64, output_dir=scores_file(run).parent,
-                eval_data_pattern=folder / SCORED)
+        command(
+            "eval",
+            "--run_once",
+            train_dir=run,
+            batch_size=64,
+            output_dir=scores_file(run).parent,
+            eval_data_pattern=folder / SCORED,
+        )
     found = json.loads(scores_file(run).read_text(encoding="utf-8"))
     return {**{title: found[name] for name, title in SCORES.items()}, "M multiply-adds": found["multiply_adds"] / 1e6}
 

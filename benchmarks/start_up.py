@@ -15,15 +15,15 @@ import sys
 import tempfile
 import time
 
-import figures
-import made_up
 from absl import flags
 
+import figures
+import made_up
 from youtube8m_distill import config, schema
 
 MOST_SECONDS = 15
 SHARDS = flags.DEFINE_integer("shards", 1000, "Files of the large set.", 1)
-ALONE, UNTIL_STEP = "--a-little", "--until-first-step"      # a training in this process; how far
+ALONE, UNTIL_STEP = "--a-little", "--until-first-step"  # a training in this process; how far
 
 
 def measure():
@@ -39,23 +39,42 @@ def measure():
         shards = [argument.replace(few, many) for argument in train]
         csv = f"--output_file={folder}/predictions.csv"
         for what, command, *arguments in (
-                ("train: a teacher", "train", *train),
-                ("train: a teacher, its first step compiled and done", "train", *train, UNTIL_STEP),
-                ("train: a student of a teacher", "train", *serial),
-                ("train: a student of a teacher, its first step compiled and done", "train", *serial, UNTIL_STEP),
-                (f"train: a teacher, {SHARDS.value:,} files", "train", *shards),
-                ("eval: the teacher", "eval", "--run_once", f"--train_dir={folder}/teacher", f"--eval_data_pattern={few}"),
-                ("inference: the teacher", "inference", f"--train_dir={folder}/teacher", f"--input_data_pattern={few}", csv),
-                ("inference: the student", "inference", f"--train_dir={folder}/student", f"--input_data_pattern={few}", csv),
-                (f"inference: the student, {SHARDS.value:,} files, to the end", "inference", f"--train_dir={folder}/student",
-                 f"--input_data_pattern={many}", csv),
-                ("synthesize: 8 videos", "synthesize", f"--output_dir={folder}/made", "--num_train_videos=8",
-                 "--num_validate_videos=0", "--num_test_videos=0", f"--num_classes={schema.NUM_CLASSES}"),
-                ("compact: 8 videos", "compact", f"--input_data_pattern={few}", f"--output_dir={folder}/compact"),
-                ("extract: one of a mixture of three", "extract", f"--train_dir={folder}/mixture", "--submodel=0",
-                 f"--output_dir={folder}/extracted")):
-            yield figures.Figure(what, seconds(command, arguments), "s",
-                                 at_most=None if UNTIL_STEP in arguments else MOST_SECONDS)
+            ("train: a teacher", "train", *train),
+            ("train: a teacher, its first step compiled and done", "train", *train, UNTIL_STEP),
+            ("train: a student of a teacher", "train", *serial),
+            ("train: a student of a teacher, its first step compiled and done", "train", *serial, UNTIL_STEP),
+            (f"train: a teacher, {SHARDS.value:,} files", "train", *shards),
+            ("eval: the teacher", "eval", "--run_once", f"--train_dir={folder}/teacher", f"--eval_data_pattern={few}"),
+            ("inference: the teacher", "inference", f"--train_dir={folder}/teacher", f"--input_data_pattern={few}", csv),
+            ("inference: the student", "inference", f"--train_dir={folder}/student", f"--input_data_pattern={few}", csv),
+            (
+                f"inference: the student, {SHARDS.value:,} files, to the end",
+                "inference",
+                f"--train_dir={folder}/student",
+                f"--input_data_pattern={many}",
+                csv,
+            ),
+            (
+                "synthesize: 8 videos",
+                "synthesize",
+                f"--output_dir={folder}/made",
+                "--num_train_videos=8",
+                "--num_validate_videos=0",
+                "--num_test_videos=0",
+                f"--num_classes={schema.NUM_CLASSES}",
+            ),
+            ("compact: 8 videos", "compact", f"--input_data_pattern={few}", f"--output_dir={folder}/compact"),
+            (
+                "extract: one of a mixture of three",
+                "extract",
+                f"--train_dir={folder}/mixture",
+                "--submodel=0",
+                f"--output_dir={folder}/extracted",
+            ),
+        ):
+            yield figures.Figure(
+                what, seconds(command, arguments), "s", at_most=None if UNTIL_STEP in arguments else MOST_SECONDS
+            )
 
 
 def seconds(command, arguments):

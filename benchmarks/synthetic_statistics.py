@@ -8,7 +8,7 @@ The measured ones: means of 5,889 real 2018 validation videos, frames of one rea
 import os
 import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # before TensorFlow is imported
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 import numpy as np
 from absl import app, flags
@@ -20,10 +20,19 @@ NUM_VIDEOS = flags.DEFINE_integer("num_videos", 300, "Videos to make.", 50)
 LAGS = (1, 2, 5, 10, 20)
 PARTS = {"rgb": slice(0, 1024), "audio": slice(1024, 1152)}
 MEASURED = {
-    "rgb": {"norm of a video's mean": 13.7, "variance between videos": 0.21, "variance within a video": 0.94,
-            "autocorrelation": (0.40, 0.27, 0.14, 0.04, 0.00), "fifths from the mean": (8.9, 8.2, 9.7, 12.3, 13.1)},
-    "audio": {"norm of a video's mean": 7.5, "variance between videos": 0.47, "variance within a video": 0.85,
-              "autocorrelation": (0.47, 0.37, 0.20, 0.08, 0.01)},
+    "rgb": {
+        "norm of a video's mean": 13.7,
+        "variance between videos": 0.21,
+        "variance within a video": 0.94,
+        "autocorrelation": (0.40, 0.27, 0.14, 0.04, 0.00),
+        "fifths from the mean": (8.9, 8.2, 9.7, 12.3, 13.1),
+    },
+    "audio": {
+        "norm of a video's mean": 7.5,
+        "variance between videos": 0.47,
+        "variance within a video": 0.85,
+        "autocorrelation": (0.47, 0.37, 0.20, 0.08, 0.01),
+    },
 }
 
 
@@ -39,31 +48,34 @@ def main(_):
 def make_videos(count):
     """Dequantized frames of each synthetic video. float [N, 1152]."""
     with tempfile.TemporaryDirectory() as folder:
-        data.write_dataset(data.SyntheticConfig(num_train_videos=count, num_validate_videos=0, num_test_videos=0,
-                                                num_classes=100), folder)
+        data.write_dataset(
+            data.SyntheticConfig(num_train_videos=count, num_validate_videos=0, num_test_videos=0, num_classes=100), folder
+        )
         shards = data.find_files(f"{folder}/train*.tfrecord")
         for batch in data.make_dataset(shards, config.FeatureConfig(), 100, config.FrameView(), 1, training=False):
-            yield dequantize(batch["frames"].numpy()[0, :int(batch["num_frames"][0])])
+            yield dequantize(batch["frames"].numpy()[0, : int(batch["num_frames"][0])])
 
 
 def statistics(videos):
     means = np.array([video.mean(axis=0) for video in videos])
     deviations = [video - video.mean(axis=0) for video in videos]
     long = [video for video in videos if len(video) >= 100]
-    fifths = [[np.linalg.norm(fifth.mean(axis=0) - video.mean(axis=0)) for fifth in np.array_split(video, 5)]
-              for video in long]
+    fifths = [
+        [np.linalg.norm(fifth.mean(axis=0) - video.mean(axis=0)) for fifth in np.array_split(video, 5)] for video in long
+    ]
     return {
         "norm of a video's mean": np.linalg.norm(means, axis=1).mean(),
         "variance between videos": means.var(axis=0).mean(),
-        "variance within a video": np.mean([(deviation ** 2).mean() for deviation in deviations]),
-        "autocorrelation": [np.mean([autocorrelation(deviation, lag) for deviation in deviations if len(deviation) > 60])
-                            for lag in LAGS],
+        "variance within a video": np.mean([(deviation**2).mean() for deviation in deviations]),
+        "autocorrelation": [
+            np.mean([autocorrelation(deviation, lag) for deviation in deviations if len(deviation) > 60]) for lag in LAGS
+        ],
         "fifths from the mean": np.mean(fifths, axis=0),
     }
 
 
 def autocorrelation(deviation, lag):
-    return (deviation[lag:] * deviation[:-lag]).mean() / (deviation ** 2).mean()
+    return (deviation[lag:] * deviation[:-lag]).mean() / (deviation**2).mean()
 
 
 def shown(value):

@@ -14,12 +14,12 @@ import statistics
 import tempfile
 import time
 
-import figures
 import keras
-import made_up
 import tensorflow as tf
 from absl import flags
 
+import figures
+import made_up
 from youtube8m_distill import config, runs, schema
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.engine.optimizers import build_optimizer
@@ -30,7 +30,7 @@ from youtube8m_distill.schemes.stages import build_stages, build_student
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Videos a step.", 1)
 ROUNDS = flags.DEFINE_integer("rounds", 2, "Measurements of everything, in turns.", 1)
 STUDENTS = (30, 10)
-BATCHES = 2                         # in the files, and of each kind in a round
+BATCHES = 2  # in the files, and of each kind in a round
 TEACHER = config.network_config()
 
 
@@ -51,14 +51,20 @@ def measure():
 def run_config(folder, k):
     """A serial run's RunConfig with stored targets."""
     pair = {schema.TEACHER: TEACHER, schema.STUDENT: config.network_config(view=config.FrameView("uniform", k))}
-    return config.RunConfig("serial", pair, config.TrainingConfig(batch_size=BATCH_SIZE.value), config.DistillationConfig(),
-                            teacher_dir=str(folder / "teacher"), teacher_targets_dir=str(folder / "targets"))
+    return config.RunConfig(
+        "serial",
+        pair,
+        config.TrainingConfig(batch_size=BATCH_SIZE.value),
+        config.DistillationConfig(),
+        teacher_dir=str(folder / "teacher"),
+        teacher_targets_dir=str(folder / "targets"),
+    )
 
 
 def sizes(shards, targets):
     videos = BATCHES * BATCH_SIZE.value
     for what, found in (("stored targets", targets.shards), ("stored frames", shards)):
-        yield figures.Figure(f"{what} of a video", sum(shard.size for shard in found) / videos / 2 ** 10, "KiB")
+        yield figures.Figure(f"{what} of a video", sum(shard.size for shard in found) / videos / 2**10, "KiB")
 
 
 def student(settings, teacher, shards, targets, k):
@@ -68,9 +74,12 @@ def student(settings, teacher, shards, targets, k):
     optimizer = build_optimizer(settings.training)
     without = dataclasses.replace(settings, teacher_targets_dir="")
     steps = {name: compiled_step(each, networks, optimizer) for name, each in (("stored", settings), ("teacher", without))}
-    batches = {"stored": endless(settings, shards, (schema.STUDENT,), targets=tuple(s.path for s in targets.shards),
-                                 target_size=targets.size),
-               "teacher": endless(without, shards, (schema.TEACHER, schema.STUDENT))}
+    batches = {
+        "stored": endless(
+            settings, shards, (schema.STUDENT,), targets=tuple(s.path for s in targets.shards), target_size=targets.size
+        ),
+        "teacher": endless(without, shards, (schema.TEACHER, schema.STUDENT)),
+    }
     forward = tf.function(lambda batch: teacher(batch, training=False))
     ready = {name: next(batches[name]) for name in batches}
     runs_of = {
@@ -82,8 +91,12 @@ def student(settings, teacher, shards, targets, k):
     seconds = timed(runs_of)
     ideal = (seconds["teacher forward"] + seconds["student step"]) / seconds["student step"]
     found = seconds["teacher"] / seconds["stored"]
-    for name, what in (("teacher forward", "teacher forward alone"), ("student step", f"student step alone, k = {k}"),
-                       ("stored", f"step with stored targets, k = {k}"), ("teacher", f"step with the teacher, k = {k}")):
+    for name, what in (
+        ("teacher forward", "teacher forward alone"),
+        ("student step", f"student step alone, k = {k}"),
+        ("stored", f"step with stored targets, k = {k}"),
+        ("teacher", f"step with the teacher, k = {k}"),
+    ):
         yield figures.Figure(what, seconds[name], "s")
     yield figures.Figure(f"stored targets are faster, k = {k}", found, "x")
     yield figures.Figure(f"ideal, k = {k}", ideal, "x")
@@ -101,9 +114,18 @@ def compiled_step(settings, networks, optimizer):
 def endless(settings, shards, roles, **options):
     """An iterator of training batches for the networks of some roles."""
     frames = {role: settings.networks[role].view for role in roles}
-    return iter(make_dataset(shards, TEACHER.features, TEACHER.num_classes,
-                             frames if len(roles) > 1 else frames[roles[0]], BATCH_SIZE.value, training=True,
-                             num_epochs=None, **options))
+    return iter(
+        make_dataset(
+            shards,
+            TEACHER.features,
+            TEACHER.num_classes,
+            frames if len(roles) > 1 else frames[roles[0]],
+            BATCH_SIZE.value,
+            training=True,
+            num_epochs=None,
+            **options,
+        )
+    )
 
 
 def read(logs):

@@ -13,10 +13,10 @@ import itertools
 import pathlib
 import tempfile
 
-import figures
-import made_up
 from absl import flags
 
+import figures
+import made_up
 from youtube8m_distill import config, display, runs, schema
 from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.engine.strategy import make_strategy
@@ -27,8 +27,8 @@ REAL_VIDEOS = flags.DEFINE_integer("real_videos", 512, "Videos of real lengths; 
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Instead of what inference.py takes for each network.", 1)
 VIDEOS_A_FILE = 128
 FULL_LENGTH_VIDEOS = 512
-SEES = {"teacher": None, "student k=30": 30, "student k=10": 10}        # None: all frames
-BATCHES = {"teacher": 5, "student k=30": 4, "student k=10": 11}         # timed are all but the first
+SEES = {"teacher": None, "student k=30": 30, "student k=10": 10}  # None: all frames
+BATCHES = {"teacher": 5, "student k=30": 4, "student k=10": 11}  # timed are all but the first
 
 
 def measure():
@@ -55,8 +55,9 @@ def compare(networks, folder, lengths, what, rounds, target):
     for _ in range(rounds):
         for name, network in networks.items():
             best[name] = max(best[name], rate(network, shards, BATCHES[name], folder / "predictions.csv"))
-    cost = {name: mean_cost(network, lengths, lambda network, n: network.multiply_adds(n))
-            for name, network in networks.items()}
+    cost = {
+        name: mean_cost(network, lengths, lambda network, n: network.multiply_adds(n)) for name, network in networks.items()
+    }
     done = {name: mean_cost(network, lengths, made_up.multiply_adds_done) for name, network in networks.items()}
     for name in networks:
         yield figures.Figure(f"{name}, {what}, files to CSV", best[name], "videos/s")
@@ -66,8 +67,9 @@ def compare(networks, folder, lengths, what, rounds, target):
         yield figures.Figure(f"{name}, {what}: times as fast as the teacher", faster, "x")
         yield figures.Figure(f"{name}, {what}: times fewer FLOPs", cheaper, "x")
         yield figures.Figure(f"{name}, {what}: speed ratio over FLOP ratio", faster / cheaper, "x", at_least=target)
-        yield figures.Figure(f"{name}, {what}: the same, zero states' products not counted",
-                             faster / (done["teacher"] / done[name]), "x")
+        yield figures.Figure(
+            f"{name}, {what}: the same, zero states' products not counted", faster / (done["teacher"] / done[name]), "x"
+        )
 
 
 def mean_cost(network, lengths, cost):
@@ -92,5 +94,5 @@ class AnyVideos:
 
 
 if __name__ == "__main__":
-    display.LINE_SECONDS = 1e9          # figures only
+    display.LINE_SECONDS = 1e9  # figures only
     figures.run(measure)

@@ -10,7 +10,7 @@ import random
 import sys
 import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # both before TensorFlow is imported
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # both before TensorFlow is imported
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import atheris  # noqa: E402
@@ -20,22 +20,27 @@ with atheris.instrument_imports(include=["youtube8m_distill", "fuzz"]):
     from fuzz import checks, mutations
 
 OUTPUT = pathlib.Path("build") / "fuzz"
-LONGEST_INPUT = 20_000              # bytes: 302 frames of 9 bytes are a record of 6,000
-SECONDS_AN_INPUT = 60               # more is a hang; the first input of a reading pays for its graph
+LONGEST_INPUT = 20_000  # bytes: 302 frames of 9 bytes are a record of 6,000
+SECONDS_AN_INPUT = 60  # more is a hang; the first input of a reading pays for its graph
 
 
 def records(alone):
     """The first byte chooses how the rest is read. Good records are read together, files to see again `alone`."""
     found = [checks.RecordCheck(reading, 1 if alone else 16) for reading in checks.READINGS.values()]
     seeds = [bytes([number]) + record for record in mutations.some_records() for number in range(len(found))]
-    return (lambda data: found[data[0] % len(found)](data[1:]) if data else None, seeds,
-            lambda data, chance: data[:1] + mutations.mutate_record(data[1:], chance))
+    return (
+        lambda data: found[data[0] % len(found)](data[1:]) if data else None,
+        seeds,
+        lambda data, chance: data[:1] + mutations.mutate_record(data[1:], chance),
+    )
 
 
 def configs(alone):
-    return (lambda data: checks.check_config(data.decode("utf-8", "surrogateescape")),
-            [text.encode() for text in mutations.some_configs()],
-            lambda data, chance: mutations.mutate_config(data.decode("utf-8", "replace"), chance).encode("utf-8", "replace"))
+    return (
+        lambda data: checks.check_config(data.decode("utf-8", "surrogateescape")),
+        [text.encode() for text in mutations.some_configs()],
+        lambda data, chance: mutations.mutate_config(data.decode("utf-8", "replace"), chance).encode("utf-8", "replace"),
+    )
 
 
 def csv(alone):
@@ -49,9 +54,9 @@ def _rows(data):
     for _ in range(data.ConsumeIntInRange(0, 3)):
         count = data.ConsumeIntInRange(0, 4)
         ids = [data.ConsumeBytes(data.ConsumeIntInRange(0, 12)) for _ in range(count)]
-        classes = [data.ConsumeIntListInRange(k, 0, 2 ** 31 - 1) for _ in range(count)]
+        classes = [data.ConsumeIntListInRange(k, 0, 2**31 - 1) for _ in range(count)]
         scores = [data.ConsumeFloatListInRange(k, 0.0, 1.0) for _ in range(count)]
-        if data.ConsumeProbability() < 0.9:         # otherwise as they are, mostly to be refused
+        if data.ConsumeProbability() < 0.9:  # otherwise as they are, mostly to be refused
             scores = [sorted(row, reverse=True) for row in scores]
         batches.append(mutations.batch(ids, classes, scores, k))
     return batches
@@ -68,6 +73,7 @@ def _folder():
 
 def _mutator(change):
     """libFuzzer's own changes half of the time, ours the other half."""
+
     def mutate(data, max_size, seed):
         chance = random.Random(seed)
         if chance.random() < 0.5:
@@ -82,14 +88,22 @@ def main(arguments):
     if not arguments or arguments[0] not in TARGETS:
         sys.exit(__doc__)
     name, *options = arguments
-    given = [option for option in options if not option.startswith("-")]        # files to see again
+    given = [option for option in options if not option.startswith("-")]  # files to see again
     check, seeds, change = TARGETS[name](bool(given))
     corpus = OUTPUT / name
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
-    options = [f"-max_len={LONGEST_INPUT}", f"-timeout={SECONDS_AN_INPUT}", "-rss_limit_mb=6000", "-print_final_stats=1",
-               "-verbosity=0", f"-artifact_prefix={OUTPUT / name}.", *options, *([] if given else [str(corpus)])]
+    options = [
+        f"-max_len={LONGEST_INPUT}",
+        f"-timeout={SECONDS_AN_INPUT}",
+        "-rss_limit_mb=6000",
+        "-print_final_stats=1",
+        "-verbosity=0",
+        f"-artifact_prefix={OUTPUT / name}.",
+        *options,
+        *([] if given else [str(corpus)]),
+    ]
     # libFuzzer looks for the mutator by its presence.
     mutators = {} if change is None else {"custom_mutator": _mutator(change)}
     atheris.Setup([sys.argv[0], *options], check, **mutators)

@@ -34,6 +34,7 @@ READINGS = {
 
 # ---- records ---------------------------------------------------------------------------------------------------------
 
+
 class Refused(Exception):
     """Why a record is none, by plain rules."""
 
@@ -53,8 +54,11 @@ class RecordCheck:
     def __init__(self, reading, together=16):
         self.reading, self.together, self.waiting, self.good = reading, together, [], []
         parse = batch.build_parser(*reading)
-        self._parse = tf.function(lambda *fields: parse(batch.Records(*fields)), autograph=False, input_signature=[
-            tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)])
+        self._parse = tf.function(
+            lambda *fields: parse(batch.Records(*fields)),
+            autograph=False,
+            input_signature=[tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)],
+        )
 
     def __call__(self, serialized):
         if _is_odd(serialized):
@@ -76,14 +80,18 @@ class RecordCheck:
             for one in waiting:
                 self._assert_read([one])
             raise
-        self.good = [serialized for serialized, _ in waiting[:len(waiting) % 3]]
+        self.good = [serialized for serialized, _ in waiting[: len(waiting) % 3]]
 
     def parse(self, serialized):
         """A batch of what the package reads in these records, as numpy. Raises BadRecordError."""
         count = len(serialized)
         with bad_records.naming_bad_records():
-            found = self._parse(tf.constant(serialized), tf.fill([count], "some/file"), tf.range(count, dtype=tf.int64),
-                                tf.zeros([count], tf.int64))
+            found = self._parse(
+                tf.constant(serialized),
+                tf.fill([count], "some/file"),
+                tf.range(count, dtype=tf.int64),
+                tf.zeros([count], tf.int64),
+            )
         return tf.nest.map_structure(lambda values: values.numpy(), found)
 
     def _assert_refused(self, serialized, reason):
@@ -116,7 +124,7 @@ class RecordCheck:
         views = [found[role] for role in ("teacher", "student") if role in found] or [found]
         assert found["video_id"][0] in serialized, found["video_id"]
         for view in views:
-            rows = view["frames"][0, :view["num_frames"][0]] if "frames" in view else view["features"]
+            rows = view["frames"][0, : view["num_frames"][0]] if "frames" in view else view["features"]
             for row in rows:
                 for part in np.split(row, np.cumsum(SIZES)[:-1]):
                     assert part.tobytes() in serialized, f"{part} is not in {serialized!r}"
@@ -125,7 +133,7 @@ class RecordCheck:
 def _is_odd(serialized):
     """Whether a protocol buffer library would write what it reads here in another number of bytes, or can read nothing."""
     try:
-        message = tf.train.SequenceExample.FromString(serialized)       # an Example is one without frames
+        message = tf.train.SequenceExample.FromString(serialized)  # an Example is one without frames
     except DecodeError:
         return True
     message.DiscardUnknownFields()
@@ -162,8 +170,10 @@ def read_by_hand(serialized, reading):
         _require(all(np.isfinite(mean).all() for mean in means), "with a number that is none")
         return found | {"features": np.concatenate(means)}
     lists = message.feature_lists.feature_list
-    frames = {name: _frames(lists[name].feature if name in lists else (), size, features.dtype)
-              for name, size in zip(features.names, features.sizes)}
+    frames = {
+        name: _frames(lists[name].feature if name in lists else (), size, features.dtype)
+        for name, size in zip(features.names, features.sizes)
+    }
     [count, *others] = map(len, frames.values())
     _require(count and set(others) <= {count}, "without frames, or with other numbers of them")
     found["num_stored_frames"] = count
@@ -206,6 +216,7 @@ def _view(frames, view):
 
 # ---- configurations --------------------------------------------------------------------------------------------------
 
+
 def check_config(text):
     """A text is a RunConfig that comes back from its own JSON, or it is refused by ValueError."""
     try:
@@ -220,7 +231,7 @@ def check_config(text):
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------
 
-FORMULA = tuple("=+-@\t\r\n")           # what makes a formula of a cell that begins with it, in one program or another
+FORMULA = tuple("=+-@\t\r\n")  # what makes a formula of a cell that begins with it, in one program or another
 PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
@@ -238,8 +249,11 @@ def check_csv(folder, batches):
     except ValueError as error:
         assert str(error) and not list(folder.iterdir()), "refused, and something was left behind"
         return
-    expected = [(video_id, list(pairs)) for video_ids, classes, scores in batches
-                for video_id, *pairs in zip(video_ids, classes, scores)]
+    expected = [
+        (video_id, list(pairs))
+        for video_ids, classes, scores in batches
+        for video_id, *pairs in zip(video_ids, classes, scores)
+    ]
     assert count == len(expected)
     read = kaggle.read_predictions(path)
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
@@ -259,6 +273,7 @@ def check_csv(folder, batches):
 
 # ---- archives --------------------------------------------------------------------------------------------------------
 
+
 def check_archive(folder, content):
     """The bytes of a tar file, compressed, are a run, or are refused by ValueError; nothing is written elsewhere.
 
@@ -274,8 +289,12 @@ def check_archive(folder, content):
     except ValueError as error:
         assert str(error).startswith(str(path)) and not list(new.parent.iterdir()), str(error)
     else:
-        expected = {"config.json", "best", "best/progress.json",
-                    *(f"best/{role}.weights.h5" for role in found.config.trained_roles)}
+        expected = {
+            "config.json",
+            "best",
+            "best/progress.json",
+            *(f"best/{role}.weights.h5" for role in found.config.trained_roles),
+        }
         assert found.config == runs.open_run(new).config and _entries(new) == expected, _entries(new)
     assert {entry.name for entry in folder.iterdir()} == {"model.tgz", "in"}
     _remove(folder)
@@ -288,5 +307,3 @@ def _entries(folder):
 def _remove(folder):
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-
-

@@ -10,20 +10,48 @@ import tensorflow as tf
 from tests import networks, records
 from youtube8m_distill import config
 
-ODD_NUMBERS = (-2 ** 63, -1, 0, 1, 2, 4, 5, 6, 255, 300, 301, 2 ** 31, 2 ** 32, 2 ** 63 - 1)
+ODD_NUMBERS = (-(2**63), -1, 0, 1, 2, 4, 5, 6, 255, 300, 301, 2**31, 2**32, 2**63 - 1)
 ODD_FLOATS = (0.0, -0.0, 1.0, -2.5, 1e-45, 3.4e38, float("inf"), float("-inf"), float("nan"))
 NAMES = ("id", "video_id", "labels", "rgb", "audio", "mean_rgb", "mean_audio", "segment_labels", "")
-ODD_VALUES = (None, True, False, 0, 1, -1, 2, 10 ** 12, 10 ** 400, 0.5, -0.0, 1e308, float("nan"), float("inf"), "",
-              "teacher", "student", "uniform", "../../evil", "\ud800", "x" * 1000, [], [1, 2], ["rgb", "rgb"], {},
-              {"format": 2})
+ODD_VALUES = (
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    10**12,
+    10**400,
+    0.5,
+    -0.0,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "teacher",
+    "student",
+    "uniform",
+    "../../evil",
+    "\ud800",
+    "x" * 1000,
+    [],
+    [1, 2],
+    ["rgb", "rgb"],
+    {},
+    {"format": 2},
+)
 
 
 # ---- records ---------------------------------------------------------------------------------------------------------
 
+
 def some_records():
     """Serialized records of every layout, all of them good with one reading of `checks.READINGS` or another."""
-    found = [records.frame_record(records.random_frames(count, seed=count), b"video %d" % count, labels, key)
-             for count, labels, key in ((1, (), "id"), (3, (1, 4), "video_id"), (12, (0,), "id"), (302, (2,), "id"))]
+    found = [
+        records.frame_record(records.random_frames(count, seed=count), b"video %d" % count, labels, key)
+        for count, labels, key in ((1, (), "id"), (3, (1, 4), "video_id"), (12, (0,), "id"), (302, (2,), "id"))
+    ]
     floats = records.random_frames(3, seed=3, dtype="float32")
     means = {f"mean_{name}": rows[0] for name, rows in floats.items()}
     return [*found, records.frame_record(floats, b"floats", (3,)), records.video_record(means, b"means", (2, 0))]
@@ -38,7 +66,7 @@ def mutate_record(serialized, random):
     """
     try:
         message = tf.train.SequenceExample.FromString(serialized)
-    except Exception:                       # whatever the reason: there is nothing to change then
+    except Exception:  # whatever the reason: there is nothing to change then
         return serialized
     for _ in range(random.randint(1, 3)):
         random.choice(MESSAGE_CHANGES)(message, random)
@@ -53,9 +81,11 @@ def _change_feature(feature, random):
         return
     values = getattr(feature, kind).value
     count = random.choice((0, 1, 1, 1, 2, 6, 3, len(values), 2 * len(values)))
-    new = {"bytes_list": lambda: random.randbytes(random.choice((0, 1, 3, 6, 9, 12, 18))),
-           "float_list": lambda: random.choice(ODD_FLOATS) if random.random() < 0.2 else random.gauss(0, 1),
-           "int64_list": lambda: random.choice(ODD_NUMBERS)}[kind]
+    new = {
+        "bytes_list": lambda: random.randbytes(random.choice((0, 1, 3, 6, 9, 12, 18))),
+        "float_list": lambda: random.choice(ODD_FLOATS) if random.random() < 0.2 else random.gauss(0, 1),
+        "int64_list": lambda: random.choice(ODD_NUMBERS),
+    }[kind]
     kept = list(values)[:count] if random.random() < 0.5 else []
     del values[:]
     values.extend(kept + [new() for _ in range(count - len(kept))])
@@ -92,7 +122,7 @@ def _drop_frames(message, random):
     frames = _list(message, random)
     if frames:
         start = random.randrange(len(frames))
-        del frames[start:start + random.choice((1, 1, len(frames)))]
+        del frames[start : start + random.choice((1, 1, len(frames)))]
 
 
 def _add_frames(message, random):
@@ -108,19 +138,35 @@ def _cut_frames_anew(message, random):
     size = random.choice((1, 2, 3, 6, 9, 12, 18))
     del frames[:]
     for start in range(0, len(joined), size):
-        frames.add().bytes_list.value.append(joined[start:start + size])
+        frames.add().bytes_list.value.append(joined[start : start + size])
 
 
 def _drop_list(message, random):
     message.feature_lists.feature_list.pop(random.choice(NAMES), None)
 
 
-MESSAGE_CHANGES = (_change_context, _drop_context, _rename_context, _change_frame, _drop_frames, _add_frames,
-                   _cut_frames_anew, _drop_list)
+MESSAGE_CHANGES = (
+    _change_context,
+    _drop_context,
+    _rename_context,
+    _change_frame,
+    _drop_frames,
+    _add_frames,
+    _cut_frames_anew,
+    _drop_list,
+)
 
 # What the format allows and hardly any writer does: fields in any order, in pieces, unknown ones, lengths in many bytes.
-_UNKNOWN = (b"\x18\x05", b"\x22\x03abc", b"\x1d\x01\x02\x03\x04", b"\x1b\x1c", b"\x0a\x00", b"\x12\x00", b"\x08\x01",
-            b"\xfa\xff\xff\xff\x0f\x01x")
+_UNKNOWN = (
+    b"\x18\x05",
+    b"\x22\x03abc",
+    b"\x1d\x01\x02\x03\x04",
+    b"\x1b\x1c",
+    b"\x0a\x00",
+    b"\x12\x00",
+    b"\x08\x01",
+    b"\xfa\xff\xff\xff\x0f\x01x",
+)
 
 
 def _twice(written, random):
@@ -149,11 +195,11 @@ def _longer_length(written, random):
     if not places:
         return written
     place = random.choice(places)
-    return written[:place] + bytes([written[place] | 0x80, 0]) + written[place + 1:]
+    return written[:place] + bytes([written[place] | 0x80, 0]) + written[place + 1 :]
 
 
 def _cut(written, random):
-    return written[:random.randrange(len(written) + 1)]
+    return written[: random.randrange(len(written) + 1)]
 
 
 def _with_name_in_bytes(written, random):
@@ -165,6 +211,7 @@ WIRE_CHANGES = (_twice, _with_unknown, _in_pieces, _longer_length, _cut, _with_n
 
 
 # ---- configurations --------------------------------------------------------------------------------------------------
+
 
 def some_configs():
     """config.json texts: every family, every mode."""
@@ -209,9 +256,10 @@ def _places(value):
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------
 
+
 def some_csv():
     """Bytes that ids, classes and scores are taken from."""
-    return [bytes(range(256)), b"=1+1,\"a\"\r\n" * 20, bytes(60), b"\xff\xfe\x00'" * 30]
+    return [bytes(range(256)), b'=1+1,"a"\r\n' * 20, bytes(60), b"\xff\xfe\x00'" * 30]
 
 
 def batch(video_ids, classes, scores, k):
@@ -220,6 +268,7 @@ def batch(video_ids, classes, scores, k):
 
 
 # ---- archives --------------------------------------------------------------------------------------------------------
+
 
 def some_archives():
     """Contents of tar files as `archive.pack` makes them, with few bytes in place of weights."""
@@ -233,7 +282,7 @@ def mutate_archive(content, random):
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             members = [(member, archive.extractfile(member).read() if member.isreg() else b"") for member in archive]
-    except Exception:                       # whatever the reason: there is nothing to change then
+    except Exception:  # whatever the reason: there is nothing to change then
         return content
     if not members:
         return content

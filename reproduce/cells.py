@@ -6,13 +6,13 @@ from youtube8m_distill import config as configs
 from youtube8m_distill import schema
 from youtube8m_distill.checks import one_of, require
 
-SKYLINE = "skyline"                                     # the teacher: all frames, no teacher of its own
-BASELINES = ("uniform", "random", "first", "middle", "last", "first_middle_last")      # k frames, no teacher
-STUDENTS = ("parallel", "serial")                       # k frames, evenly spaced, and a teacher
+SKYLINE = "skyline"  # the teacher: all frames, no teacher of its own
+BASELINES = ("uniform", "random", "first", "middle", "last", "first_middle_last")  # k frames, no teacher
+STUDENTS = ("parallel", "serial")  # k frames, evenly spaced, and a teacher
 METHODS = (SKYLINE, *BASELINES, *STUDENTS)
 
 HRNN, NETVLAD, NEXTVLAD = "HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel"
-ALL_LOSSES = configs.STUDENT_LOSSES                     # rep, pred, ce
+ALL_LOSSES = configs.STUDENT_LOSSES  # rep, pred, ce
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -39,10 +39,14 @@ class Cell:
 
     def __post_init__(self):
         one_of("method", self.method, METHODS)
-        require((self.k is None) == (self.method == SKYLINE), f"k={self.k} with method={self.method}: all but the Skyline "
-                "have one.")
-        require(bool(self.student_loss) == (self.method in STUDENTS), f"student_loss={self.student_loss} with "
-                f"method={self.method}: students have one, and only they.")
+        require(
+            (self.k is None) == (self.method == SKYLINE),
+            f"k={self.k} with method={self.method}: all but the Skyline have one.",
+        )
+        require(
+            bool(self.student_loss) == (self.method in STUDENTS),
+            f"student_loss={self.student_loss} with method={self.method}: students have one, and only they.",
+        )
 
     @property
     def name(self):
@@ -58,7 +62,8 @@ class Cell:
     def roles(self):
         """The networks that this cell trains, the one it is about last."""
         return {"serial": (schema.STUDENT,), "parallel": (schema.TEACHER, schema.STUDENT)}.get(
-            self.method, (schema.TEACHER,))
+            self.method, (schema.TEACHER,)
+        )
 
     @property
     def main_role(self):

@@ -43,19 +43,23 @@ from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
 
-PR_SET_PDEATHSIG = 1                # of Linux' prctl
-OF_A_WORKER = ("--workers=1", "--noreport")     # what one is told beside the flags that were given, and two flags more
+PR_SET_PDEATHSIG = 1  # of Linux' prctl
+OF_A_WORKER = ("--workers=1", "--noreport")  # what one is told beside the flags that were given, and two flags more
 PACKAGES = ("tensorflow", "keras", "numpy")
 
 
 def define_flags():
     our_flags.define_files(
         "Data",
-        ("data", "Folder with train*.tfrecord and validate*.tfrecord. An eighth of the validate files, at least one, chooses"
-         " the best epoch; the others are scored. The next three name other files."),
+        (
+            "data",
+            "Folder with train*.tfrecord and validate*.tfrecord. An eighth of the validate files, at least one, chooses"
+            " the best epoch; the others are scored. The next three name other files.",
+        ),
         ("train_data_pattern", "Globs of training files, comma-separated."),
         ("validation_data_pattern", "Globs of files to choose the best epoch by."),
-        ("eval_data_pattern", "Globs of held-out files to score. No video may be in two of the three."))
+        ("eval_data_pattern", "Globs of held-out files to score. No video may be in two of the three."),
+    )
     flags.DEFINE_string("vocabulary", "", "Official vocabulary CSV: class names in figures and tables.")
     flags.DEFINE_string("about_data", "", "One sentence about the data for the head of the report.")
     our_flags.GROUPS["Data"] += ["vocabulary", "about_data"]
@@ -66,20 +70,32 @@ def define_flags():
     flags.DEFINE_list("families", list(FAMILIES), "Network families wanted.")
     flags.DEFINE_list("methods", list(METHODS), "Rows wanted.")
     flags.DEFINE_list("ks", list(map(str, PAPER_KS)), "Numbers of frames that students see.")
-    flags.DEFINE_integer("seeds", 1, "Seeds of H-RNN's Skyline, Uniform-k and serial student of all three losses, on "
-                         "all videos.", 1)
+    flags.DEFINE_integer(
+        "seeds", 1, "Seeds of H-RNN's Skyline, Uniform-k and serial student of all three losses, on all videos.", 1
+    )
     flags.DEFINE_integer("other_seeds", None, "Seeds of all other cells. Default: as --seeds.", 1)
-    flags.DEFINE_boolean("same_steps", False, "Cells of a share of the training videos train for as many steps as those of "
-                         "all, in more epochs. Default: for as many epochs.")
+    flags.DEFINE_boolean(
+        "same_steps",
+        False,
+        "Cells of a share of the training videos train for as many steps as those of "
+        "all, in more epochs. Default: for as many epochs.",
+    )
     our_flags.GROUPS["Grid"] = ["families", "methods", "ks", "seeds", "other_seeds", "same_steps"]
     flags.DEFINE_string("shard", "1/1", "i/n: train the i-th of n parts of the cells, 1/n to n/n.")
     flags.DEFINE_integer("workers", 1, "Processes of this machine that train cells at the same time.", 1)
-    flags.DEFINE_integer("threads", None, "CPU threads for the operations of one process. Default: all cores, divided "
-                         "among --workers.", 1)
-    flags.DEFINE_boolean("store_targets", True, "Compute a teacher's targets once for all its students; 16 KB a video at "
-                         "published size.")
-    flags.DEFINE_float("max_held_gb", None, "Records that one process keeps in memory, instead of reading files for each "
-                       "cell. Default: a quarter of what is free, divided among --workers.", 0)
+    flags.DEFINE_integer(
+        "threads", None, "CPU threads for the operations of one process. Default: all cores, divided among --workers.", 1
+    )
+    flags.DEFINE_boolean(
+        "store_targets", True, "Compute a teacher's targets once for all its students; 16 KB a video at published size."
+    )
+    flags.DEFINE_float(
+        "max_held_gb",
+        None,
+        "Records that one process keeps in memory, instead of reading files for each "
+        "cell. Default: a quarter of what is free, divided among --workers.",
+        0,
+    )
     our_flags.GROUPS["Work"] = ["shard", "workers", "threads", "store_targets", "max_held_gb"]
     our_flags.define_network()
     our_flags.define_training()
@@ -98,12 +114,12 @@ def main(*names):
             return
         request, part = Request(dict.fromkeys(recipes, grid_from_flags())), read_shard(FLAGS.shard)
         check_workers()
-        if FLAGS.threads:               # before TensorFlow does anything
+        if FLAGS.threads:  # before TensorFlow does anything
             tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
         settings, shards = settings_from_flags()
         check_settings(settings, FLAGS.output_dir)
-        read_results(FLAGS.output_dir, digest(settings))        # what cannot be shown at the end is told now
-    mine = sorted(request.cells(), key=dearest_first)[part[0]::part[1]]
+        read_results(FLAGS.output_dir, digest(settings))  # what cannot be shown at the end is told now
+    mine = sorted(request.cells(), key=dearest_first)[part[0] :: part[1]]
     if FLAGS.dry_run:
         list_cells(mine)
         return
@@ -111,14 +127,14 @@ def main(*names):
         strategy = make_strategy(FLAGS.num_gpu)
         check_all(unfinished(mine), settings, strategy)
         names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
-        keep(settings, shards)          # nothing is written before all that may be refused
+        keep(settings, shards)  # nothing is written before all that may be refused
         add_request(FLAGS.output_dir, request)
         if names is not None:
             write_class_names(FLAGS.output_dir, names)
     complaints = train(mine, settings, strategy, shards["eval_data_pattern"])
     if FLAGS.report:
         with entry.user_errors():
-            request = read_request(FLAGS.output_dir)        # with what others have asked for meanwhile
+            request = read_request(FLAGS.output_dir)  # with what others have asked for meanwhile
             measure(request, settings, strategy, shards["eval_data_pattern"])
             write_report(request)
     left = unfinished(mine)
@@ -176,8 +192,15 @@ def train_in_processes():
     """
     max_held_gb = FLAGS.max_held_gb if FLAGS.max_held_gb is not None else runs.default_bytes() / FLAGS.workers / 1e9
     threads = FLAGS.threads or max(1, os.cpu_count() // FLAGS.workers)
-    command = [sys.executable, "-m", "reproduce", *sys.argv[1:], f"--threads={threads}",
-               f"--max_held_gb={max_held_gb}", *OF_A_WORKER]
+    command = [
+        sys.executable,
+        "-m",
+        "reproduce",
+        *sys.argv[1:],
+        f"--threads={threads}",
+        f"--max_held_gb={max_held_gb}",
+        *OF_A_WORKER,
+    ]
     processes = [subprocess.Popen(command, preexec_fn=end_with_parent, process_group=0) for _ in range(FLAGS.workers)]
     try:
         codes = [process.wait() for process in processes]
@@ -203,8 +226,12 @@ def check_workers():
         ValueError: beginning with the flag's name.
     """
     if FLAGS.workers > 1 and tf.config.list_physical_devices("GPU"):
-        raise SettingError("workers", "processes cannot share this machine's GPUs. Start one command a GPU on "
-                         "the same --output_dir, each with CUDA_VISIBLE_DEVICES and a --shard=i/n of its own.", FLAGS.workers)
+        raise SettingError(
+            "workers",
+            "processes cannot share this machine's GPUs. Start one command a GPU on "
+            "the same --output_dir, each with CUDA_VISIBLE_DEVICES and a --shard=i/n of its own.",
+            FLAGS.workers,
+        )
 
 
 def check_all(cells, settings, strategy):
@@ -226,8 +253,11 @@ def say(line):
 def about_runs():
     """What every result says of where it came from; the command is the one that was given, in a worker too."""
     given = sys.argv[1:-4] if tuple(sys.argv[-2:]) == OF_A_WORKER else sys.argv[1:]
-    return {"machine": machine(), "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-            "experiment": f"python -m reproduce {shlex.join(given)}"}
+    return {
+        "machine": machine(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "experiment": f"python -m reproduce {shlex.join(given)}",
+    }
 
 
 def measure(request, settings, strategy, eval_shards):

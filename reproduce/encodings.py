@@ -9,8 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from youtube8m_distill.checks import require
 
-MOST_NEIGHBORS = 30                # t-SNE's usual perplexity
-OVERLAPS = (0.1, 0.2, 0.4, 0.8)     # shares of a class's videos that may have another class, too
+MOST_NEIGHBORS = 30  # t-SNE's usual perplexity
+OVERLAPS = (0.1, 0.2, 0.4, 0.8)  # shares of a class's videos that may have another class, too
 
 
 def choose_classes(labels, count=5, overlaps=OVERLAPS):
@@ -82,10 +82,10 @@ def project(teacher, student, seed=0):
     """
     require(len(teacher), "There are no encodings to project: no held-out video has exactly one of the chosen classes.")
     both = np.concatenate([teacher, student]).astype(np.float32)
-    start = "pca" if both.shape[1] > 1 else "random"        # one number has one component
-    with threadpool_limits(1):      # two threads round otherwise, and single points move
+    start = "pca" if both.shape[1] > 1 else "random"  # one number has one component
+    with threadpool_limits(1):  # two threads round otherwise, and single points move
         places = TSNE(perplexity=perplexity(len(teacher)), init=start, random_state=seed).fit_transform(both)
-    return places[:len(teacher)], places[len(teacher):]
+    return places[: len(teacher)], places[len(teacher) :]
 
 
 def perplexity(num_videos):

@@ -19,16 +19,31 @@ from youtube8m_distill import files
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart with any kind of color blindness.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
 GRAY = "#595959"
-WIDTH = 7                           # inches; 12 points are then 9 pixels high on a phone
+WIDTH = 7  # inches; 12 points are then 9 pixels high on a phone
 
 _LOOKS = {
-    "font.size": 12, "axes.titlesize": 13, "axes.titlelocation": "left",
-    "legend.fontsize": 12, "legend.frameon": False, "lines.linewidth": 2, "lines.markersize": 7,
-    "axes.spines.top": False, "axes.spines.right": False,
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#E2E2E2",
-    "svg.fonttype": "none",         # letters stay letters, to be searched and read aloud
+    "font.size": 12,
+    "axes.titlesize": 13,
+    "axes.titlelocation": "left",
+    "legend.fontsize": 12,
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+    "lines.markersize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E2E2E2",
+    "svg.fonttype": "none",  # letters stay letters, to be searched and read aloud
 }
 
 
@@ -67,7 +82,7 @@ class Figure:
 
     def _saved(self, kind, **options):
         buffer = io.BytesIO()
-        with looks({"svg.hashsalt": self.name}):        # ticks are made only now
+        with looks({"svg.hashsalt": self.name}):  # ticks are made only now
             self.figure.savefig(buffer, format=kind, **options)
         return buffer.getvalue()
 
@@ -122,8 +137,16 @@ def label_ends(axes, ends, gap=0.055):
     heights = spread([end[1] for end in ends], gap * (high - low), high - gap / 2 * (high - low))
     for (x, y, name, color), height in zip(ends, heights):
         arrow = {"arrowstyle": "-", "color": color, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4, "relpos": (0, 0.5)}
-        axes.annotate(plain(name), (x, y), (26, height), textcoords=("offset points", "data"), color=color,
-                      va="center", arrowprops=arrow, bbox={"color": "white", "pad": 0.5})
+        axes.annotate(
+            plain(name),
+            (x, y),
+            (26, height),
+            textcoords=("offset points", "data"),
+            color=color,
+            va="center",
+            arrowprops=arrow,
+            bbox={"color": "white", "pad": 0.5},
+        )
 
 
 def spread(values, gap, highest=None):

@@ -57,9 +57,17 @@ def judge(results, grid_of):
         list of Finding, in the order of the rules above.
     """
     scores = {measure: _Scores(results, measure) for measure in MEASURES}
-    return [Finding(statement, source, {measure: Judgement(tuple(compare(of_measure, grid_of(shown_by))), of_measure.spread)
-                                        for measure, of_measure in scores.items()})
-            for statement, source, shown_by, compare in _FINDINGS]
+    return [
+        Finding(
+            statement,
+            source,
+            {
+                measure: Judgement(tuple(compare(of_measure, grid_of(shown_by))), of_measure.spread)
+                for measure, of_measure in scores.items()
+            },
+        )
+        for statement, source, shown_by, compare in _FINDINGS
+    ]
 
 
 class _Scores:
@@ -73,8 +81,11 @@ class _Scores:
 
     def _pooled_deviation(self):
         """s of the module's rules; None where no cell has two seeds."""
-        several = [scores for cell, scores in self._by_cell.items()
-                   if cell.family == HRNN and cell.train_fraction == 1.0 and len(scores) > 1]
+        several = [
+            scores
+            for cell, scores in self._by_cell.items()
+            if cell.family == HRNN and cell.train_fraction == 1.0 and len(scores) > 1
+        ]
         if not several:
             return None
         squares = math.fsum(statistics.variance(scores) * (len(scores) - 1) for scores in several)
@@ -161,17 +172,27 @@ def _students_beat_uniform(scores, grid):
 def _gap_to_skyline_shrinks(scores, grid):
     for k, next_k in itertools.pairwise(grid.ks):
         student, next_student = (Cell(HRNN, "serial", frames, ALL_LOSSES) for frames in (k, next_k))
-        yield scores.compare(f"k={k} to {next_k} Skyline − {_title(student)}, shrinking by", (next_student,), (student,),
-                             _is_above, also=(Cell(HRNN, SKYLINE),))
+        yield scores.compare(
+            f"k={k} to {next_k} Skyline − {_title(student)}, shrinking by",
+            (next_student,),
+            (student,),
+            _is_above,
+            also=(Cell(HRNN, SKYLINE),),
+        )
 
 
 def _students_need_fewer_videos(scores, grid):
     k = grid.k_of(K_OF_FEW_VIDEOS)
     (student, student_of_few), (uniform, uniform_of_few) = (
         [dataclasses.replace(cell, train_fraction=fraction) for fraction in (1.0, FEW_VIDEOS)]
-        for cell in (Cell(HRNN, "serial", k, ALL_LOSSES), Cell(HRNN, "uniform", k)))
-    yield scores.compare(f"k={k} {_title(student)} − {_title(uniform)}, at {FEW_VIDEOS:.0%} of the videos − at all",
-                         (student_of_few, uniform), (uniform_of_few, student), _is_above)
+        for cell in (Cell(HRNN, "serial", k, ALL_LOSSES), Cell(HRNN, "uniform", k))
+    )
+    yield scores.compare(
+        f"k={k} {_title(student)} − {_title(uniform)}, at {FEW_VIDEOS:.0%} of the videos − at all",
+        (student_of_few, uniform),
+        (uniform_of_few, student),
+        _is_above,
+    )
 
 
 def _serial_as_parallel(scores, grid):
@@ -190,19 +211,39 @@ def _intermediate_brings_nothing(scores, grid):
 
 # Statement, source, recipe, and the function from scores and grid to comparisons; in the order of the rules above.
 _FINDINGS = (
-    ("Uniform-k is better than Random-k, and that than First-Middle-Last-k, at every k.",
-     "CVPR 2019, Table 1 and section 6.1", "table1", _even_selection_is_best),
-    ("Middle-k is better than First-k up to k = 20; at k = 30 it is the other way round.",
-     "CVPR 2019, Table 1", "table1", _middle_then_first),
+    (
+        "Uniform-k is better than Random-k, and that than First-Middle-Last-k, at every k.",
+        "CVPR 2019, Table 1 and section 6.1",
+        "table1",
+        _even_selection_is_best,
+    ),
+    (
+        "Middle-k is better than First-k up to k = 20; at k = 30 it is the other way round.",
+        "CVPR 2019, Table 1",
+        "table1",
+        _middle_then_first,
+    ),
     ("Last-k is the worst baseline at every k.", "CVPR 2019, Table 1", "table1", _last_is_lowest),
-    ("Every student is better than Uniform-k, at every k.",
-     "CVPR 2019, Table 1 and section 6.2", "table1", _students_beat_uniform),
+    (
+        "Every student is better than Uniform-k, at every k.",
+        "CVPR 2019, Table 1 and section 6.2",
+        "table1",
+        _students_beat_uniform,
+    ),
     ("The more frames, the less the student is below the Skyline.", "CVPR 2019, Table 1", "table1", _gap_to_skyline_shrinks),
-    ("With fewer training videos the student's lead over Uniform-k grows.",
-     "CVPR 2019, Table 2 and section 6.2", "table2", _students_need_fewer_videos),
+    (
+        "With fewer training videos the student's lead over Uniform-k grows.",
+        "CVPR 2019, Table 2 and section 6.2",
+        "table2",
+        _students_need_fewer_videos,
+    ),
     ("Serial and parallel training are about as good.", "CVPR 2019, Table 1 and section 6.3", "table1", _serial_as_parallel),
-    ("Matching intermediate representations brings nothing.",
-     "CVPR 2019, Table 4 and section 6.5", "table4", _intermediate_brings_nothing),
+    (
+        "Matching intermediate representations brings nothing.",
+        "CVPR 2019, Table 4 and section 6.5",
+        "table4",
+        _intermediate_brings_nothing,
+    ),
 )
 
 

@@ -19,10 +19,19 @@ FLAGS = flags.FLAGS
 
 ALL, REPORT = "all", "report"
 PATTERNS = ("train_data_pattern", "validation_data_pattern", "eval_data_pattern")
-VALIDATION_SHARE = 8                # --data: one in so many validate files chooses the best epoch, the others are scored
+VALIDATION_SHARE = 8  # --data: one in so many validate files chooses the best epoch, the others are scored
 # Flags of train.py that a cell, its family or its place in the grid decides.
-DECIDED = ("model", "video_level_classifier_model", "frame_features", "init_from", "frames_per_block",
-           "student_frames_per_block", "seed", "train_fraction", "max_steps")
+DECIDED = (
+    "model",
+    "video_level_classifier_model",
+    "frame_features",
+    "init_from",
+    "frames_per_block",
+    "student_frames_per_block",
+    "seed",
+    "train_fraction",
+    "max_steps",
+)
 
 
 def chosen_recipes(names):
@@ -59,12 +68,12 @@ def grid_from_flags():
     try:
         ks = tuple(sorted(int(k) for k in FLAGS.ks))
     except ValueError:
-        raise SettingError("ks", "give whole numbers.", ','.join(FLAGS.ks)) from None
+        raise SettingError("ks", "give whole numbers.", ",".join(FLAGS.ks)) from None
     return Grid(tuple(FLAGS.families), tuple(FLAGS.methods), ks, FLAGS.seeds, FLAGS.other_seeds or FLAGS.seeds)
 
 
 def read_shard(text):
-    """"i/n" -> (i - 1, n).
+    """ "i/n" -> (i - 1, n).
 
     Raises:
         ValueError: if it is not of that form.
@@ -90,20 +99,31 @@ def settings_from_flags():
     features = features.replace(dtype=dtype)
     network = our_flags.given(*NETWORK_FLAGS)
     num_classes = network.pop("num_classes", None) or schema.NUM_CLASSES
-    shards = {flag: runs.usable_shards(flag, pattern, features, num_classes, **our_flags.skipping()).shards
-              for flag, pattern in patterns.items()}
+    shards = {
+        flag: runs.usable_shards(flag, pattern, features, num_classes, **our_flags.skipping()).shards
+        for flag, pattern in patterns.items()
+    }
     for name in network:
         if not any(name in configs.network_config(family).settings() for family in FAMILIES):
             raise SettingError(name, f"has no effect here: {', '.join(FAMILIES)} do not have it.")
-    training = {name: FLAGS[name].value for name in training_flags()
-                if name in FLAGS and FLAGS[name].present and name not in DECIDED}
+    training = {
+        name: FLAGS[name].value for name in training_flags() if name in FLAGS and FLAGS[name].present and name not in DECIDED
+    }
     fingerprints = {flag: runs.fingerprint(found) for flag, found in shards.items()}
     if FLAGS.pca_eigenvalues:
         fingerprints["pca_eigenvalues"] = digest_of("pca_eigenvalues")
     settings = Settings(
-        **patterns, features=features, num_classes=num_classes, network=network, training=training,
-        same_steps=FLAGS.same_steps, pca_eigenvalues=FLAGS.pca_eigenvalues, store_targets=FLAGS.store_targets,
-        about_data=FLAGS.about_data, fingerprints=fingerprints)
+        **patterns,
+        features=features,
+        num_classes=num_classes,
+        network=network,
+        training=training,
+        same_steps=FLAGS.same_steps,
+        pca_eigenvalues=FLAGS.pca_eigenvalues,
+        store_targets=FLAGS.store_targets,
+        about_data=FLAGS.about_data,
+        fingerprints=fingerprints,
+    )
     return settings, shards
 
 
@@ -132,8 +152,15 @@ def data_patterns():
     validate = sorted(map(str, folder.glob("validate*.tfrecord")))
     count = max(1, len(validate) // VALIDATION_SHARE)
     if len(validate) < 2 and not (given["validation_data_pattern"] and given["eval_data_pattern"]):
-        raise SettingError("data", f"has {len(validate)} files validate*.tfrecord: two at least are needed, to "
-                                "choose the best epoch by and to score on.", folder)
-    found = {"train_data_pattern": str(folder / "train*.tfrecord"), "validation_data_pattern": ",".join(validate[:count]),
-             "eval_data_pattern": ",".join(validate[count:])}
+        raise SettingError(
+            "data",
+            f"has {len(validate)} files validate*.tfrecord: two at least are needed, to "
+            "choose the best epoch by and to score on.",
+            folder,
+        )
+    found = {
+        "train_data_pattern": str(folder / "train*.tfrecord"),
+        "validation_data_pattern": ",".join(validate[:count]),
+        "eval_data_pattern": ",".join(validate[count:]),
+    }
     return {name: given[name] or found[name] for name in PATTERNS}

@@ -10,21 +10,21 @@ from youtube8m_distill.families import build
 
 GIGA = 1e9
 CVPR_CLASSES = 3862
-FRAME_COUNTS = (schema.MAX_FRAMES, 30, 20, 15, 10, 9, 6)     # 15 and 9: see PUBLISHED_COST
+FRAME_COUNTS = (schema.MAX_FRAMES, 30, 20, 15, 10, 9, 6)  # 15 and 9: see PUBLISHED_COST
 
 
 class PublishedCost(NamedTuple):
     """One row of a paper's table."""
 
     source: str
-    label: str                          # as the paper has it
-    num_frames: int                     # that give the printed figure; not always those of the label
-    num_classes: int                    # 0: without a classifier
-    giga: float                         # "FLOPs (Billion)"
+    label: str  # as the paper has it
+    num_frames: int  # that give the printed figure; not always those of the label
+    num_classes: int  # 0: without a classifier
+    giga: float  # "FLOPs (Billion)"
 
 
 EARLIER_PAPER, CVPR = "Teacher-student network 2018, Table 4", "CVPR 2019, Table 3"
-FORMULAS = {EARLIER_PAPER: 0, CVPR: CVPR_CLASSES}       # classes of the logistic classifier that each counts
+FORMULAS = {EARLIER_PAPER: 0, CVPR: CVPR_CLASSES}  # classes of the logistic classifier that each counts
 PUBLISHED_COST = (
     PublishedCost(EARLIER_PAPER, "Teacher-Skyline", 300, 0, 5.042),
     PublishedCost(EARLIER_PAPER, "k=30", 30, 0, 0.504),
@@ -101,8 +101,10 @@ def _parts_of(model, network):
 def _levels(encoder, num_frames):
     """The two LSTMs of an H-RNN; whatever its frames do not cost, its blocks do."""
     lower = num_frames * encoder.lower.multiply_adds(encoder.frame_size)
-    return [Part("lower LSTM", lower, _parameters(encoder.lower)),
-            Part("upper LSTM", encoder.multiply_adds(num_frames) - lower, _parameters(encoder.upper))]
+    return [
+        Part("lower LSTM", lower, _parameters(encoder.lower)),
+        Part("upper LSTM", encoder.multiply_adds(num_frames) - lower, _parameters(encoder.upper)),
+    ]
 
 
 def _parameters(layer):
@@ -120,16 +122,20 @@ def cost_table(network, frame_counts=FRAME_COUNTS):
     """
     by_count = {count: parts(_at(network, count)) for count in frame_counts}
     found = next(iter(by_count.values()))
-    columns = (*(("papers' formula", source) for source in FORMULAS),
-               *(("network as run", name) for name in (*(part.name for part in found), "all")))
+    columns = (
+        *(("papers' formula", source) for source in FORMULAS),
+        *(("network as run", name) for name in (*(part.name for part in found), "all")),
+    )
     rows = tuple(_row(count, its_parts) for count, its_parts in by_count.items())
     title = "What a video costs at the published sizes, in 1e9 multiply-adds"
     return tables.Table("cost_parts", title, ("frames",), columns, rows, _note(found))
 
 
 def _row(num_frames, found):
-    by_formula = [_value(papers_multiply_adds(num_frames, num_classes), _published(source, num_frames))
-                  for source, num_classes in FORMULAS.items()]
+    by_formula = [
+        _value(papers_multiply_adds(num_frames, num_classes), _published(source, num_frames))
+        for source, num_classes in FORMULAS.items()
+    ]
     costs = [part.multiply_adds for part in found]
     return tables.Row((str(num_frames),), (*by_formula, *map(_value, [*costs, sum(costs)])))
 
@@ -153,6 +159,8 @@ def _value(multiply_adds, paper=None):
 
 def _note(found):
     weights = ", ".join(f"{part.name} {part.parameters:,}" for part in found)
-    return ("The papers count the lower LSTM on rgb alone, at its published size, and in CVPR 2019 a logistic "
-            "classifier. Their rows k=20 and k=10 are the figures of 15 and 9 frames. "
-            f"Parameters of the network as run: {weights}, {sum(part.parameters for part in found):,} in all.")
+    return (
+        "The papers count the lower LSTM on rgb alone, at its published size, and in CVPR 2019 a logistic "
+        "classifier. Their rows k=20 and k=10 are the figures of 15 and 9 frames. "
+        f"Parameters of the network as run: {weights}, {sum(part.parameters for part in found):,} in all."
+    )

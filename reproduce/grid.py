@@ -35,14 +35,17 @@ class Grid:
             no_repeats(name, getattr(self, name))
             for value in getattr(self, name):
                 one_of(name, value, known)
-        require(self.ks and all(1 <= k <= schema.MAX_FRAMES for k in self.ks) and list(self.ks) == sorted(set(self.ks)),
-                f"ks={','.join(map(str, self.ks))}: give whole numbers of 1 to {schema.MAX_FRAMES}, rising.")
+        require(
+            self.ks and all(1 <= k <= schema.MAX_FRAMES for k in self.ks) and list(self.ks) == sorted(set(self.ks)),
+            f"ks={','.join(map(str, self.ks))}: give whole numbers of 1 to {schema.MAX_FRAMES}, rising.",
+        )
         within(1, 100, self, "seeds", "other_seeds")
 
     def num_seeds(self, cell):
         """How many seeds a cell has. `cell`: with any seed."""
         main = cell.method in (SKYLINE, "uniform") or (
-            cell.method == "serial" and cell.student_loss == ALL_LOSSES and not cell.match_intermediate)
+            cell.method == "serial" and cell.student_loss == ALL_LOSSES and not cell.match_intermediate
+        )
         return self.seeds if main and cell.family == HRNN and cell.train_fraction == 1.0 else self.other_seeds
 
     def k_of(self, wanted):

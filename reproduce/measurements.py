@@ -9,9 +9,9 @@ from reproduce.results import FOLDER, read_versioned, write_versioned
 from reproduce.settings import run_folder
 from youtube8m_distill import files, runs, schema
 
-ROUNDS = 5                          # each network's turn comes so often; the report shows the median
-FEWEST_BATCHES = 8                  # of each turn, the first of which does not count
-MOST_ENCODED = 20_000               # videos among which Figure 3's are chosen
+ROUNDS = 5  # each network's turn comes so often; the report shows the median
+FEWEST_BATCHES = 8  # of each turn, the first of which does not count
+MOST_ENCODED = 20_000  # videos among which Figure 3's are chosen
 
 
 def measure_speed(folder, cells, eval_shards, strategy, about):
@@ -23,7 +23,7 @@ def measure_speed(folder, cells, eval_shards, strategy, about):
     Args:
         folder: of the experiment.
         cells: list of finished Cells of one family.
-        eval_shards: tuple of data.sources.Shard.
+        eval_shards: tuple of data.tfrecord.Shard.
         strategy: tf.distribute.Strategy.
         about: dict that is noted beside.
     """
@@ -36,11 +36,17 @@ def measure_speed(folder, cells, eval_shards, strategy, about):
             size = max(1, min(network.batch_size, num_videos // FEWEST_BATCHES))
             for _ in network.predict(eval_shards, size, "speed"):
                 pass
-            if network.videos_per_second is not None:       # one batch only
+            if network.videos_per_second is not None:  # one batch only
                 its_rates.append(network.videos_per_second)
-    networks = [{"k": cell.k, "max_frames": network.config.max_frames,
-                 "multiply_adds": network.network.multiply_adds(network.config.max_frames), "videos_per_second": its_rates}
-                for cell, network, its_rates in zip(cells, loaded, rates)]
+    networks = [
+        {
+            "k": cell.k,
+            "max_frames": network.config.max_frames,
+            "multiply_adds": network.network.multiply_adds(network.config.max_frames),
+            "videos_per_second": its_rates,
+        }
+        for cell, network, its_rates in zip(cells, loaded, rates)
+    ]
     write_versioned(path, {**about, "num_videos": num_videos, "networks": networks})
 
 
@@ -60,21 +66,34 @@ def project_encodings(folder, cell, eval_shards, strategy, about):
     Args:
         folder: of the experiment.
         cell: finished serial Cell.
-        eval_shards: tuple of data.sources.Shard.
+        eval_shards: tuple of data.tfrecord.Shard.
         strategy: tf.distribute.Strategy.
         about: dict that is noted beside.
     Raises:
         ValueError: if no held-out video has exactly one of the classes.
     """
-    teacher, student = (runs.read_encodings(runs.LoadedNetwork(runs.open_run(run_folder(folder, each)), strategy),
-                                            eval_shards, MOST_ENCODED) for each in (cell.teacher, cell))
+    teacher, student = (
+        runs.read_encodings(runs.LoadedNetwork(runs.open_run(run_folder(folder, each)), strategy), eval_shards, MOST_ENCODED)
+        for each in (cell.teacher, cell)
+    )
     classes = encodings.choose_classes(teacher.labels)
     rows = encodings.choose_videos(teacher.labels, classes)
     pairs = teacher.encodings[rows], student.encodings[rows]
     of_video = [next(index for index in classes if teacher.labels[row, index]) for row in rows]
-    table = pd.concat([pd.DataFrame({"video_id": [teacher.video_ids[row].decode(errors="replace") for row in rows],
-                                     "class": of_video, "role": role, "x": places[:, 0], "y": places[:, 1]})
-                       for role, places in zip((schema.TEACHER, schema.STUDENT), encodings.project(*pairs))])
+    table = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "video_id": [teacher.video_ids[row].decode(errors="replace") for row in rows],
+                    "class": of_video,
+                    "role": role,
+                    "x": places[:, 0],
+                    "y": places[:, 1],
+                }
+            )
+            for role, places in zip((schema.TEACHER, schema.STUDENT), encodings.project(*pairs))
+        ]
+    )
     path = encodings_path(folder, cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path.with_suffix(".csv"), table.to_csv(index=False))

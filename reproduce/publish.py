@@ -36,12 +36,18 @@ def publish(folder, request, about_data="", say=print):
         else:
             output.save(folder / "figures")
     write_versioned(folder / "findings.json", {"findings": verdicts.findings_record(judged)})
-    about = {"title": TITLE, "data": about_data, "grids": _grids(request), "not_shown": not_shown,
-             "unfinished": [cell.name for cell in request.cells() if results.get(cell) is None],
-             "machine": "; ".join(_distinct(results, "machine")),
-             "versions": "; ".join(", ".join(" ".join(item) for item in versions.items())
-                                   for versions in _distinct(results, "versions")),
-             "commands": _distinct(results, "experiment")}
+    about = {
+        "title": TITLE,
+        "data": about_data,
+        "grids": _grids(request),
+        "not_shown": not_shown,
+        "unfinished": [cell.name for cell in request.cells() if results.get(cell) is None],
+        "machine": "; ".join(_distinct(results, "machine")),
+        "versions": "; ".join(
+            ", ".join(" ".join(item) for item in versions.items()) for versions in _distinct(results, "versions")
+        ),
+        "commands": _distinct(results, "experiment"),
+    }
     path = folder / "report.html"
     report.write_report(path, sections, found, results, about)
     return path

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from reproduce.cells import ALL_LOSSES, SKYLINE
 from reproduce.grid import PAPER_KS
 
-UNKNOWN = (None, None)                          # where the papers have no number
+UNKNOWN = (None, None)  # where the papers have no number
 
 # CVPR, Table 1: (method, loss) -> scores at k = 6, 10, 15, 20, 30. The earlier paper's Table 1 lacks the two serial
 # rows whose loss begins with L_pred.
@@ -32,12 +32,16 @@ _TABLE1_ROWS = {
     ("serial", ALL_LOSSES): ((0.731, 0.297), (0.771, 0.349), (0.789, 0.375), (0.798, 0.390), (0.806, 0.405)),
 }
 TABLE1 = {(method, loss, k): scores for (method, loss), row in _TABLE1_ROWS.items() for k, scores in zip(PAPER_KS, row)}
-SKYLINE_SCORES = (0.811, 0.414)                 # CVPR, caption of Table 1
+SKYLINE_SCORES = (0.811, 0.414)  # CVPR, caption of Table 1
 
 # CVPR, Table 2; the earlier paper, Table 3: (method, share of the training videos) -> scores at k = 30.
 TABLE2 = {
-    ("serial", 0.1): (0.774, 0.345), ("serial", 0.25): (0.788, 0.369), ("serial", 0.5): (0.796, 0.373),
-    ("uniform", 0.1): (0.718, 0.220), ("uniform", 0.25): (0.756, 0.301), ("uniform", 0.5): (0.776, 0.349),
+    ("serial", 0.1): (0.774, 0.345),
+    ("serial", 0.25): (0.788, 0.369),
+    ("serial", 0.5): (0.796, 0.373),
+    ("uniform", 0.1): (0.718, 0.220),
+    ("uniform", 0.25): (0.756, 0.301),
+    ("uniform", 0.5): (0.776, 0.349),
 }
 
 
@@ -45,28 +49,43 @@ class Cost(NamedTuple):
     """What the original validation set costs on Tesla K80s, and a video in 1e9 "FLOPs": multiply-adds, see `flops`."""
 
     hours: float | None
-    giga: float | None                          # CVPR
-    earlier_giga: float | None                  # the earlier paper
+    giga: float | None  # CVPR
+    earlier_giga: float | None  # the earlier paper
 
 
 # CVPR, Table 3; the earlier paper, Table 4: k -> Cost. The hours are the same in both.
-TABLE3 = {None: Cost(13.00, 5.058, 5.042), 10: Cost(7.61, 0.167, 0.151), 20: Cost(8.20, 0.268, 0.252),
-          30: Cost(9.11, 0.520, 0.504)}
+TABLE3 = {
+    None: Cost(13.00, 5.058, 5.042),
+    10: Cost(7.61, 0.167, 0.151),
+    20: Cost(8.20, 0.268, 0.252),
+    30: Cost(9.11, 0.520, 0.504),
+}
 
 # CVPR, Table 4; the earlier paper, Table 2: (method, loss, whether L_rep^I is matched) -> scores at k = 30. The row
 # that both call "L_rep + L_pred" has, without L_rep^I, the scores of Table 1's L_rep, L_pred, L_CE: so it is that loss.
 TABLE4 = {
-    ("parallel", ("rep",), True): (0.803, 0.393), ("parallel", ("rep",), False): (0.803, 0.392),
-    ("parallel", ("rep", "ce"), True): (0.803, 0.396), ("parallel", ("rep", "ce"), False): (0.804, 0.396),
-    ("parallel", ALL_LOSSES, True): (0.804, 0.400), ("parallel", ALL_LOSSES, False): (0.806, 0.404),
-    ("serial", ("rep",), True): (0.804, 0.395), ("serial", ("rep",), False): (0.802, 0.394),
-    ("serial", ("rep", "ce"), True): (0.803, 0.397), ("serial", ("rep", "ce"), False): (0.803, 0.399),
-    ("serial", ALL_LOSSES, True): (0.806, 0.405), ("serial", ALL_LOSSES, False): (0.806, 0.405),
+    ("parallel", ("rep",), True): (0.803, 0.393),
+    ("parallel", ("rep",), False): (0.803, 0.392),
+    ("parallel", ("rep", "ce"), True): (0.803, 0.396),
+    ("parallel", ("rep", "ce"), False): (0.804, 0.396),
+    ("parallel", ALL_LOSSES, True): (0.804, 0.400),
+    ("parallel", ALL_LOSSES, False): (0.806, 0.404),
+    ("serial", ("rep",), True): (0.804, 0.395),
+    ("serial", ("rep",), False): (0.802, 0.394),
+    ("serial", ("rep", "ce"), True): (0.803, 0.397),
+    ("serial", ("rep", "ce"), False): (0.803, 0.399),
+    ("serial", ALL_LOSSES, True): (0.806, 0.405),
+    ("serial", ALL_LOSSES, False): (0.806, 0.405),
 }
 
 # CVPR, Table 5 (which has mAP first): NetVLAD, (method, k) -> scores. The student is serial, of all three losses.
-TABLE5 = {(SKYLINE, None): (0.823, 0.462), ("uniform", 10): (0.773, 0.364), ("serial", 10): (0.784, 0.383),
-          ("uniform", 30): (0.803, 0.421), ("serial", 30): (0.812, 0.436)}
+TABLE5 = {
+    (SKYLINE, None): (0.823, 0.462),
+    ("uniform", 10): (0.773, 0.364),
+    ("serial", 10): (0.784, 0.383),
+    ("uniform", 30): (0.803, 0.421),
+    ("serial", 30): (0.812, 0.436),
+}
 
 # CVPR, Table 6 (which has mAP first): NeXtVLAD, (method, k) -> scores, and 1e9 FLOPs a video. Student as in Table 5.
 TABLE6 = {(SKYLINE, None): (0.831, 0.464), ("uniform", 30): (0.812, 0.424), ("serial", 30): (0.818, 0.439)}

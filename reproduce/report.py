@@ -18,13 +18,22 @@ from reproduce.tables import NO_NUMBER
 from youtube8m_distill import files
 
 TEMPLATE = "report.html.jinja"
-LONG = 24                           # letters of a cell beyond which it is wrapped
+LONG = 24  # letters of a cell beyond which it is wrapped
 NO_DATA = "Nobody has said what data this is (--about_data): do not take any number here for one of YouTube-8M."
 # What is shown of each network of a run: title and decimals.
 MEASURES = {
-    "gap_at_20": ("GAP", 4), "mean_average_precision": ("mAP", 4), "hit_at_one": ("Hit@1", 4), "perr": ("PERR", 4),
-    "loss": ("loss", 4), "num_videos": ("videos", 0), "max_frames": ("frames", 0),
-    "multiply_adds": ("multiply-adds", 0), "parameters": ("parameters", 0), "epoch": ("epoch", 0), "step": ("step", 0)}
+    "gap_at_20": ("GAP", 4),
+    "mean_average_precision": ("mAP", 4),
+    "hit_at_one": ("Hit@1", 4),
+    "perr": ("PERR", 4),
+    "loss": ("loss", 4),
+    "num_videos": ("videos", 0),
+    "max_frames": ("frames", 0),
+    "multiply_adds": ("multiply-adds", 0),
+    "parameters": ("parameters", 0),
+    "epoch": ("epoch", 0),
+    "step": ("step", 0),
+}
 
 
 def write_report(path, sections, findings, results, about):
@@ -39,16 +48,28 @@ def write_report(path, sections, findings, results, about):
             `versions`, `commands` (list of str), `grids` (list of (names of recipes, dict)), `not_shown` (dict, name of a
             recipe -> why nothing of it can be shown) and `unfinished` (names of cells).
     """
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
-                                     undefined=jinja2.StrictUndefined)
-    environment.filters |= {"pretty": _pretty, "rounded": _rounded, "picture": _picture, "of_section": _of_section,
-                            "of_group": _of_group, "sort_key": _sort_key}
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters |= {
+        "pretty": _pretty,
+        "rounded": _rounded,
+        "picture": _picture,
+        "of_section": _of_section,
+        "of_group": _of_group,
+        "sort_key": _sort_key,
+    }
     environment.tests["figure"] = lambda output: isinstance(output, Figure)
     template = importlib.resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
     page = environment.from_string(template).render(
-        sections=sections, findings=findings, families=_families(results), num_cells=len(results),
+        sections=sections,
+        findings=findings,
+        families=_families(results),
+        num_cells=len(results),
         seconds=sum(result.about.get("seconds", 0) for result in results),
-        about={**about, "data": about["data"] or NO_DATA}, measures=MEASURES, LONG=LONG, zip=zip)
+        about={**about, "data": about["data"] or NO_DATA},
+        measures=MEASURES,
+        LONG=LONG,
+        zip=zip,
+    )
     files.write_text(path, page + "\n")
 
 
@@ -73,8 +94,7 @@ def _of_section(rows):
 
 def _of_group(columns):
     """list of (group, titles of its columns), as they follow each other."""
-    return [(group, [title for _, title in of_it])
-            for group, of_it in itertools.groupby(columns, lambda column: column[0])]
+    return [(group, [title for _, title in of_it]) for group, of_it in itertools.groupby(columns, lambda column: column[0])]
 
 
 def _sort_key(value):
@@ -90,5 +110,13 @@ def _families(results):
 
 
 def _place(cell):
-    return (cell.family, METHODS.index(cell.method), len(cell.student_loss), cell.student_loss, cell.match_intermediate,
-            -cell.train_fraction, cell.k or 0, cell.seed)
+    return (
+        cell.family,
+        METHODS.index(cell.method),
+        len(cell.student_loss),
+        cell.student_loss,
+        cell.match_intermediate,
+        -cell.train_fraction,
+        cell.k or 0,
+        cell.seed,
+    )

@@ -62,17 +62,32 @@ def read_request(folder):
         raise SettingError("output_dir", f"holds no experiment: {REQUEST_FILE} is not there. {ANEW}", folder)
     record = read_versioned(path)
     try:
-        return Request({name: Grid(**{field: tuple(value) if isinstance(value, list) else value
-                                      for field, value in record["grids"][name].items()})
-                        for name in RECIPES if name in record["grids"]})
+        return Request(
+            {
+                name: Grid(
+                    **{
+                        field: tuple(value) if isinstance(value, list) else value
+                        for field, value in record["grids"][name].items()
+                    }
+                )
+                for name in RECIPES
+                if name in record["grids"]
+            }
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} says not what was asked for: {error!r}. Remove it. {ANEW}") from None
 
 
 def _joined(grid, other):
     """The Grid of everything that is in either."""
+
     def either(name):
         return tuple(value for value in getattr(Grid(), name) if value in {*getattr(grid, name), *getattr(other, name)})
 
-    return Grid(either("families"), either("methods"), tuple(sorted({*grid.ks, *other.ks})), max(grid.seeds, other.seeds),
-                max(grid.other_seeds, other.other_seeds))
+    return Grid(
+        either("families"),
+        either("methods"),
+        tuple(sorted({*grid.ks, *other.ks})),
+        max(grid.seeds, other.seeds),
+        max(grid.other_seeds, other.other_seeds),
+    )

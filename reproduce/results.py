@@ -1,10 +1,10 @@
 """What is known of finished cells: plain files, one set a cell, from which every table and figure is made again.
 
-    results/NAME.json           scores of each network, its course by epoch, cost, command and configuration
-    results/NAME.classes.csv    class, num_positives, average_precision of the network that the cell is about
-    results/class_names.csv     class, name, where a vocabulary was given
-    results/timing/FAMILY.json  videos a second of each network, measured one beside the other
-    results/encodings/NAME.csv, NAME.json       Figure 3: video, class and place in the plane of each encoding
+results/NAME.json           scores of each network, its course by epoch, cost, command and configuration
+results/NAME.classes.csv    class, num_positives, average_precision of the network that the cell is about
+results/class_names.csv     class, name, where a vocabulary was given
+results/timing/FAMILY.json  videos a second of each network, measured one beside the other
+results/encodings/NAME.csv, NAME.json       Figure 3: video, class and place in the plane of each encoding
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from youtube8m_distill.errors import SettingError
 
 FORMAT = 1
 FOLDER, CLASS_NAMES = "results", "class_names.csv"
-NETWORK_MEASURES = {"gap_at_20", "mean_average_precision", "num_videos", "multiply_adds"}     # that tables and figures show
+NETWORK_MEASURES = {"gap_at_20", "mean_average_precision", "num_videos", "multiply_adds"}  # that tables and figures show
 REMEDY = "Remove {}: what it should hold is then made again, or shown as not finished."
 
 
@@ -77,8 +77,9 @@ class Results:
 
     def seeds(self, cell):
         """The Results of a cell under all seeds that are finished, by seed. `cell`: with any seed."""
-        return sorted((result for result in self if result.cell.with_seed(cell.seed) == cell),
-                      key=lambda result: result.cell.seed)
+        return sorted(
+            (result for result in self if result.cell.with_seed(cell.seed) == cell), key=lambda result: result.cell.seed
+        )
 
     def scores(self, cell, measure="gap_at_20", role=None):
         """A measure under all seeds that are finished; a list, empty where none is."""
@@ -87,13 +88,19 @@ class Results:
     def speeds(self, family):
         """dict k -> videos a second, the median of the rounds; empty where nothing was timed."""
         networks = self.timings.get(family, {"networks": []})["networks"]
-        return {network["k"]: statistics.median(network["videos_per_second"]) for network in networks
-                if network["videos_per_second"]}
+        return {
+            network["k"]: statistics.median(network["videos_per_second"])
+            for network in networks
+            if network["videos_per_second"]
+        }
 
     def speed_scatter(self, family):
         """How many times as fast as its slowest round a network's fastest was, of the one where that is the most; float."""
-        return max(max(network["videos_per_second"]) / min(network["videos_per_second"])
-                   for network in self.timings[family]["networks"] if network["videos_per_second"])
+        return max(
+            max(network["videos_per_second"]) / min(network["videos_per_second"])
+            for network in self.timings[family]["networks"]
+            if network["videos_per_second"]
+        )
 
     def class_namer(self):
         """Function class -> name: that of the vocabulary, where one was given."""
@@ -170,12 +177,18 @@ def read_results(folder, settings=None):
     by_settings |= {timing.get("settings"): f"timing/{family}.json" for family, timing in timings.items()}
     by_settings |= {result.about.get("settings"): f"{result.cell.name}.json" for result in found}
     if len(by_settings) > 1:
-        raise ValueError(f"{folder} holds results of different settings or data, among them "
-                         f"{' and '.join(by_settings.values())}: they cannot be compared. Keep those of one experiment.")
+        raise ValueError(
+            f"{folder} holds results of different settings or data, among them "
+            f"{' and '.join(by_settings.values())}: they cannot be compared. Keep those of one experiment."
+        )
     for theirs, name in by_settings.items():
         if settings not in (None, theirs):
-            raise SettingError("output_dir", f"holds results of other settings or data, among them {name}: they "
-                             "cannot be compared with what these flags train. Name another folder.", folder.parent)
+            raise SettingError(
+                "output_dir",
+                f"holds results of other settings or data, among them {name}: they "
+                "cannot be compared with what these flags train. Name another folder.",
+                folder.parent,
+            )
     return Results(found, timings, folder)
 
 
@@ -183,7 +196,7 @@ def write_class_names(folder, names):
     """Keeps the names of classes with the results. `names`: pandas.Series by class."""
     path = pathlib.Path(folder) / FOLDER / CLASS_NAMES
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = names.dropna().map(lambda name: " ".join(str(name).split()))         # on one line, wherever they are shown
+    names = names.dropna().map(lambda name: " ".join(str(name).split()))  # on one line, wherever they are shown
     files.write_text(path, names.rename("name").rename_axis("class").to_csv())
 
 

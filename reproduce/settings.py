@@ -19,8 +19,14 @@ SETTINGS_FILE = "settings.json"
 RUNS, TARGETS = "runs", "targets"
 
 # What an experiment may be gone on with other values of: where its files are, and how the same numbers are come by.
-MAY_CHANGE = ("train_data_pattern", "validation_data_pattern", "eval_data_pattern", "pca_eigenvalues", "store_targets",
-              "about_data")
+MAY_CHANGE = (
+    "train_data_pattern",
+    "validation_data_pattern",
+    "eval_data_pattern",
+    "pca_eigenvalues",
+    "store_targets",
+    "about_data",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +77,9 @@ def check_settings(settings, folder):
     """
     path = pathlib.Path(folder) / SETTINGS_FILE
     if path.exists():
-        Manifest(path, {"format": FORMAT, **_as_json(settings)}, flag="output_dir", what="an experiment",
-                 may_change=MAY_CHANGE).check()
+        Manifest(
+            path, {"format": FORMAT, **_as_json(settings)}, flag="output_dir", what="an experiment", may_change=MAY_CHANGE
+        ).check()
 
 
 def keep_settings(settings, folder):
@@ -89,7 +96,7 @@ def keep_settings(settings, folder):
             os.link(pathlib.Path(scratch) / SETTINGS_FILE, path)
     check_settings(settings, folder)
     about_data = settings.about_data or read_settings(folder)["about_data"]
-    write_versioned(path, {**ours, "about_data": about_data})         # with what may change
+    write_versioned(path, {**ours, "about_data": about_data})  # with what may change
 
 
 def digest(settings):
@@ -118,31 +125,51 @@ def run_config(cell, settings, folder):
     """
     all_frames, few_frames = configs.FrameView(), _frames(cell)
     if cell.method in STUDENTS:
-        networks = {schema.TEACHER: _network(cell, settings, all_frames),
-                    schema.STUDENT: _network(cell, settings, few_frames)}
+        networks = {
+            schema.TEACHER: _network(cell, settings, all_frames),
+            schema.STUDENT: _network(cell, settings, few_frames),
+        }
         distillation = configs.DistillationConfig(cell.student_loss, match_intermediate=cell.match_intermediate)
     else:
         networks, distillation = {schema.TEACHER: _network(cell, settings, few_frames)}, None
-    options = {**configs.FAMILY_OF[cell.family].training, **_given_training(cell, settings),
-               "train_fraction": cell.train_fraction}
+    options = {
+        **configs.FAMILY_OF[cell.family].training,
+        **_given_training(cell, settings),
+        "train_fraction": cell.train_fraction,
+    }
     return configs.RunConfig(
-        _mode(cell), networks, configs.TrainingConfig(**options), distillation, settings.train_data_pattern,
-        settings.validation_data_pattern, teacher_dir=_teacher_dir(cell, folder),
+        _mode(cell),
+        networks,
+        configs.TrainingConfig(**options),
+        distillation,
+        settings.train_data_pattern,
+        settings.validation_data_pattern,
+        teacher_dir=_teacher_dir(cell, folder),
         pca_eigenvalues=settings.pca_eigenvalues if _whitened(cell, settings) and _mode(cell) != "serial" else "",
-        teacher_targets_dir=_targets_dir(cell, settings, folder))
+        teacher_targets_dir=_targets_dir(cell, settings, folder),
+    )
 
 
 def command(cell, settings, folder):
     """The train.py command line that trains the same network from the same seed, for a shell. str."""
     config = run_config(cell, settings, folder)
     frames = config.networks[config.main_role].view
-    values = {"mode": config.mode, "train_dir": run_folder(folder, cell),
-              "train_data_pattern": settings.train_data_pattern,
-              "validation_data_pattern": settings.validation_data_pattern, "teacher_dir": config.teacher_dir,
-              "teacher_targets_dir": config.teacher_targets_dir, "pca_eigenvalues": config.pca_eigenvalues}
-    if config.mode != "serial":         # a serial student takes over its teacher's network
-        values |= {"model": cell.family, "num_classes": settings.num_classes, **_feature_flags(settings.features),
-                   **_of_family(cell, settings)}
+    values = {
+        "mode": config.mode,
+        "train_dir": run_folder(folder, cell),
+        "train_data_pattern": settings.train_data_pattern,
+        "validation_data_pattern": settings.validation_data_pattern,
+        "teacher_dir": config.teacher_dir,
+        "teacher_targets_dir": config.teacher_targets_dir,
+        "pca_eigenvalues": config.pca_eigenvalues,
+    }
+    if config.mode != "serial":  # a serial student takes over its teacher's network
+        values |= {
+            "model": cell.family,
+            "num_classes": settings.num_classes,
+            **_feature_flags(settings.features),
+            **_of_family(cell, settings),
+        }
     if cell.k:
         values |= {"frame_selection": frames.frame_selection, "frames_per_video": frames.frames_per_video}
     if config.distillation:
@@ -159,13 +186,14 @@ def _given_training(cell, settings):
     """What a cell's training has that is not its family's recipe."""
     given = {**settings.training, "max_to_keep": 1, "seed": cell.seed}
     if "base_learning_rate" in given:
-        published, of_hrnn = (configs.TrainingConfig(**configs.FAMILY_OF[family].training).base_learning_rate
-                              for family in (cell.family, HRNN))
+        published, of_hrnn = (
+            configs.TrainingConfig(**configs.FAMILY_OF[family].training).base_learning_rate for family in (cell.family, HRNN)
+        )
         given["base_learning_rate"] *= published / of_hrnn
     if settings.same_steps and cell.train_fraction != 1.0:
         recipe = configs.TrainingConfig(**{**configs.FAMILY_OF[cell.family].training, **given})
         given |= {name: round(getattr(recipe, name) / cell.train_fraction) for name in ("num_epochs", "finetune_epochs")}
-    if not (cell.method == "serial" and cell.student_loss == ("rep",)):     # the only training in two stages
+    if not (cell.method == "serial" and cell.student_loss == ("rep",)):  # the only training in two stages
         given.pop("finetune_epochs", None)
     return given
 

@@ -10,12 +10,20 @@ import tabulate
 from reproduce.cells import BASELINES, SKYLINE
 from youtube8m_distill import files
 
-MEASURES = {"gap_at_20": "GAP", "mean_average_precision": "mAP"}        # measure of a Result -> title of its column
+MEASURES = {"gap_at_20": "GAP", "mean_average_precision": "mAP"}  # measure of a Result -> title of its column
 
 # As in Table 1 of the papers.
-METHOD_TITLES = {SKYLINE: "Teacher-Skyline", "uniform": "Uniform-k", "random": "Random-k", "first": "First-k",
-                 "middle": "Middle-k", "last": "Last-k", "first_middle_last": "First-Middle-Last-k",
-                 "parallel": "Parallel", "serial": "Serial"}
+METHOD_TITLES = {
+    SKYLINE: "Teacher-Skyline",
+    "uniform": "Uniform-k",
+    "random": "Random-k",
+    "first": "First-k",
+    "middle": "Middle-k",
+    "last": "Last-k",
+    "first_middle_last": "First-Middle-Last-k",
+    "parallel": "Parallel",
+    "serial": "Serial",
+}
 LOSS_TITLES = {"rep": "L_rep", "pred": "L_pred", "ce": "L_CE"}
 BASELINE_SECTION, STUDENT_SECTION = "Baseline methods", "Teacher-student methods"
 
@@ -150,8 +158,12 @@ class Table:
                 record[title] = value
             else:
                 value = value or Value(None, None, 0)
-                record |= {f"{title} mean": value.mean, f"{title} sd": value.deviation, f"{title} seeds": value.count,
-                           f"{title} paper": value.paper}
+                record |= {
+                    f"{title} mean": value.mean,
+                    f"{title} sd": value.deviation,
+                    f"{title} seeds": value.count,
+                    f"{title} paper": value.paper,
+                }
         return record
 
     def are_texts(self):
@@ -190,8 +202,11 @@ def score_values(results, grid, cells, papers):
     Returns:
         tuple of Value or None, two a cell.
     """
-    return tuple(Value.of(results.scores(cell, measure), figure) if grid.wants(cell) else None
-                 for cell, paper in zip(cells, papers) for measure, figure in zip(MEASURES, paper))
+    return tuple(
+        Value.of(results.scores(cell, measure), figure) if grid.wants(cell) else None
+        for cell, paper in zip(cells, papers)
+        for measure, figure in zip(MEASURES, paper)
+    )
 
 
 def finished(table):
@@ -204,8 +219,10 @@ def reading_note(results, source):
     """How the numbers of a table are to be read. `source`: the paper and its table."""
     counts = sorted({result.score("num_videos") for result in results})
     videos = " or ".join(f"{count:,}" for count in counts)
-    return (f"Ours on {videos} held-out videos, ± the sample standard deviation where there are several seeds. "
-            f"In brackets {source}, on YouTube-8M.")
+    return (
+        f"Ours on {videos} held-out videos, ± the sample standard deviation where there are several seeds. "
+        f"In brackets {source}, on YouTube-8M."
+    )
 
 
 def speed_note(results, family):
@@ -213,6 +230,8 @@ def speed_note(results, family):
     if not results.speeds(family):
         return ""
     timing = results.timings[family]
-    return (f" Videos a second: from files to scores, the median of several rounds over {timing['num_videos']:,} videos on "
-            f"{timing['machine']}; a network's fastest round was up to {results.speed_scatter(family):.1f} times as fast as "
-            "its slowest.")
+    return (
+        f" Videos a second: from files to scores, the median of several rounds over {timing['num_videos']:,} videos on "
+        f"{timing['machine']}; a network's fastest round was up to {results.speed_scatter(family):.1f} times as fast as "
+        "its slowest."
+    )

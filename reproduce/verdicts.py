@@ -80,14 +80,25 @@ def as_tables(findings):
         judgements = [finding.judgements[measure] for measure in MEASURES]
         shares = [judgement.share for judgement in judgements]
         rows.append(tables.Row((finding.statement,), (*map(_shown, judgements), *shares, finding.source)))
-        comparisons += [_row(finding, title, comparison) for title, judgement in zip(MEASURES.values(), judgements)
-                        for comparison in judgement.comparisons]
-    columns = (*((group, title) for group in ("verdict", "comparisons that hold") for title in MEASURES.values()),
-               ("", "source"))
-    return (tables.Table("findings", "Which of the papers' findings hold", ("finding",), columns, tuple(rows),
-                         _note(findings)),
-            tables.Table("comparisons", "Every comparison", ("comparison", "measure"),
-                         (("", "difference"), ("", "margin"), ("", "verdict")), tuple(comparisons)))
+        comparisons += [
+            _row(finding, title, comparison)
+            for title, judgement in zip(MEASURES.values(), judgements)
+            for comparison in judgement.comparisons
+        ]
+    columns = (
+        *((group, title) for group in ("verdict", "comparisons that hold") for title in MEASURES.values()),
+        ("", "source"),
+    )
+    return (
+        tables.Table("findings", "Which of the papers' findings hold", ("finding",), columns, tuple(rows), _note(findings)),
+        tables.Table(
+            "comparisons",
+            "Every comparison",
+            ("comparison", "measure"),
+            (("", "difference"), ("", "margin"), ("", "verdict")),
+            tuple(comparisons),
+        ),
+    )
 
 
 def _row(finding, measure, comparison):
@@ -97,11 +108,21 @@ def _row(finding, measure, comparison):
 
 def findings_record(findings):
     """The findings as a list of plain dicts, ready for JSON, with every comparison."""
-    return [{"statement": finding.statement, "source": finding.source,
-             "measures": {measure: {"verdict": judgement.verdict, "spread": judgement.spread,
-                                    "comparisons": [comparison._asdict() for comparison in judgement.comparisons]}
-                          for measure, judgement in finding.judgements.items()}}
-            for finding in findings]
+    return [
+        {
+            "statement": finding.statement,
+            "source": finding.source,
+            "measures": {
+                measure: {
+                    "verdict": judgement.verdict,
+                    "spread": judgement.spread,
+                    "comparisons": [comparison._asdict() for comparison in judgement.comparisons],
+                }
+                for measure, judgement in finding.judgements.items()
+            },
+        }
+        for finding in findings
+    ]
 
 
 def _shown(judgement):
@@ -113,9 +134,13 @@ def _note(findings):
     """What the margins come from."""
     spreads = {title: findings[0].judgements[measure].spread for measure, title in MEASURES.items()}
     if None in spreads.values():
-        return ("No network has two seeds, so how much chance is in a difference is unknown, and the sign alone decides: "
-                "take it for a hint.")
+        return (
+            "No network has two seeds, so how much chance is in a difference is unknown, and the sign alone decides: "
+            "take it for a hint."
+        )
     told = ", ".join(f"{spread:.4f} ({title})" for title, spread in spreads.items())
-    return ("Judged by rules fixed before any two methods were compared: a difference counts if it is beyond 2 s times the "
-            f"root of the summed 1 / seeds of the means in it, s being the standard deviation over seeds; s = {told}. Where "
-            "two methods are alike, one comparison in twenty is beyond that by chance: nothing corrects for their number.")
+    return (
+        "Judged by rules fixed before any two methods were compared: a difference counts if it is beyond 2 s times the "
+        f"root of the summed 1 / seeds of the means in it, s being the standard deviation over seeds; s = {told}. Where "
+        "two methods are alike, one comparison in twenty is beyond that by chance: nothing corrects for their number."
+    )

@@ -16,7 +16,7 @@ from youtube8m_distill import config as configs
 from youtube8m_distill import runs
 from youtube8m_distill.metrics import Evaluator
 
-SECONDS_BETWEEN_LOOKS = 5           # at cells that another process trains
+SECONDS_BETWEEN_LOOKS = 5  # at cells that another process trains
 
 
 class Worker:
@@ -26,7 +26,7 @@ class Worker:
         folder: of the experiment.
         settings: Settings.
         strategy: tf.distribute.Strategy.
-        eval_shards: tuple of data.sources.Shard to score on.
+        eval_shards: tuple of data.tfrecord.Shard to score on.
         about: dict that goes into every result.
         say: where lines go.
         max_held_bytes: of records to keep in memory; as of runs.HeldRecords.
@@ -35,7 +35,7 @@ class Worker:
     def __init__(self, folder, settings, strategy, eval_shards, about, say=print, max_held_bytes=None):
         self.folder, self.settings, self.strategy = folder, settings, strategy
         self.about, self.say = {**about, "settings": settings_module.digest(settings)}, say
-        self.records = runs.HeldRecords(max_held_bytes)         # one reading of the files serves all cells
+        self.records = runs.HeldRecords(max_held_bytes)  # one reading of the files serves all cells
         self.eval_shards = self.records.hold(eval_shards)
         self.failures = {}
 
@@ -98,19 +98,26 @@ class Worker:
         started = time.monotonic()
         config = settings_module.run_config(cell, self.settings, self.folder)
         training_files = runs.find_training_files(config)
-        run = runs.prepare_run(settings_module.run_folder(self.folder, cell), runs.pin(config, training_files),
-                               check_held=check_held)
+        run = runs.prepare_run(
+            settings_module.run_folder(self.folder, cell), runs.pin(config, training_files), check_held=check_held
+        )
         runs.keep_screenings(run, training_files)
         runs.train_run(run, training_files.held_in(self.records), self.strategy, _indented(self.say))
         seconds = time.monotonic() - started
         networks, classes = {}, None
-        for role in cell.roles:             # the one that the cell is about comes last
+        for role in cell.roles:  # the one that the cell is about comes last
             networks[role], classes = self._score(run, role)
         command = settings_module.command(cell, self.settings, self.folder)
-        result = Result(cell, networks, runs.read_history(run), command, json.loads(configs.to_json(run.config)),
-                        {**self.about, "seconds": seconds})
+        result = Result(
+            cell,
+            networks,
+            runs.read_history(run),
+            command,
+            json.loads(configs.to_json(run.config)),
+            {**self.about, "seconds": seconds},
+        )
         write_result(self.folder, result, classes)
-        run.drop_checkpoints()              # its best weights stay; nobody goes on with the rest
+        run.drop_checkpoints()  # its best weights stay; nobody goes on with the rest
         self.say(f"{cell.name}: GAP {result.score():.4f}, {seconds:.0f} s of training")
         keras.utils.clear_session()
 
@@ -121,9 +128,14 @@ class Worker:
             measures = loaded.evaluate(self.eval_shards, None, evaluator)
             classes = evaluator.per_class()
         frames = loaded.config.max_frames
-        return {**measures, "multiply_adds": loaded.network.multiply_adds(frames),
-                "parameters": loaded.network.count_params(), "max_frames": frames, "step": loaded.progress.step,
-                "epoch": loaded.progress.epoch}, classes
+        return {
+            **measures,
+            "multiply_adds": loaded.network.multiply_adds(frames),
+            "parameters": loaded.network.count_params(),
+            "max_frames": frames,
+            "step": loaded.progress.step,
+            "epoch": loaded.progress.epoch,
+        }, classes
 
 
 def machine():

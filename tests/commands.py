@@ -82,8 +82,13 @@ def run(command, *arguments):
     out, err, code = io.StringIO(), io.StringIO(), 0
     argv = [f"{command}.py", *map(str, arguments)]
     # `_leave` may end the process without giving pytest a chance.
-    with fresh_flags(), mock.patch.object(sys, "argv", argv), mock.patch.object(entry, "_leave", sys.exit), \
-            contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        fresh_flags(),
+        mock.patch.object(sys, "argv", argv),
+        mock.patch.object(entry, "_leave", sys.exit),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         try:
             module.run()
         except SystemExit as ended:
@@ -126,9 +131,14 @@ def frame_videos(count, seed=0, labels=True, id_key="id", dtype=np.uint8):
 def video_means(count, seed=0):
     """Serialized video-level records v000, v001, ..."""
     random = np.random.default_rng(seed)
-    return [records.video_record({"mean_rgb": random.normal(size=6).astype(np.float32),
-                                  "mean_audio": random.normal(size=3).astype(np.float32)},
-                                 video_id(number), [int(random.integers(NUM_CLASSES))]) for number in range(count)]
+    return [
+        records.video_record(
+            {"mean_rgb": random.normal(size=6).astype(np.float32), "mean_audio": random.normal(size=3).astype(np.float32)},
+            video_id(number),
+            [int(random.integers(NUM_CLASSES))],
+        )
+        for number in range(count)
+    ]
 
 
 def write_files(folder, name, videos, files=2, compression=""):
@@ -136,7 +146,7 @@ def write_files(folder, name, videos, files=2, compression=""):
     folder.mkdir(parents=True, exist_ok=True)
     size = -(-len(videos) // files)
     for number in range(files):
-        records.write(folder / f"{name}{number}.tfrecord", videos[number * size:(number + 1) * size], compression)
+        records.write(folder / f"{name}{number}.tfrecord", videos[number * size : (number + 1) * size], compression)
     return f"{folder}/{name}*.tfrecord"
 
 
@@ -170,8 +180,19 @@ def save_checkpoint(run, step):
     path = run.checkpoints.step_folder(step)
     path.mkdir(parents=True)
     networks.build(run.config.networks["teacher"], seed=step, name="teacher").save_weights(path / "teacher.weights.h5")
-    (path / "progress.json").write_text(json.dumps({"step": step, "stage": 0, "stage_step": step, "epoch": 1,
-                                                    "stage_epoch": 1, "best_step": None, "best_value": None}))
+    (path / "progress.json").write_text(
+        json.dumps(
+            {
+                "step": step,
+                "stage": 0,
+                "stage_step": step,
+                "epoch": 1,
+                "stage_epoch": 1,
+                "best_step": None,
+                "best_value": None,
+            }
+        )
+    )
 
 
 def weights(folder, role="teacher"):
@@ -185,17 +206,22 @@ def weights(folder, role="teacher"):
 
 def batches_by_hand(shards, frames, batch_size=4):
     """Yields (ids, batch of one network, labels uint8) from uncompressed files, the first `frames` frames, padded."""
-    videos = [tf.train.SequenceExample.FromString(record.numpy()) for shard in shards
-              for record in tf.data.TFRecordDataset(shard.path, shard.compression)]
+    videos = [
+        tf.train.SequenceExample.FromString(record.numpy())
+        for shard in shards
+        for record in tf.data.TFRecordDataset(shard.path, shard.compression)
+    ]
     for start in range(0, len(videos), batch_size):
-        part = videos[start:start + batch_size]
+        part = videos[start : start + batch_size]
         batch = {"frames": np.zeros((len(part), frames, 9), np.uint8), "num_frames": np.zeros(len(part), np.int32)}
         labels = np.zeros((len(part), NUM_CLASSES), np.uint8)
         for row, video in enumerate(part):
             lists = video.feature_lists.feature_list
-            rows = [b"".join(lists[name].feature[i].bytes_list.value[0] for name in ("rgb", "audio"))
-                    for i in range(min(frames, len(lists["rgb"].feature)))]
-            batch["frames"][row, :len(rows)] = [list(bytes_) for bytes_ in rows]
+            rows = [
+                b"".join(lists[name].feature[i].bytes_list.value[0] for name in ("rgb", "audio"))
+                for i in range(min(frames, len(lists["rgb"].feature)))
+            ]
+            batch["frames"][row, : len(rows)] = [list(bytes_) for bytes_ in rows]
             batch["num_frames"][row] = len(rows)
             labels[row, list(video.context.feature["labels"].int64_list.value)] = 1
         yield [video.context.feature["id"].bytes_list.value[0].decode() for video in part], batch, labels

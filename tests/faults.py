@@ -31,7 +31,7 @@ def can_mount():
 class Disk:
     """A file system of its own in memory, to be filled and closed for writing; `folder` is where it lies."""
 
-    def __init__(self, folder, size=8 * 2 ** 20):
+    def __init__(self, folder, size=8 * 2**20):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(exist_ok=True)
         if not can_mount():
@@ -126,7 +126,7 @@ def removed(folder, name):
     def put(temporary, path, replaced):
         if path.name.startswith(name) and not calls:
             calls.append(path)
-            while folder.exists():              # other threads may be writing there
+            while folder.exists():  # other threads may be writing there
                 shutil.rmtree(folder, ignore_errors=True)
         put_in_place(temporary, path, replaced)
 

@@ -22,7 +22,7 @@ _processes.set_forkserver_preload(["youtube8m_distill.cli.train", "tests.kills",
 class Moment(NamedTuple):
     """When to kill: so many seconds after the count-th event of a kind, and by which signal."""
 
-    event: str          # what an event begins with
+    event: str  # what an event begins with
     count: int
     seconds: float
     signal: int
@@ -106,6 +106,7 @@ def _tell(say):
         def both(*args, **kwargs):
             say(event(*args[:1]))
             return function(*args, **kwargs)
+
         return both
 
     loop.train = telling(lambda scheme: "loop", loop.train)

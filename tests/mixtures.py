@@ -9,7 +9,7 @@ from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.layers.logistic import Logistic
 from youtube8m_distill.layers.preprocessing import L2Preprocessing
 
-ONE_LEVEL, TWO_LEVELS = (3,), (2, 3)        # members of the root, then of each of these
+ONE_LEVEL, TWO_LEVELS = (3,), (2, 3)  # members of the root, then of each of these
 SHAPES = {"one level": ONE_LEVEL, "two levels": TWO_LEVELS}
 
 
@@ -69,8 +69,11 @@ def tree(network, values=None):
             return {"leaf": [by_variable[id(part)] for part in parts]}
         norm, scores = node.gate.normalization, node.gate.scores
         moving = [norm.moving_mean.numpy().astype(np.float64), norm.moving_variance.numpy().astype(np.float64)]
-        return {"gate": [by_variable[id(part)] for part in (norm.gamma, norm.beta, scores.kernel, scores.bias)],
-                "moving": moving, "members": [below(member) for member in node.members]}
+        return {
+            "gate": [by_variable[id(part)] for part in (norm.gamma, norm.beta, scores.kernel, scores.bias)],
+            "moving": moving,
+            "members": [below(member) for member in node.members],
+        }
 
     return below(network)
 
@@ -86,8 +89,10 @@ class Videos:
 
     def outputs(self, tree, training):
         """Outputs of each video, as the oracle has them."""
-        return [oracles.tiny_mixture(tree, *pair, self.statistics if training else None)
-                for pair in zip(self.frames, self.num_frames)]
+        return [
+            oracles.tiny_mixture(tree, *pair, self.statistics if training else None)
+            for pair in zip(self.frames, self.num_frames)
+        ]
 
 
 def with_an_empty_video(data):

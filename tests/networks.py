@@ -8,8 +8,8 @@ from youtube8m_distill.families import build as builders
 
 SIZES = (6, 3)
 NUM_CLASSES = 5
-MAX_FRAMES = 7                              # with blocks of 3: the last one is never full
-COUNTS = (7, 4, 1, 0)                       # all blocks, a block begun, one frame, none
+MAX_FRAMES = 7  # with blocks of 3: the last one is never full
+COUNTS = (7, 4, 1, 0)  # all blocks, a block begun, one frame, none
 
 
 NEXTVLAD = {"nextvlad_cluster_size": 4, "nextvlad_hidden_size": 6, "groups": 2, "gating_reduction": 2}
@@ -24,14 +24,15 @@ TINY = {
     "LstmModel": {"lstm_cells": 4},
     "FrameLevelLogisticModel": {},
 }
-IN_ORDER = ("HierarchicalLstmModel", "LstmModel")           # families that tell the frames' order
+IN_ORDER = ("HierarchicalLstmModel", "LstmModel")  # families that tell the frames' order
 
 
 def frame_level(model="HierarchicalLstmModel", classifier=None, dtype="uint8", **options):
     """NetworkConfig of a frame-level family."""
     options = {"num_classes": NUM_CLASSES, "view": config.FrameView("first", MAX_FRAMES), **TINY[model], **options}
-    return config.network_config(model, features=config.FeatureConfig(sizes=SIZES, dtype=dtype), classifier=classifier,
-                                **options)
+    return config.network_config(
+        model, features=config.FeatureConfig(sizes=SIZES, dtype=dtype), classifier=classifier, **options
+    )
 
 
 def video_level(model):

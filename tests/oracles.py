@@ -4,6 +4,7 @@ import numpy as np
 
 # ---- metrics and the Kaggle CSV (starter code's eval_util.py, average_precision_calculator.py) -----------------------
 
+
 def ordered_classes(predictions):
     """Classes of one video, best first, equals by class index."""
     return sorted(range(len(predictions)), key=lambda c: (-float(predictions[c]), c))
@@ -44,8 +45,11 @@ def grouped_average_precision(pairs, num_positives):
 
 def pooled_pairs(labels, predictions, top_k):
     """(class, score, is it true) of the `top_k` best classes of every video."""
-    return [(c, float(row[c]), bool(truth[c] > 0)) for truth, row in zip(labels, predictions)
-            for c in ordered_classes(row)[:top_k]]
+    return [
+        (c, float(row[c]), bool(truth[c] > 0))
+        for truth, row in zip(labels, predictions)
+        for c in ordered_classes(row)[:top_k]
+    ]
 
 
 def gap(labels, predictions, top_k, average_precision=grouped_average_precision):
@@ -58,8 +62,11 @@ def class_average_precisions(labels, predictions, top_k, average_precision=group
     """Average precision of each class that has a label, by class."""
     pairs = pooled_pairs(labels, predictions, top_k)
     counts = {c: sum(1 for row in labels if row[c] > 0) for c in range(len(labels[0]))}
-    return {c: average_precision([(score, true) for other, score, true in pairs if other == c], count)
-            for c, count in counts.items() if count}
+    return {
+        c: average_precision([(score, true) for other, score, true in pairs if other == c], count)
+        for c, count in counts.items()
+        if count
+    }
 
 
 def mean_average_precision(labels, predictions, top_k, average_precision=grouped_average_precision):
@@ -74,6 +81,7 @@ def kaggle_line(video_id, classes, scores):
 
 
 # ---- reading records: bytes, frame selections, a padded view (starter's utils.Dequantize; papers' baselines) ---------
+
 
 def dequantized(code):
     """The float of one stored byte, in Python numbers: the starter's Dequantize with its range -2 .. 2."""
@@ -103,12 +111,12 @@ def selected_frames(selection, num_frames, count):
         return everything[-count:]
     if selection == "middle":
         dropped_before = (num_frames - count) // 2
-        return everything[dropped_before:dropped_before + count]
+        return everything[dropped_before : dropped_before + count]
     if selection == "first_middle_last":
         side = count // 3
         center = count - side - side
         before = (num_frames - center) // 2
-        return everything[:side] + everything[before:before + center] + everything[num_frames - side:]
+        return everything[:side] + everything[before : before + center] + everything[num_frames - side :]
     raise ValueError(selection)
 
 
@@ -120,6 +128,7 @@ def multi_hot(labels, num_classes):
 def padded_view(frames, indices, length):
     """What a network gets of a video, (rows [length, all sizes], indices [length]), from {name: frames [N, size]}."""
     import numpy as np
+
     rows = np.concatenate(list(frames.values()), axis=1)
     view, places = np.zeros((length, rows.shape[1]), rows.dtype), np.full(length, -1)
     for place, index in enumerate(indices):
@@ -129,20 +138,23 @@ def padded_view(frames, indices, length):
 
 # Statistics of synthetic videos.
 
+
 def autocorrelation(frames, lag):
     """Of the deviation from the video's mean, all dimensions together."""
     deviation = frames - frames.mean(axis=0)
-    return (deviation[lag:] * deviation[:-lag]).mean() / (deviation ** 2).mean()
+    return (deviation[lag:] * deviation[:-lag]).mean() / (deviation**2).mean()
 
 
 def distances_of_fifths(frames):
     """From the mean of each fifth of a video to the mean of the whole."""
     import numpy as np
+
     fifths = np.array_split(frames, 5)
     return [np.linalg.norm(fifth.mean(axis=0) - frames.mean(axis=0)) for fifth in fifths]
 
 
 # ---- networks: preprocessing, LSTMs, H-RNN, classifiers; and the original TensorFlow 1 graph -------------------------
+
 
 def sigmoid(x):
     return 1.0 / (1.0 + np.exp(-x))
@@ -180,7 +192,7 @@ def stacked_lstm_states(layers, sequence, length):
 def hierarchical_rnn(lower, upper, frames, num_frames, frames_per_block):
     """One video: its encoding, and the lower level's state after each real frame. Only real frames are looked at."""
     cells, real = lower[0][1].shape[0], frames[:num_frames]
-    blocks = [real[start:start + frames_per_block] for start in range(0, num_frames, frames_per_block)]
+    blocks = [real[start : start + frames_per_block] for start in range(0, num_frames, frames_per_block)]
     states = [stacked_lstm_states(lower, block, len(block)) for block in blocks]
     if not states:
         return np.zeros(2 * len(upper) * cells), np.zeros((0, 2 * len(lower) * cells))
@@ -199,8 +211,10 @@ def mixture_of_experts(x, gates, experts, expert_bias, num_mixtures):
     found = []
     for c in range(num_classes):
         gate = [np.exp(x @ gates[:, c * (num_mixtures + 1) + m]) for m in range(num_mixtures + 1)]
-        votes = [sigmoid(x @ experts[:, column] + expert_bias[column])
-                 for column in range(c * num_mixtures, (c + 1) * num_mixtures)]
+        votes = [
+            sigmoid(x @ experts[:, column] + expert_bias[column])
+            for column in range(c * num_mixtures, (c + 1) * num_mixtures)
+        ]
         found.append(sum(share * vote for share, vote in zip(gate, votes)) / sum(gate))
     return np.array(found)
 
@@ -214,13 +228,15 @@ def basic_lstm_cell(kernel, bias, x, carry, hidden):
 
 def original_rnn(arrays, prefix, sequence, length):
     """`dynamic_rnn` of two BasicLSTMCells with a concatenated state: the state [c1, h1, c2, h2] after `length` rows."""
-    cells = [[arrays[f"{prefix}/rnn/multi_rnn_cell/cell_{n}/basic_lstm_cell/{part}"] for part in ("kernel", "bias")]
-             for n in range(2)]
+    cells = [
+        [arrays[f"{prefix}/rnn/multi_rnn_cell/cell_{n}/basic_lstm_cell/{part}"] for part in ("kernel", "bias")]
+        for n in range(2)
+    ]
     u = len(cells[0][1]) // 4
     state = np.zeros(4 * u)
     for x in sequence[:length]:
-        c1, h1 = basic_lstm_cell(*cells[0], x, state[:u], state[u:2 * u])
-        c2, h2 = basic_lstm_cell(*cells[1], h1, state[2 * u:3 * u], state[3 * u:])
+        c1, h1 = basic_lstm_cell(*cells[0], x, state[:u], state[u : 2 * u])
+        c2, h2 = basic_lstm_cell(*cells[1], h1, state[2 * u : 3 * u], state[3 * u :])
         state = np.concatenate([c1, h1, c2, h2])
     return state
 
@@ -235,11 +251,12 @@ def original_network(arrays, scope, frames, num_frames, num_blocks, num_mixtures
     summaries = []
     for block in range(num_blocks):
         real = min(max(num_frames - length * block, 0), length)
-        summaries.append(original_rnn(arrays, f"{scope}/RNN_L1", frames[length * block:length * (block + 1)], real))
+        summaries.append(original_rnn(arrays, f"{scope}/RNN_L1", frames[length * block : length * (block + 1)], real))
     filled = int(np.ceil(num_frames / length))
     encoding = original_rnn(arrays, f"{scope}/RNN_L2", summaries, filled)
-    gates, experts, biases = (arrays[f"{scope}/classifier/{part}"]
-                              for part in ("gates/weights", "experts/weights", "experts/biases"))
+    gates, experts, biases = (
+        arrays[f"{scope}/classifier/{part}"] for part in ("gates/weights", "experts/weights", "experts/biases")
+    )
     gate = (encoding @ gates).reshape(-1, num_mixtures + 1)
     gate = np.exp(gate) / np.exp(gate).sum(axis=1, keepdims=True)
     expert = sigmoid(encoding @ experts + biases).reshape(-1, num_mixtures)
@@ -255,15 +272,18 @@ def original_arrays(scope, feature_size, cells, num_classes, num_mixtures=2, see
             path = f"{scope}/{level}/rnn/multi_rnn_cell/cell_{n}/basic_lstm_cell"
             arrays[f"{path}/kernel"] = random.normal(0, 0.5, (inputs + cells, 4 * cells)).astype(np.float32)
             arrays[f"{path}/bias"] = random.normal(0, 0.5, 4 * cells).astype(np.float32)
-    shapes = {"gates/weights": (4 * cells, num_classes * (num_mixtures + 1)),
-              "experts/weights": (4 * cells, num_classes * num_mixtures),
-              "experts/biases": (num_classes * num_mixtures,)}
+    shapes = {
+        "gates/weights": (4 * cells, num_classes * (num_mixtures + 1)),
+        "experts/weights": (4 * cells, num_classes * num_mixtures),
+        "experts/biases": (num_classes * num_mixtures,),
+    }
     for part, shape in shapes.items():
         arrays[f"{scope}/classifier/{part}"] = random.normal(0, 0.5, shape).astype(np.float32)
     return arrays
 
 
 # ---- losses and the step of training (starter's losses.py; CVPR 2019, equations 1 to 4; DESIGN, Losses) ---------------
+
 
 def label_loss(labels, predictions):
     """L_CE of one video: cross entropy summed over the classes, the starter's epsilon in both logarithms."""
@@ -295,9 +315,12 @@ def squared_distance(a, b):
 
 def intermediate_loss(student_states, teacher_states, student_indices, teacher_indices, reduction="mean"):
     """L_rep^I of one video: over the frames that both networks saw."""
-    distances = [squared_distance(student, teacher)
-                 for student, i in zip(student_states, student_indices)
-                 for teacher, j in zip(teacher_states, teacher_indices) if i == j and i >= 0]
+    distances = [
+        squared_distance(student, teacher)
+        for student, i in zip(student_states, student_indices)
+        for teacher, j in zip(teacher_states, teacher_indices)
+        if i == j and i >= 0
+    ]
     if not distances:
         return 0.0
     return sum(distances) / (len(distances) if reduction == "mean" else 1)
@@ -319,7 +342,8 @@ def student_loss(student, teacher, labels, student_indices, teacher_indices, wei
         "prediction_loss": lambda: bernoulli_kl(teacher["predictions"], student["predictions"]),
         "label_loss": lambda: label_loss(labels, student["predictions"]),
         "intermediate_representation_loss": lambda: intermediate_loss(
-            student["frame_states"], teacher["frame_states"], student_indices, teacher_indices),
+            student["frame_states"], teacher["frame_states"], student_indices, teacher_indices
+        ),
     }
     return sum(weight * terms[name]() for name, weight in weights.items())
 
@@ -355,6 +379,7 @@ def epoch_end_steps(epoch_size, num_epochs, batch_size):
 
 
 # ---- baselines of the data set's authors: mean frame, deep bag of frames, LSTM (starter's frame_level_models.py) ------
+
 
 def mean_frame(frames, num_frames):
     """One video: its mean real frame, zeros if it has none."""
@@ -421,6 +446,7 @@ def lstm_encoding(layers, frames, num_frames):
 
 # ---- batch normalization, context gating, NetVLAD (Miech et al. 2017, arXiv 1706.06905) ------------------------------
 
+
 def batch_statistics(rows):
     """Mean and biased variance of each column of a list of vectors, the real rows of a batch."""
     mean = sum(rows) / len(rows)
@@ -467,14 +493,14 @@ def vlad(videos, assign, normalize, centers):
     logits = iter(normalize(logits) if callable(normalize) else [row + normalize for row in logits])
     found = []
     for frames in videos:
-        total = np.zeros_like(centers)                                          # [D, K]
+        total = np.zeros_like(centers)  # [D, K]
         for frame in frames:
             row = next(logits)
             shares = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
             for cluster, share in enumerate(shares):
                 total[:, cluster] += share * (frame - centers[:, cluster])
         columns = [of_unit_length(total[:, cluster]) for cluster in range(total.shape[1])]
-        found.append(of_unit_length(np.stack(columns, axis=1).reshape(-1)))     # number d * K + k
+        found.append(of_unit_length(np.stack(columns, axis=1).reshape(-1)))  # number d * K + k
     return found
 
 
@@ -489,7 +515,7 @@ def netvlad(videos, feature_sizes, weights, relu=False, remove_diagonal=False):
     videos = [[next(frames) for _ in video] for video in videos]
     parts, start = [], 0
     for size, feature in zip(feature_sizes, weights["features"]):
-        parts.append(vlad([[frame[start:start + size] for frame in video] for video in videos], *feature))
+        parts.append(vlad([[frame[start : start + size] for frame in video] for video in videos], *feature))
         start += size
     rows = [np.concatenate(parts_of_video) @ weights["hidden"] for parts_of_video in zip(*parts)]
     normalize = weights["hidden_normalize"]
@@ -501,13 +527,13 @@ def netvlad(videos, feature_sizes, weights, relu=False, remove_diagonal=False):
 
 # ---- NeXtVLAD (Lin, Xiao, Fan 2018) and the reverse whitening before it -----------------------------------------------
 
+
 def reverse_whitened(frame, eigenvalues, stored_as_bytes):
     """One frame's floats: as many as there are eigenvalues get their spread back, the others stay."""
     values = [dequantized(int(value)) if stored_as_bytes else value for value in frame]
     half_step = 4 / 512 if stored_as_bytes else 0
-    whitened = [(value - half_step) * (np.sqrt(eigenvalue) + 1e-4)
-                for value, eigenvalue in zip(values, eigenvalues)]
-    return whitened + values[len(eigenvalues):]
+    whitened = [(value - half_step) * (np.sqrt(eigenvalue) + 1e-4) for value, eigenvalue in zip(values, eigenvalues)]
+    return whitened + values[len(eigenvalues) :]
 
 
 def rows_normalized(rows, normalization, training):
@@ -535,10 +561,10 @@ def nextvlad_pooling(weights, videos, training):
         for _ in video:
             x, score = next(of_all_frames)
             for g, attention in enumerate(sigmoid(x @ attend + attend_bias)):
-                share = np.exp(score[g * num_clusters:(g + 1) * num_clusters])
+                share = np.exp(score[g * num_clusters : (g + 1) * num_clusters])
                 for k in range(num_clusters):
                     weight = attention * share[k] / sum(share)
-                    sums[:, k] += weight * (x[g * size:(g + 1) * size] - centers[:, k])
+                    sums[:, k] += weight * (x[g * size : (g + 1) * size] - centers[:, k])
         lengths = [max(np.sqrt(sum(sums[:, k] ** 2)), 1e-6) for k in range(num_clusters)]
         found.append(np.array([sums[i, k] / lengths[k] for i in range(size) for k in range(num_clusters)]))
     return np.array(rows_normalized(found, weights["descriptor"], training))
@@ -552,6 +578,7 @@ def nextvlad_projection(weights, pooled, training):
 
 
 # ---- mixtures of networks (MOD 2019, equations 6 and 7; DESIGN, online mixture) ---------------------------------------
+
 
 def softmax(z):
     powers = np.exp(z - np.max(z))
@@ -590,8 +617,13 @@ def tiny_mixture(tree, frames, num_frames, statistics=None):
     mean = mean_of_real_frames(frames, num_frames)
     gate = mixture_gate(tree["gate"], mean, tree["moving"] if statistics is None else statistics)
     logits = sum(share * member["logits"] for share, member in zip(gate, members))
-    return {"encoding": np.concatenate([member["encoding"] for member in members]), "logits": logits,
-            "predictions": sigmoid(logits), "gate": gate, "members": members}
+    return {
+        "encoding": np.concatenate([member["encoding"] for member in members]),
+        "logits": logits,
+        "predictions": sigmoid(logits),
+        "gate": gate,
+        "members": members,
+    }
 
 
 def softened_kl(parent, member, temperature):
@@ -602,8 +634,10 @@ def softened_kl(parent, member, temperature):
 
 def submodel_label_loss(outputs, labels):
     """L_CE of everything below the root."""
-    return sum(label_loss(labels, member["predictions"]) + submodel_label_loss(member, labels)
-               for member in outputs.get("members", []))
+    return sum(
+        label_loss(labels, member["predictions"]) + submodel_label_loss(member, labels)
+        for member in outputs.get("members", [])
+    )
 
 
 def online_distillation_loss(outputs, temperature, parents=None):
@@ -620,7 +654,7 @@ def mixture_loss(outputs, labels, temperature, parents=None):
     """The whole objective of one video."""
     total = label_loss(labels, outputs["predictions"]) + submodel_label_loss(outputs, labels)
     if temperature > 0:
-        total += temperature ** 2 * online_distillation_loss(outputs, temperature, parents)
+        total += temperature**2 * online_distillation_loss(outputs, temperature, parents)
     return total
 
 

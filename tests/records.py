@@ -44,10 +44,12 @@ def frame_record(frames, video_id=b"abcd", labels=(), id_key="id"):
         frames: {name: list of frames}; a frame is uint8 [size] (stored as bytes), float [size] or a raw `bytes`.
         video_id, labels: None leaves them out.
     """
-    lists = {name: tf.train.FeatureList(feature=[feature(_stored(frame)) for frame in rows])
-             for name, rows in frames.items()}
-    return tf.train.SequenceExample(context=_context(video_id, labels, id_key, {}),
-                                    feature_lists=tf.train.FeatureLists(feature_list=lists)).SerializeToString()
+    lists = {
+        name: tf.train.FeatureList(feature=[feature(_stored(frame)) for frame in rows]) for name, rows in frames.items()
+    }
+    return tf.train.SequenceExample(
+        context=_context(video_id, labels, id_key, {}), feature_lists=tf.train.FeatureLists(feature_list=lists)
+    ).SerializeToString()
 
 
 def _stored(frame):

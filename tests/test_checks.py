@@ -30,26 +30,55 @@ class Settings:
         checks.check_types(self)
 
 
-@pytest.mark.parametrize("name, value", [
-    ("whole", -3), ("maybe", None), ("maybe", 2), ("number", 2), ("number", -1.5),
-    ("switch", False), ("text", ""), ("names", ()), ("names", ("a", "b")), ("sizes", (3, 4)), ("inner", Inner()),
-    ("table", {"a": Inner()})])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("whole", -3),
+        ("maybe", None),
+        ("maybe", 2),
+        ("number", 2),
+        ("number", -1.5),
+        ("switch", False),
+        ("text", ""),
+        ("names", ()),
+        ("names", ("a", "b")),
+        ("sizes", (3, 4)),
+        ("inner", Inner()),
+        ("table", {"a": Inner()}),
+    ],
+)
 def test_what_the_annotation_says_passes(name, value):
     assert getattr(Settings(**{name: value}), name) == value
 
 
-@pytest.mark.parametrize("name, value, wanted", [
-    ("whole", "6", "a whole number"), ("whole", 6.0, "a whole number"), ("whole", True, "a whole number"),
-    ("whole", None, "a whole number"),
-    ("maybe", "6", "a whole number or None"), ("maybe", False, "a whole number or None"),
-    ("number", "0.5", "a finite number"), ("number", False, "a finite number"), ("number", None, "a finite number"),
-    ("number", float("nan"), "a finite number"), ("number", -10 ** 400, "a finite number"),
-    ("number", float("-inf"), "a finite number"),
-    ("switch", 1, "true or false"), ("switch", "true", "true or false"), ("text", 3, "text"), ("text", None, "text"),
-    ("names", "rgb", "a list of names"), ("names", (1,), "a list of names"),
-    ("sizes", (1, "2"), "a list of whole numbers"),
-    ("sizes", (True,), "a list of whole numbers"), ("inner", {"size": 1}, "Inner | None"), ("table", {"a": 1}, "dict"),
-    ("table", [], "dict")])
+@pytest.mark.parametrize(
+    "name, value, wanted",
+    [
+        ("whole", "6", "a whole number"),
+        ("whole", 6.0, "a whole number"),
+        ("whole", True, "a whole number"),
+        ("whole", None, "a whole number"),
+        ("maybe", "6", "a whole number or None"),
+        ("maybe", False, "a whole number or None"),
+        ("number", "0.5", "a finite number"),
+        ("number", False, "a finite number"),
+        ("number", None, "a finite number"),
+        ("number", float("nan"), "a finite number"),
+        ("number", -(10**400), "a finite number"),
+        ("number", float("-inf"), "a finite number"),
+        ("switch", 1, "true or false"),
+        ("switch", "true", "true or false"),
+        ("text", 3, "text"),
+        ("text", None, "text"),
+        ("names", "rgb", "a list of names"),
+        ("names", (1,), "a list of names"),
+        ("sizes", (1, "2"), "a list of whole numbers"),
+        ("sizes", (True,), "a list of whole numbers"),
+        ("inner", {"size": 1}, "Inner | None"),
+        ("table", {"a": 1}, "dict"),
+        ("table", [], "dict"),
+    ],
+)
 def test_anything_else_is_named_with_what_was_received(name, value, wanted):
     with pytest.raises(ValueError) as error:
         Settings(**{name: value})

@@ -17,58 +17,73 @@ TRAINING, DISTILLATION = config.TrainingConfig(), config.DistillationConfig()
 
 # ---- invalid settings, by the words that the user reads --------------------------------------------------------------
 
-@pytest.mark.parametrize("kind, options, message", [
-    (config.FeatureConfig, dict(names=()), "feature_sizes=1024,128: give one size for each"),
-    (config.FeatureConfig, dict(names=("rgb",)), "feature_sizes=1024,128: give one size for each of feature_names=rgb."),
-    (config.FeatureConfig, dict(names=("rgb", "rgb")), "feature_names=rgb,rgb: contains duplicates."),
-    (config.FeatureConfig, dict(sizes=(1024, 0)), "feature_sizes=1024,0: each must be a whole number above 0."),
-    (config.FeatureConfig, dict(sizes=(1024, 1.5)), "sizes=1.5: must be a whole number."),
-    (config.FeatureConfig, dict(names="rgb"), "names=rgb: must be a list."),
-    (config.FeatureConfig, dict(dtype="uint16"), "dtype=uint16: is unknown; choose one of uint8, float32."),
-    (config.FeatureConfig, dict(frame_features=False), "dtype=uint8: video-level features are stored as float32."),
 
-    (VIEW, dict(frame_selection="best"), "frame_selection=best: is unknown; choose one of all, strided, uniform"),
-    (VIEW, dict(frame_selection="uniform"), "frames_per_video=None: with frame_selection=uniform"),
-    (VIEW, dict(frames_per_video=6), "frames_per_video=6: with frame_selection=all"),
-    (VIEW, dict(frame_selection="strided", frames_per_video=6, every_n=2), "frames_per_video=6: with .*strided"),
-    (VIEW, dict(frame_selection="first", frames_per_video=0), "frames_per_video=0: choose a value from 1 to 300."),
-    (VIEW, dict(frame_selection="first", frames_per_video=301), "frames_per_video=301: choose a value from 1 to 300."),
-    (VIEW, dict(frame_selection="first", frames_per_video=True), "frames_per_video=true: must be a whole number."),
-    (VIEW, dict(frame_selection="strided"), "every_n=None: with frame_selection=strided"),
-    (VIEW, dict(frame_selection="strided", every_n=301), "every_n=301: choose a value from 1 to 300."),
-    (VIEW, dict(every_n=2), "every_n=2: with frame_selection=all"),
-
-    (config.network_config, dict(model="Lstm"), "model=Lstm: is unknown; choose one of HierarchicalLstmModel, "),
-    (config.network_config, dict(classifier="Moe"), "video_level_classifier_model=Moe: is unknown; choose one of Log"),
-    (config.network_config, dict(num_classes=0), "num_classes=0: choose a value from 1 to 1.04858e"),
-    (config.network_config, dict(moe_num_mixtures=0), "moe_num_mixtures=0: choose a value from 1"),
-    (config.network_config, dict(lstm_layers=33), "lstm_layers=33: choose a value from 1 to 32."),
-    (config.network_config, dict(lstm_cells="6"), "lstm_cells=6: must be a whole number."),
-    (config.network_config, dict(dropout=1.0), "dropout=1.0: choose a value from 0, below 1."),
-    (config.network_config, dict(frames_per_block=301), "frames_per_block=301: choose a value from 1 to 300."),
-    (config.network_config, dict(features=MEANS), "model=HierarchicalLstmModel: reads frame-level files."),
-    (config.network_config, dict(model="MoeModel", features=config.FeatureConfig()),
-     "model=MoeModel: reads video-level files."),
-    (config.network_config, dict(model="MoeModel", view=VIEW()), "frame_selection: model=MoeModel sees the video's mean"),
-
-    (config.DistillationConfig, dict(student_loss=()), "student_loss: is empty; name at least one of rep,pred,ce."),
-    (config.DistillationConfig, dict(student_loss=("rep", "kl")), "student_loss=rep,kl: 'kl' is unknown; choose among rep"),
-    (config.DistillationConfig, dict(student_loss=("ce", "ce")), "student_loss=ce,ce: contains duplicates."),
-    (config.DistillationConfig, dict(student_loss="ce"), "student_loss=ce: must be a list."),
-    (config.DistillationConfig, dict(prediction_distance="l1"), "prediction_distance=l1: is unknown; .*squared"),
-    (config.DistillationConfig, dict(rep_weight=-1.0), "rep_weight=-1.0: choose a value from 0."),
-    (config.DistillationConfig, dict(share_classifier=False, freeze_classifier=True), "so it needs share_classifier."),
-    (config.DistillationConfig, dict(share_classifier=1), "share_classifier=1: must be true or false."),
-
-    (config.TrainingConfig, dict(optimizer="Adam"), "optimizer=Adam: is unknown; choose one of AdamOptimizer, Gradient"),
-    (config.TrainingConfig, dict(batch_size=0), "batch_size=0: choose a value from 1."),
-    (config.TrainingConfig, dict(max_steps=0), "max_steps=0: choose a value from 1."),
-    (config.TrainingConfig, dict(seed=2 ** 31), "seed=2147483648: choose a value from 0 to 2.14748e"),
-    (config.TrainingConfig, dict(base_learning_rate=0), "base_learning_rate=0: choose a value above 0."),
-    (config.TrainingConfig, dict(base_learning_rate=float("nan")), "base_learning_rate=nan: must be a finite number."),
-    (config.TrainingConfig, dict(learning_rate_decay=1.01), "learning_rate_decay=1.01: choose a value above 0, at most 1."),
-    (config.TrainingConfig, dict(epochs=1), "epochs: TrainingConfig has no such field."),
-])
+@pytest.mark.parametrize(
+    "kind, options, message",
+    [
+        (config.FeatureConfig, dict(names=()), "feature_sizes=1024,128: give one size for each"),
+        (config.FeatureConfig, dict(names=("rgb",)), "feature_sizes=1024,128: give one size for each of feature_names=rgb."),
+        (config.FeatureConfig, dict(names=("rgb", "rgb")), "feature_names=rgb,rgb: contains duplicates."),
+        (config.FeatureConfig, dict(sizes=(1024, 0)), "feature_sizes=1024,0: each must be a whole number above 0."),
+        (config.FeatureConfig, dict(sizes=(1024, 1.5)), "sizes=1.5: must be a whole number."),
+        (config.FeatureConfig, dict(names="rgb"), "names=rgb: must be a list."),
+        (config.FeatureConfig, dict(dtype="uint16"), "dtype=uint16: is unknown; choose one of uint8, float32."),
+        (config.FeatureConfig, dict(frame_features=False), "dtype=uint8: video-level features are stored as float32."),
+        (VIEW, dict(frame_selection="best"), "frame_selection=best: is unknown; choose one of all, strided, uniform"),
+        (VIEW, dict(frame_selection="uniform"), "frames_per_video=None: with frame_selection=uniform"),
+        (VIEW, dict(frames_per_video=6), "frames_per_video=6: with frame_selection=all"),
+        (VIEW, dict(frame_selection="strided", frames_per_video=6, every_n=2), "frames_per_video=6: with .*strided"),
+        (VIEW, dict(frame_selection="first", frames_per_video=0), "frames_per_video=0: choose a value from 1 to 300."),
+        (VIEW, dict(frame_selection="first", frames_per_video=301), "frames_per_video=301: choose a value from 1 to 300."),
+        (VIEW, dict(frame_selection="first", frames_per_video=True), "frames_per_video=true: must be a whole number."),
+        (VIEW, dict(frame_selection="strided"), "every_n=None: with frame_selection=strided"),
+        (VIEW, dict(frame_selection="strided", every_n=301), "every_n=301: choose a value from 1 to 300."),
+        (VIEW, dict(every_n=2), "every_n=2: with frame_selection=all"),
+        (config.network_config, dict(model="Lstm"), "model=Lstm: is unknown; choose one of HierarchicalLstmModel, "),
+        (config.network_config, dict(classifier="Moe"), "video_level_classifier_model=Moe: is unknown; choose one of Log"),
+        (config.network_config, dict(num_classes=0), "num_classes=0: choose a value from 1 to 1.04858e"),
+        (config.network_config, dict(moe_num_mixtures=0), "moe_num_mixtures=0: choose a value from 1"),
+        (config.network_config, dict(lstm_layers=33), "lstm_layers=33: choose a value from 1 to 32."),
+        (config.network_config, dict(lstm_cells="6"), "lstm_cells=6: must be a whole number."),
+        (config.network_config, dict(dropout=1.0), "dropout=1.0: choose a value from 0, below 1."),
+        (config.network_config, dict(frames_per_block=301), "frames_per_block=301: choose a value from 1 to 300."),
+        (config.network_config, dict(features=MEANS), "model=HierarchicalLstmModel: reads frame-level files."),
+        (
+            config.network_config,
+            dict(model="MoeModel", features=config.FeatureConfig()),
+            "model=MoeModel: reads video-level files.",
+        ),
+        (
+            config.network_config,
+            dict(model="MoeModel", view=VIEW()),
+            "frame_selection: model=MoeModel sees the video's mean",
+        ),
+        (config.DistillationConfig, dict(student_loss=()), "student_loss: is empty; name at least one of rep,pred,ce."),
+        (
+            config.DistillationConfig,
+            dict(student_loss=("rep", "kl")),
+            "student_loss=rep,kl: 'kl' is unknown; choose among rep",
+        ),
+        (config.DistillationConfig, dict(student_loss=("ce", "ce")), "student_loss=ce,ce: contains duplicates."),
+        (config.DistillationConfig, dict(student_loss="ce"), "student_loss=ce: must be a list."),
+        (config.DistillationConfig, dict(prediction_distance="l1"), "prediction_distance=l1: is unknown; .*squared"),
+        (config.DistillationConfig, dict(rep_weight=-1.0), "rep_weight=-1.0: choose a value from 0."),
+        (config.DistillationConfig, dict(share_classifier=False, freeze_classifier=True), "so it needs share_classifier."),
+        (config.DistillationConfig, dict(share_classifier=1), "share_classifier=1: must be true or false."),
+        (config.TrainingConfig, dict(optimizer="Adam"), "optimizer=Adam: is unknown; choose one of AdamOptimizer, Gradient"),
+        (config.TrainingConfig, dict(batch_size=0), "batch_size=0: choose a value from 1."),
+        (config.TrainingConfig, dict(max_steps=0), "max_steps=0: choose a value from 1."),
+        (config.TrainingConfig, dict(seed=2**31), "seed=2147483648: choose a value from 0 to 2.14748e"),
+        (config.TrainingConfig, dict(base_learning_rate=0), "base_learning_rate=0: choose a value above 0."),
+        (config.TrainingConfig, dict(base_learning_rate=float("nan")), "base_learning_rate=nan: must be a finite number."),
+        (
+            config.TrainingConfig,
+            dict(learning_rate_decay=1.01),
+            "learning_rate_decay=1.01: choose a value above 0, at most 1.",
+        ),
+        (config.TrainingConfig, dict(epochs=1), "epochs: TrainingConfig has no such field."),
+    ],
+)
 def test_an_invalid_setting_is_reported_with_its_name_and_value(kind, options, message):
     with pytest.raises(SettingError, match=message):
         kind(**options)
@@ -78,28 +93,38 @@ def video_level(model="MoeModel", **options):
     return config.network_config(model, **options)
 
 
-@pytest.mark.parametrize("mode, networks, distillation, message", [
-    ("student", PAIR, DISTILLATION, "mode=student: is unknown; choose one of teacher, serial, parallel."),
-    ("teacher", PAIR, None, "mode=teacher: has the networks teacher. Received: student, teacher."),
-    ("serial", {"teacher": NETWORK}, DISTILLATION, "mode=serial: has the networks student, teacher. Received: teacher."),
-    ("teacher", {"teacher": NETWORK}, DISTILLATION, "mode=teacher: a teacher has no distillation settings"),
-    ("serial", PAIR, None, "mode=serial: .* a student needs them"),
-    ("serial", {"teacher": video_level(), "student": STUDENT}, DISTILLATION, "distillation is over frames"),
-    ("parallel", PAIR, config.DistillationConfig(freeze_classifier=True), "freeze_classifier=true: in mode=parallel"),
-    ("parallel", PAIR, config.DistillationConfig(("rep",), share_classifier=False), "student_loss=rep: without share"),
-])
+@pytest.mark.parametrize(
+    "mode, networks, distillation, message",
+    [
+        ("student", PAIR, DISTILLATION, "mode=student: is unknown; choose one of teacher, serial, parallel."),
+        ("teacher", PAIR, None, "mode=teacher: has the networks teacher. Received: student, teacher."),
+        ("serial", {"teacher": NETWORK}, DISTILLATION, "mode=serial: has the networks student, teacher. Received: teacher."),
+        ("teacher", {"teacher": NETWORK}, DISTILLATION, "mode=teacher: a teacher has no distillation settings"),
+        ("serial", PAIR, None, "mode=serial: .* a student needs them"),
+        ("serial", {"teacher": video_level(), "student": STUDENT}, DISTILLATION, "distillation is over frames"),
+        ("parallel", PAIR, config.DistillationConfig(freeze_classifier=True), "freeze_classifier=true: in mode=parallel"),
+        ("parallel", PAIR, config.DistillationConfig(("rep",), share_classifier=False), "student_loss=rep: without share"),
+    ],
+)
 def test_contradictory_runs_are_refused(mode, networks, distillation, message):
     with pytest.raises(SettingError, match=message):
         config.RunConfig(mode, networks, TRAINING, distillation)
 
 
-@pytest.mark.parametrize("name, value", [
-    ("num_classes", 5), ("moe_prob_gating", True), ("moe_num_mixtures", 3), ("lstm_cells", 6), ("lstm_layers", 1),
-    ("features", config.FeatureConfig(("audio", "rgb"), (128, 1024)))])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("num_classes", 5),
+        ("moe_prob_gating", True),
+        ("moe_num_mixtures", 3),
+        ("lstm_cells", 6),
+        ("lstm_layers", 1),
+        ("features", config.FeatureConfig(("audio", "rgb"), (128, 1024))),
+    ],
+)
 def test_teacher_and_student_share_family_and_size(name, value):
     with pytest.raises(SettingError, match=f"{name}=.* for the student, and .* for the teacher"):
-        config.RunConfig("serial", {"teacher": NETWORK, "student": STUDENT.replace(**{name: value})},
-                         TRAINING, DISTILLATION)
+        config.RunConfig("serial", {"teacher": NETWORK, "student": STUDENT.replace(**{name: value})}, TRAINING, DISTILLATION)
 
 
 def test_teacher_and_student_share_the_kind_of_classifier():
@@ -108,12 +133,15 @@ def test_teacher_and_student_share_the_kind_of_classifier():
         config.RunConfig("serial", {"teacher": NETWORK, "student": student}, TRAINING, DISTILLATION)
 
 
-@pytest.mark.parametrize("mode, distillation", [
-    ("serial", config.DistillationConfig(freeze_classifier=True)),
-    ("serial", config.DistillationConfig(("rep",), share_classifier=False)),
-    ("parallel", config.DistillationConfig(("rep",))),
-    ("parallel", config.DistillationConfig(("ce", "rep"), share_classifier=False)),
-])
+@pytest.mark.parametrize(
+    "mode, distillation",
+    [
+        ("serial", config.DistillationConfig(freeze_classifier=True)),
+        ("serial", config.DistillationConfig(("rep",), share_classifier=False)),
+        ("parallel", config.DistillationConfig(("rep",))),
+        ("parallel", config.DistillationConfig(("ce", "rep"), share_classifier=False)),
+    ],
+)
 def test_similar_runs_are_allowed(mode, distillation):
     student = STUDENT.replace(dropout=0.0, frames_per_block=6)
     assert config.RunConfig(mode, {"teacher": NETWORK, "student": student}, TRAINING, distillation).mode == mode
@@ -121,10 +149,22 @@ def test_similar_runs_are_allowed(mode, distillation):
 
 # ---- what follows from the settings ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("view, max_frames, frames_per_block", [
-    (VIEW(), 300, 20), (VIEW("uniform", 30), 30, 5), (VIEW("random", 20), 20, 5), (VIEW("first", 6), 6, 3),
-    (VIEW("last", 300), 300, 5), (VIEW("middle", 1), 1, 3), (VIEW("first_middle_last", 9), 9, 3),
-    (VIEW("strided", every_n=1), 300, 5), (VIEW("strided", every_n=7), 43, 3), (VIEW("strided", every_n=300), 1, 3)])
+
+@pytest.mark.parametrize(
+    "view, max_frames, frames_per_block",
+    [
+        (VIEW(), 300, 20),
+        (VIEW("uniform", 30), 30, 5),
+        (VIEW("random", 20), 20, 5),
+        (VIEW("first", 6), 6, 3),
+        (VIEW("last", 300), 300, 5),
+        (VIEW("middle", 1), 1, 3),
+        (VIEW("first_middle_last", 9), 9, 3),
+        (VIEW("strided", every_n=1), 300, 5),
+        (VIEW("strided", every_n=7), 43, 3),
+        (VIEW("strided", every_n=300), 1, 3),
+    ],
+)
 def test_padded_length_and_block_length_follow_from_the_selection(view, max_frames, frames_per_block):
     network = config.network_config(view=view)
     assert view.max_frames == network.max_frames == max_frames
@@ -146,7 +186,10 @@ def test_a_video_level_network_sees_one_mean(model):
 
 def test_the_defaults_are_the_published_recipe():
     assert (NETWORK.model, NETWORK.classifier.model, NETWORK.classifier.moe_num_mixtures) == (
-        "HierarchicalLstmModel", "MoeModel", 2)
+        "HierarchicalLstmModel",
+        "MoeModel",
+        2,
+    )
     family = NETWORK.family
     assert (family.lstm_cells, family.lstm_layers, family.dropout, NETWORK.num_classes) == (1024, 2, 0.5, 3862)
     assert NETWORK.features.size == 1152
@@ -158,15 +201,19 @@ def test_the_defaults_are_the_published_recipe():
     assert (DISTILLATION.share_classifier, DISTILLATION.freeze_classifier) == (True, False)
 
 
-@pytest.mark.parametrize("losses, expected", [
-    (("rep",), False), (("pred",), True), (("ce",), True), (("rep", "ce"), True)])
+@pytest.mark.parametrize("losses, expected", [(("rep",), False), (("pred",), True), (("ce",), True), (("rep", "ce"), True)])
 def test_rep_alone_leaves_the_classifier_untrained(losses, expected):
     assert config.DistillationConfig(losses).trains_classifier is expected
 
 
-@pytest.mark.parametrize("mode, main, trained", [
-    ("teacher", "teacher", ("teacher",)), ("serial", "student", ("student",)),
-    ("parallel", "student", ("student", "teacher"))])
+@pytest.mark.parametrize(
+    "mode, main, trained",
+    [
+        ("teacher", "teacher", ("teacher",)),
+        ("serial", "student", ("student",)),
+        ("parallel", "student", ("student", "teacher")),
+    ],
+)
 def test_a_run_knows_which_networks_it_trains(mode, main, trained):
     run = run_of(mode)
     assert (run.main_role, run.trained_roles) == (main, trained)
@@ -179,25 +226,36 @@ def test_settings_are_frozen():
 
 # ---- the round trip to JSON -----------------------------------------------------------------------------------------
 
+
 def run_of(mode, training=TRAINING, **options):
     if mode == "teacher":
         return config.RunConfig(mode, {"teacher": NETWORK}, training, **options)
     return config.RunConfig(mode, PAIR, training, DISTILLATION, **options)
 
 
-@pytest.mark.parametrize("run", [
-    run_of("teacher"), run_of("serial", teacher_dir="runs/teacher"), run_of("parallel", train_data_pattern="träin*"),
-    config.RunConfig("teacher", {"teacher": video_level("LogisticModel")}, TRAINING, validation_data_pattern="v*"),
-    config.RunConfig("teacher", {"teacher": config.network_config(view=VIEW("strided", every_n=7))}, TRAINING)])
+@pytest.mark.parametrize(
+    "run",
+    [
+        run_of("teacher"),
+        run_of("serial", teacher_dir="runs/teacher"),
+        run_of("parallel", train_data_pattern="träin*"),
+        config.RunConfig("teacher", {"teacher": video_level("LogisticModel")}, TRAINING, validation_data_pattern="v*"),
+        config.RunConfig("teacher", {"teacher": config.network_config(view=VIEW("strided", every_n=7))}, TRAINING),
+    ],
+)
 def test_a_run_round_trips_through_json(run):
     again = config.from_json(config.to_json(run))
     assert again == run
     assert all(isinstance(network.features.sizes, tuple) for network in again.networks.values())
 
 
-@given(seed=strategies.integers(0, config.MAX_SEED), mixed=strategies.booleans(),
-       rate=strategies.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False),
-       steps=strategies.none() | strategies.integers(1), losses=strategies.permutations(config.STUDENT_LOSSES))
+@given(
+    seed=strategies.integers(0, config.MAX_SEED),
+    mixed=strategies.booleans(),
+    rate=strategies.floats(0, exclude_min=True, allow_nan=False, allow_infinity=False),
+    steps=strategies.none() | strategies.integers(1),
+    losses=strategies.permutations(config.STUDENT_LOSSES),
+)
 def test_every_number_survives_json_exactly(seed, mixed, rate, steps, losses):
     training = config.TrainingConfig(seed=seed, mixed_precision=mixed, base_learning_rate=rate, max_steps=steps)
     run = config.RunConfig("serial", PAIR, training, config.DistillationConfig(tuple(losses), rep_weight=rate))
@@ -208,10 +266,16 @@ def test_every_field_is_written():
     written = json.loads(config.to_json(run_of("serial")))
     assert written.pop("format") == config.FORMAT
     student = written["networks"]["student"]
-    for settings, values in ((run_of("serial"), written), (TRAINING, written["training"]),
-                             (DISTILLATION, written["distillation"]), (STUDENT, student),
-                             (STUDENT.features, student["features"]), (STUDENT.view, student["view"]),
-                             (STUDENT.family, student["family"]), (STUDENT.classifier, student["classifier"])):
+    for settings, values in (
+        (run_of("serial"), written),
+        (TRAINING, written["training"]),
+        (DISTILLATION, written["distillation"]),
+        (STUDENT, student),
+        (STUDENT.features, student["features"]),
+        (STUDENT.view, student["view"]),
+        (STUDENT.family, student["family"]),
+        (STUDENT.classifier, student["classifier"]),
+    ):
         assert set(values) == set(type(settings).model_fields)
 
 
@@ -222,25 +286,50 @@ def test_a_field_that_is_missing_takes_its_default():
 
 
 FORMAT_2 = {
-    "format": 2, "mode": "serial", "train_data_pattern": "train*", "validation_data_pattern": "", "teacher_dir": "runs/teacher",
-    "pca_eigenvalues": "", "init_from": "", "teacher_targets_dir": "", "train_files": "2 file(s)", "teacher_weights": "step 7",
-    "init_weights": "", "teacher_targets": "",
+    "format": 2,
+    "mode": "serial",
+    "train_data_pattern": "train*",
+    "validation_data_pattern": "",
+    "teacher_dir": "runs/teacher",
+    "pca_eigenvalues": "",
+    "init_from": "",
+    "teacher_targets_dir": "",
+    "train_files": "2 file(s)",
+    "teacher_weights": "step 7",
+    "init_weights": "",
+    "teacher_targets": "",
     "training": {"batch_size": 32, "seed": 3, "max_steps": None},
     "distillation": {"student_loss": ["rep", "ce"], "match_intermediate": True},
-    "networks": {role: {
-        "model": "HierarchicalLstmModel", "num_classes": 7,
-        "features": {"names": ["rgb", "audio"], "sizes": [6, 3], "frame_features": True, "dtype": "uint8"},
-        "frames": {"frame_selection": selection, "frames_per_video": k, "every_n": None},
-        "classifier": "MoeModel", "dropout": 0.5, "moe_num_mixtures": 3, "moe_l2": 1e-8, "moe_prob_gating": False,
-        "lstm_cells": 4, "lstm_layers": 1, "frames_per_block": block,
-    } for role, selection, k, block in (("teacher", "all", None, 15), ("student", "uniform", 4, 3))},
+    "networks": {
+        role: {
+            "model": "HierarchicalLstmModel",
+            "num_classes": 7,
+            "features": {"names": ["rgb", "audio"], "sizes": [6, 3], "frame_features": True, "dtype": "uint8"},
+            "frames": {"frame_selection": selection, "frames_per_video": k, "every_n": None},
+            "classifier": "MoeModel",
+            "dropout": 0.5,
+            "moe_num_mixtures": 3,
+            "moe_l2": 1e-8,
+            "moe_prob_gating": False,
+            "lstm_cells": 4,
+            "lstm_layers": 1,
+            "frames_per_block": block,
+        }
+        for role, selection, k, block in (("teacher", "all", None, 15), ("student", "uniform", 4, 3))
+    },
 }
 
 
 def test_a_configuration_of_format_2_is_read():
     run = config.from_json(json.dumps(FORMAT_2))
-    student = config.network_config(num_classes=7, features=config.FeatureConfig(sizes=(6, 3)), view=VIEW("uniform", 4),
-                                    lstm_cells=4, lstm_layers=1, moe_num_mixtures=3)
+    student = config.network_config(
+        num_classes=7,
+        features=config.FeatureConfig(sizes=(6, 3)),
+        view=VIEW("uniform", 4),
+        lstm_cells=4,
+        lstm_layers=1,
+        moe_num_mixtures=3,
+    )
     assert run.networks == {"student": student, "teacher": student.replace(view=VIEW(), frames_per_block=15)}
     assert run.training == config.TrainingConfig(batch_size=32, seed=3)
     assert run.distillation == config.DistillationConfig(("rep", "ce"), match_intermediate=True)
@@ -249,8 +338,14 @@ def test_a_configuration_of_format_2_is_read():
 
 
 def test_a_video_level_configuration_of_format_2_is_read():
-    network = {"model": "MoeModel", "num_classes": 5, "frames": None, "classifier": "MoeModel", "moe_num_mixtures": 2,
-               "features": {"names": ["mean_rgb"], "sizes": [6], "frame_features": False, "dtype": "float32"}}
+    network = {
+        "model": "MoeModel",
+        "num_classes": 5,
+        "frames": None,
+        "classifier": "MoeModel",
+        "moe_num_mixtures": 2,
+        "features": {"names": ["mean_rgb"], "sizes": [6], "frame_features": False, "dtype": "float32"},
+    }
     run = config.from_json(json.dumps({"format": 2, "mode": "teacher", "networks": {"teacher": network}, "training": {}}))
     assert run.networks["teacher"].view is None and run.networks["teacher"].features.size == 6
 
@@ -269,37 +364,45 @@ def damaged(*path, **values):
     return json.dumps(written)
 
 
-@pytest.mark.parametrize("text, message", [
-    ("", "not JSON"), ("{", "not JSON"), ("[]", 'expected "format": 3'), ("{}", 'expected "format": 3'),
-    (damaged(format=1), 'expected "format": 3'), (damaged(format=True), 'expected "format": 3'),
-    ('{"format": 3, "format": 3}', "contains duplicates"),
-    ('{"format": 2}', "it has no networks"), ('{"format": 2, "networks": {"teacher": 5}}', "a network is not an object"),
-    ('{"format": 2, "networks": {"teacher": {"features": 5}}}', "not a run configuration"),
-    ('{"format": 2, "networks": {"teacher": {"cells": 5}}}', "cells=5: has no effect with"),
-    (damaged(color=1), "color: RunConfig has no such field."),
-    (damaged(mode=...), "mode: is missing in RunConfig."),
-    (damaged(training=...), "training: is missing in RunConfig."),
-    (damaged(training=None), "training=None: must be an object."),
-    (damaged(networks=[]), r"networks=: must be an object."),
-    (damaged("networks", student=5), "student=5: must be an object."),
-    (damaged("networks", student=...), "mode=serial: has the networks student, teacher. Received: teacher."),
-    (damaged("networks", "student", cells=6), "cells: NetworkConfig has no such field."),
-    (damaged("networks", "student", "family", cells=6), "cells: HRNNSettings has no such field."),
-    (damaged("networks", "student", "family", model="Lstm"), "model=Lstm: is unknown; choose one of Hier"),
-    (damaged("networks", "student", "family", model=...), "family=.*: must be"),
-    (damaged("networks", "student", "family", lstm_cells="1024"), "lstm_cells=1024: must be a whole number."),
-    (damaged("networks", "student", "family", lstm_cells=1024.0), "lstm_cells=1024.0: must be a whole number."),
-    (damaged("networks", "student", "family", dropout="0.5"), "dropout=0.5: must be a finite number."),
-    (damaged("networks", "student", features="rgb"), "features=rgb: must be an object."),
-    (damaged("networks", "student", "features", sizes=[1024, "128"]), "sizes=128: must be a whole number."),
-    (damaged("networks", "student", "view", frames_per_video="30"), "frames_per_video=30: must be a whole"),
-    (damaged("training", mixed_precision=0), "mixed_precision=0: must be true or false."),
-    (damaged("training", base_learning_rate=float("inf")), "base_learning_rate=inf: must be a finite number."),
-    (damaged("distillation", student_loss="rep"), "student_loss=rep: must be a list."),
-    (damaged(distillation=None), "mode=serial: .* a student needs them"),
-    (damaged(teacher_dir=None), "teacher_dir=None: must be text."),
-    (damaged(mode="x" * 1000), "mode=x{100}[.]{3}: is unknown"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[]", 'expected "format": 3'),
+        ("{}", 'expected "format": 3'),
+        (damaged(format=1), 'expected "format": 3'),
+        (damaged(format=True), 'expected "format": 3'),
+        ('{"format": 3, "format": 3}', "contains duplicates"),
+        ('{"format": 2}', "it has no networks"),
+        ('{"format": 2, "networks": {"teacher": 5}}', "a network is not an object"),
+        ('{"format": 2, "networks": {"teacher": {"features": 5}}}', "not a run configuration"),
+        ('{"format": 2, "networks": {"teacher": {"cells": 5}}}', "cells=5: has no effect with"),
+        (damaged(color=1), "color: RunConfig has no such field."),
+        (damaged(mode=...), "mode: is missing in RunConfig."),
+        (damaged(training=...), "training: is missing in RunConfig."),
+        (damaged(training=None), "training=None: must be an object."),
+        (damaged(networks=[]), r"networks=: must be an object."),
+        (damaged("networks", student=5), "student=5: must be an object."),
+        (damaged("networks", student=...), "mode=serial: has the networks student, teacher. Received: teacher."),
+        (damaged("networks", "student", cells=6), "cells: NetworkConfig has no such field."),
+        (damaged("networks", "student", "family", cells=6), "cells: HRNNSettings has no such field."),
+        (damaged("networks", "student", "family", model="Lstm"), "model=Lstm: is unknown; choose one of Hier"),
+        (damaged("networks", "student", "family", model=...), "family=.*: must be"),
+        (damaged("networks", "student", "family", lstm_cells="1024"), "lstm_cells=1024: must be a whole number."),
+        (damaged("networks", "student", "family", lstm_cells=1024.0), "lstm_cells=1024.0: must be a whole number."),
+        (damaged("networks", "student", "family", dropout="0.5"), "dropout=0.5: must be a finite number."),
+        (damaged("networks", "student", features="rgb"), "features=rgb: must be an object."),
+        (damaged("networks", "student", "features", sizes=[1024, "128"]), "sizes=128: must be a whole number."),
+        (damaged("networks", "student", "view", frames_per_video="30"), "frames_per_video=30: must be a whole"),
+        (damaged("training", mixed_precision=0), "mixed_precision=0: must be true or false."),
+        (damaged("training", base_learning_rate=float("inf")), "base_learning_rate=inf: must be a finite number."),
+        (damaged("distillation", student_loss="rep"), "student_loss=rep: must be a list."),
+        (damaged(distillation=None), "mode=serial: .* a student needs them"),
+        (damaged(teacher_dir=None), "teacher_dir=None: must be text."),
+        (damaged(mode="x" * 1000), "mode=x{100}[.]{3}: is unknown"),
+    ],
+)
 def test_invalid_json_is_refused_by_the_name_of_the_field(text, message):
     with pytest.raises(ValueError, match=message):
         config.from_json(text)

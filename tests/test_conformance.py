@@ -23,16 +23,19 @@ from youtube8m_distill.schemes.supervised import Supervised
 NETWORKS = networks.every_network()
 FRAME_LEVEL = {name: network for name, network in NETWORKS.items() if not network.is_video_level}
 FAMILIES = {model: networks.frame_level(model, dropout=0.0) for model in networks.TINY}
-FAMILIES["HierarchicalLstmModel"] = networks.frame_level(dropout=0.0, frames_per_block=2)   # three frames are two blocks
-
+FAMILIES["HierarchicalLstmModel"] = networks.frame_level(dropout=0.0, frames_per_block=2)  # three frames are two blocks
 
 
 def parametrized(table, quick=None):
     """Over the networks of a table. Mixtures take as long as all others, so they are among the slow tests; where `quick`
     names one, all others are."""
-    return pytest.mark.parametrize("network", [
-        pytest.param(network, id=name, marks=[pytest.mark.slow] * (name != quick if quick else network.is_mixture))
-        for name, network in table.items()])
+    return pytest.mark.parametrize(
+        "network",
+        [
+            pytest.param(network, id=name, marks=[pytest.mark.slow] * (name != quick if quick else network.is_mixture))
+            for name, network in table.items()
+        ],
+    )
 
 
 every_network, every_frame_level_network, every_family = map(parametrized, (NETWORKS, FRAME_LEVEL, FAMILIES))
@@ -66,8 +69,11 @@ def test_outputs_have_their_names_shapes_and_types(network):
 
 def encoders(model):
     """The encoders of a network, several in a mixture."""
-    return [encoder for member in model.members for encoder in encoders(member)] if hasattr(model, "members") \
+    return (
+        [encoder for member in model.members for encoder in encoders(member)]
+        if hasattr(model, "members")
         else [model.encoder]
+    )
 
 
 @every_frame_level_network
@@ -134,8 +140,8 @@ def test_a_video_is_encoded_alike_in_any_batch(network):
     model, batch = networks.build(network), networks.batch(network)
     together = networks.outputs(model, batch)
     for row in range(len(networks.COUNTS)):
-        alone = networks.outputs(model, {name: values[row:row + 1] for name, values in batch.items()})
-        assert_same(alone, {name: values[row:row + 1] for name, values in together.items()})
+        alone = networks.outputs(model, {name: values[row : row + 1] for name, values in batch.items()})
+        assert_same(alone, {name: values[row : row + 1] for name, values in together.items()})
 
 
 @every_frame_level_network
@@ -158,15 +164,17 @@ def test_a_float_frame_count_is_not_rounded_to_bfloat16(network):
     blocks = {"frames_per_block": 60} if "frames_per_block" in network.settings() else {}
     network = network.replace(view=config.FrameView(), **blocks)
     model, batch = networks.build(network, dtype="mixed_bfloat16"), networks.batch(network, (299,))
-    counted = {**batch, "num_frames": np.array([299.0], np.float32)}        # in bfloat16 it would be 300
+    counted = {**batch, "num_frames": np.array([299.0], np.float32)}  # in bfloat16 it would be 300
     assert_same(networks.outputs(model, counted), networks.outputs(model, batch), rtol=0, atol=0)
 
 
 @every_network
 def test_a_graph_of_unknown_sizes_gives_what_eager_code_gives(network):
     model, batch = networks.build(network), networks.batch(network)
-    unknown = {name: tf.TensorSpec([None] * (values.ndim - 1) + [values.shape[-1] if values.ndim > 1 else None],
-                                   values.dtype) for name, values in batch.items()}
+    unknown = {
+        name: tf.TensorSpec([None] * (values.ndim - 1) + [values.shape[-1] if values.ndim > 1 else None], values.dtype)
+        for name, values in batch.items()
+    }
     graph = tf.function(lambda batch: model(batch), input_signature=[unknown])
     assert_same(networks.as_numpy(graph(batch)), networks.outputs(model, batch))
 
@@ -228,6 +236,7 @@ def test_a_seed_fixes_the_first_weights(network):
     def weights(seed):
         keras.utils.set_random_seed(seed)
         return np.concatenate([np.ravel(values) for values in build.build_model(network).get_weights()])
+
     np.testing.assert_array_equal(weights(1), weights(1))
     assert np.any(weights(1) != weights(2))
 
@@ -267,8 +276,10 @@ def test_two_networks_may_share_what_follows_the_encoding(network):
 
 REP = {"representation_loss"}
 ALONE = [{"representation_loss": 1.0}, {"prediction_loss": 1.0}, {"label_loss": 1.0}]
-TERMS = [*(pytest.param(weights, marks=pytest.mark.slow) for weights in ALONE),
-         {"representation_loss": 0.1, "prediction_loss": 1.0, "label_loss": 1.0}]
+TERMS = [
+    *(pytest.param(weights, marks=pytest.mark.slow) for weights in ALONE),
+    {"representation_loss": 0.1, "prediction_loss": 1.0, "label_loss": 1.0},
+]
 
 
 def pair(network):
@@ -290,8 +301,13 @@ def parallel(network, weights):
     teacher, student = pair(network)
     model = build_model(teacher, name="teacher")
     terms = StudentTerms(weights, objective=label_objective(student))
-    return ParallelDistiller(build_model(student, output_layers=model.output_layers, name="student"), model, terms,
-                             label_objective(teacher), **SETTINGS)
+    return ParallelDistiller(
+        build_model(student, output_layers=model.output_layers, name="student"),
+        model,
+        terms,
+        label_objective(teacher),
+        **SETTINGS,
+    )
 
 
 def supervised(network):
@@ -333,18 +349,22 @@ def test_parallel_distillation_runs_with_every_loss(network, weights):
 ROUNDING = 2e-6
 
 
-@parametrized(FAMILIES, quick="NetVLADModelLF")        # it has statistics
+@parametrized(FAMILIES, quick="NetVLADModelLF")  # it has statistics
 def test_two_replicas_take_the_steps_of_one_and_keep_its_statistics(network):
-    one, two = (tiny_training.train_eagerly(devices, lambda: supervised(network), tiny_training.flat(DATA))
-                for devices in (None, tiny_training.TWO_CPUS))
+    one, two = (
+        tiny_training.train_eagerly(devices, lambda: supervised(network), tiny_training.flat(DATA))
+        for devices in (None, tiny_training.TWO_CPUS)
+    )
     tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 1e-4, ROUNDING)
 
 
 @pytest.mark.slow
 @every_family
 def test_two_replicas_distil_as_one(network):
-    one, two = (tiny_training.train_eagerly(devices, lambda: parallel(network, TERMS[-1]), DATA)
-                for devices in (None, tiny_training.TWO_CPUS))
+    one, two = (
+        tiny_training.train_eagerly(devices, lambda: parallel(network, TERMS[-1]), DATA)
+        for devices in (None, tiny_training.TWO_CPUS)
+    )
     tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 1e-4, ROUNDING)
 
 
@@ -362,8 +382,9 @@ def test_a_training_step_in_bfloat16_leaves_float32_weights(network):
 @parametrized(FAMILIES, quick="NetVLADModelLF")
 def test_training_goes_on_after_saving_as_if_it_had_not_stopped(network, tmp_path):
     def trained(steps):
-        return tiny_training.train_eagerly(None, lambda: supervised(network), tiny_training.flat(DATA),
-                                     lambda: keras.optimizers.Adam(0.01), steps)
+        return tiny_training.train_eagerly(
+            None, lambda: supervised(network), tiny_training.flat(DATA), lambda: keras.optimizers.Adam(0.01), steps
+        )
 
     def train_on(scheme):
         scheme.train_step(next(iter(tiny_training.batches(tiny_training.flat(DATA)))))

@@ -35,11 +35,13 @@ def bar_and_stream(*arguments, **options):
 
 def test_without_a_terminal_a_line_comes_at_most_every_ten_seconds(clock):
     bar, stream = bar_and_stream(1000, "train", "steps")
-    for _ in range(50):                                 # 25 seconds, 2 steps a second
+    for _ in range(50):  # 25 seconds, 2 steps a second
         clock.seconds += 0.5
         bar.update()
-    assert stream.getvalue().splitlines() == ["train: 20/1000 steps, 2/s, 0:10, 8:10 left",
-                                              "train: 40/1000 steps, 2/s, 0:20, 8:00 left"]
+    assert stream.getvalue().splitlines() == [
+        "train: 20/1000 steps, 2/s, 0:10, 8:10 left",
+        "train: 40/1000 steps, 2/s, 0:20, 8:00 left",
+    ]
 
 
 def test_the_last_line_says_what_was_done_with_the_last_note(clock):

@@ -17,20 +17,29 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 def write_set(folder):
     """{split: glob} of a training, a validation and a test set, the last without labels."""
-    return {"train": commands.write_files(folder, "train", commands.frame_videos(14)),
-            "validate": commands.write_files(folder, "validate", commands.frame_videos(8, seed=1)),
-            "test": commands.write_files(folder, "test", commands.frame_videos(7, seed=2, labels=False))}
+    return {
+        "train": commands.write_files(folder, "train", commands.frame_videos(14)),
+        "validate": commands.write_files(folder, "validate", commands.frame_videos(8, seed=1)),
+        "test": commands.write_files(folder, "test", commands.frame_videos(7, seed=2, labels=False)),
+    }
 
 
 def train(folder, name, files, *arguments):
-    commands.succeed("train", f"--train_dir={folder}/{name}", f"--train_data_pattern={files['train']}",
-                     f"--validation_data_pattern={files['validate']}", *QUICK, *arguments)
+    commands.succeed(
+        "train",
+        f"--train_dir={folder}/{name}",
+        f"--train_data_pattern={files['train']}",
+        f"--validation_data_pattern={files['validate']}",
+        *QUICK,
+        *arguments,
+    )
     return runs.open_run(folder / name)
 
 
 def metrics(run, files, role):
-    commands.succeed("eval", "--run_once", f"--train_dir={run.folder}", f"--eval_data_pattern={files['validate']}",
-                     f"--network={role}")
+    commands.succeed(
+        "eval", "--run_once", f"--train_dir={run.folder}", f"--eval_data_pattern={files['validate']}", f"--network={role}"
+    )
     return json.loads((run.folder / "eval" / role / "metrics.json").read_text())
 
 
@@ -40,8 +49,12 @@ def weights(run, role, checkpoint="last"):
 
 def tags(run, role):
     """Names of the curves of one network."""
-    return {value.tag for path in (run.folder / "tensorboard" / role).iterdir()
-            for event in tf.compat.v1.train.summary_iterator(str(path)) for value in event.summary.value}
+    return {
+        value.tag
+        for path in (run.folder / "tensorboard" / role).iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    }
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +70,8 @@ def finished(tmp_path_factory):
             "serial": train(folder, "serial", files, *from_teacher),
             "frozen": train(folder, "frozen", files, *from_teacher, "--freeze_classifier", "--student_loss=pred"),
             "rep": train(folder, "rep", files, *from_teacher, "--student_loss=rep", "--finetune_epochs=2"),
-            "parallel": train(folder, "parallel", files, "--mode=parallel", *SMALL, *FEW_FRAMES)}
+            "parallel": train(folder, "parallel", files, "--mode=parallel", *SMALL, *FEW_FRAMES),
+        }
 
 
 @pytest.fixture
@@ -69,7 +83,12 @@ def road(finished, monkeypatch):
 def test_every_run_ends_where_its_epochs_end(road):
     """14 videos, batches of 4: 3 steps an epoch; the two epochs of the second stage of `rep` have 7."""
     assert {name: run.checkpoints.steps()[-1] for name, run in road[1].items()} == {
-        "teacher": 3, "serial": 3, "frozen": 3, "rep": 10, "parallel": 3}
+        "teacher": 3,
+        "serial": 3,
+        "frozen": 3,
+        "rep": 10,
+        "parallel": 3,
+    }
 
 
 def test_a_serial_training_leaves_the_teacher_as_it_was(road):
@@ -82,9 +101,17 @@ def test_a_serial_training_leaves_the_teacher_as_it_was(road):
     assert not (road[1]["serial"].folder / "best" / "teacher.weights.h5").exists()
 
 
-@pytest.mark.parametrize("name, role, max_frames", [
-    ("teacher", "teacher", 300), ("serial", "student", 4), ("frozen", "student", 4), ("rep", "student", 4),
-    ("parallel", "student", 4), ("parallel", "teacher", 300)])
+@pytest.mark.parametrize(
+    "name, role, max_frames",
+    [
+        ("teacher", "teacher", 300),
+        ("serial", "student", 4),
+        ("frozen", "student", 4),
+        ("rep", "student", 4),
+        ("parallel", "student", 4),
+        ("parallel", "teacher", 300),
+    ],
+)
 def test_every_trained_network_is_scored_as_at_its_best_validation(road, name, role, max_frames):
     files, found = road
     scores = metrics(found[name], files, role)
@@ -99,8 +126,12 @@ def test_no_evaluation_is_needed_before_predictions(road, tmp_path):
     files, found = road
     runs_without_eval = ["teacher", "rep"]
     for name in runs_without_eval:
-        commands.succeed("inference", f"--train_dir={found[name].folder}", f"--input_data_pattern={files['test']}",
-                         f"--output_file={tmp_path}/{name}.csv")
+        commands.succeed(
+            "inference",
+            f"--train_dir={found[name].folder}",
+            f"--input_data_pattern={files['test']}",
+            f"--output_file={tmp_path}/{name}.csv",
+        )
     predicted = [commands.read_csv(tmp_path / f"{name}.csv") for name in runs_without_eval]
     assert list(predicted[0]) == list(predicted[1]) == [f"v{number:03d}" for number in range(7)]
     assert predicted[0] != predicted[1]
@@ -109,8 +140,13 @@ def test_no_evaluation_is_needed_before_predictions(road, tmp_path):
 def test_the_two_networks_of_a_parallel_run_predict_differently(road, tmp_path):
     files, found = road
     for role in ("teacher", "student"):
-        commands.succeed("inference", f"--train_dir={found['parallel'].folder}", f"--network={role}",
-                         f"--input_data_pattern={files['test']}", f"--output_file={tmp_path}/{role}.csv")
+        commands.succeed(
+            "inference",
+            f"--train_dir={found['parallel'].folder}",
+            f"--network={role}",
+            f"--input_data_pattern={files['test']}",
+            f"--output_file={tmp_path}/{role}.csv",
+        )
     assert commands.read_csv(tmp_path / "teacher.csv") != commands.read_csv(tmp_path / "student.csv")
 
 
@@ -121,13 +157,26 @@ def test_the_curves_of_teacher_and_student_carry_the_same_tags(road):
 
 @pytest.mark.parametrize("model", [pytest.param("LogisticModel", marks=pytest.mark.slow), "MoeModel"])
 def test_video_level_models_go_the_same_road(tmp_path, model):
-    files = {split: commands.write_files(tmp_path / "data", split, commands.video_means(9, seed))
-             for seed, split in enumerate(("train", "validate", "test"))}
-    run = train(tmp_path, "run", files, f"--model={model}", "--feature_names=mean_rgb,mean_audio",
-                "--feature_sizes=6,3", "--num_classes=5")
+    files = {
+        split: commands.write_files(tmp_path / "data", split, commands.video_means(9, seed))
+        for seed, split in enumerate(("train", "validate", "test"))
+    }
+    run = train(
+        tmp_path,
+        "run",
+        files,
+        f"--model={model}",
+        "--feature_names=mean_rgb,mean_audio",
+        "--feature_sizes=6,3",
+        "--num_classes=5",
+    )
     assert run.checkpoints.steps() == [2] and metrics(run, files, "teacher")["max_frames"] == 1
-    commands.succeed("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files['test']}",
-                     f"--output_file={tmp_path}/p.csv.gz")
+    commands.succeed(
+        "inference",
+        f"--train_dir={run.folder}",
+        f"--input_data_pattern={files['test']}",
+        f"--output_file={tmp_path}/p.csv.gz",
+    )
     assert len(commands.read_csv(tmp_path / "p.csv.gz")) == 9
 
 
@@ -136,20 +185,37 @@ def test_h_rnns_on_the_same_road_and_the_script_in_the_root(tmp_path, monkeypatc
     """Real families, states matched too; the CSV is written by a process of its own that knows the folder only."""
     files = write_set(tmp_path / "data")
     train(tmp_path, "teacher", files, *SMALL, "--max_steps=1")
-    run = train(tmp_path, "student", files, "--mode=serial", f"--teacher_dir={tmp_path}/teacher", *FEW_FRAMES,
-                "--match_intermediate", "--max_steps=2")
+    run = train(
+        tmp_path,
+        "student",
+        files,
+        "--mode=serial",
+        f"--teacher_dir={tmp_path}/teacher",
+        *FEW_FRAMES,
+        "--match_intermediate",
+        "--max_steps=2",
+    )
     assert "loss/intermediate_representation_loss" in tags(run, "student")
     for role in ("data", "teacher"):
         (tmp_path / role).rename(tmp_path / f"moved_{role}")
-    ended = subprocess.run([sys.executable, str(ROOT / "inference.py"), "--train_dir=student", "--output_file=p.csv",
-                            "--input_data_pattern=moved_data/test*"], cwd=tmp_path, capture_output=True, text=True,
-                           check=False)
+    ended = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "inference.py"),
+            "--train_dir=student",
+            "--output_file=p.csv",
+            "--input_data_pattern=moved_data/test*",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("7 videos by the student of step ") and len(ended.stdout.splitlines()) == 1
     assert all(line.startswith("predict: ") for line in ended.stderr.splitlines())
     monkeypatch.chdir(tmp_path)
-    commands.succeed("inference", "--train_dir=student", "--output_file=again.csv",
-                     "--input_data_pattern=moved_data/test*")
+    commands.succeed("inference", "--train_dir=student", "--output_file=again.csv", "--input_data_pattern=moved_data/test*")
     again, found = commands.read_csv("again.csv"), commands.read_csv("p.csv")
     assert list(found) == list(again)
     for video, pairs in found.items():

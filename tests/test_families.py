@@ -15,23 +15,63 @@ from youtube8m_distill.families.dbof.settings import DBoFSettings
 
 # model -> classifier and some published values; the sources are in families/*/settings.py.
 PUBLISHED = {
-    "HierarchicalLstmModel": ("MoeModel", {"lstm_cells": 1024, "lstm_layers": 2, "frames_per_block": 20, "dropout": 0.5,
-                                           "moe_num_mixtures": 2, "moe_l2": 1e-8, "moe_prob_gating": False}),
-    "NetVLADModelLF": ("MoeModel", {"netvlad_cluster_size": 256, "netvlad_hidden_size": 1024, "netvlad_relu": False,
-                                    "netvlad_add_batch_norm": True, "gating": True, "gating_remove_diag": False,
-                                    "lightvlad": False, "moe_l2": 1e-6, "moe_prob_gating": True, "moe_num_mixtures": 2}),
-    "NeXtVLADModel": ("LogisticModel", {"nextvlad_cluster_size": 128, "nextvlad_hidden_size": 2048, "groups": 8,
-                                        "expansion": 2, "gating_reduction": 8, "dropout": 0.5, "l2_penalty": 1e-5}),
+    "HierarchicalLstmModel": (
+        "MoeModel",
+        {
+            "lstm_cells": 1024,
+            "lstm_layers": 2,
+            "frames_per_block": 20,
+            "dropout": 0.5,
+            "moe_num_mixtures": 2,
+            "moe_l2": 1e-8,
+            "moe_prob_gating": False,
+        },
+    ),
+    "NetVLADModelLF": (
+        "MoeModel",
+        {
+            "netvlad_cluster_size": 256,
+            "netvlad_hidden_size": 1024,
+            "netvlad_relu": False,
+            "netvlad_add_batch_norm": True,
+            "gating": True,
+            "gating_remove_diag": False,
+            "lightvlad": False,
+            "moe_l2": 1e-6,
+            "moe_prob_gating": True,
+            "moe_num_mixtures": 2,
+        },
+    ),
+    "NeXtVLADModel": (
+        "LogisticModel",
+        {
+            "nextvlad_cluster_size": 128,
+            "nextvlad_hidden_size": 2048,
+            "groups": 8,
+            "expansion": 2,
+            "gating_reduction": 8,
+            "dropout": 0.5,
+            "l2_penalty": 1e-5,
+        },
+    ),
     "MixNeXtVladModel": ("LogisticModel", {"mix_number": 3, "cl_temperature": 1.0, "gating_reduction": 16}),
     "MODNeXtVladModel": ("LogisticModel", {"mix_number": 3, "mod_number": 4, "nextvlad_cluster_size": 128}),
-    "DbofModel": ("MoeModel", {"dbof_cluster_size": 8192, "dbof_hidden_size": 1024, "dbof_pooling_method": "max",
-                               "dbof_activation": "sigmoid", "dbof_add_batch_norm": True}),
+    "DbofModel": (
+        "MoeModel",
+        {
+            "dbof_cluster_size": 8192,
+            "dbof_hidden_size": 1024,
+            "dbof_pooling_method": "max",
+            "dbof_activation": "sigmoid",
+            "dbof_add_batch_norm": True,
+        },
+    ),
     "LstmModel": ("MoeModel", {"lstm_cells": 1024, "lstm_layers": 2, "dropout": 0.0}),
     "FrameLevelLogisticModel": ("LogisticModel", {"l2_penalty": 1e-8}),
     "LogisticModel": ("LogisticModel", {"l2_penalty": 1e-8}),
     "MoeModel": ("MoeModel", {"moe_num_mixtures": 2, "moe_l2": 1e-8}),
 }
-TRAINING = {        # batch size, learning rate, decay, its examples, epochs, penalty
+TRAINING = {  # batch size, learning rate, decay, its examples, epochs, penalty
     "HierarchicalLstmModel": (256, 0.001, 0.95, 4_000_000, 5, 2.0),
     "NetVLADModelLF": (80, 0.0002, 0.8, 4_000_000, 5, 1.0),
     "NeXtVLADModel": (80, 0.0002, 0.8, 2_000_000, 5, 1.0),
@@ -60,8 +100,12 @@ def test_settings_default_to_the_published_values(model):
 @pytest.mark.parametrize("model", config.MODELS)
 def test_settings_of_other_families_are_refused(model):
     network = config.network_config(model)
-    others = {name: field.default for kind in (*FAMILIES, *CLASSIFIERS) for name, field in kind.model_fields.items()
-              if name not in network.settings() and name != "model"}
+    others = {
+        name: field.default
+        for kind in (*FAMILIES, *CLASSIFIERS)
+        for name, field in kind.model_fields.items()
+        if name not in network.settings() and name != "model"
+    }
     assert others
     for name, value in others.items():
         with pytest.raises(SettingError, match=f"{name}=.*: has no effect with model={model} and the classifier"):
@@ -71,8 +115,14 @@ def test_settings_of_other_families_are_refused(model):
 @pytest.mark.parametrize("model", config.MODELS)
 def test_training_starts_from_the_published_recipe(model):
     training = config.TrainingConfig(**config.FAMILY_OF[model].training)
-    assert TRAINING[model] == (training.batch_size, training.base_learning_rate, training.learning_rate_decay,
-                               training.learning_rate_decay_examples, training.num_epochs, training.regularization_penalty)
+    assert TRAINING[model] == (
+        training.batch_size,
+        training.base_learning_rate,
+        training.learning_rate_decay,
+        training.learning_rate_decay_examples,
+        training.num_epochs,
+        training.regularization_penalty,
+    )
 
 
 def test_a_classifier_other_than_the_published_one_has_its_own_defaults():
@@ -81,26 +131,39 @@ def test_a_classifier_other_than_the_published_one_has_its_own_defaults():
     assert (moe.moe_l2, moe.moe_prob_gating) == (1e-8, False)
 
 
-@pytest.mark.parametrize("model, options, message", [
-    ("NetVLADModelLF", {"netvlad_cluster_size": 1}, "netvlad_cluster_size=1: features after the first get half"),
-    ("NeXtVLADModel", {"groups": 1}, "groups=1: features after the first get half"),
-    ("NeXtVLADModel", {"groups": 6}, r"groups=6: 6 groups do not divide the 2 \* 1024 numbers of rgb"),
-    ("NeXtVLADModel", {"gating_reduction": 3}, "gating_reduction=3: must divide nextvlad_hidden_size=2048."),
-    ("NeXtVLADModel", {"expansion": 0}, "expansion=0: choose a value from 1"),
-    ("MixNeXtVladModel", {"mix_number": 1}, "mix_number=1: choose a value from 2"),
-    ("MODNeXtVladModel", {"mod_number": 1}, "mod_number=1: choose a value from 2"),
-    ("MixNeXtVladModel", {"cl_temperature": -1}, "cl_temperature=-1: choose a value from 0"),
-    ("MixNeXtVladModel", {"classifier": "MoeModel"}, "video_level_classifier_model=MoeModel: .* it mixes logits"),
-    ("MoeModel", {"classifier": "LogisticModel"}, "video_level_classifier_model=LogisticModel: .* takes MoeModel only"),
-    ("DbofModel", {"dbof_pooling_method": "none"}, "dbof_pooling_method=none: is unknown; choose one of max, average."),
-    ("DbofModel", {"dbof_activation": "relu"}, "dbof_activation=relu: is unknown; choose one of sigmoid, relu6."),
-    ("NetVLADModelLF", {"gating": False, "moe_prob_gating": False, "gating_remove_diag": True},
-     "gating_remove_diag=true: has no effect without gating"),
-    ("MixNeXtVladModel", {"cl_temperature": 0.0, "stop_mixture_gradient": True}, "stop_mixture_gradient=true: has no effect"),
-    ("NeXtVLADModel", {"reverse_whitening": True, "features": config.FeatureConfig(("audio", "rgb"), (128, 1024))},
-     "feature_names=audio,rgb: .* rgb, which must come first"),
-    ("LstmModel", {"frames_per_block": 5}, "frames_per_block=5: has no effect with model=LstmModel"),
-])
+@pytest.mark.parametrize(
+    "model, options, message",
+    [
+        ("NetVLADModelLF", {"netvlad_cluster_size": 1}, "netvlad_cluster_size=1: features after the first get half"),
+        ("NeXtVLADModel", {"groups": 1}, "groups=1: features after the first get half"),
+        ("NeXtVLADModel", {"groups": 6}, r"groups=6: 6 groups do not divide the 2 \* 1024 numbers of rgb"),
+        ("NeXtVLADModel", {"gating_reduction": 3}, "gating_reduction=3: must divide nextvlad_hidden_size=2048."),
+        ("NeXtVLADModel", {"expansion": 0}, "expansion=0: choose a value from 1"),
+        ("MixNeXtVladModel", {"mix_number": 1}, "mix_number=1: choose a value from 2"),
+        ("MODNeXtVladModel", {"mod_number": 1}, "mod_number=1: choose a value from 2"),
+        ("MixNeXtVladModel", {"cl_temperature": -1}, "cl_temperature=-1: choose a value from 0"),
+        ("MixNeXtVladModel", {"classifier": "MoeModel"}, "video_level_classifier_model=MoeModel: .* it mixes logits"),
+        ("MoeModel", {"classifier": "LogisticModel"}, "video_level_classifier_model=LogisticModel: .* takes MoeModel only"),
+        ("DbofModel", {"dbof_pooling_method": "none"}, "dbof_pooling_method=none: is unknown; choose one of max, average."),
+        ("DbofModel", {"dbof_activation": "relu"}, "dbof_activation=relu: is unknown; choose one of sigmoid, relu6."),
+        (
+            "NetVLADModelLF",
+            {"gating": False, "moe_prob_gating": False, "gating_remove_diag": True},
+            "gating_remove_diag=true: has no effect without gating",
+        ),
+        (
+            "MixNeXtVladModel",
+            {"cl_temperature": 0.0, "stop_mixture_gradient": True},
+            "stop_mixture_gradient=true: has no effect",
+        ),
+        (
+            "NeXtVLADModel",
+            {"reverse_whitening": True, "features": config.FeatureConfig(("audio", "rgb"), (128, 1024))},
+            "feature_names=audio,rgb: .* rgb, which must come first",
+        ),
+        ("LstmModel", {"frames_per_block": 5}, "frames_per_block=5: has no effect with model=LstmModel"),
+    ],
+)
 def test_contradictory_settings_are_refused(model, options, message):
     with pytest.raises(SettingError, match=message):
         config.network_config(model, **options)
@@ -152,11 +215,17 @@ def test_a_network_teaches_its_own_kind_with_every_loss(network):
     run_of(network, student, config.DistillationConfig())
 
 
-@pytest.mark.parametrize("teacher, student, name", [
-    (SINGLE, MIX, "model"), (MIX, MOD, "model"), (MIX, networks.frame_level("LstmModel"), "model"),
-    (MIX, networks.frame_level("MixNeXtVladModel", mix_number=3), "mix_number"),
-    (MIX, networks.frame_level("NeXtVLADModel", groups=3, expansion=1, nextvlad_cluster_size=4), "groups"),
-    (SINGLE, networks.frame_level("NeXtVLADModel", reverse_whitening=True), "reverse_whitening")])
+@pytest.mark.parametrize(
+    "teacher, student, name",
+    [
+        (SINGLE, MIX, "model"),
+        (MIX, MOD, "model"),
+        (MIX, networks.frame_level("LstmModel"), "model"),
+        (MIX, networks.frame_level("MixNeXtVladModel", mix_number=3), "mix_number"),
+        (MIX, networks.frame_level("NeXtVLADModel", groups=3, expansion=1, nextvlad_cluster_size=4), "groups"),
+        (SINGLE, networks.frame_level("NeXtVLADModel", reverse_whitening=True), "reverse_whitening"),
+    ],
+)
 def test_other_pairs_are_refused_by_the_setting_that_differs(teacher, student, name):
     with pytest.raises(SettingError, match=f"{name}=.* for the student, and .* for the teacher"):
         run_of(teacher, student, LABELS_AND_PREDICTIONS)
@@ -179,6 +248,8 @@ def test_an_encoding_without_weights_cannot_be_matched_alone():
 
 
 def test_dbof_serves_every_choice_of_its_settings():
-    choices = {name: set(get_args(DBoFSettings.model_fields[name].annotation))
-               for name in ("dbof_pooling_method", "dbof_activation")}
+    choices = {
+        name: set(get_args(DBoFSettings.model_fields[name].annotation))
+        for name in ("dbof_pooling_method", "dbof_activation")
+    }
     assert choices == {"dbof_pooling_method": set(dbof.POOLINGS), "dbof_activation": set(dbof.ACTIVATIONS)}

@@ -22,9 +22,9 @@ from youtube8m_distill import config
 from youtube8m_distill.cli import demo
 from youtube8m_distill.engine.scalars import ScalarWriter
 
-START = "from the start"        # of the command: to be told before any video is read
+START = "from the start"  # of the command: to be told before any video is read
 REMOVED = "removed in the middle"
-READS = ("evaluate: ", "predict: ", "compact: ", "synthesize: ", "targets: ", "run, ")       # progress bars
+READS = ("evaluate: ", "predict: ", "compact: ", "synthesize: ", "targets: ", "run, ")  # progress bars
 
 
 @pytest.fixture(autouse=True)
@@ -58,10 +58,10 @@ def disk(place):
 class Command(NamedTuple):
     """A command whose output goes to a folder, called twice: the second call has more to do, or does it anew."""
 
-    prepare: object         # function (place): writes what is read
-    arguments: object       # function (place, out, again): name and arguments
-    output: str             # what the second call writes in `out`
-    late: str               # how the name of the thing in it begins that it comes to late
+    prepare: object  # function (place): writes what is read
+    arguments: object  # function (place, out, again): name and arguments
+    output: str  # what the second call writes in `out`
+    late: str  # how the name of the thing in it begins that it comes to late
 
 
 def prepare_data(place):
@@ -79,24 +79,52 @@ def prepare_mixture(place):
 
 
 def train(place, out, again):
-    return ("train", f"--train_data_pattern={place}/data/train*", f"--validation_data_pattern={place}/data/validate*",
-            f"--train_dir={out}/run", *SMALL, *FEW_FRAMES, *QUICK, f"--num_epochs={1 + again}")
+    return (
+        "train",
+        f"--train_data_pattern={place}/data/train*",
+        f"--validation_data_pattern={place}/data/validate*",
+        f"--train_dir={out}/run",
+        *SMALL,
+        *FEW_FRAMES,
+        *QUICK,
+        f"--num_epochs={1 + again}",
+    )
 
 
 def train_with_targets(place, out, again):
-    return ("train", f"--train_data_pattern={place}/data/train{'*' if again else '0*'}", "--mode=serial",
-            f"--train_dir={place}/student{again:d}_{out.name}", f"--teacher_dir={place}/run", "--start_new_model",
-            f"--teacher_targets_dir={out}/targets", *QUICK, *FEW_FRAMES)
+    return (
+        "train",
+        f"--train_data_pattern={place}/data/train{'*' if again else '0*'}",
+        "--mode=serial",
+        f"--train_dir={place}/student{again:d}_{out.name}",
+        f"--teacher_dir={place}/run",
+        "--start_new_model",
+        f"--teacher_targets_dir={out}/targets",
+        *QUICK,
+        *FEW_FRAMES,
+    )
 
 
 def evaluate(place, out, again):
-    return ("eval", "--run_once", f"--train_dir={place}/run", f"--eval_data_pattern={place}/data/train*",
-            f"--output_dir={out}/scores", f"--checkpoint={9 if again else 3}")
+    return (
+        "eval",
+        "--run_once",
+        f"--train_dir={place}/run",
+        f"--eval_data_pattern={place}/data/train*",
+        f"--output_dir={out}/scores",
+        f"--checkpoint={9 if again else 3}",
+    )
 
 
 def infer(place, out, again):
-    return ("inference", f"--train_dir={place}/run", f"--input_data_pattern={place}/data/train*",
-            f"--output_file={out}/predictions.csv", f"--top_k={4 if again else 2}", "--batch_size=2")
+    return (
+        "inference",
+        f"--train_dir={place}/run",
+        f"--input_data_pattern={place}/data/train*",
+        f"--output_file={out}/predictions.csv",
+        f"--top_k={4 if again else 2}",
+        "--batch_size=2",
+    )
 
 
 def archive(place, out, again):
@@ -104,13 +132,25 @@ def archive(place, out, again):
 
 
 def compact(place, out, again):
-    return ("compact", f"--input_data_pattern={place}/data/train{'*' if again else '0*'}", f"--output_dir={out}/compact",
-            *FEW_FRAMES)
+    return (
+        "compact",
+        f"--input_data_pattern={place}/data/train{'*' if again else '0*'}",
+        f"--output_dir={out}/compact",
+        *FEW_FRAMES,
+    )
 
 
 def synthesize(place, out, again):
-    return ("synthesize", f"--output_dir={out}/{'more' if again else 'sample'}", "--num_train_videos=6", "--max_frames=5",
-            "--num_validate_videos=2", "--num_test_videos=0", "--videos_per_shard=2", "--video_level")
+    return (
+        "synthesize",
+        f"--output_dir={out}/{'more' if again else 'sample'}",
+        "--num_train_videos=6",
+        "--max_frames=5",
+        "--num_validate_videos=2",
+        "--num_test_videos=0",
+        "--videos_per_shard=2",
+        "--video_level",
+    )
 
 
 def extract(place, out, again):
@@ -132,7 +172,7 @@ COMMANDS = {
     "extract": Command(prepare_mixture, extract, "taken1", "taken1"),
     "demo": Command(lambda place: None, demonstrate, "demo", "results.txt"),
 }
-SLOW = ("train", "targets", "eval", "inference", "archive")     # each call compiles a graph
+SLOW = ("train", "targets", "eval", "inference", "archive")  # each call compiles a graph
 
 
 # ---- the faults, by how the error tells the reason
@@ -148,7 +188,7 @@ def on_a_disk(disk, command):
 def anywhere(out, command):
     """(name, reason, context manager) of the faults that do not."""
     yield "no file past some size", "File too large", faults.limited_file_size(command.late)
-    if command.output not in ("targets", "model.tgz"):          # which come with other outputs, forbidden as well
+    if command.output not in ("targets", "model.tgz"):  # which come with other outputs, forbidden as well
         yield f"forbidden {START}", "Permission denied", faults.forbidden(out)
     yield REMOVED, "No such file or directory (is ", faults.removed(folder_of(out, command), command.late)
 
@@ -168,13 +208,17 @@ def meaning(name, content):
     if name.endswith(".h5"):
         arrays = {}
         with h5py.File(io.BytesIO(content)) as file:
-            file.visititems(lambda path, item: arrays.update({path: item[()].tobytes()})
-                            if isinstance(item, h5py.Dataset) else None)
+            file.visititems(
+                lambda path, item: arrays.update({path: item[()].tobytes()}) if isinstance(item, h5py.Dataset) else None
+            )
         return arrays
     if name.endswith(".tgz"):
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            return {member.name: meaning(member.name, archive.extractfile(member).read()) for member in archive
-                    if member.isfile()}
+            return {
+                member.name: meaning(member.name, archive.extractfile(member).read())
+                for member in archive
+                if member.isfile()
+            }
     return content
 
 
@@ -289,8 +333,11 @@ def test_a_training_that_runs_out_of_room_at_any_point(place, disk):
         if ended.code:
             assert_told(ended, f"room of {room}", "No space left on device", disk.folder, COMMANDS["train"])
             hit.add(ended.lines[-1].partition(" cannot be written")[0].removeprefix("Error: "))
-            assert_nothing_lost({name: content for name, content in before.items() if "tfevents" not in name},
-                                commands.entries(disk.folder), plain)
+            assert_nothing_lost(
+                {name: content for name, content in before.items() if "tfevents" not in name},
+                commands.entries(disk.folder),
+                plain,
+            )
         commands.succeed(*train(place, disk.folder, True))
         assert_as_undisturbed(disk.folder, plain)
     assert len(hit) > 1, hit
@@ -304,7 +351,7 @@ def test_tensorboard_files_that_find_no_room(place, disk, monkeypatch, name):
 
     def full(writer, *arguments):
         disk.fill()
-        for _ in range(1000):               # what is held back in memory does not stay there
+        for _ in range(1000):  # what is held back in memory does not stay there
             write(writer, *arguments)
 
     monkeypatch.setattr(ScalarWriter, "write", full)

@@ -157,7 +157,7 @@ def test_where_names_cannot_be_exchanged_a_killed_replacement_is_ended_by_the_ne
 
     def killed(source, target):
         original(source, target)
-        for cleaner in ((shutil, "rmtree"), (files, "_finish_replacement")):    # a killed process cleans nothing up
+        for cleaner in ((shutil, "rmtree"), (files, "_finish_replacement")):  # a killed process cleans nothing up
             monkeypatch.setattr(*cleaner, lambda *args, **kwargs: None)
         raise KeyboardInterrupt
 
@@ -184,8 +184,9 @@ with files.atomic_path(sys.argv[1]) as temporary:
 
 
 def test_what_a_killed_writer_left_is_removed_by_the_next_of_the_same_name_and_a_live_one_is_not_disturbed(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "a.txt")], text=True, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path / "a.txt")], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdout.readline() == "writing\n"
     files.write_text(tmp_path / "a.txt", "mine")
     files.remove_leftovers(tmp_path)
@@ -217,8 +218,14 @@ def test_without_locks_only_what_is_a_day_old_is_a_leftover(tmp_path, monkeypatc
 
 def test_everything_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
     synced, original = [], os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (original(descriptor), synced.append(
-        (os.readlink(f"/proc/self/fd/{descriptor}"), (tmp_path / "best").exists())))[0])
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda descriptor: (
+            original(descriptor),
+            synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), (tmp_path / "best").exists())),
+        )[0],
+    )
     replace(tmp_path / "best", "new")
     inside = [(path.rpartition("partial")[2], there) for path, there in synced[:-1]]
     assert inside == [("/best/new", False), ("/best", False)] and synced[-1] == (str(tmp_path), True)

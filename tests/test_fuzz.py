@@ -27,11 +27,12 @@ def mutants(seeds, mutate, count, seed):
         found.append(changed)
         if isinstance(changed, bytes) and changed:
             place = chance.randrange(min(len(changed), 200))
-            found.append(changed[:place] + chance.randbytes(1) + changed[place + chance.randrange(3):])
+            found.append(changed[:place] + chance.randbytes(1) + changed[place + chance.randrange(3) :])
     return found
 
 
 # ---- records ---------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("reading", ["all", "uniform", "means"])
 def test_every_record_is_read_as_protocol_buffers_read_it_or_refused(reading):
@@ -56,16 +57,25 @@ def test_a_wrong_answer_would_be_noticed():
 
 # ---- configurations --------------------------------------------------------------------------------------------------
 
-NAMES = [name for kind in (config.RunConfig, config.NetworkConfig, config.TrainingConfig, *config.FAMILY_OF.values())
-         for name in kind.model_fields]
+NAMES = [
+    name
+    for kind in (config.RunConfig, config.NetworkConfig, config.TrainingConfig, *config.FAMILY_OF.values())
+    for name in kind.model_fields
+]
 VALUES = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.floats() | strategies.integers() | strategies.text(),
-    lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.sampled_from(NAMES), inner))
+    lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.sampled_from(NAMES), inner),
+)
 
 
 @QUICK
-@given(strategies.text() | VALUES.map(json.dumps) | strategies.dictionaries(strategies.sampled_from(NAMES), VALUES).map(
-    lambda values: json.dumps({"format": FORMAT, **values})))
+@given(
+    strategies.text()
+    | VALUES.map(json.dumps)
+    | strategies.dictionaries(strategies.sampled_from(NAMES), VALUES).map(
+        lambda values: json.dumps({"format": FORMAT, **values})
+    )
+)
 def test_any_text_is_a_configuration_or_refused(text):
     checks.check_config(text)
 
@@ -85,7 +95,7 @@ def predictions(draw):
     k = draw(strategies.integers(1, 4))
     batches = []
     for ids in draw(strategies.lists(strategies.lists(IDS, max_size=4), max_size=3)):
-        rows = [draw(strategies.tuples(*[strategies.integers(0, 2 ** 31 - 1)] * k)) for _ in ids]
+        rows = [draw(strategies.tuples(*[strategies.integers(0, 2**31 - 1)] * k)) for _ in ids]
         scores = [draw(strategies.lists(strategies.floats(0, 1, width=32), min_size=k, max_size=k)) for _ in ids]
         batches.append(mutations.batch(ids, rows, [sorted(row, reverse=True) for row in scores], k))
     return batches
@@ -100,13 +110,17 @@ def test_rows_come_back_from_the_csv_or_are_refused(folder, batches):
 def test_a_changed_csv_would_be_noticed(folder, monkeypatch):
     batches = [mutations.batch([b"a"], [[1]], [[0.5]], 1)]
     checks.check_csv(folder, batches)
-    monkeypatch.setattr(checks.kaggle, "write_predictions", lambda path, rows: path.write_text(
-        "VideoId,LabelConfidencePairs\na,1 0.6\n") and 1)
+    monkeypatch.setattr(
+        checks.kaggle,
+        "write_predictions",
+        lambda path, rows: path.write_text("VideoId,LabelConfidencePairs\na,1 0.6\n") and 1,
+    )
     with pytest.raises(AssertionError):
         checks.check_csv(folder, batches)
 
 
 # ---- archives --------------------------------------------------------------------------------------------------------
+
 
 def test_changed_archives_are_runs_or_refused(tmp_path):
     for content in mutants(mutations.some_archives(), mutations.mutate_archive, 120, seed=2):
@@ -115,10 +129,13 @@ def test_changed_archives_are_runs_or_refused(tmp_path):
 
 # ---- the mutations themselves ----------------------------------------------------------------------------------------
 
+
 def test_most_changes_make_another_input():
     chance = random.Random(0)
-    for seeds, mutate in ((mutations.some_records(), mutations.mutate_record),
-                          (mutations.some_configs(), mutations.mutate_config),
-                          (mutations.some_archives(), mutations.mutate_archive)):
+    for seeds, mutate in (
+        (mutations.some_records(), mutations.mutate_record),
+        (mutations.some_configs(), mutations.mutate_config),
+        (mutations.some_archives(), mutations.mutate_archive),
+    ):
         changed = [mutate(seed, chance) != seed for seed in seeds for _ in range(20)]
         assert np.mean(changed) > 0.7

@@ -11,7 +11,7 @@ PACKAGE = "youtube8m_distill"
 ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 
 GROUND = {"schema", "errors", "settings", "checks", "files", "manifest", "display"}
-FAMILY_SETTINGS = "family settings"         # families/*/settings.py, which configurations import
+FAMILY_SETTINGS = "family settings"  # families/*/settings.py, which configurations import
 SHARED = GROUND | {"config"}
 ROOMS = {
     "__init__": set(),
@@ -34,8 +34,20 @@ ROOMS = {
     "runs": SHARED | {"data", "metrics", "export", "layers", "families", "schemes", "engine"},
 }
 ROOMS["cli"] = set(ROOMS) - {"__init__"}
-WITHOUT_TENSORFLOW = {"schema", "errors", "settings", "config", "checks", "files", "manifest", "display", "layers", FAMILY_SETTINGS,
-                      "families", "metrics"}
+WITHOUT_TENSORFLOW = {
+    "schema",
+    "errors",
+    "settings",
+    "config",
+    "checks",
+    "files",
+    "manifest",
+    "display",
+    "layers",
+    FAMILY_SETTINGS,
+    "families",
+    "metrics",
+}
 
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -59,7 +71,9 @@ def read(path):
 def imports_at_load(path):
     """What importing a file imports: a family's settings import its encoder only where they build it."""
     tree = ast.parse(read(path))
-    return {name for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom)) for name in imports(ast.unparse(node))}
+    return {
+        name for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom)) for name in imports(ast.unparse(node))
+    }
 
 
 def imports(source):
@@ -85,8 +99,10 @@ def rooms_in(modules):
 
 
 def test_imports_of_every_form_are_seen():
-    source = (f"import numpy, {PACKAGE}.data\nfrom {PACKAGE} import schema, cli as x\n"
-              f"def f():\n  from {PACKAGE}.layers.moe import A\n  import tensorflow.io as io\nimport {PACKAGE}")
+    source = (
+        f"import numpy, {PACKAGE}.data\nfrom {PACKAGE} import schema, cli as x\n"
+        f"def f():\n  from {PACKAGE}.layers.moe import A\n  import tensorflow.io as io\nimport {PACKAGE}"
+    )
     assert rooms_in(imports(source)) == {"data", "schema", "cli", "layers", ""}
     assert "tensorflow.io" in imports(source)
 
@@ -109,6 +125,7 @@ def test_the_table_has_no_circle():
         assert room not in seen, f"{' -> '.join([*seen, room])}"
         for other in ROOMS[room]:
             reaches(other, [*seen, room])
+
     for room in ROOMS:
         reaches(room, [])
 

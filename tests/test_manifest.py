@@ -30,13 +30,16 @@ def test_settings_may_be_one_section_of_the_file(tmp_path):
     assert manifest(tmp_path, section="settings").check()["sources"] == {"a": 1}
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"seed": 5}, r"seed \(3 there, 5 here\)\. Give the same settings to resume"),
-    ({"network": {"cells": 4, "sizes": [6]}}, r"sizes \(6,3 there, 6 here\)"),
-    ({"note": "x"}, r"note \(not set there, x here\)"),
-    ({"new": True}, r"new \(not set there, true here\)"),
-    ({"seed": 5, "format": 2}, r"format \(1 there, 2 here\); seed \(3 there, 5 here\)"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"seed": 5}, r"seed \(3 there, 5 here\)\. Give the same settings to resume"),
+        ({"network": {"cells": 4, "sizes": [6]}}, r"sizes \(6,3 there, 6 here\)"),
+        ({"note": "x"}, r"note \(not set there, x here\)"),
+        ({"new": True}, r"new \(not set there, true here\)"),
+        ({"seed": 5, "format": 2}, r"format \(1 there, 2 here\); seed \(3 there, 5 here\)"),
+    ],
+)
 def test_other_settings_are_refused_by_name(tmp_path, change, message):
     manifest(tmp_path).write()
     with pytest.raises(SettingError, match=f"output_dir={tmp_path}: holds a data set with other settings: .*{message}"):
@@ -62,8 +65,11 @@ def test_a_manifest_that_cannot_be_read_is_refused(tmp_path, text):
         manifest(tmp_path, section="settings").check()
 
 
-values = strategies.recursive(strategies.none() | strategies.booleans() | strategies.integers() | strategies.text(max_size=5),
-                              lambda inner: strategies.dictionaries(strategies.sampled_from("abcd"), inner), max_leaves=9)
+values = strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.integers() | strategies.text(max_size=5),
+    lambda inner: strategies.dictionaries(strategies.sampled_from("abcd"), inner),
+    max_leaves=9,
+)
 
 
 @given(strategies.dictionaries(strategies.sampled_from("abcd"), values))

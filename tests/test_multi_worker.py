@@ -17,15 +17,27 @@ from tests import commands
 ROOT = pathlib.Path(__file__).parent.parent
 # Batch statistics run over all workers too; epochs of 21 videos end inside batches of 8, on either worker's rows. Gradient
 # descent, since Adam enlarges the rounding of gradients that are zero but for it, as those of a bias before statistics are.
-FLAGS = ("--model=DbofModel", *commands.FEATURES, f"--num_classes={commands.NUM_CLASSES}", "--frame_selection=uniform",
-         "--frames_per_video=4", "--dbof_cluster_size=4", "--dbof_hidden_size=3", "--batch_size=8",
-         "--optimizer=GradientDescentOptimizer", "--base_learning_rate=0.5", "--clip_gradient_norm=0.1")
+FLAGS = (
+    "--model=DbofModel",
+    *commands.FEATURES,
+    f"--num_classes={commands.NUM_CLASSES}",
+    "--frame_selection=uniform",
+    "--frames_per_video=4",
+    "--dbof_cluster_size=4",
+    "--dbof_hidden_size=3",
+    "--batch_size=8",
+    "--optimizer=GradientDescentOptimizer",
+    "--base_learning_rate=0.5",
+    "--clip_gradient_norm=0.1",
+)
 
 
 @pytest.fixture
 def files(tmp_path):
-    return [f"--train_data_pattern={commands.write_files(tmp_path / 'data', 'train', commands.frame_videos(21))}",
-            f"--validation_data_pattern={commands.write_files(tmp_path / 'data', 'validate', commands.frame_videos(7, 1))}"]
+    return [
+        f"--train_data_pattern={commands.write_files(tmp_path / 'data', 'train', commands.frame_videos(21))}",
+        f"--validation_data_pattern={commands.write_files(tmp_path / 'data', 'validate', commands.frame_videos(7, 1))}",
+    ]
 
 
 class Job:
@@ -40,10 +52,17 @@ class Job:
         self.processes = [self._start(index, cluster, flags) for index in range(workers)]
 
     def _start(self, index, cluster, flags):
-        environment = {**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster,
-                                                              "task": {"type": "worker", "index": index}})}
-        return subprocess.Popen([sys.executable, ROOT / "train.py", f"--train_dir={self.folder}", *flags], text=True,
-                                env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        environment = {
+            **os.environ,
+            "TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
+        }
+        return subprocess.Popen(
+            [sys.executable, ROOT / "train.py", f"--train_dir={self.folder}", *flags],
+            text=True,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def wait(self, seconds=100):
         """What each process left behind."""
@@ -68,8 +87,9 @@ def assert_same_run(folder, other, tolerance):
     """The same weights and counts at the end, and the same best."""
     for found, expected in zip(commands.weights(folder), commands.weights(other), strict=True):
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
-    counts = [json.loads((sorted((path / "checkpoints").iterdir())[-1] / "progress.json").read_text())
-              for path in (folder, other)]
+    counts = [
+        json.loads((sorted((path / "checkpoints").iterdir())[-1] / "progress.json").read_text()) for path in (folder, other)
+    ]
     values = [count.pop("best_value") for count in counts]
     assert counts[0] == counts[1] and values[0] == pytest.approx(values[1], abs=1e-4)
 

@@ -19,15 +19,28 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # What a command of the README is given besides, so that it ends soon: cells, classes, set and batch, nothing else.
 SHRUNK = {
-    "synthesize": ["--num_classes=10", "--num_train_videos=40", "--num_validate_videos=30", "--num_test_videos=5",
-                   "--videos_per_shard=20", "--max_frames=40"],
+    "synthesize": [
+        "--num_classes=10",
+        "--num_train_videos=40",
+        "--num_validate_videos=30",
+        "--num_test_videos=5",
+        "--videos_per_shard=20",
+        "--max_frames=40",
+    ],
     "train": ["--batch_size=16", "--num_epochs=1"],
     "eval": [],
     "inference": [],
     "extract": [],
     "compact": [],
-    "reproduce": ["--num_classes=10", "--lstm_cells=4", "--batch_size=4", "--num_epochs=1", "--ks=4",
-                    "--families=HierarchicalLstmModel", "--methods=skyline,uniform"],
+    "reproduce": [
+        "--num_classes=10",
+        "--lstm_cells=4",
+        "--batch_size=4",
+        "--num_epochs=1",
+        "--ks=4",
+        "--families=HierarchicalLstmModel",
+        "--methods=skyline,uniform",
+    ],
 }
 
 
@@ -60,8 +73,11 @@ def test_the_python_program_runs_and_leaves_what_it_says(tmp_path, monkeypatch, 
 def test_every_promise_names_tests_that_exist():
     section = README.partition("## Reliability and safety")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
-    tests = {name for path in (ROOT / "tests").rglob("test_*.py")
-             for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)}
+    tests = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
     assert len(rows) > 15
     for row in rows:
         named = set(re.findall(r"`(test_\w+)`", row))
@@ -77,7 +93,7 @@ def test_every_target_named_exists():
 
 def shrunk(name, arguments):
     """A command's arguments with small numbers in place of its own; a student's network is its teacher's."""
-    if arguments[:1] == ["report"]:         # trains nothing
+    if arguments[:1] == ["report"]:  # trains nothing
         return arguments
     arguments = [argument for argument in arguments if not argument.startswith(("--num_classes", "--gating_reduction"))]
     if name == "train" and "--mode=serial" not in arguments:
@@ -91,8 +107,18 @@ def shrunk(name, arguments):
 def test_the_road_for_real_data_runs_as_written(tmp_path):
     commands = our_commands()
     names = [name for name, _ in commands]
-    assert names == ["synthesize", *["train"] * 2, "eval", "inference", *["train"] * 10, "extract", *["train"] * 4,
-                     "compact", "inference", *["reproduce"] * 3]
+    assert names == [
+        "synthesize",
+        *["train"] * 2,
+        "eval",
+        "inference",
+        *["train"] * 10,
+        "extract",
+        *["train"] * 4,
+        "compact",
+        "inference",
+        *["reproduce"] * 3,
+    ]
     models = [model for _, arguments in commands for model in config.MODELS if f"--model={model}" in arguments]
     assert list(config.MODELS) == models[:10]
     np.save(tmp_path / "eigenvals.npy", np.linspace(14, 0.01, 2048))
@@ -101,8 +127,12 @@ def test_the_road_for_real_data_runs_as_written(tmp_path):
     (tmp_path / data_flags[1]).write_text("\n".join(lines) + "\n")
     for name, arguments in [("synthesize", ["--output_dir=yt8m/frame", "--video_level"]), *commands[1:]]:
         module = name if name == "reproduce" else f"youtube8m_distill.cli.{name}"
-        subprocess.run([sys.executable, "-m", module, *shrunk(name, arguments)], cwd=tmp_path,
-                       check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        subprocess.run(
+            [sys.executable, "-m", module, *shrunk(name, arguments)],
+            cwd=tmp_path,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
         if name == "synthesize":
             (tmp_path / "yt8m/video").symlink_to(tmp_path / "yt8m/frame/video_level")
     assert len(pd.read_csv(tmp_path / "predictions.csv.gz")) == 5

@@ -23,9 +23,17 @@ TERMINATED = 128 + signal.SIGTERM
 
 # The videos are more than two windows of the shuffling; 3 of the 5 files are open at a time.
 NUM_VIDEOS, NUM_FILES, BATCH_SIZE, NUM_EPOCHS = 2200, 5, 64, 2
-SETTINGS = (f"--batch_size={BATCH_SIZE}", f"--num_epochs={NUM_EPOCHS}", "--base_learning_rate=0.01", "--seed=11",
-            "--learning_rate_decay_examples=640", "--num_readers=3", "--dropout=0.5", "--checkpoint_steps=7",
-            "--max_to_keep=1000")
+SETTINGS = (
+    f"--batch_size={BATCH_SIZE}",
+    f"--num_epochs={NUM_EPOCHS}",
+    "--base_learning_rate=0.01",
+    "--seed=11",
+    "--learning_rate_decay_examples=640",
+    "--num_readers=3",
+    "--dropout=0.5",
+    "--checkpoint_steps=7",
+    "--max_to_keep=1000",
+)
 STUDENT = ("--frame_selection=random", "--frames_per_video=3")
 MODES = {
     "teacher": ("--mode=teacher", *commands.SMALL, "--frame_selection=uniform", "--frames_per_video=6"),
@@ -50,8 +58,10 @@ MOMENTS = {
 def write_videos(folder):
     """Globs of the training and the validation files: of a hundred videos again and again, each under ids of its own."""
     some = commands.frame_videos(100)
-    return (commands.write_files(folder, "train", list(itertools.islice(itertools.cycle(some), NUM_VIDEOS)), NUM_FILES),
-            commands.write_files(folder, "validate", commands.frame_videos(30, seed=1)))
+    return (
+        commands.write_files(folder, "train", list(itertools.islice(itertools.cycle(some), NUM_VIDEOS)), NUM_FILES),
+        commands.write_files(folder, "validate", commands.frame_videos(30, seed=1)),
+    )
 
 
 def save_teacher(folder):
@@ -60,8 +70,11 @@ def save_teacher(folder):
 
 def command(folder, mode, run):
     """The flags of a run. Each computes stored targets of its own, so that it may be killed meanwhile."""
-    files = [f"--train_data_pattern={folder}/data/train*", f"--validation_data_pattern={folder}/data/validate*",
-             f"--train_dir={folder}/{run}"]
+    files = [
+        f"--train_data_pattern={folder}/data/train*",
+        f"--validation_data_pattern={folder}/data/validate*",
+        f"--train_dir={folder}/{run}",
+    ]
     if "--mode=serial" in MODES[mode]:
         files.append(f"--teacher_dir={folder}/teacher")
     if mode == "stored targets":
@@ -83,8 +96,13 @@ def arrays(folder):
     found = {}
     for path in sorted(folder.glob("*.weights.h5")):
         with h5py.File(path) as file:
-            file.visititems(lambda name, item: found.update({f"{path.name}/{name}": item[()]})      # noqa: B023
-                            if isinstance(item, h5py.Dataset) else None)
+            file.visititems(
+                lambda name, item: (
+                    found.update({f"{path.name}/{name}": item[()]})  # noqa: B023
+                    if isinstance(item, h5py.Dataset)
+                    else None
+                )
+            )
     for path in sorted(folder.glob("*.npz")):
         with np.load(path, allow_pickle=False) as saved:
             found.update({f"{path.name}/{name}": saved[name] for name in saved.files})
@@ -96,8 +114,9 @@ def assert_same_checkpoint(found, expected):
     assert [path.name for path in sorted(found.iterdir())] == [path.name for path in sorted(expected.iterdir())]
     ours, theirs = arrays(found), arrays(expected)
     assert ours.keys() == theirs.keys() and theirs
-    different = [name for name, value in theirs.items()
-                 if value.dtype != ours[name].dtype or value.tobytes() != ours[name].tobytes()]
+    different = [
+        name for name, value in theirs.items() if value.dtype != ours[name].dtype or value.tobytes() != ours[name].tobytes()
+    ]
     assert not different, f"{found.name}: {different[:5]}"
     read = [json.loads((folder / "progress.json").read_text()) for folder in (found, expected)]
     assert read[0] == read[1]
@@ -109,8 +128,9 @@ def scalars(folder):
     for run in sorted(folder.iterdir()):
         events = EventAccumulator(str(run), size_guidance={"tensors": 0}).Reload()
         for tag in events.Tags()["tensors"]:
-            found[f"{run.name}/{tag}"] = [(event.step, float(tf.make_ndarray(event.tensor_proto)))
-                                          for event in events.Tensors(tag)]
+            found[f"{run.name}/{tag}"] = [
+                (event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)
+            ]
     return found
 
 
@@ -213,8 +233,12 @@ def test_a_serial_run_of_two_stages_killed_five_times_ends_as_if_never_killed(fo
     chance = random.Random(seed)
     assert not Killed(folder, "two stages", "never", quick=True).go_on()
     run = Killed(folder, "two stages", "killed", quick=True)
-    early = {**MOMENTS, "start-up": ("start", 1, 0.5), "validation": ("validation", 1, 0.05),
-             "next stage": ("stage", 1, 0.05)}
+    early = {
+        **MOMENTS,
+        "start-up": ("start", 1, 0.5),
+        "validation": ("validation", 1, 0.05),
+        "next stage": ("stage", 1, 0.05),
+    }
     for number, kind in enumerate(("start-up", "step", "saving", "validation", "next stage")):
         moment = draw(chance, kind, early)._replace(signal=SIGNALS[number % 2])
         assert run.go_on(moment), f"seed {seed}: the run ended before {moment}"

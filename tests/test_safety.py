@@ -50,8 +50,10 @@ def refused(run, pattern, command="inference"):
     """The one line with which a command refuses a run. Nothing is written anywhere."""
     outside = run.folder.parent
     before = commands.entries(outside)
-    output = {"inference": [f"--input_data_pattern={pattern}", f"--output_file={outside}/out.csv"],
-              "eval": [f"--eval_data_pattern={pattern}", f"--output_dir={outside}/out", "--run_once"]}[command]
+    output = {
+        "inference": [f"--input_data_pattern={pattern}", f"--output_file={outside}/out.csv"],
+        "eval": [f"--eval_data_pattern={pattern}", f"--output_dir={outside}/out", "--run_once"],
+    }[command]
     line = commands.fail(command, f"--train_dir={run.folder}", *output)
     assert commands.entries(outside) == before and len(line) < 1000 and line.isprintable()
     return line
@@ -61,9 +63,18 @@ def refused(run, pattern, command="inference"):
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "marshal", "shelve", "joblib", "yaml"}
 FORBIDDEN_FUNCTIONS = {"eval", "exec", "compile", "__import__"}
-FORBIDDEN_METHODS = {"Lambda", "system", "popen", "load_model", "model_from_json", "model_from_config",
-                     "enable_unsafe_deserialization", "extractall", "py_function",
-                     "numpy_function"}
+FORBIDDEN_METHODS = {
+    "Lambda",
+    "system",
+    "popen",
+    "load_model",
+    "model_from_json",
+    "model_from_config",
+    "enable_unsafe_deserialization",
+    "extractall",
+    "py_function",
+    "numpy_function",
+}
 FORBIDDEN_ARGUMENTS = {"allow_pickle": True, "safe_mode": False, "shell": True}
 
 
@@ -73,8 +84,10 @@ def test_the_package_never_asks_for_code_from_data(path):
 
 
 def test_what_is_forbidden_is_found():
-    source = ("import pickle, os\nfrom yaml import load\nnp.load(f, allow_pickle=True)\nkeras.layers.Lambda(f)\n"
-              "keras.models.load_model(f, safe_mode=False)\neval('1')\nos.system('ls')\narchive.extractall()\nnp.load(f)")
+    source = (
+        "import pickle, os\nfrom yaml import load\nnp.load(f, allow_pickle=True)\nkeras.layers.Lambda(f)\n"
+        "keras.models.load_model(f, safe_mode=False)\neval('1')\nos.system('ls')\narchive.extractall()\nnp.load(f)"
+    )
     assert len(list(_dangers(source))) == 9
 
 
@@ -89,12 +102,15 @@ def _dangers(source):
             if isinstance(node.func, ast.Attribute) and node.func.attr in FORBIDDEN_METHODS:
                 yield node.func.attr
             for argument in node.keywords:
-                if argument.arg in FORBIDDEN_ARGUMENTS and getattr(argument.value, "value", None) is \
-                        FORBIDDEN_ARGUMENTS[argument.arg]:
+                if (
+                    argument.arg in FORBIDDEN_ARGUMENTS
+                    and getattr(argument.value, "value", None) is FORBIDDEN_ARGUMENTS[argument.arg]
+                ):
                     yield argument.arg
 
 
 # ---- weights ---------------------------------------------------------------------------------------------------------
+
 
 def _replace(path, make, where="layers/classifier/dense/vars/0"):
     """Puts something else in the place of one array; `make(group, name)`."""
@@ -125,13 +141,13 @@ def _virtual(group, name):
 
 
 def _huge(group, name):
-    group.create_dataset(name, (2 ** 40, 2 ** 10), "f4", chunks=(2 ** 10, 2 ** 10))
+    group.create_dataset(name, (2**40, 2**10), "f4", chunks=(2**10, 2**10))
 
 
 def _huge_in_one_piece(group, name):
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
-    h5py.h5d.create(group.id, name.encode(), h5py.h5t.NATIVE_FLOAT, h5py.h5s.create_simple((2 ** 20, 2 ** 20)), plist)
+    h5py.h5d.create(group.id, name.encode(), h5py.h5t.NATIVE_FLOAT, h5py.h5s.create_simple((2**20, 2**20)), plist)
 
 
 def _compressed(group, name):
@@ -151,11 +167,16 @@ def _itself(group, name):
 
 
 HOSTILE_WEIGHTS = {
-    _external_link: "is a link to somewhere else", _soft_link: "is a link to somewhere else",
-    _external_storage: "not stored as weights are, in one piece", _virtual: "not stored as weights are",
-    _huge: "not stored as weights are", _huge_in_one_piece: "it promises more numbers than it has bytes",
-    _compressed: "not stored as weights are", _texts: "no array of floating-point numbers",
-    _nothing: "no array of floating-point numbers|not stored", _itself: "do not belong together",
+    _external_link: "is a link to somewhere else",
+    _soft_link: "is a link to somewhere else",
+    _external_storage: "not stored as weights are, in one piece",
+    _virtual: "not stored as weights are",
+    _huge: "not stored as weights are",
+    _huge_in_one_piece: "it promises more numbers than it has bytes",
+    _compressed: "not stored as weights are",
+    _texts: "no array of floating-point numbers",
+    _nothing: "no array of floating-point numbers|not stored",
+    _itself: "do not belong together",
 }
 
 
@@ -174,9 +195,16 @@ def test_a_command_refuses_hostile_weights_in_one_line(run, weights, pattern, co
     assert "is a link to somewhere else" in refused(run, pattern, command)
 
 
-@pytest.mark.parametrize("change", [lambda data: b"", lambda data: data[:len(data) // 2], lambda data: b"x" + data[1:],
-                                    lambda data: data[:600] + bytes(600) + data[1200:],
-                                    lambda data: pickle.dumps(Evil(pathlib.Path("evil")))])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: b"x" + data[1:],
+        lambda data: data[:600] + bytes(600) + data[1200:],
+        lambda data: pickle.dumps(Evil(pathlib.Path("evil"))),
+    ],
+)
 def test_damaged_weights_are_refused_by_name(run, weights, change, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     weights.write_bytes(change(weights.read_bytes()))
@@ -196,8 +224,10 @@ def test_pickled_attributes_stay_bytes(run, weights, tmp_path):
     assert not (tmp_path / "evil").exists()
 
 
-@pytest.mark.parametrize("name", ["HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel-whitened", "MixNeXtVladModel",
-                                  "DbofModel", "LogisticModel"])
+@pytest.mark.parametrize(
+    "name",
+    ["HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel-whitened", "MixNeXtVladModel", "DbofModel", "LogisticModel"],
+)
 def test_a_networks_size_is_known_before_it_is_built(tmp_path, name):
     network = networks.every_network()[name]
     model = networks.build(network)
@@ -205,7 +235,7 @@ def test_a_networks_size_is_known_before_it_is_built(tmp_path, name):
     assert build.count_weights(network) == model.count_params() == weights_file.count_weights(tmp_path / "a.weights.h5")
 
 
-@pytest.mark.parametrize("setting", [{"num_classes": 2 ** 20}, {"features": {"sizes": [2 ** 20, 3]}}])
+@pytest.mark.parametrize("setting", [{"num_classes": 2**20}, {"features": {"sizes": [2**20, 3]}}])
 def test_a_configuration_that_asks_for_more_than_was_saved_is_refused_before_it_is_built(run, pattern, setting):
     change_config(run, setting)
     assert "they do not belong together" in refused(run, pattern)
@@ -213,19 +243,29 @@ def test_a_configuration_that_asks_for_more_than_was_saved_is_refused_before_it_
 
 # ---- state of a training ---------------------------------------------------------------------------------------------
 
+
 def test_a_pickle_in_the_training_state_is_not_run(tmp_path):
     from youtube8m_distill.engine import checkpoints
+
     np.savez(tmp_path / "state.npz", a=np.array([Evil(tmp_path / "evil")], object))
     with pytest.raises(ValueError, match="state.npz is damaged, or no file of ours: Object arrays cannot be loaded"):
         checkpoints._read_state(tmp_path / "state.npz")
     assert not (tmp_path / "evil").exists()
 
 
-@pytest.mark.parametrize("change", [lambda data: b"", lambda data: data[:100], lambda data: b"x" + data[1:],
-                                    lambda data: data[:60] + b"xxxx" + data[64:],
-                                    lambda data: pickle.dumps(Evil(pathlib.Path("evil")))])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: b"",
+        lambda data: data[:100],
+        lambda data: b"x" + data[1:],
+        lambda data: data[:60] + b"xxxx" + data[64:],
+        lambda data: pickle.dumps(Evil(pathlib.Path("evil"))),
+    ],
+)
 def test_a_damaged_training_state_is_refused_by_name(tmp_path, change, monkeypatch):
     from youtube8m_distill.engine import checkpoints
+
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "state.npz"
     np.savez(path, a=np.arange(10))
@@ -235,8 +275,20 @@ def test_a_damaged_training_state_is_refused_by_name(tmp_path, change, monkeypat
     assert not (tmp_path / "evil").exists()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"step": "3"}', '{"step": 3, "x": 1}', '{"step": null}', "[" * 10 ** 5,
-                                     '{"best_value": NaN}', '{"pending": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{",
+        '{"step": "3"}',
+        '{"step": 3, "x": 1}',
+        '{"step": null}',
+        "[" * 10**5,
+        '{"best_value": NaN}',
+        '{"pending": 1}',
+    ],
+)
 def test_a_progress_that_is_none_is_refused_by_name(run, pattern, content):
     (run.weights_folder() / "progress.json").write_text(content)
     with pytest.raises(ValueError, match="progress.json cannot be read"):
@@ -244,6 +296,7 @@ def test_a_progress_that_is_none_is_refused_by_name(run, pattern, content):
 
 
 # ---- configurations --------------------------------------------------------------------------------------------------
+
 
 def change_config(run, changes, network=True):
     """Changes values in a run's config.json, of its network or at the top."""
@@ -255,50 +308,69 @@ def change_config(run, changes, network=True):
     path.write_text(json.dumps(values))
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"num_classes": 10 ** 12}, "num_classes=1000000000000: must be at most 1048576"),
-    ({"num_classes": 10 ** 400}, "num_classes=1000"),
-    ({"num_classes": 1e6}, "must be a whole number"),
-    ({"l2_penalty": 10 ** 400}, "l2_penalty=10"),
-    ({"l2_penalty": float("nan")}, "l2_penalty=nan: must be a finite number"),
-    ({"l2_penalty": float("-inf")}, "l2_penalty=-inf: must be"),
-    ({"model": "../../evil"}, "model='../../evil' is unknown"),
-    ({"model": "Lambda\n\x1b[2J"}, "is unknown"),
-    ({"features": {"sizes": [10 ** 12, 3]}}, "feature_sizes=1000000000000,3: each must be at most"),
-    ({"features": {"names": ["\x1b[2J\nError", "\x1b[2J\nError"]}}, "a name stands twice"),
-    ({"features": {"names": [f"f{i}" for i in range(99)], "sizes": [1] * 99}}, "at most 32 can be read"),
-    ({"mix_number": 10 ** 6}, "mix_number"),
-    ({"import": "os"}, "NetworkConfig has no field import"),
-    ({"module": "builtins", "class_name": "eval"}, "NetworkConfig has no field class_name, module"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"num_classes": 10**12}, "num_classes=1000000000000: must be at most 1048576"),
+        ({"num_classes": 10**400}, "num_classes=1000"),
+        ({"num_classes": 1e6}, "must be a whole number"),
+        ({"l2_penalty": 10**400}, "l2_penalty=10"),
+        ({"l2_penalty": float("nan")}, "l2_penalty=nan: must be a finite number"),
+        ({"l2_penalty": float("-inf")}, "l2_penalty=-inf: must be"),
+        ({"model": "../../evil"}, "model='../../evil' is unknown"),
+        ({"model": "Lambda\n\x1b[2J"}, "is unknown"),
+        ({"features": {"sizes": [10**12, 3]}}, "feature_sizes=1000000000000,3: each must be at most"),
+        ({"features": {"names": ["\x1b[2J\nError", "\x1b[2J\nError"]}}, "a name stands twice"),
+        ({"features": {"names": [f"f{i}" for i in range(99)], "sizes": [1] * 99}}, "at most 32 can be read"),
+        ({"mix_number": 10**6}, "mix_number"),
+        ({"import": "os"}, "NetworkConfig has no field import"),
+        ({"module": "builtins", "class_name": "eval"}, "NetworkConfig has no field class_name, module"),
+    ],
+)
 def test_hostile_settings_of_a_network_are_refused_in_one_line(run, pattern, changes, words):
     change_config(run, changes)
     assert words in refused(run, pattern)
 
 
-@pytest.mark.parametrize("text, words", [
-    ("[" * 10 ** 5, "it is nested too deep"),
-    ('{"a":' * 10 ** 5, "it is nested too deep"),
-    (" " * 2 ** 21, "are more than any has"),
-    ('{"format": 2, "format": 2}', "a name stands twice"),
-    ('{"format": 2, "mode": "teacher", "networks": {"../../evil": {}}, "training": {}}', "has the networks teacher"),
-    ('{"format": 1' + "0" * 5000 + "}", "cannot be read"),
-    ("\ufeff{}", "not JSON"), (b"\xff\xfe{\x00", "cannot be read"), (b'{"format": "\xff"}', "cannot be read"),
-    ('{"format": 2, "mode": "\\ud800"}', "lacks"), ("null", "not a run configuration"),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("[" * 10**5, "it is nested too deep"),
+        ('{"a":' * 10**5, "it is nested too deep"),
+        (" " * 2**21, "are more than any has"),
+        ('{"format": 2, "format": 2}', "a name stands twice"),
+        ('{"format": 2, "mode": "teacher", "networks": {"../../evil": {}}, "training": {}}', "has the networks teacher"),
+        ('{"format": 1' + "0" * 5000 + "}", "cannot be read"),
+        ("\ufeff{}", "not JSON"),
+        (b"\xff\xfe{\x00", "cannot be read"),
+        (b'{"format": "\xff"}', "cannot be read"),
+        ('{"format": 2, "mode": "\\ud800"}', "lacks"),
+        ("null", "not a run configuration"),
+    ],
+)
 def test_hostile_texts_are_refused_in_one_line(run, pattern, text, words):
     (run.folder / "config.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     assert words in refused(run, pattern)
 
 
 def test_paths_in_a_configuration_lead_nowhere(run, pattern, tmp_path):
-    names = ("train_data_pattern", "validation_data_pattern", "teacher_dir", "pca_eigenvalues", "init_from", "train_files",
-             "teacher_weights", "init_weights", "teacher_targets")
+    names = (
+        "train_data_pattern",
+        "validation_data_pattern",
+        "teacher_dir",
+        "pca_eigenvalues",
+        "init_from",
+        "train_files",
+        "teacher_weights",
+        "init_weights",
+        "teacher_targets",
+    )
     (tmp_path / "victim").mkdir()
     change_config(run, {name: str(tmp_path / "victim" / name) for name in names}, network=False)
     before = commands.entries(run.folder)
-    commands.succeed("inference", f"--train_dir={run.folder}", f"--input_data_pattern={pattern}",
-                     f"--output_file={tmp_path}/out/out.csv")
+    commands.succeed(
+        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={pattern}", f"--output_file={tmp_path}/out/out.csv"
+    )
     assert commands.entries(run.folder) == before and not os.listdir(tmp_path / "victim")
     assert sorted(os.listdir(tmp_path)) == ["data", "out", "run", "victim"]
 

@@ -18,8 +18,7 @@ from youtube8m_distill.layers.preprocessing import L2Preprocessing
 FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
 NUM_CLASSES = 5
 TWO_CPUS = ["/cpu:0", "/cpu:1"]
-ALL_TERMS = {"representation_loss": 1.5, "prediction_loss": 0.7, "label_loss": 1.2,
-             "intermediate_representation_loss": 0.4}
+ALL_TERMS = {"representation_loss": 1.5, "prediction_loss": 0.7, "label_loss": 1.2, "intermediate_representation_loss": 0.4}
 
 
 class MeanEncoder(Encoder):
@@ -45,8 +44,9 @@ class MeanEncoder(Encoder):
 
 def network(role="teacher", classifier=None, dropout=0.0):
     """A VideoClassifier of 61 weights: MeanEncoder and a logistic classifier."""
-    model = VideoClassifier(L2Preprocessing("uint8"), MeanEncoder(), classifier or Logistic(NUM_CLASSES),
-                            FEATURES.size, dropout, name=role)
+    model = VideoClassifier(
+        L2Preprocessing("uint8"), MeanEncoder(), classifier or Logistic(NUM_CLASSES), FEATURES.size, dropout, name=role
+    )
     model.build()
     return model
 
@@ -54,26 +54,37 @@ def network(role="teacher", classifier=None, dropout=0.0):
 def network_config(num_frames=6, frames_per_block=3, **settings):
     """A NetworkConfig of an H-RNN of 4 cells."""
     settings = {"lstm_cells": 4, "lstm_layers": 1, "dropout": 0.0, **settings}
-    return config.network_config(num_classes=NUM_CLASSES, features=FEATURES, frames_per_block=frames_per_block,
-                                view=config.FrameView("uniform", num_frames), **settings)
+    return config.network_config(
+        num_classes=NUM_CLASSES,
+        features=FEATURES,
+        frames_per_block=frames_per_block,
+        view=config.FrameView("uniform", num_frames),
+        **settings,
+    )
 
 
 def hierarchical_rnn(role="teacher", num_frames=6, frames_per_block=3, classifier=None, **settings):
     """An H-RNN of 4 cells."""
-    return build_model(network_config(num_frames, frames_per_block, **settings), name=role,
-                       output_layers=None if classifier is None else [classifier])
+    return build_model(
+        network_config(num_frames, frames_per_block, **settings),
+        name=role,
+        output_layers=None if classifier is None else [classifier],
+    )
 
 
 def _view(frames, num_frames, indices):
     """One network's part of a batch: the frames at `indices` below each video's `num_frames`, then padding."""
     count, length = len(frames), len(indices)
-    view = {"frames": np.zeros((count, length, FEATURES.size), np.uint8), "num_frames": np.zeros(count, np.int32),
-            "frame_indices": np.full((count, length), -1, np.int32)}
+    view = {
+        "frames": np.zeros((count, length, FEATURES.size), np.uint8),
+        "num_frames": np.zeros(count, np.int32),
+        "frame_indices": np.full((count, length), -1, np.int32),
+    }
     for video in range(count):
         seen = [index for index in indices if index < num_frames[video]]
         view["num_frames"][video] = len(seen)
-        view["frame_indices"][video, :len(seen)] = seen
-        view["frames"][video, :len(seen)] = frames[video, seen]
+        view["frame_indices"][video, : len(seen)] = seen
+        view["frames"][video, : len(seen)] = frames[video, seen]
     return view
 
 
@@ -82,9 +93,13 @@ def videos(count=40, seed=0):
     random = np.random.default_rng(seed)
     frames = random.integers(0, 256, (count, 6, FEATURES.size), dtype=np.uint8)
     num_frames = random.integers(1, 7, count)
-    return {"teacher": _view(frames, num_frames, range(6)), "student": _view(frames, num_frames, range(0, 6, 2)),
-            "labels": random.integers(0, 2, (count, NUM_CLASSES)).astype(np.uint8), "epoch": np.zeros(count, np.int32),
-            "position": np.zeros([count, 1], np.int64)}
+    return {
+        "teacher": _view(frames, num_frames, range(6)),
+        "student": _view(frames, num_frames, range(0, 6, 2)),
+        "labels": random.integers(0, 2, (count, NUM_CLASSES)).astype(np.uint8),
+        "epoch": np.zeros(count, np.int32),
+        "position": np.zeros([count, 1], np.int64),
+    }
 
 
 def flat(data, role="teacher"):
@@ -110,8 +125,15 @@ def compiled(make_scheme, strategy, optimizer=None, seed=1):
 def train(scheme, data, strategy, steps, callbacks=(), progress=None, batch_size=8):
     """Drives `loop.train` for so many steps, from where `progress` stands in the data; returns the Progress."""
     progress = progress or Progress()
-    loop.train(scheme, batches(data, batch_size).skip(progress.stage_step), strategy, list(callbacks), progress,
-               batch_size=batch_size, max_steps=progress.step + steps)
+    loop.train(
+        scheme,
+        batches(data, batch_size).skip(progress.stage_step),
+        strategy,
+        list(callbacks),
+        progress,
+        batch_size=batch_size,
+        max_steps=progress.step + steps,
+    )
     return progress
 
 

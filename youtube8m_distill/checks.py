@@ -8,10 +8,18 @@ import sys
 import types
 import typing
 
-_WORDS = {int: "a whole number", int | None: "a whole number or None", float: "a finite number",
-          float | None: "a finite number or None", bool: "true or false", bool | None: "true, false or None",
-          str: "text", str | None: "text or None", tuple[str, ...]: "a list of names",
-          tuple[int, ...]: "a list of whole numbers"}
+_WORDS = {
+    int: "a whole number",
+    int | None: "a whole number or None",
+    float: "a finite number",
+    float | None: "a finite number or None",
+    bool: "true or false",
+    bool | None: "true, false or None",
+    str: "text",
+    str | None: "text or None",
+    tuple[str, ...]: "a list of names",
+    tuple[int, ...]: "a list of whole numbers",
+}
 
 
 def require(condition, message):
@@ -47,10 +55,10 @@ def _fits(value, kind):
         return isinstance(value, tuple) and all(_fits(item, options[0]) for item in value)
     if origin is dict:
         return isinstance(value, dict) and all(_fits(item, options[1]) for item in value.values())
-    if isinstance(value, bool):                     # which Python counts among the integers
+    if isinstance(value, bool):  # which Python counts among the integers
         return kind is bool
     if kind is float:
-        return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max      # a whole number may be above it
+        return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max  # a whole number may be above it
     return isinstance(value, kind)
 
 

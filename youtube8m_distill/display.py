@@ -36,8 +36,9 @@ class ProgressBar:
         self.lock = threading.Lock()
         self.bar = None
         if self.stream.isatty():
-            self.bar = tqdm.tqdm(total=total, desc=description, unit=f" {unit}", initial=initial, file=self.stream,
-                                 dynamic_ncols=True)
+            self.bar = tqdm.tqdm(
+                total=total, desc=description, unit=f" {unit}", initial=initial, file=self.stream, dynamic_ncols=True
+            )
 
     def update(self, count=1, note=""):
         """Counts `count` more items; `note` (the last one given stays) stands behind them. Any thread may call this."""
@@ -72,8 +73,11 @@ class ProgressBar:
         if self.total and rate and self.count < self.total:
             left = f", {_duration((self.total - self.count) / rate)} left"
         note = f" | {self.note}" if self.note else ""
-        print(f"{self.description}: {self.count}{share} {self.unit}, {rate:.4g}/s, {_duration(seconds)}{left}{note}",
-              file=self.stream, flush=True)
+        print(
+            f"{self.description}: {self.count}{share} {self.unit}, {rate:.4g}/s, {_duration(seconds)}{left}{note}",
+            file=self.stream,
+            flush=True,
+        )
 
     def __enter__(self):
         return self

@@ -26,7 +26,7 @@ class SettingError(ValueError):
 
     @property
     def shown_value(self):
-        """"=value" as a user writes it; "" where nothing was received."""
+        """ "=value" as a user writes it; "" where nothing was received."""
         return "" if self.value is UNSET else f"={written(self.value)}"
 
 

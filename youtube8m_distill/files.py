@@ -12,12 +12,12 @@ import time
 
 from youtube8m_distill.errors import SettingError
 
-SUFFIX = ".partial"                 # of the hidden folders in which things are written, and of nothing else
-REPLACED = "replaced"               # in such a folder: the folder that stood at the path before
-LONGEST_WRITE = 24 * 3600           # seconds; what has not changed for longer is nobody's, where locks cannot tell
+SUFFIX = ".partial"  # of the hidden folders in which things are written, and of nothing else
+REPLACED = "replaced"  # in such a folder: the folder that stood at the path before
+LONGEST_WRITE = 24 * 3600  # seconds; what has not changed for longer is nobody's, where locks cannot tell
 GONE = (errno.ENOENT, errno.ESTALE)
-CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)        # folders on some network file systems
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2                           # of Linux: fcntl.h, renameat2(2)
+CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # folders on some network file systems
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux: fcntl.h, renameat2(2)
 
 
 @contextlib.contextmanager
@@ -38,7 +38,7 @@ def atomic_path(path, make_parent=True):
     Raises:
         OSError: with the path and the reason, if anything of this fails.
     """
-    path = pathlib.Path(path).resolve()     # a link stays a link
+    path = pathlib.Path(path).resolve()  # a link stays a link
     with saying_what_failed(path):
         if make_parent:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def saying_what_failed(path, doing="written"):
     try:
         yield
     except OSError as error:
-        if error.errno is None or not _is_about(error, path):       # has been said already, or of a file that is read
+        if error.errno is None or not _is_about(error, path):  # has been said already, or of a file that is read
             raise
         gone = f" (is {pathlib.Path(path).parent} still there?)" if error.errno in GONE else ""
         raise OSError(f"{path} cannot be {doing}: {os.strerror(error.errno)}{gone}.") from error
@@ -87,9 +87,9 @@ def _holder(path):
     while True:
         holder = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent))
         descriptor = os.open(holder, os.O_RDONLY)
-        with contextlib.suppress(OSError):          # no locks here: `remove_leftovers` goes by the age
+        with contextlib.suppress(OSError):  # no locks here: `remove_leftovers` goes by the age
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-        if holder.exists():                         # or taken for a leftover, before it was locked
+        if holder.exists():  # or taken for a leftover, before it was locked
             break
         os.close(descriptor)
     try:
@@ -128,7 +128,7 @@ def _put_in_place(temporary, path, replaced):
     if not (temporary.is_dir() and path.is_dir()):
         os.replace(temporary, path)
     elif not _exchange(temporary, path):
-        os.replace(path, replaced)          # killed here, `remove_leftovers` ends it
+        os.replace(path, replaced)  # killed here, `remove_leftovers` ends it
         os.replace(temporary, path)
 
 
@@ -153,14 +153,14 @@ def remove_leftovers(folder, name=None):
 
 
 def _remove_if_abandoned(holder):
-    with contextlib.suppress(FileNotFoundError):        # another may be removing it, too
+    with contextlib.suppress(FileNotFoundError):  # another may be removing it, too
         descriptor = os.open(holder, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)      # until it is gone
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is gone
             abandoned = True
         except BlockingIOError:
             abandoned = False
-        except OSError:                                                 # no locks here
+        except OSError:  # no locks here
             youngest = max(path.stat().st_mtime for path in (holder, *holder.rglob("*")))
             abandoned = time.time() - youngest > LONGEST_WRITE
         try:

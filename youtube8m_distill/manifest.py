@@ -25,8 +25,18 @@ class Manifest:
         parse: function from the file's text to a dict.
     """
 
-    def __init__(self, path, settings, *, flag, what, section=None, may_change=(), remedy="name another folder, or remove this one",
-                 parse=json.loads):
+    def __init__(
+        self,
+        path,
+        settings,
+        *,
+        flag,
+        what,
+        section=None,
+        may_change=(),
+        remedy="name another folder, or remove this one",
+        parse=json.loads,
+    ):
         self.path = pathlib.Path(path)
         self.settings = settings
         self.flag, self.what, self.remedy = flag, what, remedy
@@ -46,11 +56,16 @@ class Manifest:
         """
         contents = self.read()
         if contents is not None:
-            differing = differences(contents if self.section is None else contents[self.section], self.settings,
-                                    self.may_change)
+            differing = differences(
+                contents if self.section is None else contents[self.section], self.settings, self.may_change
+            )
             if differing:
-                raise SettingError(self.flag, f"holds {self.what} with other settings: {'; '.join(differing)}. Give the same "
-                                   f"settings to resume, {self.remedy}.", self.folder)
+                raise SettingError(
+                    self.flag,
+                    f"holds {self.what} with other settings: {'; '.join(differing)}. Give the same "
+                    f"settings to resume, {self.remedy}.",
+                    self.folder,
+                )
         return contents
 
     def read(self):
@@ -62,16 +77,24 @@ class Manifest:
         if not self.path.exists():
             entries = visible_entries(self.folder)
             if entries:
-                raise SettingError(self.flag, f"is not empty and holds no {self.path.name}, so it does not hold {self.what} "
-                                   f"(first entry: {entries[0]}). Name a new or empty folder.", self.folder)
+                raise SettingError(
+                    self.flag,
+                    f"is not empty and holds no {self.path.name}, so it does not hold {self.what} "
+                    f"(first entry: {entries[0]}). Name a new or empty folder.",
+                    self.folder,
+                )
             return None
         try:
             contents = self.parse(self.path.read_text(encoding="utf-8"))
             if not isinstance(contents if self.section is None else contents[self.section], dict):
                 raise ValueError("the settings are not an object")
         except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-            raise SettingError(self.flag, f"its {self.path.name} cannot be read ({error}), so what it holds is unknown. Name "
-                               "another folder, or remove this one.", self.folder) from error
+            raise SettingError(
+                self.flag,
+                f"its {self.path.name} cannot be read ({error}), so what it holds is unknown. Name "
+                "another folder, or remove this one.",
+                self.folder,
+            ) from error
         return contents
 
     def write(self, **more):
@@ -93,9 +116,11 @@ def differences(there, here, may_change=()):
         list of str, "name (value there, value here)"; empty where they agree.
     """
     there, here = flatten(there), flatten(here)
-    return [f"{name.rpartition('.')[2]} ({_shown(there.get(name))} there, {_shown(here.get(name))} here)"
-            for name in sorted(there.keys() | here.keys())
-            if name not in may_change and there.get(name) != here.get(name)]
+    return [
+        f"{name.rpartition('.')[2]} ({_shown(there.get(name))} there, {_shown(here.get(name))} here)"
+        for name in sorted(there.keys() | here.keys())
+        if name not in may_change and there.get(name) != here.get(name)
+    ]
 
 
 def flatten(values, prefix=""):

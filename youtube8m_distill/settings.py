@@ -11,16 +11,24 @@ import pydantic
 from youtube8m_distill.errors import SettingError, written
 
 # Far beyond any network, and below what no machine could even start to build from a stranger's configuration.
-MAX_SIZE, MAX_REPEATS = 2 ** 20, 32
+MAX_SIZE, MAX_REPEATS = 2**20, 32
 
 _EXPECTED = {
-    "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a finite number",
-    "finite_number": "a finite number", "bool_type": "true or false", "string_type": "text", "tuple_type": "a list",
-    "dict_type": "an object", "model_type": "an object", "model_attributes_type": "an object", "missing": "given",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a finite number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "missing": "given",
     "int_parsing_size": "a number of ordinary size",
 }
 _OUT_OF_BOUNDS = ("greater_than_equal", "greater_than", "less_than_equal", "less_than")
-LONGEST_VALUE = 100                 # characters of an invalid value that a message shows
+LONGEST_VALUE = 100  # characters of an invalid value that a message shows
 
 
 def setting(default, description, *, shapes_weights=True, has_flag=True, may_change=False, **bounds):
@@ -35,9 +43,12 @@ def setting(default, description, *, shapes_weights=True, has_flag=True, may_cha
         may_change: bool. Whether a run may be resumed with another value.
         **bounds: of pydantic.Field: ge, gt, le, lt.
     """
-    return pydantic.Field(default, description=description,
-                          json_schema_extra={"shapes_weights": shapes_weights, "has_flag": has_flag,
-                                             "may_change": may_change}, **bounds)
+    return pydantic.Field(
+        default,
+        description=description,
+        json_schema_extra={"shapes_weights": shapes_weights, "has_flag": has_flag, "may_change": may_change},
+        **bounds,
+    )
 
 
 def size(default, description, **options):
@@ -100,8 +111,9 @@ def as_setting_error(error, kind):
         return SettingError(name, f"{kind.__name__} has no such field.")
     if what == "union_tag_invalid":
         choices = context["expected_tags"].replace("'", "")
-        return SettingError(context["discriminator"].strip("'"), f"is unknown; choose one of {choices}.",
-                            _shortened(context["tag"]))
+        return SettingError(
+            context["discriminator"].strip("'"), f"is unknown; choose one of {choices}.", _shortened(context["tag"])
+        )
     if what == "literal_error":
         choices = context["expected"].replace("'", "").replace(" or ", ", ")
         return SettingError(name, f"is unknown; choose one of {choices}.", _shortened(first["input"]))
@@ -113,8 +125,10 @@ def as_setting_error(error, kind):
 
 
 def _bounds(field):
-    """"from 1 to 300", "above 0, at most 1", "from 1": what a field's bounds allow."""
-    found = {name: getattr(bound, name) for bound in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(bound, name)}
+    """ "from 1 to 300", "above 0, at most 1", "from 1": what a field's bounds allow."""
+    found = {
+        name: getattr(bound, name) for bound in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(bound, name)
+    }
     low = f"from {found['ge']:g}" if "ge" in found else f"above {found['gt']:g}" if "gt" in found else ""
     high = "" if "le" not in found else f" to {found['le']:g}" if "ge" in found else f", at most {found['le']:g}"
     if "lt" in found:

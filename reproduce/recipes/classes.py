@@ -20,13 +20,15 @@ from reproduce.tables import Row, Table, Value
 
 TITLE = "Classes: what the student loses"
 QUESTION = "Which classes lose most when a student sees few frames?"
-EXPECTED = ("The papers show no classes. The student's mAP falls by more than its GAP (at k=10 by 16% against 5%; CVPR "
-            "2019, Table 1), so rarer classes should lose more.")
+EXPECTED = (
+    "The papers show no classes. The student's mAP falls by more than its GAP (at k=10 by 16% against 5%; CVPR "
+    "2019, Table 1), so rarer classes should lose more."
+)
 
 K = 10
 NUM_LOSING, NUM_GAINING = 20, 5
-MIN_VIDEOS = 10                     # held-out videos of a class, below which its average precision is mostly chance
-UNIFORM, STUDENT = "uniform", "student"     # columns, SKYLINE beside
+MIN_VIDEOS = 10  # held-out videos of a class, below which its average precision is mostly chance
+UNIFORM, STUDENT = "uniform", "student"  # columns, SKYLINE beside
 
 
 def plan(grid):
@@ -57,8 +59,11 @@ def _classes(results, grid):
         pandas.DataFrame of `num_positives` and, of each finished network, the average precision, mean over seeds; and
         dict network -> number of these seeds.
     """
-    by_network = {network: [results.classes(seed.cell).set_index("class") for seed in results.seeds(cell)]
-                  for network, cell in zip((SKYLINE, UNIFORM, STUDENT), plan(grid)) if grid.wants(cell)}
+    by_network = {
+        network: [results.classes(seed.cell).set_index("class") for seed in results.seeds(cell)]
+        for network, cell in zip((SKYLINE, UNIFORM, STUDENT), plan(grid))
+        if grid.wants(cell)
+    }
     columns = {}
     for network, seeds in by_network.items():
         if seeds:
@@ -76,22 +81,42 @@ def _videos_for(classes, count):
 
 def _figure(classes, losing, gaining, enough, k):
     rest = classes.drop(losing.index).drop(gaining.index)
-    groups = [group for group in (          # the table's last, so that no other covers them
-        (rest, "other classes", figures.GRAY, "o", 0.3),
-        (losing, f"the {len(losing)} that lose most", figures.VERMILION, "v", 0.9),
-        (gaining, f"the {len(gaining)} that gain most", figures.BLUE, "^", 0.9)) if len(group[0])]
+    groups = [
+        group
+        for group in (  # the table's last, so that no other covers them
+            (rest, "other classes", figures.GRAY, "o", 0.3),
+            (losing, f"the {len(losing)} that lose most", figures.VERMILION, "v", 0.9),
+            (gaining, f"the {len(gaining)} that gain most", figures.BLUE, "^", 0.9),
+        )
+        if len(group[0])
+    ]
     with figures.looks():
         figure, (axes,) = figures.panels(1, 7.4)
         axes.axline((0, 0), slope=1, color=figures.BLACK, linewidth=1, linestyle=(0, (4, 2)))
         for group, _, color, marker, alpha in groups:
-            axes.scatter(group[STUDENT], group[SKYLINE], s=_areas(group, classes), color=color, marker=marker,
-                         alpha=alpha, linewidths=0)
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel=f"AP of the serial student, k={k}",
-                 ylabel="AP of the Skyline, all frames")
+            axes.scatter(
+                group[STUDENT],
+                group[SKYLINE],
+                s=_areas(group, classes),
+                color=color,
+                marker=marker,
+                alpha=alpha,
+                linewidths=0,
+            )
+        axes.set(
+            xlim=(-0.02, 1.02),
+            ylim=(-0.02, 1.02),
+            aspect="equal",
+            xlabel=f"AP of the serial student, k={k}",
+            ylabel="AP of the Skyline, all frames",
+        )
         axes.annotate("student loses", (0.1, 0.9), color=figures.GRAY)
         axes.annotate("student gains", (0.7, 0.12), color=figures.GRAY)
-        figure.legend(handles=[figures.handle(name, color=color, marker=marker, linestyle="")
-                               for _, name, color, marker, _ in groups], loc="outside upper left", ncols=2)
+        figure.legend(
+            handles=[figures.handle(name, color=color, marker=marker, linestyle="") for _, name, color, marker, _ in groups],
+            loc="outside upper left",
+            ncols=2,
+        )
     return figures.Figure("classes", f"{TITLE}, k={k}", _caption(enough), _alt(classes, losing, k), figure)
 
 
@@ -102,31 +127,43 @@ def _areas(group, classes):
 
 def _table(losing, gaining, num_seeds, name_of, enough, k):
     def row(class_, section):
-        means = (Value(class_[network], None, num_seeds[network]) if network in class_ else None
-                 for network in (SKYLINE, UNIFORM, STUDENT))
-        return Row((name_of(class_.name),),
-                   (Value.plain(class_["num_positives"], digits=0), *means, Value.plain(class_["change"])), section)
+        means = (
+            Value(class_[network], None, num_seeds[network]) if network in class_ else None
+            for network in (SKYLINE, UNIFORM, STUDENT)
+        )
+        return Row(
+            (name_of(class_.name),),
+            (Value.plain(class_["num_positives"], digits=0), *means, Value.plain(class_["change"])),
+            section,
+        )
 
-    rows = [*(row(class_, "Lose most") for _, class_ in losing.iterrows()),
-            *(row(class_, "Gain most") for _, class_ in gaining.iterrows())]
-    columns = (("", "videos"), ("AP", "Skyline"), ("AP", f"Uniform-k, k={k}"), ("AP", f"Serial, k={k}"),
-               ("AP", "change"))
+    rows = [
+        *(row(class_, "Lose most") for _, class_ in losing.iterrows()),
+        *(row(class_, "Gain most") for _, class_ in gaining.iterrows()),
+    ]
+    columns = (("", "videos"), ("AP", "Skyline"), ("AP", f"Uniform-k, k={k}"), ("AP", f"Serial, k={k}"), ("AP", "change"))
     fewer = "" if enough == MIN_VIDEOS else f" (too few classes have {MIN_VIDEOS})"
     of_each = ", ".join(f"{number} of {network}" for network, number in num_seeds.items())
-    note = (f"Average precision on the held-out videos, mean over seeds ({of_each}), of classes with {enough} of them or "
-            f"more{fewer}; change: of the serial student against the Skyline. These are the extremes of many noisy "
-            "numbers: on other videos, the same classes would be less extreme.")
+    note = (
+        f"Average precision on the held-out videos, mean over seeds ({of_each}), of classes with {enough} of them or "
+        f"more{fewer}; change: of the serial student against the Skyline. These are the extremes of many noisy "
+        "numbers: on other videos, the same classes would be less extreme."
+    )
     return Table("classes", f"{TITLE}, k={k}", ("Class",), columns, tuple(rows), note)
 
 
 def _caption(enough):
-    return (f"Average precision of each class with {enough} held-out videos or more, mean over seeds; the larger a "
-            "mark, the more videos. Above the diagonal the student, of all three losses, is worse than the Skyline. "
-            "Marked classes are those of the table.")
+    return (
+        f"Average precision of each class with {enough} held-out videos or more, mean over seeds; the larger a "
+        "mark, the more videos. Above the diagonal the student, of all three losses, is worse than the Skyline. "
+        "Marked classes are those of the table."
+    )
 
 
 def _alt(classes, losing, k):
     share = (classes["change"] < 0).mean()
     most = f", the most by {-losing['change'].min():.2f}" if len(losing) else ""
-    return (f"Scatter of {len(classes)} classes, the Skyline's average precision over the student's at k={k}. "
-            f"{share:.0%} of the classes lie above the diagonal{most}.")
+    return (
+        f"Scatter of {len(classes)} classes, the Skyline's average precision over the student's at k={k}. "
+        f"{share:.0%} of the classes lie above the diagonal{most}."
+    )

@@ -21,8 +21,10 @@ from reproduce.tables import METHOD_TITLES, Row, Table, Value, section_of, speed
 
 TITLE = "Cost: GAP over computation and speed"
 QUESTION = "How much of the Skyline's GAP is kept for how much of its computation, by each choice of frames?"
-EXPECTED = ("At k=30 the students keep 99% of the Skyline's GAP (0.806 of 0.811) with about 90% fewer FLOPs and 30% "
-            "less time (CVPR 2019, Tables 1 and 3).")
+EXPECTED = (
+    "At k=30 the students keep 99% of the Skyline's GAP (0.806 of 0.811) with about 90% fewer FLOPs and 30% "
+    "less time (CVPR 2019, Tables 1 and 3)."
+)
 
 # Color, marker, its size and dashes of each curve. Serial students' circles show behind Parallel ones' triangles.
 LOOKS = {
@@ -35,13 +37,16 @@ LOOKS = {
     "first": (figures.shade(figures.SKY, "black", 0.3), "X", 8, (0, (6, 1.5, 1, 1.5, 1, 1.5))),
     "last": (figures.GRAY, "<", 7, "-"),
 }
-ROOM = 0.045                                # that the number of frames takes, as a share of the width
-BEST = (SKYLINE, "uniform", *STUDENTS)      # hardly apart in a picture of all
+ROOM = 0.045  # that the number of frames takes, as a share of the width
+BEST = (SKYLINE, "uniform", *STUDENTS)  # hardly apart in a picture of all
 
 
 def plan(grid):
-    return [Cell(HRNN, SKYLINE), *(Cell(HRNN, method, k) for method in BASELINES for k in grid.ks),
-            *(Cell(HRNN, method, k, ALL_LOSSES) for method in STUDENTS for k in grid.ks)]
+    return [
+        Cell(HRNN, SKYLINE),
+        *(Cell(HRNN, method, k) for method in BASELINES for k in grid.ks),
+        *(Cell(HRNN, method, k, ALL_LOSSES) for method in STUDENTS for k in grid.ks),
+    ]
 
 
 def timing(grid):
@@ -68,10 +73,14 @@ def _points(results, grid):
     """
     speeds = results.speeds(HRNN)
     finished = {cell: results.seeds(cell) for cell in plan(grid) if grid.wants(cell) and results.seeds(cell)}
-    return {(cell.method, cell.k): {"gap": Value.of([seed.score() for seed in seeds]),
-                                    "multiply_adds": seeds[0].score("multiply_adds"),
-                                    "videos_per_second": speeds.get(cell.k)}
-            for cell, seeds in finished.items()}
+    return {
+        (cell.method, cell.k): {
+            "gap": Value.of([seed.score() for seed in seeds]),
+            "multiply_adds": seeds[0].score("multiply_adds"),
+            "videos_per_second": speeds.get(cell.k),
+        }
+        for cell, seeds in finished.items()
+    }
 
 
 def _figure(name, title, points):
@@ -95,12 +104,21 @@ def _draw(axes, points, falling):
         axes.invert_xaxis()
     ends = []
     for method, (color, marker, size, dashes) in LOOKS.items():
-        of_method = [(x, gap) for (other, _), (x, gap) in sorted(points.items(), key=lambda item: item[0][1] or 0)
-                     if other == method]
+        of_method = [
+            (x, gap) for (other, _), (x, gap) in sorted(points.items(), key=lambda item: item[0][1] or 0) if other == method
+        ]
         if of_method:
             places = [(x, gap.mean) for x, gap in of_method]
-            axes.errorbar(*zip(*places), yerr=[gap.deviation or 0 for _, gap in of_method], capsize=3, elinewidth=1,
-                          color=color, marker=marker, markersize=size, linestyle=dashes)
+            axes.errorbar(
+                *zip(*places),
+                yerr=[gap.deviation or 0 for _, gap in of_method],
+                capsize=3,
+                elinewidth=1,
+                color=color,
+                marker=marker,
+                markersize=size,
+                linestyle=dashes,
+            )
             ends.append((*places[-1], METHOD_TITLES[method], color))
     if (SKYLINE, None) in points:
         _draw_skyline(axes, *points[SKYLINE, None])
@@ -122,7 +140,7 @@ def _mark_frames(axes, places):
     `places`: dict k -> x.
     """
     left, right = map(math.log, axes.get_xlim())
-    labels = []                                 # [share of the width, x, what is told of it]
+    labels = []  # [share of the width, x, what is told of it]
     for k, x in sorted(places.items(), key=lambda item: item[0] or math.inf):
         axes.axvline(x, color="#D0D0D0", linewidth=0.8, zorder=0)
         share, text = (math.log(x) - left) / (right - left), "all" if k is None else str(k)
@@ -131,8 +149,15 @@ def _mark_frames(axes, places):
         else:
             labels.append([share, x, text])
     for _, x, text in labels:
-        axes.annotate(text, (x, 1), (0, 4), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
-                      color=figures.GRAY)
+        axes.annotate(
+            text,
+            (x, 1),
+            (0, 4),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            color=figures.GRAY,
+        )
     axes.grid(False, axis="x")
     axes.set_title("Frames a video:", color=figures.GRAY, fontsize=12, pad=22)
 
@@ -150,16 +175,20 @@ def _table(points, note):
     return Table("cost", TITLE, ("Method", "k"), columns, tuple(rows), note)
 
 
-_NOTE = ("Multiply-adds a video of the whole network as it runs. GAP kept: of the Skyline's. Speed is measured once for "
-         "each k, since all methods have the same architecture there.")
+_NOTE = (
+    "Multiply-adds a video of the whole network as it runs. GAP kept: of the Skyline's. Speed is measured once for "
+    "each k, since all methods have the same architecture there."
+)
 
 
 def _caption(points):
     num_seeds = max(point["gap"].count for point in points.values())
     bars = f", bars one standard deviation of up to {num_seeds} seeds" if num_seeds > 1 else ""
-    return (f"GAP on the held-out videos{bars}, over the work of the whole network as it runs, and over the speed "
-            "measured from files to scores. Numbers above a panel are the frames a network sees; with as many, all "
-            "methods have the same architecture. Students are of all three losses. Dotted: the Skyline.")
+    return (
+        f"GAP on the held-out videos{bars}, over the work of the whole network as it runs, and over the speed "
+        "measured from files to scores. Numbers above a panel are the frames a network sees; with as many, all "
+        "methods have the same architecture. Students are of all three losses. Dotted: the Skyline."
+    )
 
 
 def _alt(points):

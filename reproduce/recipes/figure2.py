@@ -20,15 +20,21 @@ from youtube8m_distill import schema
 
 TITLE = "Figure 2: serial and parallel training by epoch"
 QUESTION = "How do teachers and students of serial and parallel training get better from epoch to epoch?"
-EXPECTED = ("After 3-4 epochs the parallel teacher is on par with the serial one, and the parallel student almost "
-            "reaches the serial student, with each of the three losses (CVPR 2019, Figure 2; at k=30 students end "
-            "at a GAP of 0.802-0.806).")
+EXPECTED = (
+    "After 3-4 epochs the parallel teacher is on par with the serial one, and the parallel student almost "
+    "reaches the serial student, with each of the three losses (CVPR 2019, Figure 2; at k=30 students end "
+    "at a GAP of 0.802-0.806)."
+)
 
 K = 30
 LOSSES = (("rep",), ("rep", "ce"), ("rep", "pred", "ce"))
 
-NAMES = {("serial", schema.TEACHER): "Serial teacher", ("serial", schema.STUDENT): "Serial student",
-         ("parallel", schema.TEACHER): "Parallel teacher", ("parallel", schema.STUDENT): "Parallel student"}
+NAMES = {
+    ("serial", schema.TEACHER): "Serial teacher",
+    ("serial", schema.STUDENT): "Serial student",
+    ("parallel", schema.TEACHER): "Parallel teacher",
+    ("parallel", schema.STUDENT): "Parallel student",
+}
 COLORS = {"serial": figures.BLUE, "parallel": figures.VERMILION}
 MARKERS = {"serial": "o", "parallel": "^"}
 BEST = {"color": figures.BLUE, "linewidth": 1.2, "linestyle": (0, (1, 2))}
@@ -60,13 +66,20 @@ def outputs(results, grid):
 def _courses(results, grid, loss):
     """dict (method, role) -> (epochs, GAPs) of those that are wanted and finished."""
     k = grid.k_of(K)
-    where = {("serial", schema.TEACHER): Cell(HRNN, SKYLINE), ("serial", schema.STUDENT): Cell(HRNN, "serial", k, loss),
-             ("parallel", schema.TEACHER): Cell(HRNN, "parallel", k, loss),
-             ("parallel", schema.STUDENT): Cell(HRNN, "parallel", k, loss)}
-    histories = {key: results.get(cell).history[key[1]] for key, cell in where.items()
-                 if grid.wants(cell) and results.get(cell)}
-    return {key: ([point["epoch"] for point in history], [point["gap_at_20"] for point in history])
-            for key, history in histories.items() if history}
+    where = {
+        ("serial", schema.TEACHER): Cell(HRNN, SKYLINE),
+        ("serial", schema.STUDENT): Cell(HRNN, "serial", k, loss),
+        ("parallel", schema.TEACHER): Cell(HRNN, "parallel", k, loss),
+        ("parallel", schema.STUDENT): Cell(HRNN, "parallel", k, loss),
+    }
+    histories = {
+        key: results.get(cell).history[key[1]] for key, cell in where.items() if grid.wants(cell) and results.get(cell)
+    }
+    return {
+        key: ([point["epoch"] for point in history], [point["gap_at_20"] for point in history])
+        for key, history in histories.items()
+        if history
+    }
 
 
 def _draw(axes, courses):
@@ -90,8 +103,14 @@ def _mark_second_stage(axes, result):
     first_stage = result.config.get("training", {}).get("num_epochs") if result else None
     if first_stage and len(result.history[schema.STUDENT]) > first_stage:
         axes.axvline(first_stage + 0.5, color=figures.GRAY, linewidth=1.2)
-        axes.annotate("fine-tuning", (first_stage + 0.5, 0), xycoords=("data", "axes fraction"), xytext=(6, 8),
-                      textcoords="offset points", color=figures.GRAY)
+        axes.annotate(
+            "fine-tuning",
+            (first_stage + 0.5, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(6, 8),
+            textcoords="offset points",
+            color=figures.GRAY,
+        )
 
 
 def _add_legend(figure, drawn):
@@ -109,10 +128,12 @@ def _formula(loss):
 
 
 def _caption(k):
-    return (f"GAP on the validation videos at the end of each epoch; students see {k} frames; first seed. The serial "
-            "teacher is trained before its students, which learn from its best epoch: the paper draws it as a constant "
-            "line, the dotted one here; the dashed curve is its own training. A serial student of L_rep alone first "
-            "matches its teacher and is then fine-tuned, its epochs counted on.")
+    return (
+        f"GAP on the validation videos at the end of each epoch; students see {k} frames; first seed. The serial "
+        "teacher is trained before its students, which learn from its best epoch: the paper draws it as a constant "
+        "line, the dotted one here; the dashed curve is its own training. A serial student of L_rep alone first "
+        "matches its teacher and is then fine-tuned, its epochs counted on."
+    )
 
 
 def _alt(drawn, k):

@@ -24,8 +24,10 @@ from youtube8m_distill import schema
 
 TITLE = "Figure 3: encodings of teacher and student"
 QUESTION = "Does the student encode a video as its teacher does?"
-EXPECTED = ("For the videos of five frequent classes, the t-SNE places of the student's encodings overlap almost "
-            "completely with those of its teacher's (CVPR 2019, Figure 3).")
+EXPECTED = (
+    "For the videos of five frequent classes, the t-SNE places of the student's encodings overlap almost "
+    "completely with those of its teacher's (CVPR 2019, Figure 3)."
+)
 
 K = 30
 COLORS = (figures.BLUE, figures.VERMILION, figures.GREEN, figures.PURPLE, figures.BLACK)
@@ -90,26 +92,40 @@ def _add_legend(figure, names):
     for role in (schema.TEACHER, schema.STUDENT):
         for number, name in enumerate(names):
             looks = _looks(number, role)
-            handles.append(figures.handle(
-                f"{name}: {role}", linestyle="", marker=looks["marker"], markersize=looks["s"] ** 0.5,
-                markerfacecolor=looks["facecolors"][0], markeredgecolor=looks["edgecolors"][0], markeredgewidth=0.5))
+            handles.append(
+                figures.handle(
+                    f"{name}: {role}",
+                    linestyle="",
+                    marker=looks["marker"],
+                    markersize=looks["s"] ** 0.5,
+                    markerfacecolor=looks["facecolors"][0],
+                    markeredgecolor=looks["edgecolors"][0],
+                    markeredgewidth=0.5,
+                )
+            )
     figure.legend(handles=handles, loc="outside lower left", ncols=2, handlelength=1, columnspacing=1)
 
 
 def _caption(about, num_videos, k):
-    return (f"Encodings of {num_videos} held-out videos, each of exactly one of these classes, by the teacher "
-            f"(dark, all frames) and by the serial student of all three losses (light, {k} frames; first seed): one "
-            f"t-SNE of both together, from the principal components, perplexity {perplexity(num_videos):.3g}. "
-            f"Directions and scale mean nothing. Before the projection, {_measured(about)}.")
+    return (
+        f"Encodings of {num_videos} held-out videos, each of exactly one of these classes, by the teacher "
+        f"(dark, all frames) and by the serial student of all three losses (light, {k} frames; first seed): one "
+        f"t-SNE of both together, from the principal components, perplexity {perplexity(num_videos):.3g}. "
+        f"Directions and scale mean nothing. Before the projection, {_measured(about)}."
+    )
 
 
 def _measured(about):
-    return ("the mean squared distance of a student's encoding from its teacher's is "
-            f"{about['relative_distance']:.3g} times the variance of the teacher's, and "
-            f"{about['nearest_is_own']:.0%} of the student's encodings are nearer to the teacher's of the same "
-            "video than to that of any other of these videos")
+    return (
+        "the mean squared distance of a student's encoding from its teacher's is "
+        f"{about['relative_distance']:.3g} times the variance of the teacher's, and "
+        f"{about['nearest_is_own']:.0%} of the student's encodings are nearer to the teacher's of the same "
+        "video than to that of any other of these videos"
+    )
 
 
 def _alt(about, names, num_videos):
-    return (f"Clouds of {num_videos} videos of the classes {', '.join(names)}, each video once for the teacher and once "
-            f"for the student: {_measured(about)}.")
+    return (
+        f"Clouds of {num_videos} videos of the classes {', '.join(names)}, each video once for the teacher and once "
+        f"for the student: {_measured(about)}."
+    )

@@ -18,15 +18,21 @@ from reproduce.cells import BASELINES, HRNN, SKYLINE, Cell
 
 TITLE = "Table 1: H-RNN with k frames, with and without a teacher"
 QUESTION = "Which k frames should a network see, and how much does a teacher that sees all of them help?"
-EXPECTED = ("Uniform-k is the best baseline and Last-k the worst at every k (at k=30 GAP 0.795 and 0.317). Every "
-            "student is above Uniform-k; the serial one of all three losses comes closest to the Skyline, 0.806 of "
-            "0.811 at k=30.")
+EXPECTED = (
+    "Uniform-k is the best baseline and Last-k the worst at every k (at k=30 GAP 0.795 and 0.317). Every "
+    "student is above Uniform-k; the serial one of all three losses comes closest to the Skyline, 0.806 of "
+    "0.811 at k=30."
+)
 
 PARALLEL_LOSSES = (("rep",), ("rep", "ce"), ("rep", "pred", "ce"))
 SERIAL_LOSSES = (("rep",), ("pred",), ("rep", "ce"), ("pred", "ce"), ("rep", "pred", "ce"))
 # The lines, in the paper's order.
-METHODS_AND_LOSSES = ((SKYLINE, ()), *((method, ()) for method in BASELINES),
-                      *(("parallel", loss) for loss in PARALLEL_LOSSES), *(("serial", loss) for loss in SERIAL_LOSSES))
+METHODS_AND_LOSSES = (
+    (SKYLINE, ()),
+    *((method, ()) for method in BASELINES),
+    *(("parallel", loss) for loss in PARALLEL_LOSSES),
+    *(("serial", loss) for loss in SERIAL_LOSSES),
+)
 
 
 def plan(grid):
@@ -40,14 +46,24 @@ def plan(grid):
 
 def outputs(results, grid):
     rows = tuple(_row(results, grid, method, loss) for method, loss in METHODS_AND_LOSSES)
-    return tables.finished(tables.Table(
-        "table1", TITLE, ("Training", "Student loss"), tables.score_columns(f"k={k}" for k in grid.ks), rows,
-        tables.reading_note(results, "CVPR 2019, Table 1")))
+    return tables.finished(
+        tables.Table(
+            "table1",
+            TITLE,
+            ("Training", "Student loss"),
+            tables.score_columns(f"k={k}" for k in grid.ks),
+            rows,
+            tables.reading_note(results, "CVPR 2019, Table 1"),
+        )
+    )
 
 
 def _row(results, grid, method, loss):
     # The Skyline has no k. Its scores stand in every column, so that each can be read downwards against its bound.
     cells = [Cell(HRNN, method, None if method == SKYLINE else k, loss) for k in grid.ks]
     papers = [published.table1(method, loss, cell.k) for cell in cells]
-    return tables.Row((tables.METHOD_TITLES[method], tables.loss_title(loss)),
-                      tables.score_values(results, grid, cells, papers), tables.section_of(method))
+    return tables.Row(
+        (tables.METHOD_TITLES[method], tables.loss_title(loss)),
+        tables.score_values(results, grid, cells, papers),
+        tables.section_of(method),
+    )

@@ -16,20 +16,27 @@ from reproduce.cells import ALL_LOSSES, HRNN, SKYLINE, Cell
 
 TITLE = "Table 2: H-RNN with k frames, trained on a share of the videos"
 QUESTION = "Does a teacher help more where there are fewer videos to train on?"
-EXPECTED = ("The fewer the videos, the further the student is above Uniform-30: by 0.056 GAP with 10% of them (0.774 "
-            "and 0.718), by 0.032 with 25%, by 0.020 with 50%.")
+EXPECTED = (
+    "The fewer the videos, the further the student is above Uniform-30: by 0.056 GAP with 10% of them (0.774 "
+    "and 0.718), by 0.032 with 25%, by 0.020 with 50%."
+)
 
 FRACTIONS = (0.1, 0.25, 0.5)
 K = 30
-LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}     # method -> student's loss, in the order of the lines
+LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}  # method -> student's loss, in the order of the lines
 
 
 def plan(grid):
     k = grid.k_of(K)
-    return [cell for fraction in (*FRACTIONS, 1.0)
-            for cell in (Cell(HRNN, SKYLINE, train_fraction=fraction),
-                         Cell(HRNN, "uniform", k, train_fraction=fraction),
-                         Cell(HRNN, "serial", k, ALL_LOSSES, train_fraction=fraction))]
+    return [
+        cell
+        for fraction in (*FRACTIONS, 1.0)
+        for cell in (
+            Cell(HRNN, SKYLINE, train_fraction=fraction),
+            Cell(HRNN, "uniform", k, train_fraction=fraction),
+            Cell(HRNN, "serial", k, ALL_LOSSES, train_fraction=fraction),
+        )
+    ]
 
 
 def outputs(results, grid):
@@ -42,7 +49,9 @@ def outputs(results, grid):
 
 
 def _row(results, grid, method, k, fractions):
-    cells = [Cell(HRNN, method, None if method == SKYLINE else k, LOSSES[method], train_fraction=fraction)
-             for fraction in fractions]
+    cells = [
+        Cell(HRNN, method, None if method == SKYLINE else k, LOSSES[method], train_fraction=fraction)
+        for fraction in fractions
+    ]
     papers = [published.table2(method, fraction, k) for fraction in fractions]
     return tables.Row((tables.METHOD_TITLES[method],), tables.score_values(results, grid, cells, papers))

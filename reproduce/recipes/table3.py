@@ -19,16 +19,26 @@ from youtube8m_distill import schema
 
 TITLE = "Table 3: what a video costs an H-RNN with k frames"
 QUESTION = "What does a video cost with k frames, in multiply-adds and in time?"
-EXPECTED = ("With 30 frames 0.520 of 5.058 billion FLOPs, a tenth, and 9.11 of 13.00 hours; with 10 frames 0.167 "
-            "billion and 7.61 hours.")
+EXPECTED = (
+    "With 30 frames 0.520 of 5.058 billion FLOPs, a tenth, and 9.11 of 13.00 hours; with 10 frames 0.167 "
+    "billion and 7.61 hours."
+)
 
 GIGA, SHARE = "1e9 multiply-adds a video", "share of the Skyline's"
-COLUMNS = (("", "frames"), (GIGA, "by the papers' formula"), (GIGA, "of the network as run"), (SHARE, "multiply-adds"),
-           ("", "videos a second"), (SHARE, "time"))
-NOTE = ("What the papers call FLOPs are multiply-adds; products and sums counted apart are twice as many. Their "
-        "formula has the lower LSTM on rgb alone, and a logistic classifier, at the published sizes; the network as "
-        "run is whole, at the sizes it was run with. Their figures of k=10 and k=20 are what the formula gives for 9 "
-        "and 15 frames. In brackets CVPR 2019, Table 3, whose time is in hours on Tesla K80s.")
+COLUMNS = (
+    ("", "frames"),
+    (GIGA, "by the papers' formula"),
+    (GIGA, "of the network as run"),
+    (SHARE, "multiply-adds"),
+    ("", "videos a second"),
+    (SHARE, "time"),
+)
+NOTE = (
+    "What the papers call FLOPs are multiply-adds; products and sums counted apart are twice as many. Their "
+    "formula has the lower LSTM on rgb alone, and a logistic classifier, at the published sizes; the network as "
+    "run is whole, at the sizes it was run with. Their figures of k=10 and k=20 are what the formula gives for 9 "
+    "and 15 frames. In brackets CVPR 2019, Table 3, whose time is in hours on Tesla K80s."
+)
 
 
 def plan(grid):
@@ -57,13 +67,17 @@ def _row(k, costs, rates):
     frames = schema.MAX_FRAMES if k is None else k
     formula = flops.papers_multiply_adds(frames, flops.CVPR_CLASSES)
     paper, skyline = published.table3(k), published.table3(None)
-    return tables.Row(("Teacher-Skyline" if k is None else f"k={k}",), (
-        str(frames),
-        tables.Value.plain(formula / 1e9, paper.giga),
-        tables.Value.plain(_over(costs[k], 1e9)),
-        tables.Value.plain(_over(costs[k], costs.get(None)), _over(paper.giga, skyline.giga)),
-        tables.Value.plain(rates.get(k), digits=0),
-        tables.Value.plain(_over(rates.get(None), rates.get(k)), _over(paper.hours, skyline.hours))))
+    return tables.Row(
+        ("Teacher-Skyline" if k is None else f"k={k}",),
+        (
+            str(frames),
+            tables.Value.plain(formula / 1e9, paper.giga),
+            tables.Value.plain(_over(costs[k], 1e9)),
+            tables.Value.plain(_over(costs[k], costs.get(None)), _over(paper.giga, skyline.giga)),
+            tables.Value.plain(rates.get(k), digits=0),
+            tables.Value.plain(_over(rates.get(None), rates.get(k)), _over(paper.hours, skyline.hours)),
+        ),
+    )
 
 
 def _over(numerator, denominator):

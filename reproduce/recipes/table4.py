@@ -14,31 +14,48 @@ from reproduce.cells import HRNN, STUDENTS, Cell
 
 TITLE = "Table 4: H-RNN with k frames, matching intermediate encodings or the final one alone"
 QUESTION = "Does it help a student to match the teacher's intermediate encodings too?"
-EXPECTED = ("It does not: at k=30, the serial student of all three losses has GAP 0.806 with and without, and no pair "
-            "differs by more than 0.002.")
+EXPECTED = (
+    "It does not: at k=30, the serial student of all three losses has GAP 0.806 with and without, and no pair "
+    "differs by more than 0.002."
+)
 
 K = 30
 LOSSES = (("rep",), ("rep", "ce"), ("rep", "pred", "ce"))
-NOTE = ("Intermediate: with L_rep^I added; final: without. The papers call the third line of each training L_rep + "
-        "L_pred. Its final figures are those of L_rep, L_pred, L_CE in Table 1, so these three terms are what is run.")
+NOTE = (
+    "Intermediate: with L_rep^I added; final: without. The papers call the third line of each training L_rep + "
+    "L_pred. Its final figures are those of L_rep, L_pred, L_CE in Table 1, so these three terms are what is run."
+)
 
 
 def plan(grid):
     k = grid.k_of(K)
-    return [Cell(HRNN, method, k, loss, match_intermediate=intermediate)
-            for method in STUDENTS for loss in LOSSES for intermediate in (False, True)]
+    return [
+        Cell(HRNN, method, k, loss, match_intermediate=intermediate)
+        for method in STUDENTS
+        for loss in LOSSES
+        for intermediate in (False, True)
+    ]
 
 
 def outputs(results, grid):
     k = grid.k_of(K)
     rows = tuple(_row(results, grid, method, k, loss) for method in STUDENTS for loss in LOSSES)
     note = f"{NOTE} {tables.reading_note(results, 'CVPR 2019, Table 4')}"
-    return tables.finished(tables.Table("table4", f"{TITLE}, k={k}", ("Training", "Student loss"),
-                                        tables.score_columns(("Intermediate", "Final")), rows, note))
+    return tables.finished(
+        tables.Table(
+            "table4",
+            f"{TITLE}, k={k}",
+            ("Training", "Student loss"),
+            tables.score_columns(("Intermediate", "Final")),
+            rows,
+            note,
+        )
+    )
 
 
 def _row(results, grid, method, k, loss):
     cells = [Cell(HRNN, method, k, loss, match_intermediate=intermediate) for intermediate in (True, False)]
     papers = [published.table4(method, loss, cell.match_intermediate, k) for cell in cells]
-    return tables.Row((tables.METHOD_TITLES[method], tables.loss_title(loss)),
-                      tables.score_values(results, grid, cells, papers))
+    return tables.Row(
+        (tables.METHOD_TITLES[method], tables.loss_title(loss)), tables.score_values(results, grid, cells, papers)
+    )

@@ -14,23 +14,32 @@ from reproduce.cells import ALL_LOSSES, NETVLAD, SKYLINE, Cell
 
 TITLE = "Table 5: NetVLAD with k frames"
 QUESTION = "Does a teacher help a student of another kind, NetVLAD, too?"
-EXPECTED = ("The student is above Uniform-k: GAP 0.784 and 0.773 at k=10, 0.812 and 0.803 at k=30; the Skyline has "
-            "0.823.")
+EXPECTED = "The student is above Uniform-k: GAP 0.784 and 0.773 at k=10, 0.812 and 0.803 at k=30; the Skyline has 0.823."
 
 KS = (10, 30)
-LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}     # method -> student's loss, in the order of the lines
+LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}  # method -> student's loss, in the order of the lines
 
 
 def plan(grid):
-    return [Cell(NETVLAD, SKYLINE), *(cell for k in _ks(grid) for cell in (Cell(NETVLAD, "uniform", k),
-                                                                          Cell(NETVLAD, "serial", k, ALL_LOSSES)))]
+    return [
+        Cell(NETVLAD, SKYLINE),
+        *(cell for k in _ks(grid) for cell in (Cell(NETVLAD, "uniform", k), Cell(NETVLAD, "serial", k, ALL_LOSSES))),
+    ]
 
 
 def outputs(results, grid):
     ks = _ks(grid)
     rows = tuple(_row(results, grid, method, ks) for method in LOSSES)
-    return tables.finished(tables.Table("table5", TITLE, ("Model",), tables.score_columns(f"k={k}" for k in ks), rows,
-                                        tables.reading_note(results, "CVPR 2019, Table 5")))
+    return tables.finished(
+        tables.Table(
+            "table5",
+            TITLE,
+            ("Model",),
+            tables.score_columns(f"k={k}" for k in ks),
+            rows,
+            tables.reading_note(results, "CVPR 2019, Table 5"),
+        )
+    )
 
 
 def _ks(grid):

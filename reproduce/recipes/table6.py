@@ -15,14 +15,18 @@ from youtube8m_distill import schema
 
 TITLE = "Table 6: NeXtVLAD with k frames"
 QUESTION = "Do fewer frames still save computation, and a teacher still help, where the network is small already?"
-EXPECTED = ("With a tenth of the FLOPs (0.134 of 1.337 billion) the student reaches GAP 0.818 and mAP 0.439, "
-            "Uniform-30 0.812 and 0.424; the Skyline has 0.831 and 0.464.")
+EXPECTED = (
+    "With a tenth of the FLOPs (0.134 of 1.337 billion) the student reaches GAP 0.818 and mAP 0.439, "
+    "Uniform-30 0.812 and 0.424; the Skyline has 0.831 and 0.464."
+)
 
 K = 30
-LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}     # method -> student's loss, in the order of the lines
+LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}  # method -> student's loss, in the order of the lines
 GIGA = "1e9 multiply-adds a video"
-NOTE = ("The paper's FLOPs are the multiply-adds of what is done to each frame's rgb, at the published size, and so "
-        "proportional to the frames. In the whole network as run, hidden layer and classifier cost the same at any k.")
+NOTE = (
+    "The paper's FLOPs are the multiply-adds of what is done to each frame's rgb, at the published size, and so "
+    "proportional to the frames. In the whole network as run, hidden layer and classifier cost the same at any k."
+)
 
 
 def plan(grid):

@@ -23,7 +23,8 @@ def test_the_command_says_what_it_wrote_and_what_was_there(tmp_path, files):
     assert "6 videos in 1 file(s)" in said.out and said.out.endswith("; 1 file(s) were there already.\n")
     assert commands.entries(tmp_path / "out")["train0.tfrecord"] == before["train0.tfrecord"]
     assert commands.succeed(*compact(files, tmp_path / "out", four)).out == (
-        f"{tmp_path}/out: every one of the 2 file(s) is already there; no video was written.\n")
+        f"{tmp_path}/out: every one of the 2 file(s) is already there; no video was written.\n"
+    )
 
 
 @pytest.mark.slow
@@ -31,8 +32,14 @@ def test_a_student_trained_on_compact_files_is_the_one_trained_on_the_originals(
     commands.use_quick_encoder(monkeypatch)
     commands.succeed(*compact(files, tmp_path / "out", *commands.FEW_FRAMES))
     for name, pattern in (("in", files), ("out", f"{tmp_path}/out/*.tfrecord")):
-        commands.succeed("train", f"--train_data_pattern={pattern}", f"--train_dir={tmp_path}/{name}_run",
-                         *commands.SMALL, *commands.FEW_FRAMES, *commands.QUICK)
+        commands.succeed(
+            "train",
+            f"--train_data_pattern={pattern}",
+            f"--train_dir={tmp_path}/{name}_run",
+            *commands.SMALL,
+            *commands.FEW_FRAMES,
+            *commands.QUICK,
+        )
     expected, found = commands.weights(tmp_path / "in_run"), commands.weights(tmp_path / "out_run")
     assert all((a == b).all() for a, b in zip(expected, found, strict=True))
 
@@ -57,12 +64,23 @@ def test_strided_frames_are_refused(tmp_path, files):
 
 def test_a_network_that_sees_other_frames_refuses_compact_files(tmp_path, files):
     commands.succeed(*compact(files, tmp_path / "out", "--frames_per_video=4"))
-    for flags, seen in (([], "all ones"), (["--frames_per_video=3"], "3 uniform ones"),
-                        (["--frames_per_video=4", "--frame_selection=first"], "4 first ones")):
-        line = commands.fail("train", f"--train_data_pattern={tmp_path}/out/*.tfrecord", f"--train_dir={tmp_path}/run",
-                             *commands.SMALL, *commands.QUICK, *flags)
-        assert line.endswith(f"the files in {tmp_path}/out are compact and hold 4 uniform frames only, but the network sees "
-                             f"{seen}; give it the original files.")
+    for flags, seen in (
+        ([], "all ones"),
+        (["--frames_per_video=3"], "3 uniform ones"),
+        (["--frames_per_video=4", "--frame_selection=first"], "4 first ones"),
+    ):
+        line = commands.fail(
+            "train",
+            f"--train_data_pattern={tmp_path}/out/*.tfrecord",
+            f"--train_dir={tmp_path}/run",
+            *commands.SMALL,
+            *commands.QUICK,
+            *flags,
+        )
+        assert line.endswith(
+            f"the files in {tmp_path}/out are compact and hold 4 uniform frames only, but the network sees "
+            f"{seen}; give it the original files."
+        )
 
 
 def test_a_second_writer_is_refused(tmp_path, files):
@@ -99,11 +117,14 @@ def test_bad_records_are_left_out_where_that_is_asked_for(tmp_path, files):
     records.write(tmp_path / "in" / "train2.tfrecord", [bad, *commands.frame_videos(14)[12:], bad])
     path = tmp_path / "in" / "train1.tfrecord"
     path.write_bytes(path.read_bytes()[:-7])
-    said = commands.succeed(*compact(files, tmp_path / "out", "--frames_per_video=4", "--skip_bad_records",
-                                     "--max_bad_fraction=0.3"))
+    said = commands.succeed(
+        *compact(files, tmp_path / "out", "--frames_per_video=4", "--skip_bad_records", "--max_bad_fraction=0.3")
+    )
     warning = f"Warning: about 3 of 16 records (19 %) were left out; listed in {tmp_path}/out/bad_records.csv"
     assert [line for line in said.lines if line.startswith("Warning")] == [warning] * 2
     assert said.out.startswith(f"{tmp_path}/out: 13 videos in 3 file(s)")
-    found = [tf.train.SequenceExample.FromString(record.numpy()).context.feature["id"].bytes_list.value[0]
-             for record in tf.data.TFRecordDataset([f"{tmp_path}/out/train{i}.tfrecord" for i in range(3)])]
+    found = [
+        tf.train.SequenceExample.FromString(record.numpy()).context.feature["id"].bytes_list.value[0]
+        for record in tf.data.TFRecordDataset([f"{tmp_path}/out/train{i}.tfrecord" for i in range(3)])
+    ]
     assert found == [commands.video_id(number) for number in range(14) if number != 11]

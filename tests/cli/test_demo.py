@@ -41,7 +41,8 @@ def test_the_whole_road_in_order(tmp_path, called):
     assert "frames_per_video" not in teacher
     assert flags_of("inference", called)[0]["train_dir"] == serial["train_dir"]
     assert [line.split()[:2] for line in said.out.splitlines() if line.startswith(tuple(demo.RUNS))] == [
-        [name, "300"] for name in demo.RUNS]
+        [name, "300"] for name in demo.RUNS
+    ]
     assert "1.23 M" in said.out
     assert (tmp_path / "demo" / "results.txt").read_text().strip() in said.out
 
@@ -82,8 +83,18 @@ def test_a_command_that_fails_ends_the_demo(monkeypatch, capsys):
 
 
 def test_the_table_has_a_line_a_network():
-    rows = pd.DataFrame([{"run": name, **dict.fromkeys(demo.COLUMNS, 0.25), "max_frames": 10, "multiply_adds": 5e6,
-                          "videos_per_second": 7.0} for name in demo.RUNS])
+    rows = pd.DataFrame(
+        [
+            {
+                "run": name,
+                **dict.fromkeys(demo.COLUMNS, 0.25),
+                "max_frames": 10,
+                "multiply_adds": 5e6,
+                "videos_per_second": 7.0,
+            }
+            for name in demo.RUNS
+        ]
+    )
     lines = demo.table(rows).splitlines()
     assert [line.split()[0] for line in lines] == ["network", *demo.RUNS]
     assert lines[1].split() == ["teacher", "10", "0.2500", "0.2500", "0.2500", "0.2500", "5.00", "M", "7"]

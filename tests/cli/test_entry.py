@@ -9,9 +9,20 @@ from youtube8m_distill.cli import entry
 
 COMMANDS = ("train", "eval", "inference", "demo", "synthesize", "extract", "compact")
 REFUSED = {
-    "train": ("segment_labels", "export_model_steps", "cl_lambda", "final_lambda", "final_temperature",
-              "moe_low_rank_gating", "pretrain_model_path", "vlagd", "iterations", "sample_random_frames",
-              "gpu", "bagging"),
+    "train": (
+        "segment_labels",
+        "export_model_steps",
+        "cl_lambda",
+        "final_lambda",
+        "final_temperature",
+        "moe_low_rank_gating",
+        "pretrain_model_path",
+        "vlagd",
+        "iterations",
+        "sample_random_frames",
+        "gpu",
+        "bagging",
+    ),
     "eval": ("segment_labels",),
     "inference": ("segment_labels", "segment_max_pred", "segment_label_ids_file"),
 }
@@ -26,8 +37,9 @@ def test_help_prints_the_description_and_every_group(command, spelling):
         for title, names in commands.our_flags.GROUPS.items():
             assert f"\n{title}:\n" in ended.out
             for name in names:
-                usages = [line for line in ended.out.splitlines()
-                          if line == f"  --[no]{name}" or line.startswith(f"  --{name}=")]
+                usages = [
+                    line for line in ended.out.splitlines() if line == f"  --[no]{name}" or line.startswith(f"  --{name}=")
+                ]
                 assert len(usages) == 1, name
 
 
@@ -39,13 +51,18 @@ def test_help_shows_choices_and_defaults():
 
 def test_an_unknown_flag_suggests_the_nearest_name():
     assert commands.fail("train", "--frames_per_vide=3") == (
-        "Error: Unknown command line flag 'frames_per_vide'. Did you mean: frames_per_video? See --helpshort.")
+        "Error: Unknown command line flag 'frames_per_vide'. Did you mean: frames_per_video? See --helpshort."
+    )
 
 
-@pytest.mark.parametrize("argument, words", [
-    ("--mode=both", "--mode=both: value should be one of <teacher|serial|parallel>"),
-    ("--batch_size=many", "--batch_size=many: invalid literal for int()"),
-    ("--flagfile=/nowhere/flags", "ERROR:: Unable to open flagfile")])
+@pytest.mark.parametrize(
+    "argument, words",
+    [
+        ("--mode=both", "--mode=both: value should be one of <teacher|serial|parallel>"),
+        ("--batch_size=many", "--batch_size=many: invalid literal for int()"),
+        ("--flagfile=/nowhere/flags", "ERROR:: Unable to open flagfile"),
+    ],
+)
 def test_what_cannot_be_parsed_is_refused_by_flag(argument, words):
     assert commands.fail("train", argument).startswith(f"Error: {words}")
 
@@ -94,8 +111,13 @@ def test_where_tensorflow_io_was_loaded_the_process_ends_without_its_destructors
 
 def test_the_script_in_the_root_is_quiet_but_for_its_one_line(tmp_path):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    ended = subprocess.run([sys.executable, f"{root}/train.py", f"--train_data_pattern={tmp_path}/none*",
-                            f"--train_dir={tmp_path}/run"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, f"{root}/train.py", f"--train_data_pattern={tmp_path}/none*", f"--train_dir={tmp_path}/run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 2 and ended.stdout == ""
     assert len(ended.stderr.splitlines()) == 1 and not (tmp_path / "run").exists()
     assert ended.stderr.startswith(f"Error: --train_data_pattern={tmp_path}/none*: ")

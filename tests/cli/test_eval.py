@@ -13,8 +13,10 @@ from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.evaluation import about_long_videos
 
-VOCABULARIES = {"2018": "Index,TrainVideoCount,Name\n0,9,Game\n1,8,\"Car, red\"\n2,7,Dance\n3,6,Food\n4,5,Cat\n",
-                "2017": "label_id,label_name\n0,Game\n1,\"Car, red\"\n2,Dance\n3,Food\n4,Cat\n"}
+VOCABULARIES = {
+    "2018": 'Index,TrainVideoCount,Name\n0,9,Game\n1,8,"Car, red"\n2,7,Dance\n3,6,Food\n4,5,Cat\n',
+    "2017": 'label_id,label_name\n0,Game\n1,"Car, red"\n2,Dance\n3,Food\n4,Cat\n',
+}
 NAMES = ["Game", "Car, red", "Dance", "Food", "Cat"]
 
 
@@ -34,8 +36,7 @@ def files(tmp_path):
 
 
 def scored(run, files, *arguments):
-    return commands.succeed("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once",
-                            *arguments)
+    return commands.succeed("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once", *arguments)
 
 
 def metrics_of(folder):
@@ -50,7 +51,7 @@ def by_hand(run, files, top_k=schema.TOP_K, step=7):
         predictions = networks.outputs(network, batch)["predictions"]
         order = np.argsort(-predictions, axis=1, kind="stable")[:, :top_k]
         losses = -(labels * np.log(predictions + 1e-5) + (1 - labels) * np.log(1 - predictions + 1e-5)).sum(1)
-        perr = [truth[np.argsort(-row, kind="stable")[:truth.sum()]].mean() for row, truth in zip(predictions, labels)]
+        perr = [truth[np.argsort(-row, kind="stable")[: truth.sum()]].mean() for row, truth in zip(predictions, labels)]
         evaluator.update_state(labels, order, np.take_along_axis(predictions, order, 1), losses, np.array(perr))
     return evaluator
 
@@ -129,8 +130,7 @@ def test_files_without_labels(run, tmp_path):
 def test_a_record_that_cannot_be_used_is_named(run, tmp_path):
     videos = [records.frame_record(records.random_frames(2), labels=[label]) for label in (0, 5)]
     records.write(tmp_path / "bad.tfrecord", videos)
-    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={tmp_path}/bad.tfrecord",
-                         "--run_once")
+    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={tmp_path}/bad.tfrecord", "--run_once")
     assert ended.code == 2 and not (run.folder / "eval").exists()
     assert ended.lines[-1].startswith(f"Error: file {tmp_path}/bad.tfrecord, record 1: ")
 
@@ -153,22 +153,31 @@ def test_a_folder_that_is_no_run(tmp_path, files):
     assert f"{tmp_path}/none' is not a training directory: it does not exist." in line
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (("--run_once", "--checkpoint=5"), "--checkpoint=5: "),
-    (("--run_once", "--checkpoint=newest"), "--checkpoint=newest: "),
-    (("--checkpoint=3",), "--checkpoint=3 names one checkpoint; add --run_once."),
-    (("--run_once", "--network=student"), "--network='student': the run in"),
-    (("--run_once", "--vocabulary=/nowhere.csv"), "--vocabulary=/nowhere.csv cannot be read as CSV"),
-    (("--run_once", "--num_gpu=2"), "--num_gpu=2, and TensorFlow sees 0"),
-    (("--run_once", "--batch_size=0"), "--batch_size=0: "),
-    (("--run_once", "--top_k=0"), "--top_k=0: ")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--run_once", "--checkpoint=5"), "--checkpoint=5: "),
+        (("--run_once", "--checkpoint=newest"), "--checkpoint=newest: "),
+        (("--checkpoint=3",), "--checkpoint=3 names one checkpoint; add --run_once."),
+        (("--run_once", "--network=student"), "--network='student': the run in"),
+        (("--run_once", "--vocabulary=/nowhere.csv"), "--vocabulary=/nowhere.csv cannot be read as CSV"),
+        (("--run_once", "--num_gpu=2"), "--num_gpu=2, and TensorFlow sees 0"),
+        (("--run_once", "--batch_size=0"), "--batch_size=0: "),
+        (("--run_once", "--top_k=0"), "--top_k=0: "),
+    ],
+)
 def test_bad_values_are_named_with_their_flag(run, files, arguments, words):
     assert refused(run, files, *arguments).startswith(f"Error: {words}")
 
 
-@pytest.mark.parametrize("content, words", [(b"a,b\n1,2\n", "has the columns a, b; an official vocabulary has"),
-                                            (b"", "cannot be read as CSV"),
-                                            (b"\xff\xfe\x00\xd8", "cannot be read as CSV")])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"a,b\n1,2\n", "has the columns a, b; an official vocabulary has"),
+        (b"", "cannot be read as CSV"),
+        (b"\xff\xfe\x00\xd8", "cannot be read as CSV"),
+    ],
+)
 def test_a_vocabulary_of_another_form(run, files, tmp_path, content, words):
     (tmp_path / "names.csv").write_bytes(content)
     assert words in refused(run, files, "--run_once", f"--vocabulary={tmp_path}/names.csv")
@@ -176,8 +185,13 @@ def test_a_vocabulary_of_another_form(run, files, tmp_path, content, words):
 
 def test_an_output_folder_that_cannot_be_made(run, files, tmp_path):
     (tmp_path / "file").write_text("")
-    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once",
-                         f"--output_dir={tmp_path}/file/scores")
+    ended = commands.run(
+        "eval",
+        f"--train_dir={run.folder}",
+        f"--eval_data_pattern={files}",
+        "--run_once",
+        f"--output_dir={tmp_path}/file/scores",
+    )
     assert ended.code == 2 and ended.lines[-1].startswith(f"Error: --output_dir={tmp_path}/file/scores")
 
 
@@ -209,13 +223,17 @@ def test_bad_records_are_left_out_listed_and_counted_where_that_is_asked_for(run
     assert report["file"].tolist() == [f"{tmp_path}/data/bad{i}.tfrecord" for i in range(3)]
     assert report["record"].tolist() == ["0", "0", ""]
     assert [reason.split(";")[0] for reason in report["reason"]] == [
-        "label 5 is outside 0 .. 4", "label -1 is outside 0 .. 4", "the file is empty (0 bytes)"]
+        "label 5 is outside 0 .. 4",
+        "label -1 is outside 0 .. 4",
+        "the file is empty (0 bytes)",
+    ]
 
 
 def test_more_bad_records_than_allowed_are_refused(run, files, tmp_path):
     files = spoil(tmp_path / "data")
-    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once",
-                         "--skip_bad_records")
+    ended = commands.run(
+        "eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once", "--skip_bad_records"
+    )
     assert ended.code == 2 and not (run.folder / "eval").exists()
     assert ended.lines[-1].startswith("Error: --max_bad_fraction=0.01: about 3 of 12 records (25 %) cannot be used; ")
 

@@ -26,8 +26,9 @@ def refusal(tmp_path, files, *arguments):
 @pytest.mark.parametrize("model", networks.TINY)
 def test_a_familys_flags_make_its_network(files, model):
     sizes = [f"--{name}={value}" for name, value in networks.TINY[model].items()]
-    found = asked_for(files, f"--model={model}", "--num_classes=5", "--frame_selection=first", "--frames_per_video=7",
-                      *sizes)
+    found = asked_for(
+        files, f"--model={model}", "--num_classes=5", "--frame_selection=first", "--frames_per_video=7", *sizes
+    )
     assert found.networks == {"teacher": networks.frame_level(model)}
     assert found.training == config.TrainingConfig(**config.FAMILY_OF[model].training)
 
@@ -41,15 +42,21 @@ def test_dropout_is_refused_under_its_first_name(tmp_path, files):
     assert refusal(tmp_path, files, "--drop_rate=1").startswith("Error: --dropout=1.0: choose a value from 0, below 1.")
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (("--model=NeXtVLADModel", "--mix_number=3"), "--mix_number=3: has no effect with model=NeXtVLADModel"),
-    (("--model=MixNeXtVladModel", "--mod_number=3"), "--mod_number=3: has no effect with model=MixNeXtVladModel"),
-    (("--model=DbofModel", "--nolightvlad"), "--lightvlad=false: has no effect with model=DbofModel"),
-    (("--model=LstmModel", "--frames_per_block=3"), "--frames_per_block=3: has no effect with model=LstmModel"),
-    (("--model=LstmModel", "--mode=parallel", "--student_frames_per_block=3"),
-     "--student_frames_per_block: has no effect with model=LstmModel; leave it out."),
-    (("--model=NeXtVLADModel", "--moe_l2=1"), "--moe_l2=1.0: has no effect with model=NeXtVLADModel"),
-    (("--model=NeXtVLADModel", "--groups=5"), "--groups=5: 5 groups do not divide"),
-    (("--model=MoeModel", "--mode=parallel"), "--model=MoeModel: reads video-level files; distillation is over frames")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--model=NeXtVLADModel", "--mix_number=3"), "--mix_number=3: has no effect with model=NeXtVLADModel"),
+        (("--model=MixNeXtVladModel", "--mod_number=3"), "--mod_number=3: has no effect with model=MixNeXtVladModel"),
+        (("--model=DbofModel", "--nolightvlad"), "--lightvlad=false: has no effect with model=DbofModel"),
+        (("--model=LstmModel", "--frames_per_block=3"), "--frames_per_block=3: has no effect with model=LstmModel"),
+        (
+            ("--model=LstmModel", "--mode=parallel", "--student_frames_per_block=3"),
+            "--student_frames_per_block: has no effect with model=LstmModel; leave it out.",
+        ),
+        (("--model=NeXtVLADModel", "--moe_l2=1"), "--moe_l2=1.0: has no effect with model=NeXtVLADModel"),
+        (("--model=NeXtVLADModel", "--groups=5"), "--groups=5: 5 groups do not divide"),
+        (("--model=MoeModel", "--mode=parallel"), "--model=MoeModel: reads video-level files; distillation is over frames"),
+    ],
+)
 def test_a_flag_of_another_family_is_refused(tmp_path, files, arguments, words):
     assert refusal(tmp_path, files, *arguments).startswith(f"Error: {words}")

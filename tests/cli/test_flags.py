@@ -35,27 +35,43 @@ def test_flags_that_are_not_given_leave_the_recipe_to_the_configuration():
         assert our_flags.feature_config() == config.FeatureConfig()
 
 
-@pytest.mark.parametrize("name, given, field", [
-    ("batch_size", 8, "batch_size"), ("num_epochs", 2, "num_epochs"), ("finetune_epochs", 3, "finetune_epochs"),
-    ("max_steps", 9, "max_steps"), ("optimizer", "AdagradOptimizer", "optimizer"),
-    ("base_learning_rate", 0.5, "base_learning_rate"), ("learning_rate_decay", 0.5, "learning_rate_decay"),
-    ("learning_rate_decay_examples", 11, "learning_rate_decay_examples"),
-    ("regularization_penalty", 0.25, "regularization_penalty"), ("clip_gradient_norm", 0.75, "clip_gradient_norm"),
-    ("seed", 7, "seed"), ("mixed_precision", True, "mixed_precision"), ("train_fraction", 0.125, "train_fraction"),
-    ("checkpoint_steps", 12, "checkpoint_steps"), ("validation_steps", 13, "validation_steps"),
-    ("max_to_keep", 14, "max_to_keep")])
+@pytest.mark.parametrize(
+    "name, given, field",
+    [
+        ("batch_size", 8, "batch_size"),
+        ("num_epochs", 2, "num_epochs"),
+        ("finetune_epochs", 3, "finetune_epochs"),
+        ("max_steps", 9, "max_steps"),
+        ("optimizer", "AdagradOptimizer", "optimizer"),
+        ("base_learning_rate", 0.5, "base_learning_rate"),
+        ("learning_rate_decay", 0.5, "learning_rate_decay"),
+        ("learning_rate_decay_examples", 11, "learning_rate_decay_examples"),
+        ("regularization_penalty", 0.25, "regularization_penalty"),
+        ("clip_gradient_norm", 0.75, "clip_gradient_norm"),
+        ("seed", 7, "seed"),
+        ("mixed_precision", True, "mixed_precision"),
+        ("train_fraction", 0.125, "train_fraction"),
+        ("checkpoint_steps", 12, "checkpoint_steps"),
+        ("validation_steps", 13, "validation_steps"),
+        ("max_to_keep", 14, "max_to_keep"),
+    ],
+)
 def test_a_training_flag_sets_its_own_field_alone(name, given, field):
     with commands.parsed("train", f"--{name}={given}"):
         found = config.TrainingConfig(**our_flags.given(*setting_flags.training_flags()))
     assert found == config.TrainingConfig(**{field: given})
 
 
-@pytest.mark.parametrize("arguments, expected", [
-    ((), ("all", None, None)),
-    (("--frames_per_video=9",), ("uniform", 9, None)),
-    (("--every_n=4",), ("strided", None, 4)),
-    (("--frame_selection=middle",), ("middle", 30, None)),
-    (("--frame_selection=first", "--frames_per_video=6"), ("first", 6, None))])
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ((), ("all", None, None)),
+        (("--frames_per_video=9",), ("uniform", 9, None)),
+        (("--every_n=4",), ("strided", None, 4)),
+        (("--frame_selection=middle",), ("middle", 30, None)),
+        (("--frame_selection=first", "--frames_per_video=6"), ("first", 6, None)),
+    ],
+)
 def test_frame_flags_complete_each_other(arguments, expected):
     with commands.parsed("train", *arguments):
         assert our_flags.frame_view("all") == config.FrameView(*expected)
@@ -76,12 +92,16 @@ def test_sizes_follow_from_known_names_in_their_order():
         assert our_flags.feature_config().sizes == (128, 1024)
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (("--feature_names=rgb,depth",), "feature_sizes: is needed for depth"),
-    (("--feature_sizes=big,128",), "feature_sizes=big,128: give whole numbers"),
-    (("--feature_sizes=1024",), "feature_sizes=1024: give one size for each"),
-    (("--frame_features", "--model=MoeModel"), "frame_features=true: MoeModel reads video-level files"),
-    (("--noframe_features",), "frame_features=false: HierarchicalLstmModel reads frame-level files")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--feature_names=rgb,depth",), "feature_sizes: is needed for depth"),
+        (("--feature_sizes=big,128",), "feature_sizes=big,128: give whole numbers"),
+        (("--feature_sizes=1024",), "feature_sizes=1024: give one size for each"),
+        (("--frame_features", "--model=MoeModel"), "frame_features=true: MoeModel reads video-level files"),
+        (("--noframe_features",), "frame_features=false: HierarchicalLstmModel reads frame-level files"),
+    ],
+)
 def test_features_that_cannot_be_are_refused_by_flag(arguments, words):
     with commands.parsed("train", *arguments), pytest.raises(ValueError) as raised:
         our_flags.feature_config()

@@ -27,22 +27,27 @@ def files(tmp_path):
 
 
 def predicted(run, files, output, *arguments):
-    said = commands.succeed("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
-                            f"--output_file={output}", *arguments)
+    said = commands.succeed(
+        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={output}", *arguments
+    )
     return said, commands.read_csv(output)
 
 
 def by_hand(run, files, step=7):
     """{id: predictions [classes]} of the network called directly."""
     network, _ = run.load_network(checkpoint=step)
-    return {video_id: row for ids, batch, _ in commands.batches_by_hand(find_files(files), frames=7)
-            for video_id, row in zip(ids, networks.outputs(network, batch)["predictions"])}
+    return {
+        video_id: row
+        for ids, batch, _ in commands.batches_by_hand(find_files(files), frames=7)
+        for video_id, row in zip(ids, networks.outputs(network, batch)["predictions"])
+    }
 
 
 @pytest.mark.parametrize("top_k, step", [(2, 7), (20, 3)])
 def test_the_csv_holds_the_networks_predictions_in_the_order_of_the_files(run, files, tmp_path, top_k, step):
-    said, rows = predicted(run, files, tmp_path / "new" / "p.csv", f"--top_k={top_k}", f"--checkpoint={step}",
-                           "--batch_size=4")
+    said, rows = predicted(
+        run, files, tmp_path / "new" / "p.csv", f"--top_k={top_k}", f"--checkpoint={step}", "--batch_size=4"
+    )
     expected = by_hand(run, files, step)
     assert list(rows) == list(expected) == [f"v{i:03d}" for i in range(9)]
     for video_id, predictions in expected.items():
@@ -76,8 +81,9 @@ def test_files_with_labels_of_2017_and_compressed_give_the_same_predictions(run,
 
 
 def refused(run, files, output, *arguments):
-    return commands.fail("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
-                         f"--output_file={output}", *arguments)
+    return commands.fail(
+        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={output}", *arguments
+    )
 
 
 @pytest.mark.parametrize("missing", ["train_dir", "input_data_pattern", "output_file"])
@@ -100,9 +106,14 @@ def test_files_of_other_sizes(run, tmp_path):
     assert "feature_sizes gives 6" in refused(run, path, tmp_path / "p.csv")
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (("--checkpoint=5",), "--checkpoint=5: "), (("--checkpoint=first",), "--checkpoint=first: "),
-    (("--network=student",), "--network='student': the run in")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--checkpoint=5",), "--checkpoint=5: "),
+        (("--checkpoint=first",), "--checkpoint=first: "),
+        (("--network=student",), "--network='student': the run in"),
+    ],
+)
 def test_a_network_or_checkpoint_that_is_not_there(run, files, tmp_path, arguments, words):
     line = refused(run, files, tmp_path / "p.csv", *arguments)
     assert line.startswith(f"Error: {words}") and not (tmp_path / "p.csv").exists()
@@ -123,8 +134,13 @@ def write_with_bad_record(path, good):
 def test_a_bad_record_leaves_the_old_file_as_it_was(run, tmp_path):
     path = write_with_bad_record(tmp_path / "bad.tfrecord", 2)
     (tmp_path / "p.csv").write_text("old")
-    ended = commands.run("inference", f"--train_dir={run.folder}", f"--input_data_pattern={path}",
-                         f"--output_file={tmp_path}/p.csv", "--batch_size=4")
+    ended = commands.run(
+        "inference",
+        f"--train_dir={run.folder}",
+        f"--input_data_pattern={path}",
+        f"--output_file={tmp_path}/p.csv",
+        "--batch_size=4",
+    )
     assert ended.code == 2 and ended.out == ""
     assert ended.lines[-1].startswith(f"Error: --output_file={tmp_path}/p.csv was not written: file {path}, record 2: ")
     assert (tmp_path / "p.csv").read_text() == "old"
@@ -142,8 +158,9 @@ def test_after_a_bad_record_the_same_command_with_skipping_goes_on(run, files, t
     kept = int(re.match("The predictions for ([0-9]+) videos are kept in ", ended.out)[1])
     assert kept >= 10 and not (tmp_path / "p.csv").exists()
     for output in ("p.csv", "anew.csv"):
-        ended = commands.succeed("inference", *arguments, f"--output_file={tmp_path}/{output}", "--skip_bad_records",
-                                 "--max_bad_fraction=0.1")
+        ended = commands.succeed(
+            "inference", *arguments, f"--output_file={tmp_path}/{output}", "--skip_bad_records", "--max_bad_fraction=0.1"
+        )
         assert ("Going on after 8 videos, in file 2 of 3; " in ended.out) == (output == "p.csv")
         assert [line for line in ended.lines if line.startswith("Warning: 1 of 16 records ")][1:], "said twice"
         assert "15 videos by the teacher of step 7 in " in ended.out
@@ -153,8 +170,10 @@ def test_after_a_bad_record_the_same_command_with_skipping_goes_on(run, files, t
 
 
 def test_videos_that_are_cut_are_counted(run, tmp_path):
-    path = records.write(tmp_path / "long.tfrecord", [records.frame_record(records.random_frames(length), b"v%d" % length)
-                                                      for length in (1, 300, 301, 400)])
+    path = records.write(
+        tmp_path / "long.tfrecord",
+        [records.frame_record(records.random_frames(length), b"v%d" % length) for length in (1, 300, 301, 400)],
+    )
     said, rows = predicted(run, path, tmp_path / "p.csv")
     assert said.out.endswith("2 videos have more than 300 frames; those past frame 300 were left out.\n") and len(rows) == 4
 
@@ -163,19 +182,31 @@ def test_a_network_goes_through_an_archive(run, files, tmp_path):
     said, expected = predicted(run, files, tmp_path / "p.csv", f"--output_model_tgz={tmp_path}/model.tgz", "--checkpoint=3")
     shutil.rmtree(run.folder)
     for more in ((), (f"--untar_model_dir={tmp_path}/model",)):
-        said = commands.succeed("inference", f"--input_model_tgz={tmp_path}/model.tgz", f"--input_data_pattern={files}",
-                                f"--output_file={tmp_path}/other.csv", *more)
+        said = commands.succeed(
+            "inference",
+            f"--input_model_tgz={tmp_path}/model.tgz",
+            f"--input_data_pattern={files}",
+            f"--output_file={tmp_path}/other.csv",
+            *more,
+        )
         assert "9 videos by the teacher of step 3 in " in said.out
         assert commands.read_csv(tmp_path / "other.csv") == expected
     assert (tmp_path / "model" / "config.json").exists()
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (("--train_dir=run", "--input_model_tgz=x.tgz"), "--input_model_tgz=x.tgz takes the place of --train_dir; give one"),
-    (("--train_dir=run", "--untar_model_dir=x"), "--untar_model_dir=x has no effect without --input_model_tgz"),
-    (("--input_model_tgz=no/x.tgz",), "--input_model_tgz=no/x.tgz is no file"),
-    (("--input_model_tgz=no/x.tgz", "--untar_model_dir=setup.py"), "--untar_model_dir=setup.py exists and is not a folder"),
-    (("--train_dir=run", "--output_model_tgz=tests"), "--output_model_tgz=tests exists and is not a regular file")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--train_dir=run", "--input_model_tgz=x.tgz"), "--input_model_tgz=x.tgz takes the place of --train_dir; give one"),
+        (("--train_dir=run", "--untar_model_dir=x"), "--untar_model_dir=x has no effect without --input_model_tgz"),
+        (("--input_model_tgz=no/x.tgz",), "--input_model_tgz=no/x.tgz is no file"),
+        (
+            ("--input_model_tgz=no/x.tgz", "--untar_model_dir=setup.py"),
+            "--untar_model_dir=setup.py exists and is not a folder",
+        ),
+        (("--train_dir=run", "--output_model_tgz=tests"), "--output_model_tgz=tests exists and is not a regular file"),
+    ],
+)
 def test_archives_that_cannot_be_used(arguments, words, tmp_path):
     line = commands.fail("inference", "--input_data_pattern=x", f"--output_file={tmp_path}/p.csv", *arguments)
     assert line.startswith(f"Error: {words}") and not list(tmp_path.iterdir())
@@ -187,6 +218,10 @@ def test_an_output_is_never_a_file_to_read(run, files, tmp_path, flag):
     before, link = victim.read_bytes(), tmp_path / "link"
     link.symlink_to(victim)
     others = {"output_file": f"{tmp_path}/p.csv", flag: link}
-    line = commands.fail("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
-                         *(f"--{name}={value}" for name, value in others.items()))
+    line = commands.fail(
+        "inference",
+        f"--train_dir={run.folder}",
+        f"--input_data_pattern={files}",
+        *(f"--{name}={value}" for name, value in others.items()),
+    )
     assert f"--{flag}={link} is one of the files to read, too" in line and victim.read_bytes() == before

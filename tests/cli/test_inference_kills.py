@@ -15,7 +15,7 @@ import pytest
 from tests import commands, networks
 
 NUM_VIDEOS, BATCH_SIZE, NUM_FILES = 1200, 4, 7
-LATEST = {"batch": 12, "commit": 3}         # of a process, at which it is killed at random: long before all is done
+LATEST = {"batch": 12, "commit": 3}  # of a process, at which it is killed at random: long before all is done
 
 # Forks of one process that has imported TensorFlow, which has started no thread of its own by then.
 _processes = multiprocessing.get_context("forkserver")
@@ -77,6 +77,7 @@ def _then(first, function):
     def both(*args, **kwargs):
         first()
         return function(*args, **kwargs)
+
     return both
 
 
@@ -105,7 +106,7 @@ def check(arguments, folder, name, moments):
         code = infer([*arguments, f"--output_file={path}"], output, moment)
         assert code in (0, -moment[3], 128 + moment[3]), output.read_text()
         killed += code != 0
-        if code == 0:               # it had ended before: from the start again
+        if code == 0:  # it had ended before: from the start again
             path.unlink()
         else:
             assert not path.exists() or path.read_bytes() == whole.read_bytes()
@@ -129,7 +130,14 @@ def test_killed_twice_it_ends_as_if_it_never_was(arguments, tmp_path):
 def test_killed_ten_times_at_random_it_ends_as_if_it_never_was(arguments, tmp_path, name):
     chance = random.Random(name)
     events = [chance.choice(list(LATEST)) for _ in range(8)]
-    moments = [(event, chance.randint(1, LATEST[event]), chance.uniform(0, 0.01),
-                chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])) for event in events]
+    moments = [
+        (
+            event,
+            chance.randint(1, LATEST[event]),
+            chance.uniform(0, 0.01),
+            chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]),
+        )
+        for event in events
+    ]
     moments += [("end", count, chance.uniform(0, 0.001), signal.SIGKILL) for count in (1, 2)]
     assert check(arguments, tmp_path, name, moments) >= 9

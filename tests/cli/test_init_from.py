@@ -9,9 +9,16 @@ from tests import commands, networks, tiny_training
 from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config, runs
 
-NEXTVLAD = (*FEATURES, "--num_classes=5", "--model=NeXtVLADModel", "--nextvlad_cluster_size=4", "--nextvlad_hidden_size=6",
-            "--groups=2", "--gating_reduction=2")
-STANDS_STILL = "--base_learning_rate=1e-30"         # weights after a step are those before it
+NEXTVLAD = (
+    *FEATURES,
+    "--num_classes=5",
+    "--model=NeXtVLADModel",
+    "--nextvlad_cluster_size=4",
+    "--nextvlad_hidden_size=6",
+    "--groups=2",
+    "--gating_reduction=2",
+)
+STANDS_STILL = "--base_learning_rate=1e-30"  # weights after a step are those before it
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +33,15 @@ def files(tmp_path):
 
 
 def arguments(tmp_path, files, *more, family=SMALL, folder="run"):
-    return ("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/{folder}", *family, *QUICK, *FEW_FRAMES,
-            *more)
+    return (
+        "train",
+        f"--train_data_pattern={files}",
+        f"--train_dir={tmp_path}/{folder}",
+        *family,
+        *QUICK,
+        *FEW_FRAMES,
+        *more,
+    )
 
 
 def train(tmp_path, files, *more, **options):
@@ -89,20 +103,37 @@ def test_a_run_goes_on_with_an_unchanged_source_only(tmp_path, files):
 
 
 def test_a_student_starts_with_an_encoder_of_its_own_and_the_teachers_classifier(tmp_path, files):
-    teacher, source = (commands.save_run(tmp_path / name, small(), steps=(step,))
-                       for name, step in (("teacher", 3), ("source", 5)))
-    run, said = train(tmp_path, files, "--mode=serial", f"--teacher_dir={teacher.folder}", f"--init_from={source.folder}",
-                      STANDS_STILL, "--max_steps=1")
+    teacher, source = (
+        commands.save_run(tmp_path / name, small(), steps=(step,)) for name, step in (("teacher", 3), ("source", 5))
+    )
+    run, said = train(
+        tmp_path,
+        files,
+        "--mode=serial",
+        f"--teacher_dir={teacher.folder}",
+        f"--init_from={source.folder}",
+        STANDS_STILL,
+        "--max_steps=1",
+    )
     assert "student: starts with 36 numbers of the teacher in" in said and "The classifier comes from the teacher." in said
     found = run.load_network()[0]
-    for ours, theirs in ((found.encoder, source.load_network()[0].encoder),
-                         (found.classifier, teacher.load_network()[0].classifier)):
+    for ours, theirs in (
+        (found.encoder, source.load_network()[0].encoder),
+        (found.classifier, teacher.load_network()[0].classifier),
+    ):
         tiny_training.assert_same_weights(tiny_training.weights(ours), tiny_training.weights(theirs), rounding=1e-12)
 
 
-@pytest.mark.parametrize("more, words", [
-    (("--lstm_cells=6",), "another network (lstm_cells=4 there, 6 here). Weights are taken"),
-    (("--feature_names=rgb", "--feature_sizes=6"), "another network (feature_names=rgb,audio of 6,3 there, rgb of 6 here)")])
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (("--lstm_cells=6",), "another network (lstm_cells=4 there, 6 here). Weights are taken"),
+        (
+            ("--feature_names=rgb", "--feature_sizes=6"),
+            "another network (feature_names=rgb,audio of 6,3 there, rgb of 6 here)",
+        ),
+    ],
+)
 def test_a_source_of_another_shape_is_refused_by_name(tmp_path, files, more, words):
     commands.save_run(tmp_path / "source", small())
     line = refusal(tmp_path, files, f"--init_from={tmp_path}/source", *more)
@@ -126,9 +157,17 @@ def test_the_source_cannot_be_the_runs_own_folder(tmp_path, files, switch):
 def test_a_video_level_network_with_another_classifier_is_refused(tmp_path):
     files = commands.write_files(tmp_path / "data", "train", commands.video_means(6))
     commands.save_run(tmp_path / "source", networks.video_level("MoeModel"))
-    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", "--model=MoeModel",
-                         "--feature_names=mean_rgb,mean_audio", "--feature_sizes=6,3", "--num_classes=6", *QUICK,
-                         f"--init_from={tmp_path}/source")
+    line = commands.fail(
+        "train",
+        f"--train_data_pattern={files}",
+        f"--train_dir={tmp_path}/run",
+        "--model=MoeModel",
+        "--feature_names=mean_rgb,mean_audio",
+        "--feature_sizes=6,3",
+        "--num_classes=6",
+        *QUICK,
+        f"--init_from={tmp_path}/source",
+    )
     assert "another (num_classes=5 there, 6 here), and a MoeModel has no other weights to take." in line
 
 
@@ -152,17 +191,25 @@ def assert_scale(run, *roles, checkpoint="last"):
 @pytest.mark.slow
 def test_eigenvalues_stay_with_the_weights_on_the_whole_road(tmp_path, files, eigenvalues):
     """Best and last have them; evaluation, prediction, a student, another run need no file."""
-    run, said = train(tmp_path, files, f"--pca_eigenvalues={eigenvalues}", f"--validation_data_pattern={write(tmp_path)}",
-                      "--max_steps=1", family=NEXTVLAD)
+    run, said = train(
+        tmp_path,
+        files,
+        f"--pca_eigenvalues={eigenvalues}",
+        f"--validation_data_pattern={write(tmp_path)}",
+        "--max_steps=1",
+        family=NEXTVLAD,
+    )
     assert "reverse_whitening=True" in said and "Frames are L2-normalized" not in said
     eigenvalues.unlink()
     for checkpoint in ("best", "last"):
         assert_scale(run, "teacher", checkpoint=checkpoint)
     commands.succeed("eval", "--run_once", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
-    commands.succeed("inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}",
-                     f"--output_file={tmp_path}/p.csv")
-    student, said = train(tmp_path, files, "--mode=serial", f"--teacher_dir={run.folder}", "--max_steps=1", folder="student",
-                          family=())
+    commands.succeed(
+        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={tmp_path}/p.csv"
+    )
+    student, said = train(
+        tmp_path, files, "--mode=serial", f"--teacher_dir={run.folder}", "--max_steps=1", folder="student", family=()
+    )
     assert_scale(student, "student")
     other, said = train(tmp_path, files, f"--init_from={run.folder}", "--max_steps=1", folder="other", family=NEXTVLAD)
     assert_scale(other, "teacher")
@@ -207,9 +254,15 @@ def test_a_student_of_a_trained_teacher_takes_no_eigenvalues_of_its_own(tmp_path
     assert line.startswith("Error: --pca_eigenvalues has no effect with --mode=serial")
 
 
-@pytest.mark.parametrize("content, words", [
-    (b"", "is not a readable .npy file of numbers"), (b"1 2 3 4 5 6", "is not a readable .npy file of numbers"),
-    (np.ones((6, 6)), "must be of shape [n] or [n, 1]"), (np.ones(5), "holds 5 numbers, and rgb has 6")])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "is not a readable .npy file of numbers"),
+        (b"1 2 3 4 5 6", "is not a readable .npy file of numbers"),
+        (np.ones((6, 6)), "must be of shape [n] or [n, 1]"),
+        (np.ones(5), "holds 5 numbers, and rgb has 6"),
+    ],
+)
 def test_a_bad_file_of_eigenvalues_is_one_line(tmp_path, files, eigenvalues, content, words):
     if isinstance(content, bytes):
         eigenvalues.write_bytes(content)

@@ -7,8 +7,16 @@ from tests.commands import FEATURES, FEW_FRAMES, QUICK
 from youtube8m_distill import config, runs
 from youtube8m_distill.cli import run_config
 
-MIX = (*FEATURES, "--num_classes=5", "--model=MixNeXtVladModel", "--mix_number=2", "--nextvlad_cluster_size=4",
-       "--nextvlad_hidden_size=6", "--groups=2", "--gating_reduction=2")
+MIX = (
+    *FEATURES,
+    "--num_classes=5",
+    "--model=MixNeXtVladModel",
+    "--mix_number=2",
+    "--nextvlad_cluster_size=4",
+    "--nextvlad_hidden_size=6",
+    "--groups=2",
+    "--gating_reduction=2",
+)
 SINGLE = "--student_model=NeXtVLADModel"
 ALL_FRAMES = config.FrameView()
 
@@ -34,8 +42,9 @@ def parallel(*more):
 
 
 def train(tmp_path, files, *more):
-    said = commands.succeed("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *QUICK, *FEW_FRAMES,
-                            "--max_steps=1", *more)
+    said = commands.succeed(
+        "train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *QUICK, *FEW_FRAMES, "--max_steps=1", *more
+    )
     return runs.open_run(tmp_path / "run"), said.out
 
 
@@ -63,8 +72,10 @@ def test_a_mixture_teaches_a_single_network_by_its_predictions(tmp_path, files, 
     how = serial(tmp_path, "MixNeXtVladModel") if mode == "serial" else parallel()
     run, said = train(tmp_path, files, *how, SINGLE)
     assert run.config.mode == mode and run.config.distillation == BY_PREDICTIONS
-    assert run.config.networks == {"teacher": networks.frame_level("MixNeXtVladModel", view=ALL_FRAMES),
-                                   "student": student()}
+    assert run.config.networks == {
+        "teacher": networks.frame_level("MixNeXtVladModel", view=ALL_FRAMES),
+        "student": student(),
+    }
     assert "student_loss=pred,ce" in said and "share_classifier=False" in said
     assert run.load_network()[0].name == "student" and not hasattr(run.load_network()[0], "members")
 
@@ -98,23 +109,29 @@ def test_what_concerns_the_mixture_reaches_the_teacher_and_the_rest_both(files):
     assert single == student(dropout=0.25)
 
 
-@pytest.mark.parametrize("more, words", [
-    (("--student_loss=rep,ce",), "--student_loss=rep,ce: no encoding is common between a MixNeXtVladModel"),
-    (("--share_classifier",), "--share_classifier=true: no classifier is common between a MixNeXtVladModel"),
-    (("--freeze_classifier",), "--freeze_classifier=true: keeps the teacher's classifier as it is"),
-    (("--match_intermediate",), "--match_intermediate=true: has no meaning with model=NeXtVLADModel"),
-    (("--rep_weight=2",), "--rep_weight: has an effect only where --student_loss has rep"),
-    (("--cl_temperature=7",), "--cl_temperature=7.0: has no effect with model=NeXtVLADModel"),
-    (("--student_frames_per_block=3",), "--student_frames_per_block: has no effect with model=NeXtVLADModel"),
-    (("--groups=4",), "--groups: asks for 4, and the teacher in"),
-    (("--mod_number=2",), "--mod_number: asks for 2, and the teacher in")])
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (("--student_loss=rep,ce",), "--student_loss=rep,ce: no encoding is common between a MixNeXtVladModel"),
+        (("--share_classifier",), "--share_classifier=true: no classifier is common between a MixNeXtVladModel"),
+        (("--freeze_classifier",), "--freeze_classifier=true: keeps the teacher's classifier as it is"),
+        (("--match_intermediate",), "--match_intermediate=true: has no meaning with model=NeXtVLADModel"),
+        (("--rep_weight=2",), "--rep_weight: has an effect only where --student_loss has rep"),
+        (("--cl_temperature=7",), "--cl_temperature=7.0: has no effect with model=NeXtVLADModel"),
+        (("--student_frames_per_block=3",), "--student_frames_per_block: has no effect with model=NeXtVLADModel"),
+        (("--groups=4",), "--groups: asks for 4, and the teacher in"),
+        (("--mod_number=2",), "--mod_number: asks for 2, and the teacher in"),
+    ],
+)
 def test_what_a_single_student_of_a_mixture_cannot_have_is_refused(tmp_path, files, more, words):
     line = refusal(tmp_path, files, *serial(tmp_path, "MixNeXtVladModel"), SINGLE, *more)
     assert line.removeprefix("Error: ").startswith(words)
 
 
-@pytest.mark.parametrize("teacher, asked", [
-    ("MixNeXtVladModel", "LstmModel"), ("MixNeXtVladModel", "MODNeXtVladModel"), ("NeXtVLADModel", "MixNeXtVladModel")])
+@pytest.mark.parametrize(
+    "teacher, asked",
+    [("MixNeXtVladModel", "LstmModel"), ("MixNeXtVladModel", "MODNeXtVladModel"), ("NeXtVLADModel", "MixNeXtVladModel")],
+)
 def test_a_family_that_is_no_part_of_the_teacher_is_refused(tmp_path, files, teacher, asked):
     line = refusal(tmp_path, files, *serial(tmp_path, teacher), f"--student_model={asked}")
     assert line.startswith(f"Error: --student_model={asked}: the teacher is a {teacher}, and distillation is within one")

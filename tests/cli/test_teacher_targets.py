@@ -25,8 +25,14 @@ def arguments(tmp_path, files, *more, folder="student", frames=None):
     if not (tmp_path / "teacher").exists():
         network = networks.frame_level(lstm_layers=1, view=frames or config.FrameView())
         commands.save_run(tmp_path / "teacher", network)
-    return ("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/{folder}", *SERIAL,
-            f"--teacher_dir={tmp_path}/teacher", *more)
+    return (
+        "train",
+        f"--train_data_pattern={files}",
+        f"--train_dir={tmp_path}/{folder}",
+        *SERIAL,
+        f"--teacher_dir={tmp_path}/teacher",
+        *more,
+    )
 
 
 def test_targets_are_computed_once_for_several_students(tmp_path, files):
@@ -35,8 +41,9 @@ def test_targets_are_computed_once_for_several_students(tmp_path, files):
     assert "Computing the teacher's targets for 2 of 2 training file(s)" in first.out
     assert "teacher targets: 10/10 videos, " in first.err
     before = commands.entries(tmp_path / "teacher")
-    second = commands.succeed(*arguments(tmp_path, files, given, "--frames_per_video=2", "--student_loss=rep,ce",
-                                         folder="second"))
+    second = commands.succeed(
+        *arguments(tmp_path, files, given, "--frames_per_video=2", "--student_loss=rep,ce", folder="second")
+    )
     assert "Computing" not in second.out and "the teacher itself is not run." in second.out
     assert commands.entries(tmp_path / "teacher") == before
     run = runs.open_run(tmp_path / "student")
@@ -54,21 +61,34 @@ def refusal(tmp_path, *given):
 
 @pytest.mark.parametrize("mode", ["teacher", "parallel"])
 def test_only_a_trained_teacher_has_targets_to_store(tmp_path, files, mode):
-    line = refusal(tmp_path, "train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/student", f"--mode={mode}",
-                   *SMALL, *QUICK, f"--teacher_targets_dir={tmp_path}/targets")
+    line = refusal(
+        tmp_path,
+        "train",
+        f"--train_data_pattern={files}",
+        f"--train_dir={tmp_path}/student",
+        f"--mode={mode}",
+        *SMALL,
+        *QUICK,
+        f"--teacher_targets_dir={tmp_path}/targets",
+    )
     assert line.startswith(f"Error: --teacher_targets_dir has no effect with --mode={mode}; leave it out")
 
 
 def test_states_after_frames_are_not_stored(tmp_path, files):
-    line = refusal(tmp_path, *arguments(tmp_path, files, f"--teacher_targets_dir={tmp_path}/targets",
-                                        "--match_intermediate"))
-    assert line.startswith("Error: --match_intermediate is set, and with teacher_targets_dir the teacher's states after "
-                           "each frame are not at hand")
+    line = refusal(
+        tmp_path, *arguments(tmp_path, files, f"--teacher_targets_dir={tmp_path}/targets", "--match_intermediate")
+    )
+    assert line.startswith(
+        "Error: --match_intermediate is set, and with teacher_targets_dir the teacher's states after "
+        "each frame are not at hand"
+    )
 
 
 def test_a_teacher_that_sees_other_frames_each_time_has_no_lasting_targets(tmp_path, files):
-    line = refusal(tmp_path, *arguments(tmp_path, files, f"--teacher_targets_dir={tmp_path}/targets",
-                                        view=config.FrameView("random", 3)))
+    line = refusal(
+        tmp_path,
+        *arguments(tmp_path, files, f"--teacher_targets_dir={tmp_path}/targets", view=config.FrameView("random", 3)),
+    )
     assert line.startswith("Error: --teacher_targets_dir") and "(frame_selection=random)" in line
 
 

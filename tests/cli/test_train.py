@@ -88,8 +88,14 @@ def test_a_file_of_something_else(tmp_path, files):
 def test_a_label_outside_the_classes_names_file_and_record(tmp_path):
     frames = records.random_frames(2)
     videos = [records.frame_record(frames, commands.video_id(i), [7 if i == 3 else 0]) for i in range(8)]
-    ended = commands.run("train", f"--train_data_pattern={write(tmp_path, 'bad.tfrecord', *videos)}",
-                         f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES)
+    ended = commands.run(
+        "train",
+        f"--train_data_pattern={write(tmp_path, 'bad.tfrecord', *videos)}",
+        f"--train_dir={tmp_path}/run",
+        *SMALL,
+        *QUICK,
+        *FEW_FRAMES,
+    )
     assert ended.code == 2
     assert ended.lines[-1].startswith(f"Error: file {tmp_path}/bad.tfrecord, record 3: ") and "7" in ended.lines[-1]
     assert ended.lines[-1].endswith("Training stopped; there is no checkpoint yet.")
@@ -126,9 +132,22 @@ def test_more_gpus_than_there_are(tmp_path, files):
     assert refusal(tmp_path, files, "--num_gpu=3").startswith("Error: --num_gpu=3, and TensorFlow sees 0 GPU(s)")
 
 
-@pytest.mark.parametrize("argument", ["--batch_size=0", "--num_epochs=0", "--base_learning_rate=0", "--dropout=1",
-                                      "--train_fraction=0", "--train_fraction=1.5", "--lstm_cells=0", "--seed=-1",
-                                      "--num_classes=0", "--learning_rate_decay=2", "--regularization_penalty=-1"])
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--batch_size=0",
+        "--num_epochs=0",
+        "--base_learning_rate=0",
+        "--dropout=1",
+        "--train_fraction=0",
+        "--train_fraction=1.5",
+        "--lstm_cells=0",
+        "--seed=-1",
+        "--num_classes=0",
+        "--learning_rate_decay=2",
+        "--regularization_penalty=-1",
+    ],
+)
 def test_values_out_of_range_are_named_with_their_flag(tmp_path, files, argument):
     assert refusal(tmp_path, files, *FEATURES, argument).startswith(f"Error: {argument}")
 
@@ -136,34 +155,53 @@ def test_values_out_of_range_are_named_with_their_flag(tmp_path, files, argument
 # ---- flags that do not go together
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (("--frame_selection=all", "--frames_per_video=3"), "--frames_per_video=3 with frame_selection='all'"),
-    (("--every_n=3", "--frames_per_video=3"), "--frames_per_video=3 with frame_selection='strided'"),
-    (("--frame_selection=strided",), "--every_n=None with frame_selection='strided'"),
-    (("--frame_selection=uniform", "--every_n=2"), "--every_n=2 with frame_selection='uniform'"),
-    (("--mode=parallel", "--freeze_classifier"), "--freeze_classifier in mode=parallel"),
-    (("--mode=parallel", "--student_loss=rep", "--noshare_classifier"), "--student_loss=rep without share_classifier"),
-    (("--mode=parallel", "--student_loss=rep,kd"), "--student_loss='kd'"),
-    (("--mode=parallel", "--pred_weight=-1"), "--pred_weight=-1"),
-    (("--student_loss=rep",), "--student_loss has no effect with --mode=teacher"),
-    (("--nomatch_intermediate",), "--match_intermediate has no effect with --mode=teacher"),
-    (("--teacher_dir=x",), "--teacher_dir has no effect with --mode=teacher"),
-    (("--finetune_epochs=2",), "--finetune_epochs has no effect with --mode=teacher"),
-    (("--student_frames_per_block=3",), "--student_frames_per_block has no effect with --mode=teacher"),
-    (("--mode=parallel", "--teacher_dir=x"), "--teacher_dir has no effect with --mode=parallel"),
-    (("--mode=parallel", "--finetune_epochs=2"), "--finetune_epochs has no effect with --mode=parallel"),
-    (("--mode=serial", "--frames_per_block=2"), "--frames_per_block has no effect with --mode=serial"),
-    (("--mode=serial", "--student_loss=ce", "--pred_weight=2"), "--pred_weight has an effect only where --student_loss has"),
-    (("--mode=serial", "--student_loss=ce", "--rep_weight=2"), "--rep_weight has an effect only where --student_loss has"),
-    (("--mode=serial", "--student_loss=pred", "--ce_weight=2"), "--ce_weight has an effect only where --student_loss has"),
-    (("--mode=serial", "--student_loss=rep", "--prediction_distance=kl"), "--prediction_distance has an effect only where"),
-    (("--mode=serial", "--intermediate_weight=2"), "--intermediate_weight has an effect only where --match_intermediate"),
-    (("--mode=parallel", "--intermediate_reduction=sum"), "--intermediate_reduction has an effect only where"),
-    (("--mode=serial", "--finetune_epochs=2"), "--finetune_epochs has an effect only where --student_loss=rep"),
-    (("--video_level_classifier_model=LogisticModel", "--moe_num_mixtures=3"), "--moe_num_mixtures has no effect with"),
-    (("--model=MoeModel", "--frames_per_video=3"), "--frames_per_video has no effect with --model=MoeModel"),
-    (("--model=MoeModel", "--lstm_cells=3"), "--lstm_cells has no effect with model=MoeModel and"),
-    (("--model=LogisticModel", "--dropout=0.1"), "--dropout has no effect with model=LogisticModel")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--frame_selection=all", "--frames_per_video=3"), "--frames_per_video=3 with frame_selection='all'"),
+        (("--every_n=3", "--frames_per_video=3"), "--frames_per_video=3 with frame_selection='strided'"),
+        (("--frame_selection=strided",), "--every_n=None with frame_selection='strided'"),
+        (("--frame_selection=uniform", "--every_n=2"), "--every_n=2 with frame_selection='uniform'"),
+        (("--mode=parallel", "--freeze_classifier"), "--freeze_classifier in mode=parallel"),
+        (("--mode=parallel", "--student_loss=rep", "--noshare_classifier"), "--student_loss=rep without share_classifier"),
+        (("--mode=parallel", "--student_loss=rep,kd"), "--student_loss='kd'"),
+        (("--mode=parallel", "--pred_weight=-1"), "--pred_weight=-1"),
+        (("--student_loss=rep",), "--student_loss has no effect with --mode=teacher"),
+        (("--nomatch_intermediate",), "--match_intermediate has no effect with --mode=teacher"),
+        (("--teacher_dir=x",), "--teacher_dir has no effect with --mode=teacher"),
+        (("--finetune_epochs=2",), "--finetune_epochs has no effect with --mode=teacher"),
+        (("--student_frames_per_block=3",), "--student_frames_per_block has no effect with --mode=teacher"),
+        (("--mode=parallel", "--teacher_dir=x"), "--teacher_dir has no effect with --mode=parallel"),
+        (("--mode=parallel", "--finetune_epochs=2"), "--finetune_epochs has no effect with --mode=parallel"),
+        (("--mode=serial", "--frames_per_block=2"), "--frames_per_block has no effect with --mode=serial"),
+        (
+            ("--mode=serial", "--student_loss=ce", "--pred_weight=2"),
+            "--pred_weight has an effect only where --student_loss has",
+        ),
+        (
+            ("--mode=serial", "--student_loss=ce", "--rep_weight=2"),
+            "--rep_weight has an effect only where --student_loss has",
+        ),
+        (
+            ("--mode=serial", "--student_loss=pred", "--ce_weight=2"),
+            "--ce_weight has an effect only where --student_loss has",
+        ),
+        (
+            ("--mode=serial", "--student_loss=rep", "--prediction_distance=kl"),
+            "--prediction_distance has an effect only where",
+        ),
+        (
+            ("--mode=serial", "--intermediate_weight=2"),
+            "--intermediate_weight has an effect only where --match_intermediate",
+        ),
+        (("--mode=parallel", "--intermediate_reduction=sum"), "--intermediate_reduction has an effect only where"),
+        (("--mode=serial", "--finetune_epochs=2"), "--finetune_epochs has an effect only where --student_loss=rep"),
+        (("--video_level_classifier_model=LogisticModel", "--moe_num_mixtures=3"), "--moe_num_mixtures has no effect with"),
+        (("--model=MoeModel", "--frames_per_video=3"), "--frames_per_video has no effect with --model=MoeModel"),
+        (("--model=MoeModel", "--lstm_cells=3"), "--lstm_cells has no effect with model=MoeModel and"),
+        (("--model=LogisticModel", "--dropout=0.1"), "--dropout has no effect with model=LogisticModel"),
+    ],
+)
 def test_contradictions_are_refused(tmp_path, files, arguments, words):
     given = () if arguments[0].startswith("--model") else FEATURES
     assert refusal(tmp_path, files, *given, "--batch_size=4", *arguments).startswith(f"Error: {words}")
@@ -206,14 +244,18 @@ def test_a_teacher_that_reads_video_level_files(tmp_path, files):
     assert "--model=MoeModel" in serial(tmp_path, files, tmp_path / "teacher")
 
 
-@pytest.mark.parametrize("argument, words", [
-    ("--lstm_cells=8", "--lstm_cells asks for 8, and the teacher in"),
-    ("--lstm_layers=1", "--lstm_layers asks for 1"),
-    ("--num_classes=9", "--num_classes asks for 9"),
-    ("--moe_num_mixtures=3", "--moe_num_mixtures asks for 3"),
-    ("--model=MoeModel", "--model asks for MoeModel, "),
-    ("--video_level_classifier_model=LogisticModel", "--video_level_classifier_model asks for LogisticModel, "),
-    ("--feature_sizes=3,6", "--feature_names asks for rgb,audio with feature_sizes=3,6, and the teacher in")])
+@pytest.mark.parametrize(
+    "argument, words",
+    [
+        ("--lstm_cells=8", "--lstm_cells asks for 8, and the teacher in"),
+        ("--lstm_layers=1", "--lstm_layers asks for 1"),
+        ("--num_classes=9", "--num_classes asks for 9"),
+        ("--moe_num_mixtures=3", "--moe_num_mixtures asks for 3"),
+        ("--model=MoeModel", "--model asks for MoeModel, "),
+        ("--video_level_classifier_model=LogisticModel", "--video_level_classifier_model asks for LogisticModel, "),
+        ("--feature_sizes=3,6", "--feature_names asks for rgb,audio with feature_sizes=3,6, and the teacher in"),
+    ],
+)
 def test_a_teacher_of_another_family_or_size(tmp_path, files, argument, words):
     commands.save_run(tmp_path / "teacher", networks.frame_level())
     line = serial(tmp_path, files, tmp_path / "teacher", argument)
@@ -225,8 +267,15 @@ def test_the_teachers_own_folder_cannot_be_the_students(tmp_path, files):
     teacher = tmp_path / "teacher"
     commands.save_run(teacher, networks.frame_level())
     before = commands.entries(teacher)
-    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={teacher}/", "--mode=serial",
-                         f"--teacher_dir={tmp_path}/data/../teacher", "--start_new_model", *QUICK)
+    line = commands.fail(
+        "train",
+        f"--train_data_pattern={files}",
+        f"--train_dir={teacher}/",
+        "--mode=serial",
+        f"--teacher_dir={tmp_path}/data/../teacher",
+        "--start_new_model",
+        *QUICK,
+    )
     assert line.startswith("Error: --teacher_dir=") and "is --train_dir too" in line
     assert commands.entries(teacher) == before
 
@@ -239,8 +288,7 @@ def test_a_folder_of_something_else_is_refused_and_untouched(tmp_path, files, sw
     (tmp_path / "thesis" / "best").mkdir(parents=True)
     (tmp_path / "thesis" / "best" / "chapter1.txt").write_text("years of work")
     before = commands.entries(tmp_path / "thesis")
-    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/thesis", *SMALL, *QUICK,
-                         *switch)
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/thesis", *SMALL, *QUICK, *switch)
     assert "holds files and no config.json" in line and "name another, or an empty one" in line
     assert commands.entries(tmp_path / "thesis") == before
 
@@ -253,8 +301,7 @@ def test_a_damaged_configuration_is_refused_and_untouched(tmp_path, files, switc
     (tmp_path / "other" / "best").mkdir()
     (tmp_path / "other" / "best" / "a").write_text("a")
     before = commands.entries(tmp_path / "other")
-    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/other", *SMALL, *QUICK,
-                         *switch)
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/other", *SMALL, *QUICK, *switch)
     assert f"{tmp_path}/other/config.json cannot be read: " in line
     assert commands.entries(tmp_path / "other") == before
 
@@ -269,8 +316,9 @@ def test_a_train_dir_that_is_a_file(tmp_path, files):
 
 
 def trained(tmp_path, files, *arguments, folder="run"):
-    return commands.succeed("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/{folder}", *SMALL,
-                            *QUICK, *FEW_FRAMES, *arguments)
+    return commands.succeed(
+        "train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/{folder}", *SMALL, *QUICK, *FEW_FRAMES, *arguments
+    )
 
 
 def checkpoints(folder):
@@ -291,8 +339,13 @@ def test_a_run_says_what_it_does_and_keeps_its_configuration(tmp_path, files):
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "config.json", "tensorboard"]
     kept = config.from_json((tmp_path / "run" / "config.json").read_text())
     assert kept.networks["teacher"] == config.network_config(
-        num_classes=5, features=config.FeatureConfig(sizes=(6, 3)), view=config.FrameView("uniform", 4),
-        lstm_cells=4, lstm_layers=1, dropout=0.25)
+        num_classes=5,
+        features=config.FeatureConfig(sizes=(6, 3)),
+        view=config.FrameView("uniform", 4),
+        lstm_cells=4,
+        lstm_layers=1,
+        dropout=0.25,
+    )
     assert (kept.training.seed, kept.training.max_to_keep, kept.training.checkpoint_steps) == (3, 2, 1)
     assert checkpoints(tmp_path / "run") == ["step-00000001", "step-00000002"]
 
@@ -311,22 +364,29 @@ def test_a_step_limit_below_the_step_reached_changes_nothing(tmp_path, files):
     assert checkpoints(tmp_path / "run") == ["step-00000002"]
 
 
-@pytest.mark.parametrize("argument, words", [
-    ("--base_learning_rate=0.5", "base_learning_rate (0.01 then, 0.5 now)"),
-    ("--batch_size=5", "batch_size (4 then, 5 now)"),
-    ("--seed=1", "seed (0 then, 1 now)"),
-    ("--dropout=0.1", "dropout (0.5 then, 0.1 now)"),
-    ("--frames_per_video=3", "frames_per_video (4 then, 3 now)"),
-    ("--train_fraction=0.9", "train_fraction (1.0 then, 0.9 now)")])
+@pytest.mark.parametrize(
+    "argument, words",
+    [
+        ("--base_learning_rate=0.5", "base_learning_rate (0.01 then, 0.5 now)"),
+        ("--batch_size=5", "batch_size (4 then, 5 now)"),
+        ("--seed=1", "seed (0 then, 1 now)"),
+        ("--dropout=0.1", "dropout (0.5 then, 0.1 now)"),
+        ("--frames_per_video=3", "frames_per_video (4 then, 3 now)"),
+        ("--train_fraction=0.9", "train_fraction (1.0 then, 0.9 now)"),
+    ],
+)
 def test_other_hyper_parameters_are_refused_by_name_on_resume(tmp_path, files, argument, words):
-    run = commands.save_run(tmp_path / "run", networks.frame_level(
-        num_classes=5, view=config.FrameView("uniform", 4), lstm_layers=1))
-    kept = run.config.replace(train_data_pattern=files, training=config.TrainingConfig(
-        batch_size=4, num_epochs=1, base_learning_rate=0.01))
+    run = commands.save_run(
+        tmp_path / "run", networks.frame_level(num_classes=5, view=config.FrameView("uniform", 4), lstm_layers=1)
+    )
+    kept = run.config.replace(
+        train_data_pattern=files, training=config.TrainingConfig(batch_size=4, num_epochs=1, base_learning_rate=0.01)
+    )
     (tmp_path / "run" / "config.json").write_text(config.to_json(kept))
     before = commands.entries(tmp_path / "run")
-    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK,
-                         *FEW_FRAMES, argument)
+    line = commands.fail(
+        "train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES, argument
+    )
     assert words in line and "--start_new_model to replace it" in line
     assert line.count(" then, ") == 1
     assert commands.entries(tmp_path / "run") == before
@@ -382,8 +442,15 @@ def test_the_best_checkpoint_is_chosen_on_validation(tmp_path, files):
 def test_what_would_be_lost_or_cheat_is_refused(tmp_path, files, flag):
     value = {"train_dir": "gs://bucket/run", "validation_data_pattern": files}[flag]
     words = {"train_dir": "is not on this machine", "validation_data_pattern": "names 2 training file(s) too"}[flag]
-    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK,
-                         *FEW_FRAMES, f"--{flag}={value}")
+    line = commands.fail(
+        "train",
+        f"--train_data_pattern={files}",
+        f"--train_dir={tmp_path}/run",
+        *SMALL,
+        *QUICK,
+        *FEW_FRAMES,
+        f"--{flag}={value}",
+    )
     assert line.startswith(f"Error: --{flag}=") and words in line
     assert not (tmp_path / "run").exists()
 
@@ -399,16 +466,30 @@ def test_a_run_goes_on_with_the_same_files_and_the_same_order_only(tmp_path, fil
 
 def test_a_student_goes_on_with_the_same_teacher_only(tmp_path, files):
     teacher = trained(tmp_path, files) and tmp_path / "run"
-    arguments = (f"--train_data_pattern={files}", f"--train_dir={tmp_path}/student", f"--teacher_dir={teacher}",
-                 "--mode=serial", "--frames_per_video=3", *QUICK)
+    arguments = (
+        f"--train_data_pattern={files}",
+        f"--train_dir={tmp_path}/student",
+        f"--teacher_dir={teacher}",
+        "--mode=serial",
+        "--frames_per_video=3",
+        *QUICK,
+    )
     commands.succeed("train", *arguments)
     trained(tmp_path, files, "--num_epochs=2")
     assert "teacher_weights ('step 2, sha256 " in commands.fail("train", *arguments, "--num_epochs=2")
 
 
 def test_a_training_that_diverges_stops_and_keeps_no_bad_checkpoint(tmp_path, files):
-    ended = commands.run("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *FEW_FRAMES,
-                         "--batch_size=4", "--num_epochs=9", "--base_learning_rate=1e38")
+    ended = commands.run(
+        "train",
+        f"--train_data_pattern={files}",
+        f"--train_dir={tmp_path}/run",
+        *SMALL,
+        *FEW_FRAMES,
+        "--batch_size=4",
+        "--num_epochs=9",
+        "--base_learning_rate=1e38",
+    )
     assert ended.code == 2
     assert "Training diverged at step 2: loss is nan, " in ended.lines[-1]
     assert "Try a smaller base_learning_rate" in ended.lines[-1]
@@ -419,8 +500,9 @@ def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path,
     trained(tmp_path, files)
     run = tmp_path / "run"
     with mock.patch.object(Supervised, "compute_losses", _not_a_number):
-        ended = commands.run("train", f"--train_data_pattern={files}", f"--train_dir={run}", *SMALL, *QUICK, *FEW_FRAMES,
-                             "--num_epochs=2")
+        ended = commands.run(
+            "train", f"--train_data_pattern={files}", f"--train_dir={run}", *SMALL, *QUICK, *FEW_FRAMES, "--num_epochs=2"
+        )
     assert ended.code == 2 and "Training diverged at step 3: loss is nan" in ended.lines[-1]
     assert ended.lines[-1].endswith(f"the last good checkpoint is {run}/checkpoints/step-00000002.")
     assert checkpoints(run) == ["step-00000002"]
@@ -441,13 +523,21 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, files):
         if step == 3 and not tell:
             tell.append(signal.raise_signal(signal.SIGTERM))
 
-    arguments = (f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES,
-                 "--num_epochs=3")
+    arguments = (
+        f"--train_data_pattern={files}",
+        f"--train_dir={tmp_path}/run",
+        *SMALL,
+        *QUICK,
+        *FEW_FRAMES,
+        "--num_epochs=3",
+    )
     with mock.patch.object(callbacks.ProgressDisplay, "on_train_batch_end", tell_once):
         ended = commands.run("train", *arguments)
     assert ended.code == 143 and "SIGTERM: saving after this step." in ended.out
-    assert ended.lines[-1] == (f"Stopped by SIGTERM; the last good checkpoint is {tmp_path}/run/checkpoints/step-00000004. "
-                               "The same command goes on from there.")
+    assert ended.lines[-1] == (
+        f"Stopped by SIGTERM; the last good checkpoint is {tmp_path}/run/checkpoints/step-00000004. "
+        "The same command goes on from there."
+    )
     commands.succeed("train", *arguments)
     assert "Done: step 7" in whole.out
     for mine, expected in zip(commands.weights(tmp_path / "run"), commands.weights(tmp_path / "whole"), strict=True):
@@ -455,8 +545,10 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, files):
 
 
 def test_bad_records_are_left_out_where_that_is_asked_for(tmp_path, files):
-    good, odd = (records.frame_record(records.random_frames(2), video_id, [label])
-                 for video_id, label in ((b"good", 1), (b"odd", commands.NUM_CLASSES)))
+    good, odd = (
+        records.frame_record(records.random_frames(2), video_id, [label])
+        for video_id, label in ((b"good", 1), (b"odd", commands.NUM_CLASSES))
+    )
     bad = write(tmp_path, "data/train9.tfrecord", commands.frame_videos(1)[0], good, b"\xff\xff", odd)
     arguments = [f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES]
     ended = commands.run("train", *arguments)
@@ -469,7 +561,7 @@ def test_bad_records_are_left_out_where_that_is_asked_for(tmp_path, files):
     assert [line for line in said.lines if line.startswith("Warning")] == [warning] * 2
     assert "data: 11 training videos" in said.out
     listed = (tmp_path / "run" / "bad_records.csv").read_text().splitlines()
-    assert [line.split(",")[1] for line in listed[1:]] == ["0", "2", "3"]       # the first has an id that came before
+    assert [line.split(",")[1] for line in listed[1:]] == ["0", "2", "3"]  # the first has an id that came before
     with mock.patch.object(screening, "_screen_files") as again:
         commands.succeed("train", *arguments, "--skip_bad_records", "--max_bad_fraction=0.5", "--num_epochs=2")
     again.assert_not_called()

@@ -86,13 +86,14 @@ STARTS = np.cumsum([0] + [12 + len(record) + 4 for record in GOOD]).tolist()
 
 def flipped(place):
     def flip(content):
-        return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1:]
+        return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
+
     return flip
 
 
-DAMAGES = {                                         # and the number of the first record that cannot be read
+DAMAGES = {  # and the number of the first record that cannot be read
     "cut within a record": (lambda content: content[:-30], 3),
-    "cut within a header": (lambda content: content[:STARTS[3] + 6], 3),
+    "cut within a header": (lambda content: content[: STARTS[3] + 6], 3),
     "cut within a checksum": (lambda content: content[:-2], 3),
     "a bit of a length": (flipped(STARTS[2] + 1), 2),
     "a bit of a length that makes it huge": (flipped(STARTS[2] + 6), 2),
@@ -123,13 +124,17 @@ def test_a_damaged_compressed_file_is_named(folder, change):
 
 # ---- files that are none
 
-@pytest.mark.parametrize("content, reason", [
-    (b"", r"is empty \(0 bytes\)"),
-    (b"\x00", r"\(1 bytes\) is not a TFRecord file, or it is cut short in its first record"),
-    (b"VideoId,LabelConfidencePairs\nabcd,1 0.5\n", r"\(40 bytes\) is not a TFRecord file"),
-    (b"<html><body>404 Not Found</body></html>", r"\(\d+ bytes\) is not a TFRecord file"),
-    (gzip.compress(b""), "holds no record"),
-])
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"", r"is empty \(0 bytes\)"),
+        (b"\x00", r"\(1 bytes\) is not a TFRecord file, or it is cut short in its first record"),
+        (b"VideoId,LabelConfidencePairs\nabcd,1 0.5\n", r"\(40 bytes\) is not a TFRecord file"),
+        (b"<html><body>404 Not Found</body></html>", r"\(\d+ bytes\) is not a TFRecord file"),
+        (gzip.compress(b""), "holds no record"),
+    ],
+)
 def test_a_file_without_records_is_named_before_anything_is_read(folder, content, reason):
     with pytest.raises(ValueError, match=f"^{folder}/b {reason}"):
         data.find_files(three_files(folder, content))
@@ -171,41 +176,78 @@ FAULTS = {
     "no frames": (BYTES, video(9, {"rgb": [], "audio": []}), "no frames under 'rgb'"),
     "fewer audio frames": (BYTES, video(9, FRAMES | {"audio": AUDIO[:3]}), "'rgb' has 4 frames and 'audio' 3"),
     "more audio frames": (BYTES, video(9, FRAMES | {"audio": AUDIO * 2}), "'rgb' has 4 frames and 'audio' 8"),
-    "a short frame": (BYTES, video(9, FRAMES | {"rgb": [*RGB[:3], RGB[3][:5]]}),
-                      "frame 3 of 'rgb' holds 5 bytes instead of 6"),
+    "a short frame": (
+        BYTES,
+        video(9, FRAMES | {"rgb": [*RGB[:3], RGB[3][:5]]}),
+        "frame 3 of 'rgb' holds 5 bytes instead of 6",
+    ),
     "an empty frame": (BYTES, video(9, FRAMES | {"rgb": [b"", *RGB[1:]]}), "frame 0 of 'rgb' holds 0 bytes instead of 6"),
-    "a frame of two strings": (BYTES, video(9, FRAMES | {"audio": [[b"abc", b"abc"], *AUDIO[1:]]}),
-                               "frame 0 of 'audio' holds 2 byte strings instead of 1"),
+    "a frame of two strings": (
+        BYTES,
+        video(9, FRAMES | {"audio": [[b"abc", b"abc"], *AUDIO[1:]]}),
+        "frame 0 of 'audio' holds 2 byte strings instead of 1",
+    ),
     # As many bytes as there should be, in pieces that are no frames: never to be cut anew.
     "frames of half the length, twice as many": (
-        BYTES, video(9, {"rgb": [row[i:i + 3] for row in RGB for i in (0, 3)], "audio": AUDIO * 2}),
-        "frame 0 of 'rgb' holds 3 bytes instead of 6"),
+        BYTES,
+        video(9, {"rgb": [row[i : i + 3] for row in RGB for i in (0, 3)], "audio": AUDIO * 2}),
+        "frame 0 of 'rgb' holds 3 bytes instead of 6",
+    ),
     "frames of twice the length, half as many": (
-        BYTES, video(9, {"rgb": [RGB[0] + RGB[1], RGB[2] + RGB[3]], "audio": AUDIO[:2]}),
-        "frame 0 of 'rgb' holds 12 bytes instead of 6"),
-    "one frame longer and one shorter": (BYTES, video(9, FRAMES | {"rgb": [RGB[0][:3], RGB[0][3:] + RGB[1], *RGB[2:]]}),
-                                         "frame 0 of 'rgb' holds 3 bytes instead of 6"),
-    "a frame past the 300th": (BYTES, video(9, {"rgb": RGB[:1] * 310 + [b"ab"], "audio": AUDIO[:1] * 311}),
-                               "frame 310 of 'rgb' holds 2 bytes instead of 6"),
-    "frames of floats": (BYTES, video(9, FRAMES | {"audio": [np.zeros(3, np.float32)] * 4}),
-                         "'audio' is not stored as bytes"),
+        BYTES,
+        video(9, {"rgb": [RGB[0] + RGB[1], RGB[2] + RGB[3]], "audio": AUDIO[:2]}),
+        "frame 0 of 'rgb' holds 12 bytes instead of 6",
+    ),
+    "one frame longer and one shorter": (
+        BYTES,
+        video(9, FRAMES | {"rgb": [RGB[0][:3], RGB[0][3:] + RGB[1], *RGB[2:]]}),
+        "frame 0 of 'rgb' holds 3 bytes instead of 6",
+    ),
+    "a frame past the 300th": (
+        BYTES,
+        video(9, {"rgb": RGB[:1] * 310 + [b"ab"], "audio": AUDIO[:1] * 311}),
+        "frame 310 of 'rgb' holds 2 bytes instead of 6",
+    ),
+    "frames of floats": (
+        BYTES,
+        video(9, FRAMES | {"audio": [np.zeros(3, np.float32)] * 4}),
+        "'audio' is not stored as bytes",
+    ),
     "a negative label": (BYTES, video(9, labels=[3, -1]), "label -1 is outside 0 .. 11; num_classes=12 is too small"),
     "a label past the classes": (BYTES, video(9, labels=[12, 3]), "label 12 is outside 0 .. 11; num_classes=12"),
-    "a label past all numbers": (BYTES, video(9, labels=[2 ** 62]), f"label {2 ** 62} is outside 0 .. 11"),
+    "a label past all numbers": (BYTES, video(9, labels=[2**62]), f"label {2**62} is outside 0 .. 11"),
     "a label listed twice": (BYTES, video(9, labels=[3, 7, 0, 7]), "label 7 is listed more than once"),
-    "floats: a frame too long": (FLOATS, float_video(9, FLOAT_FRAMES | {"rgb": [np.zeros(7, np.float32)] * 4}),
-                                 "frame 0 of 'rgb' holds 7 floats instead of 6"),
-    "floats: NaN": (FLOATS, float_video(9, FLOAT_FRAMES | {"rgb": with_number(FLOAT_FRAMES["rgb"], np.nan)}),
-                    "frame 2 of 'rgb' holds nan in place 1"),
-    "floats: infinite": (FLOATS, float_video(9, FLOAT_FRAMES | {"audio": with_number(FLOAT_FRAMES["audio"], -np.inf)}),
-                         "frame 2 of 'audio' holds -inf in place 1"),
-    "means: NaN": (MEANS, mean_video(9, {"mean_rgb": [0.0] * 5 + [np.nan], "mean_audio": [0.0] * 3}),
-                   "'mean_rgb' holds nan in place 5"),
-    "means: infinite": (MEANS, mean_video(9, {"mean_rgb": [0.0] * 6, "mean_audio": [np.inf, 0.0, 0.0]}),
-                        "'mean_audio' holds inf in place 0"),
+    "floats: a frame too long": (
+        FLOATS,
+        float_video(9, FLOAT_FRAMES | {"rgb": [np.zeros(7, np.float32)] * 4}),
+        "frame 0 of 'rgb' holds 7 floats instead of 6",
+    ),
+    "floats: NaN": (
+        FLOATS,
+        float_video(9, FLOAT_FRAMES | {"rgb": with_number(FLOAT_FRAMES["rgb"], np.nan)}),
+        "frame 2 of 'rgb' holds nan in place 1",
+    ),
+    "floats: infinite": (
+        FLOATS,
+        float_video(9, FLOAT_FRAMES | {"audio": with_number(FLOAT_FRAMES["audio"], -np.inf)}),
+        "frame 2 of 'audio' holds -inf in place 1",
+    ),
+    "means: NaN": (
+        MEANS,
+        mean_video(9, {"mean_rgb": [0.0] * 5 + [np.nan], "mean_audio": [0.0] * 3}),
+        "'mean_rgb' holds nan in place 5",
+    ),
+    "means: infinite": (
+        MEANS,
+        mean_video(9, {"mean_rgb": [0.0] * 6, "mean_audio": [np.inf, 0.0, 0.0]}),
+        "'mean_audio' holds inf in place 0",
+    ),
     "means: missing": (MEANS, mean_video(9, {"mean_rgb": [0.0] * 6}), "'mean_audio' has 0 numbers instead of 3"),
-    "means: too many": (MEANS, mean_video(9, {"mean_rgb": [0.0] * 6, "mean_audio": [0.0] * 6}),
-                        "'mean_audio' has 6 numbers instead of 3"),
+    "means: too many": (
+        MEANS,
+        mean_video(9, {"mean_rgb": [0.0] * 6, "mean_audio": [0.0] * 6}),
+        "'mean_audio' has 6 numbers instead of 3",
+    ),
     "means: a label listed twice": (MEANS, mean_video(9, labels=[5, 5]), "label 5 is listed more than once"),
     "means: an id with a zero byte": (MEANS, mean_video(9, video_id=b"\xff\0"), "a zero byte in the video id"),
     "means: no id": (MEANS, mean_video(9, video_id=None), "no video id"),
@@ -232,6 +274,7 @@ def test_it_is_named_in_training_too(folder, fault):
 
 # ---- odd, and allowed
 
+
 @pytest.mark.parametrize("view", [VIEW, config.FrameView()], ids=["five frames", "all"])
 def test_videos_of_any_length_are_read_up_to_their_300th_frame(folder, view):
     videos = [records.random_frames(num_frames, SIZES) for num_frames in (1, 4, 5, 299, 300, 301, 400)]
@@ -240,7 +283,8 @@ def test_videos_of_any_length_are_read_up_to_their_300th_frame(folder, view):
     for row, frames in enumerate(videos):
         num_frames = len(frames["rgb"])
         rows, places = oracles.padded_view(
-            frames, oracles.selected_frames(view.frame_selection, min(num_frames, 300), 5), view.max_frames)
+            frames, oracles.selected_frames(view.frame_selection, min(num_frames, 300), 5), view.max_frames
+        )
         np.testing.assert_array_equal(found["frames"][row], rows)
         np.testing.assert_array_equal(found["frame_indices"][row], places)
         assert found["num_frames"][row] == min(num_frames, view.max_frames)
@@ -254,8 +298,18 @@ def test_a_video_without_labels_has_none(folder, labels, training):
     assert sorted(np.concatenate([batch["labels"].sum(axis=1) for batch in found])) == [0] * 4 + [1] * 8
 
 
-ODD_IDS = [b"a,b", b'say "so"', b"two\nlines", b"two\r\nlines", b"\xff\xfe\x80", "Straße 🎬".encode(), b"=1+2", b" ",
-           b"'", b"x" * 5000]
+ODD_IDS = [
+    b"a,b",
+    b'say "so"',
+    b"two\nlines",
+    b"two\r\nlines",
+    b"\xff\xfe\x80",
+    "Straße 🎬".encode(),
+    b"=1+2",
+    b" ",
+    b"'",
+    b"x" * 5000,
+]
 
 
 @pytest.mark.parametrize("features", GOOD_RECORD, ids=["bytes", "floats", "means"])
@@ -266,8 +320,13 @@ def test_ids_of_any_bytes_but_zero_come_through_as_they_are(folder, features):
 
 
 def test_a_file_of_any_name_is_named_as_it_is(folder):
-    for number, (record, reason) in enumerate([(video(9, labels=[3, 3]), "label 3 is"), (b"\xff" * 30, "neither a"),
-                                               (video(9, FRAMES | {"rgb": [[0.5]] * 4}), "'rgb' is not stored as")]):
+    for number, (record, reason) in enumerate(
+        [
+            (video(9, labels=[3, 3]), "label 3 is"),
+            (b"\xff" * 30, "neither a"),
+            (video(9, FRAMES | {"rgb": [[0.5]] * 4}), "'rgb' is not stored as"),
+        ]
+    ):
         path = records.write(folder / f"{number} 'ü' \\ \"a\"\tb\nc", [video(0), record])
         with pytest.raises(data.BadRecordError) as raised:
             read(folder / f"{number} *")

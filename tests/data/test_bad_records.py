@@ -39,8 +39,7 @@ def test_it_is_told_through_a_compiled_step_too(tmp_path):
     def step():
         return next(batches)["features"]
 
-    with pytest.raises(bad_records.BadRecordError, match="b, record 3: label 99"), \
-            bad_records.naming_bad_records(shards):
+    with pytest.raises(bad_records.BadRecordError, match="b, record 3: label 99"), bad_records.naming_bad_records(shards):
         for _ in range(3):
             step()
 
@@ -60,7 +59,7 @@ def test_a_damaged_byte_is_found_in_its_file(tmp_path, place):
     shards = tfrecord.find_files(f"{tmp_path}/*")
     start = list(tfrecord.record_starts(shards[1]))[2]
     content = bytearray(paths[1].read_bytes())
-    content[start + place] ^= 1                     # in the length, in its checksum, in the record
+    content[start + place] ^= 1  # in the length, in its checksum, in the record
     paths[1].write_bytes(content)
     with pytest.raises(bad_records.BadRecordError, match=rf"^file {tmp_path}/b, record 2: damaged"):
         read_all(None, shards=shards)
@@ -77,8 +76,7 @@ def test_a_compressed_file_cut_short_is_named(tmp_path):
 
 def test_damage_is_reported_even_where_the_files_are_not_known():
     complaint = r"a file is damaged or cut short \(corrupted record at 12\)"
-    with pytest.raises(bad_records.BadRecordError, match=complaint), \
-            bad_records.naming_bad_records():
+    with pytest.raises(bad_records.BadRecordError, match=complaint), bad_records.naming_bad_records():
         raise tf.errors.DataLossError(None, None, "corrupted record at 12")
 
 

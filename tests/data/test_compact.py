@@ -38,13 +38,16 @@ def make(pattern, output_dir, frames=FOUR, seed=0):
 def read(shards, frames, dtype="uint8", seed=0):
     """All videos of some files as one batch of numpy arrays."""
     features = config.FeatureConfig(sizes=(6, 3), dtype=dtype)
-    batch, = make_dataset(shards, features, 5, frames, 100, training=False, seed=seed).as_numpy_iterator()
+    (batch,) = make_dataset(shards, features, 5, frames, 100, training=False, seed=seed).as_numpy_iterator()
     return batch
 
 
 def parsed(shards):
-    return [tf.train.SequenceExample.FromString(record) for shard in shards
-            for record in tf.data.TFRecordDataset(shard.path, shard.compression).as_numpy_iterator()]
+    return [
+        tf.train.SequenceExample.FromString(record)
+        for shard in shards
+        for record in tf.data.TFRecordDataset(shard.path, shard.compression).as_numpy_iterator()
+    ]
 
 
 @pytest.mark.parametrize("selection, dtype, compression", [("uniform", "uint8", ""), ("random", "float32", "GZIP")])
@@ -77,10 +80,10 @@ def test_the_context_stays_and_every_list_is_cut_whatever_it_stores(tmp_path):
     frames = {**frames_of(305), "time": [[7 * i] for i in range(305)], "score": list(np.random.rand(305, 2))}
     example = tf.train.SequenceExample.FromString(records.frame_record(frames, labels=[3, 1], id_key="video_id"))
     example.context.feature["segment_start_times"].int64_list.value.extend([5, 60])
-    found, = parsed(make(write(tmp_path / "in", [example.SerializeToString()]), tmp_path / "out"))
+    (found,) = parsed(make(write(tmp_path / "in", [example.SerializeToString()]), tmp_path / "out"))
     assert found.context == example.context
     assert found.feature_lists.feature_list.keys() == frames.keys()
-    for name, stored in found.feature_lists.feature_list.items():       # (2i + 1) * 300 // 8: none past the 300th
+    for name, stored in found.feature_lists.feature_list.items():  # (2i + 1) * 300 // 8: none past the 300th
         assert list(stored.feature) == [example.feature_lists.feature_list[name].feature[i] for i in (37, 112, 187, 262)]
 
 
@@ -89,7 +92,8 @@ def test_many_records_keep_their_order(tmp_path):
     path = write(tmp_path / "in", [records.frame_record(frames_of(1 + i % 7), b"%03d" % i, [i % 5]) for i in range(count)])
     shards = make(path, tmp_path / "out")
     assert [example.context.feature["id"].bytes_list.value[0] for example in parsed(shards)] == [
-        b"%03d" % i for i in range(count)]
+        b"%03d" % i for i in range(count)
+    ]
 
 
 # ---- going on, and what is refused
@@ -111,7 +115,7 @@ def test_complete_files_are_not_written_again_and_a_cut_one_is(tmp_path):
     shards, out = find_files(f"{tmp_path}/in/*.tfrecord"), tmp_path / "out"
     jobs = compact.prepare_folder(shards[:2], FOUR, out)
     compact.compact_file(*jobs[0][:1], FOUR, jobs[0][1])
-    (out / ".train0001.tfrecord.x.partial").mkdir()                     # as a kill leaves it
+    (out / ".train0001.tfrecord.x.partial").mkdir()  # as a kill leaves it
     left = [path.name for _, path in compact.prepare_folder(shards, FOUR, out)]
     assert left == ["train0001.tfrecord", "train0002.tfrecord"]
     assert sorted(path.name for path in out.iterdir()) == ["compact.json", "train0000.tfrecord"]
@@ -119,9 +123,11 @@ def test_complete_files_are_not_written_again_and_a_cut_one_is(tmp_path):
 
 def test_a_file_appears_when_it_is_complete(tmp_path):
     path = write(tmp_path / "in", [video(9)])
+
     def fail(count):
         raise KeyboardInterrupt
-    (shard, target), = compact.prepare_folder(find_files(path), FOUR, tmp_path / "out")
+
+    ((shard, target),) = compact.prepare_folder(find_files(path), FOUR, tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         compact.compact_file(shard, FOUR, target, on_videos=fail)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["compact.json"]
@@ -140,10 +146,14 @@ def begun(tmp_path):
     return tmp_path / "out"
 
 
-@pytest.mark.parametrize("frames, words", [
-    (config.FrameView("uniform", 5), "frames_per_video is 4 there and 5 now"),
-    (config.FrameView("first", K), "frame_selection is 'uniform' there and 'first' now"),
-    (config.FrameView("random", K), "seed is None there and 0 now")])
+@pytest.mark.parametrize(
+    "frames, words",
+    [
+        (config.FrameView("uniform", 5), "frames_per_video is 4 there and 5 now"),
+        (config.FrameView("first", K), "frame_selection is 'uniform' there and 'first' now"),
+        (config.FrameView("random", K), "seed is None there and 0 now"),
+    ],
+)
 def test_a_folder_of_other_settings(tmp_path, begun, frames, words):
     line = refusal(tmp_path, f"{tmp_path}/in/*", begun, frames=frames)
     assert line.startswith(" holds other compact files: ") and words in line
@@ -175,15 +185,20 @@ def test_two_files_of_one_name(tmp_path):
     for folder in ("a", "b"):
         write(tmp_path / folder, [video(9)])
     assert "more than one of the files is to be called train0000.tfrecord" in refusal(
-        tmp_path, f"{tmp_path}/?/*", tmp_path / "out")
+        tmp_path, f"{tmp_path}/?/*", tmp_path / "out"
+    )
 
 
-@pytest.mark.parametrize("record, words", [
-    (b"\xff\xff", "neither a SequenceExample nor an Example"),
-    (records.frame_record(frames_of(2), video_id=None), "no video id; it should be under id or video_id"),
-    (records.video_record({"mean_rgb": np.zeros(6)}), "no frame-level feature"),
-    (records.frame_record({"audio": [], "rgb": []}), "no frames under 'audio'"),
-    (records.frame_record({"audio": [b"abc"], "rgb": [b"123456"] * 2}), "'audio' has 1 frames and 'rgb' 2")])
+@pytest.mark.parametrize(
+    "record, words",
+    [
+        (b"\xff\xff", "neither a SequenceExample nor an Example"),
+        (records.frame_record(frames_of(2), video_id=None), "no video id; it should be under id or video_id"),
+        (records.video_record({"mean_rgb": np.zeros(6)}), "no frame-level feature"),
+        (records.frame_record({"audio": [], "rgb": []}), "no frames under 'audio'"),
+        (records.frame_record({"audio": [b"abc"], "rgb": [b"123456"] * 2}), "'audio' has 1 frames and 'rgb' 2"),
+    ],
+)
 def test_a_record_that_cannot_be_cut_is_named(tmp_path, record, words):
     path = write(tmp_path / "in", [video(9), record])
     with pytest.raises(BadRecordError) as refused:

@@ -34,11 +34,14 @@ def test_the_kind_of_the_features_is_found(tmp_path):
     assert contents.detect_dtype(video_file(tmp_path), ["mean_rgb"]) == "float32"
 
 
-@pytest.mark.parametrize("names, complaint", [
-    (["audio", "rgb"], r"rgb \(4 frames of 6 bytes\)"),
-    (["labels"], "no frame-level feature 'labels'"),
-    (["inc3"], "no frame-level feature 'inc3'"),
-])
+@pytest.mark.parametrize(
+    "names, complaint",
+    [
+        (["audio", "rgb"], r"rgb \(4 frames of 6 bytes\)"),
+        (["labels"], "no frame-level feature 'labels'"),
+        (["inc3"], "no frame-level feature 'inc3'"),
+    ],
+)
 def test_features_of_several_kinds_or_of_none_are_refused(tmp_path, names, complaint):
     frames = records.random_frames(4) | {"audio": [np.zeros(3, np.float32)] * 4}
     with pytest.raises(ValueError, match=f"one.tfrecord.*{complaint}"):
@@ -46,8 +49,11 @@ def test_features_of_several_kinds_or_of_none_are_refused(tmp_path, names, compl
 
 
 def test_a_missing_feature_is_reported_with_those_that_are_there(tmp_path):
-    with pytest.raises(ValueError, match=r"one.tfrecord has no frame-level feature 'inc3'; its first record holds "
-                                         r"audio \(4 frames of 3 bytes\), id \(4 bytes\), .*, rgb \(4 frames of 6"):
+    with pytest.raises(
+        ValueError,
+        match=r"one.tfrecord has no frame-level feature 'inc3'; its first record holds "
+        r"audio \(4 frames of 3 bytes\), id \(4 bytes\), .*, rgb \(4 frames of 6",
+    ):
         contents.check_features(frame_file(tmp_path), config.FeatureConfig(("inc3",), (6,)))
 
 

@@ -42,8 +42,10 @@ def test_every_selection_that_can_be_asked_for_is_there():
 
 @pytest.mark.parametrize("selection", FIXED)
 @settings(max_examples=30, deadline=None)
-@given(lengths=strategies.lists(strategies.integers(1, schema.MAX_FRAMES), max_size=5),
-       count=strategies.integers(1, schema.MAX_FRAMES))
+@given(
+    lengths=strategies.lists(strategies.integers(1, schema.MAX_FRAMES), max_size=5),
+    count=strategies.integers(1, schema.MAX_FRAMES),
+)
 def test_a_selection_takes_the_frames_that_the_slow_rule_takes(selection, lengths, count):
     indices = frame_selection.select(view(selection, count), tf.constant(lengths, tf.int32), same_seed(len(lengths) or 1))
     assert_taken(indices, selection, lengths, count)
@@ -59,17 +61,19 @@ def test_inside_a_dataset_a_selection_takes_the_same_frames_at_every_length(sele
 
 
 def test_the_selections_of_a_long_video_all_differ():
-    taken = [frame_selection.select(view(selection, 6), tf.constant([300]), same_seed(1)).numpy().tolist()
-             for selection in config.FRAME_SELECTIONS]
+    taken = [
+        frame_selection.select(view(selection, 6), tf.constant([300]), same_seed(1)).numpy().tolist()
+        for selection in config.FRAME_SELECTIONS
+    ]
     assert all(one != other for i, one in enumerate(taken) for other in taken[:i])
 
 
 @settings(max_examples=40, deadline=None)
-@given(k=strategies.integers(1, schema.MAX_FRAMES), seed=strategies.integers(-2 ** 63, 2 ** 63 - 1))
+@given(k=strategies.integers(1, schema.MAX_FRAMES), seed=strategies.integers(-(2**63), 2**63 - 1))
 def test_random_takes_distinct_frames_in_time_order_at_every_length(k, seed):
     found = frame_selection.random(tf.constant(LENGTHS), k, seeds(*[(seed, 1)] * len(LENGTHS))).numpy()
     for row, num_frames in zip(found.tolist(), LENGTHS.tolist(), strict=True):
-        indices, padding = row[:min(k, num_frames)], row[min(k, num_frames):]
+        indices, padding = row[: min(k, num_frames)], row[min(k, num_frames) :]
         assert indices == sorted(set(indices)) and set(indices) <= set(range(num_frames)) and set(padding) <= {-1}
 
 

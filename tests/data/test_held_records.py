@@ -22,8 +22,9 @@ def shards(tmp_path):
 
 def batches(shards, training):
     options = {"num_epochs": 3, "num_readers": 2, "shuffle_buffer": 4} if training else {}
-    dataset = make_dataset(shards, FEATURES, commands.NUM_CLASSES, config.FrameView("random", 4), 4, training=training,
-                           seed=3, **options)
+    dataset = make_dataset(
+        shards, FEATURES, commands.NUM_CLASSES, config.FrameView("random", 4), 4, training=training, seed=3, **options
+    )
     return [{name: values.numpy() for name, values in batch.items()} for batch in dataset]
 
 
@@ -31,7 +32,7 @@ def batches(shards, training):
 @pytest.mark.parametrize("change", [{}, {"left_out": (0, 2)}, {"readable": 3}], ids=["all", "left out", "cut short"])
 def test_batches_are_those_of_the_files(shards, training, change):
     shards = tuple(dataclasses.replace(shard, **change) for shard in shards)
-    held = HeldRecords(10 ** 9).hold(shards)
+    held = HeldRecords(10**9).hold(shards)
     assert held == shards and all(shard.held is not None for shard in held)
     found, expected = batches(held, training), batches(shards, training)
     assert len(found) == len(expected) > 1
@@ -42,7 +43,7 @@ def test_batches_are_those_of_the_files(shards, training, change):
 
 
 def test_a_file_is_read_once_and_needed_no_more(shards, tmp_path):
-    records = HeldRecords(10 ** 9)
+    records = HeldRecords(10**9)
     first = records.hold(shards[:2])
     for shard in shards[:2]:
         (tmp_path / shard.path).unlink()
@@ -57,7 +58,7 @@ def test_what_has_no_room_stays_in_its_files(shards):
     assert HeldRecords(size - 1).hold(shards) is shards
     records = HeldRecords(size)
     records.hold(shards[:1])
-    assert all(shard.held is not None for shard in records.hold(shards))        # what is there needs no more room
+    assert all(shard.held is not None for shard in records.hold(shards))  # what is there needs no more room
     assert records.hold((dataclasses.replace(shards[0], path="another"),))[0].held is None
 
 
@@ -67,11 +68,11 @@ def test_by_default_there_is_room_for_little_files(shards):
 
 def test_compressed_files_are_read_each_time(tmp_path):
     shards = find_files(commands.write_files(tmp_path, "packed", commands.frame_videos(4), compression="GZIP"))
-    assert HeldRecords(10 ** 9).hold(shards) is shards
+    assert HeldRecords(10**9).hold(shards) is shards
 
 
 def test_a_damaged_file_is_named(shards, tmp_path):
     path = tmp_path / "train1.tfrecord"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(BadRecordError, match="train1.tfrecord"):
-        HeldRecords(10 ** 9).hold(shards)
+        HeldRecords(10**9).hold(shards)

@@ -7,7 +7,7 @@ from tests import oracles
 from youtube8m_distill.data import order as training_order
 from youtube8m_distill.data import seeds as draws
 
-SIZES = (5, 0, 3, 7, 1, 4, 2)                       # records in each file
+SIZES = (5, 0, 3, 7, 1, 4, 2)  # records in each file
 
 
 def numbered(sizes):
@@ -28,36 +28,43 @@ def groups_of(sizes, num_readers, seed, epoch):
     seeds = tf.stack([draws.epoch_seed(seed, epoch), 0])
     order = tf.random.experimental.stateless_shuffle(tf.range(len(sizes), dtype=tf.int64), seeds).numpy().tolist()
     files = [[(epoch, shard, number) for number in range(sizes[shard])] for shard in order]
-    return [oracles.in_turn(files[first:first + num_readers]) for first in range(0, len(files), num_readers)]
+    return [oracles.in_turn(files[first : first + num_readers]) for first in range(0, len(files), num_readers)]
 
 
 @pytest.mark.parametrize("num_readers", [1, 3, 7, 20])
 def test_without_a_shuffle_buffer_the_files_of_a_group_give_in_turn(num_readers):
     found, positions = drawn(num_readers=num_readers, shuffle_buffer=1)
-    groups = [(epoch, number, group) for epoch in range(2)
-              for number, group in enumerate(groups_of(SIZES, num_readers, 3, epoch))]
+    groups = [
+        (epoch, number, group) for epoch in range(2) for number, group in enumerate(groups_of(SIZES, num_readers, 3, epoch))
+    ]
     assert found == [record for _, _, group in groups for record in group]
     assert positions == [(epoch, number, used + 1) for epoch, number, group in groups for used in range(len(group))]
 
 
 def test_groups_are_shuffled_each_in_its_own_way():
     found, _ = drawn(sizes=(10,) * 3, num_readers=1, shuffle_buffer=100)
-    groups = [found[first:first + 10] for first in range(0, 60, 10)]
+    groups = [found[first : first + 10] for first in range(0, 60, 10)]
     unshuffled = [group for epoch in range(2) for group in groups_of((10,) * 3, 1, 3, epoch)]
     assert [sorted(group) for group in groups] == unshuffled
     assert len({tuple(number for _, _, number in group) for group in groups}) == 6
 
 
 @hypothesis.settings(max_examples=8, deadline=None)
-@hypothesis.given(sizes=st.lists(st.integers(0, 6), min_size=1, max_size=6).filter(any), num_readers=st.integers(1, 5),
-                  shuffle_buffer=st.integers(1, 8), seed=st.integers(0, 2 ** 40), data=st.data())
+@hypothesis.given(
+    sizes=st.lists(st.integers(0, 6), min_size=1, max_size=6).filter(any),
+    num_readers=st.integers(1, 5),
+    shuffle_buffer=st.integers(1, 8),
+    seed=st.integers(0, 2**40),
+    data=st.data(),
+)
 def test_what_comes_after_a_position_is_the_tail_of_the_whole(sizes, num_readers, shuffle_buffer, seed, data):
     found, positions = drawn(sizes, None, num_readers, shuffle_buffer, 2, seed)
-    assert sorted(found) == [(epoch, shard, number) for epoch in range(2) for shard, size in enumerate(sizes)
-                             for number in range(size)]
+    assert sorted(found) == [
+        (epoch, shard, number) for epoch in range(2) for shard, size in enumerate(sizes) for number in range(size)
+    ]
     place = data.draw(st.integers(0, len(found) - 1))
     tail = drawn(sizes, positions[place], num_readers, shuffle_buffer, 2, seed)
-    assert tail == (found[place + 1:], positions[place + 1:])
+    assert tail == (found[place + 1 :], positions[place + 1 :])
 
 
 def test_the_beginning_is_a_position_too():
@@ -68,4 +75,4 @@ def test_after_the_last_epoch_nothing_comes_until_the_end_is_moved():
     found, positions = drawn(num_epochs=2)
     assert drawn(start=positions[-1], num_epochs=2) == ([], [])
     assert drawn(start=positions[-1], num_epochs=1) == ([], [])
-    assert drawn(start=positions[-1], num_epochs=3)[0] == drawn(num_epochs=3)[0][len(found):]
+    assert drawn(start=positions[-1], num_epochs=3)[0] == drawn(num_epochs=3)[0][len(found) :]

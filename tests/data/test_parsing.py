@@ -71,13 +71,13 @@ def test_a_network_gets_the_frames_of_its_selection(run, features, dtype, select
     videos = [records.random_frames(num_frames, SIZES, dtype=dtype) for num_frames in (1, 4, 5, 11, 300, 307)]
     reading = (features, NUM_CLASSES, view)
     for frames, found in zip(videos, run(reading, *map(records.frame_record, videos)), strict=True):
-        num_frames = min(len(frames["rgb"]), 300)   # frames past 300 are left out
+        num_frames = min(len(frames["rgb"]), 300)  # frames past 300 are left out
         assert_view(found, frames, oracles.selected_frames(selection, num_frames, 4), view.max_frames)
         assert found["num_stored_frames"].dtype == tf.int32 and found["num_stored_frames"] == len(frames["rgb"])
 
 
 @settings(max_examples=40, deadline=None)
-@given(num_frames=strategies.integers(1, 320), k=strategies.integers(1, 300), seed=strategies.integers(0, 2 ** 31))
+@given(num_frames=strategies.integers(1, 320), k=strategies.integers(1, 300), seed=strategies.integers(0, 2**31))
 def test_whatever_the_length_each_row_is_the_frame_its_index_names(num_frames, k, seed):
     view = config.FrameView("random", k)
     frames = records.random_frames(num_frames, SIZES, seed)
@@ -94,7 +94,7 @@ def test_a_parser_is_traced_once_for_all_datasets_of_a_process(monkeypatch):
     views = {"teacher": ALL, "student": config.FrameView("last", 2)}
     record = records.frame_record(records.random_frames(5, SIZES))
     for _ in range(3):
-        in_a_dataset((BYTES, NUM_CLASSES, dict(views), 81), record)      # no other test has this seed
+        in_a_dataset((BYTES, NUM_CLASSES, dict(views), 81), record)  # no other test has this seed
     assert traced == [(BYTES, NUM_CLASSES, views, 81)]
 
 
@@ -127,8 +127,7 @@ def test_video_level_features_are_joined(run):
 @pytest.mark.parametrize("id_key", ["id", "video_id"])
 def test_the_id_is_found_under_either_name(id_key):
     frames = records.random_frames(2, SIZES)
-    [found] = together((BYTES, NUM_CLASSES, ALL),
-                    records.frame_record(frames, b"zz", id_key=id_key))
+    [found] = together((BYTES, NUM_CLASSES, ALL), records.frame_record(frames, b"zz", id_key=id_key))
     assert found["video_id"] == b"zz"
 
 
@@ -156,7 +155,7 @@ def test_random_frames_are_a_function_of_seed_epoch_and_video():
 
 
 def test_no_two_pairs_of_seed_and_epoch_share_a_draw():
-    pairs = [(seed, epoch) for seed in (0, 1, 2, 2 ** 31) for epoch in (0, 1, 2, 1000)]
+    pairs = [(seed, epoch) for seed in (0, 1, 2, 2**31) for epoch in (0, 1, 2, 1000)]
     assert len({int(seeds.epoch_seed(*pair)) for pair in pairs}) == len(pairs)
 
 
@@ -166,13 +165,14 @@ MALFORMED = {
     "no frames under 'rgb'": records.frame_record({"audio": GOOD["audio"]}),
     "'rgb' has 3 frames and 'audio' 0": records.frame_record({"rgb": GOOD["rgb"]}),
     "'rgb' has 3 frames and 'audio' 2": records.frame_record(GOOD | {"audio": GOOD["audio"][:2]}),
-    "frame 1 of 'rgb' holds 5 bytes instead of 6":
-        records.frame_record(GOOD | {"rgb": [GOOD["rgb"][0], GOOD["rgb"][1][:5], GOOD["rgb"][2]]}),
+    "frame 1 of 'rgb' holds 5 bytes instead of 6": records.frame_record(
+        GOOD | {"rgb": [GOOD["rgb"][0], GOOD["rgb"][1][:5], GOOD["rgb"][2]]}
+    ),
     # Cut in two and joined, these would decode: 6 bytes each on average.
-    "frame 0 of 'rgb' holds 3 bytes instead of 6":
-        records.frame_record(GOOD | {"rgb": [b"abc", b"abcdefghi", b"abcdef"]}),
-    "frame 2 of 'audio' holds 2 byte strings instead of 1":
-        records.frame_record(GOOD | {"audio": [b"abc", b"abc", [b"abc", b"abc"]]}),
+    "frame 0 of 'rgb' holds 3 bytes instead of 6": records.frame_record(GOOD | {"rgb": [b"abc", b"abcdefghi", b"abcdef"]}),
+    "frame 2 of 'audio' holds 2 byte strings instead of 1": records.frame_record(
+        GOOD | {"audio": [b"abc", b"abc", [b"abc", b"abc"]]}
+    ),
     "label 12 is outside 0 .. 11; num_classes=12 is too small": records.frame_record(GOOD, labels=[3, 12, 4]),
     "label -1 is outside 0 .. 11": records.frame_record(GOOD, labels=[-1]),
     "label 5 is listed more than once": records.frame_record(GOOD, labels=[2, 5, 0, 5]),
@@ -184,7 +184,7 @@ MALFORMED = {
 @pytest.mark.parametrize("run", [together, pytest.param(in_a_dataset, marks=pytest.mark.slow), one_by_one])
 @pytest.mark.parametrize("reason", MALFORMED)
 def test_a_malformed_frame_level_record_is_told_with_its_place(run, reason):
-    view = config.FrameView("first", 1)           # faults are found in frames that no network sees, too
+    view = config.FrameView("first", 1)  # faults are found in frames that no network sees, too
     with pytest.raises(bad_records.BadRecordError) as raised, bad_records.naming_bad_records():
         run((BYTES, NUM_CLASSES, view), MALFORMED[reason], path="a b/'c'.tfrecord")
     assert str(raised.value).startswith(f"file a b/'c'.tfrecord, record 7: {reason}")
@@ -196,33 +196,47 @@ FLOAT_GOOD = records.random_frames(3, SIZES, dtype=np.float32)
 
 
 @each_way
-@pytest.mark.parametrize("reason, serialized", [
-    ("frame 1 of 'rgb' holds 7 floats instead of 6",
-     records.frame_record(FLOAT_GOOD | {"rgb": [np.zeros(size, np.float32) for size in (6, 7, 5)]})),
-    ("frame 2 of 'audio' holds nan in place 1",
-     records.frame_record(FLOAT_GOOD | {"audio": [np.zeros(3), np.zeros(3), np.array([0, np.nan, np.inf])]})),
-    ("'rgb' is not stored as floats", records.frame_record(FLOAT_GOOD | {"rgb": GOOD["rgb"]})),
-])
+@pytest.mark.parametrize(
+    "reason, serialized",
+    [
+        (
+            "frame 1 of 'rgb' holds 7 floats instead of 6",
+            records.frame_record(FLOAT_GOOD | {"rgb": [np.zeros(size, np.float32) for size in (6, 7, 5)]}),
+        ),
+        (
+            "frame 2 of 'audio' holds nan in place 1",
+            records.frame_record(FLOAT_GOOD | {"audio": [np.zeros(3), np.zeros(3), np.array([0, np.nan, np.inf])]}),
+        ),
+        ("'rgb' is not stored as floats", records.frame_record(FLOAT_GOOD | {"rgb": GOOD["rgb"]})),
+    ],
+)
 def test_a_malformed_record_of_float_frames_is_told_with_its_place(run, reason, serialized):
-    with pytest.raises(bad_records.BadRecordError, match=f"^file some/file, record 7: {reason}"), \
-            bad_records.naming_bad_records():
+    with (
+        pytest.raises(bad_records.BadRecordError, match=f"^file some/file, record 7: {reason}"),
+        bad_records.naming_bad_records(),
+    ):
         run((FLOATS, NUM_CLASSES, ALL), serialized)
 
 
 @each_way
-@pytest.mark.parametrize("reason, serialized", [
-    ("'mean_audio' has 2 numbers instead of 3", records.video_record({"mean_rgb": [0.5] * 6, "mean_audio": [0.5] * 2})),
-    ("'mean_rgb' has 0 numbers instead of 6", records.video_record({"mean_audio": [0.5] * 3})),
-    ("'mean_audio' holds -inf in place 2", records.video_record(GOOD_MEANS | {"mean_audio": [0.0, 1.0, -np.inf]})),
-    ("label 0 is listed more than once", records.video_record(GOOD_MEANS, labels=[0, 0])),
-    ("'mean_audio' is not stored as floats", records.video_record({"mean_rgb": [0.5] * 6, "mean_audio": b"abc"})),
-    ("label 4715 is outside 0 .. 11", records.video_record(GOOD_MEANS, labels=[4715])),
-    ("no video id", records.video_record(GOOD_MEANS, None)),
-    ("neither a SequenceExample nor an Example", b"\xff" * 30),
-])
+@pytest.mark.parametrize(
+    "reason, serialized",
+    [
+        ("'mean_audio' has 2 numbers instead of 3", records.video_record({"mean_rgb": [0.5] * 6, "mean_audio": [0.5] * 2})),
+        ("'mean_rgb' has 0 numbers instead of 6", records.video_record({"mean_audio": [0.5] * 3})),
+        ("'mean_audio' holds -inf in place 2", records.video_record(GOOD_MEANS | {"mean_audio": [0.0, 1.0, -np.inf]})),
+        ("label 0 is listed more than once", records.video_record(GOOD_MEANS, labels=[0, 0])),
+        ("'mean_audio' is not stored as floats", records.video_record({"mean_rgb": [0.5] * 6, "mean_audio": b"abc"})),
+        ("label 4715 is outside 0 .. 11", records.video_record(GOOD_MEANS, labels=[4715])),
+        ("no video id", records.video_record(GOOD_MEANS, None)),
+        ("neither a SequenceExample nor an Example", b"\xff" * 30),
+    ],
+)
 def test_a_malformed_video_level_record_is_told_with_its_place(run, reason, serialized):
-    with pytest.raises(bad_records.BadRecordError, match=f"^file some/file, record 7: {reason}"), \
-            bad_records.naming_bad_records():
+    with (
+        pytest.raises(bad_records.BadRecordError, match=f"^file some/file, record 7: {reason}"),
+        bad_records.naming_bad_records(),
+    ):
         run((MEANS, NUM_CLASSES, None), serialized)
 
 
@@ -241,9 +255,15 @@ def read_real(pattern, features, num_classes, views):
 
 
 @needs_real_records
-@pytest.mark.parametrize("pattern, num_classes, id_length", [
-    ("2018_video_level/validate0000.tfrecord", 3862, 4), ("2017_video_level/validatea0.tfrecord", 4716, 11),
-    ("2018_video_level/test0z.tfrecord", 3862, 4), ("2017_video_level/testa0.tfrecord", 4716, 11)])
+@pytest.mark.parametrize(
+    "pattern, num_classes, id_length",
+    [
+        ("2018_video_level/validate0000.tfrecord", 3862, 4),
+        ("2017_video_level/validatea0.tfrecord", 4716, 11),
+        ("2018_video_level/test0z.tfrecord", 3862, 4),
+        ("2017_video_level/testa0.tfrecord", 4716, 11),
+    ],
+)
 def test_real_video_level_records_equal_their_protos(pattern, num_classes, id_length):
     features = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
     shards, found = read_real(pattern, features, num_classes, None)
@@ -271,8 +291,10 @@ def test_a_2017_file_read_with_2018_classes_names_the_label():
 def test_the_real_frame_level_record_equals_its_proto(view):
     shards, found = read_real("2018_frame_level/*.tfrecord", config.FeatureConfig(), 3862, view)
     stored = tf.train.SequenceExample.FromString(tfrecord.first_record(shards[0])).feature_lists.feature_list
-    frames = {name: np.stack([np.frombuffer(frame.bytes_list.value[0], np.uint8) for frame in stored[name].feature])
-              for name in ("rgb", "audio")}
+    frames = {
+        name: np.stack([np.frombuffer(frame.bytes_list.value[0], np.uint8) for frame in stored[name].feature])
+        for name in ("rgb", "audio")
+    }
     seen = oracles.selected_frames(view.frame_selection, 170, view.frames_per_video)
     rows, indices = oracles.padded_view(frames, seen, view.max_frames)
     np.testing.assert_array_equal(found["frames"][0], rows)

@@ -12,7 +12,7 @@ from youtube8m_distill.data import pipeline, tfrecord
 FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
 MEANS = config.FeatureConfig(("mean_rgb",), (1,), False, "float32")
 FIRST = config.FrameView("first", 2)
-COUNTS = (4, 1, 6, 3, 5, 2, 2)                      # records in each file: 23, a prime
+COUNTS = (4, 1, 6, 3, 5, 2, 2)  # records in each file: 23, a prime
 TOTAL = sum(COUNTS)
 
 
@@ -44,13 +44,12 @@ def batches(shards, batch_size=4, **options):
 def stream(*args, **options):
     """(epoch, number) of every training record that is batched, in order."""
     found = batches(*args, training=True, **options)
-    return [(int(epoch), int(number))
-            for batch in found for epoch, number in zip(batch["epoch"], batch["features"][:, 0])]
+    return [(int(epoch), int(number)) for batch in found for epoch, number in zip(batch["epoch"], batch["features"][:, 0])]
 
 
 def test_evaluation_reads_every_record_in_file_order(shards):
     found = batches(shards, training=False)
-    assert [len(batch["features"]) for batch in found] == [4, 4, 4, 4, 4, 3]        # the last is short
+    assert [len(batch["features"]) for batch in found] == [4, 4, 4, 4, 4, 3]  # the last is short
     assert np.concatenate([batch["features"][:, 0] for batch in found]).tolist() == list(range(TOTAL))
     assert [int(video_id) for batch in found for video_id in batch["video_id"]] == list(range(TOTAL))
     assert all(sorted(batch) == ["features", "labels", "record", "shard", "video_id"] for batch in found)
@@ -80,7 +79,7 @@ def test_training_reads_every_record_once_an_epoch(shards):
 
 def test_epochs_follow_one_another_before_batching(plain):
     found = batches(plain, batch_size=5, training=True, num_epochs=2)
-    assert len(found) == 2 * TOTAL // 5             # 46 records: only the run's last one is left out
+    assert len(found) == 2 * TOTAL // 5  # 46 records: only the run's last one is left out
     assert all(batch["features"].shape == (5, 1) for batch in found)
     assert found[4]["epoch"].tolist() == [0, 0, 0, 1, 1] and found[4]["epoch"].dtype == np.int32
 
@@ -93,7 +92,7 @@ def test_the_last_incomplete_batch_of_all_is_left_out_in_training_only(plain):
 def test_the_order_is_a_function_of_the_seed_alone(plain):
     tf.random.set_seed(1)
     found = stream(plain, seed=3, num_epochs=2)
-    tf.random.set_seed(2)                           # a program's own seed must not reach the order
+    tf.random.set_seed(2)  # a program's own seed must not reach the order
     assert stream(plain, seed=3, num_epochs=2) == found
     assert stream(plain, seed=4, num_epochs=2) != found
 
@@ -104,7 +103,7 @@ def test_shares_of_a_batch_are_together_the_batch(plain, training, batch_size):
     shares = [batches(plain, batch_size, training=training, num_epochs=2, share=(i, 3)) for i in range(3)]
     assert [len(share) for share in shares] == [len(whole)] * 3
     for parts, batch in zip(zip(*shares), whole):
-        if training:        # workers see an epoch end at the same step: where the batch of all of them begins
+        if training:  # workers see an epoch end at the same step: where the batch of all of them begins
             batch = {**batch, schema.EPOCH: np.full_like(batch[schema.EPOCH], batch[schema.EPOCH][0])}
         for key, values in batch.items():
             np.testing.assert_array_equal(np.concatenate([part[key] for part in parts]), values)
@@ -113,7 +112,7 @@ def test_shares_of_a_batch_are_together_the_batch(plain, training, batch_size):
 
 
 def test_a_share_of_a_last_batch_may_be_empty(plain):
-    found = batches(plain, 11, training=False, share=(0, 11))      # 23 records: the last batch has one, of the last share
+    found = batches(plain, 11, training=False, share=(0, 11))  # 23 records: the last batch has one, of the last share
     assert [len(batch["features"]) for batch in found] == [1, 1, 0]
 
 
@@ -137,8 +136,10 @@ def test_shares_that_cannot_be_are_refused(plain, share, words):
         batches(plain, 4, training=True, share=share)
 
 
-@pytest.mark.parametrize("steps, options", [
-    (1, {}), (7, {"train_fraction": 0.5}), (7, {"share": (1, 2)}), (12, {"num_readers": 3, "shuffle_buffer": 5})])
+@pytest.mark.parametrize(
+    "steps, options",
+    [(1, {}), (7, {"train_fraction": 0.5}), (7, {"share": (1, 2)}), (12, {"num_readers": 3, "shuffle_buffer": 5})],
+)
 def test_a_stream_from_the_middle_is_the_tail_of_the_whole(plain, steps, options):
     options = {"training": True, "num_epochs": 5, "seed": 1, **options}
     whole = batches(plain, **options)
@@ -161,7 +162,7 @@ def test_files_that_an_epoch_has_done_with_are_not_read_again(tmp_path):
         records.write(tmp_path / f"{i}.tfrecord", [records.video_record({"mean_rgb": [i + j / 8]}) for j in range(8)])
     shards, options = tfrecord.find_files(f"{tmp_path}/*.tfrecord"), {"training": True, "num_readers": 2}
     whole = batches(shards, **options)
-    used = {int(value) for batch in whole[:5] for value in batch["features"][:, 0]}         # 20 records
+    used = {int(value) for batch in whole[:5] for value in batch["features"][:, 0]}  # 20 records
     done = used - {int(value) for batch in whole[5:] for value in batch["features"][:, 0]}
     assert len(done) == 2
     for shard in done:
@@ -181,8 +182,10 @@ def test_records_of_different_files_come_mixed_even_without_a_shuffle_buffer(pla
     assert sorted(found) == list(range(TOTAL))
     alone = [number for _, number in stream(plain, batch_size=1, shuffle_buffer=1, num_readers=1)]
     files = np.repeat(range(len(COUNTS)), COUNTS)
-    changes = {name: sum(files[a] != files[b] for a, b in zip(order, order[1:]))
-               for name, order in (("mixed", found), ("alone", alone))}
+    changes = {
+        name: sum(files[a] != files[b] for a, b in zip(order, order[1:]))
+        for name, order in (("mixed", found), ("alone", alone))
+    }
     assert changes["alone"] == len(COUNTS) - 1 < changes["mixed"]
 
 
@@ -191,8 +194,9 @@ def test_the_shuffle_buffer_mixes_what_one_reader_gives(plain):
     assert stream(plain, batch_size=1, shuffle_buffer=100, num_readers=1) != unmixed
 
 
-@pytest.mark.parametrize("training, with_ids, expected", [
-    (True, None, False), (False, None, True), (True, True, True), (False, False, False)])
+@pytest.mark.parametrize(
+    "training, with_ids, expected", [(True, None, False), (False, None, True), (True, True, True), (False, False, False)]
+)
 def test_ids_travel_where_nothing_trains_unless_asked(plain, training, with_ids, expected):
     batch = batches(plain, training=training, with_ids=with_ids)[0]
     assert ("video_id" in batch) == expected and ("epoch" in batch) == training
@@ -206,8 +210,13 @@ def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("frames")
     for i in range(2):
         numbers = range(5 * i, 5 * i + 5)
-        records.write(folder / f"{i}", [
-            records.frame_record(records.random_frames(3 + 33 * n, seed=n), b"%d" % n, sorted({i, n % 5})) for n in numbers])
+        records.write(
+            folder / f"{i}",
+            [
+                records.frame_record(records.random_frames(3 + 33 * n, seed=n), b"%d" % n, sorted({i, n % 5}))
+                for n in numbers
+            ],
+        )
     return tfrecord.find_files(f"{folder}/*")
 
 
@@ -218,27 +227,46 @@ def described(spec):
 def test_frame_level_batches_have_the_shapes_and_types_that_the_schema_names(videos):
     views = {"teacher": config.FrameView(), "student": FIRST}
     dataset = pipeline.make_dataset(videos, FEATURES, 5, views, 4, training=True, num_epochs=2)
-    teacher, student = ({"frames": ((4, length, 9), "uint8"), "num_frames": ((4,), "int32"),
-                         "frame_indices": ((4, length), "int32")} for length in (300, 2))
-    expected = {"teacher": teacher, "student": student, "labels": ((4, 5), "uint8"), "epoch": ((4,), "int32"),
-                "num_stored_frames": ((4,), "int32"), "position": ((4, 3), "int64")}
-    assert tf.nest.map_structure(described, dataset.element_spec) == expected      # static, so that nothing retraces
+    teacher, student = (
+        {"frames": ((4, length, 9), "uint8"), "num_frames": ((4,), "int32"), "frame_indices": ((4, length), "int32")}
+        for length in (300, 2)
+    )
+    expected = {
+        "teacher": teacher,
+        "student": student,
+        "labels": ((4, 5), "uint8"),
+        "epoch": ((4,), "int32"),
+        "num_stored_frames": ((4,), "int32"),
+        "position": ((4, 3), "int64"),
+    }
+    assert tf.nest.map_structure(described, dataset.element_spec) == expected  # static, so that nothing retraces
     for batch in dataset:
         assert tf.nest.map_structure(described, batch) == expected
 
 
 def test_one_network_gets_a_flat_batch(videos):
     batch = next(iter(pipeline.make_dataset(videos, FEATURES, 5, FIRST, 3, training=False)))
-    assert sorted(batch) == ["frame_indices", "frames", "labels", "num_frames", "num_stored_frames", "record", "shard",
-                             "video_id"]
+    assert sorted(batch) == [
+        "frame_indices",
+        "frames",
+        "labels",
+        "num_frames",
+        "num_stored_frames",
+        "record",
+        "shard",
+        "video_id",
+    ]
     expected = [np.concatenate(list(records.random_frames(3 + 33 * i, seed=i).values()), axis=1)[:2] for i in range(3)]
     np.testing.assert_array_equal(batch["frames"], expected)
     assert batch["labels"].numpy().tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0]]
 
 
 def batches_of_five(videos):
-    return list(pipeline.make_dataset(videos, FEATURES, 5, config.FrameView("random", 2), 5, training=True, num_epochs=2,
-                                      seed=1).as_numpy_iterator())
+    return list(
+        pipeline.make_dataset(
+            videos, FEATURES, 5, config.FrameView("random", 2), 5, training=True, num_epochs=2, seed=1
+        ).as_numpy_iterator()
+    )
 
 
 def drawn(videos, **options):
@@ -255,10 +283,10 @@ def drawn(videos, **options):
 def test_random_frames_are_drawn_anew_each_epoch_in_training(videos):
     found = drawn(videos, training=True, num_epochs=2, seed=1)
     differ = [found[0, i] != found[1, i] for i in range(10)]
-    assert sum(differ) >= 8                         # the first video has 3 frames: it may repeat itself
+    assert sum(differ) >= 8  # the first video has 3 frames: it may repeat itself
     assert drawn(videos, training=True, num_epochs=2, seed=1) == found
     assert drawn(videos, training=True, num_epochs=2, seed=2) != found
-    position = batches_of_five(videos)[2]["position"][0]         # one batch into the second epoch
+    position = batches_of_five(videos)[2]["position"][0]  # one batch into the second epoch
     tail = drawn(videos, training=True, start=position, num_epochs=2, seed=1)
     assert len(tail) == 5 and all(found[place] == frames for place, frames in tail.items())
 
@@ -270,10 +298,11 @@ def test_random_frames_stay_the_same_at_evaluation(videos):
 
 
 def test_a_batch_divides_over_two_replicas(plain):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"],
-                                              cross_device_ops=tf.distribute.ReductionToOneDevice())
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice())
     dataset = pipeline.make_dataset(plain, MEANS, 5, None, 4, training=True)
     whole = [batch["features"].numpy() for batch in dataset]
-    split = [np.concatenate(strategy.experimental_local_results(batch["features"]))
-             for batch in strategy.experimental_distribute_dataset(dataset)]
+    split = [
+        np.concatenate(strategy.experimental_local_results(batch["features"]))
+        for batch in strategy.experimental_distribute_dataset(dataset)
+    ]
     np.testing.assert_array_equal(split, whole)

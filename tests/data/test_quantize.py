@@ -31,7 +31,7 @@ def test_what_lies_outside_the_range_takes_the_outermost_bytes():
 
 def test_bytes_do_not_move_the_mean_of_the_features():
     values = np.linspace(-2, 2, 100_001)
-    assert abs(np.mean(quantize.dequantize(quantize.quantize(values)) - values)) < 1e-3     # rounding would give 0.0078
+    assert abs(np.mean(quantize.dequantize(quantize.quantize(values)) - values)) < 1e-3  # rounding would give 0.0078
 
 
 def test_shapes_are_kept():

@@ -26,11 +26,13 @@ def video(number, **about):
     return records.frame_record(records.random_frames(1 + number % 3, SIZES, number), **about)
 
 
-BAD = [(video(900, labels=[5, 5]), "label 5 is listed more than once"),
-       (video(901, labels=[12]), "label 12 is outside 0 .. 11"),
-       (video(902, video_id=None), "no video id"),
-       (records.frame_record({"rgb": [b"x" * 6]}, b"id903"), "'rgb' has 1 frames and 'audio' 0"),
-       (b"\xff" * 30, "neither a SequenceExample nor an Example")]
+BAD = [
+    (video(900, labels=[5, 5]), "label 5 is listed more than once"),
+    (video(901, labels=[12]), "label 12 is outside 0 .. 11"),
+    (video(902, video_id=None), "no video id"),
+    (records.frame_record({"rgb": [b"x" * 6]}, b"id903"), "'rgb' has 1 frames and 'audio' 0"),
+    (b"\xff" * 30, "neither a SequenceExample nor an Example"),
+]
 
 
 def screen(pattern, max_bad_fraction=1.0, features=BYTES, **options):
@@ -42,8 +44,13 @@ def screen(pattern, max_bad_fraction=1.0, features=BYTES, **options):
 def ids(found):
     """Video ids of all that is read afterwards, in order."""
     with bad_records.naming_bad_records(found.shards):
-        return [video_id for batch in pipeline.make_dataset(found.shards, BYTES, NUM_CLASSES, config.FrameView("first", 1),
-                                                            50, training=False) for video_id in batch["video_id"].numpy()]
+        return [
+            video_id
+            for batch in pipeline.make_dataset(
+                found.shards, BYTES, NUM_CLASSES, config.FrameView("first", 1), 50, training=False
+            )
+            for video_id in batch["video_id"].numpy()
+        ]
 
 
 def faults(found):
@@ -88,14 +95,19 @@ def test_where_all_is_good_nothing_is_left_out(tmp_path):
 
 
 def test_video_level_files_are_screened_too(tmp_path):
-    rows = [records.video_record({"mean_rgb": [number, 0.0, 0.0, 0.0]}, b"%d" % index)
-            for index, number in enumerate([0.5, np.nan, 1.0, -np.inf, 2.0])]
+    rows = [
+        records.video_record({"mean_rgb": [number, 0.0, 0.0, 0.0]}, b"%d" % index)
+        for index, number in enumerate([0.5, np.nan, 1.0, -np.inf, 2.0])
+    ]
     records.write(tmp_path / "a", rows)
     assert faults(screen(tmp_path / "a", features=MEANS)) == [
-        ("a", 1, "'mean_rgb' holds nan in place 0"), ("a", 3, "'mean_rgb' holds -inf in place 0")]
+        ("a", 1, "'mean_rgb' holds nan in place 0"),
+        ("a", 3, "'mean_rgb' holds -inf in place 0"),
+    ]
 
 
 # ---- files with damage
+
 
 def write_numbered(path, count, first=0, compression=""):
     records.write(path, [video(first + number) for number in range(count)], compression)
@@ -121,7 +133,7 @@ def test_records_before_the_damage_are_kept_and_those_behind_counted(tmp_path, p
 def test_a_file_cut_short_loses_what_is_cut(tmp_path, compression, kept, lost):
     path = write_numbered(tmp_path / "a", 40, compression=compression)
     content = path.read_bytes()
-    path.write_bytes(content[:int(len(content) * kept)])
+    path.write_bytes(content[: int(len(content) * kept)])
     found = screen(path)
     assert found.num_bad == lost and not found.is_exact and found.num_records == found.shards[0].readable + 1
     assert ids(found) == [b"id%d" % number for number in range(found.shards[0].readable)]
@@ -130,7 +142,7 @@ def test_a_file_cut_short_loses_what_is_cut(tmp_path, compression, kept, lost):
 def test_a_compressed_file_damaged_in_the_middle_loses_the_rest(tmp_path):
     content = records.file_content([video(number) for number in range(4000)])
     start = len(content) // 4
-    (tmp_path / "a").write_bytes(gzip.compress(content[:start] + bytes([content[start] ^ 1]) + content[start + 1:]))
+    (tmp_path / "a").write_bytes(gzip.compress(content[:start] + bytes([content[start] ^ 1]) + content[start + 1 :]))
     found = screen(tmp_path / "a")
     assert not found.is_exact and found.shards[0].readable == found.num_records - found.num_bad
     assert found.num_records == pytest.approx(4000, rel=0.4)
@@ -147,7 +159,7 @@ def test_no_cut_within_a_header_goes_unseen(tmp_path, cut):
 def test_a_compressed_file_without_its_end_is_told(tmp_path):
     path = write_numbered(tmp_path / "a", 3, compression="GZIP")
     content = path.read_bytes()
-    path.write_bytes(content + content[:30])            # one more file begins, and ends at once
+    path.write_bytes(content + content[:30])  # one more file begins, and ends at once
     assert screen(path).shards[0].readable == 3
     path.write_bytes(content + gzip.compress(records.file_content([video(5)])))
     assert ids(screen(path, 0.0)) == [b"id0", b"id1", b"id2", b"id5"]
@@ -163,9 +175,11 @@ def test_files_that_hold_no_record_are_left_out_whole(tmp_path):
     found = screen(tmp_path / "*")
     assert [shard.path for shard in found.shards] == [f"{tmp_path}/good"]
     assert [(name, record, reason) for name, record, reason in faults(found) if name != "bad"] == [
-        ("empty", None, "the file is empty (0 bytes)"), ("packed", None, "the file holds no record"),
+        ("empty", None, "the file is empty (0 bytes)"),
+        ("packed", None, "the file holds no record"),
         ("text", None, "the file (29 bytes) is not a TFRecord file, or it is cut short in its first record"),
-        ("torn", None, "from record 0 on damaged or cut short; fetch the file again")]
+        ("torn", None, "from record 0 on damaged or cut short; fetch the file again"),
+    ]
     assert (found.num_records, found.num_bad, found.is_exact) == (30 + 1 + 1 + 1 + 5 + 5, 13, False)
 
 
@@ -177,18 +191,22 @@ def test_a_pattern_that_matches_nothing_stays_an_error(tmp_path):
 
 # ---- video ids
 
+
 def test_of_records_with_one_video_id_the_first_stays(tmp_path):
     records.write(tmp_path / "a", [video(1), video(2), video(1), BAD[0][0]])
     records.write(tmp_path / "b", [video(3), video(900), video(2), video(2)])
     found = screen(tmp_path / "*")
     assert faults(found) == [
-        ("a", 2, f"its video id is that of {tmp_path}/a, record 0"), ("a", 3, "label 5 is listed more than once"),
+        ("a", 2, f"its video id is that of {tmp_path}/a, record 0"),
+        ("a", 3, "label 5 is listed more than once"),
         ("b", 2, f"its video id is that of {tmp_path}/a, record 1"),
-        ("b", 3, f"its video id is that of {tmp_path}/b, record 2")]
-    assert ids(found) == [b"id1", b"id2", b"id3", b"id900"]         # a bad record's id is not taken
+        ("b", 3, f"its video id is that of {tmp_path}/b, record 2"),
+    ]
+    assert ids(found) == [b"id1", b"id2", b"id3", b"id900"]  # a bad record's id is not taken
 
 
 # ---- the limit
+
 
 @pytest.mark.parametrize("limit, passes", [(0.2, True), (0.19, False), (0.0, False), (1.0, True), (float("nan"), False)])
 def test_no_more_than_the_greatest_share_is_left_out(tmp_path, limit, passes):
@@ -197,10 +215,14 @@ def test_no_more_than_the_greatest_share_is_left_out(tmp_path, limit, passes):
     if passes:
         assert screen(tmp_path / "*", limit).num_bad == 2
         return
-    with pytest.raises(bad_records.BadRecordError, match=re.escape(
+    with pytest.raises(
+        bad_records.BadRecordError,
+        match=re.escape(
             f"max_bad_fraction={limit:g}: 2 of 10 records (20 %) cannot be used; most entries (2 of 2) are about "
             f"{tmp_path}/b. The first: {tmp_path}/b, record 1: label 5 is listed more than once; {tmp_path}/b, record 3: "
-            "label 12 is")):
+            "label 12 is"
+        ),
+    ):
         screen(tmp_path / "*", limit)
 
 
@@ -229,6 +251,7 @@ def test_where_nothing_is_left_it_ends_whatever_the_limit(tmp_path):
 
 
 # ---- keeping what was found
+
 
 def test_what_was_found_is_kept_as_json_and_saves_reading_again(tmp_path):
     path = write_numbered(tmp_path / "a", 20)
@@ -276,8 +299,10 @@ def test_the_report_lists_every_record_and_the_warning_counts_them(tmp_path):
     assert line == f"Warning: 2 of 43 records (4.7 %) were left out; listed in {tmp_path}/out/bad_records.csv"
     with open(tmp_path / "out" / "bad_records.csv", newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [
-            ["file", "record", "reason"], [str(odd), "1", "label 5 is listed more than once"],
-            [f"{tmp_path}/d", "", "from record 39 on damaged or cut short; fetch the file again"]]
+            ["file", "record", "reason"],
+            [str(odd), "1", "label 5 is listed more than once"],
+            [f"{tmp_path}/d", "", "from record 39 on damaged or cut short; fetch the file again"],
+        ]
 
 
 def test_the_reports_of_several_sets_are_one(tmp_path):

@@ -18,8 +18,9 @@ REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def small(**changes):
-    values = dict(num_train_videos=7, num_validate_videos=3, num_test_videos=4, num_classes=20, videos_per_shard=4,
-                  max_frames=9)
+    values = dict(
+        num_train_videos=7, num_validate_videos=3, num_test_videos=4, num_classes=20, videos_per_shard=4, max_frames=9
+    )
     return SyntheticConfig(**{**values, **changes})
 
 
@@ -35,8 +36,10 @@ def context_of(features):
 def parse_frames(serialized):
     """Context, and {name: uint8 [num_frames, size]}."""
     example = tf.train.SequenceExample.FromString(serialized)
-    lists = {name: [np.frombuffer(frame.bytes_list.value[0], np.uint8) for frame in frames.feature]
-             for name, frames in example.feature_lists.feature_list.items()}
+    lists = {
+        name: [np.frombuffer(frame.bytes_list.value[0], np.uint8) for frame in frames.feature]
+        for name, frames in example.feature_lists.feature_list.items()
+    }
     return context_of(example.context), {name: np.stack(frames) for name, frames in lists.items()}
 
 
@@ -73,26 +76,33 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):
 
 def test_a_larger_set_in_other_shards_starts_with_the_same_videos(tmp_path):
     write_dataset(small(), tmp_path / "small")
-    write_dataset(small(num_train_videos=10, num_validate_videos=5, num_test_videos=6, videos_per_shard=3),
-                  tmp_path / "large")
+    write_dataset(
+        small(num_train_videos=10, num_validate_videos=5, num_test_videos=6, videos_per_shard=3), tmp_path / "large"
+    )
     for split, size in (("train", 7), ("validate", 3), ("test", 4)):
-        few, many = [[record for path in sorted((tmp_path / folder).glob(f"{split}*")) for record in raw(path)]
-                     for folder in ("small", "large")]
+        few, many = [
+            [record for path in sorted((tmp_path / folder).glob(f"{split}*")) for record in raw(path)]
+            for folder in ("small", "large")
+        ]
         assert len(few) == size and few == many[:size]
 
 
 def test_splits_hold_different_videos(tmp_path):
     write_dataset(small(num_train_videos=3, num_test_videos=3), tmp_path)
-    frames = [frames["rgb"].tobytes() for split in ("train", "validate", "test")
-              for _, frames in parse_folder(tmp_path, split)]
+    frames = [
+        frames["rgb"].tobytes() for split in ("train", "validate", "test") for _, frames in parse_folder(tmp_path, split)
+    ]
     assert len(set(frames)) == 9
 
 
 def test_video_level_files_hold_the_means_of_the_frames(tmp_path):
     write_dataset(small(video_level=True), tmp_path)
     for split in ("train", "validate", "test"):
-        means = [context_of(tf.train.Example.FromString(record).features)
-                 for path in sorted((tmp_path / "video_level").glob(f"{split}*")) for record in raw(path)]
+        means = [
+            context_of(tf.train.Example.FromString(record).features)
+            for path in sorted((tmp_path / "video_level").glob(f"{split}*"))
+            for record in raw(path)
+        ]
         videos_of_split = parse_folder(tmp_path, split)
         assert len(means) == len(videos_of_split) > 0
         for mean, (context, frames) in zip(means, videos_of_split):
@@ -118,8 +128,17 @@ def test_id_key_and_compression_do_what_they_say(tmp_path):
 def test_the_vocabulary_has_the_official_columns_and_counts_the_train_labels(tmp_path):
     write_dataset(small(), tmp_path)
     rows = list(csv.DictReader((tmp_path / "vocabulary.csv").open()))
-    assert list(rows[0]) == ["Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "WikiUrl", "Vertical1",
-                             "Vertical2", "Vertical3", "WikiDescription"]
+    assert list(rows[0]) == [
+        "Index",
+        "TrainVideoCount",
+        "KnowledgeGraphId",
+        "Name",
+        "WikiUrl",
+        "Vertical1",
+        "Vertical2",
+        "Vertical3",
+        "WikiDescription",
+    ]
     assert (rows[12]["Index"], rows[12]["Name"], len(rows)) == ("12", "class 0012", 20)
     counts = collections.Counter(label for context, _ in parse_folder(tmp_path, "train") for label in context["labels"])
     assert [int(row["TrainVideoCount"]) for row in rows] == [counts[index] for index in range(20)]
@@ -141,14 +160,18 @@ def test_labels_a_video_have_the_measured_mean_and_most(labels):
 def test_frequencies_of_classes_are_like_zipf(labels):
     counts = np.bincount([label for _, written in labels for label in written], minlength=1000)
     ranks = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
-    bands = [counts[low - 1:2 * low - 1].mean() for low in ranks[:-1]]
+    bands = [counts[low - 1 : 2 * low - 1].mean() for low in ranks[:-1]]
     slope = np.polyfit(np.log(ranks[:-1] * 1.5), np.log(bands), 1)[0]
     assert -1.15 < slope < -0.85
 
 
 def test_classes_of_a_group_occur_together(labels):
-    pairs = [(first // statistics.GROUP_SIZE == other // statistics.GROUP_SIZE)
-             for shown, _ in labels for first in shown[:1] for other in shown[1:]]
+    pairs = [
+        (first // statistics.GROUP_SIZE == other // statistics.GROUP_SIZE)
+        for shown, _ in labels
+        for first in shown[:1]
+        for other in shown[1:]
+    ]
     assert np.mean(pairs) > 0.6
     # Labels of different videos are drawn by frequency alone.
     alone = np.array([shown[0] // statistics.GROUP_SIZE for shown, _ in labels])
@@ -164,8 +187,9 @@ def test_a_tenth_of_the_labels_is_wrong_and_as_many_are_missing(labels):
 def test_lengths_have_the_measured_percentiles():
     rng = np.random.default_rng(0)
     lengths = np.array([statistics.draw_length(rng) for _ in range(20_000)])
-    np.testing.assert_allclose(np.percentile(lengths, [1, 5, 10, 25, 50, 75, 90]),
-                               [121, 129, 140, 175, 232, 300, 300], atol=4)
+    np.testing.assert_allclose(
+        np.percentile(lengths, [1, 5, 10, 25, 50, 75, 90]), [121, 129, 140, 175, 232, 300, 300], atol=4
+    )
     assert abs(lengths.mean() - 229.8) < 1.5 and abs(np.mean(lengths >= 300) - 0.29) < 0.015
     assert 1 <= lengths.min() < 20 and lengths.max() == 301
 
@@ -208,11 +232,13 @@ def test_first_rgb_dimensions_vary_more_than_the_last(drawn):
     assert variances[-200:].mean() == pytest.approx(0.16, rel=0.15)
 
 
-@pytest.mark.parametrize("name, expected", [("rgb", [0.40, 0.27, 0.14, 0.04, 0.00]),
-                                            ("audio", [0.47, 0.37, 0.20, 0.08, 0.01])])
+@pytest.mark.parametrize(
+    "name, expected", [("rgb", [0.40, 0.27, 0.14, 0.04, 0.00]), ("audio", [0.47, 0.37, 0.20, 0.08, 0.01])]
+)
 def test_frames_are_correlated_in_time_as_measured(drawn_170, name, expected):
-    found = np.mean([[oracles.autocorrelation(frames[:, PARTS[name]], lag) for lag in (1, 2, 5, 10, 20)]
-                     for frames in drawn_170], axis=0)
+    found = np.mean(
+        [[oracles.autocorrelation(frames[:, PARTS[name]], lag) for lag in (1, 2, 5, 10, 20)] for frames in drawn_170], axis=0
+    )
     np.testing.assert_allclose(found, expected, atol=0.04)
 
 
@@ -236,8 +262,9 @@ def test_labels_explain_half_of_the_variance_between_videos(world):
     parts = []
     for _ in range(1500):
         shown, _ = world.classes.draw(rng)
-        parts.append(prototypes._draw_visibility(rng, 48, len(shown)).mean(axis=0) @ world.vectors[shown]
-                     / np.sqrt(len(shown)))
+        parts.append(
+            prototypes._draw_visibility(rng, 48, len(shown)).mean(axis=0) @ world.vectors[shown] / np.sqrt(len(shown))
+        )
     for name, between in (("rgb", 0.21), ("audio", 0.47)):
         assert np.var(parts, axis=0)[PARTS[name]].mean() == pytest.approx(between / 2, rel=0.1)
 
@@ -263,8 +290,10 @@ def video_level_file(path, count, **changes):
     rng = np.random.default_rng(0)
     made = []
     for index in range(count):
-        means = {"mean_rgb": rng.normal(scale=0.46, size=1024).astype(np.float32),
-                 "mean_audio": rng.normal(scale=0.69, size=128).astype(np.float32)}
+        means = {
+            "mean_rgb": rng.normal(scale=0.46, size=1024).astype(np.float32),
+            "mean_audio": rng.normal(scale=0.69, size=128).astype(np.float32),
+        }
         means["mean_rgb"][0] = (-1.9921875, 2.0078125)[index % 2]
         values = {"video_id": f"v{index:03d}".encode(), "labels": [index % 20, 19], **changes}
         made.append(records.video_record(means, **values))
@@ -273,8 +302,11 @@ def video_level_file(path, count, **changes):
 
 
 def assert_means_are_kept(pattern, folder, sizes):
-    given = [context_of(tf.train.Example.FromString(record).features)
-             for path in sorted(pathlib.Path(pattern).parent.glob(pathlib.Path(pattern).name)) for record in raw(path)]
+    given = [
+        context_of(tf.train.Example.FromString(record).features)
+        for path in sorted(pathlib.Path(pattern).parent.glob(pathlib.Path(pattern).name))
+        for record in raw(path)
+    ]
     written = [video for split in ("train", "validate", "test") for video in parse_folder(folder, split)]
     assert len(written) == sum(sizes)
     for number, (mean, (context, frames)) in enumerate(zip(given, written)):
@@ -288,10 +320,19 @@ def assert_means_are_kept(pattern, folder, sizes):
 
 def test_frames_around_given_means_keep_means_ids_and_labels_in_order(tmp_path):
     pattern = video_level_file(tmp_path / "validate0000.tfrecord", 9)
-    video_level_file(tmp_path / "validate0001.tfrecord", 3, video_id=b"last")   # of which one record is wanted
+    video_level_file(tmp_path / "validate0001.tfrecord", 3, video_id=b"last")  # of which one record is wanted
     pattern = pattern.replace("0000", "*")
-    write_dataset(small(num_train_videos=5, num_validate_videos=2, num_test_videos=3, videos_per_shard=2,
-                        from_video_level=pattern, max_frames=301), tmp_path / "set")
+    write_dataset(
+        small(
+            num_train_videos=5,
+            num_validate_videos=2,
+            num_test_videos=3,
+            videos_per_shard=2,
+            from_video_level=pattern,
+            max_frames=301,
+        ),
+        tmp_path / "set",
+    )
     assert_means_are_kept(pattern, tmp_path / "set", (5, 2, 3))
 
 
@@ -299,8 +340,9 @@ def test_frames_around_given_means_keep_means_ids_and_labels_in_order(tmp_path):
 @pytest.mark.parametrize("folder, num_classes", [("2018_video_level", 3862), ("2017_video_level", 4716)])
 def test_frames_around_real_means_keep_them(tmp_path, folder, num_classes):
     pattern = str(REAL / folder / "validate*0.tfrecord")
-    config = SyntheticConfig(num_train_videos=6, num_validate_videos=4, num_test_videos=2, num_classes=num_classes,
-                             from_video_level=pattern)
+    config = SyntheticConfig(
+        num_train_videos=6, num_validate_videos=4, num_test_videos=2, num_classes=num_classes, from_video_level=pattern
+    )
     write_dataset(config, tmp_path)
     assert_means_are_kept(pattern, tmp_path, (6, 4, 2))
 
@@ -313,13 +355,16 @@ def test_frames_around_given_means_vary_as_measured():
         assert found == pytest.approx(within, rel=0.06)
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(labels=None), "has no labels, which train videos need"),
-    (dict(labels=[3, 20]), r"num_classes=20: .*has label 20"),
-    (dict(labels=[-1]), "has label -1"),
-    (dict(video_id=b"same"), "id b'same' comes twice"),
-    (dict(video_id=None), "one id must stand under id or video_id. Received: 0"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(labels=None), "has no labels, which train videos need"),
+        (dict(labels=[3, 20]), r"num_classes=20: .*has label 20"),
+        (dict(labels=[-1]), "has label -1"),
+        (dict(video_id=b"same"), "id b'same' comes twice"),
+        (dict(video_id=None), "one id must stand under id or video_id. Received: 0"),
+    ],
+)
 def test_records_that_do_not_serve_are_refused_before_anything_is_written(tmp_path, changes, message):
     pattern = video_level_file(tmp_path / "in.tfrecord", 14, **changes)
     with pytest.raises(ValueError, match=message):
@@ -372,18 +417,21 @@ def test_a_set_with_other_parameters_is_refused(tmp_path):
         write_dataset(small(seed=1), tmp_path)
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(num_train_videos=-1), "num_train_videos=-1: must be a whole number of at least 0"),
-    (dict(num_train_videos=0, num_validate_videos=0, num_test_videos=0), "ask for at least one video"),
-    (dict(num_classes=1), "num_classes=1: must be a whole number of at least 2"),
-    (dict(videos_per_shard=0), "videos_per_shard=0"),
-    (dict(num_validate_videos=20_001, videos_per_shard=2), "20001 validate videos need at least 3"),
-    (dict(num_test_videos=4_925_446, videos_per_shard=1000), "num_test_videos=4925446: choose at most 4925445"),
-    (dict(max_frames=302), "max_frames=302: choose 1 to 301"),
-    (dict(seed=-1), "seed=-1"),
-    (dict(id_key="name"), "id_key='name': choose one of id, video_id"),
-    (dict(compression="zip"), "compression='zip': choose one of none, gzip"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(num_train_videos=-1), "num_train_videos=-1: must be a whole number of at least 0"),
+        (dict(num_train_videos=0, num_validate_videos=0, num_test_videos=0), "ask for at least one video"),
+        (dict(num_classes=1), "num_classes=1: must be a whole number of at least 2"),
+        (dict(videos_per_shard=0), "videos_per_shard=0"),
+        (dict(num_validate_videos=20_001, videos_per_shard=2), "20001 validate videos need at least 3"),
+        (dict(num_test_videos=4_925_446, videos_per_shard=1000), "num_test_videos=4925446: choose at most 4925445"),
+        (dict(max_frames=302), "max_frames=302: choose 1 to 301"),
+        (dict(seed=-1), "seed=-1"),
+        (dict(id_key="name"), "id_key='name': choose one of id, video_id"),
+        (dict(compression="zip"), "compression='zip': choose one of none, gzip"),
+    ],
+)
 def test_values_that_cannot_be_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         small(**changes)

@@ -27,13 +27,22 @@ def write(folder, target_counts=COUNTS, compression="", size=SIZE):
 
 def batches(shards, targets, **options):
     with bad_records.naming_bad_records(shards):
-        return list(pipeline.make_dataset(shards, MEANS, 5, None, 4, targets=targets, target_size=SIZE,
-                                          **options).as_numpy_iterator())
+        return list(
+            pipeline.make_dataset(
+                shards, MEANS, 5, None, 4, targets=targets, target_size=SIZE, **options
+            ).as_numpy_iterator()
+        )
 
 
 @pytest.mark.parametrize("compression", ["", pytest.param("GZIP", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("options", [{"training": False}, {"training": True, "num_epochs": 3, "seed": 2},
-                                     {"training": True, "train_fraction": 0.7, "share": (1, 2)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"training": False},
+        {"training": True, "num_epochs": 3, "seed": 2},
+        {"training": True, "train_fraction": 0.7, "share": (1, 2)},
+    ],
+)
 def test_targets_stay_with_their_records_in_every_order(tmp_path, compression, options):
     found = batches(*write(tmp_path, compression=compression), **options)
     assert found
@@ -43,9 +52,13 @@ def test_targets_stay_with_their_records_in_every_order(tmp_path, compression, o
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("count, complaint", [
-    (2, "record 1: the last one, but {folder}/1.tfrecord has more"),
-    (4, "record 3: {folder}/1.tfrecord has no record of this number")])
+@pytest.mark.parametrize(
+    "count, complaint",
+    [
+        (2, "record 1: the last one, but {folder}/1.tfrecord has more"),
+        (4, "record 3: {folder}/1.tfrecord has no record of this number"),
+    ],
+)
 def test_a_file_with_too_few_or_too_many_targets_is_named(tmp_path, training, count, complaint):
     shards, targets = write(tmp_path, (COUNTS[0], count, COUNTS[2]))
     expected = re.escape(f"file {targets[1]}, {complaint.format(folder=tmp_path)}; make its targets again")
@@ -63,8 +76,7 @@ def test_a_single_record_of_another_size_is_named(tmp_path):
     shards, targets = write(tmp_path)
     # Together as long as three records should be.
     records.write(targets[1], [b"x" * 10, b"x" * 8, b"x" * 12])
-    with pytest.raises(bad_records.BadRecordError,
-                       match=f"^file {targets[1]}, record 1: 8 bytes of targets instead of 10"):
+    with pytest.raises(bad_records.BadRecordError, match=f"^file {targets[1]}, record 1: 8 bytes of targets instead of 10"):
         batches(shards, targets, training=False)
 
 

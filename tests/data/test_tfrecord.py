@@ -48,13 +48,16 @@ def test_a_pattern_of_nothing_says_so():
         tfrecord.find_files(" , ")
 
 
-@pytest.mark.parametrize("content, complaint", [
-    (b"", r"bad is empty \(0 bytes\)"),
-    (b"abc", r"bad \(3 bytes\) is not a TFRecord file"),
-    (b"VideoId,LabelConfidencePairs\n", "bad .* is not a TFRecord file"),
-    (gzip.compress(b""), "bad holds no record"),
-    (gzip.compress(b"VideoId,LabelConfidencePairs\n"), "bad: the first record is damaged"),
-])
+@pytest.mark.parametrize(
+    "content, complaint",
+    [
+        (b"", r"bad is empty \(0 bytes\)"),
+        (b"abc", r"bad \(3 bytes\) is not a TFRecord file"),
+        (b"VideoId,LabelConfidencePairs\n", "bad .* is not a TFRecord file"),
+        (gzip.compress(b""), "bad holds no record"),
+        (gzip.compress(b"VideoId,LabelConfidencePairs\n"), "bad: the first record is damaged"),
+    ],
+)
 def test_a_file_that_holds_no_records_is_named(tmp_path, content, complaint):
     (tmp_path / "bad").write_bytes(content)
     with pytest.raises(ValueError, match=complaint):
@@ -85,13 +88,14 @@ def test_a_folder_is_not_taken_for_a_file(tmp_path):
 def test_a_file_system_that_is_missing_is_named_with_what_to_install(scheme, monkeypatch):
     def glob(pattern):
         raise tf.errors.UnimplementedError(None, None, f"File system scheme '{scheme}' not implemented")
+
     imported = []
     monkeypatch.setattr(tfrecord.importlib, "import_module", imported.append)
     monkeypatch.setattr(tf.io.gfile, "glob", glob)
     complaint = rf"{scheme}://bucket/.*no reader for {scheme}://.*pip install 'youtube8m_distill\[io\]'"
     with pytest.raises(ValueError, match=complaint):
         tfrecord.find_files(f"{scheme}://bucket/*")
-    assert imported == ["tensorflow_io"]            # importing it is what registers the file system
+    assert imported == ["tensorflow_io"]  # importing it is what registers the file system
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])

@@ -12,14 +12,22 @@ SIZES = (("rgb", 6), ("audio", 3))
 BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
 RGB = config.FeatureConfig(("rgb",), (6,))
 NUM_CLASSES = 12
-VIEWS = {"teacher": config.FrameView(), "student": config.FrameView("random", 7),
-         "third": config.FrameView("uniform", 4), "fourth": config.FrameView("first", 3)}
+VIEWS = {
+    "teacher": config.FrameView(),
+    "student": config.FrameView("random", 7),
+    "third": config.FrameView("uniform", 4),
+    "fourth": config.FrameView("first", 3),
+}
 
 
 def unparsed(serialized):
     count = len(serialized)
-    return (tf.constant(serialized, tf.string), tf.fill([count], "some/file"), tf.range(count, dtype=tf.int64),
-            tf.zeros([count], tf.int64))
+    return (
+        tf.constant(serialized, tf.string),
+        tf.fill([count], "some/file"),
+        tf.range(count, dtype=tf.int64),
+        tf.zeros([count], tf.int64),
+    )
 
 
 def at_once(features):
@@ -61,13 +69,15 @@ def official(serialized, features=BYTES):
 def any_record(draw):
     """Mostly official records, in every layout that the format allows, and some with faults."""
     num_frames = draw(strategies.sampled_from([1, 2, 7, 49, 50, 51, 120, 300, 303]))
-    frames = {name: [row.tobytes() for row in rows]
-              for name, rows in records.random_frames(num_frames, SIZES, draw(strategies.integers(0, 99))).items()}
+    frames = {
+        name: [row.tobytes() for row in rows]
+        for name, rows in records.random_frames(num_frames, SIZES, draw(strategies.integers(0, 99))).items()
+    }
     fault = draw(strategies.sampled_from([None] * 6 + ["size", "recut", "missing", "count", "twice", "floats"]))
     name, place = draw(strategies.sampled_from(["rgb", "audio"])), draw(strategies.integers(0, num_frames - 1))
     if fault == "size":
         frames[name][place] += b"x"
-    if fault == "recut" and num_frames > 1:         # as long altogether as it should be
+    if fault == "recut" and num_frames > 1:  # as long altogether as it should be
         other = (place + 1) % num_frames
         frames[name][place], frames[name][other] = frames[name][place][:-1], frames[name][other] + b"x"
     if fault == "missing":
@@ -84,7 +94,8 @@ def any_record(draw):
     labels = draw(strategies.sampled_from([None, [], [3], [11, 2, 2], [0, 12]]))
     frames = {key: frames[key] for key in draw(strategies.permutations(sorted(frames)))}
     example = tf.train.SequenceExample.FromString(
-        records.frame_record(frames, video_id, labels, draw(strategies.sampled_from(["id", "video_id"]))))
+        records.frame_record(frames, video_id, labels, draw(strategies.sampled_from(["id", "video_id"])))
+    )
     # Lists in the order of their names, or in that in which this protobuf keeps a map.
     serialized = example.SerializeToString(deterministic=draw(strategies.booleans()))
     return serialized + draw(strategies.sampled_from([b""] * 8 + [b"\x00", b"\x1a\x01x", b"\xff\xff"]))
@@ -108,9 +119,17 @@ def layouts():
         for key in ("id", "video_id"):
             for labels in (None, [], [3, 4]):
                 context = records.frame_record({}, labels=labels, id_key=key)
-                lists = b"".join(_field(0x0A, _field(0x0A, name.encode()) + _field(0x12, b"".join(
-                    _field(0x0A, _field(0x0A, _field(0x0A, row.tobytes()))) for row in frames[name]))) for name in order)
-                yield _parsed_alike(context[:2 + context[1]] + _field(0x12, lists), frames)
+                lists = b"".join(
+                    _field(
+                        0x0A,
+                        _field(0x0A, name.encode())
+                        + _field(
+                            0x12, b"".join(_field(0x0A, _field(0x0A, _field(0x0A, row.tobytes()))) for row in frames[name])
+                        ),
+                    )
+                    for name in order
+                )
+                yield _parsed_alike(context[: 2 + context[1]] + _field(0x12, lists), frames)
 
 
 def _field(tag, content):
@@ -151,11 +170,14 @@ def test_headers_are_those_of_the_format():
 
 # What follows holds the reading fast: it fails when the work grows, however long it takes.
 
+
 @pytest.fixture
 def videos(tmp_path):
     for i in range(2):
-        records.write(tmp_path / str(i), [
-            records.frame_record(records.random_frames(3 + 30 * n, SIZES, n), b"%d" % n, [n]) for n in range(10)])
+        records.write(
+            tmp_path / str(i),
+            [records.frame_record(records.random_frames(3 + 30 * n, SIZES, n), b"%d" % n, [n]) for n in range(10)],
+        )
     return tfrecord.find_files(f"{tmp_path}/*")
 
 
@@ -167,6 +189,7 @@ def test_official_records_are_never_parsed_one_at_a_time(videos, monkeypatch, tr
         def parse(record):
             with tf.control_dependencies([tf.debugging.Assert(False, ["a record was parsed alone"])]):
                 return real(record.Record(*map(tf.identity, record)))
+
         return parse
 
     build_record_parser = record.build_record_parser
@@ -193,7 +216,7 @@ def test_only_frames_that_are_seen_are_decoded(monkeypatch):
     parse = batch.build_parser(BYTES, NUM_CLASSES, config.FrameView("uniform", 3))
     with records.untraced():
         parse(batch.Records(*unparsed([records.frame_record(records.random_frames(300, SIZES))] * 2)))
-    lengths = 2 * 6 * (2 + 3 * 2)                   # tags and lengths: two of the record, three of each list
+    lengths = 2 * 6 * (2 + 3 * 2)  # tags and lengths: two of the record, three of each list
     assert sum(decoded) == 2 * 3 * 9 + lengths
 
 

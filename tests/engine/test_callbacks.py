@@ -73,13 +73,16 @@ def _validation(progress, every_steps=None, values=None):
     return callbacks.Validation({"student": measure}, progress, every_steps), steps
 
 
-@pytest.mark.parametrize("every_steps, epoch_steps, steps, expected", [
-    (None, (3, 6), 6, [3, 6]),
-    (None, (3,), 5, [3, 5]),            # and at the end, where no epoch ends
-    (None, (), 5, [5]),
-    (2, (3, 6), 6, [2, 3, 4, 6]),       # once at 6, where an epoch ends too
-    (4, (), 8, [4, 8]),
-])
+@pytest.mark.parametrize(
+    "every_steps, epoch_steps, steps, expected",
+    [
+        (None, (3, 6), 6, [3, 6]),
+        (None, (3,), 5, [3, 5]),  # and at the end, where no epoch ends
+        (None, (), 5, [5]),
+        (2, (3, 6), 6, [2, 3, 4, 6]),  # once at 6, where an epoch ends too
+        (4, (), 8, [4, 8]),
+    ],
+)
 def test_validation_comes_where_asked_and_at_each_end_and_once_a_step(every_steps, epoch_steps, steps, expected):
     progress = Progress()
     validation, found = _validation(progress, every_steps)
@@ -89,13 +92,17 @@ def test_validation_comes_where_asked_and_at_each_end_and_once_a_step(every_step
 
 def test_validation_puts_each_networks_metrics_into_the_logs_of_the_callbacks_after_it():
     progress, logs = Progress(step=7), {"loss": 1.0}
-    measures = {"student": lambda: {"gap_at_20": 0.25, "perr": 0.5},
-                "teacher": lambda: {"gap_at_20": 0.75, "perr": 0.6}}
+    measures = {"student": lambda: {"gap_at_20": 0.25, "perr": 0.5}, "teacher": lambda: {"gap_at_20": 0.75, "perr": 0.6}}
     validation = callbacks.Validation(measures, progress)
     validation.set_model(FakeScheme())
     validation.on_epoch_end(1, logs)
-    assert logs == {"loss": 1.0, STUDENT_GAP: 0.25, "student/validation_perr": 0.5, TEACHER_GAP: 0.75,
-                    "teacher/validation_perr": 0.6}
+    assert logs == {
+        "loss": 1.0,
+        STUDENT_GAP: 0.25,
+        "student/validation_perr": 0.5,
+        TEACHER_GAP: 0.75,
+        "teacher/validation_perr": 0.6,
+    }
 
 
 def test_an_epochs_logs_hold_the_validation_of_the_step_that_ended_it():
@@ -110,13 +117,15 @@ def test_an_epochs_logs_hold_the_validation_of_the_step_that_ended_it():
     assert seen == [0.4]
 
 
-@pytest.mark.parametrize("every_steps, epoch_steps, steps, expected", [
-    (None, (3, 6), 6, [3, 6]), (None, (), 5, [5]), (2, (3, 6), 7, [2, 3, 4, 6, 7]), (5, (5,), 5, [5])])
+@pytest.mark.parametrize(
+    "every_steps, epoch_steps, steps, expected",
+    [(None, (3, 6), 6, [3, 6]), (None, (), 5, [5]), (2, (3, 6), 7, [2, 3, 4, 6, 7]), (5, (5,), 5, [5])],
+)
 def test_checkpoints_come_where_asked_and_at_each_end_and_once_a_step(every_steps, epoch_steps, steps, expected):
     progress, checkpoints = Progress(), FakeCheckpoints()
     drive([callbacks.Checkpointing(checkpoints, progress, "student", every_steps)], progress, steps, epoch_steps)
     assert [step for step, _ in checkpoints.saved] == expected
-    assert checkpoints.best == []           # without validation no state is known to be the best
+    assert checkpoints.best == []  # without validation no state is known to be the best
 
 
 def test_a_run_that_trains_no_step_saves_nothing():
@@ -128,9 +137,13 @@ def test_a_run_that_trains_no_step_saves_nothing():
 def test_the_best_is_the_one_of_the_main_networks_highest_validation_gap():
     progress, checkpoints = Progress(), FakeCheckpoints()
     student, teacher = {1: 0.3, 2: 0.5, 3: 0.4, 4: 0.5, 5: 0.6}, {1: 0.9, 2: 0.8, 3: 0.99, 4: 0.7, 5: 0.6}
-    drive([callbacks.Checkpointing(checkpoints, progress, "student", every_steps=1)], progress, 5,
-          logs=lambda step: {STUDENT_GAP: student[step], TEACHER_GAP: teacher[step], "student/gap_at_20": 1.0})
-    assert checkpoints.best == [(1, 0.3), (2, 0.5), (5, 0.6)]       # an equal one later is not better
+    drive(
+        [callbacks.Checkpointing(checkpoints, progress, "student", every_steps=1)],
+        progress,
+        5,
+        logs=lambda step: {STUDENT_GAP: student[step], TEACHER_GAP: teacher[step], "student/gap_at_20": 1.0},
+    )
+    assert checkpoints.best == [(1, 0.3), (2, 0.5), (5, 0.6)]  # an equal one later is not better
     assert checkpoints.saved == [(1, 1), (2, 2), (3, 2), (4, 2), (5, 5)]
     assert (progress.best_step, progress.best_value) == (5, 0.6)
 
@@ -156,8 +169,10 @@ def test_the_newest_and_the_best_stand_in_the_folder_after_a_run(tmp_path):
     strategy, progress = make_strategy(), Progress()
     scheme = tiny_training.compiled(lambda: Supervised(tiny_training.network()), strategy)
     values = iter([0.5, 0.9, 0.1])
-    found = [callbacks.Validation({"teacher": lambda: {"gap_at_20": next(values)}}, progress, every_steps=2),
-             callbacks.Checkpointing(Checkpoints(tmp_path, max_to_keep=2), progress, "teacher", every_steps=1)]
+    found = [
+        callbacks.Validation({"teacher": lambda: {"gap_at_20": next(values)}}, progress, every_steps=2),
+        callbacks.Checkpointing(Checkpoints(tmp_path, max_to_keep=2), progress, "teacher", every_steps=1),
+    ]
     tiny_training.train(scheme, tiny_training.flat(tiny_training.videos()), strategy, 5, found, progress)
     assert read_progress(tmp_path / "best").step == 4
     assert Checkpoints(tmp_path).steps() == [4, 5]
@@ -167,26 +182,48 @@ def test_the_newest_and_the_best_stand_in_the_folder_after_a_run(tmp_path):
 
 def _scalars(folder):
     events = EventAccumulator(str(folder)).Reload()
-    return {tag: [(event.step, pytest.approx(float(tf.make_ndarray(event.tensor_proto)), rel=1e-6))
-                  for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
+    return {
+        tag: [
+            (event.step, pytest.approx(float(tf.make_ndarray(event.tensor_proto)), rel=1e-6))
+            for event in events.Tensors(tag)
+        ]
+        for tag in events.Tags()["tensors"]
+    }
 
 
 def test_teacher_and_student_write_the_same_tags_into_runs_of_their_own(tmp_path):
     progress = Progress()
-    logs = {"loss": 5.0, "learning_rate": 0.1, "teacher/label_loss": 1.0, "student/label_loss": 2.0,
-            "student/prediction_loss": 3.0, "teacher/gap_at_20": 0.25, "student/gap_at_20": 0.5}
+    logs = {
+        "loss": 5.0,
+        "learning_rate": 0.1,
+        "teacher/label_loss": 1.0,
+        "student/label_loss": 2.0,
+        "student/prediction_loss": 3.0,
+        "teacher/gap_at_20": 0.25,
+        "student/gap_at_20": 0.5,
+    }
     measures = {"student": lambda: {"gap_at_20": 0.6}, "teacher": lambda: {"gap_at_20": 0.7}}
-    found = [callbacks.Validation(measures, progress),
-             callbacks.TensorBoardScalars(tmp_path, ["student", "teacher"], "student", progress)]
+    found = [
+        callbacks.Validation(measures, progress),
+        callbacks.TensorBoardScalars(tmp_path, ["student", "teacher"], "student", progress),
+    ]
     drive(found, progress, 4, (2, 4), lambda step: logs if step == 2 else {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["student", "teacher"]
     assert _scalars(tmp_path / "teacher") == {
-        "loss/label_loss": [(2, 1.0)], "train/gap_at_20": [(2, 0.25)], "validation/gap_at_20": [(2, 0.7), (4, 0.7)],
-        "epoch/gap_at_20": [(1, 0.7), (2, 0.7)]}
+        "loss/label_loss": [(2, 1.0)],
+        "train/gap_at_20": [(2, 0.25)],
+        "validation/gap_at_20": [(2, 0.7), (4, 0.7)],
+        "epoch/gap_at_20": [(1, 0.7), (2, 0.7)],
+    }
     assert _scalars(tmp_path / "student") == {
-        "loss/label_loss": [(2, 2.0)], "loss/prediction_loss": [(2, 3.0)], "train/gap_at_20": [(2, 0.5)],
-        "loss/loss": [(2, 5.0)], "train/learning_rate": [(2, 0.1)],
-        "validation/gap_at_20": [(2, 0.6), (4, 0.6)], "epoch/gap_at_20": [(1, 0.6), (2, 0.6)]}
+        "loss/label_loss": [(2, 2.0)],
+        "loss/prediction_loss": [(2, 3.0)],
+        "train/gap_at_20": [(2, 0.5)],
+        "loss/loss": [(2, 5.0)],
+        "train/learning_rate": [(2, 0.1)],
+        "validation/gap_at_20": [(2, 0.6), (4, 0.6)],
+        "epoch/gap_at_20": [(1, 0.6), (2, 0.6)],
+    }
 
 
 def test_a_step_validated_twice_over_is_written_once(tmp_path):
@@ -200,8 +237,10 @@ def test_nothing_is_validated_or_kept_of_a_step_that_went_wrong():
     """It may come between two readings of the logs."""
     scheme, measured = FakeScheme(), []
     scheme.diverged = 3, {"loss": float("nan"), "student/label_loss": 0.5}
-    for make in (lambda progress, checkpoints: callbacks.Validation({"student": lambda: measured.append(1)}, progress, 4),
-                 lambda progress, checkpoints: callbacks.Checkpointing(checkpoints, progress, "student", 4)):
+    for make in (
+        lambda progress, checkpoints: callbacks.Validation({"student": lambda: measured.append(1)}, progress, 4),
+        lambda progress, checkpoints: callbacks.Checkpointing(checkpoints, progress, "student", 4),
+    ):
         progress, checkpoints = Progress(), FakeCheckpoints()
         with pytest.raises(FloatingPointError, match=r"diverged at step 3: loss is nan \(student/label_loss 0.5\)"):
             drive([make(progress, checkpoints)], progress, 4, scheme=scheme)
@@ -215,8 +254,8 @@ def test_points_past_the_checkpoint_that_a_run_goes_on_from_come_once(tmp_path):
         board = callbacks.TensorBoardScalars(tmp_path, ["student"], "student", progress)
         drive([validation, board], progress, steps, (2, 4, 6), lambda step: {"loss": float(step)})
 
-    go_on(0, 0, 5)                  # killed at step 5, and the last checkpoint is of step 3
-    path, = (tmp_path / "student").iterdir()
+    go_on(0, 0, 5)  # killed at step 5, and the last checkpoint is of step 3
+    (path,) = (tmp_path / "student").iterdir()
     path.write_bytes(path.read_bytes()[:-3])
     go_on(3, 1, 3)
     found = _scalars(tmp_path / "student")
@@ -239,11 +278,21 @@ def test_a_real_run_writes_its_terms_for_both_networks(tmp_path):
     teacher, student = _scalars(tmp_path / "teacher"), _scalars(tmp_path / "student")
     assert set(teacher) == {"loss/label_loss", "train/gap_at_20", "train/hit_at_one"}
     assert set(student) == set(teacher) | {f"loss/{term}" for term in tiny_training.ALL_TERMS} | {
-        "loss/loss", "loss/regularization_loss", "train/learning_rate", "train/examples_per_second"}
+        "loss/loss",
+        "loss/regularization_loss",
+        "train/learning_rate",
+        "train/examples_per_second",
+    }
 
 
-LOGS = {"loss": 12.346, "examples_per_second": 250.0, "student/hit_at_one": 0.5, "student/gap_at_20": 0.25,
-        "teacher/hit_at_one": 0.9, "teacher/gap_at_20": 0.95}
+LOGS = {
+    "loss": 12.346,
+    "examples_per_second": 250.0,
+    "student/hit_at_one": 0.5,
+    "student/gap_at_20": 0.25,
+    "teacher/hit_at_one": 0.9,
+    "teacher/gap_at_20": 0.95,
+}
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
@@ -258,7 +307,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys, monkeypatch)
     note = "Loss: 12.35 Examples/sec: 250 | Hit@1: 0.500 GAP: 0.250"
     assert note not in lines[0] and lines[1].endswith(note) and lines[2].endswith(note)
     assert lines[3] == "run, serial: epoch 5 ends at step 103. Validation: student gap_at_20 0.4321"
-    assert len(lines) == 4          # the count at the end stands there already
+    assert len(lines) == 4  # the count at the end stands there already
     assert "\r" not in text and "\x1b" not in text
 
 

@@ -43,15 +43,20 @@ class SaveAtThree(keras.callbacks.Callback):
             self.checkpoints.save(self.model, self.progress)
 
 
-@pytest.mark.parametrize("make, devices", [
-    pytest.param(supervised, None, id="supervised"), pytest.param(parallel, None, id="parallel"),
-    pytest.param(supervised, tiny_training.TWO_CPUS, id="supervised on two replicas", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "make, devices",
+    [
+        pytest.param(supervised, None, id="supervised"),
+        pytest.param(parallel, None, id="parallel"),
+        pytest.param(supervised, tiny_training.TWO_CPUS, id="supervised on two replicas", marks=pytest.mark.slow),
+    ],
+)
 def test_a_resumed_run_ends_with_the_weights_of_one_never_stopped(tmp_path, make, devices):
     data = DATA if make is parallel else tiny_training.flat(DATA)
     strategy, checkpoints = make_strategy(devices=devices), Checkpoints(tmp_path)
     straight, progress = tiny_training.compiled(make, strategy, adam), Progress()
     tiny_training.train(straight, data, strategy, 6, [SaveAtThree(checkpoints, progress)], progress)
-    resumed = tiny_training.compiled(make, strategy, adam, seed=99)       # other weights, another dropout seed
+    resumed = tiny_training.compiled(make, strategy, adam, seed=99)  # other weights, another dropout seed
     progress = Checkpoints(tmp_path).newest_progress()
     assert progress.step == 3
     Checkpoints(tmp_path).restore(resumed)
@@ -75,7 +80,10 @@ def test_progress_comes_back_whole(tmp_path, scheme):
     assert Checkpoints(tmp_path).newest_progress() == progress
     assert read_progress(tmp_path / "checkpoints" / "step-00000012") == progress
     assert sorted(path.name for path in (tmp_path / "checkpoints" / "step-00000012").iterdir()) == [
-        "progress.json", "teacher.weights.h5", "training_state.npz"]
+        "progress.json",
+        "teacher.weights.h5",
+        "training_state.npz",
+    ]
 
 
 def test_without_a_checkpoint_progress_is_at_the_beginning(tmp_path):
@@ -120,14 +128,14 @@ def test_a_checkpoint_that_was_never_finished_is_none(tmp_path, scheme, monkeypa
     complete = checkpoints.step_folder(1)
 
     def killed(*args, **kwargs):
-        monkeypatch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)     # a killed process cleans nothing up
+        monkeypatch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)  # a killed process cleans nothing up
         raise KeyboardInterrupt
 
     monkeypatch.setattr(np, "savez", killed)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.save(scheme, Progress(step=2))
     monkeypatch.undo()
-    assert len(list((tmp_path / "checkpoints").iterdir())) == 2         # what it left behind, and the complete one
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2  # what it left behind, and the complete one
     assert checkpoints.steps() == [1] and checkpoints.newest_progress().step == 1
     assert json.loads((complete / "progress.json").read_text()) == dataclasses.asdict(Progress(step=1))
     checkpoints.restore(scheme)
@@ -177,10 +185,14 @@ def test_nothing_is_saved_where_another_trains_by_now(tmp_path, scheme):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("other", [
-    lambda: tiny_training.compiled(lambda: Supervised(tiny_training.network(dropout=0.0)), make_strategy(), adam),
-    lambda: tiny_training.compiled(supervised, make_strategy()),
-], ids=["without dropout", "another optimizer"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: tiny_training.compiled(lambda: Supervised(tiny_training.network(dropout=0.0)), make_strategy(), adam),
+        lambda: tiny_training.compiled(supervised, make_strategy()),
+    ],
+    ids=["without dropout", "another optimizer"],
+)
 def test_a_checkpoint_of_other_variables_is_refused_and_named(tmp_path, scheme, other):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(scheme, Progress(step=3))

@@ -34,19 +34,25 @@ def test_without_a_chief_the_first_worker_is_it():
     assert read({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}).index == 0
 
 
-@pytest.mark.parametrize("value, words", [
-    ("{", "is not JSON: "), ("[1]", "names no cluster as an object"),
-    ({"cluster": ["a:1"]}, "names no cluster as an object"),
-    (THREE, "which machine this is: its task is null"), ({**THREE, "task": {"type": "worker"}}, "its task is .*worker"),
-    ({**THREE, "task": {"type": "ps", "index": 0}}, "type is 'ps'. Training has only chief and worker"),
-    ({**THREE, "task": {"type": "evaluator", "index": 0}}, "type is 'evaluator'. .* eval.py"),
-    ({**THREE, "task": {"type": "worker", "index": 2}}, "the task is worker 2, and the cluster has 2 of"),
-    ({**THREE, "task": {"type": "worker", "index": -1}}, "the task is worker -1"),
-    ({"cluster": {"worker": ["a:1"], "ps": ["p:1"]}, "task": {"type": "worker", "index": 0}}, "machines of the type ps"),
-    ({"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}, 'worker is "a:1", and not a list'),
-    ({"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}, r'worker is \["a"\], and not a list'),
-    ({"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}, "a machine twice"),
-    ({"cluster": {"chief": ["a:1", "b:1"]}, "task": {"type": "chief", "index": 0}}, "two chiefs")])
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        ("{", "is not JSON: "),
+        ("[1]", "names no cluster as an object"),
+        ({"cluster": ["a:1"]}, "names no cluster as an object"),
+        (THREE, "which machine this is: its task is null"),
+        ({**THREE, "task": {"type": "worker"}}, "its task is .*worker"),
+        ({**THREE, "task": {"type": "ps", "index": 0}}, "type is 'ps'. Training has only chief and worker"),
+        ({**THREE, "task": {"type": "evaluator", "index": 0}}, "type is 'evaluator'. .* eval.py"),
+        ({**THREE, "task": {"type": "worker", "index": 2}}, "the task is worker 2, and the cluster has 2 of"),
+        ({**THREE, "task": {"type": "worker", "index": -1}}, "the task is worker -1"),
+        ({"cluster": {"worker": ["a:1"], "ps": ["p:1"]}, "task": {"type": "worker", "index": 0}}, "machines of the type ps"),
+        ({"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}, 'worker is "a:1", and not a list'),
+        ({"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}, r'worker is \["a"\], and not a list'),
+        ({"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}, "a machine twice"),
+        ({"cluster": {"chief": ["a:1", "b:1"]}, "task": {"type": "chief", "index": 0}}, "two chiefs"),
+    ],
+)
 def test_what_cannot_be_understood_is_named(value, words):
     with pytest.raises(ValueError, match=f"^TF_CONFIG.*{words}"):
         read(value)
@@ -103,8 +109,8 @@ def test_machines_meet_whoever_comes_first_and_only_those_still_there_count(monk
 
     threads = {index: threading.Thread(target=meet, args=(index,)) for index in range(3)}
     threads[0].start()
-    call(addresses[0], b"hello")                # nobody of this job
-    call(addresses[0], b"1")                    # a machine that ends while it waits
+    call(addresses[0], b"hello")  # nobody of this job
+    call(addresses[0], b"1")  # a machine that ends while it waits
     chief = f"Machine 0 ({addresses[0]}), the chief, waits for "
     wait_until(lambda: f"{chief}{addresses[2]}." in said)
     wait_until(lambda: said[-1] == f"{chief}{addresses[1]}, {addresses[2]}.")
@@ -124,10 +130,14 @@ def test_a_port_in_use_is_named():
             clusters._meet_workers(Cluster((address, "b:1"), 0), print)
 
 
-@pytest.mark.parametrize("message, who", [
-    ("Error reported from /job:worker/task:1: unhealthy: /job:worker/replica:0/task:1", r"machine 1 \(b:2\)"),
-    ("from /job:worker/task:0: stopped: /job:worker/replica:0/task:2", r"machine 2 \(c:3\)"),
-    ("Socket closed", "another machine")])
+@pytest.mark.parametrize(
+    "message, who",
+    [
+        ("Error reported from /job:worker/task:1: unhealthy: /job:worker/replica:0/task:1", r"machine 1 \(b:2\)"),
+        ("from /job:worker/task:0: stopped: /job:worker/replica:0/task:2", r"machine 2 \(c:3\)"),
+        ("Socket closed", "another machine"),
+    ],
+)
 def test_the_machine_that_is_gone_is_named(message, who):
 
     def fail(text):

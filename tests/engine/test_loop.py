@@ -87,8 +87,10 @@ def _run(dataset, batch_size, progress=None, stop_at=None, **settings):
     return scheme, recorder, progress
 
 
-@pytest.mark.parametrize("epoch_size, num_epochs, batch_size", [
-    (8, 3, 4), (10, 3, 4), (9, 2, 4), (4, 3, 4), (5, 4, 4), (7, 1, 4), (11, 5, 1), (5, 6, 5), (9, 4, 7)])
+@pytest.mark.parametrize(
+    "epoch_size, num_epochs, batch_size",
+    [(8, 3, 4), (10, 3, 4), (9, 2, 4), (4, 3, 4), (5, 4, 4), (7, 1, 4), (11, 5, 1), (5, 6, 5), (9, 4, 7)],
+)
 def test_an_epoch_ends_with_the_step_that_trains_on_its_last_record(epoch_size, num_epochs, batch_size):
     scheme, recorder, progress = _run(_epochs(epoch_size, num_epochs, batch_size), batch_size)
     assert recorder.ends == oracles.epoch_end_steps(epoch_size, num_epochs, batch_size)
@@ -103,10 +105,19 @@ def test_callbacks_are_called_in_the_order_of_what_happens():
 
 
 def test_the_pipelines_own_batches_tell_where_epochs_end(tmp_path):
-    path = records.write(tmp_path / "train0.tfrecord", [
-        records.frame_record(records.random_frames(3, seed=i), f"id{i}".encode(), [i % 5]) for i in range(10)])
-    dataset = make_dataset(find_files(path), tiny_training.FEATURES, tiny_training.NUM_CLASSES, config.FrameView("uniform", 2), 4,
-                           training=True, num_epochs=3)
+    path = records.write(
+        tmp_path / "train0.tfrecord",
+        [records.frame_record(records.random_frames(3, seed=i), f"id{i}".encode(), [i % 5]) for i in range(10)],
+    )
+    dataset = make_dataset(
+        find_files(path),
+        tiny_training.FEATURES,
+        tiny_training.NUM_CLASSES,
+        config.FrameView("uniform", 2),
+        4,
+        training=True,
+        num_epochs=3,
+    )
     dataset = dataset.map(lambda batch: {**batch, "value": tf.cast(batch["num_frames"], tf.float32)})
     _, recorder, progress = _run(dataset, 4)
     assert recorder.ends == [3, 5, 7] and progress.step == 7
@@ -132,7 +143,7 @@ class Signalled(Recorder):
         self._may_stop(step)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._may_stop(f"epoch {epoch}")            # as a validation would, before anything is written down
+        self._may_stop(f"epoch {epoch}")  # as a validation would, before anything is written down
         super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs=None):
@@ -146,11 +157,15 @@ class Signalled(Recorder):
                 self.interruption.check()
 
 
-@pytest.mark.parametrize("at, obeys, told, saved", [
-    (2, False, [1, 2], (3, 0)),                         # noticed after step 3, before anybody is told of it
-    (3, False, [1, 2, 3, "epoch 1"], (4, 1)),
-    ("epoch 1", True, [1, 2, 3], (3, 0)),               # step 3 will be told again, and then its epoch's end
-    ("end", True, [1, 2, 3, "epoch 1", 4], (4, 1))])
+@pytest.mark.parametrize(
+    "at, obeys, told, saved",
+    [
+        (2, False, [1, 2], (3, 0)),  # noticed after step 3, before anybody is told of it
+        (3, False, [1, 2, 3, "epoch 1"], (4, 1)),
+        ("epoch 1", True, [1, 2, 3], (3, 0)),  # step 3 will be told again, and then its epoch's end
+        ("end", True, [1, 2, 3, "epoch 1", 4], (4, 1)),
+    ],
+)
 def test_a_signal_ends_a_run_so_that_who_goes_on_leaves_nothing_out(at, obeys, told, saved):
     progress, interruption = Progress(), Interruption(say=lambda line: None)
     recorder = Signalled(progress, interruption, at, obeys)
@@ -163,8 +178,8 @@ def test_a_signal_ends_a_run_so_that_who_goes_on_leaves_nothing_out(at, obeys, t
     done = [call for call in told if call != saved[0]]
     assert done + second.calls[1:] == [1, 2, 3, "epoch 1", 4, "end"]
     assert progress.pending is None and (progress.step, progress.epoch) == (4, 1)
-    assert sorted({**recorder.logs, **second.logs}) == [3, 4]           # the logs of an interrupted step are told, too
-    assert at != "end" or second.logs[4] == recorder.logs[4]            # and again, as its points are taken out
+    assert sorted({**recorder.logs, **second.logs}) == [3, 4]  # the logs of an interrupted step are told, too
+    assert at != "end" or second.logs[4] == recorder.logs[4]  # and again, as its points are taken out
 
 
 def test_a_worker_gives_the_chief_time_before_it_obeys(monkeypatch):
@@ -202,7 +217,8 @@ def test_in_another_thread_signals_are_left_alone():
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_a_run_that_diverges_ends_before_anybody_is_told(wrong):
     dataset = _epochs(40, 1, 4).map(
-        lambda batch: {**batch, "value": tf.where(batch["value"] == 13.0, wrong, batch["value"])})
+        lambda batch: {**batch, "value": tf.where(batch["value"] == 13.0, wrong, batch["value"])}
+    )
     progress = Progress(step=100)
     recorder = Recorder(progress)
     with pytest.raises(FloatingPointError, match=f"diverged at step 104: loss is {wrong}"):
@@ -289,8 +305,11 @@ def test_two_replicas_log_the_means_and_epochs_of_one():
     falling, found = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5), []
     for devices in (None, tiny_training.TWO_CPUS):
         strategy, progress = make_strategy(devices=devices), Progress()
-        scheme = tiny_training.compiled(lambda: Supervised(tiny_training.network(), regularization_penalty=1e7), strategy,
-                                  lambda: keras.optimizers.SGD(falling))
+        scheme = tiny_training.compiled(
+            lambda: Supervised(tiny_training.network(), regularization_penalty=1e7),
+            strategy,
+            lambda: keras.optimizers.SGD(falling),
+        )
         recorder = Recorder(progress)
         dataset = tf.data.Dataset.from_tensor_slices(data).batch(4, drop_remainder=True)
         loop.train(scheme, dataset, strategy, [recorder], progress, batch_size=4, log_steps=2)
@@ -340,5 +359,5 @@ def test_a_finished_run_leaves_nothing_in_the_list_that_would_keep_its_graph():
     scheme, registered = WithARegularizer(), framework_ops.gradient_registry._registry
     before = set(registered)
     loop.train(scheme, _epochs(4, 1, 2), make_strategy(), [], Progress(), batch_size=2)
-    np.testing.assert_array_equal(scheme.weights.numpy(), np.full(3, 0.25))      # halved twice
+    np.testing.assert_array_equal(scheme.weights.numpy(), np.full(3, 0.25))  # halved twice
     assert set(registered) == before

@@ -10,13 +10,16 @@ def test_every_name_of_the_configuration_has_an_optimizer():
     assert set(OPTIMIZERS) == set(config.OPTIMIZERS)
 
 
-@pytest.mark.parametrize("name, kind, settings", [
-    ("AdamOptimizer", keras.optimizers.Adam, {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}),
-    ("GradientDescentOptimizer", keras.optimizers.SGD, {"momentum": 0.0, "nesterov": False}),
-    ("MomentumOptimizer", keras.optimizers.SGD, {"momentum": 0.9, "nesterov": False}),
-    ("AdagradOptimizer", keras.optimizers.Adagrad, {"initial_accumulator_value": 0.1}),
-    ("RMSPropOptimizer", keras.optimizers.RMSprop, {"rho": 0.9, "momentum": 0.0, "epsilon": 1e-10, "centered": False}),
-])
+@pytest.mark.parametrize(
+    "name, kind, settings",
+    [
+        ("AdamOptimizer", keras.optimizers.Adam, {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}),
+        ("GradientDescentOptimizer", keras.optimizers.SGD, {"momentum": 0.0, "nesterov": False}),
+        ("MomentumOptimizer", keras.optimizers.SGD, {"momentum": 0.9, "nesterov": False}),
+        ("AdagradOptimizer", keras.optimizers.Adagrad, {"initial_accumulator_value": 0.1}),
+        ("RMSPropOptimizer", keras.optimizers.RMSprop, {"rho": 0.9, "momentum": 0.0, "epsilon": 1e-10, "centered": False}),
+    ],
+)
 def test_a_name_gives_the_optimiser_of_tf1_with_its_defaults(name, kind, settings):
     optimizer = build_optimizer(config.TrainingConfig(optimizer=name))
     assert type(optimizer) is kind
@@ -25,9 +28,15 @@ def test_a_name_gives_the_optimiser_of_tf1_with_its_defaults(name, kind, setting
 
 
 def test_the_schedule_counts_the_steps_of_the_optimiser_in_batches():
-    optimizer = build_optimizer(config.TrainingConfig(batch_size=20, base_learning_rate=0.5, learning_rate_decay=0.1,
-                                                      learning_rate_decay_examples=40,
-                                                      optimizer="GradientDescentOptimizer"))
+    optimizer = build_optimizer(
+        config.TrainingConfig(
+            batch_size=20,
+            base_learning_rate=0.5,
+            learning_rate_decay=0.1,
+            learning_rate_decay_examples=40,
+            optimizer="GradientDescentOptimizer",
+        )
+    )
     variable = keras.Variable([0.0])
     rates = []
     for _ in range(5):
@@ -42,15 +51,18 @@ def _adam():
     m1, v1 = 0.2, 0.004
     m2, v2 = 0.9 * m1 + 0.05, 0.999 * v1 + 0.001 * 0.25
     first = 0.1 * (m1 / 0.1) / np.sqrt(v1 / 0.001)
-    return 1 - first - 0.1 * (m2 / (1 - 0.81)) / np.sqrt(v2 / (1 - 0.999 ** 2))
+    return 1 - first - 0.1 * (m2 / (1 - 0.81)) / np.sqrt(v2 / (1 - 0.999**2))
 
 
-@pytest.mark.parametrize("name, expected", [
-    ("GradientDescentOptimizer", 1 - 0.2 - 0.05),
-    ("MomentumOptimizer", 1 - 0.2 - 0.1 * (0.9 * 2 + 0.5)),
-    ("AdagradOptimizer", 1 - 0.2 / np.sqrt(4.1) - 0.05 / np.sqrt(4.35)),
-    ("AdamOptimizer", _adam()),
-])
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("GradientDescentOptimizer", 1 - 0.2 - 0.05),
+        ("MomentumOptimizer", 1 - 0.2 - 0.1 * (0.9 * 2 + 0.5)),
+        ("AdagradOptimizer", 1 - 0.2 / np.sqrt(4.1) - 0.05 / np.sqrt(4.35)),
+        ("AdamOptimizer", _adam()),
+    ],
+)
 def test_two_steps_follow_the_formula(name, expected):
     optimizer = build_optimizer(config.TrainingConfig(optimizer=name, base_learning_rate=0.1))
     variable = keras.Variable([1.0])

@@ -37,8 +37,11 @@ def test_every_video_comes_once_in_order_with_its_own_numbers(predictor, count, 
     found = list(predictor(_dataset(count, batch_size)))
     sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
     assert [len(batch.video_ids) for batch in found] == sizes
-    joined = {name: np.concatenate([getattr(batch, name) for batch in found]) for name in found[0]._fields
-              if getattr(found[0], name) is not None}
+    joined = {
+        name: np.concatenate([getattr(batch, name) for batch in found])
+        for name in found[0]._fields
+        if getattr(found[0], name) is not None
+    }
     assert joined["video_ids"].tolist() == DATA["video_id"][:count].tolist()
     np.testing.assert_array_equal(joined["labels"], DATA["labels"][:count])
     assert joined["finite"].tolist() == [True] * count
@@ -53,50 +56,56 @@ def test_every_video_comes_once_in_order_with_its_own_numbers(predictor, count, 
 
 
 def test_one_predictor_serves_many_data_sets_and_sees_the_weights_of_now(predictor):
-    first, = predictor(_dataset(4, 4))
+    (first,) = predictor(_dataset(4, 4))
     predictor.network.set_weights([-weight for weight in START])
-    other, = predictor(_dataset(4, 4))
+    (other,) = predictor(_dataset(4, 4))
     predictor.network.set_weights(START)
-    again, = predictor(_dataset(4, 4))
+    (again,) = predictor(_dataset(4, 4))
     assert np.abs(first.predictions - other.predictions).max() > 0.1
     np.testing.assert_array_equal(first.predictions, again.predictions)
 
 
 def test_more_classes_than_there_are_are_all_of_them():
-    batch, = _predictor(None, top_k=20)(_dataset(3, 3))
+    (batch,) = _predictor(None, top_k=20)(_dataset(3, 3))
     assert batch.classes.shape == batch.scores.shape == (3, tiny_training.NUM_CLASSES)
     assert sorted(batch.classes[0]) == list(range(tiny_training.NUM_CLASSES)) and batch.predictions is None
 
 
 def test_evaluation_hands_every_video_to_the_evaluator(predictor):
     found = evaluate(predictor(_dataset(11, 4)), Evaluator(tiny_training.NUM_CLASSES, top_k=3))
-    predictions = np.array([oracles.tiny_network(START, frames, count)["predictions"]
-                            for frames, count in zip(DATA["frames"], DATA["num_frames"])])
+    predictions = np.array(
+        [
+            oracles.tiny_network(START, frames, count)["predictions"]
+            for frames, count in zip(DATA["frames"], DATA["num_frames"])
+        ]
+    )
     losses = [oracles.label_loss(*pair) for pair in zip(DATA["labels"], predictions)]
     assert found["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
-    assert found["gap_at_3"] == pytest.approx(
-        oracles.gap(DATA["labels"], predictions, 3), rel=1e-5)
+    assert found["gap_at_3"] == pytest.approx(oracles.gap(DATA["labels"], predictions, 3), rel=1e-5)
 
 
 def test_without_metrics_nobody_looks_at_labels(monkeypatch):
-    expected, = _predictor(None, top_k=3)(_dataset(4, 4))
+    (expected,) = _predictor(None, top_k=3)(_dataset(4, 4))
 
     def refuse(*arguments):
         raise AssertionError("computed for nothing")
 
     monkeypatch.setattr(predict, "perr", refuse)
     monkeypatch.setattr(predict, "label_loss", refuse)
-    found, = _predictor(None, top_k=3, for_metrics=False)(_dataset(4, 4))
+    (found,) = _predictor(None, top_k=3, for_metrics=False)(_dataset(4, 4))
     np.testing.assert_array_equal(found.classes, expected.classes)
     np.testing.assert_array_equal(found.scores, expected.scores)
     assert found.labels is found.losses is found.perr is found.predictions is None
 
 
 def test_what_is_known_of_the_records_passes_by_the_network(predictor):
-    about = {"shard": np.arange(11, dtype=np.int32), "record": np.arange(11) * 2,
-             "num_stored_frames": np.full(11, 301, np.int32)}
-    plain, = predictor(_dataset(4, 4))
-    found, = predictor(tf.data.Dataset.from_tensor_slices({**DATA, **about}).take(4).batch(4))
+    about = {
+        "shard": np.arange(11, dtype=np.int32),
+        "record": np.arange(11) * 2,
+        "num_stored_frames": np.full(11, 301, np.int32),
+    }
+    (plain,) = predictor(_dataset(4, 4))
+    (found,) = predictor(tf.data.Dataset.from_tensor_slices({**DATA, **about}).take(4).batch(4))
     assert plain.shards is plain.records is plain.num_stored_frames is None
     assert (found.shards.tolist(), found.records.tolist()) == ([0, 1, 2, 3], [0, 2, 4, 6])
     assert found.num_stored_frames.tolist() == [301] * 4
@@ -114,9 +123,12 @@ def test_a_prediction_that_is_no_number_is_told_wherever_it_ranks(monkeypatch, b
 
 
 def _operations(predictor):
-    function, = predictor._run._list_all_concrete_functions()
-    return [operation.type for graph in (function.graph, *function.graph._functions.values())
-            for operation in getattr(graph, "graph", graph).get_operations()]
+    (function,) = predictor._run._list_all_concrete_functions()
+    return [
+        operation.type
+        for graph in (function.graph, *function.graph._functions.values())
+        for operation in getattr(graph, "graph", graph).get_operations()
+    ]
 
 
 @pytest.mark.parametrize("for_metrics", [True, False])

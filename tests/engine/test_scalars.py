@@ -7,8 +7,12 @@ from youtube8m_distill.engine.scalars import ScalarWriter
 
 def read(folder):
     """(tag, step, value) of every point in a folder's event files."""
-    return [(value.tag, event.step, float(tf.make_ndarray(value.tensor))) for path in sorted(folder.glob("*tfevents*"))
-            for event in tf.compat.v1.train.summary_iterator(str(path)) for value in event.summary.value]
+    return [
+        (value.tag, event.step, float(tf.make_ndarray(value.tensor)))
+        for path in sorted(folder.glob("*tfevents*"))
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    ]
 
 
 def test_scalars_are_in_the_file_when_it_is_flushed(tmp_path):

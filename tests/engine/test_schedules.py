@@ -8,7 +8,7 @@ from youtube8m_distill.engine.schedules import ExponentialDecayByExamples
 @pytest.mark.parametrize("step, decays", [(0, 0), (9, 0), (10, 1), (19, 1), (20, 2), (105, 10)])
 def test_the_rate_falls_in_steps_counted_in_examples(step, decays):
     schedule = ExponentialDecayByExamples(0.1, 0.8, decay_examples=1000, batch_size=100)
-    np.testing.assert_allclose(schedule(step), 0.1 * 0.8 ** decays, rtol=1e-6)
+    np.testing.assert_allclose(schedule(step), 0.1 * 0.8**decays, rtol=1e-6)
 
 
 def test_a_decay_falls_between_two_batches_where_the_batch_does_not_divide_it():
@@ -25,8 +25,8 @@ def test_examples_are_counted_exactly_however_many(step):
 
 def test_past_two_billion_examples_the_step_still_changes_at_the_right_one():
     # 2**24 + 1 batches of 256 are not a float32, and their examples not an int32.
-    schedule = ExponentialDecayByExamples(1.0, 0.5, decay_examples=(2 ** 24 + 1) * 256, batch_size=256)
-    np.testing.assert_allclose([schedule(np.int32(2 ** 24 + i)) for i in range(3)], [1.0, 0.5, 0.5])
+    schedule = ExponentialDecayByExamples(1.0, 0.5, decay_examples=(2**24 + 1) * 256, batch_size=256)
+    np.testing.assert_allclose([schedule(np.int32(2**24 + i)) for i in range(3)], [1.0, 0.5, 0.5])
 
 
 def test_a_decay_of_one_keeps_the_rate():

@@ -14,7 +14,8 @@ def two_replicas():
 
 def _per_replica(strategy, values):
     return strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(values[context.replica_id_in_sync_group]))
+        lambda context: tf.constant(values[context.replica_id_in_sync_group])
+    )
 
 
 def test_without_gpus_one_device_serves():

@@ -15,7 +15,7 @@ SCORES = np.array([[0.9, 1e-7], [1.0, 0.12345678]], np.float32)
 
 
 def batch(*video_ids):
-    return list(video_ids), CLASSES[:len(video_ids)], SCORES[:len(video_ids)]
+    return list(video_ids), CLASSES[: len(video_ids)], SCORES[: len(video_ids)]
 
 
 def read(path):
@@ -45,16 +45,24 @@ def test_rows_keep_their_order_whatever_the_batches(tmp_path):
     assert list(frame["LabelConfidencePairs"])[1:3] == ["0 1 3861 0.123457", "3 0.9 1 1e-07"]
 
 
-@pytest.mark.parametrize("top_k, pairs", [(1, "3 0.9"), (2, "3 0.9 1 1e-07"), (20, "3 0.9 1 1e-07"),
-                                          (None, "3 0.9 1 1e-07")])
+@pytest.mark.parametrize(
+    "top_k, pairs", [(1, "3 0.9"), (2, "3 0.9 1 1e-07"), (20, "3 0.9 1 1e-07"), (None, "3 0.9 1 1e-07")]
+)
 def test_top_k_cuts_the_pairs_and_a_larger_one_writes_all(tmp_path, top_k, pairs):
     write_predictions(tmp_path / "p.csv", [batch(b"abcd")], top_k)
     assert read(tmp_path / "p.csv")["LabelConfidencePairs"][0] == pairs
 
 
-@given(ids=st.lists(st.one_of(st.binary(max_size=8).map(lambda video_id: video_id.replace(b"\0", b"")),
-                              st.text(',"\r\n ab\t\'é;=+-@NA0', max_size=8).map(str.encode)),
-                    min_size=1, max_size=4))
+@given(
+    ids=st.lists(
+        st.one_of(
+            st.binary(max_size=8).map(lambda video_id: video_id.replace(b"\0", b"")),
+            st.text(",\"\r\n ab\t'é;=+-@NA0", max_size=8).map(str.encode),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
 @settings(max_examples=150, deadline=None)
 @pytest.mark.parametrize("name", ["ids.csv", "ids.csv.gz"])
 def test_any_id_comes_back_to_the_byte(tmp_path_factory, name, ids):
@@ -65,15 +73,23 @@ def test_any_id_comes_back_to_the_byte(tmp_path_factory, name, ids):
     assert found.video_ids == ids
     assert found.classes.dtype == np.int32 and found.classes.tolist() == [[7, 0]] * count
     assert found.scores.dtype == np.float32 and found.scores.tolist() == [[0.5, 0.25]] * count
-    frame = read(path)                                  # pandas alone gives them back but for an apostrophe in front
+    frame = read(path)  # pandas alone gives them back but for an apostrophe in front
     assert [video_id.removeprefix("'").encode("utf-8", "surrogateescape") for video_id in frame["VideoId"]] == ids
     assert set(frame["LabelConfidencePairs"]) == {"7 0.5 0 0.25"}
 
 
-@pytest.mark.parametrize("text, words", [
-    ("", "its first line is not VideoId,"), ("id,pairs\na,1 0.5\n", "its first line is not VideoId,"),
-    ("a,1 0.5,\n", "too many values"), ("a,1 0.5\nb,1 0.5 2 0.25\n", "cannot reshape"), ("a,1 0.5 2\n", "cannot reshape"),
-    ("a,1 much\n", "could not convert"), ('"a,1 0.5\n', "unexpected end of data")])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("", "its first line is not VideoId,"),
+        ("id,pairs\na,1 0.5\n", "its first line is not VideoId,"),
+        ("a,1 0.5,\n", "too many values"),
+        ("a,1 0.5\nb,1 0.5 2 0.25\n", "cannot reshape"),
+        ("a,1 0.5 2\n", "cannot reshape"),
+        ("a,1 much\n", "could not convert"),
+        ('"a,1 0.5\n', "unexpected end of data"),
+    ],
+)
 def test_another_csv_is_refused(tmp_path, text, words):
     header = "" if not text or text.startswith("id") else kaggle.HEADER.decode()
     (tmp_path / "p.csv").write_text(header + text)
@@ -94,18 +110,34 @@ def test_no_video_is_read_as_none(tmp_path):
 
 
 def test_a_finished_file_is_compressed_to_the_bytes_that_are_written_at_once(tmp_path):
-    rows = [([f"id{i}-{j}".encode() for j in range(300)], np.tile(CLASSES[:1], (300, 1)), np.tile(SCORES[:1], (300, 1)))
-            for i in range(40)]
+    rows = [
+        ([f"id{i}-{j}".encode() for j in range(300)], np.tile(CLASSES[:1], (300, 1)), np.tile(SCORES[:1], (300, 1)))
+        for i in range(40)
+    ]
     for name in ("p.csv", "p.csv.gz"):
         write_predictions(tmp_path / name, rows)
     kaggle.compress(tmp_path / "p.csv", tmp_path / "later.gz")
     assert (tmp_path / "later.gz").read_bytes() == (tmp_path / "p.csv.gz").read_bytes()
 
 
-@pytest.mark.parametrize("video_id, field", [
-    (b"plain id", b"plain id"), (b"a,b", b'"a,b"'), (b'say "x"', b'"say ""x"""'), (b"two\nlines", b'"two\nlines"'),
-    (b"one\rreturn", b'"one\rreturn"'), (b"", b""), (b"a\xff\xfe", b"a\xff\xfe"), ("é", "é".encode()), (b"a;b", b'"a;b"'),
-    (b"a\tb", b'"a\tb"'), (b"=A1", b"'=A1"), (b"=A1,2", b'"\'=A1,2"'), (b"-abc_DEF123", b"-abc_DEF123")])
+@pytest.mark.parametrize(
+    "video_id, field",
+    [
+        (b"plain id", b"plain id"),
+        (b"a,b", b'"a,b"'),
+        (b'say "x"', b'"say ""x"""'),
+        (b"two\nlines", b'"two\nlines"'),
+        (b"one\rreturn", b'"one\rreturn"'),
+        (b"", b""),
+        (b"a\xff\xfe", b"a\xff\xfe"),
+        ("é", "é".encode()),
+        (b"a;b", b'"a;b"'),
+        (b"a\tb", b'"a\tb"'),
+        (b"=A1", b"'=A1"),
+        (b"=A1,2", b'"\'=A1,2"'),
+        (b"-abc_DEF123", b"-abc_DEF123"),
+    ],
+)
 def test_an_id_is_quoted_only_where_it_must_be(tmp_path, video_id, field):
     write_predictions(tmp_path / "p.csv", [batch(video_id)])
     assert (tmp_path / "p.csv").read_bytes() == kaggle.HEADER + field + b",3 0.9 1 1e-07\n"
@@ -117,7 +149,7 @@ def test_a_gz_path_is_compressed_to_the_same_bytes_each_time(tmp_path):
     compressed = (tmp_path / "a.csv.gz").read_bytes()
     assert gzip.decompress(compressed) == (tmp_path / "a.csv").read_bytes()
     assert compressed == (tmp_path / "other.csv.gz").read_bytes()
-    assert compressed[4:8] == bytes(4)                  # the time stamp of a gzip header
+    assert compressed[4:8] == bytes(4)  # the time stamp of a gzip header
     assert list(pd.read_csv(io.BytesIO(compressed), compression="gzip")["VideoId"]) == ["abcd", "efgh"]
 
 
@@ -155,18 +187,21 @@ def test_batches_are_taken_one_at_a_time(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kaggle, "csv_lines", lambda *args: written.append(len(alive)) or original(*args))
         write_predictions(tmp_path / "p.csv", counted())
-    assert written == list(range(1, 51))                # each is written before the next is asked for
+    assert written == list(range(1, 51))  # each is written before the next is asked for
 
 
-@pytest.mark.parametrize("rows, message", [
-    (([b"ab", b"cd"], CLASSES, SCORES * [[1], [np.nan]]), "scores must be finite. .* video b'cd'"),
-    (([b"ab", b"cd"], CLASSES, SCORES + [[np.inf], [0]]), "scores must be finite. .* video b'ab'"),
-    (([b"ab", b"cd"], CLASSES, SCORES[:, ::-1]), "scores must fall along a row.* Video b'ab' has one that rises"),
-    (([b"ab"], CLASSES, SCORES), r"Received 1 ids, classes \(2, 2\) and scores \(2, 2\)"),
-    (([b"ab", b"cd"], CLASSES[:, :1], SCORES), r"Received 2 ids, classes \(2, 1\) and scores \(2, 2\)"),
-    (([b"ab", b"cd"], SCORES, CLASSES), "classes must be integers from 0. Received dtype float32"),
-    (([b"ab", b"cd"], CLASSES - 1, SCORES), "classes must be integers from 0. .*lowest -1"),
-])
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        (([b"ab", b"cd"], CLASSES, SCORES * [[1], [np.nan]]), "scores must be finite. .* video b'cd'"),
+        (([b"ab", b"cd"], CLASSES, SCORES + [[np.inf], [0]]), "scores must be finite. .* video b'ab'"),
+        (([b"ab", b"cd"], CLASSES, SCORES[:, ::-1]), "scores must fall along a row.* Video b'ab' has one that rises"),
+        (([b"ab"], CLASSES, SCORES), r"Received 1 ids, classes \(2, 2\) and scores \(2, 2\)"),
+        (([b"ab", b"cd"], CLASSES[:, :1], SCORES), r"Received 2 ids, classes \(2, 1\) and scores \(2, 2\)"),
+        (([b"ab", b"cd"], SCORES, CLASSES), "classes must be integers from 0. Received dtype float32"),
+        (([b"ab", b"cd"], CLASSES - 1, SCORES), "classes must be integers from 0. .*lowest -1"),
+    ],
+)
 def test_a_batch_that_would_make_a_wrong_file_is_refused_and_leaves_none(tmp_path, rows, message):
     with pytest.raises(ValueError, match=message):
         write_predictions(tmp_path / "p.csv", [batch(b"first"), rows])

@@ -10,16 +10,38 @@ from youtube8m_distill.export.spreadsheet import spreadsheet_safe, without_prote
 FORMULA_STARTS = "=+-@\t\r\n＝＋－＠"
 
 
-@pytest.mark.parametrize("text", [
-    "=HYPERLINK(\"http://x\")", "+cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0", "@SUM(A1)", "\tx", "\rx", "\nx", "＝1+1",
-    "﹦1", "−1+1", " =1+1", "\u00a0=1", "\u200b=1", "\ufeff=1", '"=1', "' =1", "\x1b=1", "\x81\x81"
-    .encode("latin-1").decode("utf-8", "surrogateescape"), "=", "- "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '=HYPERLINK("http://x")',
+        "+cmd|' /C calc'!A0",
+        "-2+3+cmd|' /C calc'!A0",
+        "@SUM(A1)",
+        "\tx",
+        "\rx",
+        "\nx",
+        "＝1+1",
+        "﹦1",
+        "−1+1",
+        " =1+1",
+        "\u00a0=1",
+        "\u200b=1",
+        "\ufeff=1",
+        '"=1',
+        "' =1",
+        "\x1b=1",
+        "\x81\x81".encode("latin-1").decode("utf-8", "surrogateescape"),
+        "=",
+        "- ",
+    ],
+)
 def test_what_a_spreadsheet_could_take_for_a_formula_gets_an_apostrophe(text):
     assert spreadsheet_safe(text) == "'" + text
 
 
-@pytest.mark.parametrize("text", ["", "-abc", "--", "_x-1", "abcDEF-_09", "plain text", "a=1", "a\n=1", "é", "Rock'n'Roll",
-                                  "3+4"])
+@pytest.mark.parametrize(
+    "text", ["", "-abc", "--", "_x-1", "abcDEF-_09", "plain text", "a=1", "a\n=1", "é", "Rock'n'Roll", "3+4"]
+)
 def test_other_texts_stay(text):
     assert spreadsheet_safe(text) == text
 
@@ -29,8 +51,11 @@ def test_ids_of_youtube_never_change(text):
     assert spreadsheet_safe(text) == text
 
 
-TEXTS = st.one_of(st.text(max_size=6), st.text(st.sampled_from("'\"=-+@ \t\ra(1"), max_size=5),
-                  st.binary(max_size=6).map(lambda data: data.decode("utf-8", "surrogateescape")))
+TEXTS = st.one_of(
+    st.text(max_size=6),
+    st.text(st.sampled_from("'\"=-+@ \t\ra(1"), max_size=5),
+    st.binary(max_size=6).map(lambda data: data.decode("utf-8", "surrogateescape")),
+)
 
 
 @given(TEXTS)

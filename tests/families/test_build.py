@@ -24,8 +24,9 @@ def test_the_published_network_has_the_published_sizes_and_costs():
     assert encoder + 4716 * per_class == 143_271_128
     classifier = model.classifier.multiply_adds() // 2
     assert model.encoder.multiply_adds(300) + 3862 * classifier == 5_709_946_880
-    assert [tuple(layer.cell.kernel.shape) for level in (model.encoder.lower, model.encoder.upper)
-            for layer in level.layers] == [(1152, 4096), (1024, 4096), (4096, 4096), (1024, 4096)]
+    assert [
+        tuple(layer.cell.kernel.shape) for level in (model.encoder.lower, model.encoder.upper) for layer in level.layers
+    ] == [(1152, 4096), (1024, 4096), (4096, 4096), (1024, 4096)]
 
 
 @pytest.mark.slow
@@ -53,8 +54,9 @@ def test_names_choose_classifiers(name, kind):
 
 
 def test_a_networks_settings_reach_its_layers():
-    network = networks.frame_level(lstm_cells=3, lstm_layers=4, frames_per_block=2, moe_num_mixtures=3, dropout=0.125,
-                                   dtype="float32", num_classes=6)
+    network = networks.frame_level(
+        lstm_cells=3, lstm_layers=4, frames_per_block=2, moe_num_mixtures=3, dropout=0.125, dtype="float32", num_classes=6
+    )
     model = build.build_model(network, name="student")
     assert isinstance(model.encoder, encoder.HierarchicalRNN)
     assert (model.encoder.lower.cells, model.encoder.upper.num_layers, model.encoder.frames_per_block) == (3, 4, 2)

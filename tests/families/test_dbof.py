@@ -13,8 +13,10 @@ SIZE = 9
 COUNTS = np.array([5, 3, 1, 0])
 FRAMES = np.random.default_rng(0).normal(size=(4, 5, SIZE)).astype(np.float32)
 LAYERS = ("clusters", "hidden", "input_normalization", "cluster_normalization", "hidden_normalization")
-OPTIONS = [dict(zip(("pooling", "activation", "batch_norm"), values))
-           for values in itertools.product(("max", "average"), ("sigmoid", "relu6"), (True, False))]
+OPTIONS = [
+    dict(zip(("pooling", "activation", "batch_norm"), values))
+    for values in itertools.product(("max", "average"), ("sigmoid", "relu6"), (True, False))
+]
 
 
 def encoder(num_clusters=7, hidden_size=4, size=SIZE, **options):
@@ -54,8 +56,10 @@ def test_the_encoding_is_the_oracles(options, training):
     np.testing.assert_allclose(found, encodings, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("num_clusters, hidden_size, size, rows, counts", [
-    (1, 1, 1, 1, [1, 1]), (12, 3, 6, 4, [4, 0, 2]), (3, 8, 2, 20, [20, 19, 1, 0, 7])])
+@pytest.mark.parametrize(
+    "num_clusters, hidden_size, size, rows, counts",
+    [(1, 1, 1, 1, [1, 1]), (12, 3, 6, 4, [4, 0, 2]), (3, 8, 2, 20, [20, 19, 1, 0, 7])],
+)
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_any_shape_is_the_oracles(pooling, num_clusters, hidden_size, size, rows, counts):
     layer = encoder(num_clusters, hidden_size, size, pooling=pooling)
@@ -86,9 +90,14 @@ def test_evaluation_moves_no_statistics():
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("pair", [({"pooling": "max"}, {"pooling": "average"}),
-                                  ({"activation": "sigmoid"}, {"activation": "relu6"}),
-                                  ({"batch_norm": True}, {"batch_norm": False})])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ({"pooling": "max"}, {"pooling": "average"}),
+        ({"activation": "sigmoid"}, {"activation": "relu6"}),
+        ({"batch_norm": True}, {"batch_norm": False}),
+    ],
+)
 def test_each_option_changes_the_encoding(pair):
     first, second = (encoder(**options) for options in pair)
     if len(first.weights) == len(second.weights):
@@ -102,7 +111,12 @@ def test_each_option_changes_the_encoding(pair):
 def test_a_layer_is_by_default_the_starters():
     layer = dbof.DeepBagOfFrames()
     assert (layer.num_clusters, layer.encoding_size, layer.pooling, layer.activation, layer.batch_norm) == (
-        8192, 1024, "max", "sigmoid", True)
+        8192,
+        1024,
+        "max",
+        "sigmoid",
+        True,
+    )
 
 
 def test_the_largest_value_may_be_negative_and_is_never_the_paddings():
@@ -117,8 +131,9 @@ def test_padding_and_the_order_of_the_frames_do_not_matter(options, training):
     for video, count in zip(dirty, COUNTS):
         video[:count] = video[:count][::-1].copy()
     first, second = encoder(**options), encoder(**options)
-    np.testing.assert_allclose(first(FRAMES, COUNTS, training=training), second(dirty, COUNTS, training=training),
-                               rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        first(FRAMES, COUNTS, training=training), second(dirty, COUNTS, training=training), rtol=1e-4, atol=1e-5
+    )
     for values, others in zip(first.get_weights(), second.get_weights()):
         np.testing.assert_allclose(values, others, rtol=1e-5, atol=1e-6)
 
@@ -150,8 +165,9 @@ def test_bfloat16_encodings_stay_near_the_exact_ones(pooling, batch_norm):
     for training in (False, True):
         found = rounded(keras.ops.cast(FRAMES, "bfloat16"), COUNTS, training=training)
         assert found.dtype == "bfloat16"
-        np.testing.assert_allclose(keras.ops.cast(found, "float32"), exact(FRAMES, COUNTS, training=training),
-                                   rtol=0, atol=0.05)
+        np.testing.assert_allclose(
+            keras.ops.cast(found, "float32"), exact(FRAMES, COUNTS, training=training), rtol=0, atol=0.05
+        )
 
 
 def test_kernels_and_biases_start_with_the_published_spreads():
@@ -163,7 +179,7 @@ def test_kernels_and_biases_start_with_the_published_spreads():
         for values, stddev in zip(getattr(layer, name).get_weights(), stddevs):
             assert abs(values.std() / stddev - 1) < 0.15
             assert abs(values.mean()) < 0.2 * stddev
-            assert np.abs(values).max() > 2.2 * stddev          # a truncated normal ends at 2
+            assert np.abs(values).max() > 2.2 * stddev  # a truncated normal ends at 2
 
 
 def test_with_normalization_the_kernels_start_the_same_and_have_no_bias():
@@ -190,9 +206,13 @@ def test_multiply_adds_count_votes_of_each_frame_and_one_hidden_layer(num_frames
     assert layer.multiply_adds(num_frames) == num_frames * clusters + hidden
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"pooling": "none"}, "pooling='none' is unknown; choose one of average, max"),
-    ({"activation": "relu"}, "activation='relu' is unknown; choose one of relu6, sigmoid")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"pooling": "none"}, "pooling='none' is unknown; choose one of average, max"),
+        ({"activation": "relu"}, "activation='relu' is unknown; choose one of relu6, sigmoid"),
+    ],
+)
 def test_unknown_options_are_refused_by_name(options, message):
     with pytest.raises(ValueError, match=message):
         dbof.DeepBagOfFrames(**options)
@@ -202,5 +222,11 @@ def test_the_configuration_rebuilds_the_layer():
     layer = dbof.DeepBagOfFrames(5, 3, "average", "relu6", False, dtype="mixed_bfloat16", name="reader")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert (copy.num_clusters, copy.hidden_size, copy.pooling, copy.activation, copy.batch_norm, copy.name) == (
-        5, 3, "average", "relu6", False, "reader")
+        5,
+        3,
+        "average",
+        "relu6",
+        False,
+        "reader",
+    )
     assert copy.dtype_policy.name == "mixed_bfloat16"

@@ -15,8 +15,10 @@ def encoder(frames_per_block, cells=3, num_layers=2):
     layer.build((None, None, SIZE))
     random = np.random.default_rng(1)
     layer.set_weights([random.normal(0, 0.7, weight.shape) for weight in layer.weights])
-    levels = [[[np.asarray(values, np.float64) for values in lstm.get_weights()] for lstm in level.layers]
-              for level in (layer.lower, layer.upper)]
+    levels = [
+        [[np.asarray(values, np.float64) for values in lstm.get_weights()] for lstm in level.layers]
+        for level in (layer.lower, layer.upper)
+    ]
     return layer, levels
 
 
@@ -77,8 +79,10 @@ def test_the_published_sizes_encode_into_4096_numbers():
 @pytest.mark.parametrize("num_frames, blocks", [(0, 0), (1, 1), (3, 1), (4, 2), (7, 3)])
 def test_multiply_adds_count_frames_below_and_begun_blocks_above(num_frames, blocks):
     layer, _ = encoder(3)
-    lower, upper = (sum(int(np.prod(weight.shape)) for weight in level.weights if len(weight.shape) == 2)
-                    for level in (layer.lower, layer.upper))
+    lower, upper = (
+        sum(int(np.prod(weight.shape)) for weight in level.weights if len(weight.shape) == 2)
+        for level in (layer.lower, layer.upper)
+    )
     assert layer.multiply_adds(num_frames) == num_frames * lower + blocks * upper
 
 

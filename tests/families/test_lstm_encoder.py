@@ -47,8 +47,9 @@ def test_padding_does_not_matter():
     layer = encoder()
     dirty = np.where(np.arange(6)[None, :, None] < COUNTS[:, None, None], FRAMES, np.float32(1e3))
     for training in (False, True):
-        np.testing.assert_allclose(layer(FRAMES, COUNTS, training=training),
-                                   layer(dirty, COUNTS, training=training), atol=1e-6)
+        np.testing.assert_allclose(
+            layer(FRAMES, COUNTS, training=training), layer(dirty, COUNTS, training=training), atol=1e-6
+        )
 
 
 def test_a_video_without_frames_gives_zeros_and_finite_gradients():

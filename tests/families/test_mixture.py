@@ -31,6 +31,7 @@ def assert_equal(found, expected):
 
 # ---- the formulas
 
+
 @both_shapes
 @pytest.mark.parametrize("training", [False, True])
 def test_logits_are_the_members_logits_weighed_by_the_gate(shape, training):
@@ -49,7 +50,7 @@ def test_every_gate_keeps_the_statistics_of_the_videos_that_have_frames(shape):
     model(VIEW, training=True)
     gates = gates_of(model)
     assert len(gates) == (1 if len(shape) == 1 else 3)
-    for gate in gates:                          # the first update keeps a tenth of the start
+    for gate in gates:  # the first update keeps a tenth of the start
         np.testing.assert_allclose(gate.normalization.moving_mean, 0.9 * VIDEOS.statistics[0], rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(gate.normalization.moving_variance, 0.1 + 0.9 * VIDEOS.statistics[1], rtol=1e-4)
 
@@ -63,7 +64,7 @@ def test_a_gate_sees_no_padding_whatever_lies_there(training):
     shares = [layer(array.astype(np.float32), counts, training=training).numpy() for array in bare]
     np.testing.assert_array_equal(*shares)
     np.testing.assert_allclose(shares[0].sum(axis=1), 1.0, rtol=1e-6)
-    assert np.ptp(shares[0], axis=0).min() > 0.01       # each video is weighed on its own
+    assert np.ptp(shares[0], axis=0).min() > 0.01  # each video is weighed on its own
 
 
 def test_a_gate_starts_as_the_release_does():
@@ -114,6 +115,7 @@ def test_under_bfloat16_gate_and_logits_are_float32_and_near_the_exact_ones():
 
 
 # ---- the interface
+
 
 def test_it_is_asked_like_any_network():
     model = mixtures.mixture(mixtures.TWO_LEVELS)
@@ -191,19 +193,26 @@ def test_a_frozen_mixture_has_nothing_to_train_and_keeps_its_statistics():
 
 def _members(names=("member_0", "member_1"), second=None, encoder=tiny_training.MeanEncoder, shared=True):
     preprocessing, classifiers = L2Preprocessing("uint8"), (Logistic(5), second or Logistic(5))
-    members = [VideoClassifier(preprocessing if shared else L2Preprocessing("uint8"), encoder and encoder(), classifier,
-                               SIZE, name=name) for name, classifier in zip(names, classifiers)]
+    members = [
+        VideoClassifier(
+            preprocessing if shared else L2Preprocessing("uint8"), encoder and encoder(), classifier, SIZE, name=name
+        )
+        for name, classifier in zip(names, classifiers)
+    ]
     return preprocessing, members
 
 
-@pytest.mark.parametrize("settings, message", [
-    ({"names": ("a", "a")}, "members are named a, a: give each a name of its own"),
-    ({"names": ()}, "members=.*at least one"),
-    ({"second": MixtureOfExperts(5, name="moe")}, "member_1: classifier moe gives no logits"),
-    ({"second": Logistic(6)}, "differ in num_classes"),
-    ({"encoder": None}, "member_0 has no encoder"),
-    ({"shared": False}, "member_0 has another preprocessing object"),
-])
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"names": ("a", "a")}, "members are named a, a: give each a name of its own"),
+        ({"names": ()}, "members=.*at least one"),
+        ({"second": MixtureOfExperts(5, name="moe")}, "member_1: classifier moe gives no logits"),
+        ({"second": Logistic(6)}, "differ in num_classes"),
+        ({"encoder": None}, "member_0 has no encoder"),
+        ({"shared": False}, "member_0 has another preprocessing object"),
+    ],
+)
 def test_what_cannot_be_mixed_is_refused(settings, message):
     preprocessing, members = _members(**settings)
     with pytest.raises(ValueError, match=message):
@@ -211,6 +220,7 @@ def test_what_cannot_be_mixed_is_refused(settings, message):
 
 
 # ---- saving
+
 
 @pytest.fixture(params=list(mixtures.SHAPES.values()), ids=list(mixtures.SHAPES))
 def scaled(request):
@@ -277,6 +287,7 @@ def test_the_preprocessing_is_saved_once(scaled, tmp_path):
 
 
 # ---- with the real members
+
 
 def nextvlad_mixture(shape=(3,)):
     preprocessing = L2Preprocessing("uint8")

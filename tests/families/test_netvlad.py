@@ -7,7 +7,7 @@ from tests import oracles
 from youtube8m_distill.families.netvlad.encoder import NetVLAD, NetVLADPooling
 
 SIZES = (6, 3)
-COUNTS = (5, 3, 1, 0)                       # all rows, some, one, none
+COUNTS = (5, 3, 1, 0)  # all rows, some, one, none
 ROWS = 5
 
 
@@ -45,12 +45,15 @@ def oracle_weights(layer, training):
         kernel = numbers(pooling.assign.kernel)
         normalize = normalizing(getattr(pooling, "normalization", None), pooling.assign, training)
         features.append((kernel, normalize, numbers(pooling.centers) if pooling.subtract_centers else 0 * kernel))
-    gates = layer.gating and (numbers(layer.gating.kernel),
-                              normalizing(layer.gating.normalization, layer.gating, training))
+    gates = layer.gating and (numbers(layer.gating.kernel), normalizing(layer.gating.normalization, layer.gating, training))
     frames = layer.frame_normalization
-    return {"frames": normalizing(frames, None, training) if frames is not None else lambda rows: rows,
-            "features": features, "hidden": numbers(layer.hidden.kernel), "gates": gates,
-            "hidden_normalize": normalizing(layer.hidden_normalization, layer.hidden, training)}
+    return {
+        "frames": normalizing(frames, None, training) if frames is not None else lambda rows: rows,
+        "features": features,
+        "hidden": numbers(layer.hidden.kernel),
+        "gates": gates,
+        "hidden_normalize": normalizing(layer.hidden_normalization, layer.hidden, training),
+    }
 
 
 def assert_as_the_oracle(layer, frames, counts, training):
@@ -64,11 +67,23 @@ def assert_as_the_oracle(layer, frames, counts, training):
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("options", [
-    {}, {"relu": True}, {"batch_norm": False}, {"batch_norm": False, "relu": True}, {"gating": False},
-    {"gating_remove_diagonal": True}, {"batch_norm": False, "gating_remove_diagonal": True},
-    {"subtract_centers": False}, {"sizes": (6,)}, {"sizes": (4, 3, 2), "num_clusters": 7}, {"hidden_size": 2},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"relu": True},
+        {"batch_norm": False},
+        {"batch_norm": False, "relu": True},
+        {"gating": False},
+        {"gating_remove_diagonal": True},
+        {"batch_norm": False, "gating_remove_diagonal": True},
+        {"subtract_centers": False},
+        {"sizes": (6,)},
+        {"sizes": (4, 3, 2), "num_clusters": 7},
+        {"hidden_size": 2},
+    ],
+    ids=str,
+)
 def test_encodings_are_the_oracles(options, training):
     layer = encoder_of(**options)
     assert_as_the_oracle(layer, frames_of(sum(layer.feature_sizes)), COUNTS, training)
@@ -101,7 +116,7 @@ def test_padding_has_no_influence(batch_norm, training):
         layer = encoder_of(batch_norm=batch_norm)
         with tf.GradientTape() as tape:
             encoding = layer(frames, np.array(COUNTS), training=training)
-            loss = tf.reduce_sum(encoding ** 2)
+            loss = tf.reduce_sum(encoding**2)
         trained = tape.gradient(loss, layer.trainable_variables)
         return [np.asarray(value) for value in (encoding, *trained, *layer.non_trainable_weights)]
 
@@ -115,8 +130,12 @@ def test_padding_has_no_influence(batch_norm, training):
 @pytest.mark.parametrize("training", [False, True])
 def test_the_order_of_frames_has_no_influence(training):
     frames, counts = frames_of(), np.array([ROWS] * len(COUNTS))
-    np.testing.assert_allclose(encoder_of()(frames[:, ::-1], counts, training=training),
-                               encoder_of()(frames, counts, training=training), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        encoder_of()(frames[:, ::-1], counts, training=training),
+        encoder_of()(frames, counts, training=training),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (3, 0)])
@@ -126,7 +145,7 @@ def test_videos_without_frames_give_finite_encodings_and_gradients(options, coun
     with tf.GradientTape() as tape:
         tape.watch(frames)
         encoding = layer(frames, np.array(counts), training=True)
-        loss = tf.reduce_sum(encoding ** 2)
+        loss = tf.reduce_sum(encoding**2)
     for value in (encoding, *tape.gradient(loss, [frames, *layer.trainable_variables])):
         assert np.isfinite(value).all()
 
@@ -135,7 +154,7 @@ def test_videos_without_frames_give_finite_encodings_and_gradients(options, coun
 def test_each_cluster_has_its_share_of_a_vector_of_length_1(subtract_centers):
     pooling = NetVLADPooling(4, subtract_centers=subtract_centers)
     pooling.build((None, None, 6))
-    vlad = np.asarray(pooling(frames_of(6), np.array([5, 3, 1, 0]))).reshape(4, 6, 4)          # D-major
+    vlad = np.asarray(pooling(frames_of(6), np.array([5, 3, 1, 0]))).reshape(4, 6, 4)  # D-major
     np.testing.assert_allclose(np.linalg.norm(vlad, axis=1), [[0.5] * 4] * 3 + [[0] * 4], rtol=1e-5)
 
 
@@ -144,12 +163,11 @@ def test_weights_start_normal_with_the_published_spreads():
     layer.build((None, None, 320))
     spreads = [(layer.hidden.kernel, 1 / np.sqrt(64)), (layer.hidden.bias, 0.01), (layer.gating.kernel, 1 / np.sqrt(128))]
     for size, pooling in zip((256, 64), layer.poolings):
-        spreads += [(pooling.assign.kernel, size ** -0.5), (pooling.assign.bias, size ** -0.5),
-                    (pooling.centers, size ** -0.5)]
+        spreads += [(pooling.assign.kernel, size**-0.5), (pooling.assign.bias, size**-0.5), (pooling.centers, size**-0.5)]
     for weight, spread in spreads:
         few = weight.numpy().size < 200
         assert weight.numpy().std() == pytest.approx(spread, rel=0.35 if few else 0.06), weight.path
-        assert few or np.abs(weight.numpy()).max() > 2.5 * spread                               # not truncated
+        assert few or np.abs(weight.numpy()).max() > 2.5 * spread  # not truncated
     first = layer.poolings[0]
     assert abs(np.corrcoef(first.assign.kernel.numpy().ravel(), first.centers.numpy().ravel())[0, 1]) < 0.05
 
@@ -157,17 +175,18 @@ def test_weights_start_normal_with_the_published_spreads():
 def test_normalization_replaces_the_biases_it_makes_useless():
     layer = encoder_of(relu=True)
     assert layer.hidden.bias is None and all(pooling.assign.bias is None for pooling in layer.poolings)
-    assert encoder_of(relu=False).hidden.bias is not None           # without relu nothing normalizes there
+    assert encoder_of(relu=False).hidden.bias is not None  # without relu nothing normalizes there
 
 
 def test_the_published_sizes_have_the_published_number_of_weights():
-    layer = NetVLAD((1024, 128), hidden_size=2)                     # 1024 as published, which takes 1.1 GB
+    layer = NetVLAD((1024, 128), hidden_size=2)  # 1024 as published, which takes 1.1 GB
     layer.build((None, None, 1152))
     assert layer.vlad_size == 278_528 and layer.hidden.kernel.shape == (278_528, 2)
     assert layer.vlad_size * NetVLAD((1024, 128)).encoding_size == 285_212_672
-    poolings = 2 * (1024 * 256 + 128 * 128) + 2 * (256 + 128)       # assignments, centers; gamma and beta
+    poolings = 2 * (1024 * 256 + 128 * 128) + 2 * (256 + 128)  # assignments, centers; gamma and beta
     assert sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights) == (
-        2 * 1152 + poolings + 278_528 * 2 + 2 + 2 * 2 + 2 * 2)      # frames; hidden and its bias; gates
+        2 * 1152 + poolings + 278_528 * 2 + 2 + 2 * 2 + 2 * 2
+    )  # frames; hidden and its bias; gates
 
 
 def test_the_defaults_are_the_published_ones():
@@ -207,9 +226,18 @@ def test_a_feature_without_clusters_is_refused():
     assert NetVLAD((6,), 1).poolings[0].num_clusters == 1
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"relu": True}, {"batch_norm": False}, {"gating": False}, {"gating_remove_diagonal": True},
-    {"subtract_centers": False}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"relu": True},
+        {"batch_norm": False},
+        {"gating": False},
+        {"gating_remove_diagonal": True},
+        {"subtract_centers": False},
+    ],
+    ids=str,
+)
 def test_the_configuration_rebuilds_the_layer(options):
     layer = encoder_of(dtype="mixed_bfloat16", name="reader", **options)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))

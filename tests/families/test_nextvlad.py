@@ -50,17 +50,26 @@ def statistics(layer):
 
 
 def pooling_weights(pooling):
-    return {"expand": arrays(*pooling.expand.weights), "attend": arrays(*pooling.attend.weights),
-            "assign": arrays(pooling.assign.kernel)[0], "centers": arrays(pooling.centers)[0][0],
-            "assignment": statistics(pooling.assignment_normalization),
-            "descriptor": statistics(pooling.descriptor_normalization)}
+    return {
+        "expand": arrays(*pooling.expand.weights),
+        "attend": arrays(*pooling.attend.weights),
+        "assign": arrays(pooling.assign.kernel)[0],
+        "centers": arrays(pooling.centers)[0][0],
+        "assignment": statistics(pooling.assignment_normalization),
+        "descriptor": statistics(pooling.descriptor_normalization),
+    }
 
 
 def expected_pooled(layer, frames, counts, training):
     real = [video[:count].astype(np.float64) for video, count in zip(frames, counts)]
     ends = np.cumsum(layer.feature_sizes)
-    return np.concatenate([oracles.nextvlad_pooling(pooling_weights(pooling), [v[:, end - size:end] for v in real], training)
-                           for pooling, size, end in zip(layer.poolings, layer.feature_sizes, ends)], axis=1)
+    return np.concatenate(
+        [
+            oracles.nextvlad_pooling(pooling_weights(pooling), [v[:, end - size : end] for v in real], training)
+            for pooling, size, end in zip(layer.poolings, layer.feature_sizes, ends)
+        ],
+        axis=1,
+    )
 
 
 def expected_encoding(layer, pooled, training):
@@ -80,7 +89,7 @@ def test_descriptors_and_encodings_are_the_oracles(shape, training):
     expected = expected_pooled(layer, frames, counts, training)
     encoding = expected_encoding(layer, expected, training)
     np.testing.assert_allclose(layer.pool(frames, counts, training), expected, rtol=1e-4, atol=1e-4)
-    layer = encoder(shape)                      # a pass in training has moved the statistics
+    layer = encoder(shape)  # a pass in training has moved the statistics
     found = layer(frames, counts, training=training)
     assert found.shape == (5, layer.encoding_size) and layer.pooled_size == expected.shape[1]
     np.testing.assert_allclose(found, encoding, rtol=1e-4, atol=1e-4)
@@ -98,8 +107,9 @@ def test_any_number_of_rows_is_read_and_more_than_300_too():
 def test_what_lies_in_padding_does_not_matter(garbage, training):
     frames, counts = videos()
     rows = np.arange(frames.shape[1]) >= counts[:, None]
-    other = np.pad(np.where(rows[:, :, None], np.float32(garbage), frames), [[0, 0], [0, 3], [0, 0]],
-                   constant_values=garbage)
+    other = np.pad(
+        np.where(rows[:, :, None], np.float32(garbage), frames), [[0, 0], [0, 3], [0, 0]], constant_values=garbage
+    )
     layers = encoder(), encoder()
     found = [layer(some, counts, training=training) for layer, some in zip(layers, (frames, other))]
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
@@ -126,8 +136,9 @@ def test_the_order_of_frames_does_not_matter(training):
     shuffled = frames.copy()
     for video, count in enumerate(counts):
         shuffled[video, :count] = frames[video, :count][::-1]
-    np.testing.assert_allclose(encoder()(frames, counts, training=training),
-                               encoder()(shuffled, counts, training=training), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        encoder()(frames, counts, training=training), encoder()(shuffled, counts, training=training), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -138,7 +149,7 @@ def test_videos_without_frames_are_finite_with_their_gradients(counts, training)
     with tf.GradientTape() as tape:
         tape.watch(frames)
         encoding = layer(frames, np.array(counts), training=training)
-        loss = tf.reduce_sum(encoding ** 2)
+        loss = tf.reduce_sum(encoding**2)
     for gradient in [encoding, *tape.gradient(loss, [frames, *layer.trainable_weights])]:
         assert np.all(np.isfinite(gradient))
 
@@ -146,8 +157,11 @@ def test_videos_without_frames_are_finite_with_their_gradients(counts, training)
 def test_a_video_without_frames_has_descriptors_of_zeros_before_their_normalization():
     layer, (frames, counts) = encoder(), videos()
     found = as_numpy(layer.pool(frames, counts * 0))
-    empty = [row for pooling in layer.poolings
-             for row in oracles.rows_normalized([0.0], statistics(pooling.descriptor_normalization), False)]
+    empty = [
+        row
+        for pooling in layer.poolings
+        for row in oracles.rows_normalized([0.0], statistics(pooling.descriptor_normalization), False)
+    ]
     np.testing.assert_allclose(found[0], np.concatenate(empty), rtol=1e-4, atol=1e-5)
 
 
@@ -157,16 +171,20 @@ def test_statistics_move_in_training_only_and_in_project_only_where_asked():
     def moved(action):
         before = [as_numpy(weight) for weight in layer.non_trainable_weights]
         action()
-        return {weight.path.split("/")[-2] for weight, old in zip(layer.non_trainable_weights, before)
-                if np.any(as_numpy(weight) != old)}
+        return {
+            weight.path.split("/")[-2]
+            for weight, old in zip(layer.non_trainable_weights, before)
+            if np.any(as_numpy(weight) != old)
+        }
 
     pooled = layer.pool(frames, counts)
     assert moved(lambda: layer(frames, counts)) == set()
     assert moved(lambda: layer.project(pooled, training=True, update_statistics=False)) == set()
     assert moved(lambda: layer.pool(frames, counts, True)) == {"assignment_normalization", "descriptor_normalization"}
     assert moved(lambda: layer.project(pooled, training=True)) == {"hidden_normalization", "gate_normalization"}
-    np.testing.assert_array_equal(layer.project(pooled, training=True),
-                                  layer.project(pooled, training=True, update_statistics=False))
+    np.testing.assert_array_equal(
+        layer.project(pooled, training=True), layer.project(pooled, training=True, update_statistics=False)
+    )
 
 
 def test_bfloat16_stays_near_float32():
@@ -189,13 +207,20 @@ def count(weights):
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-@pytest.mark.parametrize("num_classes, expected", [
-    (3862, 88_889_378), pytest.param(4716, 90_639_224, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "num_classes, expected", [(3862, 88_889_378), pytest.param(4716, 90_639_224, marks=pytest.mark.slow)]
+)
 def test_the_published_size_has_the_published_number_of_trainable_weights(num_classes, expected):
     def pooling(n, k, g):
         wide = 2 * n
-        return ((n + 1) * wide + (wide + 1) * g + wide * g * k + 2 * g * k      # expand, attend, assign and its BN
-                + wide // g * k + 2 * (wide // g * k))                          # centers, BN of the descriptors
+        return (
+            (n + 1) * wide
+            + (wide + 1) * g
+            + wide * g * k
+            + 2 * g * k  # expand, attend, assign and its BN
+            + wide // g * k
+            + 2 * (wide // g * k)
+        )  # centers, BN of the descriptors
 
     pooled = 256 * 128 + 64 * 64
     hidden = pooled * 2048 + 2 * 2048 + 2 * 2048 * 256 + 2 * 256
@@ -218,9 +243,18 @@ def test_weights_start_as_slims_he_normal():
     layer = nextvlad.NeXtVLAD((64, 32), num_clusters=64, hidden_size=128, groups=4, expansion=4, gating_reduction=4)
     layer.build((None, None, 96))
     first, second = layer.poolings
-    matrices = [(first.expand.kernel, 64), (first.attend.kernel, 256), (first.assign.kernel, 256), (first.centers, 64),
-                (second.expand.kernel, 32), (second.assign.kernel, 128), (second.centers, 64),
-                (layer.hidden.kernel, 64 * 64 + 64 * 32), (layer.squeeze.kernel, 128), (layer.excite.kernel, 32)]
+    matrices = [
+        (first.expand.kernel, 64),
+        (first.attend.kernel, 256),
+        (first.assign.kernel, 256),
+        (first.centers, 64),
+        (second.expand.kernel, 32),
+        (second.assign.kernel, 128),
+        (second.centers, 64),
+        (layer.hidden.kernel, 64 * 64 + 64 * 32),
+        (layer.squeeze.kernel, 128),
+        (layer.excite.kernel, 32),
+    ]
     for matrix, fan_in in matrices:
         values, stddev = as_numpy(matrix), math.sqrt(2.6 / fan_in)
         assert np.abs(values).max() <= 2 * stddev
@@ -230,14 +264,24 @@ def test_weights_start_as_slims_he_normal():
         assert not np.any(as_numpy(bias))
 
 
-@pytest.mark.parametrize("sizes, options, words", [
-    ((6, 3), {"groups": 5}, r"expansion=2, groups=5: feature 1 of feature_sizes=\(6, 3\) becomes 12 wide, which 5 groups"),
-    ((8, 3), {"groups": 8}, r"feature 2 of feature_sizes=\(8, 3\) becomes 6 wide, which 4 groups do not divide"),
-    ((6, 3), {"groups": 1}, r"num_clusters=128, groups=1: feature 2 .* has half of each"),
-    ((6, 3), {"groups": 2, "num_clusters": 1}, "num_clusters=1, groups=2: feature 2 .* at least 2"),
-    ((6,), {"groups": 2, "hidden_size": 20, "gating_reduction": 8}, "hidden_size=20 is not a multiple of "
-                                                                     "gating_reduction=8"),
-])
+@pytest.mark.parametrize(
+    "sizes, options, words",
+    [
+        (
+            (6, 3),
+            {"groups": 5},
+            r"expansion=2, groups=5: feature 1 of feature_sizes=\(6, 3\) becomes 12 wide, which 5 groups",
+        ),
+        ((8, 3), {"groups": 8}, r"feature 2 of feature_sizes=\(8, 3\) becomes 6 wide, which 4 groups do not divide"),
+        ((6, 3), {"groups": 1}, r"num_clusters=128, groups=1: feature 2 .* has half of each"),
+        ((6, 3), {"groups": 2, "num_clusters": 1}, "num_clusters=1, groups=2: feature 2 .* at least 2"),
+        (
+            (6,),
+            {"groups": 2, "hidden_size": 20, "gating_reduction": 8},
+            "hidden_size=20 is not a multiple of gating_reduction=8",
+        ),
+    ],
+)
 def test_sizes_that_do_not_divide_are_refused_by_name(sizes, options, words):
     with pytest.raises(ValueError, match=words):
         nextvlad.NeXtVLAD(sizes, **options)
@@ -247,20 +291,30 @@ def test_the_configuration_rebuilds_the_layer():
     layer = nextvlad.NeXtVLAD((8, 4), 6, 15, 4, 3, 5, dtype="mixed_bfloat16", name="reader")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert copy.get_config() == layer.get_config()
-    assert (copy.feature_sizes, copy.num_clusters, copy.hidden_size, copy.groups, copy.expansion, copy.gating_reduction,
-            copy.name) == ((8, 4), 6, 15, 4, 3, 5, "reader")
+    assert (
+        copy.feature_sizes,
+        copy.num_clusters,
+        copy.hidden_size,
+        copy.groups,
+        copy.expansion,
+        copy.gating_reduction,
+        copy.name,
+    ) == ((8, 4), 6, 15, 4, 3, 5, "reader")
     assert copy.dtype_policy.name == copy.poolings[0].dtype_policy.name == "mixed_bfloat16"
     assert (copy.poolings[1].num_clusters, copy.poolings[1].groups, copy.poolings[1].expansion) == (3, 2, 3)
 
 
 def test_a_saved_network_predicts_as_before(tmp_path):
     layer = encoder()
-    model = video_classifier.VideoClassifier(preprocessing.ReverseWhitening("uint8", (6, 3)), layer, logistic.Logistic(4), 9,
-                                             dropout=0.5)
+    model = video_classifier.VideoClassifier(
+        preprocessing.ReverseWhitening("uint8", (6, 3)), layer, logistic.Logistic(4), 9, dropout=0.5
+    )
     model.build()
     model.preprocessing.set_eigenvalues(np.arange(6))
-    batch = {"frames": np.random.default_rng(0).integers(0, 256, (3, 7, 9), dtype=np.uint8),
-             "num_frames": np.array([7, 3, 0])}
+    batch = {
+        "frames": np.random.default_rng(0).integers(0, 256, (3, 7, 9), dtype=np.uint8),
+        "num_frames": np.array([7, 3, 0]),
+    }
     expected = as_numpy(model(batch)["predictions"])
     model.save(tmp_path / "model.keras")
     found = keras.saving.load_model(tmp_path / "model.keras")(batch)["predictions"]

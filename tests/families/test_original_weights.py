@@ -11,8 +11,9 @@ CELLS, NUM_CLASSES = 6, 4
 
 def network(frames_per_video, frames_per_block, sizes=(5, 3), **options):
     options = {"lstm_cells": CELLS, "num_classes": NUM_CLASSES, "frames_per_block": frames_per_block, **options}
-    return config.network_config(features=config.FeatureConfig(sizes=sizes),
-                                view=config.FrameView("first", frames_per_video), **options)
+    return config.network_config(
+        features=config.FeatureConfig(sizes=sizes), view=config.FrameView("first", frames_per_video), **options
+    )
 
 
 def frames_and_preprocessed(counts, rows, size):
@@ -20,7 +21,7 @@ def frames_and_preprocessed(counts, rows, size):
     frames = np.random.default_rng(0).integers(0, 256, (len(counts), rows, size), dtype=np.uint8)
     table = np.array([oracles.dequantized(code) for code in range(256)])
     values = table[frames]
-    values /= np.sqrt(np.sum(values ** 2, axis=-1, keepdims=True))
+    values /= np.sqrt(np.sum(values**2, axis=-1, keepdims=True))
     for video, count in enumerate(counts):
         values[video, count:] = 0.0
     return frames, values
@@ -36,7 +37,7 @@ def assert_gives_the_originals_outputs(scope, num_blocks, rows, counts, sizes=(5
         encoding, predictions = oracles.original_network(arrays, scope, values[video], count, num_blocks)
         np.testing.assert_allclose(found["encoding"][video], encoding, rtol=0, atol=1e-4)
         np.testing.assert_allclose(found["predictions"][video], predictions, rtol=0, atol=1e-4)
-    assert np.ptp(found["predictions"], axis=0).max() > 0.01            # the cases tell videos apart
+    assert np.ptp(found["predictions"], axis=0).max() > 0.01  # the cases tell videos apart
 
 
 def test_the_teacher_with_20_blocks_of_15_gives_the_originals_outputs():
@@ -66,7 +67,8 @@ def test_blocks_of_another_length_than_the_originals_give_other_outputs():
 def test_a_kernel_is_cut_in_two_and_its_gates_brought_into_keras_order():
     # One input, one cell: the gates i, j, f, o are single columns.
     kernel, recurrent, bias = original_weights.convert_lstm_kernel(
-        np.array([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]), np.array([0.1, 0.2, 0.3, 0.4]))
+        np.array([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]), np.array([0.1, 0.2, 0.3, 0.4])
+    )
     np.testing.assert_array_equal(kernel, [[1.0, 3.0, 2.0, 4.0]])
     np.testing.assert_array_equal(recurrent, [[5.0, 7.0, 6.0, 8.0]])
     np.testing.assert_allclose(bias, [0.1, 1.3, 0.2, 0.4])
@@ -90,22 +92,30 @@ def test_teacher_and_student_of_one_checkpoint_are_told_apart_and_slots_left_alo
 
 def changed(**changes):
     """The original's variables, some of them replaced; None takes one away."""
-    arrays = {**oracles.original_arrays("model", 8, CELLS, NUM_CLASSES),
-              **{name.replace("__", "/"): values for name, values in changes.items()}}
+    arrays = {
+        **oracles.original_arrays("model", 8, CELLS, NUM_CLASSES),
+        **{name.replace("__", "/"): values for name, values in changes.items()},
+    }
     return {name: values for name, values in arrays.items() if values is not None}
 
 
-@pytest.mark.parametrize("arrays, options, message", [
-    (changed(model__classifier__gates__weights=None), {}, "expected one variable model/…/gates/weights; found none"),
-    (changed(model__other__gates__weights=np.zeros((24, 12))), {},
-     "found model/classifier/gates/weights, model/other/gates/weights among"),
-    ({}, {}, "RNN_L1.* found none among 0 variables"),
-    (changed(), {"lstm_cells": 7}, "RNN_L1/.*cell_0.*kernel gives the shape .*at the original's sizes"),
-    (changed(), {"num_classes": 5}, r"gates/weights gives the shape \(24, 12\), .* has \(24, 15\)"),
-    (changed(), {"lstm_layers": 1}, "RNN_L2/.*gives the shape"),
-    (changed(), {"lstm_layers": 3}, "RNN_L1/…/cell_2/…/kernel; found none"),
-    (changed(), {"classifier": "LogisticModel"}, "need a HierarchicalRNN encoder and a MixtureOfExperts classifier"),
-])
+@pytest.mark.parametrize(
+    "arrays, options, message",
+    [
+        (changed(model__classifier__gates__weights=None), {}, "expected one variable model/…/gates/weights; found none"),
+        (
+            changed(model__other__gates__weights=np.zeros((24, 12))),
+            {},
+            "found model/classifier/gates/weights, model/other/gates/weights among",
+        ),
+        ({}, {}, "RNN_L1.* found none among 0 variables"),
+        (changed(), {"lstm_cells": 7}, "RNN_L1/.*cell_0.*kernel gives the shape .*at the original's sizes"),
+        (changed(), {"num_classes": 5}, r"gates/weights gives the shape \(24, 12\), .* has \(24, 15\)"),
+        (changed(), {"lstm_layers": 1}, "RNN_L2/.*gives the shape"),
+        (changed(), {"lstm_layers": 3}, "RNN_L1/…/cell_2/…/kernel; found none"),
+        (changed(), {"classifier": "LogisticModel"}, "need a HierarchicalRNN encoder and a MixtureOfExperts classifier"),
+    ],
+)
 def test_what_does_not_fit_is_named(arrays, options, message):
     model = build.build_model(network(30, 6, **options))
     with pytest.raises(ValueError, match=message):

@@ -20,12 +20,12 @@ def nextvlad_parameters(network):
     for index, size in enumerate(network.features.sizes):
         clusters, groups = (n // (1 if index == 0 else 2) for n in (network.nextvlad_cluster_size, network.groups))
         wide = network.expansion * size
-        total += (size + 1) * wide + (wide + 1) * groups                        # widening, attention
-        total += wide * groups * clusters + 2 * groups * clusters               # assignment and its normalization
-        total += wide // groups * clusters                                      # centers
-        total += 2 * (wide // groups * clusters)                                # normalization of the descriptors
+        total += (size + 1) * wide + (wide + 1) * groups  # widening, attention
+        total += wide * groups * clusters + 2 * groups * clusters  # assignment and its normalization
+        total += wide // groups * clusters  # centers
+        total += 2 * (wide // groups * clusters)  # normalization of the descriptors
         pooled += wide // groups * clusters
-    total += pooled * hidden + 2 * hidden + 2 * hidden * narrow + 2 * narrow    # hidden layer and gate
+    total += pooled * hidden + 2 * hidden + 2 * hidden * narrow + 2 * narrow  # hidden layer and gate
     return total + (hidden + 1) * network.num_classes
 
 
@@ -41,10 +41,16 @@ def parameters(network):
     return members * parameters(network.member()) + gate_parameters(network, members)
 
 
-@pytest.mark.parametrize("network", [
-    networks.frame_level("NeXtVLADModel"), networks.frame_level("NeXtVLADModel", groups=2, expansion=4, num_classes=7),
-    networks.frame_level("MixNeXtVladModel", mix_number=3), networks.frame_level("MODNeXtVladModel")],
-    ids=lambda network: network.model)
+@pytest.mark.parametrize(
+    "network",
+    [
+        networks.frame_level("NeXtVLADModel"),
+        networks.frame_level("NeXtVLADModel", groups=2, expansion=4, num_classes=7),
+        networks.frame_level("MixNeXtVladModel", mix_number=3),
+        networks.frame_level("MODNeXtVladModel"),
+    ],
+    ids=lambda network: network.model,
+)
 def test_the_closed_forms_count_what_is_built(network):
     assert parameters(network) == built(network)
 
@@ -58,9 +64,16 @@ LARGE = {"nextvlad_cluster_size": 256, "expansion": 4, "gating_reduction": 8}
 
 
 # MOD 2019, tables 1 and 2: networks of 1,000 classes, fine-tuned on segments; millions as printed, so within 1.2 %.
-@pytest.mark.parametrize("model, options, millions", [
-    ("NeXtVLADModel", {}, 83), ("NeXtVLADModel", LARGE, 320), ("MixNeXtVladModel", {}, 250),
-    ("MixNeXtVladModel", {**LARGE, "mix_number": 4}, 1280), ("MODNeXtVladModel", {}, 1000)])
+@pytest.mark.parametrize(
+    "model, options, millions",
+    [
+        ("NeXtVLADModel", {}, 83),
+        ("NeXtVLADModel", LARGE, 320),
+        ("MixNeXtVladModel", {}, 250),
+        ("MixNeXtVladModel", {**LARGE, "mix_number": 4}, 1280),
+        ("MODNeXtVladModel", {}, 1000),
+    ],
+)
 def test_the_tables_of_the_mixtures_paper(model, options, millions):
     found = parameters(config.network_config(model, 1000, **options)) / 1e6
     assert found == pytest.approx(millions, rel=0.012)

@@ -30,7 +30,7 @@ def test_a_video_level_network_classifies_the_mean_scaled_to_length_one():
     model, batch = networks.build(network), networks.batch(network)
     found = networks.outputs(model, batch)
     for video, features in enumerate(batch["features"]):
-        scaled = features / np.sqrt(np.sum(features ** 2))
+        scaled = features / np.sqrt(np.sum(features**2))
         np.testing.assert_allclose(found["encoding"][video], scaled, rtol=1e-5)
         expected = oracles.logistic(scaled, *model.classifier.get_weights())
         np.testing.assert_allclose(found["predictions"][video], expected, rtol=1e-5)
@@ -72,15 +72,15 @@ def test_dropout_acts_before_the_classifier_in_training_and_never_on_the_encodin
 def test_without_dropout_training_and_evaluation_agree():
     network = networks.frame_level(dropout=0.0)
     model, batch = networks.build(network), networks.batch(network)
-    np.testing.assert_array_equal(networks.outputs(model, batch, training=True)["predictions"],
-                                  networks.outputs(model, batch)["predictions"])
+    np.testing.assert_array_equal(
+        networks.outputs(model, batch, training=True)["predictions"], networks.outputs(model, batch)["predictions"]
+    )
 
 
 @pytest.mark.parametrize("num_frames", [0, 1, 7])
 def test_multiply_adds_are_the_encoders_and_the_classifiers(num_frames):
     model = networks.build(NETWORK)
-    assert model.multiply_adds(num_frames) == (model.encoder.multiply_adds(num_frames)
-                                               + model.classifier.multiply_adds())
+    assert model.multiply_adds(num_frames) == (model.encoder.multiply_adds(num_frames) + model.classifier.multiply_adds())
     mean = networks.build(networks.video_level("MoeModel"))
     assert mean.multiply_adds(num_frames) == mean.classifier.multiply_adds() == 9 * 5 * 5
 
@@ -101,8 +101,9 @@ def test_moving_statistics_are_those_of_the_encoding_without_dropout():
     twin = networks.build(network)
     hidden = twin.encoder.hidden(twin.encoder.pool(frames, batch["num_frames"], training=True)).numpy()
     np.testing.assert_allclose(layer.moving_mean, 0.1 * before + 0.9 * hidden.mean(axis=0), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(found["encoding"], twin.encoder(frames, batch["num_frames"], training=True), rtol=1e-4,
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        found["encoding"], twin.encoder(frames, batch["num_frames"], training=True), rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("model", sorted(set(networks.TINY) - {"HierarchicalLstmModel"}))

@@ -36,8 +36,9 @@ def as_float64(variable):
 
 
 def normalized(layer, rows, statistics=None):
-    return oracles.batch_normalized(list(np.asarray(rows, np.float64)), as_float64(layer.gamma), as_float64(layer.beta),
-                                    statistics, layer.epsilon)
+    return oracles.batch_normalized(
+        list(np.asarray(rows, np.float64)), as_float64(layer.gamma), as_float64(layer.beta), statistics, layer.epsilon
+    )
 
 
 def state(layer):
@@ -91,7 +92,7 @@ def test_gradients_pass_through_the_statistics():
         tensor = tf.constant(x)
         tape.watch(tensor)
         value = tf.reduce_sum(weights * tf.boolean_mask(layer(tensor, mask=mask, training=True), mask))
-    expected, = oracles.numerical_gradients(loss, [x[mask].astype(np.float64)])
+    (expected,) = oracles.numerical_gradients(loss, [x[mask].astype(np.float64)])
     np.testing.assert_allclose(tape.gradient(value, tensor).numpy()[mask], expected, rtol=1e-3, atol=1e-4)
 
 
@@ -177,7 +178,7 @@ def test_in_bfloat16_weights_and_statistics_are_float32():
     found = layer(x, mask=mask, training=True)
     assert found.dtype == "bfloat16" and {weight.dtype for weight in layer.weights} == {"float32"}
     expected = np.asarray(exact(x, mask=mask, training=True))
-    np.testing.assert_allclose(np.asarray(tf.cast(found, tf.float32))[mask], expected[mask], rtol=2 ** -8)
+    np.testing.assert_allclose(np.asarray(tf.cast(found, tf.float32))[mask], expected[mask], rtol=2**-8)
     for a, b in zip(state(layer), state(exact)):
         np.testing.assert_array_equal(a, b)
 
@@ -195,7 +196,7 @@ def test_a_graph_takes_the_steps_of_eager_calls():
 def test_sums_pass_the_hook_so_that_replicas_can_share_them():
     layer, x = layer_of(), frames_of()
     alone = np.asarray(layer(x, training=True, update_statistics=False))
-    layer.sum_over_replicas = lambda tensors: [2 * tensor for tensor in tensors]        # a twin with the same rows
+    layer.sum_over_replicas = lambda tensors: [2 * tensor for tensor in tensors]  # a twin with the same rows
     np.testing.assert_allclose(layer(x, training=True), alone, rtol=1e-4, atol=1e-6)
     layer.sum_over_replicas = lambda tensors: [tensor + 1 for tensor in tensors]
     assert np.abs(np.asarray(layer(x, training=True)) - alone).max() > 0.01

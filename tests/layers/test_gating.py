@@ -33,15 +33,19 @@ def normalizing(layer, training):
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_gates_weigh_each_entry_as_the_oracle(batch_norm, remove_diagonal, training):
     layer = layer_of(batch_norm=batch_norm, remove_diagonal=remove_diagonal)
-    expected = oracles.context_gated(list(ENCODINGS.astype(np.float64)), layer.kernel.numpy().astype(np.float64),
-                                     normalizing(layer, training), remove_diagonal)
+    expected = oracles.context_gated(
+        list(ENCODINGS.astype(np.float64)),
+        layer.kernel.numpy().astype(np.float64),
+        normalizing(layer, training),
+        remove_diagonal,
+    )
     np.testing.assert_allclose(layer(ENCODINGS, training=training), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_gates_read_columns_of_the_kernel():
     layer = layer_of(batch_norm=False)
     kernel = np.zeros((SIZE, SIZE))
-    kernel[0, 2] = 100                                      # entry 0 opens gate 2, and no other way round
+    kernel[0, 2] = 100  # entry 0 opens gate 2, and no other way round
     layer.set_weights([kernel, np.zeros(SIZE)])
     np.testing.assert_allclose(layer(np.ones((1, SIZE))), [[0.5, 0.5, 1.0, 0.5]], rtol=1e-6)
 
@@ -60,7 +64,7 @@ def test_the_start_is_normal_with_the_published_spread_and_the_bias_is_drawn_on_
     for weight in (layer.kernel, layer.bias):
         assert weight.numpy().std() == pytest.approx(1 / np.sqrt(400), rel=0.15)
         assert abs(weight.numpy().mean()) < 0.01
-    assert np.abs(layer.kernel.numpy()).max() > 4 / np.sqrt(400)                    # a normal, not a uniform start
+    assert np.abs(layer.kernel.numpy()).max() > 4 / np.sqrt(400)  # a normal, not a uniform start
     assert not np.isclose(layer.bias.numpy(), layer.kernel.numpy()[0]).any()
 
 
@@ -79,8 +83,9 @@ def test_bfloat16_is_near_float32(batch_norm, remove_diagonal):
     options = {"batch_norm": batch_norm, "remove_diagonal": remove_diagonal}
     found = layer_of(dtype="mixed_bfloat16", **options)(ENCODINGS, training=True)
     assert found.dtype == "bfloat16"
-    np.testing.assert_allclose(tf.cast(found, "float32"), layer_of(**options)(ENCODINGS, training=True),
-                               rtol=0.05, atol=0.02)
+    np.testing.assert_allclose(
+        tf.cast(found, "float32"), layer_of(**options)(ENCODINGS, training=True), rtol=0.05, atol=0.02
+    )
 
 
 @pytest.mark.parametrize("batch_norm, remove_diagonal", [(True, False), (False, True)])

@@ -34,7 +34,7 @@ def test_the_regulariser_is_the_starters_half_of_the_squares_of_the_weights_alon
     layer = classifier()
     layer.set_weights([np.full((6, 5), 100.0), np.full(5, 1e6)])
     layer(ENCODINGS)
-    assert float(sum(layer.losses)) == pytest.approx(1e-8 / 2 * 30 * 100.0 ** 2)
+    assert float(sum(layer.losses)) == pytest.approx(1e-8 / 2 * 30 * 100.0**2)
 
 
 def test_multiply_adds_are_size_times_classes():

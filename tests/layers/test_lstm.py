@@ -55,7 +55,7 @@ def test_weights_start_as_tensorflow_1_starts_one_joint_kernel(input_size, cells
     stacked.build((None, None, input_size))
     for layer, inputs in zip(stacked.layers, (input_size, cells)):
         kernel, recurrent, bias = layer.get_weights()
-        limit = np.sqrt(6 / ((inputs + cells) + 4 * cells))         # Glorot: the joint kernel's two sides
+        limit = np.sqrt(6 / ((inputs + cells) + 4 * cells))  # Glorot: the joint kernel's two sides
         for values in (kernel, recurrent):
             assert np.abs(values).max() <= limit
             assert np.abs(values).max() > 0.85 * limit

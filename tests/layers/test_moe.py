@@ -25,7 +25,7 @@ def test_experts_vote_by_the_shares_of_their_gates(num_mixtures):
 
 @pytest.mark.parametrize("num_mixtures, expected", [(1, 1 / 4), (2, 1 / 3), (4, 2 / 5)])
 def test_an_unknowing_network_gives_every_class_the_published_start(num_mixtures, expected):
-    found = classifier(num_mixtures)(np.zeros((3, 6), np.float32))["predictions"]       # as of a video without frames
+    found = classifier(num_mixtures)(np.zeros((3, 6), np.float32))["predictions"]  # as of a video without frames
     np.testing.assert_allclose(found, np.full((3, 5), expected), rtol=1e-6)
 
 
@@ -34,7 +34,7 @@ def test_small_encodings_start_near_the_published_third_and_the_published_loss()
     np.testing.assert_allclose(found, 1 / 3, atol=1e-3)
     p = found[0].astype(np.float64)
     loss = -(np.log(p[:3] + 1e-5).sum() + np.log(1 - p[3:] + 1e-5).sum())
-    assert loss == pytest.approx(1914.25, abs=0.5)         # three labels of 4716; the original's log says 1914.09
+    assert loss == pytest.approx(1914.25, abs=0.5)  # three labels of 4716; the original's log says 1914.09
 
 
 def test_gates_have_no_bias_and_experts_start_with_zero():
@@ -49,7 +49,7 @@ def test_the_regulariser_is_the_starters_half_of_the_squares_of_both_matrices():
     layer = classifier(2)
     layer.set_weights([np.full(weight.shape, 100.0) for weight in layer.weights])
     layer(ENCODINGS)
-    assert float(sum(layer.losses)) == pytest.approx(1e-8 / 2 * (6 * 15 + 6 * 10) * 100.0 ** 2)
+    assert float(sum(layer.losses)) == pytest.approx(1e-8 / 2 * (6 * 15 + 6 * 10) * 100.0**2)
 
 
 @pytest.mark.parametrize("num_mixtures, expected", [(2, 6 * 5 * 5), (4, 6 * 5 * 9)])

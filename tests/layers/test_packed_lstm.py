@@ -8,7 +8,7 @@ from youtube8m_distill.families.hrnn import encoder as hierarchical_rnn
 from youtube8m_distill.layers import lstm, packed_lstm
 
 SIZE, CELLS = 5, 3
-LENGTHS = np.array([0, 6, 2, 6, 1, 0, 4], np.int32)         # not in order, with equals, with empty ones in between
+LENGTHS = np.array([0, 6, 2, 6, 1, 0, 4], np.int32)  # not in order, with equals, with empty ones in between
 SEQUENCES = np.random.default_rng(0).normal(size=(len(LENGTHS), 6, SIZE)).astype(np.float32)
 
 
@@ -54,10 +54,12 @@ def test_padding_is_never_read():
 @pytest.fixture
 def by_keras(monkeypatch):
     """Hands a function that runs another one with Keras' own LSTM layers."""
+
     def run(function):
         with monkeypatch.context() as patch:
             patch.setattr(packed_lstm, "serves", lambda sequence, training: False)
             return function()
+
     return run
 
 
@@ -108,7 +110,8 @@ def test_the_work_of_h_rnn_is_twenty_and_fifteen_steps_and_nothing_is_masked():
     encoder = hierarchical_rnn.HierarchicalRNN(20, CELLS, 2)
     encoder.build((None, None, SIZE))
     traced = tf.function(encoder, autograph=False).get_concrete_function(
-        tf.TensorSpec([None, 300, SIZE]), tf.TensorSpec([None], tf.int32))
+        tf.TensorSpec([None, 300, SIZE]), tf.TensorSpec([None], tf.int32)
+    )
     found = [operation.type for operation in traced.graph.get_operations()]
     # Two layers, each with a product for its inputs and one for its state, which the first step has not.
     lower = 20 * 4 - 2

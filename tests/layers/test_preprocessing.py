@@ -48,8 +48,9 @@ def test_zeros_stay_zeros():
     assert not np.any(as_numpy(preprocessing.L2Preprocessing("float32")(np.zeros((2, 9), np.float32))))
 
 
-@pytest.mark.parametrize("stored, values", [
-    ("uint8", CODES), ("float32", np.random.default_rng(0).normal(0, 2, (50, 9)).astype(np.float32))])
+@pytest.mark.parametrize(
+    "stored, values", [("uint8", CODES), ("float32", np.random.default_rng(0).normal(0, 2, (50, 9)).astype(np.float32))]
+)
 def test_under_bfloat16_only_the_result_is_rounded(stored, values):
     rounded = preprocessing.L2Preprocessing(stored, dtype="mixed_bfloat16")(values)
     exact = preprocessing.L2Preprocessing(stored)(values)
@@ -120,24 +121,27 @@ def test_the_scale_is_a_float32_weight_that_no_step_trains():
 @pytest.mark.parametrize("shape", [(6,), (6, 1), (8, 1)])
 def test_eigenvalues_are_flat_or_a_column_and_more_than_needed_are_left_aside(shape):
     eigenvalues = np.random.default_rng(0).uniform(0, 15, shape).astype(np.float32)
-    scale, = reverse_whitening("uint8", eigenvalues).get_weights()
+    (scale,) = reverse_whitening("uint8", eigenvalues).get_weights()
     np.testing.assert_allclose(scale[:6], np.sqrt(eigenvalues.reshape(-1)[:6]) + 1e-4, rtol=1e-6)
     np.testing.assert_array_equal(scale[6:], 1)
 
 
-@pytest.mark.parametrize("eigenvalues, words", [
-    (np.ones(5), "one number for each of the first feature's 6. Received 5"),
-    (np.ones((6, 2)), r"of shape \[n\] or \[n, 1\]. Received \[6, 2\]"),
-    (np.ones((6, 1, 1)), r"Received \[6, 1, 1\]"),
-    (np.ones((1, 6)), r"Received \[1, 6\]"),
-    (np.float32(1), r"Received \[\]"),
-    (np.zeros((0, 1)), "Received 0"),
-    (np.array([1, 1, -0.5, 1, 1, 1]), "not negative. Received -0.5 at 2"),
-    (np.array([1, 1, 1, np.nan, 1, 1]), "finite .* Received nan at 3"),
-    (np.array([1, 1, 1, 1, np.inf, 1]), "finite .* Received inf at 4"),
-    (np.array(["a"] * 6), "real numbers. Received dtype <U1"),
-    (np.ones(6, np.complex64), "real numbers. Received dtype complex64"),
-])
+@pytest.mark.parametrize(
+    "eigenvalues, words",
+    [
+        (np.ones(5), "one number for each of the first feature's 6. Received 5"),
+        (np.ones((6, 2)), r"of shape \[n\] or \[n, 1\]. Received \[6, 2\]"),
+        (np.ones((6, 1, 1)), r"Received \[6, 1, 1\]"),
+        (np.ones((1, 6)), r"Received \[1, 6\]"),
+        (np.float32(1), r"Received \[\]"),
+        (np.zeros((0, 1)), "Received 0"),
+        (np.array([1, 1, -0.5, 1, 1, 1]), "not negative. Received -0.5 at 2"),
+        (np.array([1, 1, 1, np.nan, 1, 1]), "finite .* Received nan at 3"),
+        (np.array([1, 1, 1, 1, np.inf, 1]), "finite .* Received inf at 4"),
+        (np.array(["a"] * 6), "real numbers. Received dtype <U1"),
+        (np.ones(6, np.complex64), "real numbers. Received dtype complex64"),
+    ],
+)
 def test_eigenvalues_that_do_not_fit_are_refused_with_the_reason(eigenvalues, words):
     with pytest.raises(ValueError, match=f"eigenvalues must .*{words}"):
         reverse_whitening("uint8", eigenvalues)
@@ -186,15 +190,18 @@ def npy(array):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("content, words", [
-    (b"", "is not a readable .npy file"),
-    (b"14.7\n3.1\n", "is not a readable .npy file"),
-    (npy(np.ones(6))[:-4], "is not a readable .npy file"),
-    (npy(np.array([{}], object)), "is not a readable .npy file"),
-    (npy(np.ones((3, 3))), r"must be of shape \[n\] or \[n, 1\]. Received \[3, 3\]"),
-    (npy(np.array(["a"])), "must hold real numbers"),
-    (npy(np.array([1, np.nan])), "must be finite and not negative. Received nan at 1"),
-])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "is not a readable .npy file"),
+        (b"14.7\n3.1\n", "is not a readable .npy file"),
+        (npy(np.ones(6))[:-4], "is not a readable .npy file"),
+        (npy(np.array([{}], object)), "is not a readable .npy file"),
+        (npy(np.ones((3, 3))), r"must be of shape \[n\] or \[n, 1\]. Received \[3, 3\]"),
+        (npy(np.array(["a"])), "must hold real numbers"),
+        (npy(np.array([1, np.nan])), "must be finite and not negative. Received nan at 1"),
+    ],
+)
 def test_a_file_that_holds_no_eigenvalues_is_refused_by_name(tmp_path, content, words):
     (tmp_path / "bad.npy").write_bytes(content)
     with pytest.raises(ValueError, match=f"bad.npy' {words}"):

@@ -55,13 +55,16 @@ def test_without_pairs_nothing_of_the_positives_is_found():
     assert of([], 7) == 0.0
 
 
-@pytest.mark.parametrize("scores, hits, num_positives, message", [
-    ([0.5, np.nan], [True, False], 1, "scores must be finite. Received 1 NaN or infinite"),
-    ([0.5, np.inf], [True, False], 1, "scores must be finite. Received 1 NaN or infinite"),
-    ([0.5, 0.4], [True], 1, r"must be flat and of one length. Received \(2,\) and \(1,\)"),
-    ([[0.5]], [[True]], 1, r"must be flat and of one length. Received \(1, 1\)"),
-    ([0.5, 0.4], [True, True], 1, "num_positives=1 is less than the 2 hits"),
-])
+@pytest.mark.parametrize(
+    "scores, hits, num_positives, message",
+    [
+        ([0.5, np.nan], [True, False], 1, "scores must be finite. Received 1 NaN or infinite"),
+        ([0.5, np.inf], [True, False], 1, "scores must be finite. Received 1 NaN or infinite"),
+        ([0.5, 0.4], [True], 1, r"must be flat and of one length. Received \(2,\) and \(1,\)"),
+        ([[0.5]], [[True]], 1, r"must be flat and of one length. Received \(1, 1\)"),
+        ([0.5, 0.4], [True, True], 1, "num_positives=1 is less than the 2 hits"),
+    ],
+)
 def test_input_that_has_no_average_precision_is_refused(scores, hits, num_positives, message):
     with pytest.raises(ValueError, match=message):
         average_precision(scores, hits, num_positives)

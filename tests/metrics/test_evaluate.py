@@ -42,25 +42,32 @@ def test_every_number_equals_its_slow_definition(folder, videos, top_k):
     losses = np.linspace(0.1, 3.0, len(labels), dtype=np.float32)
     result, _ = evaluate(labels, predictions, losses, top_k, folder)
     rows = list(zip(labels, predictions))
-    expected = {"num_videos": len(labels), "num_labels": int(labels.sum()),
-                "hit_at_one": np.mean([oracles.starter_hit_at_one(*row) for row in rows]),
-                "perr": np.mean([oracles.starter_perr(*row) for row in rows]),
-                f"gap_at_{top_k}": oracles.gap(labels, predictions, top_k),
-                "mean_average_precision": oracles.mean_average_precision(labels, predictions, top_k),
-                "loss": losses.mean(),
-                "full_mean_average_precision": oracles.mean_average_precision(labels, predictions, labels.shape[1])}
+    expected = {
+        "num_videos": len(labels),
+        "num_labels": int(labels.sum()),
+        "hit_at_one": np.mean([oracles.starter_hit_at_one(*row) for row in rows]),
+        "perr": np.mean([oracles.starter_perr(*row) for row in rows]),
+        f"gap_at_{top_k}": oracles.gap(labels, predictions, top_k),
+        "mean_average_precision": oracles.mean_average_precision(labels, predictions, top_k),
+        "loss": losses.mean(),
+        "full_mean_average_precision": oracles.mean_average_precision(labels, predictions, labels.shape[1]),
+    }
     assert result == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_numbers_of_a_small_case_by_hand():
     result, per_class = evaluate(LABELS, PREDICTIONS, LOSSES, top_k=2)
-    assert result == pytest.approx({
-        "num_videos": 2, "num_labels": 3,
-        "hit_at_one": 1 / 2,                            # class 0 is a label of the first video only
-        "perr": (1 / 2 + 0) / 2,                        # best two 0, 1 of labels 0, 2; best one 0 of label 2
-        "gap_at_2": (1 / 1 + 2 / 3) / 3,                # true, false, true, false; one label is cut
-        "mean_average_precision": (1 + 1 / 2) / 2,      # classes 0 and 2
-        "loss": 1.25})
+    assert result == pytest.approx(
+        {
+            "num_videos": 2,
+            "num_labels": 3,
+            "hit_at_one": 1 / 2,  # class 0 is a label of the first video only
+            "perr": (1 / 2 + 0) / 2,  # best two 0, 1 of labels 0, 2; best one 0 of label 2
+            "gap_at_2": (1 / 1 + 2 / 3) / 3,  # true, false, true, false; one label is cut
+            "mean_average_precision": (1 + 1 / 2) / 2,  # classes 0 and 2
+            "loss": 1.25,
+        }
+    )
     np.testing.assert_array_equal(per_class["average_precision"], [1.0, np.nan, 0.5])
     np.testing.assert_array_equal(per_class["num_positives"], [1, 0, 2])
     assert set(per_class) == {"average_precision", "num_positives"}
@@ -69,16 +76,16 @@ def test_the_numbers_of_a_small_case_by_hand():
 @given(data=st.data(), videos=strategies.videos_with_ties(), top_k=st.integers(1, 8))
 @settings(max_examples=30, deadline=None)
 def test_neither_the_cut_into_batches_nor_the_order_changes_a_bit(folder, data, videos, top_k):
-    losses = np.array([0.1, 1e6, 3e-5, 7.7, 0.3, 12.0], np.float32)[:len(videos[0])]
+    losses = np.array([0.1, 1e6, 3e-5, 7.7, 0.3, 12.0], np.float32)[: len(videos[0])]
     batches = data.draw(strategies.cuts(len(videos[0])))
     assert evaluate(*videos, losses, top_k, folder, batches)[0] == evaluate(*videos, losses, top_k, folder)[0]
 
 
 def test_a_huge_loss_does_not_swallow_the_small_ones_wherever_it_stands():
     labels, predictions = np.repeat(LABELS, 3, axis=0), np.repeat(PREDICTIONS, 3, axis=0)
-    losses = np.array([2.0 ** 54, 1, 1, 1, 1, 1], np.float32)          # in float64, 2 ** 54 + 1 is 2 ** 54
+    losses = np.array([2.0**54, 1, 1, 1, 1, 1], np.float32)  # in float64, 2 ** 54 + 1 is 2 ** 54
     for order in (losses, losses[::-1]):
-        assert evaluate(labels, predictions, order, top_k=2)[0]["loss"] == (2 ** 54 + 5) / 6
+        assert evaluate(labels, predictions, order, top_k=2)[0]["loss"] == (2**54 + 5) / 6
 
 
 def test_the_result_is_ready_for_json(folder):
@@ -123,23 +130,32 @@ def test_an_evaluation_of_no_video_is_an_error():
         Evaluator(3).result()
 
 
-GOOD = dict(labels=LABELS, top_classes=[[0, 1], [0, 2]], top_scores=[[0.9, 0.6], [0.8, 0.7]], losses=LOSSES,
-            perr=[0.5, 0.0], predictions=PREDICTIONS)
+GOOD = dict(
+    labels=LABELS,
+    top_classes=[[0, 1], [0, 2]],
+    top_scores=[[0.9, 0.6], [0.8, 0.7]],
+    losses=LOSSES,
+    perr=[0.5, 0.0],
+    predictions=PREDICTIONS,
+)
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(top_scores=[[0.9, np.nan], [0.8, 0.7]]), "top_scores must be finite"),
-    (dict(losses=[0.5, np.nan]), "losses must be finite. Received nan for video 1"),
-    (dict(losses=[np.inf, 0.5]), "losses must be finite. Received inf for video 0"),
-    (dict(perr=[0.5, np.nan]), "perr .* must be finite. Received nan for video 1 of the batch"),
-    (dict(losses=[0.5]), r"losses must hold one number a video, \[2\]. Received shape \(1,\)"),
-    (dict(perr=0.5), r"perr .* must hold one number a video, \[2\]. Received shape \(\)"),
-    (dict(labels=np.eye(2, 4)), "The batch has 4 classes, the metric 3"),
-    (dict(top_classes=[[0], [0]], top_scores=[[0.9], [0.8]]), "holds 1 classes a video, of 3; top_k=2 are needed"),
-    (dict(predictions=None), "the full mAP needs all predictions"),
-    (dict(predictions=PREDICTIONS * np.nan), "predictions must be finite"),
-    (dict(predictions=PREDICTIONS[:1]), r"Received \(2, 3\) and \(1, 3\)"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(top_scores=[[0.9, np.nan], [0.8, 0.7]]), "top_scores must be finite"),
+        (dict(losses=[0.5, np.nan]), "losses must be finite. Received nan for video 1"),
+        (dict(losses=[np.inf, 0.5]), "losses must be finite. Received inf for video 0"),
+        (dict(perr=[0.5, np.nan]), "perr .* must be finite. Received nan for video 1 of the batch"),
+        (dict(losses=[0.5]), r"losses must hold one number a video, \[2\]. Received shape \(1,\)"),
+        (dict(perr=0.5), r"perr .* must hold one number a video, \[2\]. Received shape \(\)"),
+        (dict(labels=np.eye(2, 4)), "The batch has 4 classes, the metric 3"),
+        (dict(top_classes=[[0], [0]], top_scores=[[0.9], [0.8]]), "holds 1 classes a video, of 3; top_k=2 are needed"),
+        (dict(predictions=None), "the full mAP needs all predictions"),
+        (dict(predictions=PREDICTIONS * np.nan), "predictions must be finite"),
+        (dict(predictions=PREDICTIONS[:1]), r"Received \(2, 3\) and \(1, 3\)"),
+    ],
+)
 def test_a_batch_that_is_refused_says_why_and_leaves_no_trace(folder, change, message):
     with Evaluator(3, 2, folder) as evaluator:
         evaluator.update_state(**GOOD)

@@ -66,8 +66,10 @@ def test_the_training_monitor_and_the_evaluation_agree_on_a_real_sized_batch(num
 
 
 def test_minibatch_gap_runs_in_a_graph_with_a_batch_of_unknown_size():
-    graph = tf.function(lambda labels, predictions: minibatch_gap(labels, predictions, 2),
-                        input_signature=[tf.TensorSpec([None, 3], tf.uint8), tf.TensorSpec([None, 3])])
+    graph = tf.function(
+        lambda labels, predictions: minibatch_gap(labels, predictions, 2),
+        input_signature=[tf.TensorSpec([None, 3], tf.uint8), tf.TensorSpec([None, 3])],
+    )
     assert float(graph(LABELS, PREDICTIONS)) == pytest.approx(5 / 9)
     assert float(graph(LABELS[:1], PREDICTIONS[:1])) == pytest.approx(1 / 2)
 

@@ -62,7 +62,7 @@ def test_without_equal_scores_map_is_the_starters(videos, top_k):
     assert streamed(*videos, top_k).result() == pytest.approx(expected, abs=1e-12)
 
 
-@given(data=st.data(), videos=strategies.videos_with_ties(), block_bytes=st.sampled_from([1, 40, 10 ** 6]))
+@given(data=st.data(), videos=strategies.videos_with_ties(), block_bytes=st.sampled_from([1, 40, 10**6]))
 @settings(max_examples=40, deadline=None)
 def test_the_full_map_ranks_all_classes_whatever_the_cuts_the_order_and_the_blocks(folder, data, videos, block_bytes):
     batches = data.draw(strategies.cuts(len(videos[0])))
@@ -79,8 +79,10 @@ def test_the_full_map_ranks_all_classes_whatever_the_cuts_the_order_and_the_bloc
 @settings(max_examples=40, deadline=None)
 def test_neither_the_cut_into_batches_nor_the_order_changes_a_bit_of_map(data, videos, top_k):
     batches = data.draw(strategies.cuts(len(videos[0])))
-    np.testing.assert_array_equal(streamed(*videos, top_k, batches).per_class()["average_precision"],
-                                  streamed(*videos, top_k).per_class()["average_precision"])
+    np.testing.assert_array_equal(
+        streamed(*videos, top_k, batches).per_class()["average_precision"],
+        streamed(*videos, top_k).per_class()["average_precision"],
+    )
 
 
 def test_class_indices_past_16_bits_keep_their_class():
@@ -93,8 +95,10 @@ def test_class_indices_past_16_bits_keep_their_class():
 
 def test_results_follow_later_batches_and_reset(folder):
     with FullMeanAveragePrecision(3, folder) as on_disk:
-        for metric, batch in ((streamed(LABELS, PREDICTIONS, 3), (rank(LABELS, -PREDICTIONS, 3),)),
-                              (on_disk, (LABELS, -PREDICTIONS))):
+        for metric, batch in (
+            (streamed(LABELS, PREDICTIONS, 3), (rank(LABELS, -PREDICTIONS, 3),)),
+            (on_disk, (LABELS, -PREDICTIONS)),
+        ):
             if metric is on_disk:
                 metric.update_state(LABELS, PREDICTIONS)
             first = metric.result()

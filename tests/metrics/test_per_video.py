@@ -34,9 +34,14 @@ def test_of_equal_predictions_hit_at_one_takes_the_lower_class():
 
 def test_perr_looks_at_as_many_classes_as_there_are_labels():
     labels = np.array([[1, 1, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]], np.uint8)
-    predictions = np.array([[0.9, 0.1, 0.8, 0.7],       # best three: 0, 2, 3; true are 0 and 3: 2/3
-                            [0.9, 0.8, 0.1, 0.2],       # best one: 0, not a label: 0
-                            [0.9, 0.8, 0.1, 0.2]], np.float32)                                      # no label: 0
+    predictions = np.array(
+        [
+            [0.9, 0.1, 0.8, 0.7],  # best three: 0, 2, 3; true are 0 and 3: 2/3
+            [0.9, 0.8, 0.1, 0.2],  # best one: 0, not a label: 0
+            [0.9, 0.8, 0.1, 0.2],
+        ],
+        np.float32,
+    )  # no label: 0
     np.testing.assert_allclose(values(per_video.perr, labels, predictions), [2 / 3, 0.0, 0.0], rtol=1e-6)
 
 
@@ -48,7 +53,7 @@ def test_perr_finds_no_class_predicted_at_zero_or_below():
 
 def test_of_equal_predictions_perr_takes_the_lower_classes():
     predictions = np.full([2, 4], 0.5, np.float32)
-    labels = np.array([[1, 1, 0, 0], [0, 1, 1, 0]])     # best two: 0 and 1
+    labels = np.array([[1, 1, 0, 0], [0, 1, 1, 0]])  # best two: 0 and 1
     np.testing.assert_allclose(values(per_video.perr, labels, predictions), [1.0, 0.5])
 
 
@@ -67,10 +72,11 @@ def test_perr_is_exact_for_a_video_with_more_labels_than_the_shallow_search_sees
     labels[0, random.permutation(50)[:most_labels]] = 1
     labels[1, :2] = 1
     labels[2] = labels[0]
-    predictions[2] += 2 * labels[2]                     # all of its labels come first
+    predictions[2] += 2 * labels[2]  # all of its labels come first
     assert values(per_video.perr, labels, predictions)[2] == 1.0
-    np.testing.assert_allclose(values(per_video.perr, labels, predictions),
-                               expected(per_video.perr, labels, predictions), rtol=1e-6)
+    np.testing.assert_allclose(
+        values(per_video.perr, labels, predictions), expected(per_video.perr, labels, predictions), rtol=1e-6
+    )
 
 
 @BOTH
@@ -78,7 +84,7 @@ def test_perr_is_exact_for_a_video_with_more_labels_than_the_shallow_search_sees
 def test_per_video_metrics_run_in_a_graph_with_a_batch_of_unknown_size(metric, num_labels):
     random = np.random.default_rng(0)
     predictions, labels = random.random([5, 50], np.float32), np.zeros([5, 50], np.uint8)
-    labels[:, 5:5 + num_labels] = 1
+    labels[:, 5 : 5 + num_labels] = 1
     graph = tf.function(metric, input_signature=[tf.TensorSpec([None, 50], tf.uint8), tf.TensorSpec([None, 50])])
     np.testing.assert_allclose(graph(labels, predictions), expected(metric, labels, predictions), rtol=1e-6)
 
@@ -88,8 +94,10 @@ def test_per_video_metrics_run_in_a_graph_with_a_batch_of_unknown_size(metric, n
 def test_labels_of_any_dtype_count_where_they_are_above_zero(metric, dtype):
     labels = np.array([[1, 0, 1], [0, 1, 0]])
     predictions = np.array([[0.9, 0.5, 0.1], [0.9, 0.5, 0.1]], np.float32)
-    np.testing.assert_array_equal(values(metric, (labels * 0.5 if dtype == "float32" else labels).astype(dtype),
-                                         predictions), values(metric, labels.astype("uint8"), predictions))
+    np.testing.assert_array_equal(
+        values(metric, (labels * 0.5 if dtype == "float32" else labels).astype(dtype), predictions),
+        values(metric, labels.astype("uint8"), predictions),
+    )
 
 
 @BOTH

@@ -19,7 +19,7 @@ def assert_same(one, other):
 
 def test_the_best_classes_come_first_and_the_lower_class_wins_the_last_place():
     result = ranking.rank(LABELS, PREDICTIONS, top_k=3)
-    np.testing.assert_array_equal(result.classes, [[1, 0, 2], [3, 2, 1]])       # of 0, 2 and 3, all at 0.5, 3 is cut
+    np.testing.assert_array_equal(result.classes, [[1, 0, 2], [3, 2, 1]])  # of 0, 2 and 3, all at 0.5, 3 is cut
     np.testing.assert_array_equal(result.scores, np.float32([[0.9, 0.5, 0.5], [0.4, 0.3, 0.2]]))
     np.testing.assert_array_equal(result.hits, [[False, True, False], [False, False, False]])
     np.testing.assert_array_equal(result.num_labels, [2, 0])
@@ -89,13 +89,16 @@ def test_predictions_that_are_no_numbers_are_refused_with_their_row(bad):
         ranking.rank(predictions, PREDICTIONS)
 
 
-@pytest.mark.parametrize("labels, classes, scores, message", [
-    (LABELS[0], [[0]], [[0.5]], r"labels must be multi-hot, \[batch, num_classes\]. Received shape \(4,\)"),
-    (LABELS, [[0], [1]], [[0.5, 0.4], [0.5, 0.4]], r"must both be \[batch, k\].*Received \(2, 1\), \(2, 2\)"),
-    (LABELS, [[0]], [[0.5]], r"with the batch of labels. Received \(1, 1\), \(1, 1\) and labels \(2, 4\)"),
-    (LABELS, [[0], [4]], [[0.5], [0.5]], "top_classes=0 to 4: the labels have classes 0 to 3"),
-    (LABELS, [[0], [-1]], [[0.5], [0.5]], "top_classes=-1 to 0: the labels have classes 0 to 3"),
-])
+@pytest.mark.parametrize(
+    "labels, classes, scores, message",
+    [
+        (LABELS[0], [[0]], [[0.5]], r"labels must be multi-hot, \[batch, num_classes\]. Received shape \(4,\)"),
+        (LABELS, [[0], [1]], [[0.5, 0.4], [0.5, 0.4]], r"must both be \[batch, k\].*Received \(2, 1\), \(2, 2\)"),
+        (LABELS, [[0]], [[0.5]], r"with the batch of labels. Received \(1, 1\), \(1, 1\) and labels \(2, 4\)"),
+        (LABELS, [[0], [4]], [[0.5], [0.5]], "top_classes=0 to 4: the labels have classes 0 to 3"),
+        (LABELS, [[0], [-1]], [[0.5], [0.5]], "top_classes=-1 to 0: the labels have classes 0 to 3"),
+    ],
+)
 def test_top_classes_that_do_not_fit_the_labels_are_refused(labels, classes, scores, message):
     with pytest.raises(ValueError, match=message):
         ranking.ranking_from_top(labels, classes, scores)

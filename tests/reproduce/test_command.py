@@ -154,18 +154,26 @@ def test_shards_are_parts_of_the_whole_and_bring_their_teachers(data):
     assert not (data.parent / "out").exists()
 
 
-@pytest.mark.parametrize("arguments, words", [
-    ((), "name what to run: one or more of table1, figure2"),
-    (("table7",), "'table7' is no experiment; choose among table1"),
-    (("report", "table1"), "report stands alone"), (("table1", "--ks=ten"), "--ks=ten: give whole numbers"),
-    (("table1", "--shard=0/2"), "--shard=0/2: give i/n"), (("table1", "--shard=3/2"), "--shard=3/2: give i/n"),
-    (("table1", "--families=DbofModel"), "--families='DbofModel' is unknown"),
-    (("table1", "--dbof_cluster_size=8"), "--dbof_cluster_size has no effect here"),
-    (("table6", "--pca_eigenvalues=nowhere.npy"), "--pca_eigenvalues=nowhere.npy cannot be read"),
-    (("table1", "--seed=3"), "--seed has no effect here"), (("table1", "--model=MoeModel"), "--model has no effect here"),
-    (("table1", "--batch_size=17"), "--batch_size=17, and "),
-    (("table2", "--batch_size=12"), "--batch_size=12, and "),
-    (("table1", "--vocabulary=nowhere.csv"), "--vocabulary=nowhere.csv cannot be read")], ids=lambda value: None)
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((), "name what to run: one or more of table1, figure2"),
+        (("table7",), "'table7' is no experiment; choose among table1"),
+        (("report", "table1"), "report stands alone"),
+        (("table1", "--ks=ten"), "--ks=ten: give whole numbers"),
+        (("table1", "--shard=0/2"), "--shard=0/2: give i/n"),
+        (("table1", "--shard=3/2"), "--shard=3/2: give i/n"),
+        (("table1", "--families=DbofModel"), "--families='DbofModel' is unknown"),
+        (("table1", "--dbof_cluster_size=8"), "--dbof_cluster_size has no effect here"),
+        (("table6", "--pca_eigenvalues=nowhere.npy"), "--pca_eigenvalues=nowhere.npy cannot be read"),
+        (("table1", "--seed=3"), "--seed has no effect here"),
+        (("table1", "--model=MoeModel"), "--model has no effect here"),
+        (("table1", "--batch_size=17"), "--batch_size=17, and "),
+        (("table2", "--batch_size=12"), "--batch_size=12, and "),
+        (("table1", "--vocabulary=nowhere.csv"), "--vocabulary=nowhere.csv cannot be read"),
+    ],
+    ids=lambda value: None,
+)
 def test_what_cannot_be_run_is_refused_before_the_first_training(data, arguments, words):
     ended = commands.run("reproduce", *experiment(data), *arguments)
     assert ended.code == 2 and words in ended.lines[-1], ended
@@ -200,18 +208,18 @@ def test_no_video_is_trained_on_and_scored(data):
 
 @pytest.mark.slow
 def test_ctrl_c_has_workers_save_and_says_how_to_go_on(data):
-    command = [sys.executable, "-m", "reproduce", *experiment(data, "figure2", "--workers=2"),
-               "--num_epochs=200"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          start_new_session=True) as process:
+    command = [sys.executable, "-m", "reproduce", *experiment(data, "figure2", "--workers=2"), "--num_epochs=200"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
         said = []
         for line in process.stdout:
             said.append(line)
             if "epoch 1 ends" in line and "interrupted" not in said:
-                os.killpg(process.pid, signal.SIGINT)          # as a terminal does
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does
                 said.append("interrupted")
         assert process.wait() == 130, said
-    after = "".join(said[said.index("interrupted"):])
+    after = "".join(said[said.index("interrupted") :])
     assert "The same command goes on from there." in after and "Traceback" not in after
 
 

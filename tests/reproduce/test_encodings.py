@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as arrays
 from reproduce import encodings
 
 LABELS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 7)), elements=st.integers(0, 1))
-SOME = arrays.arrays(np.float64, st.shared(st.tuples(st.integers(1, 6), st.integers(1, 3)), key="shape"),
-                     elements=st.integers(-5, 5))
+SOME = arrays.arrays(
+    np.float64, st.shared(st.tuples(st.integers(1, 6), st.integers(1, 3)), key="shape"), elements=st.integers(-5, 5)
+)
 RANDOM = np.random.default_rng(0)
 
 
@@ -22,15 +23,19 @@ def slow_classes(labels, count, most_overlap):
     chosen = []
     for index in sorted(videos, key=lambda index: (-len(videos[index]), index)):
         wanted = [*chosen, index]
-        shared = [sum(any(video in videos[other] for other in wanted if other != one) for video in videos[one])
-                  for one in wanted]
-        if len(chosen) < count and videos[index] and all(
-                number <= most_overlap * len(videos[one]) for number, one in zip(shared, wanted)):
+        shared = [
+            sum(any(video in videos[other] for other in wanted if other != one) for video in videos[one]) for one in wanted
+        ]
+        if (
+            len(chosen) < count
+            and videos[index]
+            and all(number <= most_overlap * len(videos[one]) for number, one in zip(shared, wanted))
+        ):
             chosen = wanted
     return chosen
 
 
-@given(LABELS, st.integers(1, 5), st.sampled_from([0, 0.25, 0.5, 1]))        # exact in binary: bounds are met alike
+@given(LABELS, st.integers(1, 5), st.sampled_from([0, 0.25, 0.5, 1]))  # exact in binary: bounds are met alike
 def test_classes_are_chosen_as_the_slow_loop_does(labels, count, most_overlap):
     assert encodings.choose_classes(labels, count, (most_overlap,)) == slow_classes(labels, count, most_overlap)
 
@@ -44,10 +49,10 @@ def test_the_least_overlap_under_which_enough_classes_fit_is_taken(labels, count
 
 def test_the_most_frequent_class_comes_first_and_one_inside_it_never():
     labels = np.zeros((100, 4), np.uint8)
-    labels[:60, 2] = 1          # the most frequent
-    labels[:30, 0] = 1          # always with class 2
-    labels[60:80, 3] = 1        # alone
-    labels[80:, 1] = 1          # alone, as frequent as class 3, and before it
+    labels[:60, 2] = 1  # the most frequent
+    labels[:30, 0] = 1  # always with class 2
+    labels[60:80, 3] = 1  # alone
+    labels[80:, 1] = 1  # alone, as frequent as class 3, and before it
     assert encodings.choose_classes(labels) == [2, 1, 3]
 
 
@@ -55,7 +60,7 @@ def test_the_most_frequent_class_comes_first_and_one_inside_it_never():
 def test_a_class_may_share_a_tenth_of_its_videos_and_no_more(together, chosen):
     labels = np.zeros((40, 2), np.uint8)
     labels[:20, 0] = 1
-    labels[20 - together:30 - together, 1] = 1      # of ten videos
+    labels[20 - together : 30 - together, 1] = 1  # of ten videos
     assert encodings.choose_classes(labels, overlaps=(0.1,)) == chosen
 
 
@@ -90,14 +95,16 @@ def test_closeness_is_what_slow_loops_find(teacher, student):
 
     mean = [sum(column) / len(teacher) for column in teacher.T]
     spread = sum(squared(row, mean) for row in teacher)
-    own = [all(squared(student[i], teacher[i]) < squared(student[i], teacher[j]) for j in range(len(teacher)) if j != i)
-           for i in range(len(teacher))]
+    own = [
+        all(squared(student[i], teacher[i]) < squared(student[i], teacher[j]) for j in range(len(teacher)) if j != i)
+        for i in range(len(teacher))
+    ]
     found = encodings.closeness(teacher, student)
     assert found["nearest_is_own"] == pytest.approx(sum(own) / len(own))
     if spread > 1e-9:
         assert found["relative_distance"] == pytest.approx(sum(map(squared, teacher, student)) / spread)
     else:
-        assert math.isnan(found["relative_distance"]) or found["relative_distance"] > 1e9      # 0 but for rounding
+        assert math.isnan(found["relative_distance"]) or found["relative_distance"] > 1e9  # 0 but for rounding
 
 
 def test_a_student_that_agrees_is_at_no_distance_and_one_that_says_the_mean_at_one():
@@ -106,7 +113,7 @@ def test_a_student_that_agrees_is_at_no_distance_and_one_that_says_the_mean_at_o
     mean = np.tile(teacher.mean(axis=0), (50, 1))
     found = encodings.closeness(teacher, mean)
     assert found["relative_distance"] == pytest.approx(1, abs=1e-6)
-    assert found["nearest_is_own"] == 1 / 50        # the mean is nearest to one of them
+    assert found["nearest_is_own"] == 1 / 50  # the mean is nearest to one of them
 
 
 def test_a_teacher_that_says_the_same_of_all_videos_tells_nothing():
@@ -132,7 +139,7 @@ def test_the_places_of_a_video_are_near_each_other_and_those_of_two_classes_apar
     assert np.linalg.norm(teachers - students, axis=1).max() < 0.1 * apart
 
 
-@pytest.mark.parametrize("num_videos, expected", [(500, 30), (45, 89 / 3), (2, 1), (1, 1 / 3)])    # by hand
+@pytest.mark.parametrize("num_videos, expected", [(500, 30), (45, 89 / 3), (2, 1), (1, 1 / 3)])  # by hand
 def test_perplexity_leaves_three_times_as_many_neighbors(num_videos, expected):
     assert encodings.perplexity(num_videos) == pytest.approx(expected)
 

@@ -39,7 +39,7 @@ def everything(tmp_path_factory):
     for recipe in RECIPES:
         for cell in GRID.cells(recipe.plan(GRID)):
             write_result(folder, made_up.get(cell), class_scores(cell))
-    (folder / "results" / "class_names.csv").write_text("class,name\n0,Vehicle\n1,\"Food <b> & $5, $6\"\n3,NA\n")
+    (folder / "results" / "class_names.csv").write_text('class,name\n0,Vehicle\n1,"Food <b> & $5, $6"\n3,NA\n')
     (encoded,) = figure3.encodings(GRID)
     write_encodings(folder / "results" / "encodings" / encoded.name)
     results = read_results(folder)
@@ -56,8 +56,11 @@ def class_scores(cell):
 
 def write_encodings(path):
     path.parent.mkdir()
-    rows = [{"video_id": f"v{video}", "class": video % 2, "role": role, "x": video, "y": -video}
-            for role in ROLES for video in range(20)]
+    rows = [
+        {"video_id": f"v{video}", "class": video % 2, "role": role, "x": video, "y": -video}
+        for role in ROLES
+        for video in range(20)
+    ]
     pd.DataFrame(rows).to_csv(f"{path}.csv", index=False)
     listed = [{"class": index, "num_videos": 10} for index in range(2)]
     about = {"format": 1, "classes": listed, "relative_distance": 0.125, "nearest_is_own": 0.75}
@@ -78,8 +81,11 @@ def table(recipe, results):
 
 def curves(axes):
     """The lines that have points, as lists of (x, y)."""
-    return [list(zip(*map(np.ndarray.tolist, map(np.asarray, line.get_data())))) for line in axes.lines
-            if line.get_marker() not in ("None", "", "_", "|")]
+    return [
+        list(zip(*map(np.ndarray.tolist, map(np.asarray, line.get_data()))))
+        for line in axes.lines
+        if line.get_marker() not in ("None", "", "_", "|")
+    ]
 
 
 def small_figure(name="small"):
@@ -101,7 +107,7 @@ def test_a_figure_is_saved_twice_alike_as_png_and_as_svg_with_its_text(tmp_path)
 
 def test_a_png_is_1050_pixels_wide():
     image = matplotlib.image.imread(io.BytesIO(small_figure().to_png()))
-    assert image.shape[:2] == (450, 1050)       # 7 x 3 inches of 150 dots
+    assert image.shape[:2] == (450, 1050)  # 7 x 3 inches of 150 dots
 
 
 def test_drawing_leaves_the_settings_of_others_alone():
@@ -121,10 +127,14 @@ def test_names_are_apart_in_order_and_below_the_top(values, gap, highest):
     assert highest is None or all(value <= highest + 1e-9 for value in moved)
 
 
-@pytest.mark.parametrize("values, moved", [
-    ([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]),         # far enough apart
-    ([0.5, 0.5], [0.45, 0.55]),                 # both give way by half
-    ([0.0, 0.5, 0.5, 0.5], [0.0, 0.4, 0.5, 0.6])])
+@pytest.mark.parametrize(
+    "values, moved",
+    [
+        ([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]),  # far enough apart
+        ([0.5, 0.5], [0.45, 0.55]),  # both give way by half
+        ([0.0, 0.5, 0.5, 0.5], [0.0, 0.4, 0.5, 0.6]),
+    ],
+)
 def test_names_move_no_more_than_they_must(values, moved):
     assert figures.spread(values, 0.1) == pytest.approx(moved)
 
@@ -141,7 +151,7 @@ def test_every_figure_is_described_and_no_letters_are_small(recipe, everything):
     for each in pictures:
         assert each.title and each.caption.endswith(".") and each.alt.endswith(".")
         sizes = [float(size) for size in re.findall(r"font(?:-size)?: ([0-9.]+)px", each.to_svg())]
-        assert sizes and min(sizes) >= 9        # of 504 across: subscripts; all else has 12
+        assert sizes and min(sizes) >= 9  # of 504 across: subscripts; all else has 12
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -169,12 +179,20 @@ def test_figure_2_draws_each_history_in_the_panel_of_its_loss(everything):
     assert "k=30" in figure.title
     panels = figure.figure.axes
     assert [axes.get_title(loc="left") for axes in panels] == [
-        "(a) $L_{rep}$", "(b) $L_{rep}$, $L_{CE}$", "(c) $L_{rep}$, $L_{pred}$, $L_{CE}$"]
+        "(a) $L_{rep}$",
+        "(b) $L_{rep}$, $L_{CE}$",
+        "(c) $L_{rep}$, $L_{pred}$, $L_{CE}$",
+    ]
     for axes, loss in zip(panels, figure2.LOSSES):
-        runs = [(Cell(HRNN, SKYLINE), schema.TEACHER), (Cell(HRNN, "serial", 30, loss), schema.STUDENT),
-                (Cell(HRNN, "parallel", 30, loss), schema.TEACHER), (Cell(HRNN, "parallel", 30, loss), schema.STUDENT)]
-        assert curves(axes) == [[(point["epoch"], point["gap_at_20"]) for point in everything.get(cell).history[role]]
-                                for cell, role in runs]
+        runs = [
+            (Cell(HRNN, SKYLINE), schema.TEACHER),
+            (Cell(HRNN, "serial", 30, loss), schema.STUDENT),
+            (Cell(HRNN, "parallel", 30, loss), schema.TEACHER),
+            (Cell(HRNN, "parallel", 30, loss), schema.STUDENT),
+        ]
+        assert curves(axes) == [
+            [(point["epoch"], point["gap_at_20"]) for point in everything.get(cell).history[role]] for cell, role in runs
+        ]
     assert len({axes.get_ylim() for axes in panels}) == 1
 
 
@@ -187,20 +205,23 @@ def test_the_curves_of_figure_2_differ_in_marker_or_dashes_not_only_in_color(eve
 
 def test_the_line_of_figure_2_is_the_teachers_best_epoch():
     best_in_the_middle = [{"epoch": epoch, "gap_at_20": gap} for epoch, gap in enumerate((0.5, 0.8, 0.7), 1)]
-    results = [dataclasses.replace(made_up_result(cell), history={role: best_in_the_middle for role in cell.roles})
-               for cell in figure2.plan(GRID)]
+    results = [
+        dataclasses.replace(made_up_result(cell), history={role: best_in_the_middle for role in cell.roles})
+        for cell in figure2.plan(GRID)
+    ]
     figure = picture(figure2, Results(results))
     for axes in figure.figure.axes:
         assert [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "None"] == [0.8]
 
 
-@pytest.mark.parametrize("config, places", [
-    ({"training": {"num_epochs": 3}}, [3.5]), ({"training": {"num_epochs": 5}}, []), ({}, [])])
+@pytest.mark.parametrize(
+    "config, places", [({"training": {"num_epochs": 3}}, [3.5]), ({"training": {"num_epochs": 5}}, []), ({}, [])]
+)
 def test_figure_2_marks_where_fine_tuning_begins_if_it_does(config, places):
     cells = [Cell(HRNN, SKYLINE), Cell(HRNN, "serial", 30, ("rep",))]
-    results = [dataclasses.replace(made_up_result(cell), config=config) for cell in cells]      # of five epochs
+    results = [dataclasses.replace(made_up_result(cell), config=config) for cell in cells]  # of five epochs
     figure = picture(figure2, Results(results))
-    (axes,) = figure.figure.axes                # other losses have no panel
+    (axes,) = figure.figure.axes  # other losses have no panel
     verticals = [line.get_xdata()[0] for line in axes.lines if list(line.get_ydata()) == [0, 1]]
     assert verticals == places
     assert [text.get_text() for text in axes.texts] == ["fine-tuning"] * len(places)
@@ -214,14 +235,14 @@ def test_figure_3_puts_each_encoding_where_the_file_says_dark_for_the_teacher(ev
     teachers, students = axes.collections[::2], axes.collections[1::2]
     for teacher, student in zip(teachers, students):
         assert (teacher.get_facecolor()[0, :3] < student.get_facecolor()[0, :3]).all()
-    assert len({cloud.get_paths()[0].vertices.tobytes() for cloud in teachers}) == 2        # a marker for each class
+    assert len({cloud.get_paths()[0].vertices.tobytes() for cloud in teachers}) == 2  # a marker for each class
 
 
 def test_figure_3_says_its_numbers_and_shows_names_as_they_stand(everything):
     figure = picture(figure3, everything)
     for text in (figure.caption, figure.alt):
         assert "0.125 times" in text and "75% of" in text and "20 " in text
-    assert "perplexity 13" in figure.caption            # of 20 videos: (2 * 20 - 1) / 3
+    assert "perplexity 13" in figure.caption  # of 20 videos: (2 * 20 - 1) / 3
     shown = [node.text for node in ElementTree.fromstring(figure.to_svg()).iter("{http://www.w3.org/2000/svg}text")]
     assert sorted(shown) == sorted(f"{name}: {role}" for name in NAMES for role in ROLES)
 
@@ -233,8 +254,10 @@ def test_cost_draws_a_curve_for_each_method_over_its_own_work_and_speed(everythi
         for method in methods:
             cells = [Cell(HRNN, method, k, ALL_LOSSES if method in STUDENTS else ()) for k in GRID.ks]
             expected[method] = [float(np.mean(everything.scores(cell))) for cell in cells]
-        for axes, places in ((work, [(19e6 * k + 16e6) / 1e9 for k in GRID.ks]),
-                             (speed, [30_150 / k for k in GRID.ks])):      # made_up.py; median of two
+        for axes, places in (
+            (work, [(19e6 * k + 16e6) / 1e9 for k in GRID.ks]),
+            (speed, [30_150 / k for k in GRID.ks]),
+        ):  # made_up.py; median of two
             drawn = [curve for curve in curves(axes) if len(curve) > 1]
             assert all([x for x, _ in curve] == pytest.approx(places) for curve in drawn)
             np.testing.assert_allclose(sorted([y for _, y in curve] for curve in drawn), sorted(expected.values()))
@@ -270,18 +293,25 @@ def test_the_table_of_cost_has_what_was_kept_of_the_skyline(everything):
     skyline = np.mean(everything.scores(Cell(HRNN, SKYLINE)))
     scores = everything.scores(Cell(HRNN, "serial", 10, ALL_LOSSES))
     assert gap.count == len(scores) == 2 and gap.mean == pytest.approx(np.mean(scores))
-    assert work.mean == pytest.approx(0.206)            # 19e6 * 10 + 16e6
+    assert work.mean == pytest.approx(0.206)  # 19e6 * 10 + 16e6
     assert speed.mean == pytest.approx(3015)
     assert kept.mean == pytest.approx(100 * gap.mean / skyline)
     assert rows["Teacher-Skyline", "all"][3].mean == 100
 
 
 def test_frames_too_close_for_a_label_each_share_one(everything):
-    same = {HRNN: {"networks": [{"k": k, "videos_per_second": [100 if k is None else 1000 + (k or 0)]}
-                                for k in (None, *GRID.ks)], "num_videos": 1000, "machine": "2 cores"}}
+    same = {
+        HRNN: {
+            "networks": [{"k": k, "videos_per_second": [100 if k is None else 1000 + (k or 0)]} for k in (None, *GRID.ks)],
+            "num_videos": 1000,
+            "machine": "2 cores",
+        }
+    }
     work, speed = picture(cost, Results(everything, same)).figure.axes
-    numbers = [[text.get_text() for text in axes.texts if text.get_text()[0].isdigit() or text.get_text() == "all"]
-               for axes in (work, speed)]
+    numbers = [
+        [text.get_text() for text in axes.texts if text.get_text()[0].isdigit() or text.get_text() == "all"]
+        for axes in (work, speed)
+    ]
     assert numbers == [["6", "10", "30", "all"], ["6, 10, 30", "all"]]
 
 
@@ -306,8 +336,8 @@ def test_the_picture_of_classes_is_skyline_over_student(everything):
     rest, losing, gaining = figure.figure.axes[0].collections
     assert losing.get_offsets()[0].tolist() == pytest.approx([0.23, 0.5])
     assert gaining.get_offsets()[0].tolist() == pytest.approx([0.55, 0.5])
-    assert len(rest.get_offsets()) == 60 - 10 - 25      # with ten videos, and not listed
-    assert "90% of the classes" in figure.alt           # 45 of 50
+    assert len(rest.get_offsets()) == 60 - 10 - 25  # with ten videos, and not listed
+    assert "90% of the classes" in figure.alt  # 45 of 50
 
 
 def test_where_few_classes_have_ten_videos_those_with_fewer_are_shown_and_it_is_said(tmp_path):

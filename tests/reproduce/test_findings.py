@@ -33,8 +33,13 @@ def as_the_papers_found(cell):
     """A score on which all findings hold: students 0.030 above Uniform, 0.080 at a tenth of the videos."""
     if cell.method == SKYLINE:
         return 0.9
-    below_uniform = {"random": 0.1, "first_middle_last": 0.2, "last": 0.5,
-                     "middle": 0.3, "first": 0.35 if cell.k <= 20 else 0.25}
+    below_uniform = {
+        "random": 0.1,
+        "first_middle_last": 0.2,
+        "last": 0.5,
+        "middle": 0.3,
+        "first": 0.35 if cell.k <= 20 else 0.25,
+    }
     score = {10: 0.7, 20: 0.75, 30: 0.79}[cell.k] - below_uniform.get(cell.method, 0)
     if cell.student_loss:
         return score + (0.02 if cell.train_fraction < 1 else 0.03) + (0.001 if cell.method == "serial" else 0)
@@ -123,10 +128,15 @@ def papers_results():
     """The papers' Tables 1, 2 and 4 as results of one seed."""
     scores = {Cell(HRNN, SKYLINE): published.SKYLINE_SCORES}
     scores |= {Cell(HRNN, method, k, loss): score for (method, loss, k), score in published.TABLE1.items()}
-    scores |= {Cell(HRNN, method, 30, ALL_LOSSES if method == "serial" else (), train_fraction=fraction): score
-               for (method, fraction), score in published.TABLE2.items()}
-    scores |= {Cell(HRNN, method, 30, loss, match_intermediate=True): score
-               for (method, loss, intermediate), score in published.TABLE4.items() if intermediate}
+    scores |= {
+        Cell(HRNN, method, 30, ALL_LOSSES if method == "serial" else (), train_fraction=fraction): score
+        for (method, fraction), score in published.TABLE2.items()
+    }
+    scores |= {
+        Cell(HRNN, method, 30, loss, match_intermediate=True): score
+        for (method, loss, intermediate), score in published.TABLE4.items()
+        if intermediate
+    }
     return results_of(scores)
 
 
@@ -136,16 +146,23 @@ def test_the_papers_own_numbers_hold_by_these_rules():
     # 0.349 against 0.337 at k = 10 is more than the rule allows for mAP, of which the papers give one seed.
     assert verdicts_of(found, MAP) == {**dict.fromkeys(NAMES, verdicts.HOLDS), "serial as parallel": "does not hold"}
     assert [comparison.label for comparison in found[6].judgements[MAP].of(verdicts.CONTRADICTED)] == [
-        "k=10 Serial rep+pred+ce − Parallel rep+pred+ce"]
+        "k=10 Serial rep+pred+ce − Parallel rep+pred+ce"
+    ]
 
 
 # Two cells of 2 seeds: (x, x + 4) has the variance 8, (y, y) 0, together over 2 degrees of freedom 4; so s = 2, and two
 # means of 2 seeds have the margin 2 * 2 * sqrt(1/2 + 1/2) = 4.
-@pytest.mark.parametrize("random_score, difference, verdict", [
-    (7, 5, "holds"), (8, 4, "undecided"), (12, 0, "undecided"), (16, -4, "undecided"), (17, -5, "contradicted")])
+@pytest.mark.parametrize(
+    "random_score, difference, verdict",
+    [(7, 5, "holds"), (8, 4, "undecided"), (12, 0, "undecided"), (16, -4, "undecided"), (17, -5, "contradicted")],
+)
 def test_a_difference_counts_if_it_is_beyond_the_margin(random_score, difference, verdict):
-    scores = {baseline("uniform", 10): 10, baseline("uniform", 10, seed=1): 14,
-              baseline("random", 10): random_score, baseline("random", 10, seed=1): random_score}
+    scores = {
+        baseline("uniform", 10): 10,
+        baseline("uniform", 10, seed=1): 14,
+        baseline("random", 10): random_score,
+        baseline("random", 10, seed=1): random_score,
+    }
     judgement = findings.judge(results_of(scores), in_grid)[0].judgements[GAP]
     assert judgement.spread == 2
     assert judgement.comparisons[0] == ("k=10 Uniform − Random", difference, 4, verdict)
@@ -172,33 +189,36 @@ def test_a_cell_of_more_seeds_weighs_more_in_the_spread():
 def test_the_lead_with_few_videos_is_judged_by_the_margin_of_four_means(seeds, margin, uniform_score, difference):
     scores = {baseline("last", 10, seed=seed): 3 * seed for seed in range(3)}
     scores |= {serial(30): 2, baseline("uniform", 30): uniform_score}
-    for seed in range(seeds):           # their scatter of 2 does not count: s is that of the full training set
+    for seed in range(seeds):  # their scatter of 2 does not count: s is that of the full training set
         scatter = 2 * (-1) ** seed if seeds > 1 else 0
         scores[serial(30, train_fraction=0.1, seed=seed)] = 30 + scatter
         scores[baseline("uniform", 30, train_fraction=0.1, seed=seed)] = 20 - scatter
-    comparison, = findings.judge(results_of(scores), in_grid)[5].judgements[GAP].comparisons
+    (comparison,) = findings.judge(results_of(scores), in_grid)[5].judgements[GAP].comparisons
     assert comparison[1:] == (difference, margin, verdicts.HOLDS if difference > margin else verdicts.UNDECIDED)
 
 
-@pytest.mark.parametrize("name, cells, difference, margin, verdict", [
-    # 0.010 and 0.005 are the limits; with s = 1 and means of one seed the margin about them is 2 * sqrt(2) = 2.83.
-    ("serial as parallel", (serial(10), parallel(10)), 0.009, 0, verdicts.HOLDS),
-    ("serial as parallel", (serial(10), parallel(10)), 0.011, 0, verdicts.DOES_NOT_HOLD),
-    ("serial as parallel", (serial(10), parallel(10)), -0.009, 0, verdicts.HOLDS),
-    ("serial as parallel", (serial(10), parallel(10)), -0.011, 0, verdicts.DOES_NOT_HOLD),
-    ("serial as parallel", (serial(10), parallel(10)), 2.8, 1, verdicts.UNDECIDED),
-    ("serial as parallel", (serial(10), parallel(10)), -2.8, 1, verdicts.UNDECIDED),
-    ("serial as parallel", (serial(10), parallel(10)), 0, 1, verdicts.UNDECIDED),
-    ("serial as parallel", (serial(10), parallel(10)), 0, 0.001, verdicts.HOLDS),
-    ("serial as parallel", (serial(10), parallel(10)), -2.9, 1, verdicts.DOES_NOT_HOLD),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 0.004, 0, verdicts.HOLDS),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 0.006, 0, verdicts.DOES_NOT_HOLD),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), -9, 0, verdicts.HOLDS),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 2.8, 1, verdicts.UNDECIDED),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), -2.8, 1, verdicts.UNDECIDED),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), -2.9, 1, verdicts.HOLDS),
-    ("intermediate", (serial(30, match_intermediate=True), serial(30)), 2.9, 1, verdicts.DOES_NOT_HOLD),
-])
+@pytest.mark.parametrize(
+    "name, cells, difference, margin, verdict",
+    [
+        # 0.010 and 0.005 are the limits; with s = 1 and means of one seed the margin about them is 2 * sqrt(2) = 2.83.
+        ("serial as parallel", (serial(10), parallel(10)), 0.009, 0, verdicts.HOLDS),
+        ("serial as parallel", (serial(10), parallel(10)), 0.011, 0, verdicts.DOES_NOT_HOLD),
+        ("serial as parallel", (serial(10), parallel(10)), -0.009, 0, verdicts.HOLDS),
+        ("serial as parallel", (serial(10), parallel(10)), -0.011, 0, verdicts.DOES_NOT_HOLD),
+        ("serial as parallel", (serial(10), parallel(10)), 2.8, 1, verdicts.UNDECIDED),
+        ("serial as parallel", (serial(10), parallel(10)), -2.8, 1, verdicts.UNDECIDED),
+        ("serial as parallel", (serial(10), parallel(10)), 0, 1, verdicts.UNDECIDED),
+        ("serial as parallel", (serial(10), parallel(10)), 0, 0.001, verdicts.HOLDS),
+        ("serial as parallel", (serial(10), parallel(10)), -2.9, 1, verdicts.DOES_NOT_HOLD),
+        ("intermediate", (serial(30, match_intermediate=True), serial(30)), 0.004, 0, verdicts.HOLDS),
+        ("intermediate", (serial(30, match_intermediate=True), serial(30)), 0.006, 0, verdicts.DOES_NOT_HOLD),
+        ("intermediate", (serial(30, match_intermediate=True), serial(30)), -9, 0, verdicts.HOLDS),
+        ("intermediate", (serial(30, match_intermediate=True), serial(30)), 2.8, 1, verdicts.UNDECIDED),
+        ("intermediate", (serial(30, match_intermediate=True), serial(30)), -2.8, 1, verdicts.UNDECIDED),
+        ("intermediate", (serial(30, match_intermediate=True), serial(30)), -2.9, 1, verdicts.HOLDS),
+        ("intermediate", (serial(30, match_intermediate=True), serial(30)), 2.9, 1, verdicts.DOES_NOT_HOLD),
+    ],
+)
 def test_no_difference_means_surely_within_the_limit(name, cells, difference, margin, verdict):
     spread = {baseline("last", 10, seed=seed): margin * seed for seed in range(3)}
     assert judged({**spread, cells[0]: difference, cells[1]: 0})[name] == verdict
@@ -217,11 +237,15 @@ def test_with_one_seed_the_sign_decides(difference, verdict):
 
 
 def test_last_is_compared_with_the_lowest_of_the_others():
-    scores = {baseline(name, 10): score for name, score in
-              [("uniform", 5), ("random", 4), ("first", 2), ("first_middle_last", 3), ("last", 1)]}
+    scores = {
+        baseline(name, 10): score
+        for name, score in [("uniform", 5), ("random", 4), ("first", 2), ("first_middle_last", 3), ("last", 1)]
+    }
     comparisons = findings.judge(results_of(scores), in_grid)[2].judgements[GAP].comparisons
-    assert comparisons[:2] == (("k=10 First − Last", 1, None, verdicts.HOLDS),
-                               ("k=10 Middle − Last", None, None, verdicts.NOT_RUN))
+    assert comparisons[:2] == (
+        ("k=10 First − Last", 1, None, verdicts.HOLDS),
+        ("k=10 Middle − Last", None, None, verdicts.NOT_RUN),
+    )
 
 
 @pytest.mark.parametrize("k", [21, 25, 29])
@@ -245,9 +269,10 @@ def test_missing_cells_are_listed_and_the_rest_is_judged(seed):
     for name, finding, complete in zip(NAMES, half, whole):
         found, all_of_it = finding.judgements[GAP], complete.judgements[GAP]
         assert found.verdict in (verdicts.HOLDS, verdicts.NOT_RUN)
-        if name != "last":              # where the lowest of the others may be another one
+        if name != "last":  # where the lowest of the others may be another one
             assert [comparison.label for comparison in found.comparisons] == [
-                comparison.label for comparison in all_of_it.comparisons]
+                comparison.label for comparison in all_of_it.comparisons
+            ]
             assert set(found.comparisons) - set(found.of(verdicts.NOT_RUN)) <= set(all_of_it.comparisons)
         if 0 < found.num_run < len(found.comparisons):
             assert found.share == f"{found.num_run} of {found.num_run}, {len(found.of(verdicts.NOT_RUN))} not run"
@@ -274,8 +299,11 @@ def test_a_comparison_that_is_contradicted_outweighs_one_that_is_missing():
 
 
 def test_comparisons_are_told_with_difference_margin_and_verdict():
-    scores = {**everything(), baseline("random", 20): 0.762, baseline("last", 10, seed=1): as_the_papers_found(
-        baseline("last", 10)) + 0.004 * 2 ** 0.5}
+    scores = {
+        **everything(),
+        baseline("random", 20): 0.762,
+        baseline("last", 10, seed=1): as_the_papers_found(baseline("last", 10)) + 0.004 * 2**0.5,
+    }
     del scores[baseline("uniform", 30)]
     found = findings.judge(results_of(scores), in_grid)
     assert found[0].judgements[GAP].share == "4 of 5, 1 not run"
@@ -289,8 +317,11 @@ def test_comparisons_are_told_with_difference_margin_and_verdict():
 @given(strategies.randoms(use_true_random=False), strategies.integers(1, 3))
 def test_the_order_of_the_results_does_not_matter(shuffler, num_seeds):
     noise = random.Random(0)
-    scores = {cell.with_seed(seed): score + noise.gauss(0, 0.02)
-              for cell, score in everything().items() for seed in range(num_seeds)}
+    scores = {
+        cell.with_seed(seed): score + noise.gauss(0, 0.02)
+        for cell, score in everything().items()
+        for seed in range(num_seeds)
+    }
     found = [result(cell, score) for cell, score in scores.items()]
     before = findings.judge(Results(found), in_grid)
     shuffler.shuffle(found)
@@ -301,16 +332,29 @@ def test_one_table_has_a_row_for_each_finding_the_other_for_each_comparison():
     found = findings.judge(made_up.made_up_results(GRID), in_grid)
     summary, comparisons = verdicts.as_tables(found)
     assert [row.labels for row in summary.rows] == [(finding.statement,) for finding in found]
-    assert summary.titles == ("verdict GAP", "verdict mAP", "comparisons that hold GAP", "comparisons that hold mAP",
-                              "source")
+    assert summary.titles == (
+        "verdict GAP",
+        "verdict mAP",
+        "comparisons that hold GAP",
+        "comparisons that hold mAP",
+        "source",
+    )
     for row, finding in zip(summary.rows, found):
         gap, mean_average_precision = (finding.judgements[measure] for measure in (GAP, MAP))
-        assert row.values == (f"{gap.verdict}, by sign alone", f"{mean_average_precision.verdict}, by sign alone",
-                              gap.share, mean_average_precision.share, finding.source)
+        assert row.values == (
+            f"{gap.verdict}, by sign alone",
+            f"{mean_average_precision.verdict}, by sign alone",
+            gap.share,
+            mean_average_precision.share,
+            finding.source,
+        )
     assert "sign alone" in summary.note
     assert [(row.section, *row.labels) for row in comparisons.rows] == [
-        (finding.statement, comparison.label, title) for finding in found for measure, title in ((GAP, "GAP"), (MAP, "mAP"))
-        for comparison in finding.judgements[measure].comparisons]
+        (finding.statement, comparison.label, title)
+        for finding in found
+        for measure, title in ((GAP, "GAP"), (MAP, "mAP"))
+        for comparison in finding.judgements[measure].comparisons
+    ]
 
 
 def test_the_tables_note_tells_the_spread():

@@ -19,7 +19,7 @@ def slow_papers_cost(num_frames, num_classes):
     for _ in range(num_frames):
         for _layer in ("first", "second"):
             for _gate in ("input", "candidate", "forget", "output"):
-                total += sum(numbers_read * cells for numbers_read in (cells, cells))       # what comes in; the state
+                total += sum(numbers_read * cells for numbers_read in (cells, cells))  # what comes in; the state
             total += len(element_by_element) * cells
     return total + sum(4 * cells for _ in range(num_classes))
 
@@ -48,8 +48,10 @@ def test_no_other_number_of_frames_gives_the_figure(row):
 
 def test_the_papers_figures_are_all_there():
     # Teacher-student network 2018, Table 4; CVPR 2019, Table 3.
-    figures = {source: [row.giga for row in flops.PUBLISHED_COST if row.source == source]
-               for source in (flops.EARLIER_PAPER, flops.CVPR)}
+    figures = {
+        source: [row.giga for row in flops.PUBLISHED_COST if row.source == source]
+        for source in (flops.EARLIER_PAPER, flops.CVPR)
+    }
     assert figures == {flops.EARLIER_PAPER: [5.042, 0.504, 0.252, 0.151], flops.CVPR: [5.058, 0.520, 0.268, 0.167]}
     assert [row.label for row in flops.PUBLISHED_COST] == 2 * ["Teacher-Skyline", "k=30", "k=20", "k=10"]
 
@@ -58,8 +60,9 @@ def test_the_rows_are_those_that_tables_show():
     cost = {row.label: {} for row in flops.PUBLISHED_COST}
     for row in flops.PUBLISHED_COST:
         cost[row.label][row.source] = row.giga
-    assert list(cost.values()) == [{flops.EARLIER_PAPER: row.earlier_giga, flops.CVPR: row.giga}
-                                   for row in map(published.table3, (None, 30, 20, 10))]
+    assert list(cost.values()) == [
+        {flops.EARLIER_PAPER: row.earlier_giga, flops.CVPR: row.giga} for row in map(published.table3, (None, 30, 20, 10))
+    ]
 
 
 @pytest.mark.parametrize("num_frames, giga", [(300, "1.337"), (30, "0.134")])
@@ -77,12 +80,15 @@ def test_the_parts_of_a_hierarchical_rnn_by_hand():
     assert flops.parts(networks.frame_level()) == [
         ("lower LSTM", 7 * lower, lower + 2 * 16),
         ("upper LSTM", 3 * upper, upper + 2 * 16),
-        ("classifier", 16 * 5 * (2 + 3), 16 * 5 * (2 + 3) + 2 * 5)]         # biases of the experts only
+        ("classifier", 16 * 5 * (2 + 3), 16 * 5 * (2 + 3) + 2 * 5),
+    ]  # biases of the experts only
 
 
-@pytest.mark.parametrize("network", [networks.every_network()[name] for name in networks.every_network()
-                                     if not networks.every_network()[name].is_mixture],
-                         ids=lambda network: f"{network.model}-{network.classifier}")
+@pytest.mark.parametrize(
+    "network",
+    [networks.every_network()[name] for name in networks.every_network() if not networks.every_network()[name].is_mixture],
+    ids=lambda network: f"{network.model}-{network.classifier}",
+)
 def test_the_parts_add_up_to_the_network(network):
     found, model = flops.parts(network), build.build_model(network)
     assert sum(part.multiply_adds for part in found) == model.multiply_adds(network.max_frames)
@@ -113,7 +119,7 @@ def test_each_row_of_the_table_has_the_cost_of_its_frames(small):
 @pytest.mark.parametrize("num_frames, blocks", [(300, 15), (30, 6), (20, 4), (15, 3), (10, 2), (6, 2)])
 def test_each_row_has_the_papers_blocks(small, num_frames, blocks):
     # Blocks of 20 frames for the teacher, of 5 where they divide k, else of 3 (section 5.2); 448 a block, as above.
-    row, = flops.cost_table(small, (num_frames,)).rows
+    (row,) = flops.cost_table(small, (num_frames,)).rows
     assert row.values[3].mean * 1e9 == pytest.approx(448 * blocks)
 
 

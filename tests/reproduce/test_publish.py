@@ -30,7 +30,8 @@ def test_everything_is_written(folder):
     page = path.read_text()
     assert path == folder / "report.html" and "Made up." in page and CELLS[1].name.replace("uniform", "random") in page
     assert {path.name for path in (folder / "tables").iterdir()} == {
-        f"{name}.{kind}" for name in ("table1", "classes", "findings", "comparisons") for kind in ("md", "csv")}
+        f"{name}.{kind}" for name in ("table1", "classes", "findings", "comparisons") for kind in ("md", "csv")
+    }
     assert {path.name for path in (folder / "figures").iterdir()} == {"classes.png", "classes.svg"}
     record = json.loads((folder / "findings.json").read_text())
     assert record["format"] == 1 and len(record["findings"]) == 8

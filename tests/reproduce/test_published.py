@@ -30,8 +30,10 @@ def test_single_scores_of_table_1_are_the_printed_ones():
 
 def test_the_columns_of_table_1_add_up_to_those_of_the_slides():
     """Sums of the 14 lines of the table in the slides of 2019, taken from its text: a digit that differs shows."""
-    sums = [[sum(score[measure] for (_, _, k), score in published.TABLE1.items() if k == column) for column in PAPER_KS]
-            for measure in (GAP, MAP)]
+    sums = [
+        [sum(score[measure] for (_, _, k), score in published.TABLE1.items() if k == column) for column in PAPER_KS]
+        for measure in (GAP, MAP)
+    ]
     assert sums[GAP] == pytest.approx([9.155, 9.652, 9.960, 10.170, 10.369])
     assert sums[MAP] == pytest.approx([3.409, 3.961, 4.299, 4.567, 4.777])
 
@@ -70,8 +72,11 @@ def test_scores_rise_with_k(method, loss, measure):
 
 def test_at_30_frames_serial_students_lose_what_the_text_says():
     """Both papers, on computation time: GAP and mAP drop by 0.5-0.9% and 0.9-2%. Of the losses that both have."""
-    drops = [[bound - score for bound, score in zip(published.SKYLINE_SCORES, published.table1("serial", loss, 30))]
-             for loss in SERIAL_LOSSES if "rep" in loss]
+    drops = [
+        [bound - score for bound, score in zip(published.SKYLINE_SCORES, published.table1("serial", loss, 30))]
+        for loss in SERIAL_LOSSES
+        if "rep" in loss
+    ]
     gaps, maps = zip(*drops)
     assert (min(gaps), max(gaps)) == pytest.approx((0.005, 0.009))
     assert (min(maps), max(maps)) == pytest.approx((0.009, 0.020))
@@ -80,8 +85,10 @@ def test_at_30_frames_serial_students_lose_what_the_text_says():
 def test_the_fewer_the_videos_the_further_the_student_is_above_uniform():
     """CVPR 2019, section 6, point 2."""
     for measure in (GAP, MAP):
-        leads = [published.table2("serial", fraction, 30)[measure] - published.table2("uniform", fraction, 30)[measure]
-                 for fraction in (0.1, 0.25, 0.5)]
+        leads = [
+            published.table2("serial", fraction, 30)[measure] - published.table2("uniform", fraction, 30)[measure]
+            for fraction in (0.1, 0.25, 0.5)
+        ]
         assert leads == sorted(leads, reverse=True)
         assert min(leads) > 0
     assert published.table2("serial", 0.1, 30) == (0.774, 0.345)
@@ -103,8 +110,10 @@ def test_30_frames_take_a_tenth_of_the_flops_and_30_percent_less_time():
 
 def test_costs_of_both_papers_are_those_that_the_formula_is_held_against():
     by_source = {(row.source, row.giga) for row in flops.PUBLISHED_COST}
-    assert by_source == ({(flops.CVPR, cost.giga) for cost in published.TABLE3.values()}
-                         | {(flops.EARLIER_PAPER, cost.earlier_giga) for cost in published.TABLE3.values()})
+    assert by_source == (
+        {(flops.CVPR, cost.giga) for cost in published.TABLE3.values()}
+        | {(flops.EARLIER_PAPER, cost.earlier_giga) for cost in published.TABLE3.values()}
+    )
 
 
 @pytest.mark.parametrize("method", ["parallel", "serial"])
@@ -115,8 +124,11 @@ def test_the_final_columns_of_table_4_are_table_1_at_30_frames(method, loss):
 
 def test_matching_intermediate_encodings_changes_gap_by_0_002_at_most():
     """CVPR 2019, section 6, point 5: no benefit."""
-    changes = [published.table4(method, loss, True, 30)[GAP] - published.table4(method, loss, False, 30)[GAP]
-               for method in ("parallel", "serial") for loss in table4.LOSSES]
+    changes = [
+        published.table4(method, loss, True, 30)[GAP] - published.table4(method, loss, False, 30)[GAP]
+        for method in ("parallel", "serial")
+        for loss in table4.LOSSES
+    ]
     assert max(map(abs, changes)) == pytest.approx(0.002)
     assert published.table4("serial", ("rep",), True, 30) == (0.804, 0.395)
     assert published.table4("parallel", ALL_LOSSES, True, 30) == (0.804, 0.400)
@@ -146,5 +158,5 @@ def test_what_the_papers_do_not_have_is_unknown():
 
 
 def test_table_1_has_every_line_that_is_trained():
-    lines = table1.METHODS_AND_LOSSES[1:]           # the Skyline has no k
+    lines = table1.METHODS_AND_LOSSES[1:]  # the Skyline has no k
     assert set(published.TABLE1) == {(method, loss, k) for method, loss in lines for k in PAPER_KS}

@@ -13,16 +13,28 @@ from tests.reproduce.made_up import made_up_result, made_up_results
 
 FULL, SMALL = Grid(), Grid(ks=(6, 10, 30), seeds=3)
 # Trainings with one seed, teachers among them: Table 1 has 6 baselines and 8 students at each of 5 k, and the Skyline.
-NUM_CELLS = {"table1": 1 + 5 * (6 + 8), "figure2": 1 + 6, "table2": 4 * 3, "table3": 1 + 5, "table4": 1 + 12,
-             "table5": 1 + 2 * 2, "table6": 3, "figure3": 2, "cost": 1 + 5 * (6 + 2), "classes": 3}
+NUM_CELLS = {
+    "table1": 1 + 5 * (6 + 8),
+    "figure2": 1 + 6,
+    "table2": 4 * 3,
+    "table3": 1 + 5,
+    "table4": 1 + 12,
+    "table5": 1 + 2 * 2,
+    "table6": 3,
+    "figure3": 2,
+    "cost": 1 + 5 * (6 + 2),
+    "classes": 3,
+}
 TABLES = ("table1", "table2", "table3", "table4", "table5", "table6")
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 METHODS = {title: method for method, title in tables.METHOD_TITLES.items()}
-PUBLISHED = {"table1": lambda cell: published.table1(cell.method, cell.student_loss, cell.k),
-             "table2": lambda cell: published.table2(cell.method, cell.train_fraction, cell.k),
-             "table4": lambda cell: published.table4(cell.method, cell.student_loss, cell.match_intermediate, cell.k),
-             "table5": lambda cell: published.table5(cell.method, cell.k),
-             "table6": lambda cell: published.table6(cell.method, cell.k)}
+PUBLISHED = {
+    "table1": lambda cell: published.table1(cell.method, cell.student_loss, cell.k),
+    "table2": lambda cell: published.table2(cell.method, cell.train_fraction, cell.k),
+    "table4": lambda cell: published.table4(cell.method, cell.student_loss, cell.match_intermediate, cell.k),
+    "table5": lambda cell: published.table5(cell.method, cell.k),
+    "table6": lambda cell: published.table6(cell.method, cell.k),
+}
 LOSSES = {tables.loss_title(loss): loss for _, loss in table1.METHODS_AND_LOSSES}
 
 
@@ -116,8 +128,14 @@ def cell_of(name, labels, group):
     method = METHODS[labels[0]]
     k = None if method == SKYLINE else int(group.removeprefix("k=")) if group.startswith("k=") else 30
     loss = LOSSES[labels[1]] if len(labels) > 1 else ALL_LOSSES if method == "serial" else ()
-    return Cell({"table5": NETVLAD, "table6": NEXTVLAD}.get(name, HRNN), method, k, loss, group == "Intermediate",
-                int(group.partition("%")[0]) / 100 if "%" in group else 1.0)
+    return Cell(
+        {"table5": NETVLAD, "table6": NEXTVLAD}.get(name, HRNN),
+        method,
+        k,
+        loss,
+        group == "Intermediate",
+        int(group.partition("%")[0]) / 100 if "%" in group else 1.0,
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in TABLES if name != "table3"])
@@ -142,11 +160,16 @@ def test_table_1_is_laid_out_as_the_papers(results):
     (table,) = table1.outputs(results[FULL], FULL)
     assert [(row.section, *row.labels) for row in table.rows] == [
         ("", "Teacher-Skyline", ""),
-        *(("Baseline methods", title, "") for title in ("Uniform-k", "Random-k", "First-k", "Middle-k", "Last-k",
-                                                        "First-Middle-Last-k")),
+        *(
+            ("Baseline methods", title, "")
+            for title in ("Uniform-k", "Random-k", "First-k", "Middle-k", "Last-k", "First-Middle-Last-k")
+        ),
         *(("Teacher-student methods", "Parallel", loss) for loss in ("L_rep", "L_rep, L_CE", "L_rep, L_pred, L_CE")),
-        *(("Teacher-student methods", "Serial", loss) for loss in ("L_rep", "L_pred", "L_rep, L_CE", "L_pred, L_CE",
-                                                                   "L_rep, L_pred, L_CE"))]
+        *(
+            ("Teacher-student methods", "Serial", loss)
+            for loss in ("L_rep", "L_pred", "L_rep, L_CE", "L_pred, L_CE", "L_rep, L_pred, L_CE")
+        ),
+    ]
     assert table.columns == tuple((f"k={k}", measure) for k in (6, 10, 15, 20, 30) for measure in ("GAP", "mAP"))
     uniform = table.rows[1]
     assert [value.paper for value in uniform.values][:4] == [0.715, 0.266, 0.759, 0.324]
@@ -157,7 +180,8 @@ def test_several_seeds_are_shown_by_mean_and_deviation(results):
     uniform = next(row for row in table.rows if row.labels[0] == "Uniform-k").values[0]
     scores = [results[SMALL].get(Cell(HRNN, "uniform", 6, seed=seed)).score() for seed in range(3)]
     assert (uniform.mean, uniform.deviation, uniform.count) == pytest.approx(
-        (statistics.fmean(scores), statistics.stdev(scores), 3))
+        (statistics.fmean(scores), statistics.stdev(scores), 3)
+    )
 
 
 def test_at_a_k_that_the_paper_has_not_there_is_no_figure_of_it():
@@ -175,12 +199,24 @@ def test_table_3_sets_cost_and_speed_of_each_k_beside_the_skylines(results):
     assert parts.name == "cost_parts"
     by_label = {row.labels[0]: row.values for row in table.rows}
     assert list(by_label) == ["Teacher-Skyline", "k=6", "k=10", "k=15", "k=20", "k=30"]
-    assert [str(value) for value in by_label["k=30"]] == ["30", "0.520 (0.520)", "0.586", "0.103 (0.103)", "1,005",
-                                                          "0.100 (0.701)"]
+    assert [str(value) for value in by_label["k=30"]] == [
+        "30",
+        "0.520 (0.520)",
+        "0.586",
+        "0.103 (0.103)",
+        "1,005",
+        "0.100 (0.701)",
+    ]
     # The formula gives the paper's figure of k=10 for 9 frames.
     assert [str(value) for value in by_label["k=10"][:2]] == ["10", "0.184 (0.167)"]
     assert [str(value) for value in by_label["Teacher-Skyline"]] == [
-        "300", "5.058 (5.058)", "5.716", "1.000 (1.000)", "100", "1.000 (1.000)"]
+        "300",
+        "5.058 (5.058)",
+        "5.716",
+        "1.000 (1.000)",
+        "100",
+        "1.000 (1.000)",
+    ]
     assert "multiply-adds" in table.note and "1,000 videos on 2 cores" in table.note
 
 
@@ -208,7 +244,10 @@ def test_table_5_has_the_papers_two_k_rising(results):
 def test_table_6_has_the_cost_of_each_network(results):
     (table,) = table6.outputs(results[FULL], FULL)
     assert [[str(value) for value in row.values[2:]] for row in table.rows] == [
-        ["1.337 (1.337)", "5.716"], ["0.134 (0.134)", "0.586"], ["0.134 (0.134)", "0.586"]]
+        ["1.337 (1.337)", "5.716"],
+        ["0.134 (0.134)", "0.586"],
+        ["0.134 (0.134)", "0.586"],
+    ]
 
 
 def test_notes_say_on_how_many_videos_scores_are(results):

@@ -20,20 +20,41 @@ from reproduce.tables import Row, Table, Value
 from tests.reproduce.made_up import made_up_result
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ABOUT = {"title": "A title", "data": "Synthetic, not YouTube-8M.", "machine": "2 cores",
-         "versions": "keras 3.15.0", "commands": ["python -m reproduce all"],
-         "grids": [(["table1"], {"ks": (6, 10), "seeds": 1})], "not_shown": {}, "unfinished": []}
-CELLS = (Cell(HRNN, SKYLINE), Cell(HRNN, "uniform", 10), Cell(HRNN, "uniform", 6), Cell(NEXTVLAD, "uniform", 6),
-         Cell(HRNN, "parallel", 6, ALL_LOSSES), Cell(HRNN, "serial", 6, ("rep",), seed=1))
+ABOUT = {
+    "title": "A title",
+    "data": "Synthetic, not YouTube-8M.",
+    "machine": "2 cores",
+    "versions": "keras 3.15.0",
+    "commands": ["python -m reproduce all"],
+    "grids": [(["table1"], {"ks": (6, 10), "seeds": 1})],
+    "not_shown": {},
+    "unfinished": [],
+}
+CELLS = (
+    Cell(HRNN, SKYLINE),
+    Cell(HRNN, "uniform", 10),
+    Cell(HRNN, "uniform", 6),
+    Cell(NEXTVLAD, "uniform", 6),
+    Cell(HRNN, "parallel", 6, ALL_LOSSES),
+    Cell(HRNN, "serial", 6, ("rep",), seed=1),
+)
 # As text, 10.0 would come before 9.0. Middle-k has the paper's number alone.
-TABLE = Table("table1", "Numbers", ("Training", "Loss"), (("k=6", "GAP"), ("k=6", "mAP"), ("", "said")), (
-    Row(("Skyline", ""), (Value(0.9, None, 1), None, "a")),
-    Row(("Random-k", ""), (Value(9.0, 0.004, 3, 0.759), None, "b"), "Baseline methods"),
-    Row(("Uniform-k", ""), (Value(10.0, None, 1, 0.8), None, "c"), "Baseline methods"),
-    Row(("Middle-k", ""), (Value(None, None, 0, 0.7), None, None), "Baseline methods"),
-    Row(("First-k", ""), (Value(0.8, None, 1), None, "d"), "Baseline methods"),
-    Row(("Serial", "L_rep"), (Value(0.7, None, 1), Value(0.1, None, 1), "e"), "Teacher-student methods"),
-    Row(("Parallel", "L_rep"), (Value(0.75, None, 1), None, "e"), "Teacher-student methods")), "A note.")
+TABLE = Table(
+    "table1",
+    "Numbers",
+    ("Training", "Loss"),
+    (("k=6", "GAP"), ("k=6", "mAP"), ("", "said")),
+    (
+        Row(("Skyline", ""), (Value(0.9, None, 1), None, "a")),
+        Row(("Random-k", ""), (Value(9.0, 0.004, 3, 0.759), None, "b"), "Baseline methods"),
+        Row(("Uniform-k", ""), (Value(10.0, None, 1, 0.8), None, "c"), "Baseline methods"),
+        Row(("Middle-k", ""), (Value(None, None, 0, 0.7), None, None), "Baseline methods"),
+        Row(("First-k", ""), (Value(0.8, None, 1), None, "d"), "Baseline methods"),
+        Row(("Serial", "L_rep"), (Value(0.7, None, 1), Value(0.1, None, 1), "e"), "Teacher-student methods"),
+        Row(("Parallel", "L_rep"), (Value(0.75, None, 1), None, "e"), "Teacher-student methods"),
+    ),
+    "A note.",
+)
 
 
 def recipe(title="Table 1", question="Which frames?", expected="Even ones."):
@@ -60,10 +81,15 @@ def written(folder, sections=(), findings=None, found=None, **about):
 @pytest.fixture
 def page(tmp_path):
     """A report with a table, two figures, an empty section, findings and runs."""
-    findings = [Table("findings", "Which hold", ("finding",), (("verdict", "GAP"),), (Row(("Even is best.",), ("holds",)),)),
-                Table("comparisons", "All", ("comparison",), (("", "verdict"),), (Row(("k=6",), ("contradicted",)),))]
-    sections = [("table1", recipe(), [TABLE]), ("figure2", recipe("Figure 2"), [figure(), figure("figure2b")]),
-                ("cost", recipe("What it costs"), [])]
+    findings = [
+        Table("findings", "Which hold", ("finding",), (("verdict", "GAP"),), (Row(("Even is best.",), ("holds",)),)),
+        Table("comparisons", "All", ("comparison",), (("", "verdict"),), (Row(("k=6",), ("contradicted",)),)),
+    ]
+    sections = [
+        ("table1", recipe(), [TABLE]),
+        ("figure2", recipe("Figure 2"), [figure(), figure("figure2b")]),
+        ("cost", recipe("What it costs"), []),
+    ]
     return written(tmp_path, sections, findings, results(), unfinished=["one-more-cell"])
 
 
@@ -118,7 +144,7 @@ def test_all_links_inside_the_page_have_an_end(page):
 
 def test_data_is_named_at_the_head_and_under_every_table_and_figure(page):
     assert f'<p class="on-data"><b>The data:</b> {ABOUT["data"]}</p>' in page
-    assert page.count(f'Data: {ABOUT["data"]}') == 5            # two of findings, table, two figures
+    assert page.count(f"Data: {ABOUT['data']}") == 5  # two of findings, table, two figures
 
 
 def test_data_that_nobody_has_described_are_not_taken_for_youtube_8m(tmp_path):
@@ -128,7 +154,7 @@ def test_data_that_nobody_has_described_are_not_taken_for_youtube_8m(tmp_path):
 def test_every_run_is_listed_with_its_command_configuration_and_scores(page):
     for result in results():
         start = page.index(f'<details class="run" id="run-{result.cell.name}">')
-        shown = page[start:page.index("</details>\n</details>", start)]
+        shown = page[start : page.index("</details>\n</details>", start)]
         assert f'<pre class="command"><code>{result.command}</code></pre>' in shown
         assert f"{result.score():.4f}" in shown and f"{result.score('multiply_adds'):,}" in shown
         assert "<dt>seconds</dt><dd>12.5</dd>" in shown and "&#34;mode&#34;: &#34;teacher&#34;" in shown
@@ -138,12 +164,17 @@ def test_every_run_is_listed_with_its_command_configuration_and_scores(page):
 
 def test_runs_are_in_the_order_of_the_papers_tables(page):
     assert re.findall('id="run-([^"]+)"', page) == [
-        f"{HRNN}-skyline-seed0", f"{HRNN}-uniform-k6-seed0", f"{HRNN}-uniform-k10-seed0",
-        f"{HRNN}-parallel-k6-rep+pred+ce-seed0", f"{HRNN}-serial-k6-rep-seed1", f"{NEXTVLAD}-uniform-k6-seed0"]
+        f"{HRNN}-skyline-seed0",
+        f"{HRNN}-uniform-k6-seed0",
+        f"{HRNN}-uniform-k10-seed0",
+        f"{HRNN}-parallel-k6-rep+pred+ce-seed0",
+        f"{HRNN}-serial-k6-rep-seed1",
+        f"{NEXTVLAD}-uniform-k6-seed0",
+    ]
 
 
 def test_a_section_without_outputs_says_that_it_is_not_run_yet(page):
-    section = page[page.index('<h2 id="cost">'):].partition("</section>")[0]
+    section = page[page.index('<h2 id="cost">') :].partition("</section>")[0]
     assert "Not run yet." in section and "Which frames?" in section
     assert page.count("Not run yet.") == 1
 
@@ -154,8 +185,10 @@ def test_an_experiment_without_any_result_has_a_page_too(tmp_path):
 
 
 def test_numbers_stand_with_their_deviation_and_the_papers(page):
-    assert ('title="3 seeds"><span class="ours">9.000</span> <span class="deviation">± 0.004</span> '
-            '<small class="paper"><span class="unseen">paper: </span>(0.759)</small></td>') in page
+    assert (
+        'title="3 seeds"><span class="ours">9.000</span> <span class="deviation">± 0.004</span> '
+        '<small class="paper"><span class="unseen">paper: </span>(0.759)</small></td>'
+    ) in page
     assert '<td data-sort=""><span class="ours">–</span> <small class="paper">' in page
     assert '<td data-sort="holds" class="text" data-verdict="holds">holds</td>' in page
 
@@ -170,14 +203,20 @@ HOSTILE = "<script>alert('1')</script>\"&'"
 
 def test_nothing_that_is_shown_is_taken_for_html(tmp_path):
     result = made_up_result(CELLS[0])
-    result = dataclasses.replace(result, command=HOSTILE, config={HOSTILE: HOSTILE},
-                                 about={HOSTILE: {HOSTILE: [HOSTILE]}})
+    result = dataclasses.replace(result, command=HOSTILE, config={HOSTILE: HOSTILE}, about={HOSTILE: {HOSTILE: [HOSTILE]}})
     row = Row((HOSTILE,), (HOSTILE,), HOSTILE)
     table = Table("classes", HOSTILE, (HOSTILE,), ((HOSTILE, HOSTILE),), (row,), HOSTILE)
     picture = Figure("figure3", HOSTILE, HOSTILE, HOSTILE, figure(label=HOSTILE).figure)
-    about = {"title": HOSTILE, "data": HOSTILE, "machine": HOSTILE, "versions": HOSTILE, "commands": [HOSTILE],
-             "grids": [([HOSTILE], {HOSTILE: HOSTILE}), ([HOSTILE], {HOSTILE: 1})], "not_shown": {HOSTILE: HOSTILE},
-             "unfinished": [HOSTILE]}
+    about = {
+        "title": HOSTILE,
+        "data": HOSTILE,
+        "machine": HOSTILE,
+        "versions": HOSTILE,
+        "commands": [HOSTILE],
+        "grids": [([HOSTILE], {HOSTILE: HOSTILE}), ([HOSTILE], {HOSTILE: 1})],
+        "not_shown": {HOSTILE: HOSTILE},
+        "unfinished": [HOSTILE],
+    }
     sections = [("classes", recipe(HOSTILE, HOSTILE, HOSTILE), [table, picture])]
     page = written(tmp_path, sections, [table, dataclasses.replace(table, name="comparisons")], Results([result]), **about)
     elements = Elements(page)
@@ -187,15 +226,23 @@ def test_nothing_that_is_shown_is_taken_for_html(tmp_path):
 
 def in_chromium(path):
     """The page's elements after its script has run, as HTML."""
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent / 'profile'}",
-               "--virtual-time-budget=2000", "--dump-dom", path.as_uri()]
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={path.parent / 'profile'}",
+        "--virtual-time-budget=2000",
+        "--dump-dom",
+        path.as_uri(),
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def first_column(page):
     """Names in the first column of Table 1, its sections' too, downwards."""
-    table = page[page.index('id="caption-table1"'):].partition("</table>")[0]
-    return re.findall(r'<tr[^>]*>\s*<th [^>]*>(?:<span>)?([^<]*)', table.partition("</thead>")[2])
+    table = page[page.index('id="caption-table1"') :].partition("</table>")[0]
+    return re.findall(r"<tr[^>]*>\s*<th [^>]*>(?:<span>)?([^<]*)", table.partition("</thead>")[2])
 
 
 SECTION, STUDENTS = "Baseline methods", "Teacher-student methods"
@@ -205,7 +252,7 @@ SORTED = (
     ([2], BY_GAP, ["Parallel", "Serial"], "descending"),
     ([2, 2], BY_GAP_RISING, ["Serial", "Parallel"], "ascending"),
     ([2, 2, 2], BY_GAP, ["Parallel", "Serial"], "descending"),
-    ([3], ["Random-k", "Uniform-k", "Middle-k", "First-k"], ["Serial", "Parallel"], "descending"),      # mostly unknown
+    ([3], ["Random-k", "Uniform-k", "Middle-k", "First-k"], ["Serial", "Parallel"], "descending"),  # mostly unknown
     ([0], ["First-k", "Middle-k", "Random-k", "Uniform-k"], ["Parallel", "Serial"], "ascending"),
     ([2, 4], ["Random-k", "Uniform-k", "First-k", "Middle-k"], ["Serial", "Parallel"], "ascending"),
 )
@@ -244,10 +291,11 @@ def test_a_wide_table_scrolls_inside_a_page_that_does_not(tmp_path):
     columns = tuple((f"k={k}", "GAP") for k in range(30))
     wide = Table("wide", "Wide", ("Training",), columns, (Row(("Uniform-k",), (Value(0.5, 0.1, 3, 0.6),) * 30, "Part"),))
     page = written(tmp_path, [("table1", recipe(), [wide, figure()])], None, results())
-    widths = (390, 1280)            # in frames: a window is never as narrow as a phone
+    widths = (390, 1280)  # in frames: a window is never as narrow as a phone
     frames = "".join(f'<iframe width="{width}" srcdoc="{html.escape(page)}"></iframe>' for width in widths)
     path = tmp_path / "harness.html"
-    path.write_text(f"""<!DOCTYPE html><title></title>{frames}<script>
+    path.write_text(
+        f"""<!DOCTYPE html><title></title>{frames}<script>
       window.onload = () => {{
         document.title = [...document.querySelectorAll("iframe")].map(frame => {{
           const page = frame.contentDocument;
@@ -255,7 +303,9 @@ def test_a_wide_table_scrolls_inside_a_page_that_does_not(tmp_path):
           return page.documentElement.scrollWidth;
         }}).join(" ");
       }};
-    </script>""", encoding="utf-8")
+    </script>""",
+        encoding="utf-8",
+    )
     (title,) = re.findall("<title>(.+?)</title>", in_chromium(path).partition("<iframe")[0])
     for scroll_width, width in zip(map(int, title.split()), widths, strict=True):
         assert 0 < scroll_width <= width

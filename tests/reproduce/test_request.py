@@ -36,8 +36,9 @@ def test_a_folder_that_no_command_has_trained_in_is_said_so(tmp_path):
         read_request(tmp_path)
 
 
-@pytest.mark.parametrize("record", [{}, *({"grids": grids} for grids in (
-    [], {}, {"table1": {"ks": [0]}}, {"table1": {"frames": 3}}))])
+@pytest.mark.parametrize(
+    "record", [{}, *({"grids": grids} for grids in ([], {}, {"table1": {"ks": [0]}}, {"table1": {"frames": 3}}))]
+)
 def test_a_file_that_asks_for_nothing_known_is_refused_by_name(tmp_path, record):
     (tmp_path / REQUEST_FILE).write_text(json.dumps({"format": 1, **record}))
     with pytest.raises(ValueError, match=REQUEST_FILE):

@@ -49,12 +49,22 @@ def test_of_a_parallel_run_the_student_counts_unless_the_teacher_is_asked_for():
     assert result.score(role="teacher") == 0.9
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"format": 2}, "format 2; this version reads format 1"), ({"format": None}, "has format None"),
-    ({"cell": {"family": HRNN}}, "is not a result of ours"), ({"extra": 1}, "is not a result of ours"),
-    ({"cell": {**vars(CELL), "method": "magic"}}, "is not a result of ours"),
-    ({"networks": {"student": {"gap_at_20": 0.5, "num_videos": 3}}}, "lacks mean_average.*, multiply_adds of its student"),
-    ({"networks": []}, "is not a result of ours"), ({"networks": {}}, "is not a result of ours")])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"format": 2}, "format 2; this version reads format 1"),
+        ({"format": None}, "has format None"),
+        ({"cell": {"family": HRNN}}, "is not a result of ours"),
+        ({"extra": 1}, "is not a result of ours"),
+        ({"cell": {**vars(CELL), "method": "magic"}}, "is not a result of ours"),
+        (
+            {"networks": {"student": {"gap_at_20": 0.5, "num_videos": 3}}},
+            "lacks mean_average.*, multiply_adds of its student",
+        ),
+        ({"networks": []}, "is not a result of ours"),
+        ({"networks": {}}, "is not a result of ours"),
+    ],
+)
 def test_what_is_no_result_is_refused_by_name(tmp_path, change, words):
     write_result(tmp_path, made_up_result(CELL), CLASSES)
     path = path_of(tmp_path, CELL)
@@ -110,8 +120,11 @@ def test_what_was_measured_with_other_settings_is_refused_too(tmp_path, name):
 
 
 def test_the_scatter_of_speed_is_that_of_the_network_that_scatters_most():
-    networks = [{"k": 6, "videos_per_second": [20, 30]}, {"k": None, "videos_per_second": [10, 5, 20]},
-                {"k": 10, "videos_per_second": []}]
+    networks = [
+        {"k": 6, "videos_per_second": [20, 30]},
+        {"k": None, "videos_per_second": [10, 5, 20]},
+        {"k": 10, "videos_per_second": []},
+    ]
     assert Results(timings={HRNN: {"networks": networks}}).speed_scatter(HRNN) == 4
 
 

@@ -19,11 +19,16 @@ CELLS = sorted({cell for recipe in RECIPES.values() for cell in Grid(seeds=2).ce
 
 @pytest.fixture
 def settings(tmp_path):
-    patterns = [commands.write_files(tmp_path / "data", name, commands.frame_videos(4))
-                for name in ("train", "validate", "eval")]
-    return Settings(*patterns, config.FeatureConfig(("rgb", "audio"), (6, 3)), commands.NUM_CLASSES,
-                    network={"lstm_cells": 4, "nextvlad_cluster_size": 4, "groups": 2, "expansion": 2, "dropout": 0.25},
-                    training={"batch_size": 4, "num_epochs": 3, "finetune_epochs": 2, "base_learning_rate": 0.01})
+    patterns = [
+        commands.write_files(tmp_path / "data", name, commands.frame_videos(4)) for name in ("train", "validate", "eval")
+    ]
+    return Settings(
+        *patterns,
+        config.FeatureConfig(("rgb", "audio"), (6, 3)),
+        commands.NUM_CLASSES,
+        network={"lstm_cells": 4, "nextvlad_cluster_size": 4, "groups": 2, "expansion": 2, "dropout": 0.25},
+        training={"batch_size": 4, "num_epochs": 3, "finetune_epochs": 2, "base_learning_rate": 0.01},
+    )
 
 
 def by_command(cell, settings, folder):
@@ -51,9 +56,11 @@ def test_every_cell_has_a_name_and_a_run_of_its_own(settings, tmp_path):
 
 
 def test_the_rate_given_is_the_hrnns_and_others_keep_their_published_proportion(settings, tmp_path):
-    rates = {family: settings_module.run_config(Cell(family, SKYLINE), settings, tmp_path).training.base_learning_rate
-             for family in (HRNN, NETVLAD, NEXTVLAD)}
-    assert rates == pytest.approx({HRNN: 0.01, NETVLAD: 0.002, NEXTVLAD: 0.002})        # 0.001, 0.0002, 0.0002 published
+    rates = {
+        family: settings_module.run_config(Cell(family, SKYLINE), settings, tmp_path).training.base_learning_rate
+        for family in (HRNN, NETVLAD, NEXTVLAD)
+    }
+    assert rates == pytest.approx({HRNN: 0.01, NETVLAD: 0.002, NEXTVLAD: 0.002})  # 0.001, 0.0002, 0.0002 published
 
 
 @pytest.mark.parametrize("fraction, epochs", [(1.0, 3), (0.5, 6), (0.1, 30)])
@@ -65,9 +72,15 @@ def test_with_fewer_videos_there_are_as_many_steps_where_that_is_asked_for(setti
     assert by_command(cell, same, tmp_path) == settings_module.run_config(cell, same, tmp_path)
 
 
-@pytest.mark.parametrize("cell, stored", [
-    (Cell(HRNN, "serial", 10, ALL_LOSSES), True), (Cell(HRNN, "serial", 10, ALL_LOSSES, True), False),
-    (Cell(HRNN, "serial", 10, ALL_LOSSES, train_fraction=0.5), False), (Cell(HRNN, "parallel", 10, ALL_LOSSES), False)])
+@pytest.mark.parametrize(
+    "cell, stored",
+    [
+        (Cell(HRNN, "serial", 10, ALL_LOSSES), True),
+        (Cell(HRNN, "serial", 10, ALL_LOSSES, True), False),
+        (Cell(HRNN, "serial", 10, ALL_LOSSES, train_fraction=0.5), False),
+        (Cell(HRNN, "parallel", 10, ALL_LOSSES), False),
+    ],
+)
 def test_targets_are_stored_where_several_students_share_a_teachers(settings, tmp_path, cell, stored):
     found = settings_module.run_config(cell, settings, tmp_path).teacher_targets_dir
     assert found == (str(tmp_path / "targets" / cell.teacher.name) if stored else "")
@@ -92,7 +105,7 @@ def test_what_was_said_of_the_data_stays_until_something_else_is_said(settings, 
 
 def test_of_two_experiments_begun_at_once_the_first_counts(settings, tmp_path):
     other = dataclasses.replace(settings, num_classes=7)
-    for each in (settings, other):                  # both find an empty folder
+    for each in (settings, other):  # both find an empty folder
         check_settings(each, tmp_path)
     keep_settings(settings, tmp_path)
     with pytest.raises(ValueError, match="num_classes is 5 there and 7 now"):

@@ -23,13 +23,16 @@ def read_csv(table):
     return pd.read_csv(io.StringIO(table.to_csv()), keep_default_na=False, dtype=str)
 
 
-@pytest.mark.parametrize("scores, paper, text", [
-    ([0.3721], None, "0.372"),
-    ([0.370, 0.374], None, "0.372 ± 0.003"),                # sample standard deviation: 0.002 * sqrt(2) = 0.0028
-    ([0.368, 0.372, 0.376], 0.759, "0.372 ± 0.004 (0.759)"),
-    ([0.25], 0.25, "0.250 (0.250)"),
-    ([], 0.759, "– (0.759)"),
-])
+@pytest.mark.parametrize(
+    "scores, paper, text",
+    [
+        ([0.3721], None, "0.372"),
+        ([0.370, 0.374], None, "0.372 ± 0.003"),  # sample standard deviation: 0.002 * sqrt(2) = 0.0028
+        ([0.368, 0.372, 0.376], 0.759, "0.372 ± 0.004 (0.759)"),
+        ([0.25], 0.25, "0.250 (0.250)"),
+        ([], 0.759, "– (0.759)"),
+    ],
+)
 def test_a_value_reads_as_mean_deviation_and_the_papers(scores, paper, text):
     assert str(Value.of(scores, paper)) == text
 
@@ -57,14 +60,20 @@ def test_mean_and_deviation_are_those_of_pandas(scores):
 
 
 def test_markdown_has_title_header_sections_once_and_note():
-    rows = (Row(("Skyline",), (Value.of([0.81]), Value.of([0.41]))),
-            Row(("Uniform",), (Value.of([0.7]), None), "Baselines"),
-            Row(("Last",), (Value.of([0.2], 0.255), Value.of([0.1])), "Baselines"))
+    rows = (
+        Row(("Skyline",), (Value.of([0.81]), Value.of([0.41]))),
+        Row(("Uniform",), (Value.of([0.7]), None), "Baselines"),
+        Row(("Last",), (Value.of([0.2], 0.255), Value.of([0.1])), "Baselines"),
+    )
     text = table(*rows, note="Read with care.").to_markdown()
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
     assert lines[0] == ["Training", "k=6 GAP", "k=6 mAP"]
-    assert lines[2:] == [["Skyline", "0.810", "0.410"], ["**Baselines**", "", ""], ["Uniform", "0.700", ""],
-                         ["Last", "0.200 (0.255)", "0.100"]]
+    assert lines[2:] == [
+        ["Skyline", "0.810", "0.410"],
+        ["**Baselines**", "", ""],
+        ["Uniform", "0.700", ""],
+        ["Last", "0.200 (0.255)", "0.100"],
+    ]
     assert text.startswith("### An example\n\n")
     assert text.endswith("\n\nRead with care.\n")
 
@@ -83,13 +92,20 @@ def test_markdown_leaves_a_column_without_group_its_title_and_bars_their_place()
 
 
 def test_csv_has_everything_unrounded_and_gaps_empty():
-    found = read_csv(table(Row(("Uniform",), (Value.of([0.1, 0.2], 0.715), None), "Baselines"),
-                           Row(("Last",), (Value.of([], 0.255), Value.of([1 / 3])), "Baselines")))
-    assert list(found) == ["section", "Training", *(f"k=6 {measure} {what}" for measure in ("GAP", "mAP")
-                                                    for what in ("mean", "sd", "seeds", "paper"))]
+    found = read_csv(
+        table(
+            Row(("Uniform",), (Value.of([0.1, 0.2], 0.715), None), "Baselines"),
+            Row(("Last",), (Value.of([], 0.255), Value.of([1 / 3])), "Baselines"),
+        )
+    )
+    assert list(found) == [
+        "section",
+        "Training",
+        *(f"k=6 {measure} {what}" for measure in ("GAP", "mAP") for what in ("mean", "sd", "seeds", "paper")),
+    ]
     uniform, last = found.to_dict("records")
     assert float(uniform["k=6 GAP mean"]) == pytest.approx(0.15, abs=1e-15)
-    assert float(uniform["k=6 GAP sd"]) == pytest.approx(0.05 * 2 ** 0.5, abs=1e-15)
+    assert float(uniform["k=6 GAP sd"]) == pytest.approx(0.05 * 2**0.5, abs=1e-15)
     assert (uniform["k=6 GAP seeds"], uniform["k=6 GAP paper"]) == ("2", "0.715")
     assert (uniform["k=6 mAP mean"], uniform["k=6 mAP seeds"]) == ("", "0")
     assert (last["k=6 GAP mean"], last["k=6 GAP seeds"], last["k=6 GAP paper"]) == ("", "0", "0.255")
@@ -98,8 +114,11 @@ def test_csv_has_everything_unrounded_and_gaps_empty():
 
 def test_csv_leaves_columns_of_words_as_they_are():
     found = read_csv(table(Row(("gap, at k",), ("holds", "because")), Row(("last",), (None, "therefore"))))
-    assert found.to_dict("list") == {"Training": ["gap, at k", "last"], "k=6 GAP": ["holds", ""],
-                                     "k=6 mAP": ["because", "therefore"]}
+    assert found.to_dict("list") == {
+        "Training": ["gap, at k", "last"],
+        "k=6 GAP": ["holds", ""],
+        "k=6 mAP": ["because", "therefore"],
+    }
 
 
 def test_save_writes_both_files(tmp_path):

@@ -24,11 +24,18 @@ PARALLEL = Cell(HRNN, "parallel", 4, ("rep",))
 def worker(tmp_path, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     videos = commands.frame_videos(32)
-    patterns = [commands.write_files(tmp_path / "data", name, part) for name, part in
-                (("train", videos[:12]), ("validate", videos[12:20]), ("eval", videos[20:]))]
+    patterns = [
+        commands.write_files(tmp_path / "data", name, part)
+        for name, part in (("train", videos[:12]), ("validate", videos[12:20]), ("eval", videos[20:]))
+    ]
     features = config.FeatureConfig(("rgb", "audio"), (6, 3))
-    settings = Settings(*patterns, features, commands.NUM_CLASSES, {"lstm_cells": 4, "lstm_layers": 1},
-                        {"batch_size": 4, "num_epochs": 2, "base_learning_rate": 0.05})
+    settings = Settings(
+        *patterns,
+        features,
+        commands.NUM_CLASSES,
+        {"lstm_cells": 4, "lstm_layers": 1},
+        {"batch_size": 4, "num_epochs": 2, "base_learning_rate": 0.05},
+    )
     shards = runs.find_shards("eval_data_pattern", patterns[2], features)
     lines = []
     found = Worker(tmp_path / "out", settings, make_strategy(), shards, {"machine": "this one"}, lines.append)
@@ -54,7 +61,7 @@ def test_a_student_brings_its_teacher_and_all_are_trained_once_and_kept_as_plain
     assert result.command == settings_module.command(STUDENT, worker.settings, worker.folder)
     classes = results.classes(STUDENT)
     assert list(classes) == ["class", "num_positives", "average_precision"] and len(classes) == commands.NUM_CLASSES
-    assert classes["num_positives"].sum() == 12             # one label a video
+    assert classes["num_positives"].sum() == 12  # one label a video
     assert not (run.folder / "checkpoints").exists() and (run.folder / "best").is_dir()
     assert (worker.folder / "targets" / STUDENT.teacher.name / "manifest.json").exists()
     before = path_of(worker.folder, STUDENT).read_bytes()
@@ -76,10 +83,11 @@ def test_a_cell_of_another_process_is_left_to_it(worker, monkeypatch):
 
     monkeypatch.setattr(worker_module.time, "sleep", sleep)
     assert worker.work(cells) == {}
-    assert sleeps == [[False, True]]                        # the other cell was done meanwhile
+    assert sleeps == [[False, True]]  # the other cell was done meanwhile
     assert all(path_of(worker.folder, cell).exists() for cell in cells)
     assert [line for line in worker.lines if "Waiting" in line] == [
-        f"Waiting for what other processes train: {cells[0].name}"]
+        f"Waiting for what other processes train: {cells[0].name}"
+    ]
 
 
 def test_a_student_whose_teachers_run_is_gone_is_left_out_with_what_to_do(worker):
@@ -100,8 +108,10 @@ def test_numbers_that_go_wrong_end_one_cell_and_its_students(worker, monkeypatch
     monkeypatch.setattr(runs, "train_run", diverge)
     others = Cell(HRNN, "first", 2)
     failures = worker.work([STUDENT, others])
-    assert failures == {STUDENT.teacher: "step 3: the loss is nan",
-                        STUDENT: f"its teacher {STUDENT.teacher.name} could not be trained"}
+    assert failures == {
+        STUDENT.teacher: "step 3: the loss is nan",
+        STUDENT: f"its teacher {STUDENT.teacher.name} could not be trained",
+    }
     assert any("could not be trained: step 3: the loss is nan" in line for line in worker.lines)
     assert read_result(path_of(worker.folder, others)).cell == others
     assert not path_of(worker.folder, STUDENT).exists()

@@ -105,7 +105,7 @@ def test_the_same_archive_may_be_unpacked_where_it_was_unpacked_before(packed, t
 
 def test_a_folder_with_something_else_is_refused(run, packed, tmp_path):
     (tmp_path / "new").mkdir()
-    assert archive.unpack(packed, tmp_path / "new").config == run.config        # empty: fine
+    assert archive.unpack(packed, tmp_path / "new").config == run.config  # empty: fine
     archive.pack(run, 3, tmp_path / "other.tgz")
     before = commands.entries(tmp_path)
     with pytest.raises(ValueError, match=r"untar_model_dir=.*new is in use by something else than the model in .*other.tgz"):
@@ -123,18 +123,48 @@ def test_no_archive_and_no_checkpoint_are_said(run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["/tmp/yt8m_evil", "../evil", "best/../../evil", "./config.json", "evil.pkl", "best",
-                                  "best/training_state.npz", "config.json/x", "CONFIG.JSON", "best\\teacher.weights.h5", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/tmp/yt8m_evil",
+        "../evil",
+        "best/../../evil",
+        "./config.json",
+        "evil.pkl",
+        "best",
+        "best/training_state.npz",
+        "config.json/x",
+        "CONFIG.JSON",
+        "best\\teacher.weights.h5",
+        "",
+    ],
+)
 def test_a_name_that_is_none_of_ours_is_refused(packed, tmp_path, name):
     hostile = write(tmp_path / "hostile.tgz", [*members(packed), (name, b"evil")])
     refused(hostile, tmp_path / "new", "it holds .*, which no such archive does")
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE,
-                                  tarfile.DIRTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE, b"z"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        tarfile.SYMTYPE,
+        tarfile.LNKTYPE,
+        tarfile.CHRTYPE,
+        tarfile.BLKTYPE,
+        tarfile.FIFOTYPE,
+        tarfile.DIRTYPE,
+        tarfile.CONTTYPE,
+        tarfile.GNUTYPE_SPARSE,
+        b"z",
+    ],
+)
 def test_only_regular_files_are_taken(packed, tmp_path, kind):
-    entries = [(special("best/progress.json", kind, "/etc/passwd"), b"") if member.name.endswith("progress.json")
-               else (member, content) for member, content in members(packed)]
+    entries = [
+        (special("best/progress.json", kind, "/etc/passwd"), b"")
+        if member.name.endswith("progress.json")
+        else (member, content)
+        for member, content in members(packed)
+    ]
     refused(write(tmp_path / "hostile.tgz", entries), tmp_path / "new", "best/progress.json in it is no regular file")
 
 
@@ -152,12 +182,22 @@ def test_extended_headers_are_refused(packed, tmp_path, kind):
 
 
 def test_a_file_twice_is_refused(packed, tmp_path):
-    refused(write(tmp_path / "hostile.tgz", [*members(packed), members(packed)[0]]), tmp_path / "new",
-            "it holds config.json twice")
+    refused(
+        write(tmp_path / "hostile.tgz", [*members(packed), members(packed)[0]]),
+        tmp_path / "new",
+        "it holds config.json twice",
+    )
 
 
-@pytest.mark.parametrize("name, size", [("config.json", 2 ** 20 + 1), ("best/teacher.weights.h5", 2 ** 33),
-                                        ("best/teacher.weights.h5", 2 ** 60), ("best/progress.json", -512)])
+@pytest.mark.parametrize(
+    "name, size",
+    [
+        ("config.json", 2**20 + 1),
+        ("best/teacher.weights.h5", 2**33),
+        ("best/teacher.weights.h5", 2**60),
+        ("best/progress.json", -512),
+    ],
+)
 def test_an_absurd_size_is_refused_before_anything_of_it_is_read(packed, tmp_path, name, size):
     member = tarfile.TarInfo(name)
     member.size = size
@@ -168,39 +208,65 @@ def test_an_absurd_size_is_refused_before_anything_of_it_is_read(packed, tmp_pat
 
 def test_a_bomb_behind_the_end_is_refused(packed, tmp_path):
     content = gzip.decompress(packed.read_bytes())
-    (tmp_path / "hostile.tgz").write_bytes(gzip.compress(content + bytes(2 ** 26)))
+    (tmp_path / "hostile.tgz").write_bytes(gzip.compress(content + bytes(2**26)))
     refused(tmp_path / "hostile.tgz", tmp_path / "new", "something follows after its end")
 
 
-@pytest.mark.parametrize("change", [
-    lambda data: b"", lambda data: data[:-1], lambda data: data[:len(data) // 2], lambda data: data[:20],
-    lambda data: gzip.compress(gzip.decompress(data)[:700]), lambda data: gzip.compress(b"x" * 2000),
-    lambda data: gzip.compress(b""), gzip.decompress, pickle.dumps, lambda data: data[:-8] + bytes(8),
-    lambda data: data[:len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1:],
-    lambda data: data + b"more"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: b"",
+        lambda data: data[:-1],
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:20],
+        lambda data: gzip.compress(gzip.decompress(data)[:700]),
+        lambda data: gzip.compress(b"x" * 2000),
+        lambda data: gzip.compress(b""),
+        gzip.decompress,
+        pickle.dumps,
+        lambda data: data[:-8] + bytes(8),
+        lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
+        lambda data: data + b"more",
+    ],
+)
 def test_a_damaged_archive_is_refused(packed, tmp_path, change):
     (tmp_path / "hostile.tgz").write_bytes(change(packed.read_bytes()))
     refused(tmp_path / "hostile.tgz", tmp_path / "new", "hostile.tgz is damaged or no .tgz archive: ")
 
 
-@pytest.mark.parametrize("left_out, words", [("config.json", "it holds no config.json"),
-                                             ("best/teacher.weights.h5", "asks for .*teacher.weights.h5, and it holds "
-                                              "config.json, best/progress.json"),
-                                             ("best/progress.json", "asks for .*, and it holds config.json, best/teacher")])
+@pytest.mark.parametrize(
+    "left_out, words",
+    [
+        ("config.json", "it holds no config.json"),
+        ("best/teacher.weights.h5", "asks for .*teacher.weights.h5, and it holds config.json, best/progress.json"),
+        ("best/progress.json", "asks for .*, and it holds config.json, best/teacher"),
+    ],
+)
 def test_an_incomplete_archive_is_refused(packed, tmp_path, left_out, words):
     entries = [entry for entry in members(packed) if entry[0].name != left_out]
     refused(write(tmp_path / "hostile.tgz", entries), tmp_path / "new", f"not a model that .* wrote: .*{words}")
 
 
 def test_weights_that_the_configuration_does_not_ask_for_are_refused(packed, tmp_path):
-    refused(write(tmp_path / "hostile.tgz", [*members(packed), ("best/student.weights.h5", b"evil")]), tmp_path / "new",
-            "its configuration asks for")
+    refused(
+        write(tmp_path / "hostile.tgz", [*members(packed), ("best/student.weights.h5", b"evil")]),
+        tmp_path / "new",
+        "its configuration asks for",
+    )
 
 
-@pytest.mark.parametrize("name, content", [("config.json", b"[]"), ("config.json", b"\xff"),
-                                           ("config.json", b'{"format": 2}'), ("config.json", b"[" * 100_000),
-                                           ("best/progress.json", b"{"),
-                                           ("best/progress.json", b"[]"), ("best/progress.json", b'{"x": 1}')])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("config.json", b"[]"),
+        ("config.json", b"\xff"),
+        ("config.json", b'{"format": 2}'),
+        ("config.json", b"[" * 100_000),
+        ("best/progress.json", b"{"),
+        ("best/progress.json", b"[]"),
+        ("best/progress.json", b'{"x": 1}'),
+    ],
+)
 def test_content_that_is_not_ours_is_refused(packed, tmp_path, name, content):
     entries = [(name, content) if member.name == name else (member, old) for member, old in members(packed)]
     refused(write(tmp_path / "hostile.tgz", entries), tmp_path / "new", "not a model that --output_model_tgz wrote: ")

@@ -73,9 +73,15 @@ def test_a_network_that_the_run_has_not_trained_is_refused(run):
 
 def test_it_goes_on_after_what_is_done_and_says_where_each_video_stands(run, tmp_path):
     lengths = [3, 301, 300, 2, 400, 7, 1, 305, 4]
-    path = commands.write_files(tmp_path / "data", "v", [
-        records.frame_record(records.random_frames(length), commands.video_id(number))
-        for number, length in enumerate(lengths)], files=3)
+    path = commands.write_files(
+        tmp_path / "data",
+        "v",
+        [
+            records.frame_record(records.random_frames(length), commands.video_id(number))
+            for number, length in enumerate(lengths)
+        ],
+        files=3,
+    )
     shards = find_files(path)
     shards = (shards[0], dataclasses.replace(shards[1], left_out=(2,)), shards[2])
     network = runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
@@ -91,19 +97,29 @@ def test_it_goes_on_after_what_is_done_and_says_where_each_video_stands(run, tmp
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-@pytest.mark.parametrize("count, line", [
-    (0, ""), (1, "1 video has more than 300 frames; those past frame 300 were left out."),
-    (1234, "1,234 videos have more than 300 frames; those past frame 300 were left out.")])
+@pytest.mark.parametrize(
+    "count, line",
+    [
+        (0, ""),
+        (1, "1 video has more than 300 frames; those past frame 300 were left out."),
+        (1234, "1,234 videos have more than 300 frames; those past frame 300 were left out."),
+    ],
+)
 def test_long_videos_are_told_in_one_line(count, line):
     assert about_long_videos(count) == line
 
 
 def test_an_id_that_comes_twice_is_refused_with_both_places(run, shards, tmp_path):
-    records.write(tmp_path / "data" / "v5.tfrecord", [records.frame_record(records.random_frames(3), video_id)
-                                                      for video_id in (b"new", b"v007")])
+    records.write(
+        tmp_path / "data" / "v5.tfrecord",
+        [records.frame_record(records.random_frames(3), video_id) for video_id in (b"new", b"v007")],
+    )
     shards = find_files(f"{tmp_path}/data/*")
-    with pytest.raises(ValueError, match=rf"file {shards[2].path}, record 1: video id b'v007' stands in file "
-                       f"{shards[1].path}, record 2 too. Every video counts once: leave one of the two out"):
+    with pytest.raises(
+        ValueError,
+        match=rf"file {shards[2].path}, record 1: video id b'v007' stands in file "
+        f"{shards[1].path}, record 2 too. Every video counts once: leave one of the two out",
+    ):
         runs.LoadedNetwork(run, make_strategy()).evaluate(shards, 4, Evaluator(commands.NUM_CLASSES))
 
 
@@ -111,8 +127,11 @@ def test_an_id_that_comes_twice_is_refused_with_both_places(run, shards, tmp_pat
 def test_a_prediction_that_is_no_number_is_refused_with_its_place(run, shards, for_metrics):
     network = runs.LoadedNetwork(run, make_strategy(), for_metrics=for_metrics)
     network.network.weights[-1].assign(np.full(network.network.weights[-1].shape, np.nan, np.float32))
-    with pytest.raises(ValueError, match=f"file {shards[0].path}, record 0: what the teacher of step 7 in {run.folder} "
-                       "predicts for video b'v000' is not a number. Take another --checkpoint"):
+    with pytest.raises(
+        ValueError,
+        match=f"file {shards[0].path}, record 0: what the teacher of step 7 in {run.folder} "
+        "predicts for video b'v000' is not a number. Take another --checkpoint",
+    ):
         list(network.predict(shards, 4))
 
 

@@ -36,10 +36,14 @@ def inside(run, path, shards):
     return [np.concatenate([outputs[key] for outputs in found]) for key in (name, "predictions")]
 
 
-@pytest.mark.parametrize("network, path, model", [
-    pytest.param(mixture(reverse_whitening=True), "0", "NeXtVLADModel", id="0 of Mix", marks=pytest.mark.slow),
-    pytest.param(mixture("MODNeXtVladModel"), "1", "MixNeXtVladModel", id="1 of MOD", marks=pytest.mark.slow),
-    pytest.param(mixture("MODNeXtVladModel"), "1.0", "NeXtVLADModel", id="1.0 of MOD")])
+@pytest.mark.parametrize(
+    "network, path, model",
+    [
+        pytest.param(mixture(reverse_whitening=True), "0", "NeXtVLADModel", id="0 of Mix", marks=pytest.mark.slow),
+        pytest.param(mixture("MODNeXtVladModel"), "1", "MixNeXtVladModel", id="1 of MOD", marks=pytest.mark.slow),
+        pytest.param(mixture("MODNeXtVladModel"), "1.0", "NeXtVLADModel", id="1.0 of MOD"),
+    ],
+)
 def test_a_network_taken_out_predicts_what_it_does_inside(tmp_path, shards, network, path, model):
     run = commands.save_run(tmp_path / "mixture", network)
     before = commands.entries(run.folder)
@@ -71,8 +75,9 @@ def test_best_and_last_are_told_apart(tmp_path, quick_encoder):
 def test_the_network_that_is_asked_for_is_taken(tmp_path, quick_encoder):
     run = commands.save_run(tmp_path / "mixture", mixture())
     networks.build(mixture(), seed=5, name="student").save_weights(run.weights_folder() / "student.weights.h5")
-    pair = config.RunConfig("parallel", {"teacher": mixture(), "student": mixture()}, config.TrainingConfig(),
-                            config.DistillationConfig())
+    pair = config.RunConfig(
+        "parallel", {"teacher": mixture(), "student": mixture()}, config.TrainingConfig(), config.DistillationConfig()
+    )
     (run.folder / "config.json").write_text(config.to_json(pair))
     for network, seed in ((None, 5), ("student", 5), ("teacher", 3)):
         taken, _ = runs.extract(runs.open_run(run.folder), "0", tmp_path / str(network), network).load_network()
@@ -85,9 +90,16 @@ def test_a_folder_that_is_there_and_empty_is_filled(tmp_path, quick_encoder):
     runs.extract(commands.save_run(tmp_path / "mixture", mixture()), "0", tmp_path / "taken").load_network()
 
 
-@pytest.mark.parametrize("path, words", [
-    ("2", "submodel='2' is not in this mixture; choose one of 0, 1"), ("-1", "submodel='-1' is not"),
-    ("0.0", "submodel='0.0' is not"), ("first", "submodel='first' is not"), ("", "submodel is missing")])
+@pytest.mark.parametrize(
+    "path, words",
+    [
+        ("2", "submodel='2' is not in this mixture; choose one of 0, 1"),
+        ("-1", "submodel='-1' is not"),
+        ("0.0", "submodel='0.0' is not"),
+        ("first", "submodel='first' is not"),
+        ("", "submodel is missing"),
+    ],
+)
 def test_a_network_that_is_not_there_is_refused_and_nothing_written(tmp_path, quick_encoder, path, words):
     run = commands.save_run(tmp_path / "mixture", mixture())
     with pytest.raises(ValueError, match=words):

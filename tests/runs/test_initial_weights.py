@@ -1,4 +1,3 @@
-
 import numpy as np
 import pytest
 
@@ -62,10 +61,17 @@ def assert_untouched(layers, before, theirs):
 # ---- one network
 
 
-@pytest.mark.parametrize("network", [
-    networks.frame_level(), networks.frame_level("NeXtVLADModel", reverse_whitening=True),
-    networks.frame_level("MixNeXtVladModel"), networks.frame_level("FrameLevelLogisticModel"),
-    networks.video_level("MoeModel")], ids=lambda network: network.model)
+@pytest.mark.parametrize(
+    "network",
+    [
+        networks.frame_level(),
+        networks.frame_level("NeXtVLADModel", reverse_whitening=True),
+        networks.frame_level("MixNeXtVladModel"),
+        networks.frame_level("FrameLevelLogisticModel"),
+        networks.video_level("MoeModel"),
+    ],
+    ids=lambda network: network.model,
+)
 def test_a_network_of_the_same_shape_takes_everything(tmp_path, network):
     theirs = source(tmp_path, network)
     found, before, said = start(run_config(tmp_path, network))
@@ -77,27 +83,35 @@ def test_a_network_of_the_same_shape_takes_everything(tmp_path, network):
 
 def test_settings_beyond_the_shape_may_differ(tmp_path, quick_encoder):
     theirs = source(tmp_path, networks.frame_level(dtype="float32"))
-    ours = networks.frame_level(dtype="uint8", view=config.FrameView("uniform", 4), frames_per_block=2, dropout=0.1,
-                                moe_l2=1e-3)
+    ours = networks.frame_level(
+        dtype="uint8", view=config.FrameView("uniform", 4), frames_per_block=2, dropout=0.1, moe_l2=1e-3
+    )
     found, _, said = start(run_config(tmp_path, ours))
     assert_equal([found["teacher"]], [theirs])
     assert said[0].endswith(": everything.")
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"num_classes": 6}, "num_classes=5 there, 6 here"),
-    ({"classifier": "LogisticModel"}, "video_level_classifier_model=MoeModel there, LogisticModel here"),
-    ({"moe_num_mixtures": 3}, "moe_num_mixtures=2 there, 3 here"),
-    ({"moe_prob_gating": True}, "moe_prob_gating=False there, True here"),
-    ({"num_classes": 6, "classifier": "LogisticModel"},
-     "num_classes=5 there, 6 here; video_level_classifier_model=MoeModel there, LogisticModel here")])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"num_classes": 6}, "num_classes=5 there, 6 here"),
+        ({"classifier": "LogisticModel"}, "video_level_classifier_model=MoeModel there, LogisticModel here"),
+        ({"moe_num_mixtures": 3}, "moe_num_mixtures=2 there, 3 here"),
+        ({"moe_prob_gating": True}, "moe_prob_gating=False there, True here"),
+        (
+            {"num_classes": 6, "classifier": "LogisticModel"},
+            "num_classes=5 there, 6 here; video_level_classifier_model=MoeModel there, LogisticModel here",
+        ),
+    ],
+)
 def test_where_only_the_classifiers_differ_the_encoder_is_taken(tmp_path, quick_encoder, options, words):
     theirs = source(tmp_path, networks.frame_level())
     found, before, said = start(run_config(tmp_path, networks.frame_level(**options)))
     assert_equal([found["teacher"].encoder], [theirs.encoder])
     assert_equal([found["teacher"].classifier], [before["teacher"].classifier])
-    assert said == [f"teacher: starts with 36 numbers of the teacher in {tmp_path}, step 3: all but the classifier "
-                    f"({words})."]
+    assert said == [
+        f"teacher: starts with 36 numbers of the teacher in {tmp_path}, step 3: all but the classifier ({words})."
+    ]
 
 
 def test_of_a_mixture_with_other_classes_the_gates_are_taken_too(tmp_path, quick_encoder):
@@ -111,18 +125,34 @@ def test_of_a_mixture_with_other_classes_the_gates_are_taken_too(tmp_path, quick
     assert_equal(ours.classifiers, before["teacher"].classifiers)
 
 
-@pytest.mark.parametrize("theirs, ours, words", [
-    (networks.frame_level(), networks.frame_level(lstm_cells=6), "lstm_cells=4 there, 6 here"),
-    (networks.frame_level("LstmModel"), networks.frame_level(), "model=LstmModel there, HierarchicalLstmModel here"),
-    (networks.frame_level("MixNeXtVladModel"), networks.frame_level("NeXtVLADModel"),
-     "model=MixNeXtVladModel there, NeXtVLADModel here"),
-    (networks.frame_level("NeXtVLADModel"), networks.frame_level("NeXtVLADModel", reverse_whitening=True),
-     "without pca_eigenvalues there, with here"),
-    (networks.frame_level("DbofModel", dbof_activation="relu6"), networks.frame_level("DbofModel"),
-     "dbof_activation=relu6 there, sigmoid here"),
-    (networks.frame_level("LstmModel").replace(features=config.FeatureConfig(("rgb",), (9,))),
-     networks.frame_level("LstmModel"), "feature_names=rgb of 9 there, rgb,audio of 6,3 here"),
-    (networks.video_level("MoeModel"), networks.frame_level(), "model=MoeModel there, HierarchicalLstmModel here")])
+@pytest.mark.parametrize(
+    "theirs, ours, words",
+    [
+        (networks.frame_level(), networks.frame_level(lstm_cells=6), "lstm_cells=4 there, 6 here"),
+        (networks.frame_level("LstmModel"), networks.frame_level(), "model=LstmModel there, HierarchicalLstmModel here"),
+        (
+            networks.frame_level("MixNeXtVladModel"),
+            networks.frame_level("NeXtVLADModel"),
+            "model=MixNeXtVladModel there, NeXtVLADModel here",
+        ),
+        (
+            networks.frame_level("NeXtVLADModel"),
+            networks.frame_level("NeXtVLADModel", reverse_whitening=True),
+            "without pca_eigenvalues there, with here",
+        ),
+        (
+            networks.frame_level("DbofModel", dbof_activation="relu6"),
+            networks.frame_level("DbofModel"),
+            "dbof_activation=relu6 there, sigmoid here",
+        ),
+        (
+            networks.frame_level("LstmModel").replace(features=config.FeatureConfig(("rgb",), (9,))),
+            networks.frame_level("LstmModel"),
+            "feature_names=rgb of 9 there, rgb,audio of 6,3 here",
+        ),
+        (networks.video_level("MoeModel"), networks.frame_level(), "model=MoeModel there, HierarchicalLstmModel here"),
+    ],
+)
 def test_another_encoder_is_refused_by_the_setting_that_differs(tmp_path, theirs, ours, words):
     commands.save_run(tmp_path, theirs)
     with pytest.raises(ValueError) as raised:
@@ -130,19 +160,26 @@ def test_another_encoder_is_refused_by_the_setting_that_differs(tmp_path, theirs
     assert str(raised.value).startswith(f"init_from={tmp_path}: the teacher there is another network ({words}). Weights")
 
 
-@pytest.mark.parametrize("network", [networks.video_level("MoeModel"), networks.frame_level("FrameLevelLogisticModel")],
-                         ids=lambda network: network.model)
+@pytest.mark.parametrize(
+    "network",
+    [networks.video_level("MoeModel"), networks.frame_level("FrameLevelLogisticModel")],
+    ids=lambda network: network.model,
+)
 def test_a_network_that_is_a_classifier_has_nothing_to_give_to_another_classifier(tmp_path, network):
     commands.save_run(tmp_path, network)
     with pytest.raises(ValueError, match=f"another .num_classes=5 there, 6 here., and a {network.model} has no"):
         start(run_config(tmp_path, network.replace(num_classes=6)))
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda folder: None, "does not exist"),
-    (lambda folder: folder.mkdir(), "holds no config.json"),
-    (lambda folder: commands.save_run(folder, networks.frame_level(), steps=()), "holds no checkpoint yet")],
-    ids=["nothing", "no run", "no checkpoint"])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda folder: None, "does not exist"),
+        (lambda folder: folder.mkdir(), "holds no config.json"),
+        (lambda folder: commands.save_run(folder, networks.frame_level(), steps=()), "holds no checkpoint yet"),
+    ],
+    ids=["nothing", "no run", "no checkpoint"],
+)
 def test_a_folder_without_weights_is_refused(tmp_path, make, words):
     make(tmp_path / "source")
     with pytest.raises(FileNotFoundError, match=f"^init_from={tmp_path}/source: .*{words}"):
@@ -172,8 +209,10 @@ def test_a_student_takes_the_encoder_where_its_classifier_is_the_teachers(tmp_pa
     assert_equal([found["student"].encoder], [theirs.encoder])
     assert_equal([found["student"].classifier], [before["teacher"].classifier])
     assert_equal([found["teacher"]], [before["teacher"]])
-    assert said == [f"student: starts with 36 numbers of the teacher in {tmp_path}, step 3: the encoder. The classifier "
-                    "comes from the teacher."]
+    assert said == [
+        f"student: starts with 36 numbers of the teacher in {tmp_path}, step 3: the encoder. The classifier "
+        "comes from the teacher."
+    ]
 
 
 def test_a_student_that_is_a_mixture_takes_the_encoders_and_has_the_teachers_gates(tmp_path):
@@ -222,8 +261,10 @@ def test_each_network_of_a_parallel_run_starts_with_its_own_kind(tmp_path, quick
     found, _, said = start(run_config(tmp_path, networks.frame_level(), "parallel", share=False))
     for role in ("teacher", "student"):
         assert_equal([found[role]], [theirs[role]])
-    assert [line.split(" in ")[0] for line in said] == ["teacher: starts with 146 numbers of the teacher",
-                                                        "student: starts with 146 numbers of the student"]
+    assert [line.split(" in ")[0] for line in said] == [
+        "teacher: starts with 146 numbers of the teacher",
+        "student: starts with 146 numbers of the student",
+    ]
 
 
 def test_a_shared_classifier_of_a_parallel_run_is_the_sources_teachers(tmp_path, quick_encoder):
@@ -252,7 +293,7 @@ def test_of_a_pair_a_network_starts_with_the_one_of_its_role(tmp_path, quick_enc
 # ---- eigenvalues
 
 
-EIGENVALUES = np.array([4.0, 9.0, 0.0, 1.0, 16.0, 0.25, 7.0])          # one more than rgb has numbers
+EIGENVALUES = np.array([4.0, 9.0, 0.0, 1.0, 16.0, 0.25, 7.0])  # one more than rgb has numbers
 SCALE = [2.0001, 3.0001, 0.0001, 1.0001, 4.0001, 0.5001, 1.0, 1.0, 1.0]
 
 
@@ -262,8 +303,9 @@ def eigenvalues(tmp_path):
     return str(tmp_path / "eigenvals.npy")
 
 
-@pytest.mark.parametrize("model, mode", [("NeXtVLADModel", "teacher"), ("NeXtVLADModel", "parallel"),
-                                         ("MixNeXtVladModel", "teacher")])
+@pytest.mark.parametrize(
+    "model, mode", [("NeXtVLADModel", "teacher"), ("NeXtVLADModel", "parallel"), ("MixNeXtVladModel", "teacher")]
+)
 def test_eigenvalues_reach_the_preprocessing_of_every_network(eigenvalues, model, mode):
     network = networks.frame_level(model, reverse_whitening=True)
     found, _, _ = start(run_config(None, network, mode, pca_eigenvalues=eigenvalues))
@@ -286,9 +328,15 @@ def test_a_source_tells_whether_it_carries_eigenvalues(tmp_path, whitened):
     assert initial_weights.has_eigenvalues("") is False
 
 
-@pytest.mark.parametrize("array, words", [
-    (np.ones(5), "holds 5 numbers, and rgb has 6"), (np.ones((6, 6)), "must be of shape"),
-    (-np.ones(6), "must be finite and not negative"), (np.array(["a"]), "must hold real numbers")])
+@pytest.mark.parametrize(
+    "array, words",
+    [
+        (np.ones(5), "holds 5 numbers, and rgb has 6"),
+        (np.ones((6, 6)), "must be of shape"),
+        (-np.ones(6), "must be finite and not negative"),
+        (np.array(["a"]), "must hold real numbers"),
+    ],
+)
 def test_eigenvalues_that_do_not_serve_are_refused(tmp_path, array, words):
     path = tmp_path / "eigenvals.npy"
     np.save(path, array)

@@ -29,8 +29,12 @@ with lock.locked(sys.argv[2]):
 @pytest.fixture
 def holder(tmp_path):
     """Another process that holds `run` in the test's folder."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, lock.__file__, str(tmp_path / "run")], text=True,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, lock.__file__, str(tmp_path / "run")],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()
@@ -38,8 +42,11 @@ def holder(tmp_path):
 
 
 def test_a_second_training_is_refused_by_name_until_the_first_is_dead(tmp_path, holder):
-    with pytest.raises(ValueError, match=rf"^train_dir={tmp_path}/run is in use: process {holder.pid} on "
-                                         rf"{socket.gethostname()} writes there\."):
+    with pytest.raises(
+        ValueError,
+        match=rf"^train_dir={tmp_path}/run is in use: process {holder.pid} on "
+        rf"{socket.gethostname()} writes there\.",
+    ):
         with runs.lock_run(tmp_path / "run"):
             pass
     holder.kill()
@@ -52,8 +59,9 @@ def test_the_command_refuses_in_one_line_and_changes_nothing(tmp_path, holder):
     files = commands.write_files(tmp_path / "data", "train", commands.frame_videos(8))
     before = commands.entries(tmp_path / "run")
     for switch in ("--start_new_model", "--nostart_new_model"):
-        line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", switch,
-                             *commands.SMALL, *commands.QUICK)
+        line = commands.fail(
+            "train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", switch, *commands.SMALL, *commands.QUICK
+        )
         assert line.startswith(f"Error: --train_dir={tmp_path}/run is in use: process {holder.pid} on ")
     assert commands.entries(tmp_path / "run") == before
 
@@ -70,8 +78,9 @@ def test_a_command_reads_while_another_process_trains_there(tmp_path, holder, mo
     commands.save_run(tmp_path / "run", networks.frame_level())
     (tmp_path / "lock").rename(tmp_path / "run" / ".lock")
     files = commands.write_files(tmp_path / "data", "test", commands.frame_videos(3))
-    commands.succeed("inference", f"--train_dir={tmp_path}/run", f"--input_data_pattern={files}",
-                     f"--output_file={tmp_path}/out.csv")
+    commands.succeed(
+        "inference", f"--train_dir={tmp_path}/run", f"--input_data_pattern={files}", f"--output_file={tmp_path}/out.csv"
+    )
     with pytest.raises(ValueError, match="is in use"), lock.locked(tmp_path / "run"):
         pass
 

@@ -26,8 +26,9 @@ class Network:
     role, seed, batch_size, config = "teacher", 0, 3, networks.frame_level()
 
     def __init__(self, top_k=2, weights="step 7", dtype="float32", devices=("/device:CPU:0",), frames=None):
-        self.predictor = types.SimpleNamespace(top_k=top_k, strategy=types.SimpleNamespace(
-            extended=types.SimpleNamespace(worker_devices=devices)))
+        self.predictor = types.SimpleNamespace(
+            top_k=top_k, strategy=types.SimpleNamespace(extended=types.SimpleNamespace(worker_devices=devices))
+        )
         self.network = types.SimpleNamespace(compute_dtype=dtype)
         self.weights, self.frames = weights, frames or {}
         self.batches, self.stop_after, self.error = [], None, KeyboardInterrupt
@@ -36,12 +37,16 @@ class Network:
         return self.weights
 
     def predict(self, shards, batch_size, done, seen):
-        videos = [(shard, record) for shard in range(done.shard, len(shards)) for record in range(shards[shard].size)
-                  if record not in shards[shard].left_out and not (shard == done.shard and record < done.records)]
+        videos = [
+            (shard, record)
+            for shard in range(done.shard, len(shards))
+            for record in range(shards[shard].size)
+            if record not in shards[shard].left_out and not (shard == done.shard and record < done.records)
+        ]
         for start in range(0, len(videos), batch_size):
             if len(self.batches) == self.stop_after:
                 raise self.error
-            batch = self.batch(shards, videos[start:start + batch_size])
+            batch = self.batch(shards, videos[start : start + batch_size])
             assert seen.add(predictions.hash_ids(batch.video_ids), batch.shards, batch.records) is None
             self.batches.append([video_id.decode() for video_id in batch.video_ids])
             yield batch
@@ -106,8 +111,9 @@ def test_in_one_go_nothing_but_the_csv_is_left(network, shards, csv):
     found = read_predictions(csv)
     assert [video_id.decode() for video_id in found.video_ids] == sum(network.batches, []) == IDS
     assert found.classes.tolist() == [[1, 0]] * NUM_VIDEOS
-    scores = np.concatenate([network.batch(shards, [(IDS.index(i) // 6, int(i[-1])) for i in batch]).scores
-                             for batch in network.batches])
+    scores = np.concatenate(
+        [network.batch(shards, [(IDS.index(i) // 6, int(i[-1])) for i in batch]).scores for batch in network.batches]
+    )
     np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
 
 
@@ -123,15 +129,17 @@ def test_stopped_and_gone_on_with_gives_the_same_bytes(network, shards, csv, exp
     for batches in stops:
         said = stop(path, network, shards, batches)
     done = sum(stops)
-    assert said[-1] == (f"The predictions for {4 * done} videos are kept in {path}.progress: the same command goes on after "
-                        "them.")
+    assert said[-1] == (
+        f"The predictions for {4 * done} videos are kept in {path}.progress: the same command goes on after them."
+    )
     assert not path.exists()
     predicted, said = predict(path, network, shards)
-    assert said == [f"Going on after {4 * done} videos, in file {(4 * done - 1) // 6 + 1} of 4; they are in "
-                    f"{path}.progress."]
+    assert said == [
+        f"Going on after {4 * done} videos, in file {(4 * done - 1) // 6 + 1} of 4; they are in {path}.progress."
+    ]
     assert predicted == (NUM_VIDEOS, 0)
     # No video twice, none missing, and every batch made of the videos that it is made of in one go.
-    assert network.batches == [IDS[start:start + 4] for start in range(4 * done, NUM_VIDEOS, 4)]
+    assert network.batches == [IDS[start : start + 4] for start in range(4 * done, NUM_VIDEOS, 4)]
     found = path.read_bytes()
     assert (gzip.decompress(found) if name.endswith(".gz") else found) == expected
     assert [path.name for path in path.parent.iterdir()] == [name]
@@ -156,7 +164,7 @@ def test_after_a_failed_write_what_was_committed_counts(network, shards, csv, ex
 
     def full(path, value):
         commits.append(value)
-        if len(commits) == 5:               # the first two are those of the start
+        if len(commits) == 5:  # the first two are those of the start
             raise OSError(errno.ENOSPC, "No space left on device")
         write(path, value)
 
@@ -196,8 +204,10 @@ def test_a_file_that_was_fetched_again_and_those_after_it_are_predicted_anew(net
     stop(csv, network, shards, 4)
     shards = files_of(6, 7, 6, 5)
     predicted, said = predict(csv, network, shards)
-    assert said == [f"10 of the 16 videos in {csv}.progress are in a file that has changed or come after it, and are "
-                    f"predicted again.", f"Going on after 4 videos, in file 1 of 4; they are in {csv}.progress."]
+    assert said == [
+        f"10 of the 16 videos in {csv}.progress are in a file that has changed or come after it, and are predicted again.",
+        f"Going on after 4 videos, in file 1 of 4; they are in {csv}.progress.",
+    ]
     assert predicted.num_videos == NUM_VIDEOS + 1
     predict(csv.parent / "anew.csv", network, shards)
     assert csv.read_bytes() == (csv.parent / "anew.csv").read_bytes()
@@ -225,7 +235,7 @@ def test_records_that_are_left_out_from_now_on(network, shards, csv, tmp_path):
     fewer = (*shards[:2], dataclasses.replace(shards[2], left_out=(0, 3)), shards[3])
     predicted, said = predict(csv, network, fewer)
     assert "Going on after 12 videos, in file 2 of 4" in said[1] and predicted.num_videos == NUM_VIDEOS - 2
-    stop(csv, network, fewer, 4)            # and on within that file, after video 17
+    stop(csv, network, fewer, 4)  # and on within that file, after video 17
     predict(csv, network, fewer)
     predict(tmp_path / "anew.csv", network, fewer)
     assert csv.read_bytes() == (tmp_path / "anew.csv").read_bytes()
@@ -241,8 +251,13 @@ def refused(path, network, shards, words, batch_size=BATCH_SIZE):
 
 def test_other_files_from_the_first_one_on_are_refused(network, shards, csv):
     stop(csv, network, shards, 2)
-    refused(csv, network, files_of(6, 6, name="validate"), r"p.csv.progress holds the beginning of predictions that were "
-            r"made otherwise: files \(from .*/test0 on there, from .*/validate0 on here\)")
+    refused(
+        csv,
+        network,
+        files_of(6, 6, name="validate"),
+        r"p.csv.progress holds the beginning of predictions that were "
+        r"made otherwise: files \(from .*/test0 on there, from .*/validate0 on here\)",
+    )
 
 
 # ---- other settings than before
@@ -250,12 +265,19 @@ def test_other_files_from_the_first_one_on_are_refused(network, shards, csv):
 
 def test_other_weights_and_settings_are_refused_by_name(network, shards, csv):
     stop(csv, network, shards, 2)
-    refused(csv, network, shards, r"made otherwise: batch_size \(4 there, 5 here\)\. Give the same to go on with them, name "
-            "another --output_file, or remove that folder", 5)
+    refused(
+        csv,
+        network,
+        shards,
+        r"made otherwise: batch_size \(4 there, 5 here\)\. Give the same to go on with them, name "
+        "another --output_file, or remove that folder",
+        5,
+    )
     for other, words in (
-            (Network(top_k=1, weights="step 3"), r"top_k \(2 there, 1 here\); weights \('step 7' there, 'step 3' here\)\."),
-            (Network(dtype="bfloat16"), r"mixed_precision \(False there, True here\)\."),
-            (Network(devices=["/device:GPU:0"] * 2), r"devices \(\['CPU'\] there, \['GPU', 'GPU'\] here\)\.")):
+        (Network(top_k=1, weights="step 3"), r"top_k \(2 there, 1 here\); weights \('step 7' there, 'step 3' here\)\."),
+        (Network(dtype="bfloat16"), r"mixed_precision \(False there, True here\)\."),
+        (Network(devices=["/device:GPU:0"] * 2), r"devices \(\['CPU'\] there, \['GPU', 'GPU'\] here\)\."),
+    ):
         refused(csv, other, shards, f"made otherwise: {words}")
     network.config = networks.frame_level(lstm_cells=5)
     refused(csv, network, shards, "made otherwise: settings of the network ")
@@ -264,20 +286,26 @@ def test_other_weights_and_settings_are_refused_by_name(network, shards, csv):
 # ---- folders that are not as they should be
 
 
-@pytest.mark.parametrize("spoil, words", [
-    (lambda folder: (folder / "notes.txt").write_text("mine"), "holds 'notes.txt', so it is not ours"),
-    (lambda folder: os.truncate(folder / "rows.csv", 50), r"is damaged \(not all of its 8 videos are there\): remove it"),
-    (lambda folder: os.truncate(folder / "videos.bin", 50), r"is damaged \(not all of its 8 videos are there\)"),
-    (lambda folder: (folder / "videos.bin").unlink(), "is damaged "),
-    (lambda folder: (folder / "committed.json").unlink(), "is damaged "),
-    (lambda folder: (folder / "committed.json").write_text("[]"), "is damaged "),
-    (lambda folder: (folder / "committed.json").write_text('{"videos": -1}'), "is damaged "),
-    (lambda folder: (folder / "committed.json").write_text('{"videos": "8"}'), "is damaged "),
-    (lambda folder: (folder / "about.json").write_text("{"), "is damaged "),
-    (lambda folder: (folder / "about.json").write_text("[]"), "is damaged "),
-    (lambda folder: (folder / "about.json").write_text('{"made with": 3, "files": [["a"]]}'), "is damaged "),
-    (lambda folder: (folder / "about.json").write_text('{"made with": {}, "files": []}'), "is damaged "),
-])
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda folder: (folder / "notes.txt").write_text("mine"), "holds 'notes.txt', so it is not ours"),
+        (
+            lambda folder: os.truncate(folder / "rows.csv", 50),
+            r"is damaged \(not all of its 8 videos are there\): remove it",
+        ),
+        (lambda folder: os.truncate(folder / "videos.bin", 50), r"is damaged \(not all of its 8 videos are there\)"),
+        (lambda folder: (folder / "videos.bin").unlink(), "is damaged "),
+        (lambda folder: (folder / "committed.json").unlink(), "is damaged "),
+        (lambda folder: (folder / "committed.json").write_text("[]"), "is damaged "),
+        (lambda folder: (folder / "committed.json").write_text('{"videos": -1}'), "is damaged "),
+        (lambda folder: (folder / "committed.json").write_text('{"videos": "8"}'), "is damaged "),
+        (lambda folder: (folder / "about.json").write_text("{"), "is damaged "),
+        (lambda folder: (folder / "about.json").write_text("[]"), "is damaged "),
+        (lambda folder: (folder / "about.json").write_text('{"made with": 3, "files": [["a"]]}'), "is damaged "),
+        (lambda folder: (folder / "about.json").write_text('{"made with": {}, "files": []}'), "is damaged "),
+    ],
+)
 def test_a_damaged_or_foreign_folder_is_refused_and_stays(network, shards, csv, spoil, words):
     stop(csv, network, shards, 2)
     spoil(csv.parent / "p.csv.progress")
@@ -297,7 +325,7 @@ def test_no_link_is_written_through(network, shards, csv, tmp_path):
 
 def test_without_rows_it_begins_anew(network, shards, csv, expected):
     stop(csv, network, shards, 2)
-    (csv.parent / "p.csv.progress" / "rows.csv").unlink()       # as if killed when the rows had just become the CSV
+    (csv.parent / "p.csv.progress" / "rows.csv").unlink()  # as if killed when the rows had just become the CSV
     assert predict(csv, network, shards) == ((NUM_VIDEOS, 0), [])
     assert csv.read_bytes() == expected
 
@@ -321,8 +349,13 @@ def test_long_videos_are_counted_over_all_processes(shards, csv):
 def test_ids_that_came_in_another_process_are_known(network, shards, csv, monkeypatch):
     stop(csv, network, shards, 2)
     known = []
-    monkeypatch.setattr(network, "predict", lambda shards, batch_size, done, seen: known.append(
-        seen.add(predictions.hash_ids([b"new", b"test1-1", b"test0-0"]), [3, 3, 3], [0, 1, 2])) or iter(()))
+    monkeypatch.setattr(
+        network,
+        "predict",
+        lambda shards, batch_size, done, seen: (
+            known.append(seen.add(predictions.hash_ids([b"new", b"test1-1", b"test0-0"]), [3, 3, 3], [0, 1, 2])) or iter(())
+        ),
+    )
     predictions.predict_to_csv(csv, network, shards, BATCH_SIZE, lambda line: None)
     assert known == [(1, (1, 1))]
 
@@ -331,8 +364,16 @@ def test_the_folder_tells_what_it_is_of(network, shards, csv):
     stop(csv, network, shards, 2)
     about = json.loads((csv.parent / "p.csv.progress" / "about.json").read_text())
     assert about["made with"] == {
-        "format": 1, "network": "teacher", "weights": "step 7", "seed": 0, "mixed_precision": False, "top_k": 2,
-        "batch_size": 4, "devices": ["CPU"], "settings of the network": about["made with"]["settings of the network"]}
+        "format": 1,
+        "network": "teacher",
+        "weights": "step 7",
+        "seed": 0,
+        "mixed_precision": False,
+        "top_k": 2,
+        "batch_size": 4,
+        "devices": ["CPU"],
+        "settings of the network": about["made with"]["settings of the network"],
+    }
     assert about["files"] == [[os.path.abspath(shard.path), shard.size, None, [], None] for shard in shards]
 
 

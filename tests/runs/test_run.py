@@ -25,8 +25,17 @@ def test_an_empty_folder_serves(tmp_path):
     assert runs.prepare_run(tmp_path, TEACHER).folder == tmp_path
 
 
-@pytest.mark.parametrize("name, value", [("num_epochs", 9), ("finetune_epochs", 9), ("max_steps", 9),
-                                         ("checkpoint_steps", 9), ("validation_steps", 9), ("max_to_keep", 9)])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("num_epochs", 9),
+        ("finetune_epochs", 9),
+        ("max_steps", 9),
+        ("checkpoint_steps", 9),
+        ("validation_steps", 9),
+        ("max_to_keep", 9),
+    ],
+)
 def test_the_length_of_a_run_and_its_bookkeeping_may_change(tmp_path, name, value):
     runs.prepare_run(tmp_path, TEACHER)
     assert runs.prepare_run(tmp_path, changed(TEACHER, **{name: value})).config == changed(TEACHER, **{name: value})
@@ -70,8 +79,15 @@ def test_starting_anew_does_not_follow_links_out_of_the_folder(tmp_path):
     assert not os.path.lexists(tmp_path / "run" / "best") and (tmp_path / "far" / "a").read_text() == "kept"
 
 
-@pytest.mark.parametrize("content, words", [("", "not JSON"), ("{}", "not a run configuration of this version"),
-                                            ('{"format": 2}', "RunConfig lacks mode"), ("\udcff", "cannot be read")])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("", "not JSON"),
+        ("{}", "not a run configuration of this version"),
+        ('{"format": 2}', "RunConfig lacks mode"),
+        ("\udcff", "cannot be read"),
+    ],
+)
 def test_a_damaged_configuration_is_named(tmp_path, content, words):
     (tmp_path / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(ValueError, match=f"config.json cannot be read: .*{words}" if words[0] != "c" else words):

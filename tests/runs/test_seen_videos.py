@@ -42,7 +42,7 @@ def test_what_is_kept_is_small():
     assert seen.add(hash_ids([b"new"]), [3], [0]) is None, "a refused batch leaves no trace"
 
 
-@pytest.mark.parametrize("shard, record", [(2 ** 31, 2 ** 40)])
+@pytest.mark.parametrize("shard, record", [(2**31, 2**40)])
 def test_places_may_be_large(shard, record):
     seen = SeenVideos()
     seen.add(hash_ids([b"a"]), [shard], [record])

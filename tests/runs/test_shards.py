@@ -14,10 +14,14 @@ def test_files_of_a_flag_are_found_in_order(tmp_path):
     assert [shard.path for shard in found] == [f"{tmp_path}/train0.tfrecord", f"{tmp_path}/train1.tfrecord"]
 
 
-@pytest.mark.parametrize("features, kind, words", [
-    (None, FileNotFoundError, "matches no file"),
-    (config.FeatureConfig(sizes=(7, 3)), ValueError, "feature_sizes gives 7"),
-    (config.FeatureConfig(sizes=(6, 3), dtype="float32"), ValueError, "the network reads floats")])
+@pytest.mark.parametrize(
+    "features, kind, words",
+    [
+        (None, FileNotFoundError, "matches no file"),
+        (config.FeatureConfig(sizes=(7, 3)), ValueError, "feature_sizes gives 7"),
+        (config.FeatureConfig(sizes=(6, 3), dtype="float32"), ValueError, "the network reads floats"),
+    ],
+)
 def test_what_is_wrong_begins_with_the_flag(tmp_path, features, kind, words):
     pattern = commands.write_files(tmp_path, "train", commands.frame_videos(2)) if features else f"{tmp_path}/none"
     with pytest.raises(kind) as raised:
@@ -62,7 +66,9 @@ def test_without_being_asked_nothing_is_looked_for(tmp_path):
 def test_files_and_records_that_cannot_be_used_are_left_out(tmp_path, spoiled):
     found = usable(spoiled)
     assert [(shard.path, shard.left_out) for shard in found.shards] == [
-        (f"{tmp_path}/train0.tfrecord", ()), (f"{tmp_path}/train1.tfrecord", (0,))]
+        (f"{tmp_path}/train0.tfrecord", ()),
+        (f"{tmp_path}/train1.tfrecord", (0,)),
+    ]
     assert (found.num_records, found.num_bad) == (7, 2)
     assert usable(spoiled, known=found.to_json()) == found
     assert usable(spoiled, features=None).shards == found.shards

@@ -33,18 +33,37 @@ def pattern(tmp_path):
     return commands.write_files(tmp_path / "data", "train", commands.frame_videos(14))
 
 
-def run_config(tmp_path, pattern, student_loss=("rep", "pred", "ce"), is_stored=True, folder="targets",
-               pair=(TEACHER, STUDENT), **training):
+def run_config(
+    tmp_path,
+    pattern,
+    student_loss=("rep", "pred", "ce"),
+    is_stored=True,
+    folder="targets",
+    pair=(TEACHER, STUDENT),
+    **training,
+):
     """A serial run's RunConfig; its teacher is written where it is not there."""
     if not (tmp_path / "teacher").exists():
         commands.save_run(tmp_path / "teacher", pair[0])
     # Adam would make a step of a gradient that rounding alone has moved from 0.
-    options = {"batch_size": 4, "optimizer": "GradientDescentOptimizer", "base_learning_rate": 0.1, "num_epochs": 2,
-               "finetune_epochs": 1, **training}
+    options = {
+        "batch_size": 4,
+        "optimizer": "GradientDescentOptimizer",
+        "base_learning_rate": 0.1,
+        "num_epochs": 2,
+        "finetune_epochs": 1,
+        **training,
+    }
     distillation = config.DistillationConfig(student_loss, share_classifier=pair[0].model == pair[1].model)
-    return config.RunConfig("serial", dict(zip(("teacher", "student"), pair)), config.TrainingConfig(**options),
-                            distillation, pattern, teacher_dir=str(tmp_path / "teacher"),
-                            teacher_targets_dir=str(tmp_path / folder) if is_stored else "")
+    return config.RunConfig(
+        "serial",
+        dict(zip(("teacher", "student"), pair)),
+        config.TrainingConfig(**options),
+        distillation,
+        pattern,
+        teacher_dir=str(tmp_path / "teacher"),
+        teacher_targets_dir=str(tmp_path / folder) if is_stored else "",
+    )
 
 
 def compute(settings, devices=None, shards=None):
@@ -64,8 +83,10 @@ def expected(tmp_path, pattern):
     """What the set must hold, from each file's videos by hand."""
     teacher, _ = runs.open_run(tmp_path / "teacher").load_network()
     shards = runs.find_shards("files", pattern)
-    return [np.concatenate([formulas.pack(teacher(batch)).numpy() for _, batch, _ in commands.batches_by_hand([shard], 6)])
-            for shard in shards]
+    return [
+        np.concatenate([formulas.pack(teacher(batch)).numpy() for _, batch, _ in commands.batches_by_hand([shard], 6)])
+        for shard in shards
+    ]
 
 
 def assert_close(found, targets):
@@ -108,8 +129,9 @@ def test_a_set_stays_valid_where_data_and_set_are_moved(tmp_path, pattern, monke
     no_teacher(monkeypatch)
     found, said = compute(run_config(tmp_path, f"{tmp_path}/moved_data/*", folder="moved_targets"))
     assert len(found.shards) == 2 and len(said) == 1
-    assert said[0] == (f"The teacher's targets come from {tmp_path}/moved_targets, {2 * SIZE} bytes a video; the teacher "
-                       "itself is not run.")
+    assert said[0] == (
+        f"The teacher's targets come from {tmp_path}/moved_targets, {2 * SIZE} bytes a video; the teacher itself is not run."
+    )
 
 
 def test_a_set_serves_fewer_files_and_grows_by_new_ones(tmp_path, pattern, monkeypatch):
@@ -147,7 +169,7 @@ def test_a_stopped_computation_goes_on_with_the_first_file_that_is_missing(tmp_p
     monkeypatch.setattr(stored, "_rows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compute(run_config(tmp_path, pattern))
-    assert len(list((tmp_path / "targets").iterdir())) == 2             # the manifest and one of two files, no part of one
+    assert len(list((tmp_path / "targets").iterdir())) == 2  # the manifest and one of two files, no part of one
     monkeypatch.setattr(stored, "_rows", rows)
     found, said = compute(run_config(tmp_path, pattern))
     assert "1 of 2 training file(s)" in said[0]
@@ -182,10 +204,14 @@ def test_targets_that_were_made_otherwise_are_refused_by_what_differs(tmp_path, 
     changes = {
         r"teacher_weights \('step 3, sha256 \w+' there, 'step 9' here\)": {"teacher_weights": "step 9"},
         r"mixed_precision \(False there, True here\)": {"training": config.TrainingConfig(mixed_precision=True)},
-        r"frames \(\{'frame_selection': 'first', .*'all'": {"networks": other_frames}}
+        r"frames \(\{'frame_selection': 'first', .*'all'": {"networks": other_frames},
+    }
     for words, change in changes.items():
-        with pytest.raises(ValueError, match=f"^teacher_targets_dir={tmp_path}/targets holds targets that were made "
-                           f"otherwise: {words}.*Name another folder, or remove this one"):
+        with pytest.raises(
+            ValueError,
+            match=f"^teacher_targets_dir={tmp_path}/targets holds targets that were made "
+            f"otherwise: {words}.*Name another folder, or remove this one",
+        ):
             stored.check_targets(dataclasses.replace(settings, **change))
     assert commands.entries(tmp_path / "targets") == before
     monkeypatch.setattr(stored, "FORMAT", 2)
@@ -193,8 +219,10 @@ def test_targets_that_were_made_otherwise_are_refused_by_what_differs(tmp_path, 
         stored.check_targets(settings)
 
 
-@pytest.mark.parametrize("name, words", [("a.txt", "holds files and no readable manifest.json"),
-                                         ("manifest.json", "holds files and no readable manifest.json")])
+@pytest.mark.parametrize(
+    "name, words",
+    [("a.txt", "holds files and no readable manifest.json"), ("manifest.json", "holds files and no readable manifest.json")],
+)
 def test_a_folder_of_something_else_is_left_alone(tmp_path, pattern, name, words):
     files.write_text(tmp_path / "targets" / name, "[1]")
     with pytest.raises(ValueError, match=f"^teacher_targets_dir=.*{words}"):
@@ -237,13 +265,21 @@ def test_records_that_are_left_out_keep_their_place(tmp_path, pattern):
     shards = list(runs.find_shards("train_data_pattern", pattern))
     shards[1] = dataclasses.replace(shards[1], left_out=(2, 5))
     targets = compute(settings, shards=tuple(shards))[0].shards
-    assert len(list((tmp_path / "targets").glob("*.targets"))) == 3         # the first file's are the same
+    assert len(list((tmp_path / "targets").glob("*.targets"))) == 3  # the first file's are the same
     mine = [[np.frombuffer(record.numpy(), "<f2") for record in tf.data.TFRecordDataset(shard.path)] for shard in targets]
     assert np.array_equal(np.fromfile(targets[0].path, np.uint8), whole[0])
     assert [np.isnan(values).all() for values in mine[1]] == [number in (2, 5) for number in range(7)]
-    dataset = make_dataset(tuple(shards), TEACHER.features, 5, TEACHER.view, 12, training=True,
-                           targets=tuple(shard.path for shard in targets), target_size=SIZE)
-    batch, = dataset
+    dataset = make_dataset(
+        tuple(shards),
+        TEACHER.features,
+        5,
+        TEACHER.view,
+        12,
+        training=True,
+        targets=tuple(shard.path for shard in targets),
+        target_size=SIZE,
+    )
+    (batch,) = dataset
     assert np.isfinite(batch["targets"]).all()
 
 
@@ -264,7 +300,7 @@ def students(monkeypatch):
     """Lists the names of the networks that are run (or traced) from here on."""
     called, call = [], VideoClassifier.call
 
-    @functools.wraps(call)              # Keras looks at the signature
+    @functools.wraps(call)  # Keras looks at the signature
     def spy(self, *arguments, **options):
         called.append(self.name)
         return call(self, *arguments, **options)
@@ -273,8 +309,9 @@ def students(monkeypatch):
     return called
 
 
-@pytest.mark.parametrize("student_loss, options", [
-    (("rep", "pred", "ce"), {}), (("rep",), {}), (("pred",), {"train_fraction": 0.7})])
+@pytest.mark.parametrize(
+    "student_loss, options", [(("rep", "pred", "ce"), {}), (("rep",), {}), (("pred",), {"train_fraction": 0.7})]
+)
 @pytest.mark.slow
 def test_a_student_ends_as_with_its_teacher_which_is_not_run(tmp_path, pattern, monkeypatch, student_loss, options):
     with_teacher, _ = train(tmp_path / "with", run_config(tmp_path, pattern, student_loss, False, **options))
@@ -284,7 +321,7 @@ def test_a_student_ends_as_with_its_teacher_which_is_not_run(tmp_path, pattern, 
     second, said = train(tmp_path / "second", settings)
     assert called and set(called) == {"student"} and any("the teacher itself is not run" in line for line in said)
     weights = [commands.weights(run.folder, "student") for run in (with_teacher, first, second)]
-    tiny_training.assert_same_weights(weights[2], weights[1])                 # computing before training changes nothing
+    tiny_training.assert_same_weights(weights[2], weights[1])  # computing before training changes nothing
     tiny_training.assert_same_weights(weights[1], weights[0], rounding=1e-3)
     assert second.checkpoints.newest_progress() == with_teacher.checkpoints.newest_progress()
 
@@ -297,7 +334,9 @@ def test_a_stopped_run_goes_on_with_the_same_targets(tmp_path, pattern, monkeypa
     shutil.rmtree(tmp_path / "targets")
     resumed, said = train(tmp_path / "stopped", settings, 6)
     assert any("Found step 3" in line for line in said) and any("2 of 2 training file(s)" in line for line in said)
-    tiny_training.assert_same_weights(commands.weights(resumed.folder, "student"), commands.weights(straight.folder, "student"))
+    tiny_training.assert_same_weights(
+        commands.weights(resumed.folder, "student"), commands.weights(straight.folder, "student")
+    )
 
 
 def test_a_run_cannot_change_between_stored_targets_and_the_teacher(tmp_path, pattern):
@@ -310,16 +349,23 @@ def test_a_run_cannot_change_between_stored_targets_and_the_teacher(tmp_path, pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("teacher, student, student_loss, mixed_precision", [
-    ("MixNeXtVladModel", "MixNeXtVladModel", ("rep", "pred", "ce"), False),
-    ("MixNeXtVladModel", "NeXtVLADModel", ("pred", "ce"), False),
-    ("NetVLADModelLF", "NetVLADModelLF", ("rep", "pred", "ce"), False),
-    ("HierarchicalLstmModel", "HierarchicalLstmModel", ("rep", "pred", "ce"), True)])
-def test_every_family_learns_from_stored_targets(tmp_path, pattern, monkeypatch, teacher, student, student_loss,
-                                                 mixed_precision):
+@pytest.mark.parametrize(
+    "teacher, student, student_loss, mixed_precision",
+    [
+        ("MixNeXtVladModel", "MixNeXtVladModel", ("rep", "pred", "ce"), False),
+        ("MixNeXtVladModel", "NeXtVLADModel", ("pred", "ce"), False),
+        ("NetVLADModelLF", "NetVLADModelLF", ("rep", "pred", "ce"), False),
+        ("HierarchicalLstmModel", "HierarchicalLstmModel", ("rep", "pred", "ce"), True),
+    ],
+)
+def test_every_family_learns_from_stored_targets(
+    tmp_path, pattern, monkeypatch, teacher, student, student_loss, mixed_precision
+):
     monkeypatch.undo()
-    pair = (networks.frame_level(teacher, view=config.FrameView("first", 6)),
-            networks.frame_level(student, view=config.FrameView("uniform", 3)))
+    pair = (
+        networks.frame_level(teacher, view=config.FrameView("first", 6)),
+        networks.frame_level(student, view=config.FrameView("uniform", 3)),
+    )
     found = []
     for is_stored in (False, True):
         settings = run_config(tmp_path, pattern, student_loss, is_stored, pair=pair, mixed_precision=mixed_precision)

@@ -25,8 +25,9 @@ def train(folder, mode, files, steps, *, student_loss=("rep", "pred", "ce"), epo
         teacher_dir = str(folder.parent / "teacher")
         if not (folder.parent / "teacher").exists():
             commands.save_run(folder.parent / "teacher", TEACHER)
-    training = config.TrainingConfig(batch_size=4, base_learning_rate=0.01, num_epochs=epochs, finetune_epochs=2,
-                                     max_steps=steps, **settings)
+    training = config.TrainingConfig(
+        batch_size=4, base_learning_rate=0.01, num_epochs=epochs, finetune_epochs=2, max_steps=steps, **settings
+    )
     distillation = None if mode == "teacher" else config.DistillationConfig(student_loss)
     run_config = config.RunConfig(mode, pair, training, distillation, files, teacher_dir=teacher_dir)
     found, said = runs.find_training_files(run_config), []
@@ -78,8 +79,9 @@ def test_a_run_of_two_stages_may_be_stopped_in_the_second_and_between_them(tmp_p
 @pytest.mark.slow
 def test_two_stages_train_the_encoder_first_and_then_the_classifier_too(tmp_path, files, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
-    run, _ = train(tmp_path / "run", "serial", files, None, student_loss=("rep",), epochs=1, checkpoint_steps=3,
-                      max_to_keep=9)
+    run, _ = train(
+        tmp_path / "run", "serial", files, None, student_loss=("rep",), epochs=1, checkpoint_steps=3, max_to_keep=9
+    )
     first, last = (run.load_network(checkpoint=step)[0] for step in (3, 10))
     teacher, _ = runs.open_run(tmp_path / "teacher").load_network()
     assert run.checkpoints.steps()[0] == 3 and run.checkpoints.steps()[-1] == 3 + 7
@@ -120,9 +122,13 @@ def test_files_are_counted_before_anything_is_built(files):
     assert (len(found.train), found.validation, found.num_train, found.num_train_is_exact) == (2, (), 14, True)
 
 
-@pytest.mark.parametrize("settings, words", [
-    ({"batch_size": 15}, "batch_size=15, and .* holds only 14 records; a training batch"),
-    ({"batch_size": 8, "train_fraction": 0.5}, "14 records, of which train_fraction=0.5 takes about 7;")])
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"batch_size": 15}, "batch_size=15, and .* holds only 14 records; a training batch"),
+        ({"batch_size": 8, "train_fraction": 0.5}, "14 records, of which train_fraction=0.5 takes about 7;"),
+    ],
+)
 def test_a_batch_that_the_videos_do_not_fill_is_refused(files, settings, words):
     with pytest.raises(ValueError, match=words):
         runs.find_training_files(run_config(files, **settings))
@@ -136,8 +142,18 @@ def test_validation_files_are_checked_under_their_own_flag(tmp_path, files):
 
 def chosen(files, fraction, epoch):
     shards = runs.find_shards("files", files)
-    dataset = make_dataset(shards, TEACHER.features, 5, TEACHER.view, 1, training=True, seed=3, num_epochs=epoch + 1,
-                           with_ids=True, train_fraction=fraction)
+    dataset = make_dataset(
+        shards,
+        TEACHER.features,
+        5,
+        TEACHER.view,
+        1,
+        training=True,
+        seed=3,
+        num_epochs=epoch + 1,
+        with_ids=True,
+        train_fraction=fraction,
+    )
     return [batch["video_id"][0] for batch in dataset.as_numpy_iterator() if batch["epoch"][0] == epoch]
 
 
@@ -148,7 +164,7 @@ def test_a_share_is_the_same_in_every_epoch_and_part_of_every_larger_one(tmp_pat
     assert [set(chosen(files, fraction, 1)) for fraction in (0.25, 0.5)] == [set(share) for share in shares[:2]]
     assert set(shares[0]) < set(shares[1]) < set(shares[2])
     assert len(shares[2]) == 120 and 15 <= len(shares[0]) <= 45 and 40 <= len(shares[1]) <= 80
-    assert chosen(files, 0.5, 1) != shares[1]                       # the order is another
+    assert chosen(files, 0.5, 1) != shares[1]  # the order is another
 
 
 def test_a_run_on_a_share_trains_on_no_other_video(tmp_path, monkeypatch):

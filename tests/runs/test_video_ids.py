@@ -12,14 +12,16 @@ def shards_of(folder, name, videos):
 
 
 def refuse(**sets):
-    runs.check_sets({f"{name}_data_pattern": shards for name, shards in sets.items()}, FEATURES,
-                              commands.NUM_CLASSES)
+    runs.check_sets({f"{name}_data_pattern": shards for name, shards in sets.items()}, FEATURES, commands.NUM_CLASSES)
 
 
 def test_sets_without_a_common_video_pass(tmp_path):
     videos = commands.frame_videos(12)
-    refuse(train=shards_of(tmp_path, "train", videos[:5]), validation=shards_of(tmp_path, "validation", videos[5:8]),
-           eval=shards_of(tmp_path, "eval", videos[8:]))
+    refuse(
+        train=shards_of(tmp_path, "train", videos[:5]),
+        validation=shards_of(tmp_path, "validation", videos[5:8]),
+        eval=shards_of(tmp_path, "eval", videos[8:]),
+    )
 
 
 @pytest.mark.parametrize("earlier, position", [("train", 0), pytest.param("validation", 3, marks=pytest.mark.slow)])
@@ -28,8 +30,11 @@ def test_a_video_of_two_sets_is_named_with_both(tmp_path, earlier, position):
     sets = {"train": videos[:4], "validation": videos[4:8], "eval": videos[8:]}
     sets["eval"][position] = sets[earlier][-1]
     name = commands.video_id(3 if earlier == "train" else 7).decode()
-    with pytest.raises(ValueError, match=rf"eval_data_pattern=.*eval{position // 2}.tfrecord holds the video '{name}', and "
-                                         rf"so does a file of --{earlier}_data_pattern"):
+    with pytest.raises(
+        ValueError,
+        match=rf"eval_data_pattern=.*eval{position // 2}.tfrecord holds the video '{name}', and "
+        rf"so does a file of --{earlier}_data_pattern",
+    ):
         refuse(**{name: shards_of(tmp_path, name, found) for name, found in sets.items()})
 
 

@@ -21,7 +21,7 @@ from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
 
-NUM_WEIGHTS = 14                            # two matrices, twice five of normalization, two of the classifier
+NUM_WEIGHTS = 14  # two matrices, twice five of normalization, two of the classifier
 
 
 class NormalizingEncoder(Encoder):
@@ -53,8 +53,14 @@ class NormalizingEncoder(Encoder):
 
 
 def network(role="teacher", dropout=0.0):
-    model = VideoClassifier(L2Preprocessing("uint8"), NormalizingEncoder(), Logistic(tiny_training.NUM_CLASSES),
-                            tiny_training.FEATURES.size, dropout, name=role)
+    model = VideoClassifier(
+        L2Preprocessing("uint8"),
+        NormalizingEncoder(),
+        Logistic(tiny_training.NUM_CLASSES),
+        tiny_training.FEATURES.size,
+        dropout,
+        name=role,
+    )
     model.build()
     return model
 
@@ -73,8 +79,9 @@ DATA = lopsided()
 SCHEMES = {
     "supervised": lambda: Supervised(network(), "teacher"),
     "supervised without clipping": lambda: Supervised(network(), "teacher", clip_gradient_norm=0),
-    "parallel": lambda: ParallelDistiller(network("student"), network(), StudentTerms(
-        {"representation_loss": 1.0, "prediction_loss": 1.0, "label_loss": 1.0})),
+    "parallel": lambda: ParallelDistiller(
+        network("student"), network(), StudentTerms({"representation_loss": 1.0, "prediction_loss": 1.0, "label_loss": 1.0})
+    ),
 }
 
 
@@ -117,8 +124,9 @@ def test_replicas_that_kept_their_statistics_to_themselves_would_step_elsewhere(
 
 
 def test_dropout_moves_the_statistics_once_a_step():
-    scheme = tiny_training.train_on(tiny_training.TWO_CPUS, lambda: Supervised(network(dropout=0.5), "teacher"),
-                              data_of("supervised"), steps=3)
+    scheme = tiny_training.train_on(
+        tiny_training.TWO_CPUS, lambda: Supervised(network(dropout=0.5), "teacher"), data_of("supervised"), steps=3
+    )
     encoder = scheme.networks["teacher"].encoder
     assert encoder.frame_normalization.num_updates.numpy() == encoder.normalization.num_updates.numpy() == 3
 
@@ -142,8 +150,10 @@ def test_gradients_by_one_replicas_rows_reach_through_the_others():
         shared.build((None, 2))
     shared.sum_over_replicas = replicas.sum_over_replicas
     halves = strategy.experimental_distribute_values_from_function(
-        lambda context: tuple(tf.constant(np.split(values, 2)[context.replica_id_in_sync_group])
-                              for values in (rows, weights, mask)))
+        lambda context: tuple(
+            tf.constant(np.split(values, 2)[context.replica_id_in_sync_group]) for values in (rows, weights, mask)
+        )
+    )
     found = tf.function(lambda parts: strategy.run(lambda parts: gradient(shared, *parts), (parts,)))(halves)
     found = np.concatenate([part.numpy() for part in strategy.experimental_local_results(found)])
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -32,8 +32,9 @@ class Planted(TrainingScheme):
     def compute_losses(self, batch, training):
         predictions = self.networks["student"](batch, training=training)["predictions"]
         moving = ops.mean(predictions, axis=-1) * 1e-6
-        return {f"student/{name}": batch[name] + moving for name in ("a_loss", "b_loss", "reported_loss")}, \
-            {"student": predictions}
+        return {f"student/{name}": batch[name] + moving for name in ("a_loss", "b_loss", "reported_loss")}, {
+            "student": predictions
+        }
 
 
 def batch_of(a=1.0, b=1.0, reported=1.0, video=7):
@@ -52,12 +53,13 @@ def train_on(devices, batches, make_scheme=Planted, before=lambda scheme: None):
     before(scheme)
     whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     for batch in strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices(whole).batch(8)):
-        strategy.run(scheme.train_step, (batch,))       # not compiled: that takes longer than a few small steps
+        strategy.run(scheme.train_step, (batch,))  # not compiled: that takes longer than a few small steps
     return scheme
 
 
-@pytest.mark.parametrize("devices, term, value", [(None, "a", math.nan), (None, "b", -math.inf),
-                                                  (tiny_training.TWO_CPUS, "b", math.inf)])
+@pytest.mark.parametrize(
+    "devices, term, value", [(None, "a", math.nan), (None, "b", -math.inf), (tiny_training.TWO_CPUS, "b", math.inf)]
+)
 def test_the_first_bad_step_is_remembered_with_its_terms(devices, term, value):
     fine, bad, worse = batch_of(), batch_of(**{term: value}), batch_of(a=math.nan, b=math.nan)
     scheme = train_on(devices, [fine, fine, bad, fine, worse])
@@ -126,8 +128,10 @@ def test_the_norm_is_that_of_the_whole_gradient():
 def test_a_training_that_goes_on_counts_the_steps_of_the_run():
     scheme = train_on(None, [batch_of(), batch_of(a=math.nan)], before=lambda scheme: scheme.divergence.count_from(40))
     assert scheme.first_divergence()[0] == 42
-    words = (r"diverged at step 42: loss is nan, student/a_loss is nan \(student/b_loss 1, regularization_loss \S+, "
-             r"gradient_norm \S+\)\. Try a smaller base_learning_rate")
+    words = (
+        r"diverged at step 42: loss is nan, student/a_loss is nan \(student/b_loss 1, regularization_loss \S+, "
+        r"gradient_norm \S+\)\. Try a smaller base_learning_rate"
+    )
     with pytest.raises(FloatingPointError, match=words):
         refuse_divergence(scheme)
 
@@ -145,8 +149,9 @@ def test_variables_that_are_not_finite_are_named(where, number):
         refuse_bad_numbers(scheme, 5)
 
 
-@pytest.mark.parametrize("settings, number", [
-    ({"checkpoint_steps": 1}, math.nan), ({"validation_steps": 1}, math.nan), ({}, math.inf)])
+@pytest.mark.parametrize(
+    "settings, number", [({"checkpoint_steps": 1}, math.nan), ({"validation_steps": 1}, math.nan), ({}, math.inf)]
+)
 def test_nothing_of_a_bad_step_is_kept(tmp_path, settings, number):
     """A label that is no number in step 14 of 20, logs in steps 10 and 20, saving and validation in between."""
     data = tiny_training.flat(tiny_training.videos(160))
@@ -155,9 +160,14 @@ def test_nothing_of_a_bad_step_is_kept(tmp_path, settings, number):
     checkpoints, progress, strategy = Checkpoints(tmp_path, max_to_keep=100), Progress(), make_strategy()
     scheme = tiny_training.compiled(lambda: Supervised(tiny_training.network()), strategy)
     validated = []
-    callbacks = [Validation({"teacher": lambda: {"gap_at_20": validated.append(progress.step) or progress.step}}, progress,
-                            settings.get("validation_steps")),
-                 Checkpointing(checkpoints, progress, "teacher", settings.get("checkpoint_steps"))]
+    callbacks = [
+        Validation(
+            {"teacher": lambda: {"gap_at_20": validated.append(progress.step) or progress.step}},
+            progress,
+            settings.get("validation_steps"),
+        ),
+        Checkpointing(checkpoints, progress, "teacher", settings.get("checkpoint_steps")),
+    ]
     with pytest.raises(FloatingPointError, match="diverged at step 14: "):
         tiny_training.train(scheme, data, strategy, 20, callbacks, progress)
     assert checkpoints.steps() == (list(range(1, 14)) if "checkpoint_steps" in settings else [])

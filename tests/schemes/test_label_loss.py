@@ -22,8 +22,9 @@ def test_label_loss_sums_over_classes_and_keeps_videos_apart():
 
 @pytest.mark.parametrize("label, prediction", [(1, 0.0), (0, 1.0)])
 def test_a_certain_mistake_costs_minus_the_logarithm_of_epsilon(label, prediction):
-    np.testing.assert_allclose(label_loss(np.array([[label]]), np.array([[prediction]], np.float32)), [11.5129255],
-                               rtol=1e-3)
+    np.testing.assert_allclose(
+        label_loss(np.array([[label]]), np.array([[prediction]], np.float32)), [11.5129255], rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, bool, np.float32])
@@ -34,8 +35,10 @@ def test_label_loss_takes_labels_of_any_dtype(dtype):
 
 
 @settings(max_examples=25, deadline=None)
-@given(nst.arrays(np.uint8, (2, 4), elements=st.integers(0, 1)),
-       nst.arrays(np.float32, (2, 4), elements=st.floats(0, 1, width=32)))
+@given(
+    nst.arrays(np.uint8, (2, 4), elements=st.integers(0, 1)),
+    nst.arrays(np.float32, (2, 4), elements=st.floats(0, 1, width=32)),
+)
 def test_label_loss_equals_the_sum_over_classes(labels, predictions):
     expected = [oracles.label_loss(*pair) for pair in zip(labels, predictions.astype(np.float64))]
     np.testing.assert_allclose(label_loss(labels, predictions), expected, rtol=1e-2, atol=1e-5)

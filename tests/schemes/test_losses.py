@@ -27,8 +27,7 @@ def test_prediction_losses_of_one_video_by_hand():
 
 def test_every_distance_of_the_configuration_exists_and_kl_is_the_default():
     assert set(losses.DISTANCES) == set(config.PREDICTION_DISTANCES)
-    np.testing.assert_array_equal(losses.prediction_loss(STUDENT, TEACHER),
-                                  losses.prediction_loss(STUDENT, TEACHER, "kl"))
+    np.testing.assert_array_equal(losses.prediction_loss(STUDENT, TEACHER), losses.prediction_loss(STUDENT, TEACHER, "kl"))
 
 
 @pytest.mark.parametrize("name", ["kl", "categorical_kl"])
@@ -36,16 +35,20 @@ def test_divergence_is_from_the_teacher_to_the_student(name):
     student, teacher = np.array([[0.1, 0.8]], np.float32), np.array([[0.5, 0.6]], np.float32)
     there, back = losses.prediction_loss(student, teacher, name), losses.prediction_loss(teacher, student, name)
     oracle = {"kl": oracles.bernoulli_kl, "categorical_kl": oracles.categorical_kl}[name]
-    np.testing.assert_allclose([there[0], back[0]], [oracle(teacher[0], student[0]), oracle(student[0], teacher[0])],
-                               rtol=1e-5)
+    np.testing.assert_allclose(
+        [there[0], back[0]], [oracle(teacher[0], student[0]), oracle(student[0], teacher[0])], rtol=1e-5
+    )
     assert abs(float(there[0]) - float(back[0])) > 0.01
 
 
 @settings(max_examples=25, deadline=None)
 @given(*[nst.arrays(np.float32, (2, 3), elements=st.sampled_from(np.float32([0, 1e-6, 0.01, 0.3, 0.99, 1])))] * 2)
 def test_prediction_losses_equal_the_sums_even_for_certain_predictions(student, teacher):
-    for name, oracle in (("kl", oracles.bernoulli_kl), ("categorical_kl", oracles.categorical_kl),
-                         ("squared", oracles.squared_distance)):
+    for name, oracle in (
+        ("kl", oracles.bernoulli_kl),
+        ("categorical_kl", oracles.categorical_kl),
+        ("squared", oracles.squared_distance),
+    ):
         expected = [oracle(t, s) for t, s in zip(teacher.astype(np.float64), student.astype(np.float64))]
         # float32 holds 1 - 1e-5 to three digits of its distance from 1.
         np.testing.assert_allclose(losses.prediction_loss(student, teacher, name), expected, rtol=3e-3, atol=1e-5)
@@ -56,33 +59,46 @@ def test_equal_predictions_are_no_distance_apart():
         np.testing.assert_allclose(losses.prediction_loss(TEACHER, TEACHER, name), [0.0], atol=1e-7)
 
 
-STATES = {"teacher_states": np.array([[[0, 0], [1, 0], [2, 0], [3, 0]]], np.float32),
-          "student_states": np.array([[[0, 2], [2, 3], [9, 9]]], np.float32)}
+STATES = {
+    "teacher_states": np.array([[[0, 0], [1, 0], [2, 0], [3, 0]]], np.float32),
+    "student_states": np.array([[[0, 2], [2, 3], [9, 9]]], np.float32),
+}
 
 
-@pytest.mark.parametrize("reduction, student_indices, teacher_indices, expected", [
-    ("mean", [0, 2, -1], [0, 1, 2, 3], (4 + 9) / 2),    # padding is no frame
-    ("sum", [0, 2, -1], [0, 1, 2, 3], 4 + 9),
-    ("mean", [0, 2, -1], [0, 1, 2, -1], (4 + 9) / 2),   # padding on both sides does not match either
-    ("mean", [5, 7, -1], [5, 6, 7, 8], (4 + 9) / 2),    # a frame is known by its index, not by its row
-    ("mean", [4, 7, 9], [0, 3, 7, 8], 9.0),             # one common frame, rows 1 and 2
-    ("sum", [4, 7, 9], [0, 3, 7, 8], 9.0),
-    ("mean", [1, 3, 5], [0, 2, 4, 6], 0.0),             # none
-    ("sum", [1, 3, 5], [0, 2, 4, 6], 0.0),
-    ("mean", [-1, -1, -1], [-1, -1, -1, -1], 0.0),
-])
+@pytest.mark.parametrize(
+    "reduction, student_indices, teacher_indices, expected",
+    [
+        ("mean", [0, 2, -1], [0, 1, 2, 3], (4 + 9) / 2),  # padding is no frame
+        ("sum", [0, 2, -1], [0, 1, 2, 3], 4 + 9),
+        ("mean", [0, 2, -1], [0, 1, 2, -1], (4 + 9) / 2),  # padding on both sides does not match either
+        ("mean", [5, 7, -1], [5, 6, 7, 8], (4 + 9) / 2),  # a frame is known by its index, not by its row
+        ("mean", [4, 7, 9], [0, 3, 7, 8], 9.0),  # one common frame, rows 1 and 2
+        ("sum", [4, 7, 9], [0, 3, 7, 8], 9.0),
+        ("mean", [1, 3, 5], [0, 2, 4, 6], 0.0),  # none
+        ("sum", [1, 3, 5], [0, 2, 4, 6], 0.0),
+        ("mean", [-1, -1, -1], [-1, -1, -1, -1], 0.0),
+    ],
+)
 def test_intermediate_loss_is_over_the_common_frames(reduction, student_indices, teacher_indices, expected):
     value = losses.intermediate_representation_loss(
-        **STATES, student_indices=np.array([student_indices]), teacher_indices=np.array([teacher_indices]),
-        reduction=reduction)
+        **STATES,
+        student_indices=np.array([student_indices]),
+        teacher_indices=np.array([teacher_indices]),
+        reduction=reduction,
+    )
     np.testing.assert_allclose(value, [expected])
-    assert oracles.intermediate_loss(STATES["student_states"][0], STATES["teacher_states"][0], student_indices,
-                                     teacher_indices, reduction) == expected
+    assert (
+        oracles.intermediate_loss(
+            STATES["student_states"][0], STATES["teacher_states"][0], student_indices, teacher_indices, reduction
+        )
+        == expected
+    )
 
 
 def test_intermediate_loss_averages_over_frames_by_default():
     value = losses.intermediate_representation_loss(
-        **STATES, student_indices=np.array([[0, 2, -1]]), teacher_indices=np.array([[0, 1, 2, 3]]))
+        **STATES, student_indices=np.array([[0, 2, -1]]), teacher_indices=np.array([[0, 1, 2, 3]])
+    )
     np.testing.assert_allclose(value, [6.5])
 
 
@@ -92,15 +108,17 @@ def test_intermediate_loss_equals_the_loop_over_frames(reduction):
     student, teacher = random.normal(size=(6, 4, 5)), random.normal(size=(6, 7, 5))
 
     def indices(length):
-        rows = [np.sort(random.permutation(9)[:random.integers(0, length + 1)]) for _ in range(6)]
+        rows = [np.sort(random.permutation(9)[: random.integers(0, length + 1)]) for _ in range(6)]
         return np.array([[*row, *[-1] * (length - len(row))] for row in rows])
 
     student_indices, teacher_indices = indices(4), indices(7)
-    expected = [oracles.intermediate_loss(*video, reduction)
-                for video in zip(student, teacher, student_indices, teacher_indices)]
+    expected = [
+        oracles.intermediate_loss(*video, reduction) for video in zip(student, teacher, student_indices, teacher_indices)
+    ]
     assert 0.0 in expected and max(expected) > 1
-    value = losses.intermediate_representation_loss(student.astype(np.float32), teacher.astype(np.float32),
-                                                    student_indices, teacher_indices, reduction)
+    value = losses.intermediate_representation_loss(
+        student.astype(np.float32), teacher.astype(np.float32), student_indices, teacher_indices, reduction
+    )
     np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
@@ -109,9 +127,16 @@ def _intermediate(student, teacher):
     return losses.intermediate_representation_loss(student[:, None], teacher[:, None], indices[:, :1], indices[:, :1])
 
 
-@pytest.mark.parametrize("loss", [losses.representation_loss, losses.prediction_loss, _intermediate,
-                                  lambda s, t: losses.prediction_loss(s, t, "categorical_kl"),
-                                  lambda s, t: losses.prediction_loss(s, t, "squared")])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.representation_loss,
+        losses.prediction_loss,
+        _intermediate,
+        lambda s, t: losses.prediction_loss(s, t, "categorical_kl"),
+        lambda s, t: losses.prediction_loss(s, t, "squared"),
+    ],
+)
 def test_a_student_loss_has_no_gradient_in_the_teacher(loss):
     student, teacher = tf.Variable(STUDENT), tf.Variable(TEACHER)
     with tf.GradientTape() as tape:
@@ -123,6 +148,8 @@ def test_a_student_loss_has_no_gradient_in_the_teacher(loss):
 def test_losses_of_half_precision_encodings_are_computed_in_float32():
     student, teacher = (tf.cast(values, tf.bfloat16) for values in (np.full((1, 600), 1.0), np.full((1, 600), 2.0)))
     indices = np.array([[0]])
-    for value in (losses.representation_loss(student, teacher),
-                  losses.intermediate_representation_loss(student[:, None], teacher[:, None], indices, indices)):
+    for value in (
+        losses.representation_loss(student, teacher),
+        losses.intermediate_representation_loss(student[:, None], teacher[:, None], indices, indices),
+    ):
         assert value.dtype == tf.float32 and float(value[0]) == 600.0

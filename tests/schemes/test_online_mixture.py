@@ -16,13 +16,17 @@ DATA = mixtures.with_an_empty_video(tiny_training.videos())
 FLAT = tiny_training.flat(DATA)
 LABELS = DATA["labels"][:8]
 VIDEOS = {role: mixtures.Videos(DATA[role]) for role in ("teacher", "student")}
-BATCH = {"teacher": {name: values[:8] for name, values in DATA["teacher"].items()},
-         "student": {name: values[:8] for name, values in DATA["student"].items()}, "labels": LABELS}
+BATCH = {
+    "teacher": {name: values[:8] for name, values in DATA["teacher"].items()},
+    "student": {name: values[:8] for name, values in DATA["student"].items()},
+    "labels": LABELS,
+}
 TERMS = ["label_loss", "submodel_label_loss", "online_distillation_loss"]
 both_shapes = pytest.mark.parametrize("shape", list(mixtures.SHAPES.values()), ids=list(mixtures.SHAPES))
 
 
 # ---- the terms
+
 
 @both_shapes
 @pytest.mark.parametrize("temperature", [0, 1, 20])
@@ -31,10 +35,12 @@ def test_the_terms_are_the_published_sums(shape, temperature):
     expected = VIDEOS["teacher"].outputs(mixtures.tree(model), training=False)
     objective = OnlineMixtureObjective(temperature)
     found = objective(model(BATCH["teacher"]), LABELS)
-    assert list(found) == list(objective.weights) == TERMS[:3 if temperature else 2]
+    assert list(found) == list(objective.weights) == TERMS[: 3 if temperature else 2]
     pairs = list(zip(expected, LABELS))
-    for name, one in (("label_loss", lambda video, labels: oracles.label_loss(labels, video["predictions"])),
-                      ("submodel_label_loss", oracles.submodel_label_loss)):
+    for name, one in (
+        ("label_loss", lambda video, labels: oracles.label_loss(labels, video["predictions"])),
+        ("submodel_label_loss", oracles.submodel_label_loss),
+    ):
         np.testing.assert_allclose(found[name], [one(*pair) for pair in pairs], rtol=1e-5)
     if temperature:
         distances = [oracles.online_distillation_loss(video, temperature) for video in expected]
@@ -51,7 +57,7 @@ def test_the_divergences_weigh_the_square_of_the_temperature(temperature, expect
 def test_a_mod_of_four_times_three_has_seventeen_label_losses_and_sixteen_divergences():
     model = mixtures.mixture((4, 3))
     for variable in model.trainable_variables:
-        variable.assign(keras.ops.zeros_like(variable))     # every network says 1/2, every gate weighs alike
+        variable.assign(keras.ops.zeros_like(variable))  # every network says 1/2, every gate weighs alike
     for classifier in model.classifiers:
         classifier.logits.bias.assign([1.0, 0, 0, 0, 0])
     found = OnlineMixtureObjective(1.0)(model(BATCH["teacher"]), LABELS)
@@ -62,9 +68,10 @@ def test_a_mod_of_four_times_three_has_seventeen_label_losses_and_sixteen_diverg
     edges = [(outputs, member) for member in outputs["members"]]
     edges += [(member, leaf) for member in outputs["members"] for leaf in member["members"]]
     assert len(edges) == 16
-    distances = [oracles.softened_kl(parent["logits"][0].numpy(), member["logits"][0].numpy(), 1.0)
-                 for parent, member in edges]
-    assert sum(distance > 1e-6 for distance in distances) == 7      # the four at the root, and the three of mixture 2
+    distances = [
+        oracles.softened_kl(parent["logits"][0].numpy(), member["logits"][0].numpy(), 1.0) for parent, member in edges
+    ]
+    assert sum(distance > 1e-6 for distance in distances) == 7  # the four at the root, and the three of mixture 2
     found = OnlineMixtureObjective(1.0)(outputs, LABELS)["online_distillation_loss"][0]
     np.testing.assert_allclose(found, sum(distances), rtol=1e-4)
 
@@ -88,6 +95,7 @@ def test_a_temperature_below_zero_or_beyond_all_is_refused(temperature):
 
 # ---- steps
 
+
 def _descended(network, loss, rate=0.2):
     """The trainable weights after one step down the numerical gradient of `loss(tree)`."""
     values = [variable.numpy().astype(np.float64) for variable in network.trainable_variables]
@@ -104,20 +112,34 @@ def supervised(shape, temperature, stopped, **settings):
     return Supervised(mixtures.mixture(shape), objective=OnlineMixtureObjective(temperature, stopped), **settings)
 
 
-@pytest.mark.parametrize("shape, temperature, stopped", [((2,), 1, False), ((3,), 20, True), ((2, 2), 3, True), *(
-    pytest.param(*options, marks=pytest.mark.slow)
-    for options in (((2,), 0, False), ((2,), 1, True), ((3,), 20, False), ((2, 2), 3, False)))])
+@pytest.mark.parametrize(
+    "shape, temperature, stopped",
+    [
+        ((2,), 1, False),
+        ((3,), 20, True),
+        ((2, 2), 3, True),
+        *(
+            pytest.param(*options, marks=pytest.mark.slow)
+            for options in (((2,), 0, False), ((2,), 1, True), ((3,), 20, False), ((2, 2), 3, False))
+        ),
+    ],
+)
 def test_a_step_goes_down_the_whole_objective(shape, temperature, stopped):
     strategy = make_strategy()
-    scheme = tiny_training.compiled(lambda: supervised(shape, temperature, stopped, clip_gradient_norm=0,
-                                                 regularization_penalty=0), strategy)
+    scheme = tiny_training.compiled(
+        lambda: supervised(shape, temperature, stopped, clip_gradient_norm=0, regularization_penalty=0), strategy
+    )
     network = mixtures.randomize(scheme.networks["teacher"])
     constants = VIDEOS["teacher"].outputs(mixtures.tree(network), training=True)
 
     def loss(tree):
         found = VIDEOS["teacher"].outputs(tree, training=True)
-        return np.mean([oracles.mixture_loss(video, labels, temperature, constant if stopped else None)
-                        for video, labels, constant in zip(found, LABELS, constants)])
+        return np.mean(
+            [
+                oracles.mixture_loss(video, labels, temperature, constant if stopped else None)
+                for video, labels, constant in zip(found, LABELS, constants)
+            ]
+        )
 
     expected = _descended(network, loss)
     tiny_training.assert_same_weights(_after_a_step(scheme, FLAT, strategy, "teacher"), expected, 5e-5)
@@ -175,9 +197,11 @@ def _targets(scheme):
 
 def _student_loss(student, teacher, labels, temperature):
     """One video's: WEIGHTS, and within the last of them the mixture's own objective."""
-    return (1.5 * oracles.squared_distance(teacher["encoding"], student["encoding"])
-            + 0.7 * oracles.bernoulli_kl(teacher["predictions"], student["predictions"])
-            + 1.2 * oracles.mixture_loss(student, labels, temperature))
+    return (
+        1.5 * oracles.squared_distance(teacher["encoding"], student["encoding"])
+        + 0.7 * oracles.bernoulli_kl(teacher["predictions"], student["predictions"])
+        + 1.2 * oracles.mixture_loss(student, labels, temperature)
+    )
 
 
 def test_a_mixture_learns_from_a_mixture_by_all_terms():
@@ -193,9 +217,13 @@ def test_a_mixture_learns_from_a_mixture_by_all_terms():
     expected = _descended(student, loss)
     tiny_training.assert_same_weights(_after_a_step(scheme, DATA, strategy, "student"), expected, 5e-5)
     tiny_training.assert_same_weights(scheme.teacher.get_weights(), before)
-    assert scheme.loss_weights == {"student/representation_loss": 1.5, "student/prediction_loss": 0.7,
-                                   "student/label_loss": 1.2, "student/submodel_label_loss": 1.2,
-                                   "student/online_distillation_loss": pytest.approx(1.2 * 4)}
+    assert scheme.loss_weights == {
+        "student/representation_loss": 1.5,
+        "student/prediction_loss": 0.7,
+        "student/label_loss": 1.2,
+        "student/submodel_label_loss": 1.2,
+        "student/online_distillation_loss": pytest.approx(1.2 * 4),
+    }
 
 
 @both_shapes
@@ -207,10 +235,16 @@ def test_the_representation_loss_of_two_mixtures_is_the_sum_over_corresponding_n
     found = scheme.compute_losses(BATCH, training=False)[0]["student/representation_loss"]
     leaves = [path for path, network in networks[0].submodels().items() if isinstance(network, VideoClassifier)]
     assert len(leaves) == np.prod(shape)
-    pairs = [(networks[0].submodel(path)(BATCH["student"])["encoding"].numpy(),
-              networks[1].submodel(path)(BATCH["teacher"])["encoding"].numpy()) for path in leaves]
-    expected = [sum(oracles.squared_distance(student[video], teacher[video]) for student, teacher in pairs)
-                for video in range(8)]
+    pairs = [
+        (
+            networks[0].submodel(path)(BATCH["student"])["encoding"].numpy(),
+            networks[1].submodel(path)(BATCH["teacher"])["encoding"].numpy(),
+        )
+        for path in leaves
+    ]
+    expected = [
+        sum(oracles.squared_distance(student[video], teacher[video]) for student, teacher in pairs) for video in range(8)
+    ]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -234,17 +268,28 @@ def test_encodings_alone_train_the_members_encoders_alone():
 def test_a_single_network_learns_from_a_mixture_by_predictions_and_labels(shape):
     strategy = make_strategy()
     weights = {"prediction_loss": 0.7, "label_loss": 1.2}
-    scheme = tiny_training.compiled(lambda: SerialDistiller(
-        tiny_training.network("student"), mixtures.mixture(shape, dropout=0.5), StudentTerms(weights), clip_gradient_norm=0,
-        regularization_penalty=0), strategy)
+    scheme = tiny_training.compiled(
+        lambda: SerialDistiller(
+            tiny_training.network("student"),
+            mixtures.mixture(shape, dropout=0.5),
+            StudentTerms(weights),
+            clip_gradient_norm=0,
+            regularization_penalty=0,
+        ),
+        strategy,
+    )
     targets = _targets(scheme)
     before = scheme.teacher.get_weights()
 
     def loss(values):
         found = VIDEOS["student"].outputs({"leaf": values}, training=True)
-        return np.mean([0.7 * oracles.bernoulli_kl(teacher["predictions"], student["predictions"])
-                        + 1.2 * oracles.label_loss(labels, student["predictions"])
-                        for student, teacher, labels in zip(found, targets, LABELS)])
+        return np.mean(
+            [
+                0.7 * oracles.bernoulli_kl(teacher["predictions"], student["predictions"])
+                + 1.2 * oracles.label_loss(labels, student["predictions"])
+                for student, teacher, labels in zip(found, targets, LABELS)
+            ]
+        )
 
     values = [weight.astype(np.float64) for weight in tiny_training.weights(scheme)]
     gradients = oracles.numerical_gradients(loss, values)
@@ -258,8 +303,9 @@ def test_a_single_network_learns_from_a_mixture_by_predictions_and_labels(shape)
 def parallel(shape, shared=True, dropout=0.0, **settings):
     teacher = mixtures.mixture(shape, dropout=dropout)
     student = mixtures.mixture(shape, "student", teacher.classifiers if shared else None, dropout)
-    return ParallelDistiller(student, teacher, StudentTerms(WEIGHTS, objective=OnlineMixtureObjective(2)),
-                             OnlineMixtureObjective(3), **settings)
+    return ParallelDistiller(
+        student, teacher, StudentTerms(WEIGHTS, objective=OnlineMixtureObjective(2)), OnlineMixtureObjective(3), **settings
+    )
 
 
 @both_shapes
@@ -283,9 +329,13 @@ def test_a_pair_goes_down_both_objectives_from_the_weights_before_the_step():
 
     def loss(changed):
         by_variable = {id(variable): value for variable, value in zip(variables, changed)}
-        own, theirs = (VIDEOS[role].outputs(mixtures.tree(network, [
-            by_variable[id(variable)] for variable in network.trainable_variables]), training=True)
-            for role, network in (("student", student), ("teacher", teacher)))
+        own, theirs = (
+            VIDEOS[role].outputs(
+                mixtures.tree(network, [by_variable[id(variable)] for variable in network.trainable_variables]),
+                training=True,
+            )
+            for role, network in (("student", student), ("teacher", teacher))
+        )
         total = sum(_student_loss(*video, 2) for video in zip(own, constants, LABELS))
         return (total + sum(oracles.mixture_loss(*video, 3) for video in zip(theirs, LABELS))) / 8
 
@@ -309,6 +359,8 @@ def test_the_targets_of_a_pair_hold_no_dropout():
 @pytest.mark.parametrize("make", [serial, parallel])
 def test_distilled_mixtures_on_two_replicas_take_the_steps_of_one(make):
     settings = {"clip_gradient_norm": 0.05, "regularization_penalty": 4e7}
-    one, two = (tiny_training.train_on(devices, lambda: make((2,), **settings), DATA, steps=5)
-                for devices in (None, tiny_training.TWO_CPUS))
+    one, two = (
+        tiny_training.train_on(devices, lambda: make((2,), **settings), DATA, steps=5)
+        for devices in (None, tiny_training.TWO_CPUS)
+    )
     tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 5e-5)

@@ -28,8 +28,14 @@ def _loss(student, teacher, constants):
     for i in range(8):
         labels = DATA["labels"][i]
         total += oracles.label_loss(labels, _outputs("teacher", teacher, i)["predictions"])
-        total += oracles.student_loss(_outputs("student", student, i), _outputs("teacher", constants, i), labels,
-                                      DATA["student"]["frame_indices"][i], DATA["teacher"]["frame_indices"][i], WEIGHTS)
+        total += oracles.student_loss(
+            _outputs("student", student, i),
+            _outputs("teacher", constants, i),
+            labels,
+            DATA["student"]["frame_indices"][i],
+            DATA["teacher"]["frame_indices"][i],
+            WEIGHTS,
+        )
     return total / 8
 
 
@@ -37,15 +43,16 @@ def _loss(student, teacher, constants):
 def test_both_move_down_their_own_objectives_from_the_weights_before_the_step(shared):
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: parallel(shared, clip_gradient_norm=0, regularization_penalty=0), strategy)
-    student, teacher = ([values.astype(np.float64) for values in scheme.networks[role].get_weights()]
-                        for role in ("student", "teacher"))
+    student, teacher = (
+        [values.astype(np.float64) for values in scheme.networks[role].get_weights()] for role in ("student", "teacher")
+    )
     constants = [values.copy() for values in teacher]
     if shared:
         variables = [student[0], *teacher]
-        loss = lambda v: _loss([v[0], *v[2:]], v[1:], constants)      # noqa: E731
+        loss = lambda v: _loss([v[0], *v[2:]], v[1:], constants)  # noqa: E731
     else:
         variables = [*student, *teacher]
-        loss = lambda v: _loss(v[:3], v[3:], constants)               # noqa: E731
+        loss = lambda v: _loss(v[:3], v[3:], constants)  # noqa: E731
     moved = [v - 0.2 * gradient for v, gradient in zip(variables, oracles.numerical_gradients(loss, variables))]
     tiny_training.train(scheme, DATA, strategy, 1)
     expected = [moved[0], *moved[2:], *moved[1:]] if shared else moved
@@ -57,8 +64,9 @@ def _trained(make_scheme, data):
     strategy = make_strategy()
     scheme = tiny_training.compiled(make_scheme, strategy, lambda: keras.optimizers.Adam(0.01))
     random = np.random.default_rng(0)
-    scheme.networks["teacher"].set_weights(             # the same start for every scheme
-        [random.normal(0, 0.5, weight.shape) for weight in scheme.networks["teacher"].get_weights()])
+    scheme.networks["teacher"].set_weights(  # the same start for every scheme
+        [random.normal(0, 0.5, weight.shape) for weight in scheme.networks["teacher"].get_weights()]
+    )
     tiny_training.train(scheme, data, strategy, 20)
     return scheme.networks["teacher"].get_weights()
 
@@ -87,8 +95,8 @@ def test_each_classifier_is_penalized_once(shared):
     scheme = parallel(shared, regularization_penalty=1e8)
     scheme.compile()
     logs = scheme.test_step(DATA)
-    kernels = [scheme.networks[role].get_weights()[1] for role in ("student", "teacher")][:1 if shared else 2]
-    expected = 0.5 * sum(np.sum(kernel ** 2) for kernel in kernels)
+    kernels = [scheme.networks[role].get_weights()[1] for role in ("student", "teacher")][: 1 if shared else 2]
+    expected = 0.5 * sum(np.sum(kernel**2) for kernel in kernels)
     np.testing.assert_allclose(float(logs["regularization_loss"]), expected, rtol=1e-5)
 
 

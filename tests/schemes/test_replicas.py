@@ -37,7 +37,7 @@ SCHEMES = {
     "parallel, shared classifier": lambda: parallel(shared=True),
     "parallel, separate classifiers": lambda: parallel(shared=False),
 }
-QUICK = ("serial", "parallel, shared classifier")           # the others are slow tests
+QUICK = ("serial", "parallel, shared classifier")  # the others are slow tests
 
 
 @functools.cache
@@ -46,8 +46,9 @@ def on_one_replica(name):
     return tiny_training.weights(tiny_training.train_on(None, SCHEMES[name], DATA))
 
 
-@pytest.mark.parametrize("name", [
-    pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in sorted(SCHEMES)])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in sorted(SCHEMES)]
+)
 def test_gradient_descent_on_two_replicas_takes_the_steps_of_one(name):
     twins = tiny_training.train_on(tiny_training.TWO_CPUS, SCHEMES[name], DATA)
     tiny_training.assert_same_weights(tiny_training.weights(twins), on_one_replica(name), 1e-5)
@@ -55,8 +56,10 @@ def test_gradient_descent_on_two_replicas_takes_the_steps_of_one(name):
 
 @pytest.mark.parametrize("name", [pytest.param("serial", marks=pytest.mark.slow), "parallel, shared classifier"])
 def test_adam_on_two_replicas_takes_the_steps_of_one(name):
-    one, two = (tiny_training.train_on(devices, SCHEMES[name], DATA, lambda: keras.optimizers.Adam(0.01))
-                for devices in (None, tiny_training.TWO_CPUS))
+    one, two = (
+        tiny_training.train_on(devices, SCHEMES[name], DATA, lambda: keras.optimizers.Adam(0.01))
+        for devices in (None, tiny_training.TWO_CPUS)
+    )
     tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 1e-4)
 
 
@@ -66,8 +69,9 @@ def test_a_hierarchical_rnn_on_two_replicas_takes_the_steps_of_one():
         return tiny_training.hierarchical_rnn(role, *((6, 3) if role == "teacher" else (3, 2)), classifier=classifier)
 
     terms = {"representation_loss": 1.0, "label_loss": 1.0}
-    one, two = (tiny_training.train_on(devices, lambda: serial(terms, network), DATA)
-                for devices in (None, tiny_training.TWO_CPUS))
+    one, two = (
+        tiny_training.train_on(devices, lambda: serial(terms, network), DATA) for devices in (None, tiny_training.TWO_CPUS)
+    )
     tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 1e-5)
 
 

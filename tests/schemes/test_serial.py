@@ -24,20 +24,32 @@ def _loss(student, teacher, weights):
     """Mean student loss of the first 8 videos; `student`, `teacher` hold each network's three weights."""
     total = 0.0
     for i in range(8):
-        outputs = [oracles.tiny_network(values, DATA[role]["frames"][i], DATA[role]["num_frames"][i])
-                   for role, values in (("student", student), ("teacher", teacher))]
-        total += oracles.student_loss(*outputs, DATA["labels"][i], DATA["student"]["frame_indices"][i],
-                                      DATA["teacher"]["frame_indices"][i], weights)
+        outputs = [
+            oracles.tiny_network(values, DATA[role]["frames"][i], DATA[role]["num_frames"][i])
+            for role, values in (("student", student), ("teacher", teacher))
+        ]
+        total += oracles.student_loss(
+            *outputs, DATA["labels"][i], DATA["student"]["frame_indices"][i], DATA["teacher"]["frame_indices"][i], weights
+        )
     return total / 8
 
 
-@pytest.mark.parametrize("weights", [tiny_training.ALL_TERMS, {"prediction_loss": 2.0}, {"label_loss": 0.5},
-                                     {"representation_loss": 0.3, "label_loss": 1.0}])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        tiny_training.ALL_TERMS,
+        {"prediction_loss": 2.0},
+        {"label_loss": 0.5},
+        {"representation_loss": 0.3, "label_loss": 1.0},
+    ],
+)
 def test_a_step_moves_the_student_down_the_weighted_sum_of_its_terms(weights):
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: serial(weights, clip_gradient_norm=0, regularization_penalty=0), strategy)
-    student, teacher = ([values.astype(np.float64) for values in network.get_weights()]
-                        for network in (scheme.networks["student"], scheme.teacher))
+    student, teacher = (
+        [values.astype(np.float64) for values in network.get_weights()]
+        for network in (scheme.networks["student"], scheme.teacher)
+    )
     gradients = oracles.numerical_gradients(lambda values: _loss(values, teacher, weights), student)
     expected = [weight - 0.2 * gradient for weight, gradient in zip(student, gradients)]
     tiny_training.train(scheme, DATA, strategy, 1)
@@ -50,20 +62,24 @@ def test_the_teacher_stays_bit_for_bit_as_it_was():
     before = [variable.numpy() for variable in scheme.teacher.variables]
     student = tiny_training.weights(scheme)
     tiny_training.train(scheme, DATA, strategy, 5)
-    assert len(before) > 3      # the state of its random generator too
+    assert len(before) > 3  # the state of its random generator too
     tiny_training.assert_same_weights([variable.numpy() for variable in scheme.teacher.variables], before)
     assert all(tiny_training.differ(tiny_training.weights(scheme), student))
 
 
 def test_no_dropout_acts_in_the_teacher_nor_on_the_encodings():
     scheme = serial({"prediction_loss": 1.0, "representation_loss": 1.0}, dropout=0.5)
-    quiet = [{name: value.numpy() for name, value in scheme.compute_losses(DATA, training=training)[0].items()}
-             for training in (False, True)]
+    quiet = [
+        {name: value.numpy() for name, value in scheme.compute_losses(DATA, training=training)[0].items()}
+        for training in (False, True)
+    ]
     np.testing.assert_array_equal(quiet[0]["student/representation_loss"], quiet[1]["student/representation_loss"])
     assert (quiet[0]["student/prediction_loss"] != quiet[1]["student/prediction_loss"]).any()
     student, teacher = scheme.networks["student"](DATA["student"]), scheme.teacher(DATA["teacher"])
-    for found, distance, name in ((quiet[0]["student/representation_loss"], oracles.squared_distance, "encoding"),
-                                  (quiet[0]["student/prediction_loss"], oracles.bernoulli_kl, "predictions")):
+    for found, distance, name in (
+        (quiet[0]["student/representation_loss"], oracles.squared_distance, "encoding"),
+        (quiet[0]["student/prediction_loss"], oracles.bernoulli_kl, "predictions"),
+    ):
         expected = [distance(*pair) for pair in zip(teacher[name].numpy(), student[name].numpy())]
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
@@ -80,9 +96,15 @@ def test_only_the_student_is_trained_kept_and_logged():
     scheme = serial()
     assert list(scheme.networks) == ["student"] and scheme.main_role == "student"
     assert len(scheme.trainable_variables) == 3
-    assert sorted(scheme.tracked_names()) == sorted([
-        "loss", "regularization_loss", *(f"student/{term}" for term in tiny_training.ALL_TERMS), "student/gap_at_20",
-        "student/hit_at_one"])
+    assert sorted(scheme.tracked_names()) == sorted(
+        [
+            "loss",
+            "regularization_loss",
+            *(f"student/{term}" for term in tiny_training.ALL_TERMS),
+            "student/gap_at_20",
+            "student/hit_at_one",
+        ]
+    )
 
 
 def test_encodings_alone_train_the_encoder_alone():

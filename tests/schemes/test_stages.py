@@ -14,8 +14,14 @@ from youtube8m_distill.schemes.stages import build_stages, build_student, studen
 from youtube8m_distill.schemes.supervised import Supervised
 
 DATA = tiny_training.videos()
-TRAINING = config.TrainingConfig(batch_size=8, base_learning_rate=0.01, num_epochs=3, finetune_epochs=2,
-                                 clip_gradient_norm=0.7, regularization_penalty=5.0)
+TRAINING = config.TrainingConfig(
+    batch_size=8,
+    base_learning_rate=0.01,
+    num_epochs=3,
+    finetune_epochs=2,
+    clip_gradient_norm=0.7,
+    regularization_penalty=5.0,
+)
 STUDENT = tiny_training.network_config(3, 2)
 
 
@@ -23,8 +29,9 @@ def run_config(mode, **distillation):
     networks = {"teacher": tiny_training.network_config(6, 3)}
     if mode != "teacher":
         networks["student"] = STUDENT
-    return config.RunConfig(mode, networks, TRAINING,
-                            None if mode == "teacher" else config.DistillationConfig(**distillation))
+    return config.RunConfig(
+        mode, networks, TRAINING, None if mode == "teacher" else config.DistillationConfig(**distillation)
+    )
 
 
 def build(mode, **distillation):
@@ -37,8 +44,9 @@ def build(mode, **distillation):
 @pytest.fixture
 def quick(monkeypatch):
     """`build`, but for networks that compile in no time."""
-    monkeypatch.setattr(stages, "build_model",
-                        lambda network, dtype, shared, name: tiny_training.network(name, shared and shared[0]))
+    monkeypatch.setattr(
+        stages, "build_model", lambda network, dtype, shared, name: tiny_training.network(name, shared and shared[0])
+    )
     monkeypatch.setattr(tiny_training, "hierarchical_rnn", tiny_training.network)
     return build
 
@@ -67,7 +75,9 @@ def test_with_stored_targets_no_stage_has_the_teachers_frames(quick):
     assert [(stage.roles, stage.stored_targets) for stage in stages] == [(("student",), True), (("student",), False)]
     assert stages[0].build_scheme().teacher is None
     assert [(stage.roles, stage.stored_targets) for stage in build_stages(run, networks)] == [
-        (("teacher", "student"), False), (("student",), False)]
+        (("teacher", "student"), False),
+        (("student",), False),
+    ]
 
 
 def test_with_stored_targets_a_frozen_classifier_is_still_the_teachers(quick):
@@ -78,8 +88,11 @@ def test_with_stored_targets_a_frozen_classifier_is_still_the_teachers(quick):
     assert [id(v) for v in scheme.trainable_variables] == [id(v) for v in student.encoder.trainable_variables]
 
 
-TERMS = {"rep": ("representation_loss", "rep_weight"), "pred": ("prediction_loss", "pred_weight"),
-         "ce": ("label_loss", "ce_weight")}
+TERMS = {
+    "rep": ("representation_loss", "rep_weight"),
+    "pred": ("prediction_loss", "pred_weight"),
+    "ce": ("label_loss", "ce_weight"),
+}
 WEIGHTS = {"rep_weight": 0.1, "pred_weight": 0.2, "ce_weight": 0.3, "intermediate_weight": 0.4}
 
 
@@ -92,8 +105,12 @@ def test_a_term_has_its_own_weight(term):
 
 def test_all_terms_and_the_intermediate_one_keep_their_weights():
     terms = student_terms(config.DistillationConfig(match_intermediate=True, **WEIGHTS), STUDENT)
-    assert terms.weights == {"representation_loss": 0.1, "prediction_loss": 0.2, "label_loss": 0.3,
-                             "intermediate_representation_loss": 0.4}
+    assert terms.weights == {
+        "representation_loss": 0.1,
+        "prediction_loss": 0.2,
+        "label_loss": 0.3,
+        "intermediate_representation_loss": 0.4,
+    }
     assert terms.needs_frame_states
 
 
@@ -104,13 +121,16 @@ def test_distance_and_reduction_are_handed_on(distance, reduction):
     assert (terms.prediction_distance, terms.intermediate_reduction) == (distance, reduction)
 
 
-@pytest.mark.parametrize("mode, sharing, same_object, same_weights", [
-    ("serial", {}, False, True),
-    ("serial", {"freeze_classifier": True}, True, True),
-    ("serial", {"share_classifier": False}, False, False),
-    ("parallel", {}, True, True),
-    ("parallel", {"share_classifier": False}, False, False),
-])
+@pytest.mark.parametrize(
+    "mode, sharing, same_object, same_weights",
+    [
+        ("serial", {}, False, True),
+        ("serial", {"freeze_classifier": True}, True, True),
+        ("serial", {"share_classifier": False}, False, False),
+        ("parallel", {}, True, True),
+        ("parallel", {"share_classifier": False}, False, False),
+    ],
+)
 def test_a_student_gets_the_classifier_that_was_asked_for(mode, sharing, same_object, same_weights):
     _, networks = build(mode, **sharing)
     student, teacher = networks["student"], networks["teacher"]
@@ -123,7 +143,7 @@ def test_a_student_gets_the_classifier_that_was_asked_for(mode, sharing, same_ob
 
 def test_a_teacher_is_trained_in_one_stage_on_its_own_frames():
     run = run_config("teacher")
-    stage, = build_stages(run, {"teacher": tiny_training.hierarchical_rnn("teacher")})
+    (stage,) = build_stages(run, {"teacher": tiny_training.hierarchical_rnn("teacher")})
     scheme = stage.build_scheme()
     assert type(scheme) is Supervised and list(scheme.networks) == ["teacher"]
     assert (stage.name, stage.roles, stage.num_epochs) == ("teacher", ("teacher",), 3)
@@ -133,7 +153,7 @@ def test_a_teacher_is_trained_in_one_stage_on_its_own_frames():
 @pytest.mark.parametrize("student_loss", [("pred",), ("ce",), ("rep", "pred"), ("rep", "pred", "ce")])
 def test_whatever_reaches_the_classifier_is_one_stage(mode, kind, student_loss):
     run, networks = build(mode, student_loss=student_loss)
-    stage, = build_stages(run, networks)
+    (stage,) = build_stages(run, networks)
     scheme = stage.build_scheme()
     assert type(scheme) is kind
     assert (stage.name, stage.roles, stage.num_epochs) == (mode, ("teacher", "student"), 3)
@@ -154,7 +174,7 @@ def test_every_stage_clips_and_penalises_as_the_training_says(mode):
 
 def test_a_shared_classifier_starts_as_the_teachers_and_moves_on_alone(quick):
     run, networks = quick("serial")
-    (_, _, before, after), = train_stages(run, networks)
+    ((_, _, before, after),) = train_stages(run, networks)
     tiny_training.assert_same_weights(after["teacher"], before["teacher"])
     assert all(tiny_training.differ(after["student"], before["student"]))
 
@@ -162,15 +182,16 @@ def test_a_shared_classifier_starts_as_the_teachers_and_moves_on_alone(quick):
 def test_a_frozen_classifier_serves_both_and_never_moves(quick):
     run, networks = quick("serial", freeze_classifier=True)
     classifier = _classifier(networks["teacher"])
-    (_, _, before, after), = train_stages(run, networks)
+    ((_, _, before, after),) = train_stages(run, networks)
     tiny_training.assert_same_weights(after["teacher"], before["teacher"])
     tiny_training.assert_same_weights(_classifier(networks["student"]), classifier)
     encoder = len(before["student"]) - len(classifier)
     assert tiny_training.differ(after["student"], before["student"]) == [True] * encoder + [False] * len(classifier)
 
 
-@pytest.mark.parametrize("sharing", [{}, {"freeze_classifier": True}, {"share_classifier": False}],
-                         ids=["taken over", "frozen", "own"])
+@pytest.mark.parametrize(
+    "sharing", [{}, {"freeze_classifier": True}, {"share_classifier": False}], ids=["taken over", "frozen", "own"]
+)
 def test_encodings_alone_are_matched_first_and_fine_tuned_after(quick, sharing):
     run, networks = quick("serial", student_loss=("rep",), **sharing)
     classifier = _classifier(networks["student"])
@@ -193,7 +214,7 @@ def test_encodings_alone_are_matched_first_and_fine_tuned_after(quick, sharing):
 
 def test_in_parallel_both_networks_move(quick):
     run, networks = quick("parallel")
-    (_, _, before, after), = train_stages(run, networks)
+    ((_, _, before, after),) = train_stages(run, networks)
     for role in ("student", "teacher"):
         assert all(tiny_training.differ(after[role], before[role]))
     tiny_training.assert_same_weights(_classifier(networks["student"]), _classifier(networks["teacher"]))

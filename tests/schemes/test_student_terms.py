@@ -9,8 +9,11 @@ RANDOM = np.random.default_rng(1)
 
 
 def _outputs(length):
-    values = {"encoding": RANDOM.normal(size=(6, 4)), "frame_states": RANDOM.normal(size=(6, length, 4)),
-              "predictions": RANDOM.uniform(0.05, 0.95, (6, tiny_training.NUM_CLASSES))}
+    values = {
+        "encoding": RANDOM.normal(size=(6, 4)),
+        "frame_states": RANDOM.normal(size=(6, length, 4)),
+        "predictions": RANDOM.uniform(0.05, 0.95, (6, tiny_training.NUM_CLASSES)),
+    }
     return {name: value.astype(np.float32) for name, value in values.items()}
 
 
@@ -24,8 +27,12 @@ def _expected(term, video, distance=oracles.bernoulli_kl, reduction="mean"):
         "prediction_loss": lambda: distance(teacher["predictions"], student["predictions"]),
         "label_loss": lambda: oracles.label_loss(BATCH["labels"][video], student["predictions"]),
         "intermediate_representation_loss": lambda: oracles.intermediate_loss(
-            student["frame_states"], teacher["frame_states"], BATCH["student"]["frame_indices"][video],
-            BATCH["teacher"]["frame_indices"][video], reduction),
+            student["frame_states"],
+            teacher["frame_states"],
+            BATCH["student"]["frame_indices"][video],
+            BATCH["teacher"]["frame_indices"][video],
+            reduction,
+        ),
     }[term]()
 
 
@@ -39,8 +46,10 @@ def test_a_term_alone_is_its_loss_of_the_student_and_nothing_else_is_computed(te
     assert terms.needs_frame_states == (term == "intermediate_representation_loss")
 
 
-@pytest.mark.parametrize("name, distance", [("kl", oracles.bernoulli_kl), ("categorical_kl", oracles.categorical_kl),
-                                            ("squared", oracles.squared_distance)])
+@pytest.mark.parametrize(
+    "name, distance",
+    [("kl", oracles.bernoulli_kl), ("categorical_kl", oracles.categorical_kl), ("squared", oracles.squared_distance)],
+)
 def test_the_prediction_distance_is_the_one_that_was_named(name, distance):
     found = StudentTerms({"prediction_loss": 1.0}, prediction_distance=name)(STUDENT, TEACHER, BATCH)
     expected = [_expected("prediction_loss", video, distance) for video in range(6)]
@@ -51,8 +60,9 @@ def test_the_prediction_distance_is_the_one_that_was_named(name, distance):
 def test_the_intermediate_reduction_is_the_one_that_was_named(reduction):
     terms = StudentTerms({"intermediate_representation_loss": 1.0}, intermediate_reduction=reduction)
     expected = [_expected("intermediate_representation_loss", video, reduction=reduction) for video in range(6)]
-    np.testing.assert_allclose(terms(STUDENT, TEACHER, BATCH)["student/intermediate_representation_loss"], expected,
-                               rtol=1e-4)
+    np.testing.assert_allclose(
+        terms(STUDENT, TEACHER, BATCH)["student/intermediate_representation_loss"], expected, rtol=1e-4
+    )
 
 
 def test_all_terms_together_keep_their_names():
@@ -73,8 +83,11 @@ class TwoTerms:
 @pytest.mark.parametrize("weight", [1.0, 3.0])
 def test_the_label_loss_stands_for_every_term_of_the_students_objective(weight):
     terms = StudentTerms({"prediction_loss": 7.0, "label_loss": weight}, objective=TwoTerms())
-    assert terms.loss_weights == {"student/prediction_loss": 7.0, "student/label_loss": 2 * weight,
-                                  "student/other_loss": 0.25 * weight}
+    assert terms.loss_weights == {
+        "student/prediction_loss": 7.0,
+        "student/label_loss": 2 * weight,
+        "student/other_loss": 0.25 * weight,
+    }
     found = terms(STUDENT, TEACHER, BATCH)
     assert list(found) == list(terms.loss_weights)
     np.testing.assert_array_equal(found["student/label_loss"], STUDENT["predictions"][:, 0])

@@ -42,8 +42,10 @@ class TwoTerms:
     weights = {"label_loss": 2.0, "certainty_loss": 0.5}
 
     def __call__(self, outputs, labels):
-        return {"label_loss": label_loss(labels, outputs["predictions"]),
-                "certainty_loss": keras.ops.sum(outputs["logits"] ** 2, axis=-1)}
+        return {
+            "label_loss": label_loss(labels, outputs["predictions"]),
+            "certainty_loss": keras.ops.sum(outputs["logits"] ** 2, axis=-1),
+        }
 
 
 @pytest.mark.parametrize("role", ["teacher", "student"])

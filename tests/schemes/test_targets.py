@@ -46,8 +46,8 @@ def test_probabilities_near_0_and_1_survive(scale):
     p = 1 / (1 + np.exp(-scale * np.random.default_rng(0).normal(size=(1, 500)))).astype(np.float32)
     found = restored(outputs(p), 500)["predictions"]
     # Half a float16 step of a logit below 32 is at most 2^-7.
-    np.testing.assert_allclose(found, p, rtol=2 ** -7, atol=1e-13)
-    np.testing.assert_allclose(1 - found.astype(np.float64), 1 - p.astype(np.float64), rtol=2 ** -7, atol=2 ** -23)
+    np.testing.assert_allclose(found, p, rtol=2**-7, atol=1e-13)
+    np.testing.assert_allclose(1 - found.astype(np.float64), 1 - p.astype(np.float64), rtol=2**-7, atol=2**-23)
 
 
 def test_probabilities_of_0_and_1_are_finite_and_the_same_to_every_loss():
@@ -95,7 +95,7 @@ def with_teacher(weights, shape=None, dropout=0.0):
 
 
 def with_stored(weights, shape=None, dropout=0.0):
-    student, _, terms = make(weights, shape, dropout)        # the same draws of initial weights as above
+    student, _, terms = make(weights, shape, dropout)  # the same draws of initial weights as above
     return SerialDistiller(student, None, terms)
 
 

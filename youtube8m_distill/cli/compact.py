@@ -20,16 +20,24 @@ from youtube8m_distill.data.tfrecord import estimate_records
 from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
-MOST_CLASSES = 4716         # of the 2017 set; later ones have fewer
+MOST_CLASSES = 4716  # of the 2017 set; later ones have fewer
 
 
 def define_flags():
-    our_flags.define_files("Data", ("input_data_pattern", "Globs of frame-level files, comma-separated."),
-                           ("output_dir", "Folder to write: new, empty, or begun with these very flags."))
+    our_flags.define_files(
+        "Data",
+        ("input_data_pattern", "Globs of frame-level files, comma-separated."),
+        ("output_dir", "Folder to write: new, empty, or begun with these very flags."),
+    )
     our_flags.define_skipping()
     our_flags.define_frames("Frames to keep", "uniform")
-    flags.DEFINE_integer("seed", 0, "Of --frame_selection=random, which is then the same in every epoch: the frames that "
-                         "a network trained with this seed sees at evaluation.", 0)
+    flags.DEFINE_integer(
+        "seed",
+        0,
+        "Of --frame_selection=random, which is then the same in every epoch: the frames that "
+        "a network trained with this seed sees at evaluation.",
+        0,
+    )
     our_flags.GROUPS["Frames to keep"].append("seed")
 
 
@@ -40,12 +48,16 @@ def main():
                 raise SettingError(name, "is missing; see --helpshort.")
         files.check_output("output_dir", FLAGS.output_dir, folder=True)
         frames = our_flags.frame_view("uniform")
-        found = runs.usable_shards("input_data_pattern", FLAGS.input_data_pattern, None, MOST_CLASSES,
-                                   **our_flags.skipping())
+        found = runs.usable_shards(
+            "input_data_pattern", FLAGS.input_data_pattern, None, MOST_CLASSES, **our_flags.skipping()
+        )
         shards = found.shards
         if all(stored.num_frames is None for stored in stored_features(shards[0]).values()):
-            raise SettingError("input_data_pattern", f"{shards[0].path} is a video-level file, whose "
-                             "videos have no frames to choose from.", FLAGS.input_data_pattern)
+            raise SettingError(
+                "input_data_pattern",
+                f"{shards[0].path} is a video-level file, whose videos have no frames to choose from.",
+                FLAGS.input_data_pattern,
+            )
     with contextlib.ExitStack() as held:
         with entry.user_errors():
             check_held = held.enter_context(runs.locked(FLAGS.output_dir, flag="output_dir"))
@@ -54,9 +66,11 @@ def main():
         our_flags.warn(warning)
         try:
             count = write(jobs, frames, check_held) if jobs else 0
-        except (ValueError, OSError) as error:          # a bad record, a full disk
-            entry.fail(f"{our_flags.flag_of(error).rstrip('.')}. The files in --output_dir={FLAGS.output_dir} are "
-                       "complete; run the command again to go on.")
+        except (ValueError, OSError) as error:  # a bad record, a full disk
+            entry.fail(
+                f"{our_flags.flag_of(error).rstrip('.')}. The files in --output_dir={FLAGS.output_dir} are "
+                "complete; run the command again to go on."
+            )
     print(summary(shards, jobs, count))
     our_flags.warn(warning)
 
@@ -79,8 +93,10 @@ def summary(shards, jobs, count):
     if not jobs:
         return f"{FLAGS.output_dir}: every one of the {there} file(s) is already there; no video was written."
     before, after = sum(shard.size for shard, _ in jobs), sum(path.stat().st_size for _, path in jobs)
-    return (f"{FLAGS.output_dir}: {count} videos in {len(jobs)} file(s), {after / 2 ** 20:,.1f} MiB instead of "
-            f"{before / 2 ** 20:,.1f} ({after / before:.1%}){already}.")
+    return (
+        f"{FLAGS.output_dir}: {count} videos in {len(jobs)} file(s), {after / 2**20:,.1f} MiB instead of "
+        f"{before / 2**20:,.1f} ({after / before:.1%}){already}."
+    )
 
 
 def run():

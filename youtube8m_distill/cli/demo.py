@@ -23,14 +23,25 @@ from youtube8m_distill.cli import flags as our_flags
 FLAGS = flags.FLAGS
 
 FRAMES_PER_VIDEO = 10
-SAMPLE = {"num_train_videos": 4000, "num_validate_videos": 1250, "num_test_videos": 200, "num_classes": 100,
-          "videos_per_shard": 250, "seed": 1}
-SELECTION_FILES = "sample/validate0000.tfrecord"            # chooses the best epoch
-HELD_OUT_FILES = "sample/validate000[1-9].tfrecord"         # is seen by no training
+SAMPLE = {
+    "num_train_videos": 4000,
+    "num_validate_videos": 1250,
+    "num_test_videos": 200,
+    "num_classes": 100,
+    "videos_per_shard": 250,
+    "seed": 1,
+}
+SELECTION_FILES = "sample/validate0000.tfrecord"  # chooses the best epoch
+HELD_OUT_FILES = "sample/validate000[1-9].tfrecord"  # is seen by no training
 NUM_HELD_OUT = SAMPLE["num_validate_videos"] - SAMPLE["videos_per_shard"]
 # Rate and decay so that the teacher has converged some epochs before the end: a parallel student learns from it there.
-TRAINING = {"batch_size": 32, "num_epochs": 8, "base_learning_rate": 0.002, "learning_rate_decay": 0.75,
-            "learning_rate_decay_examples": SAMPLE["num_train_videos"]}
+TRAINING = {
+    "batch_size": 32,
+    "num_epochs": 8,
+    "base_learning_rate": 0.002,
+    "learning_rate_decay": 0.75,
+    "learning_rate_decay_examples": SAMPLE["num_train_videos"],
+}
 NETWORK = {"num_classes": SAMPLE["num_classes"], "lstm_cells": 64}
 UNIFORM = {"frame_selection": "uniform", "frames_per_video": FRAMES_PER_VIDEO}
 
@@ -58,16 +69,22 @@ def main():
     started = time.monotonic()
     command("synthesize", output_dir=folder / "sample", **SAMPLE)
     records = [record for seed in range(FLAGS.seeds) for record in train_and_score(folder, seed)]
-    command("inference", train_dir=run_folder(folder, "serial", 0), input_data_pattern=folder / "sample/test*.tfrecord",
-            output_file=folder / "predictions.csv")
+    command(
+        "inference",
+        train_dir=run_folder(folder, "serial", 0),
+        input_data_pattern=folder / "sample/test*.tfrecord",
+        output_file=folder / "predictions.csv",
+    )
     report = table(pd.DataFrame(records))
     with entry.user_errors():
         files.write_text(folder / "results.json", json.dumps(records, indent=2) + "\n")
         files.write_text(folder / "results.txt", report + "\n")
-    print(f"\n{report}\n\nOn {NUM_HELD_OUT} held-out videos of the synthetic sample set; videos a second "
-          f"on this machine, from files to scores, after the first batch.\n"
-          f"Done in {time.monotonic() - started:.0f} s. Predictions: {folder / 'predictions.csv'}. Curves: "
-          f"tensorboard --logdir={folder / 'runs'} (or `make tensorboard`).")
+    print(
+        f"\n{report}\n\nOn {NUM_HELD_OUT} held-out videos of the synthetic sample set; videos a second "
+        f"on this machine, from files to scores, after the first batch.\n"
+        f"Done in {time.monotonic() - started:.0f} s. Predictions: {folder / 'predictions.csv'}. Curves: "
+        f"tensorboard --logdir={folder / 'runs'} (or `make tensorboard`)."
+    )
 
 
 def train_and_score(folder, seed):
@@ -77,10 +94,16 @@ def train_and_score(folder, seed):
         if settings["mode"] == "serial":
             settings = {**settings, "teacher_dir": run_folder(folder, "teacher", seed)}
         train_dir = run_folder(folder, name, seed)
-        command("train", train_dir=train_dir, seed=seed, train_data_pattern=folder / "sample/train*.tfrecord",
-                validation_data_pattern=folder / SELECTION_FILES, **settings, **TRAINING)
-        command("eval", "--run_once", train_dir=train_dir, batch_size=64,
-                eval_data_pattern=folder / HELD_OUT_FILES)
+        command(
+            "train",
+            train_dir=train_dir,
+            seed=seed,
+            train_data_pattern=folder / "sample/train*.tfrecord",
+            validation_data_pattern=folder / SELECTION_FILES,
+            **settings,
+            **TRAINING,
+        )
+        command("eval", "--run_once", train_dir=train_dir, batch_size=64, eval_data_pattern=folder / HELD_OUT_FILES)
         role = "student" if settings["mode"] != "teacher" else "teacher"
         metrics = json.loads((train_dir / "eval" / role / "metrics.json").read_text(encoding="utf-8"))
         records.append({"run": name, "seed": seed, **metrics})

@@ -15,8 +15,8 @@ from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli.memory import keep_freed_memory
 
 FLAGS = flags.FLAGS
-TYPES = {"comma": "a,b,c", "string": "TEXT", "int": "N", "float": "X"}     # as --helpshort shows them
-SIGNALLED = 128         # plus the signal's number: what shells report for a program that a signal has ended
+TYPES = {"comma": "a,b,c", "string": "TEXT", "int": "N", "float": "X"}  # as --helpshort shows them
+SIGNALLED = 128  # plus the signal's number: what shells report for a program that a signal has ended
 INTERRUPTED = SIGNALLED + signal.SIGINT
 
 
@@ -42,8 +42,10 @@ def run(main, description, takes_names=False):
 
     def checked(argv):
         if len(argv) > 1 and not takes_names:
-            fail(f"unexpected argument {argv[1]!r}. Flags are written --name=value; quote patterns so that the shell does "
-                 "not expand them.")
+            fail(
+                f"unexpected argument {argv[1]!r}. Flags are written --name=value; quote patterns so that the shell does "
+                "not expand them."
+            )
         if FLAGS.is_parsed() and "log_device_placement" in FLAGS and FLAGS.log_device_placement:
             tf.debugging.set_log_device_placement(True)
         main(*argv[1:])
@@ -102,12 +104,14 @@ def grouped_help(description):
 
 
 def _flag_lines(flag):
-    help_text = re.sub(r"^<[^>]*>: ", "", flag.help)      # absl repeats the choices there
+    help_text = re.sub(r"^<[^>]*>: ", "", flag.help)  # absl repeats the choices there
     default = "" if flag.default in (None, "") else f" (default: {flag.default_as_str.strip(chr(39))})"
-    usage = textwrap.wrap(_usage(flag).replace("|", "| "), 110, initial_indent="  ", subsequent_indent="      ",
-                          break_on_hyphens=False)
-    return [line.replace("| ", "|") for line in usage] + \
-        textwrap.wrap(help_text + default, 110, initial_indent="      ", subsequent_indent="      ")
+    usage = textwrap.wrap(
+        _usage(flag).replace("|", "| "), 110, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
+    )
+    return [line.replace("| ", "|") for line in usage] + textwrap.wrap(
+        help_text + default, 110, initial_indent="      ", subsequent_indent="      "
+    )
 
 
 def _usage(flag):

@@ -1,6 +1,6 @@
 """Scores a trained network: Hit@1, PERR, GAP@20, mAP and loss over labeled record files.
 
-    eval.py --train_dir=runs/student --eval_data_pattern='yt8m/validate*.tfrecord' --run_once
+eval.py --train_dir=runs/student --eval_data_pattern='yt8m/validate*.tfrecord' --run_once
 """
 
 import csv
@@ -27,21 +27,36 @@ from youtube8m_distill.runs.evaluation import about_long_videos
 FLAGS = flags.FLAGS
 SECONDS_BETWEEN_LOOKS = 30
 VOCABULARY_COLUMNS = (("Index", "Name"), ("label_id", "label_name"))
-TITLES = {"hit_at_one": "Hit@1", "perr": "PERR", "mean_average_precision": "mAP",
-          "full_mean_average_precision": "mAP, all predictions", "loss": "Loss"}
+TITLES = {
+    "hit_at_one": "Hit@1",
+    "perr": "PERR",
+    "mean_average_precision": "mAP",
+    "full_mean_average_precision": "mAP, all predictions",
+    "loss": "Loss",
+}
 
 
 def define_flags():
-    our_flags.define_files("Data", ("eval_data_pattern", "Globs of labeled files, comma-separated."),
-                           ("vocabulary", "Official vocabulary CSV: class names beside the per-class results."))
+    our_flags.define_files(
+        "Data",
+        ("eval_data_pattern", "Globs of labeled files, comma-separated."),
+        ("vocabulary", "Official vocabulary CSV: class names beside the per-class results."),
+    )
     our_flags.define_skipping()
     our_flags.define_trained_network()
     our_flags.define_top_k()
     flags.DEFINE_boolean("run_once", False, "Score one checkpoint and end. Otherwise every new one as it appears.")
-    flags.DEFINE_boolean("full_map", False, "Also the exact mAP over all predictions, which are kept on disk meanwhile: "
-                         "4 bytes a video and class.")
-    flags.DEFINE_string("output_dir", "", "Where metrics.json, per_class.csv, bad_records.csv and TensorBoard logs go. "
-                        "Default: eval/ in --train_dir, by network.")
+    flags.DEFINE_boolean(
+        "full_map",
+        False,
+        "Also the exact mAP over all predictions, which are kept on disk meanwhile: 4 bytes a video and class.",
+    )
+    flags.DEFINE_string(
+        "output_dir",
+        "",
+        "Where metrics.json, per_class.csv, bad_records.csv and TensorBoard logs go. "
+        "Default: eval/ in --train_dir, by network.",
+    )
     our_flags.GROUPS["Output"] += ["run_once", "full_map", "output_dir"]
     our_flags.define_run()
     our_flags.define_refused(segment_labels=our_flags.SEGMENTS, num_readers=our_flags.READERS)
@@ -62,16 +77,23 @@ def main():
         if not FLAGS.run_once and FLAGS.checkpoint not in (None, "last"):
             raise SettingError("checkpoint", "names one checkpoint; add --run_once.", FLAGS.checkpoint)
         network = run.config.networks[role]
-        found = runs.usable_shards("eval_data_pattern", FLAGS.eval_data_pattern, network.features, network.num_classes,
-                                   [network.view], **our_flags.skipping())
+        found = runs.usable_shards(
+            "eval_data_pattern",
+            FLAGS.eval_data_pattern,
+            network.features,
+            network.num_classes,
+            [network.view],
+            **our_flags.skipping(),
+        )
         warning = write_report(folder, found)
     our_flags.warn(warning)
     checkpoint = FLAGS.checkpoint or "best"
     if not FLAGS.run_once:
         checkpoint = wait_for_checkpoint(run, after=None)
     with entry.user_errors():
-        network = runs.LoadedNetwork(run, strategy, role, checkpoint, FLAGS.mixed_precision, top_k=FLAGS.top_k,
-                                     keep_predictions=FLAGS.full_map)
+        network = runs.LoadedNetwork(
+            run, strategy, role, checkpoint, FLAGS.mixed_precision, top_k=FLAGS.top_k, keep_predictions=FLAGS.full_map
+        )
     evaluate_checkpoint(network, found.shards, folder, names)
     our_flags.warn(warning)
     while not FLAGS.run_once:
@@ -79,7 +101,7 @@ def main():
         with entry.user_errors():
             try:
                 network.restore(checkpoint)
-            except FileNotFoundError:   # the training has removed it since; there is a newer one
+            except FileNotFoundError:  # the training has removed it since; there is a newer one
                 continue
         evaluate_checkpoint(network, found.shards, folder, names)
         our_flags.warn(warning)
@@ -108,15 +130,24 @@ def evaluate_checkpoint(network, shards, folder, names):
     with entry.user_errors():
         metrics, per_class = score(network, shards)
         if not metrics["num_labels"]:
-            raise SettingError("eval_data_pattern", "holds no labels, so there is nothing to "
-                             "score against; use inference.py on such files.", FLAGS.eval_data_pattern)
-    record = {"format": 1, "network": network.role, "checkpoint_step": network.progress.step,
-              "epoch": network.progress.epoch, "eval_data_pattern": FLAGS.eval_data_pattern,
-              "max_frames": network.config.max_frames,
-              "multiply_adds": network.network.multiply_adds(network.config.max_frames),
-              "videos_per_second": network.videos_per_second, **metrics}
+            raise SettingError(
+                "eval_data_pattern",
+                "holds no labels, so there is nothing to score against; use inference.py on such files.",
+                FLAGS.eval_data_pattern,
+            )
+    record = {
+        "format": 1,
+        "network": network.role,
+        "checkpoint_step": network.progress.step,
+        "epoch": network.progress.epoch,
+        "eval_data_pattern": FLAGS.eval_data_pattern,
+        "max_frames": network.config.max_frames,
+        "multiply_adds": network.network.multiply_adds(network.config.max_frames),
+        "videos_per_second": network.videos_per_second,
+        **metrics,
+    }
     try:
-        runs.open_run(FLAGS.train_dir)          # or a folder that has been removed would stand there again, with eval/ alone
+        runs.open_run(FLAGS.train_dir)  # or a folder that has been removed would stand there again, with eval/ alone
         files.write_text(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
         write_per_class(folder / "per_class.csv", per_class, names)
         write_scalars(folder, metrics, network.progress.step)
@@ -144,14 +175,18 @@ def read_vocabulary(path):
         ValueError: if it cannot be read or has neither's columns.
     """
     try:
-        vocabulary = pd.read_csv(path, keep_default_na=False, na_values=[""])       # a class may be called NA
-    except (OSError, ValueError) as error:      # pandas' and Unicode's errors are ValueErrors of odd signatures
+        vocabulary = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a class may be called NA
+    except (OSError, ValueError) as error:  # pandas' and Unicode's errors are ValueErrors of odd signatures
         raise SettingError("vocabulary", f"cannot be read as CSV: {error}", path) from error
     for index, name in VOCABULARY_COLUMNS:
         if {index, name} <= set(vocabulary.columns):
             return vocabulary.set_index(index)[name]
-    raise SettingError("vocabulary", f"has the columns {', '.join(vocabulary.columns)}; an official vocabulary has "
-                     f"{' or '.join(' and '.join(pair) for pair in VOCABULARY_COLUMNS)}.", path)
+    raise SettingError(
+        "vocabulary",
+        f"has the columns {', '.join(vocabulary.columns)}; an official vocabulary has "
+        f"{' or '.join(' and '.join(pair) for pair in VOCABULARY_COLUMNS)}.",
+        path,
+    )
 
 
 def write_per_class(path, per_class, names):
@@ -173,10 +208,15 @@ def write_scalars(folder, metrics, step):
 
 def table(record):
     """The metrics as aligned lines."""
-    shown = {TITLES.get(name, name.replace("gap_at_", "GAP@")): f"{value:.4f}" for name, value in record.items()
-             if name in TITLES or name.startswith("gap_at_")}
-    lines = [f"{record['network']} of step {record['checkpoint_step']}, {record['num_videos']} videos, "
-             f"at most {record['max_frames']} frame(s) of each"]
+    shown = {
+        TITLES.get(name, name.replace("gap_at_", "GAP@")): f"{value:.4f}"
+        for name, value in record.items()
+        if name in TITLES or name.startswith("gap_at_")
+    }
+    lines = [
+        f"{record['network']} of step {record['checkpoint_step']}, {record['num_videos']} videos, "
+        f"at most {record['max_frames']} frame(s) of each"
+    ]
     return "\n".join(lines + [f"  {title:<22}{value:>12}" for title, value in shown.items()])
 
 

@@ -17,11 +17,17 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     our_flags.define_files(
-        "Mixture", ("train_dir", "Training directory of the mixture."),
-        ("submodel", "Which of its networks, counted from 0: 2 is member 2; in a MODNeXtVladModel that is a mixture of "
-         "three, and 2.0 is its member 0."))
-    flags.DEFINE_enum("network", None, [schema.TEACHER, schema.STUDENT], "Which network of the run; the student where there "
-                      "is one.")
+        "Mixture",
+        ("train_dir", "Training directory of the mixture."),
+        (
+            "submodel",
+            "Which of its networks, counted from 0: 2 is member 2; in a MODNeXtVladModel that is a mixture of "
+            "three, and 2.0 is its member 0.",
+        ),
+    )
+    flags.DEFINE_enum(
+        "network", None, [schema.TEACHER, schema.STUDENT], "Which network of the run; the student where there is one."
+    )
     flags.DEFINE_string("checkpoint", "best", "best, last, or a step.")
     our_flags.GROUPS["Mixture"] += ["network", "checkpoint"]
     our_flags.define_files("Output", ("output_dir", "The new training directory."))

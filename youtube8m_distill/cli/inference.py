@@ -32,14 +32,21 @@ def define_flags():
     flags.DEFINE_string("untar_model_dir", "", "Where that archive is unpacked, and stays. Default: a temporary folder.")
     our_flags.GROUPS["Network to use"] += ["input_model_tgz", "untar_model_dir"]
     our_flags.define_top_k()
-    flags.DEFINE_string("output_file", "", "Where the CSV goes; compressed where the name ends with .gz. Until the end, "
-                        "OUTPUT_FILE.progress beside it holds what is done.")
+    flags.DEFINE_string(
+        "output_file",
+        "",
+        "Where the CSV goes; compressed where the name ends with .gz. Until the end, "
+        "OUTPUT_FILE.progress beside it holds what is done.",
+    )
     flags.DEFINE_string("output_model_tgz", "", "Also write the network's configuration and weights to this archive.")
     our_flags.GROUPS["Output"] += ["output_file", "output_model_tgz"]
     our_flags.define_run()
     our_flags.define_refused(
-        num_readers=our_flags.READERS, segment_labels=our_flags.SEGMENTS, segment_max_pred=our_flags.SEGMENTS,
-        segment_label_ids_file=our_flags.SEGMENTS)
+        num_readers=our_flags.READERS,
+        segment_labels=our_flags.SEGMENTS,
+        segment_max_pred=our_flags.SEGMENTS,
+        segment_label_ids_file=our_flags.SEGMENTS,
+    )
 
 
 def main():
@@ -47,10 +54,23 @@ def main():
         with entry.user_errors():
             check_flags()
             run = open_run(stack)
-            network = runs.LoadedNetwork(run, make_strategy(FLAGS.num_gpu), FLAGS.network, checkpoint(),
-                                         FLAGS.mixed_precision, top_k=FLAGS.top_k, for_metrics=False)
-            found = runs.usable_shards("input_data_pattern", FLAGS.input_data_pattern, network.config.features,
-                                       network.config.num_classes, [network.config.view], **our_flags.skipping())
+            network = runs.LoadedNetwork(
+                run,
+                make_strategy(FLAGS.num_gpu),
+                FLAGS.network,
+                checkpoint(),
+                FLAGS.mixed_precision,
+                top_k=FLAGS.top_k,
+                for_metrics=False,
+            )
+            found = runs.usable_shards(
+                "input_data_pattern",
+                FLAGS.input_data_pattern,
+                network.config.features,
+                network.config.num_classes,
+                [network.config.view],
+                **our_flags.skipping(),
+            )
             keep_apart(found.shards)
         if FLAGS.output_model_tgz:
             with writing("output_model_tgz"):
@@ -107,8 +127,10 @@ def predict(network, found):
         warning = runs.write_report(f"{FLAGS.output_file}.bad_records.csv", found)
         our_flags.warn(warning)
         predicted = runs.predict_to_csv(FLAGS.output_file, network, found.shards, FLAGS.batch_size)
-    print(f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
-          f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}")
+    print(
+        f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
+        f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}"
+    )
     long_videos = about_long_videos(predicted.num_long_videos)
     if long_videos:
         print(long_videos)

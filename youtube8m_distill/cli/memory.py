@@ -4,7 +4,7 @@ import ctypes
 
 # glibc's numbers of these settings (malloc.h), and values beyond any tensor.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-KEEP_BYTES, LARGEST_BYTES = 2 ** 31 - 1, (2 ** 30, 2 ** 25)      # older versions take no more than the second
+KEEP_BYTES, LARGEST_BYTES = 2**31 - 1, (2**30, 2**25)  # older versions take no more than the second
 
 
 def keep_freed_memory():

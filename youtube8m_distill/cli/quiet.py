@@ -10,7 +10,7 @@ import tempfile
 
 
 def import_tensorflow():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")      # and none later; errors reach us as exceptions
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and none later; errors reach us as exceptions
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as hidden:

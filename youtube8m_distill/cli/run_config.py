@@ -22,8 +22,9 @@ def config_from_flags():
         ValueError, FileNotFoundError: beginning with the name of the flag that is to blame.
     """
     if not FLAGS.train_data_pattern:
-        raise SettingError("train_data_pattern", "is missing: give the training files, as in "
-                         "--train_data_pattern='yt8m/train*.tfrecord'.")
+        raise SettingError(
+            "train_data_pattern", "is missing: give the training files, as in --train_data_pattern='yt8m/train*.tfrecord'."
+        )
     _refuse_flags_without_effect()
     _refuse_settings_of_absent_terms(FLAGS.student_loss or configs.STUDENT_LOSSES)
     our_flags.skipping()
@@ -37,25 +38,44 @@ def config_from_flags():
         networks = {schema.TEACHER: teacher, schema.STUDENT: _student_of(teacher)}
         distillation = _distillation(networks)
     model = networks[schema.STUDENT if distillation else schema.TEACHER].model
-    training = configs.TrainingConfig(**{**configs.FAMILY_OF[model].training,
-                                         **our_flags.given(*setting_flags.training_flags())})
-    return configs.RunConfig(FLAGS.mode, networks, training, distillation, FLAGS.train_data_pattern,
-                             FLAGS.validation_data_pattern, FLAGS.teacher_dir, FLAGS.pca_eigenvalues, FLAGS.init_from,
-                             FLAGS.teacher_targets_dir)
+    training = configs.TrainingConfig(
+        **{**configs.FAMILY_OF[model].training, **our_flags.given(*setting_flags.training_flags())}
+    )
+    return configs.RunConfig(
+        FLAGS.mode,
+        networks,
+        training,
+        distillation,
+        FLAGS.train_data_pattern,
+        FLAGS.validation_data_pattern,
+        FLAGS.teacher_dir,
+        FLAGS.pca_eigenvalues,
+        FLAGS.init_from,
+        FLAGS.teacher_targets_dir,
+    )
 
 
 def _refuse_flags_without_effect():
     """A flag that this mode would not read is a misunderstanding, so it is an error."""
     without_effect = {
-        "teacher": [*setting_flags.distillation_flags(), 
-                    "teacher_dir", "teacher_targets_dir", "student_model", "student_frames_per_block", "finetune_epochs"],
+        "teacher": [
+            *setting_flags.distillation_flags(),
+            "teacher_dir",
+            "teacher_targets_dir",
+            "student_model",
+            "student_frames_per_block",
+            "finetune_epochs",
+        ],
         "serial": ["frames_per_block", "frame_features", "pca_eigenvalues"],
         "parallel": ["teacher_dir", "teacher_targets_dir", "finetune_epochs"],
     }[FLAGS.mode]
     for name in without_effect:
         if FLAGS[name].present:
-            raise SettingError(name, f"has no effect with --mode={FLAGS.mode}; leave it out"
-                             + (", or give --mode=serial or --mode=parallel." if FLAGS.mode == "teacher" else "."))
+            raise SettingError(
+                name,
+                f"has no effect with --mode={FLAGS.mode}; leave it out"
+                + (", or give --mode=serial or --mode=parallel." if FLAGS.mode == "teacher" else "."),
+            )
 
 
 def _refuse_settings_of_absent_terms(terms):
@@ -87,8 +107,11 @@ def _distillation(networks):
 def _new_network(view):
     family = configs.FAMILY_OF[FLAGS.model]
     if FLAGS.mode == "parallel" and family.is_video_level:
-        raise SettingError("model", "reads video-level files; distillation is over frames, so choose another "
-                         "model, or leave --mode=parallel out.", FLAGS.model)
+        raise SettingError(
+            "model",
+            "reads video-level files; distillation is over frames, so choose another model, or leave --mode=parallel out.",
+            FLAGS.model,
+        )
     features = our_flags.feature_config()
     if features.frame_features:
         dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, features.names, FLAGS.skip_bad_records)
@@ -97,9 +120,12 @@ def _new_network(view):
     if "reverse_whitening" in family.model_fields:
         options["reverse_whitening"] = bool(FLAGS.pca_eigenvalues) or runs.has_eigenvalues(FLAGS.init_from)
     elif FLAGS.pca_eigenvalues:
-        raise SettingError("pca_eigenvalues", f"has no effect with --model={FLAGS.model}, which normalizes frames by length.")
-    return configs.network_config(FLAGS.model, features=features, view=view, classifier=FLAGS.video_level_classifier_model,
-                                  **options)
+        raise SettingError(
+            "pca_eigenvalues", f"has no effect with --model={FLAGS.model}, which normalizes frames by length."
+        )
+    return configs.network_config(
+        FLAGS.model, features=features, view=view, classifier=FLAGS.video_level_classifier_model, **options
+    )
 
 
 def _view(default_selection):
@@ -131,13 +157,21 @@ def _trained_teacher():
         asked["video_level_classifier_model"] = FLAGS.video_level_classifier_model
     if FLAGS.feature_names is not None or FLAGS.feature_sizes is not None:
         asked["feature_names"] = our_flags.feature_config().replace(dtype=teacher.features.dtype)
-    known = {**teacher.settings(), "num_classes": teacher.num_classes, "model": teacher.model,
-             "video_level_classifier_model": teacher.classifier.model, "feature_names": teacher.features}
+    known = {
+        **teacher.settings(),
+        "num_classes": teacher.num_classes,
+        "model": teacher.model,
+        "video_level_classifier_model": teacher.classifier.model,
+        "feature_names": teacher.features,
+    }
     for flag, value in asked.items():
         if known.get(flag) != value:
             hint = " Give --student_model for the student's." if flag == "model" and teacher.is_mixture else ""
-            raise SettingError(flag, f"asks for {_shown(value)}, and the teacher in {FLAGS.teacher_dir} has "
-                             f"{_shown(known.get(flag))}: distillation is between networks of one family and size." + hint)
+            raise SettingError(
+                flag,
+                f"asks for {_shown(value)}, and the teacher in {FLAGS.teacher_dir} has "
+                f"{_shown(known.get(flag))}: distillation is between networks of one family and size." + hint,
+            )
     return teacher
 
 
@@ -157,8 +191,12 @@ def _student_of(teacher):
     network = teacher
     while FLAGS.student_model is not None and network.model != FLAGS.student_model:
         if not network.is_mixture:
-            raise SettingError("student_model", f"the teacher is a {teacher.model}, and distillation is "
-                             "within one family; a mixture may also teach a network of the kind that it is made of.", FLAGS.student_model)
+            raise SettingError(
+                "student_model",
+                f"the teacher is a {teacher.model}, and distillation is "
+                "within one family; a mixture may also teach a network of the kind that it is made of.",
+                FLAGS.student_model,
+            )
         network = network.member()
     follows = {"frames_per_block": FLAGS.student_frames_per_block}
     if setting_flags.FRAMES_PER_BLOCK not in network.settings():
@@ -166,6 +204,6 @@ def _student_of(teacher):
             raise SettingError("student_frames_per_block", f"has no effect with model={network.model}; leave it out.")
         follows = {}
     own = our_flags.given(*(name for name in NETWORK_FLAGS if not setting_flags.shapes_weights(name)))
-    if FLAGS.mode == "parallel":        # there they are the teacher's too, which may have some that its member has not
+    if FLAGS.mode == "parallel":  # there they are the teacher's too, which may have some that its member has not
         own = {name: value for name, value in own.items() if name in network.settings()}
     return network.replace(view=our_flags.frame_view("uniform"), **follows, **own)

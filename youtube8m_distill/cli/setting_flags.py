@@ -13,8 +13,13 @@ from youtube8m_distill.errors import written
 from youtube8m_distill.families import CLASSIFIERS, FAMILIES
 from youtube8m_distill.settings import fields_with
 
-_DEFINE = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_boolean, str: flags.DEFINE_string,
-           tuple: flags.DEFINE_list}
+_DEFINE = {
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_boolean,
+    str: flags.DEFINE_string,
+    tuple: flags.DEFINE_list,
+}
 
 # Fields of FrameFamilySettings, which every frame-level family has.
 COMMON_FIELDS = ("dropout",)
@@ -34,7 +39,7 @@ def define(kind, name, help_text):
 
 def _without_none(annotation):
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        annotation, = (option for option in typing.get_args(annotation) if option is not type(None))
+        (annotation,) = (option for option in typing.get_args(annotation) if option is not type(None))
     return annotation
 
 
@@ -73,8 +78,11 @@ def define_classifiers():
     names = []
     for classifier in CLASSIFIERS:
         for name in fields_with(classifier, has_flag=True):
-            values = {_model_of(family): family.classifier_settings.get(name, classifier.model_fields[name].default)
-                      for family in FAMILIES if family.published_classifier == _model_of(classifier)}
+            values = {
+                _model_of(family): family.classifier_settings.get(name, classifier.model_fields[name].default)
+                for family in FAMILIES
+                if family.published_classifier == _model_of(classifier)
+            }
             define(classifier, name, _sentence(classifier, name, _defaults(values)))
             names.append(name)
     return names

@@ -43,8 +43,9 @@ def synthesize():
         with display.ProgressBar(dataset.videos_to_write(config, output_dir), "synthesize", "videos") as bar:
             written = dataset.write_dataset(config, output_dir, bar.update)
     except OSError as error:
-        raise OSError(f"{error} The files in --output_dir={output_dir} are complete; run the command again to go on."
-                      ) from error
+        raise OSError(
+            f"{error} The files in --output_dir={output_dir} are complete; run the command again to go on."
+        ) from error
     print(summary(config, output_dir, written))
 
 
@@ -53,8 +54,10 @@ def summary(config, output_dir, written):
     if not written:
         return f"{output_dir}: this set is already there; no video was written."
     sizes = ", ".join(f"{size} {split}" for split, size in config.sizes.items())
-    return (f"{output_dir}: {sizes} videos of {config.num_classes} classes, {len(written)} files written now.\n"
-            f"Train on it with --train_data_pattern='{output_dir}/train*.tfrecord' --num_classes={config.num_classes}")
+    return (
+        f"{output_dir}: {sizes} videos of {config.num_classes} classes, {len(written)} files written now.\n"
+        f"Train on it with --train_data_pattern='{output_dir}/train*.tfrecord' --num_classes={config.num_classes}"
+    )
 
 
 def run():

@@ -29,8 +29,10 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     our_flags.define_files(
-        "Data", ("train_data_pattern", "Globs of training files, comma-separated, local or gs://."),
-        ("validation_data_pattern", "Globs of validation files: the best checkpoint is chosen on them."))
+        "Data",
+        ("train_data_pattern", "Globs of training files, comma-separated, local or gs://."),
+        ("validation_data_pattern", "Globs of validation files: the best checkpoint is chosen on them."),
+    )
     our_flags.define_training_folder()
     our_flags.define_distillation()
     our_flags.define_frames()
@@ -49,7 +51,8 @@ def define_flags():
         final_lambda="use --cl_temperature; its square is the weight",
         cl_lambda="use --cl_temperature; its square is the weight",
         gpu="use CUDA_VISIBLE_DEVICES to choose devices and --num_gpu for their number",
-        bagging="resampling the file list is not in this version")
+        bagging="resampling the file list is not in this version",
+    )
 
 
 def main():
@@ -88,24 +91,31 @@ def train(run, training_files, strategy):
     started = time.monotonic()
     try:
         progress = runs.train_run(run, training_files, strategy)
-    except (ValueError, FloatingPointError, OSError) as error:      # a bad record, other targets, a full disk
+    except (ValueError, FloatingPointError, OSError) as error:  # a bad record, other targets, a full disk
         entry.fail(f"{our_flags.flag_of(error).rstrip('.')}. Training stopped; {last_checkpoint(run)}.")
     except Interrupted as stopped:
-        print(f"Stopped by {stopped.signal.name}; {last_checkpoint(run)}. The same command goes on from there.",
-              file=sys.stderr, flush=True)
+        print(
+            f"Stopped by {stopped.signal.name}; {last_checkpoint(run)}. The same command goes on from there.",
+            file=sys.stderr,
+            flush=True,
+        )
         sys.exit(entry.SIGNALLED + stopped.signal)
     if not is_chief(strategy):
         print(f"Done: step {progress.step}. The chief has written everything.")
         return
     if progress.long_videos:
         videos = progress.step * run.config.training.batch_size // machine(strategy)[1]
-        print(f"{progress.long_videos:,} of {videos:,} videos trained on here, every epoch counted, have more than "
-              f"{schema.MAX_FRAMES} frames; those past frame {schema.MAX_FRAMES} were left out.")
+        print(
+            f"{progress.long_videos:,} of {videos:,} videos trained on here, every epoch counted, have more than "
+            f"{schema.MAX_FRAMES} frames; those past frame {schema.MAX_FRAMES} were left out."
+        )
     best = ""
     if progress.best_step is not None:
         best = f"; best validation GAP {progress.best_value:.4f} at step {progress.best_step}"
-    print(f"Done: step {progress.step}, {progress.epoch} epoch(s), {time.monotonic() - started:.0f} s{best}. "
-          f"Everything is in {run.folder}.")
+    print(
+        f"Done: step {progress.step}, {progress.epoch} epoch(s), {time.monotonic() - started:.0f} s{best}. "
+        f"Everything is in {run.folder}."
+    )
 
 
 def last_checkpoint(run):
@@ -120,13 +130,17 @@ def describe(config, training_files, strategy):
     devices = ", ".join(strategy.extended.worker_devices)
     machines = machine(strategy)[1]
     where = f" of {machines} machines, here" if machines > 1 else ""
-    lines = [f"mode={config.mode} on {strategy.num_replicas_in_sync} device(s){where}: {devices}",
-             f"data: {about}{training_files.num_train:,} training videos in {len(training_files.train)} file(s), "
-             f"{len(training_files.validation)} validation file(s)"]
+    lines = [
+        f"mode={config.mode} on {strategy.num_replicas_in_sync} device(s){where}: {devices}",
+        f"data: {about}{training_files.num_train:,} training videos in {len(training_files.train)} file(s), "
+        f"{len(training_files.validation)} validation file(s)",
+    ]
     lines += [f"{role}: {_settings(network)}" for role, network in config.networks.items()]
     if config.mode != "serial" and config.networks[schema.TEACHER].settings().get("reverse_whitening") is False:
-        lines.append("Frames are L2-normalized; as published, this family reverses the whitening of their PCA: give "
-                     "--pca_eigenvalues to do so.")
+        lines.append(
+            "Frames are L2-normalized; as published, this family reverses the whitening of their PCA: give "
+            "--pca_eigenvalues to do so."
+        )
     if config.distillation:
         lines.append(f"distillation: {_settings(config.distillation)}")
     return "\n".join([*lines, f"training: {_settings(config.training)}"])

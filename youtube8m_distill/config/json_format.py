@@ -9,9 +9,9 @@ from youtube8m_distill.config.run import RunConfig
 from youtube8m_distill.config.video import FeatureConfig, FrameView
 from youtube8m_distill.settings import as_setting_error
 
-FORMAT = 3                          # of config.json; raised when an older reader would misread it
-FLAT_FORMAT = 2                     # which had the settings of all families side by side in each network
-MAX_CHARACTERS = 2 ** 20            # a configuration has a few thousand; what is longer is something else
+FORMAT = 3  # of config.json; raised when an older reader would misread it
+FLAT_FORMAT = 2  # which had the settings of all families side by side in each network
+MAX_CHARACTERS = 2**20  # a configuration has a few thousand; what is longer is something else
 
 
 def to_json(config):
@@ -32,7 +32,7 @@ def from_json(text):
         values = json.loads(text, object_pairs_hook=_without_repeats)
         found = values.pop("format", None) if isinstance(values, dict) else None
         if found not in (FLAT_FORMAT, FORMAT) or isinstance(found, bool):
-            raise ValueError(f"not a run configuration of this version (expected \"format\": {FORMAT}).")
+            raise ValueError(f'not a run configuration of this version (expected "format": {FORMAT}).')
         if found == FLAT_FORMAT:
             values = _from_flat(values)
         return RunConfig.model_validate_json(json.dumps(values))
@@ -65,7 +65,8 @@ def _network_from_flat(flat):
     flat = {name: value for name, value in flat.items() if value is not None}
     try:
         features, frames = flat.pop("features", {}), flat.pop("frames", None)
-        return network_config(features=FeatureConfig(**features), view=None if frames is None else FrameView(**frames),
-                              **flat).to_dict()
+        return network_config(
+            features=FeatureConfig(**features), view=None if frames is None else FrameView(**frames), **flat
+        ).to_dict()
     except TypeError as error:
         raise ValueError(f"not a run configuration: {error}.") from None

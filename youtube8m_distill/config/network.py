@@ -1,6 +1,6 @@
 """One network: everything that is needed to build it again."""
 
-from typing import Annotated, Union
+from typing import Annotated
 
 import pydantic
 
@@ -15,8 +15,8 @@ CLASSIFIER_OF = {classifier.model_fields["model"].default: classifier for classi
 MODELS, CLASSIFIER_MODELS = tuple(FAMILY_OF), tuple(CLASSIFIER_OF)
 VIDEO_LEVEL_MODELS = tuple(model for model, family in FAMILY_OF.items() if family.is_video_level)
 
-Family = Annotated[Union[FAMILIES], pydantic.Field(discriminator="model")]
-Classifier = Annotated[Union[CLASSIFIERS], pydantic.Field(discriminator="model")]
+Family = Annotated[FAMILIES, pydantic.Field(discriminator="model")]
+Classifier = Annotated[CLASSIFIERS, pydantic.Field(discriminator="model")]
 
 
 class NetworkConfig(Settings):
@@ -40,17 +40,27 @@ class NetworkConfig(Settings):
 
     def model_post_init(self, context, /):
         family = self.family
-        require(self.features.frame_features != family.is_video_level, "model",
-                f"reads {'video' if family.is_video_level else 'frame'}-level files.", family.model)
+        require(
+            self.features.frame_features != family.is_video_level,
+            "model",
+            f"reads {'video' if family.is_video_level else 'frame'}-level files.",
+            family.model,
+        )
         if family.is_video_level:
-            require(self.view is None, "frame_selection", f"model={family.model} sees the video's mean, so it takes no frame "
-                    "selection.")
+            require(
+                self.view is None,
+                "frame_selection",
+                f"model={family.model} sees the video's mean, so it takes no frame selection.",
+            )
         else:
             require(self.view is not None, "frame_selection", f"model={family.model} needs one.")
             object.__setattr__(self, "family", family.for_view(self.view))
-        require(not family.fixed_classifier or self.classifier.model == family.published_classifier,
-                "video_level_classifier_model", f"model={family.model} takes {family.published_classifier} only: "
-                f"{family.fixed_classifier}.", self.classifier.model)
+        require(
+            not family.fixed_classifier or self.classifier.model == family.published_classifier,
+            "video_level_classifier_model",
+            f"model={family.model} takes {family.published_classifier} only: {family.fixed_classifier}.",
+            self.classifier.model,
+        )
         family.check(self.features, self.classifier)
 
     @property
@@ -77,8 +87,12 @@ class NetworkConfig(Settings):
 
     def settings(self):
         """dict of the family's and the classifier's settings, as `network_config` takes them."""
-        return {name: value for part in (self.family, self.classifier) for name, value in part.values().items()
-                if name != "model"}
+        return {
+            name: value
+            for part in (self.family, self.classifier)
+            for name, value in part.values().items()
+            if name != "model"
+        }
 
     def replace(self, **changes):
         """A copy with other values, also in settings of the family and of the classifier."""
@@ -97,8 +111,9 @@ class NetworkConfig(Settings):
         return self.replace(view=view, **follows)
 
 
-def network_config(model="HierarchicalLstmModel", num_classes=schema.NUM_CLASSES, features=None, view=None, classifier=None,
-                   **settings):
+def network_config(
+    model="HierarchicalLstmModel", num_classes=schema.NUM_CLASSES, features=None, view=None, classifier=None, **settings
+):
     """A NetworkConfig from flat settings; what is not given takes the family's published value.
 
     >>> network_config("NetVLADModelLF", netvlad_cluster_size=64).classifier.moe_l2
@@ -117,26 +132,39 @@ def network_config(model="HierarchicalLstmModel", num_classes=schema.NUM_CLASSES
     require(model in FAMILY_OF, "model", f"is unknown; choose one of {', '.join(MODELS)}.", model)
     family = FAMILY_OF[model]
     classifier = classifier or family.published_classifier
-    require(classifier in CLASSIFIER_OF, "video_level_classifier_model", "is unknown; choose one of "
-            f"{', '.join(CLASSIFIER_MODELS)}.", classifier)
+    require(
+        classifier in CLASSIFIER_OF,
+        "video_level_classifier_model",
+        f"is unknown; choose one of {', '.join(CLASSIFIER_MODELS)}.",
+        classifier,
+    )
     published = family.classifier_settings if classifier == family.published_classifier else {}
     of_family, of_classifier = _split(settings, family, CLASSIFIER_OF[classifier])
     if family.is_video_level:
         features = features or FeatureConfig(schema.VIDEO_FEATURES, (1024, 128), False, "float32")
     else:
         view = view or FrameView()
-    return NetworkConfig(num_classes, features or FeatureConfig(), view, family(**of_family),
-                         CLASSIFIER_OF[classifier](**{**published, **of_classifier}))
+    return NetworkConfig(
+        num_classes,
+        features or FeatureConfig(),
+        view,
+        family(**of_family),
+        CLASSIFIER_OF[classifier](**{**published, **of_classifier}),
+    )
 
 
 def _split(settings, family, classifier):
     """Flat settings as those of the family and those of the classifier."""
     for name, value in settings.items():
         if name == "model" or name not in {**family.model_fields, **classifier.model_fields}:
-            raise SettingError(name, f"has no effect with model={_model_of(family)} and the classifier "
-                               f"{_model_of(classifier)}; leave it out.", value)
-    return tuple({name: value for name, value in settings.items() if name in kind.model_fields}
-                 for kind in (family, classifier))
+            raise SettingError(
+                name,
+                f"has no effect with model={_model_of(family)} and the classifier {_model_of(classifier)}; leave it out.",
+                value,
+            )
+    return tuple(
+        {name: value for name, value in settings.items() if name in kind.model_fields} for kind in (family, classifier)
+    )
 
 
 def _model_of(kind):
@@ -150,8 +178,11 @@ def differences(network, other):
         dict, setting -> (value of `network`, value of `other`); empty where all weights fit. Where the families or the
         classifiers differ, `model` or `classifier` stands for all their settings.
     """
-    found = {name: (getattr(network, name), getattr(other, name)) for name in ("num_classes", "features")
-             if getattr(network, name) != getattr(other, name)}
+    found = {
+        name: (getattr(network, name), getattr(other, name))
+        for name in ("num_classes", "features")
+        if getattr(network, name) != getattr(other, name)
+    }
     for part, name in (("family", "model"), ("classifier", "classifier")):
         found.update(_differences_of_part(getattr(network, part), getattr(other, part), name))
     return found
@@ -160,5 +191,8 @@ def differences(network, other):
 def _differences_of_part(part, other, name):
     if part.model != other.model:
         return {name: (part.model, other.model)}
-    return {field: (getattr(part, field), getattr(other, field)) for field in fields_with(type(part), shapes_weights=True)
-            if getattr(part, field) != getattr(other, field)}
+    return {
+        field: (getattr(part, field), getattr(other, field))
+        for field in fields_with(type(part), shapes_weights=True)
+        if getattr(part, field) != getattr(other, field)
+    }

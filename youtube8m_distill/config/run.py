@@ -19,8 +19,9 @@ class RunConfig(Settings):
     resumes with the same files and teacher only.
     """
 
-    mode: Mode = setting(..., "teacher: one network (teacher or baseline); serial: student of a trained teacher; parallel: "
-                         "both together.")
+    mode: Mode = setting(
+        ..., "teacher: one network (teacher or baseline); serial: student of a trained teacher; parallel: both together."
+    )
     networks: dict[str, NetworkConfig]
     training: TrainingConfig
     distillation: DistillationConfig | None = None
@@ -37,10 +38,18 @@ class RunConfig(Settings):
 
     def model_post_init(self, context, /):
         roles = {schema.TEACHER} if self.mode == "teacher" else {schema.TEACHER, schema.STUDENT}
-        require(set(self.networks) == roles, "mode", f"has the networks {', '.join(sorted(roles))}. Received: "
-                f"{', '.join(sorted(self.networks))}.", self.mode)
-        require((self.distillation is None) == (self.mode == "teacher"), "mode", "a teacher has no distillation settings, a "
-                "student needs them.", self.mode)
+        require(
+            set(self.networks) == roles,
+            "mode",
+            f"has the networks {', '.join(sorted(roles))}. Received: {', '.join(sorted(self.networks))}.",
+            self.mode,
+        )
+        require(
+            (self.distillation is None) == (self.mode == "teacher"),
+            "mode",
+            "a teacher has no distillation settings, a student needs them.",
+            self.mode,
+        )
         if self.distillation is not None:
             teacher, student = self.networks[schema.TEACHER], self.networks[schema.STUDENT]
             _check_pair(teacher, student, self.distillation)
@@ -67,38 +76,80 @@ def _check_pair(teacher, student, distillation):
     while like.is_mixture and like.model != student.model:
         like = like.member()
     for name, (students, teachers) in differences(student, like).items():
-        raise SettingError(name, f"for the student, and {teachers} for the teacher: distillation is between networks of one "
-                           "family and size.", students)
+        raise SettingError(
+            name,
+            f"for the student, and {teachers} for the teacher: distillation is between networks of one family and size.",
+            students,
+        )
     if like is teacher:
         return
     both = f"between a {teacher.model} and a {student.model}"
-    require("rep" not in distillation.student_loss, "student_loss", f"no encoding is common {both}; use pred,ce.",
-            distillation.student_loss)
+    require(
+        "rep" not in distillation.student_loss,
+        "student_loss",
+        f"no encoding is common {both}; use pred,ce.",
+        distillation.student_loss,
+    )
     require(not distillation.share_classifier, "share_classifier", f"no classifier is common {both}.", True)
 
 
 def _check_terms(family, distillation):
-    require(not distillation.match_intermediate or family.has_frame_states, "match_intermediate",
-            f"has no meaning with model={family.model}, which has no state after each frame.", True)
-    require(family.encoder_has_weights or distillation.trains_classifier, "student_loss",
-            f"trains nothing: the encoding of {family.model} has no weights. Add pred or ce.", distillation.student_loss)
-    require(family.encoder_has_weights or not distillation.freeze_classifier, "freeze_classifier",
-            f"leaves nothing to train: the encoding of {family.model} has no weights.", True)
+    require(
+        not distillation.match_intermediate or family.has_frame_states,
+        "match_intermediate",
+        f"has no meaning with model={family.model}, which has no state after each frame.",
+        True,
+    )
+    require(
+        family.encoder_has_weights or distillation.trains_classifier,
+        "student_loss",
+        f"trains nothing: the encoding of {family.model} has no weights. Add pred or ce.",
+        distillation.student_loss,
+    )
+    require(
+        family.encoder_has_weights or not distillation.freeze_classifier,
+        "freeze_classifier",
+        f"leaves nothing to train: the encoding of {family.model} has no weights.",
+        True,
+    )
 
 
 def _check_parallel(distillation):
-    require(not distillation.freeze_classifier, "freeze_classifier", "in mode=parallel would leave the classifier untrained: "
-            "it freezes a trained teacher's layer, so it needs mode=serial.", True)
-    require(distillation.share_classifier or distillation.trains_classifier, "student_loss", "without share_classifier in "
-            "mode=parallel would leave the student's classifier untrained; share it, or add pred or ce.",
-            distillation.student_loss)
+    require(
+        not distillation.freeze_classifier,
+        "freeze_classifier",
+        "in mode=parallel would leave the classifier untrained: "
+        "it freezes a trained teacher's layer, so it needs mode=serial.",
+        True,
+    )
+    require(
+        distillation.share_classifier or distillation.trains_classifier,
+        "student_loss",
+        "without share_classifier in "
+        "mode=parallel would leave the student's classifier untrained; share it, or add pred or ce.",
+        distillation.student_loss,
+    )
 
 
 def _check_stored(mode, teacher, distillation, folder):
     """Only a teacher that is frozen and always sees the same frames has targets to store."""
-    require(mode == "serial", "teacher_targets_dir", f"has no effect with mode={mode}: only a trained teacher's targets stay "
-            "the same.", folder)
-    require(not distillation.match_intermediate, "match_intermediate", "needs the teacher's states after each frame, which "
-            "teacher_targets_dir does not hold: they would take a hundred times the space. Leave out one of the two.", True)
-    require(teacher.view.frame_selection != "random", "teacher_targets_dir", "is of no use with this teacher: it sees other "
-            "frames in each epoch (frame_selection=random), so its targets cannot be computed once.", folder)
+    require(
+        mode == "serial",
+        "teacher_targets_dir",
+        f"has no effect with mode={mode}: only a trained teacher's targets stay the same.",
+        folder,
+    )
+    require(
+        not distillation.match_intermediate,
+        "match_intermediate",
+        "needs the teacher's states after each frame, which "
+        "teacher_targets_dir does not hold: they would take a hundred times the space. Leave out one of the two.",
+        True,
+    )
+    require(
+        teacher.view.frame_selection != "random",
+        "teacher_targets_dir",
+        "is of no use with this teacher: it sees other "
+        "frames in each epoch (frame_selection=random), so its targets cannot be computed once.",
+        folder,
+    )

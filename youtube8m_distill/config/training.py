@@ -7,12 +7,12 @@ from youtube8m_distill.settings import Names, Settings, require, setting
 StudentLoss = Literal["rep", "pred", "ce"]
 PredictionDistance = Literal["kl", "categorical_kl", "squared"]
 Reduction = Literal["mean", "sum"]
-Optimizer = Literal["AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "AdagradOptimizer",
-                    "RMSPropOptimizer"]
+Optimizer = Literal["AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "AdagradOptimizer", "RMSPropOptimizer"]
 STUDENT_LOSSES, PREDICTION_DISTANCES, INTERMEDIATE_REDUCTIONS, OPTIMIZERS = map(
-    get_args, (StudentLoss, PredictionDistance, Reduction, Optimizer))
+    get_args, (StudentLoss, PredictionDistance, Reduction, Optimizer)
+)
 
-MAX_SEED = 2 ** 31 - 1              # NumPy, Python and TensorFlow all take it
+MAX_SEED = 2**31 - 1  # NumPy, Python and TensorFlow all take it
 
 
 class DistillationConfig(Settings):
@@ -22,25 +22,34 @@ class DistillationConfig(Settings):
     rep_weight: float = setting(1.0, "Weight of L_rep, the squared distance of the encodings.", ge=0.0)
     pred_weight: float = setting(1.0, "Weight of L_pred, the distance d of the predictions.", ge=0.0)
     ce_weight: float = setting(1.0, "Weight of L_CE, the cross-entropy with the labels.", ge=0.0)
-    intermediate_weight: float = setting(1.0, "Weight of L_rep^I, the squared distance of the states after common frames.",
-                                         ge=0.0)
+    intermediate_weight: float = setting(
+        1.0, "Weight of L_rep^I, the squared distance of the states after common frames.", ge=0.0
+    )
     prediction_distance: PredictionDistance = setting(
-        "kl", "d in L_pred: kl of independent Bernoullis, categorical_kl as in the authors' release, or squared.")
+        "kl", "d in L_pred: kl of independent Bernoullis, categorical_kl as in the authors' release, or squared."
+    )
     match_intermediate: bool = setting(False, "Also match the states after common frames (L_rep^I, H-RNN only).")
     intermediate_reduction: Reduction = setting("mean", "L_rep^I over the common frames; sum is the paper's equation 3.")
-    share_classifier: bool = setting(True, "Serial: the student's classifier starts from the teacher's. Parallel: one "
-                                     "classifier for both.")
+    share_classifier: bool = setting(
+        True, "Serial: the student's classifier starts from the teacher's. Parallel: one classifier for both."
+    )
     freeze_classifier: bool = setting(False, "Serial: keep the teacher's classifier as it is, for both networks.")
 
     def model_post_init(self, context, /):
         require(self.student_loss, "student_loss", "is empty; name at least one of rep,pred,ce.")
         for term in self.student_loss:
-            require(term in STUDENT_LOSSES, "student_loss", f"{term!r} is unknown; choose among rep,pred,ce.",
-                    self.student_loss)
-        require(len(set(self.student_loss)) == len(self.student_loss), "student_loss", "contains duplicates.",
-                self.student_loss)
-        require(self.share_classifier or not self.freeze_classifier, "freeze_classifier",
-                "keeps the teacher's classifier as it is, so it needs share_classifier.", True)
+            require(
+                term in STUDENT_LOSSES, "student_loss", f"{term!r} is unknown; choose among rep,pred,ce.", self.student_loss
+            )
+        require(
+            len(set(self.student_loss)) == len(self.student_loss), "student_loss", "contains duplicates.", self.student_loss
+        )
+        require(
+            self.share_classifier or not self.freeze_classifier,
+            "freeze_classifier",
+            "keeps the teacher's classifier as it is, so it needs share_classifier.",
+            True,
+        )
 
     @property
     def trains_classifier(self):
@@ -61,8 +70,9 @@ class TrainingConfig(Settings):
     num_epochs: int = setting(5, "Passes over the training videos.", ge=1, may_change=True)
     finetune_epochs: int = setting(5, "Epochs of the second stage of a serial run on rep alone.", ge=1, may_change=True)
     max_steps: int | None = setting(None, "End the run at this step.", ge=1, may_change=True)
-    checkpoint_steps: int | None = setting(None, "Also save every so many steps, not only after each epoch.", ge=1,
-                                           may_change=True)
+    checkpoint_steps: int | None = setting(
+        None, "Also save every so many steps, not only after each epoch.", ge=1, may_change=True
+    )
     validation_steps: int | None = setting(None, "Also validate every so many steps.", ge=1, may_change=True)
     max_to_keep: int = setting(3, "Checkpoints to keep, beside the best.", ge=1, may_change=True)
     seed: int = setting(0, "Seed of weights, data order, frame selection and dropout.", ge=0, le=MAX_SEED)

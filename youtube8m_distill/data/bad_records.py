@@ -13,7 +13,7 @@ import tensorflow as tf
 from youtube8m_distill.data import tfrecord
 
 START, END = "<bad record>", "</bad record>"
-STORED_AS = {"string": "bytes", "float": "floats", "int64": "integers"}     # TensorFlow's words, and ours
+STORED_AS = {"string": "bytes", "float": "floats", "int64": "integers"}  # TensorFlow's words, and ours
 
 
 class BadRecordError(ValueError):
@@ -36,6 +36,7 @@ def require(name, checks):
     Raises:
         tf.errors.InvalidArgumentError: that `naming_bad_records` can read.
     """
+
     def fail():
         message = tf.strings.join([START, name, ": ", _first_reason(checks), END])
         with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
@@ -69,17 +70,22 @@ def naming_bad_records(shards=()):
 
 
 def _explain(message):
-    """"file <path>, record <number>: <reason>" from a TensorFlow message about a record; None if it is about another."""
+    """ "file <path>, record <number>: <reason>" from a TensorFlow message about a record; None if it is about another."""
     ours = re.search(f"{START}(.*){END}", message, re.DOTALL)
     if ours:
-        return "file " + re.sub(r"\\([0-7]{3}|.)", lambda found: _unescaped(found[1]), ours[1])     # as Assert prints them
-    mismatch = re.search(r"Name: (.+, record \d+), (?:Feature list|Context feature): (.+?)(?:, Index: \d+)?\. +"
-                         r"Data types don't match\. Expected type: (\w+)", message, re.DOTALL)
+        return "file " + re.sub(r"\\([0-7]{3}|.)", lambda found: _unescaped(found[1]), ours[1])  # as Assert prints them
+    mismatch = re.search(
+        r"Name: (.+, record \d+), (?:Feature list|Context feature): (.+?)(?:, Index: \d+)?\. +"
+        r"Data types don't match\. Expected type: (\w+)",
+        message,
+        re.DOTALL,
+    )
     if mismatch:
         name, feature, expected = mismatch.groups()
         return f"file {name}: {feature!r} is not stored as {STORED_AS.get(expected, expected)}"
-    garbled = re.search(r"(?:Invalid protocol message input, example id:|feature .+ in example) (.+, record \d+)", message,
-                        re.DOTALL)
+    garbled = re.search(
+        r"(?:Invalid protocol message input, example id:|feature .+ in example) (.+, record \d+)", message, re.DOTALL
+    )
     if garbled:
         return f"file {garbled[1]}: neither a SequenceExample nor an Example"
     # Of some garbled records the parser says no more than the name of a feature.
@@ -107,7 +113,7 @@ def _locate(message, shards):
 def _has_boundary_near(shard, position):
     """Whether a record may start at `position`, or just before it (a bad record is told by its header's end)."""
     if shard.compression:
-        return True                 # the position counts uncompressed bytes
+        return True  # the position counts uncompressed bytes
     try:
         for start in tfrecord.record_starts(shard):
             if start > position:

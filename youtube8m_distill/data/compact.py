@@ -19,9 +19,9 @@ from youtube8m_distill.data.tfrecord import RecordWriter, digest
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.manifest import Manifest, visible_entries
 
-FORMAT = 1                          # raised when the same settings give other files
+FORMAT = 1  # raised when the same settings give other files
 MANIFEST = "compact.json"
-CHUNK = 64                          # records cut together: 15 MB of official ones
+CHUNK = 64  # records cut together: 15 MB of official ones
 
 
 def prepare_folder(shards, view, output_dir, seed=0):
@@ -39,8 +39,11 @@ def prepare_folder(shards, view, output_dir, seed=0):
             view is `strided`, which a reader of the compact file would apply again.
     """
     if view.frame_selection == "strided":
-        raise SettingError("every_n", "a network that sees every n-th frame would see every n-th of those that were kept; "
-                           "keep uniform ones.", view.every_n)
+        raise SettingError(
+            "every_n",
+            "a network that sees every n-th frame would see every n-th of those that were kept; keep uniform ones.",
+            view.every_n,
+        )
     output_dir = pathlib.Path(output_dir)
     sources = _sources(shards, output_dir)
     settings = {"format": FORMAT, **view.to_dict(), "seed": seed if view.frame_selection == "random" else None}
@@ -59,11 +62,17 @@ def _sources(shards, output_dir):
     for shard in shards:
         folder, name = os.path.split(shard.path)
         if "://" not in folder and os.path.realpath(folder) == os.path.realpath(output_dir):
-            raise SettingError("output_dir", f"is the folder of {shard.path}; name another, or the originals would "
-                             "be overwritten.", output_dir)
+            raise SettingError(
+                "output_dir",
+                f"is the folder of {shard.path}; name another, or the originals would be overwritten.",
+                output_dir,
+            )
         if name in sources or name == MANIFEST:
-            raise SettingError("output_dir", f"more than one of the files is to be called {name}. Give each folder "
-                             "of files an output folder of its own.", output_dir)
+            raise SettingError(
+                "output_dir",
+                f"more than one of the files is to be called {name}. Give each folder of files an output folder of its own.",
+                output_dir,
+            )
         sources[name] = digest(shard)
     return sources
 
@@ -71,20 +80,27 @@ def _sources(shards, output_dir):
 def _check_sources(sources, known, output_dir):
     """Refuses a folder whose compact files of these names were made from other files."""
     found = visible_entries(output_dir)
-    wrong = [f"{name} was made from another file of that name" for name, content in sources.items()
-             if known.get(name, content) != content]
-    wrong += [f"{name} exists and was not made from one of these files" for name in sources
-              if name in found and name not in known]
+    wrong = [
+        f"{name} was made from another file of that name"
+        for name, content in sources.items()
+        if known.get(name, content) != content
+    ]
+    wrong += [
+        f"{name} exists and was not made from one of these files" for name in sources if name in found and name not in known
+    ]
     if wrong:
-        raise SettingError("output_dir", f"holds other compact files: {'; '.join(wrong)}. Name another folder, or remove this "
-                           "one.", output_dir)
+        raise SettingError(
+            "output_dir",
+            f"holds other compact files: {'; '.join(wrong)}. Name another folder, or remove this one.",
+            output_dir,
+        )
 
 
 def check_views(shards, views):
     """Refuses compact files for a network that sees other frames than those that were kept.
 
     Args:
-        shards: tuple of sources.Shard.
+        shards: tuple of tfrecord.Shard.
         views: sequence of config.FrameView.
     Raises:
         ValueError: naming the folder, what its files hold and what the network sees.
@@ -97,8 +113,10 @@ def check_views(shards, views):
             kept = _selection(json.load(file)["compact"])
         for view in filter(None, views):
             if _selection(view.to_dict()) != kept:
-                raise ValueError(f"the files in {folder} are compact and hold {kept} frames only, but the network sees "
-                                 f"{_selection(view.to_dict())} ones; give it the original files.")
+                raise ValueError(
+                    f"the files in {folder} are compact and hold {kept} frames only, but the network sees "
+                    f"{_selection(view.to_dict())} ones; give it the original files."
+                )
 
 
 def _selection(settings):
@@ -109,7 +127,7 @@ def compact_file(shard, view, path, seed=0, on_videos=None):
     """Writes the compact form of one file, complete or not at all, compressed as the original.
 
     Args:
-        shard: sources.Shard; what it tells to leave out is left out.
+        shard: tfrecord.Shard; what it tells to leave out is left out.
         view: config.FrameView.
         path: of the new file.
         seed: int, as for `prepare_folder`.
@@ -138,8 +156,11 @@ def compact_file(shard, view, path, seed=0, on_videos=None):
 
 def _cut(chunk, shard, first, view, seed):
     """Serialized records [B] of a file, numbered from `first` -> the same with the selected frames only. list of bytes."""
-    videos = [_Video(serialized, shard.path, number) for number, serialized in enumerate(chunk, first)
-              if number not in shard.left_out]
+    videos = [
+        _Video(serialized, shard.path, number)
+        for number, serialized in enumerate(chunk, first)
+        if number not in shard.left_out
+    ]
     if not videos:
         return []
     drawn = seeds.frame_seeds([video.video_id for video in videos], seed, np.zeros(len(videos), np.int64))
@@ -155,7 +176,7 @@ class _Video:
         self.where = f"file {path}, record {number}"
         try:
             self.example = tf.train.SequenceExample.FromString(serialized)
-        except Exception:       # protobuf's own DecodeError, whose import path differs between its versions
+        except Exception:  # protobuf's own DecodeError, whose import path differs between its versions
             raise self._bad("neither a SequenceExample nor an Example") from None
         self.video_id = self._find_id()
         self.num_frames = self._count_frames()

@@ -29,9 +29,11 @@ def stored_features(shard):
     try:
         # An Example is a SequenceExample without frames, byte for byte, so one reading serves both.
         record = tf.train.SequenceExample.FromString(tfrecord.first_record(shard))
-    except Exception as error:      # protobuf's own DecodeError, which TensorFlow does not export
-        raise ValueError(f"{shard.path}: the first record is neither a SequenceExample nor an Example; YouTube-8M "
-                         f"files hold those ({error}).") from error
+    except Exception as error:  # protobuf's own DecodeError, which TensorFlow does not export
+        raise ValueError(
+            f"{shard.path}: the first record is neither a SequenceExample nor an Example; YouTube-8M "
+            f"files hold those ({error})."
+        ) from error
     found = {name: _stored(feature) for name, feature in record.context.feature.items()}
     for name, frames in record.feature_lists.feature_list.items():
         found[name] = _stored(frames.feature[0] if frames.feature else tf.train.Feature(), len(frames.feature))
@@ -59,11 +61,13 @@ def check_features(shards, features):
         _check_present(path, found, name, features.frame_features)
         stored = found[name]
         if stored.num_frames == 0:
-            continue                # says nothing about the file; parsing will report the record
+            continue  # says nothing about the file; parsing will report the record
         if DTYPES.get(stored.kind) != features.dtype:
             expected = next(kind for kind, dtype in DTYPES.items() if dtype == features.dtype)
-            raise ValueError(f"{path}: {name!r} is stored as {stored}, and the network reads {expected}; give it files "
-                             "of the kind that it is trained on.")
+            raise ValueError(
+                f"{path}: {name!r} is stored as {stored}, and the network reads {expected}; give it files "
+                "of the kind that it is trained on."
+            )
         if stored.size != size:
             raise ValueError(f"{path}: {name!r} holds {stored}, but feature_sizes gives {size} for it.")
 
@@ -74,8 +78,9 @@ def _check_present(path, found, name, frame_features):
     is_frame_level = any(stored.num_frames is not None for stored in found.values())
     level, wanted = ("video", "frame")[is_frame_level], ("video", "frame")[frame_features]
     listing = ", ".join(f"{key} ({stored})" for key, stored in sorted(found.items())) or "no feature at all"
-    advice = ("" if is_frame_level == frame_features else
-              f" The file looks {level}-level: choose a model and features for that.")
+    advice = (
+        "" if is_frame_level == frame_features else f" The file looks {level}-level: choose a model and features for that."
+    )
     raise ValueError(f"{path} has no {wanted}-level feature {name!r}; its first record holds {listing}.{advice}")
 
 

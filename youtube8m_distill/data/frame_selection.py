@@ -1,9 +1,11 @@
-"""Which frames of a video a network sees: functions from numbers of frames to the indices of those it gets.
+"""Which frames of a video a role sees: functions from numbers of frames to frame indices.
 
-Each takes the videos of a batch at once, int32 [B] -> int32 [B, T], where T is the most frames that the selection gives
-and rows end in -1 where a video gives fewer. Integers throughout: in float32, frame 21 of 30 would land at 214 of 300
-instead of 215. Where a video has no more frames than are wanted, every selection but `strided` gives each of its frames
-once.
+Each function takes the videos of a batch at once, `video_frames` int32 [B] -> int32 [B, T], where T is the most frames that
+the selection gives. Rows end in -1 where a video gives fewer. Integers only: in float32, frame 21 of 30 would be at 214 of
+300 instead of 215. A video that has no more frames than are wanted gives each of them once under every selection but
+`strided`.
+
+To add a selection, add a function here, its name to SELECTIONS and to config.FrameView.
 """
 
 import tensorflow as tf
@@ -14,73 +16,73 @@ from youtube8m_distill import schema
 GOLDEN_GAMMA, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-def all_frames(num_frames):
+def all_frames(video_frames):
     """Every frame. int32 [B] -> int32 [B, MAX_FRAMES]."""
-    return _first_of(tf.range(schema.MAX_FRAMES)[None], num_frames)
+    return _first_of(tf.range(schema.MAX_FRAMES)[None], video_frames)
 
 
-def strided(num_frames, every_n):
+def strided(video_frames, every_n):
     """Frames 0, n, 2n, ... below the number of frames. int32 [B] -> int32 [B, ceil(MAX_FRAMES / every_n)]."""
-    return _first_of(tf.range(0, schema.MAX_FRAMES, every_n)[None], -(-num_frames // every_n))
+    return _first_of(tf.range(0, schema.MAX_FRAMES, every_n)[None], -(-video_frames // every_n))
 
 
-def uniform(num_frames, k):
+def uniform(video_frames, k):
     """The centers of k equal spans of the video. int32 [B] -> int32 [B, k]."""
-    count = tf.minimum(num_frames, k)
-    centers = (2 * tf.range(k) + 1) * num_frames[:, None] // (2 * count[:, None])
+    count = tf.minimum(video_frames, k)
+    centers = (2 * tf.range(k) + 1) * video_frames[:, None] // (2 * count[:, None])
     return _first_of(centers, count)
 
 
-def random(num_frames, k, seed):
+def random(video_frames, k, seed):
     """At most k distinct frames of each video, in time order, each set of k as likely as any other.
 
     Every frame gets a number by hashing (seed, frame), and those with the greatest numbers are taken.
 
     Args:
-        num_frames: int32 [B], each at most MAX_FRAMES.
+        video_frames: int32 [B], each at most MAX_FRAMES.
         k: int, how many frames.
         seed: int64 [B, 2]. The same seed gives the same frames, and a smaller k gives some of a larger one's.
     Returns:
         int32 [B, k].
     """
     first, second = tf.unstack(tf.bitcast(seed, tf.uint64), axis=1)
-    stream = _mixed(_mixed(first) + second)[:, None]                                        # [B, 1]
+    stream = _mixed(_mixed(first) + second)[:, None]  # [B, 1]
     frames = tf.range(schema.MAX_FRAMES)[None]
     draws = _mixed(stream + tf.cast(frames + 1, tf.uint64) * tf.constant(GOLDEN_GAMMA, tf.uint64))
     # Without their lowest bit draws are at least 0 as int64, which is what can be ranked.
     draws = tf.cast(tf.bitwise.right_shift(draws, tf.constant(1, tf.uint64)), tf.int64)
-    exists = frames < num_frames[:, None]
-    _, taken = tf.math.top_k(tf.where(exists, draws, -1), k)                                # [B, k]
+    exists = frames < video_frames[:, None]
+    _, taken = tf.math.top_k(tf.where(exists, draws, -1), k)  # [B, k]
     # Frames that do not exist have the greatest indices, so sorting leaves them at the end.
-    return _first_of(tf.sort(taken, axis=1), tf.minimum(num_frames, k))
+    return _first_of(tf.sort(taken, axis=1), tf.minimum(video_frames, k))
 
 
-def first(num_frames, k):
+def first(video_frames, k):
     """The k frames at the beginning. int32 [B] -> int32 [B, k]."""
-    return _first_of(tf.range(k)[None], num_frames)
+    return _first_of(tf.range(k)[None], video_frames)
 
 
-def middle(num_frames, k):
+def middle(video_frames, k):
     """The k frames around the middle. int32 [B] -> int32 [B, k]."""
-    count = tf.minimum(num_frames, k)
-    return _first_of((num_frames - count)[:, None] // 2 + tf.range(k), count)
+    count = tf.minimum(video_frames, k)
+    return _first_of((video_frames - count)[:, None] // 2 + tf.range(k), count)
 
 
-def last(num_frames, k):
+def last(video_frames, k):
     """The k real frames at the end. int32 [B] -> int32 [B, k]."""
-    count = tf.minimum(num_frames, k)
-    return _first_of((num_frames - count)[:, None] + tf.range(k), count)
+    count = tf.minimum(video_frames, k)
+    return _first_of((video_frames - count)[:, None] + tf.range(k), count)
 
 
-def first_middle_last(num_frames, k):
+def first_middle_last(video_frames, k):
     """A third of k from the beginning, a third from the end, the rest around the middle. int32 [B] -> int32 [B, k]."""
     side = k // 3
     center = k - 2 * side
-    length = num_frames[:, None]
-    beginning = tf.range(side) + 0 * length                                                 # [B, side]
+    length = video_frames[:, None]
+    beginning = tf.range(side) + 0 * length  # [B, side]
     wanted = tf.concat([beginning, (length - center) // 2 + tf.range(center), length - side + tf.range(side)], axis=1)
     # In a video of k frames or fewer the three parts overlap: take each frame once instead.
-    return _first_of(tf.where(length > k, wanted, tf.range(k)), num_frames)
+    return _first_of(tf.where(length > k, wanted, tf.range(k)), video_frames)
 
 
 def _first_of(indices, count):
@@ -111,23 +113,23 @@ SELECTIONS = {
 }
 
 
-def select(frames, num_frames, seed):
-    """The frames one network sees of each video.
+def select(view, video_frames, seed):
+    """The frames that one role sees of each video.
 
     Args:
-        frames: config.FrameView.
-        num_frames: int32 [B], each in 1 .. MAX_FRAMES, the frames the videos have.
+        view: config.FrameView.
+        video_frames: int32 [B], each in 1 .. MAX_FRAMES.
         seed: int64 [B, 2], read by `random` only.
     Returns:
-        int32 [B, frames.max_frames], each row ascending and below the video's number of frames, then -1.
+        int32 [B, view.max_frames], each row ascending and below the video's number of frames, then -1.
     """
-    choose = SELECTIONS[frames.frame_selection]
+    choose = SELECTIONS[view.frame_selection]
     if choose is all_frames:
-        indices = choose(num_frames)
+        indices = choose(video_frames)
     elif choose is strided:
-        indices = choose(num_frames, frames.every_n)
+        indices = choose(video_frames, view.every_n)
     elif choose is random:
-        indices = choose(num_frames, frames.frames_per_video, seed)
+        indices = choose(video_frames, view.frames_per_video, seed)
     else:
-        indices = choose(num_frames, frames.frames_per_video)
-    return tf.ensure_shape(indices, [None, frames.max_frames])
+        indices = choose(video_frames, view.frames_per_video)
+    return tf.ensure_shape(indices, [None, view.max_frames])

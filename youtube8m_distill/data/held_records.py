@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from youtube8m_distill.data.bad_records import naming_bad_records
 
-SHARE_OF_FREE_MEMORY = 0.25         # at most: networks need theirs, and other processes may hold the same files
-MOST_RECORDS = 2 ** 20              # that are read as one; official files have a thousand or so
+SHARE_OF_FREE_MEMORY = 0.25  # at most: networks need theirs, and other processes may hold the same files
+MOST_RECORDS = 2**20  # that are read as one; official files have a thousand or so
 
 
 class HeldRecords:
@@ -29,7 +29,7 @@ class HeldRecords:
         """The same shards with their records in memory; as they are, where there is no room for all of them.
 
         Args:
-            shards: tuple of sources.Shard. Compressed files are left as they are: how large they are is not known.
+            shards: tuple of tfrecord.Shard. Compressed files are left as they are: how large they are is not known.
         Raises:
             BadRecordError: if a file cannot be read to its end.
         """

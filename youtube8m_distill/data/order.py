@@ -1,10 +1,12 @@
-"""The order in which training sees the records: a pure function of (seed, epoch, files), which can be entered anywhere.
+"""The order in which training sees the records: a pure function of (seed, epoch, files) that can be entered anywhere.
 
-In each epoch the files are shuffled and cut into groups of as many as are read at a time. The files of a group give a
-record each in turn, and what they give passes a shuffle buffer, which runs empty at the end of the group. So a place in the
-order is told by three numbers: the epoch, the group, and how many of its records have been used. Who goes on from there
-reads the files of this group again, which are those that were open, and no other.
+In each epoch the files are shuffled and cut into groups of as many as are read at a time. The files of a group take turns in
+giving a record, and these pass through a shuffle buffer, which is emptied at the end of the group. So three numbers name a
+position in the order: the epoch, the group, and how many of its records have been used. To resume there, only the files of
+this group are read again, which are those that were open.
 """
+
+import dataclasses
 
 import tensorflow as tf
 
@@ -12,29 +14,53 @@ from youtube8m_distill.data import seeds
 
 BEGINNING = (0, 0, 0)
 
+# Serialized frame-level records take 0.2 MB each, so this is a few hundred MB.
+SHUFFLE_BUFFER = 1024
 
-def records(read, num_shards, seed, num_epochs, num_readers, shuffle_buffer, start=None):
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOrder:
+    """Which records training sees, in which order.
+
+    Epochs follow one another before batching, so that a batch may hold the end of one epoch and the beginning of the next.
+
+    Args:
+        seed: int.
+        num_epochs: int, the epoch before which to end; None never ends.
+        num_readers: int, files read at a time.
+        shuffle_buffer: int, in records.
+        train_fraction: float above 0, at most 1: the share of the records to use. Which ones follows from their file's name
+            and number alone, so a smaller share is part of a larger one.
+        start: a `position` of a batch, three int, after which to resume; None for the beginning.
+    """
+
+    seed: int = 0
+    num_epochs: int | None = 1
+    num_readers: int = 8
+    shuffle_buffer: int = SHUFFLE_BUFFER
+    train_fraction: float = 1.0
+    start: tuple | None = None
+
+
+def in_order(read, num_shards, order):
     """All records of a training, in order, each with the position after it.
 
     Args:
         read: function (epoch, shard) -> tf.data.Dataset of the records of a shard. Arguments: int64 scalars.
         num_shards: int.
-        seed: int.
-        num_epochs: int, the epoch before which to end; None never ends.
-        num_readers: int. Files read at a time.
-        shuffle_buffer: int, in records.
-        start: a position, three int; None for the beginning.
+        order: TrainingOrder.
     Returns:
         tf.data.Dataset of (record, position): int64 [2], epoch and group, and int64, the records of this group used by then.
     """
-    epoch, group, used = map(int, BEGINNING if start is None else start)
-    num_epochs = tf.int64.max if num_epochs is None else num_epochs
+    epoch, group, used = map(int, BEGINNING if order.start is None else order.start)
+    num_epochs = tf.int64.max if order.num_epochs is None else order.num_epochs
 
     def groups_of(epoch, first):
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(num_shards, dtype=tf.int64), tf.stack([seeds.epoch_seed(seed, epoch), 0]))
-        groups = tf.data.Dataset.range(first, -(-num_shards // num_readers))
-        return groups.flat_map(lambda group: _group(read, order, seed, epoch, group, num_readers, shuffle_buffer))
+        files = tf.random.experimental.stateless_shuffle(
+            tf.range(num_shards, dtype=tf.int64), tf.stack([seeds.epoch_seed(order.seed, epoch), 0])
+        )
+        groups = tf.data.Dataset.range(first, -(-num_shards // order.num_readers))
+        return groups.flat_map(lambda group: _group(read, files, epoch, group, order))
 
     if epoch >= num_epochs:
         return groups_of(tf.constant(epoch, tf.int64), group).take(0)
@@ -42,16 +68,18 @@ def records(read, num_shards, seed, num_epochs, num_readers, shuffle_buffer, sta
     return groups_of(tf.constant(epoch, tf.int64), group).skip(used).concatenate(later)
 
 
-def _group(read, order, seed, epoch, group, num_readers, shuffle_buffer):
+def _group(read, files, epoch, group, order):
     """The records of one group of files. Runs as a graph of its own."""
-    # `shuffle` mixes its seed with the global one, which it takes from this graph: fixed here, or a program that calls
-    # tf.random.set_seed (as keras.utils.set_random_seed does) would change the order. Not 0, beside which `shuffle`
-    # takes Python numbers only.
+    # `shuffle` mixes its seed with the global one, which it takes from this graph. Fixed here, because a program that calls
+    # tf.random.set_seed (as keras.utils.set_random_seed does) would change the order. Not 0, beside which `shuffle` takes
+    # Python numbers only.
     tf.random.set_seed(1)
-    files = tf.data.Dataset.from_tensor_slices(order[group * num_readers:(group + 1) * num_readers])
-    mixed = files.interleave(lambda shard: read(epoch, shard), cycle_length=num_readers, num_parallel_calls=num_readers,
-                             deterministic=True)
-    draw = tf.random.stateless_uniform([], tf.stack([seeds.epoch_seed(seed, epoch), group]), None, None, tf.int64)
-    mixed = mixed.shuffle(shuffle_buffer, seed=draw, reshuffle_each_iteration=False)
+    readers = order.num_readers
+    shards = tf.data.Dataset.from_tensor_slices(files[group * readers : (group + 1) * readers])
+    mixed = shards.interleave(
+        lambda shard: read(epoch, shard), cycle_length=readers, num_parallel_calls=readers, deterministic=True
+    )
+    draw = tf.random.stateless_uniform([], tf.stack([seeds.epoch_seed(order.seed, epoch), group]), None, None, tf.int64)
+    mixed = mixed.shuffle(order.shuffle_buffer, seed=draw, reshuffle_each_iteration=False)
     place = tf.data.Dataset.from_tensors(tf.stack([epoch, group])).repeat()
     return tf.data.Dataset.zip((mixed, (place, tf.data.Dataset.range(1, tf.int64.max))))

@@ -1,68 +1,55 @@
-"""Files to batches: in one fixed order, with nothing left out unsaid."""
+"""Files to batches: records in order, batched, parsed.
+
+`make_dataset` puts the three together. Each serves alone, too: `read_records` gives serialized records in evaluation or
+training order, and a `VideoParser` turns a batch of them into tensors.
+"""
 
 import tensorflow as tf
 
 from youtube8m_distill import schema
-from youtube8m_distill.data import order, targets
-from youtube8m_distill.data.parsing import batch
+from youtube8m_distill.data import order as orders
+from youtube8m_distill.data import targets as target_records
+from youtube8m_distill.data.parsing.batch import Records
 from youtube8m_distill.errors import SettingError
 
-# Unparsed frame-level records take 0.2 MB each, so this is a few hundred MB.
-SHUFFLE_BUFFER = 1024
 
-
-def make_dataset(shards, features, num_classes, views, batch_size, *, training, seed=0, num_epochs=1, start=None,
-                 num_readers=8, shuffle_buffer=SHUFFLE_BUFFER, with_ids=None, train_fraction=1.0, share=None, targets=None,
-                 target_size=None):
+def make_dataset(shards, parser, batch_size, order=None, *, targets=None, share=None, with_ids=None):
     """Batches of parsed videos.
 
-    In training the order is that of `training_order`, a function of (seed, epoch, the files, num_readers, shuffle_buffer)
-    and of nothing else. Epochs follow one another before batching, so that a batch may hold the end of one and the
-    beginning of the next, and only the last incomplete batch of all is left out; a set smaller than a batch gives none,
-    which the caller tells by `sources.count_records(shards, at_most=batch_size)`.
-    At evaluation records come in file order, and none is left out: the last batch may be short.
+    With an order, for training: records come in that order, and only the last incomplete batch of all is dropped. A set that
+    is smaller than a batch gives none; `tfrecord.count_records(shards, at_most=batch_size)` tells.
+    Without one, for evaluation: records come in file order, and none is dropped; the last batch may be short.
+
+    >>> parser = VideoParser(FeatureConfig(), 3862, {"student": FrameView("uniform", 10)})  # doctest: +SKIP
+    >>> dataset = make_dataset(find_files("train*.tfrecord"), parser, 32, TrainingOrder(num_epochs=5))  # doctest: +SKIP
 
     Args:
-        shards: tuple of sources.Shard; what they tell to leave out is left out.
-        features: config.FeatureConfig.
-        num_classes: int.
-        views: which frames each network sees: config.FrameView, or {role: FrameView} for batches nested by role;
-            None for video-level features.
+        shards: tuple of tfrecord.Shard; records that a shard excludes are skipped.
+        parser: parsing.batch.VideoParser: features, classes, and which frames each role sees.
         batch_size: int, over all replicas.
-        training: bool, see above.
-        seed: int, of the order and of `random` frames.
-        num_epochs: int, the epoch before which to end; None never ends.
-        start: in training, the `position` of a batch: what comes is what the whole run gives after it. The files that were
-            open there, at most `num_readers`, are read again, but nothing of what was used is parsed.
-        num_readers: int, files read at a time in training.
-        shuffle_buffer: int, in records.
-        train_fraction: float above 0, at most 1: the share of the records to train on. Which ones follows from their
-            file's name and number alone, so a smaller share is part of a larger one.
-        with_ids: bool, whether batches hold `video_id`, `shard` and `record`; by default where nothing trains.
-        share: (index, count): of every batch only the index-th of `count` runs of rows, for one of several workers that
+        order: orders.TrainingOrder; None for file order.
+        targets: targets.TargetFiles; batches then hold `targets`.
+        share: (index, count): of each batch only the index-th of `count` runs of rows, for one of several workers that
             together read what a single process reads, in its order. The other rows are not parsed. The runs of a whole
-            batch are equal; those of a short last one differ by a row at most and may be empty, so that every worker
-            has as many batches.
-        targets: tuple of str, a file for each shard with one record of little-endian float16 numbers for each of the
-            shard's records, uncompressed. Batches hold them as `targets`.
-        target_size: int, how many numbers such a record holds.
+            batch are equal; those of a short last one differ by at most one row and may be empty, so that every worker has
+            as many batches.
+        with_ids: bool, whether batches hold `video_id`, `shard` and `record`; by default only in evaluation.
     Returns:
         tf.data.Dataset of dicts as `schema` describes them.
     Raises:
-        ValueError: if views are given for video-level records, or none for frame-level ones; if batches cannot be
-            shared equally; if there is not one file of targets for each shard, or one cannot be what it should.
+        SettingError: if the batch cannot be shared equally.
+        ValueError: if there is not one valid file of targets for each shard.
         While iterating: what `bad_records.naming_bad_records` turns into a BadRecordError.
     """
     _check_share(share, batch_size)
-    if targets is not None:
-        targets = targets.count(targets, shards, target_size)
-    parse = batch.build_parser(features, num_classes, views, seed)
+    training = order is not None
     with_ids = not training if with_ids is None else with_ids
-    read = _Reader(shards, targets, train_fraction)
+    paths = tf.constant([shard.path for shard in shards])
+    target_paths = None if targets is None else tf.constant(targets.paths)
 
-    def example(place, number, where, serialized, *target):
+    def video(place, number, where, serialized, *target):
         epoch, shard = tf.unstack(where, axis=1)
-        parsed = parse(batch.Records(serialized, tf.gather(read.paths, shard), number, epoch))
+        parsed = parser(Records(serialized, tf.gather(paths, shard), number, epoch))
         if with_ids:
             parsed |= {schema.SHARD: tf.cast(shard, tf.int32), schema.RECORD: number}
         else:
@@ -73,25 +60,37 @@ def make_dataset(shards, features, num_classes, views, batch_size, *, training, 
             # With a share, of the first record of the whole batch: every worker must see an epoch end at the same step.
             parsed[schema.EPOCH] = tf.cast(epoch if share is None else tf.fill(tf.shape(epoch), first_epoch), tf.int32)
         if target:
-            parsed[schema.TARGETS] = targets.decode(*target, tf.gather(read.targets[0], shard), number, target_size)
+            parsed[schema.TARGETS] = target_records.decode(*target, tf.gather(target_paths, shard), number, targets.size)
         return parsed
 
-    if training:
-        records = order.records(read, len(shards), seed, num_epochs, num_readers, shuffle_buffer, start)
-    else:
-        every_shard = tf.data.Dataset.range(len(shards)).repeat(num_epochs)
-        records = every_shard.flat_map(_as_it_is(lambda shard: read(tf.constant(0, tf.int64), shard)))
     # Batched before parsing: a whole batch is read by few operations, and nothing that they give is copied again.
-    batches = records.batch(batch_size, drop_remainder=training)
+    batches = read_records(shards, order, targets).batch(batch_size, drop_remainder=training)
     batches = batches.map(lambda *rows: _with_place(training, share, *rows))
-    dataset = batches.map(_as_it_is(example), num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    dataset = batches.map(_as_it_is(video), num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
     options = tf.data.Options()
     options.deterministic = True
     return dataset.with_options(options)
 
 
+def read_records(shards, order=None, targets=None):
+    """Serialized records.
+
+    Args:
+        shards, order, targets: as of `make_dataset`.
+    Returns:
+        tf.data.Dataset of (number in the file, int64; epoch and shard, int64 [2]; record, string), and the record's targets,
+        string, where there are some; with an order, of pairs of such a tuple and the position after the record.
+    """
+    if targets is not None:
+        targets = target_records.count(targets.paths, shards, targets.size)
+    if order is not None:
+        return orders.in_order(_Reader(shards, targets, order.train_fraction), len(shards), order)
+    read = _Reader(shards, targets)
+    return tf.data.Dataset.range(len(shards)).flat_map(_as_it_is(lambda shard: read(tf.constant(0, tf.int64), shard)))
+
+
 def _as_it_is(function):
-    """A function for a dataset in which AutoGraph has nothing to convert, and would take its time to find out."""
+    """A function for a dataset, without AutoGraph: there is nothing to convert, and finding that out takes time."""
     return tf.autograph.experimental.do_not_convert(function)
 
 
@@ -100,17 +99,18 @@ def _check_share(share, batch_size):
         return
     index, count = share
     if not 0 <= index < count:
-        raise SettingError("share", f"the index must lie in 0 .. {count - 1}.", share)
+        raise SettingError("share", f"the index must be in 0 .. {count - 1}.", share)
     if batch_size % count:
-        raise SettingError("batch_size", f"with share={share}: {count} workers cannot have equal shares of a "
-                         f"batch; choose a multiple of {count}.", batch_size)
+        raise SettingError(
+            "batch_size", f"{count} workers cannot have equal shares of a batch; choose a multiple of {count}.", batch_size
+        )
 
 
 def _rows_of(share, fields):
     """The rows of one worker, of each field of a batch."""
     index, count = share
     size = tf.shape(fields[0])[0]
-    rows = tuple(field[size * index // count:size * (index + 1) // count] for field in fields)
+    rows = tuple(field[size * index // count : size * (index + 1) // count] for field in fields)
     whole = fields[0].shape[0]
     return tuple(tf.ensure_shape(field, [whole and whole // count, *field.shape[1:]]) for field in rows)
 
@@ -123,8 +123,8 @@ class _Reader:
     two, and a function of ours called for every single record would cost as much as reading it.
 
     Args:
-        shards: tuple of sources.Shard.
-        targets: list of (path, number of records) for each of them, or None.
+        shards: tuple of tfrecord.Shard.
+        targets: list of (path, number of records) of each file of targets, or None.
         fraction: float, the share of the records to give.
     """
 
@@ -135,23 +135,28 @@ class _Reader:
         self.targets = targets and [tf.constant(column) for column in zip(*targets)]
         self.fraction = fraction
         self.held = [shard.held for shard in shards] if all(shard.held is not None for shard in shards) else []
-        self.readable = tf.constant([-1 if shard.readable is None else shard.readable for shard in shards], tf.int64) \
-            if any(shard.readable is not None for shard in shards) else None
-        self.left_out = tf.ragged.constant([shard.left_out for shard in shards], tf.int64, ragged_rank=1) \
-            if any(shard.left_out for shard in shards) else None
+        self.readable = (
+            tf.constant([-1 if shard.readable is None else shard.readable for shard in shards], tf.int64)
+            if any(shard.readable is not None for shard in shards)
+            else None
+        )
+        self.left_out = (
+            tf.ragged.constant([shard.left_out for shard in shards], tf.int64, ragged_rank=1)
+            if any(shard.left_out for shard in shards)
+            else None
+        )
 
     def __call__(self, epoch, shard):
         fields = [tf.data.Dataset.range(tf.int64.max), _always(tf.stack([epoch, shard])), self._serialized(shard)]
         if self.targets is not None:
             path, num_targets = (column[shard] for column in self.targets)
             # The headers of the records alone, when the file is opened: nothing is kept that was read ahead.
-            targets.require_as_many(self._serialized(shard, buffer_size=0), self.paths[shard], path, num_targets)
+            target_records.require_as_many(self._serialized(shard, buffer_size=0), self.paths[shard], path, num_targets)
             fields.append(tf.data.TFRecordDataset(path))
         records = tf.data.Dataset.zip(tuple(fields))
         if self.left_out is not None:
-            left_out = tf.concat([self.left_out[shard], [tf.int64.max]], axis=0)         # rising
-            records = records.filter(
-                lambda number, *_: left_out[tf.searchsorted(left_out, number[None])[0]] != number)
+            left_out = tf.concat([self.left_out[shard], [tf.int64.max]], axis=0)  # rising
+            records = records.filter(lambda number, *_: left_out[tf.searchsorted(left_out, number[None])[0]] != number)
         if self.fraction < 1.0:
             path = self.paths[shard]
             records = records.filter(lambda number, *_: _is_chosen(path, number, self.fraction))
@@ -164,8 +169,10 @@ class _Reader:
             records = tf.switch_case(tf.cast(shard, tf.int32), [lambda records=records: records for records in self.held])
             return tf.data.Dataset.from_tensor_slices(records)
         path, packed = self.paths[shard], self.packed[shard]
-        datasets = [tf.data.TFRecordDataset(tf.boolean_mask([path], [tf.equal(packed, compression)]), compression, **options)
-                    for compression in self.compressions]
+        datasets = [
+            tf.data.TFRecordDataset(tf.boolean_mask([path], [tf.equal(packed, compression)]), compression, **options)
+            for compression in self.compressions
+        ]
         records = datasets[0]
         for other in datasets[1:]:
             records = records.concatenate(other)

@@ -21,13 +21,13 @@ from youtube8m_distill.data import bad_records, tfrecord
 from youtube8m_distill.data.parsing import batch
 from youtube8m_distill.data.screening_report import counts_of
 
-FORMAT = 1                          # raised when the same files would be judged otherwise
-CHUNK = 64                          # records parsed together: 15 MB of official ones
-READERS = 4                         # files read at a time
-EARLIEST_END = 1000                 # records to look at before giving up on the others
-SHOWN = 3                           # faults in an error message
-PIECE = 2 ** 12                     # bytes of a compressed file unpacked at a time
-FIRST_FRAME = config.FrameView("first", 1)        # every frame is checked, whichever are seen; one is cut out
+FORMAT = 1  # raised when the same files would be judged otherwise
+CHUNK = 64  # records parsed together: 15 MB of official ones
+READERS = 4  # files read at a time
+EARLIEST_END = 1000  # records to look at before giving up on the others
+SHOWN = 3  # faults in an error message
+PIECE = 2**12  # bytes of a compressed file unpacked at a time
+FIRST_FRAME = config.FrameView("first", 1)  # every frame is checked, whichever are seen; one is cut out
 
 
 class Fault(NamedTuple):
@@ -76,12 +76,12 @@ class _File:
     """What one file was found to hold."""
 
     shard: tfrecord.Shard
-    num_records: int = 0                            # all that could be read
-    num_bytes: int = 0                              # that these take, uncompressed
-    damage: str = ""                                # what is wrong with the rest, if anything
-    faults: list = dataclasses.field(default_factory=list)              # of single records
-    numbers: list = dataclasses.field(default_factory=list)             # int64 arrays, the good records
-    ids: list = dataclasses.field(default_factory=list)                 # uint64 arrays, hashes of their video ids
+    num_records: int = 0  # all that could be read
+    num_bytes: int = 0  # that these take, uncompressed
+    damage: str = ""  # what is wrong with the rest, if anything
+    faults: list = dataclasses.field(default_factory=list)  # of single records
+    numbers: list = dataclasses.field(default_factory=list)  # int64 arrays, the good records
+    ids: list = dataclasses.field(default_factory=list)  # uint64 arrays, hashes of their video ids
 
 
 def screen(shards, bad_files, features, num_classes, max_bad_fraction, known=None):
@@ -129,13 +129,13 @@ def _about(shards, features, num_classes):
     return f"sha256 {hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
 
-@functools.lru_cache(maxsize=1)     # training and validation files have one
+@functools.lru_cache(maxsize=1)  # training and validation files have one
 def _build_check(features, num_classes):
     """The function that checks the records of a chunk: (string [B], path, number of the first) -> their ids, [B].
 
     It raises what `bad_records.naming_bad_records` reads.
     """
-    parse = batch.build_parser(features, num_classes, FIRST_FRAME if features.frame_features else None)
+    parse = batch.VideoParser(features, num_classes, {schema.TEACHER: FIRST_FRAME if features.frame_features else None})
 
     def check(serialized, path, first):
         numbers = first + tf.range(tf.size(serialized, tf.int64))
@@ -144,7 +144,8 @@ def _build_check(features, num_classes):
 
     # Compiled here, for all threads.
     compiled = tf.function(check).get_concrete_function(
-        tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64))
+        tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)
+    )
     return lambda serialized, path, first: compiled(serialized, tf.constant(path), tf.constant(first, tf.int64)).numpy()
 
 
@@ -160,7 +161,7 @@ def _screen_files(shards, bad_files, check, max_bad_fraction):
                 if _is_hopeless(found, all_bytes, max_bad_fraction):
                     break
         finally:
-            pool.shutdown(cancel_futures=True)      # also after an error or Ctrl-C
+            pool.shutdown(cancel_futures=True)  # also after an error or Ctrl-C
     return found
 
 
@@ -239,11 +240,18 @@ def _join(found, about):
         if file.damage:
             faults.append(Fault(file.shard.path, None, file.damage))
         if len(left_out) < file.num_records:
-            shards.append(dataclasses.replace(file.shard, left_out=left_out,
-                                              readable=file.num_records if file.damage else None))
+            shards.append(
+                dataclasses.replace(file.shard, left_out=left_out, readable=file.num_records if file.damage else None)
+            )
     num_lost = sum(number for number, _ in lost)
-    return Screening(tuple(shards), tuple(faults), sum(file.num_records for file in found) + num_lost,
-                     sum(len(file.faults) for file in found) + num_lost, all(exact for _, exact in lost), about)
+    return Screening(
+        tuple(shards),
+        tuple(faults),
+        sum(file.num_records for file in found) + num_lost,
+        sum(len(file.faults) for file in found) + num_lost,
+        all(exact for _, exact in lost),
+        about,
+    )
 
 
 def _find_duplicates(found):
@@ -254,12 +262,17 @@ def _find_duplicates(found):
     ids = np.concatenate([part for file in found for part in file.ids])
     numbers = np.concatenate([part for file in found for part in file.numbers])
     ends = np.cumsum(lengths)
-    order = np.argsort(ids, kind="stable")          # of records with one id, the first in the files comes first
+    order = np.argsort(ids, kind="stable")  # of records with one id, the first in the files comes first
     again = np.flatnonzero(ids[order[1:]] == ids[order[:-1]]) + 1
     for first, second in zip(order[again - 1], order[again]):
         before, file = (found[np.searchsorted(ends, place, "right")] for place in (first, second))
-        file.faults.append(Fault(file.shard.path, int(numbers[second]),
-                                 f"its video id is that of {before.shard.path}, record {numbers[first]}"))
+        file.faults.append(
+            Fault(
+                file.shard.path,
+                int(numbers[second]),
+                f"its video id is that of {before.shard.path}, record {numbers[first]}",
+            )
+        )
 
 
 def _count_lost(found):
@@ -275,7 +288,7 @@ def _lost_in(file, before, mean):
         try:
             return sum(1 for _ in tfrecord.record_starts(file.shard)) - file.num_records, True
         except ValueError:
-            pass                    # no headers to follow
+            pass  # no headers to follow
     return max(1, round((file.shard.size - before) / mean) if mean else 1), False
 
 
@@ -285,7 +298,7 @@ def _stored_bytes(file):
         return file.shard.size
     if not file.shard.compression:
         return file.num_bytes
-    unpacker, unpacked, stored = zlib.decompressobj(wbits=31), 0, 0        # 31: with a header of gzip
+    unpacker, unpacked, stored = zlib.decompressobj(wbits=31), 0, 0  # 31: with a header of gzip
     with tfrecord.open_file(file.shard.path) as packed:
         while unpacked < file.num_bytes:
             try:
@@ -307,4 +320,5 @@ def _require_few(found, max_bad_fraction):
     raise bad_records.BadRecordError(
         f"max_bad_fraction={max_bad_fraction:g}: {counts_of(found)} cannot be used; most entries ({counts[worst]:,} of "
         f"{len(found.faults):,}) are about {worst}. The first: {first}. Fetch these files again, or see that features and "
-        "num_classes are those of the data.")
+        "num_classes are those of the data."
+    )

@@ -1,10 +1,24 @@
 """Targets kept beside the shards: one TFRecord file a shard, one record of float16 numbers for each of its records."""
 
+import typing
+
 import tensorflow as tf
 
 from youtube8m_distill.data import bad_records, tfrecord
 
 BYTES_A_NUMBER = 2
+
+
+class TargetFiles(typing.NamedTuple):
+    """Where the targets of some shards are.
+
+    Attributes:
+        paths: tuple of str, one file for each shard, uncompressed, with a record for each of the shard's records.
+        size: int, float16 numbers per record, little-endian.
+    """
+
+    paths: tuple
+    size: int
 
 
 def count(paths, shards, size):
@@ -29,8 +43,10 @@ def count(paths, shards, size):
         except tf.errors.NotFoundError as error:
             raise ValueError(f"{path} does not exist; it should hold targets. Make them again.") from error
         if rest:
-            raise ValueError(f"{path} is no file of targets, {size} numbers of {BYTES_A_NUMBER} bytes each, or it is cut "
-                             "short: make it again.")
+            raise ValueError(
+                f"{path} is no file of targets, {size} numbers of {BYTES_A_NUMBER} bytes each, or it is cut "
+                "short: make it again."
+            )
         found.append((path, number))
     return found
 
@@ -50,9 +66,13 @@ def require_as_many(records, path, targets_path, num_targets):
     wanted = tf.minimum(last, 0) + 1
     found = records.skip(tf.maximum(last, 0)).take(wanted + 1).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
     name = bad_records.record_name(targets_path, last)
-    return bad_records.require(name, [
-        (found >= wanted, lambda: tf.strings.join([path, " has no record of this number; make its targets again"])),
-        (found <= wanted, lambda: tf.strings.join(["the last one, but ", path, " has more; make its targets again"]))])
+    return bad_records.require(
+        name,
+        [
+            (found >= wanted, lambda: tf.strings.join([path, " has no record of this number; make its targets again"])),
+            (found <= wanted, lambda: tf.strings.join(["the last one, but ", path, " has more; make its targets again"])),
+        ],
+    )
 
 
 def decode(targets, paths, numbers, size):
@@ -72,10 +92,15 @@ def decode(targets, paths, numbers, size):
 
     def complain():
         wrong = tf.argmin(tf.cast(fits, tf.int8))
-        reason = tf.strings.join([tf.strings.as_string(found[wrong]), f" bytes of targets instead of "
-                                  f"{BYTES_A_NUMBER * size} ({size} numbers of {BYTES_A_NUMBER} bytes)"])
-        return bad_records.require(bad_records.record_name(paths[wrong], numbers[wrong]),
-                                   [(tf.constant(False), lambda: reason)])
+        reason = tf.strings.join(
+            [
+                tf.strings.as_string(found[wrong]),
+                f" bytes of targets instead of {BYTES_A_NUMBER * size} ({size} numbers of {BYTES_A_NUMBER} bytes)",
+            ]
+        )
+        return bad_records.require(
+            bad_records.record_name(paths[wrong], numbers[wrong]), [(tf.constant(False), lambda: reason)]
+        )
 
     with tf.control_dependencies([tf.cond(tf.reduce_all(fits), lambda: tf.constant(True), complain)]):
         # By way of integers, as a batch without records has no length to decode by, and float16 no fixed one.

@@ -20,16 +20,16 @@ import tensorflow as tf
 
 from youtube8m_distill import files
 
-HEADER_BYTES = 12                   # length and its checksum, before the record
-FOOTER_BYTES = 4                    # the record's checksum, after it
+HEADER_BYTES = 12  # length and its checksum, before the record
+FOOTER_BYTES = 4  # the record's checksum, after it
 GZIP_MAGIC = b"\x1f\x8b\x08"
 DAMAGED = "damaged or cut short; fetch the file again"
-SMALLEST_PACKED = 64                # bytes below which a compressed file may hold no record
-END_BYTES = 2 ** 16                 # of a file's beginning and of its end: what `digest` looks at
-THREADS = 32                        # the full set is 3844 files, perhaps behind a network
+SMALLEST_PACKED = 64  # bytes below which a compressed file may hold no record
+END_BYTES = 2**16  # of a file's beginning and of its end: what `digest` looks at
+THREADS = 32  # the full set is 3844 files, perhaps behind a network
 
-EXACT_BELOW_BYTES = 2 ** 32         # `estimate_records` counts every record of a set smaller than this
-SAMPLED_SHARDS = 4                  # and this many files of a larger one
+EXACT_BELOW_BYTES = 2**32  # `estimate_records` counts every record of a set smaller than this
+SAMPLED_SHARDS = 4  # and this many files of a larger one
 
 EXAMPLE_SET = "python -m youtube8m_distill.cli.synthesize --output_dir=yt8m_sample"
 
@@ -76,11 +76,13 @@ def find_files(pattern, bad_files=None):
     """
     globs = [glob.strip() for glob in pattern.split(",") if glob.strip()]
     if not globs:
-        raise FileNotFoundError(f"{pattern!r} names no file. Give one or more globs, or write a small set with: "
-                                f"{EXAMPLE_SET}")
+        raise FileNotFoundError(
+            f"{pattern!r} names no file. Give one or more globs, or write a small set with: {EXAMPLE_SET}"
+        )
     # By real path: two spellings of one file are one file.
-    paths = sorted({path if "://" in path else os.path.realpath(path): path
-                    for glob in globs for path in _matches(glob)}.values())
+    paths = sorted(
+        {path if "://" in path else os.path.realpath(path): path for glob in globs for path in _matches(glob)}.values()
+    )
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         shards = tuple(pool.map(lambda path: _look_into(path, bad_files), paths))
     if bad_files is None:
@@ -91,15 +93,19 @@ def find_files(pattern, bad_files=None):
 def _matches(glob):
     """Paths that one glob matches, at least one."""
     _load_file_system(glob)
-    glob = os.path.expanduser(glob)                 # no shell expands the ~ in --train_data_pattern=~/yt8m/...
+    glob = os.path.expanduser(glob)  # no shell expands the ~ in --train_data_pattern=~/yt8m/...
     try:
         paths = tf.io.gfile.glob(glob)
     except tf.errors.UnimplementedError as error:
-        raise ValueError(f"{glob!r}: this TensorFlow ({tf.__version__}) has no reader for {glob.split('://')[0]}://. "
-                         "For s3:// and hdfs:// install one with: pip install 'youtube8m_distill[io]'") from error
+        raise ValueError(
+            f"{glob!r}: this TensorFlow ({tf.__version__}) has no reader for {glob.split('://')[0]}://. "
+            "For s3:// and hdfs:// install one with: pip install 'youtube8m_distill[io]'"
+        ) from error
     if not paths:
-        raise FileNotFoundError(f"{glob!r} matches no file (commas separate patterns). Quote it in your shell, or "
-                                f"write a small set with: {EXAMPLE_SET}")
+        raise FileNotFoundError(
+            f"{glob!r} matches no file (commas separate patterns). Quote it in your shell, or "
+            f"write a small set with: {EXAMPLE_SET}"
+        )
     return paths
 
 
@@ -109,7 +115,7 @@ def _load_file_system(glob):
         try:
             importlib.import_module("tensorflow_io")
         except ImportError:
-            pass                    # TensorFlow may bring the reader itself; `_matches` says so if it does not
+            pass  # TensorFlow may bring the reader itself; `_matches` says so if it does not
 
 
 def _look_into(path, bad_files):
@@ -196,9 +202,9 @@ def is_whole(shard, num_bytes):
         return num_bytes == shard.size
     with open_file(shard.path) as file:
         file.seek(max(0, shard.size - 4))
-        if file.read(4) == struct.pack("<I", num_bytes % 2 ** 32):
-            return True                 # gzip ends with the size of what is in it
-        file.seek(0)                    # unless it is several files, one after the other
+        if file.read(4) == struct.pack("<I", num_bytes % 2**32):
+            return True  # gzip ends with the size of what is in it
+        file.seek(0)  # unless it is several files, one after the other
         try:
             with gzip.open(file) as unpacked:
                 return num_bytes == sum(map(len, iter(lambda: unpacked.read(END_BYTES), b"")))
@@ -308,7 +314,7 @@ class RecordWriter:
         return self
 
     def __exit__(self, kind, error, traceback):
-        with contextlib.suppress(*[OSError] if error else []):      # what has failed before is what is told
+        with contextlib.suppress(*[OSError] if error else []):  # what has failed before is what is told
             self._do(self._writer.close)
 
     @staticmethod

@@ -11,7 +11,7 @@ from youtube8m_distill.engine.scalars import ScalarWriter
 from youtube8m_distill.schemes.divergence import refuse_bad_numbers, refuse_divergence
 
 VALIDATION_GAP = "validation_gap_at_20"
-BY_EPOCH = "epoch"                  # the TensorBoard tags whose points are counted in epochs, not steps
+BY_EPOCH = "epoch"  # the TensorBoard tags whose points are counted in epochs, not steps
 
 
 class Validation(keras.callbacks.Callback):
@@ -47,8 +47,11 @@ class Validation(keras.callbacks.Callback):
     def _validate(self, logs):
         if self.evaluated_step != self.progress.step:
             refuse_divergence(self.model)
-            self.values = {f"{role}/validation_{name}": value for role, evaluate in self.evaluate.items()
-                           for name, value in evaluate().items()}
+            self.values = {
+                f"{role}/validation_{name}": value
+                for role, evaluate in self.evaluate.items()
+                for name, value in evaluate().items()
+            }
             self.evaluated_step = self.progress.step
         logs.update(self.values)
 
@@ -125,7 +128,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
             event_files.keep_points(role_folder, self._has_been)
         self.writers = {role: ScalarWriter(role_folder) for role, role_folder in folders.items()}
         self.main_role = main_role
-        self.written = set()            # names that the last step has given values already
+        self.written = set()  # names that the last step has given values already
 
     def on_train_batch_end(self, step, logs=None):
         self._write(logs, step, _folder)
@@ -179,17 +182,22 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.progress = progress
 
     def on_train_begin(self, logs=None):
-        done = self.progress.stage_step - (self.progress.pending is not None)     # a pending step is told again
+        done = self.progress.stage_step - (self.progress.pending is not None)  # a pending step is told again
         self.bar = display.ProgressBar(self.total_steps, self.description, "steps", done)
 
     def on_train_batch_end(self, step, logs=None):
         self.bar.update(1, self._note(logs))
 
     def on_epoch_end(self, epoch, logs=None):
-        values = [f"{name.replace('/validation_', ' ')} {value:.4f}" for name, value in logs.items()
-                  if name.endswith(("validation_gap_at_20", "validation_hit_at_one"))]
-        self.bar.write(f"{self.description}: epoch {epoch} ends at step {self.progress.step}."
-                       + (" Validation: " + ", ".join(values) if values else ""))
+        values = [
+            f"{name.replace('/validation_', ' ')} {value:.4f}"
+            for name, value in logs.items()
+            if name.endswith(("validation_gap_at_20", "validation_hit_at_one"))
+        ]
+        self.bar.write(
+            f"{self.description}: epoch {epoch} ends at step {self.progress.step}."
+            + (" Validation: " + ", ".join(values) if values else "")
+        )
 
     def on_train_end(self, logs=None):
         self.bar.close()
@@ -197,5 +205,7 @@ class ProgressDisplay(keras.callbacks.Callback):
     def _note(self, logs):
         if "loss" not in logs:
             return ""
-        return (f"Loss: {logs['loss']:.2f} Examples/sec: {logs['examples_per_second']:.4g} | "
-                f"Hit@1: {logs[f'{self.main_role}/hit_at_one']:.3f} GAP: {logs[f'{self.main_role}/gap_at_20']:.3f}")
+        return (
+            f"Loss: {logs['loss']:.2f} Examples/sec: {logs['examples_per_second']:.4g} | "
+            f"Hit@1: {logs[f'{self.main_role}/hit_at_one']:.3f} GAP: {logs[f'{self.main_role}/gap_at_20']:.3f}"
+        )

@@ -1,9 +1,9 @@
 """A run's checkpoints: a folder for each, complete or absent, the last few and the best.
 
-    checkpoints/step-00001200/  student.weights.h5     one file a trained network, Keras' own format
-                                training_state.npz     optimizer and random generators
-                                progress.json          counts: step, epoch, records
-    best/                       student.weights.h5, progress.json
+checkpoints/step-00001200/  student.weights.h5     one file a trained network, Keras' own format
+                            training_state.npz     optimizer and random generators
+                            progress.json          counts: step, epoch, records
+best/                       student.weights.h5, progress.json
 """
 
 import contextlib
@@ -51,7 +51,7 @@ class Checkpoints:
             _save_networks(scheme, temporary)
             np.savez(temporary / "training_state.npz", **_training_state(scheme))
             write_progress(temporary, progress)
-        for step in self.steps()[:-self.max_to_keep]:
+        for step in self.steps()[: -self.max_to_keep]:
             files.remove_folder(self.step_folder(step))
 
     def save_best(self, scheme, progress):
@@ -83,7 +83,7 @@ class Checkpoints:
         """
         folder = self.step_folder(self.steps()[-1])
         variables, saved = _state_variables(scheme), _read_state(folder / "training_state.npz")
-        _check_fits(variables, saved, folder)               # before anything of the scheme is changed
+        _check_fits(variables, saved, folder)  # before anything of the scheme is changed
         for role, network in scheme.networks.items():
             load_weights(network, folder / f"{role}.weights.h5")
         for name, variable in variables.items():
@@ -153,10 +153,16 @@ def _save_networks(scheme, folder):
 
 def _state_variables(scheme):
     """Everything that moves in training but the networks' weights: optimizer slots and random generators."""
-    generators = [variable for network in scheme.networks.values() for variable in network.variables
-                  if not any(variable is weight for weight in network.weights)]
-    return {**{f"optimizer/{i}": variable for i, variable in enumerate(scheme.optimizer.variables)},
-            **{f"generator/{i}": variable for i, variable in enumerate(generators)}}
+    generators = [
+        variable
+        for network in scheme.networks.values()
+        for variable in network.variables
+        if not any(variable is weight for weight in network.weights)
+    ]
+    return {
+        **{f"optimizer/{i}": variable for i, variable in enumerate(scheme.optimizer.variables)},
+        **{f"generator/{i}": variable for i, variable in enumerate(generators)},
+    }
 
 
 def _training_state(scheme):
@@ -168,7 +174,7 @@ def _read_state(path):
     try:
         with np.load(path, allow_pickle=False) as saved:
             return {name: saved[name] for name in saved.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:     # one of them for a pickle, which is not run
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # one of them for a pickle, which is not run
         raise ValueError(f"{path} is damaged, or no file of ours: {error}") from error
 
 
@@ -176,5 +182,7 @@ def _check_fits(variables, saved, folder):
     expected = {name: tuple(variable.shape) for name, variable in variables.items()}
     found = {name: value.shape for name, value in saved.items()}
     if expected != found:
-        raise ValueError(f"{folder / 'training_state.npz'} does not fit this run: it was written by another version or "
-                         "configuration. Start anew in another folder, or from its weights.")
+        raise ValueError(
+            f"{folder / 'training_state.npz'} does not fit this run: it was written by another version or "
+            "configuration. Start anew in another folder, or from its weights."
+        )

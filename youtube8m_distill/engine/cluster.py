@@ -60,8 +60,10 @@ def read_cluster(environment):
     index = _index(found.get("task"), machines)
     unknown = machines.keys() - {"chief", "worker"}
     if unknown:
-        raise ValueError(f"{VARIABLE} has machines of the type {', '.join(sorted(unknown))}. Every machine trains here: "
-                         "there are only chief and worker.")
+        raise ValueError(
+            f"{VARIABLE} has machines of the type {', '.join(sorted(unknown))}. Every machine trains here: "
+            "there are only chief and worker."
+        )
     if len(machines.get("chief", [])) > 1 or len(set(addresses)) < len(addresses):
         raise ValueError(f"{VARIABLE} names two chiefs, or a machine twice: {', '.join(addresses)}.")
     return Cluster(tuple(addresses), index) if len(addresses) > 1 else None
@@ -70,23 +72,30 @@ def read_cluster(environment):
 def _addresses(machines, kind):
     found = machines.get(kind, [])
     if not isinstance(found, list) or not all(isinstance(a, str) and re.fullmatch(r".+:\d+", a) for a in found):
-        raise ValueError(f'{VARIABLE}: {kind} is {json.dumps(found)}, and not a list of "host:port". It looks like '
-                         f"{EXAMPLE}")
+        raise ValueError(
+            f'{VARIABLE}: {kind} is {json.dumps(found)}, and not a list of "host:port". It looks like {EXAMPLE}'
+        )
     return found
 
 
 def _index(task, machines):
     """The place of this process among all machines, the chief first."""
     if not isinstance(task, dict) or not {"type", "index"} <= task.keys():
-        raise ValueError(f"{VARIABLE} does not say which machine this is: its task is {json.dumps(task)}. It looks like "
-                         f"{EXAMPLE}, with another index on every machine.")
+        raise ValueError(
+            f"{VARIABLE} does not say which machine this is: its task is {json.dumps(task)}. It looks like "
+            f"{EXAMPLE}, with another index on every machine."
+        )
     kind, index = task["type"], str(task["index"])
     if kind not in ("chief", "worker"):
-        raise ValueError(f"{VARIABLE}: the task's type is {kind!r}. Training has only chief and worker; a parameter server "
-                         f"has nothing to do here, and eval.py, without {VARIABLE}, follows a run as an evaluator would.")
+        raise ValueError(
+            f"{VARIABLE}: the task's type is {kind!r}. Training has only chief and worker; a parameter server "
+            f"has nothing to do here, and eval.py, without {VARIABLE}, follows a run as an evaluator would."
+        )
     if not index.isdigit() or int(index) >= len(machines.get(kind, [])):
-        raise ValueError(f"{VARIABLE}: the task is {kind} {index}, and the cluster has {len(machines.get(kind, []))} of "
-                         "that type, counted from 0.")
+        raise ValueError(
+            f"{VARIABLE}: the task is {kind} {index}, and the cluster has {len(machines.get(kind, []))} of "
+            "that type, counted from 0."
+        )
     return int(index) + (len(machines.get("chief", [])) if kind == "worker" else 0)
 
 
@@ -98,8 +107,10 @@ def refuse_cluster(environment):
     """
     cluster = read_cluster(environment)
     if cluster is not None:
-        raise ValueError(f"{VARIABLE} names {len(cluster.addresses)} machines, and only train.py shares its work among "
-                         f"machines. Unset {VARIABLE}, and give each machine files of its own.")
+        raise ValueError(
+            f"{VARIABLE} names {len(cluster.addresses)} machines, and only train.py shares its work among "
+            f"machines. Unset {VARIABLE}, and give each machine files of its own."
+        )
 
 
 def multi_worker_strategy(cluster, num_gpu, say=print):
@@ -119,11 +130,15 @@ def multi_worker_strategy(cluster, num_gpu, say=print):
         _meet_chief(cluster, say)
     # All of one type: who is the chief has been settled, and nothing else tells a chief from a worker.
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(cluster.addresses)}), task_type="worker", task_id=cluster.index,
-        num_accelerators={"GPU": num_gpu}, rpc_layer="grpc")
+        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
+        task_type="worker",
+        task_id=cluster.index,
+        num_accelerators={"GPU": num_gpu},
+        rpc_layer="grpc",
+    )
     on_termination = signal.getsignal(signal.SIGTERM)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    signal.signal(signal.SIGTERM, on_termination)       # TensorFlow has put its own in place, which ends nothing
+    signal.signal(signal.SIGTERM, on_termination)  # TensorFlow has put its own in place, which ends nothing
     # Every process gets the same number of batches, so none has to ask the others before each whether they have one.
     strategy.extended.experimental_enable_get_next_as_optional = False
     return strategy
@@ -134,7 +149,7 @@ def _meet_workers(cluster, say):
     others = range(1, len(cluster.addresses))
     with contextlib.ExitStack() as held:
         listener = held.enter_context(_listen(cluster.addresses[0]))
-        calls, told = {}, []                    # socket -> index of the machine that calls, once it has said so
+        calls, told = {}, []  # socket -> index of the machine that calls, once it has said so
         while missing := [cluster.addresses[i] for i in others if i not in calls.values()]:
             if missing != told:
                 say(f"Machine 0 ({cluster.addresses[0]}), the chief, waits for {', '.join(missing)}.")
@@ -146,7 +161,7 @@ def _meet_workers(cluster, say):
                 said = _receive(ready)
                 if said.isdigit() and int(said) in others and int(said) not in calls.values():
                     calls[ready] = int(said)
-                else:                           # it has ended while it waited, is none of the job, or there already
+                else:  # it has ended while it waited, is none of the job, or there already
                     del calls[ready]
                     ready.close()
         for call in [call for call, index in calls.items() if index is not None]:
@@ -156,11 +171,16 @@ def _meet_workers(cluster, say):
 def _listen(address):
     try:
         both = socket.has_dualstack_ipv6()
-        return socket.create_server(("", int(address.rpartition(":")[2])), backlog=128, dualstack_ipv6=both,
-                                    family=socket.AF_INET6 if both else socket.AF_INET)
+        return socket.create_server(
+            ("", int(address.rpartition(":")[2])),
+            backlog=128,
+            dualstack_ipv6=both,
+            family=socket.AF_INET6 if both else socket.AF_INET,
+        )
     except OSError as error:
-        raise OSError(f"{VARIABLE}: this machine cannot listen at {address}: {error.strerror}. Does an earlier job still "
-                      "run here?") from error
+        raise OSError(
+            f"{VARIABLE}: this machine cannot listen at {address}: {error.strerror}. Does an earlier job still run here?"
+        ) from error
 
 
 def _receive(call):
@@ -182,7 +202,7 @@ def _meet_chief(cluster, say):
                 call.sendall(str(cluster.index).encode())
                 if _receive(call) == GO:
                     return
-        except OSError as error:                # it has not been started yet, or was started again
+        except OSError as error:  # it has not been started yet, or was started again
             if str(error) != told:
                 told = str(error)
                 say(f"The chief does not answer yet ({told}); trying on.")
@@ -204,5 +224,7 @@ def ending_with_the_job(cluster, fail):
             raise
         named = [int(index) for index in re.findall(r"/task:(\d+)", str(error)) if int(index) != cluster.index]
         who = f"machine {named[0]} ({cluster.addresses[named[0]]})" if named else "another machine"
-        fail(f"{who} of this job is gone: its process has ended, or cannot be reached. Training stopped; start the "
-             "same command on every machine to go on from the last checkpoint.")
+        fail(
+            f"{who} of this job is gone: its process has ended, or cannot be reached. Training stopped; start the "
+            "same command on every machine to go on from the last checkpoint."
+        )

@@ -75,7 +75,7 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
             if epoch_ends:
                 callbacks.on_epoch_end(progress.epoch, logs)
 
-    told = {}                                   # of the last step
+    told = {}  # of the last step
     if progress.pending is not None:
         told = progress.pending
         end_step(_ends_epoch(strategy, progress, batch), dict(told))
@@ -92,7 +92,7 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
             refuse_divergence(scheme)
             logs["examples_per_second"] = batch_size / stopwatch.mean_and_reset()
         elif stopwatch.laps == 1 and tracing:
-            stopwatch.mean_and_reset()          # the first step pays for tracing
+            stopwatch.mean_and_reset()  # the first step pays for tracing
         tracing, told = False, dict(logs)
         end_step(epoch_ends, logs)
         batch = following
@@ -116,7 +116,7 @@ def _ends_epoch(strategy, progress, following):
 def _place(strategy, batch):
     """Where the records go on after a batch, and how many videos of it, on this machine, are longer than what is read."""
     position = _rows(strategy, batch[schema.POSITION])[0][0].tolist()
-    lengths = _rows(strategy, batch[schema.NUM_STORED_FRAMES]) if schema.NUM_STORED_FRAMES in batch else []
+    lengths = _rows(strategy, batch[schema.STORED_FRAMES]) if schema.STORED_FRAMES in batch else []
     return position, sum(int((rows > schema.MAX_FRAMES).sum()) for rows in lengths)
 
 

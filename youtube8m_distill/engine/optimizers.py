@@ -23,6 +23,7 @@ def build_optimizer(training):
     Returns:
         keras.optimizers.Optimizer.
     """
-    schedule = ExponentialDecayByExamples(training.base_learning_rate, training.learning_rate_decay,
-                                          training.learning_rate_decay_examples, training.batch_size)
+    schedule = ExponentialDecayByExamples(
+        training.base_learning_rate, training.learning_rate_decay, training.learning_rate_decay_examples, training.batch_size
+    )
     return OPTIMIZERS[training.optimizer](schedule)

@@ -1,115 +1,129 @@
-"""A network over a data set: host batches of scores, from every replica, none lost, in the order of the input."""
+"""A network over a data set: host batches of outputs, from every replica, none lost, in the order of the input."""
 
 import concurrent.futures
-from typing import NamedTuple
+import dataclasses
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from youtube8m_distill import schema
-from youtube8m_distill.engine.strategy import local_replicas
+from youtube8m_distill.engine.strategy import local_replicas, make_strategy
 from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr
 from youtube8m_distill.schemes.losses import label_loss
 
+# What a batch says of its records, which no network reads.
+ABOUT_RECORDS = (schema.VIDEO_ID, schema.SHARD, schema.RECORD, schema.STORED_FRAMES)
 
-class PredictedBatch(NamedTuple):
-    """What is known of one batch of videos after the network has seen it. Numpy arrays on the host.
 
-    The last four are None unless the Predictor was asked for them, the three about the record where a batch of the data
-    set does not have them.
+@dataclasses.dataclass(frozen=True)
+class BestClasses:
+    """An output function: the best classes of each video and, for metrics, what is computed from all predictions.
+
+    Args:
+        top_k: int. Classes per video; all of them if there are fewer.
+        for_metrics: bool. Also labels, losses and PERR; otherwise labels are not read.
+        keep_predictions: bool. Also all predictions.
+
+    Output: dict of `classes` int32 [B, k], best first and equal scores by class index, `scores` float32 [B, k], `finite`
+    bool [B], whether all predictions of the video are numbers; for metrics `labels` uint8 [B, num_classes], `losses`
+    (L_CE) and `perr` float32 [B]; and, where kept, `predictions` float32 [B, num_classes].
     """
 
-    video_ids: np.ndarray                   # object (bytes) [B]
-    classes: np.ndarray                     # int32 [B, k]: the best classes, best first, equals by class index
-    scores: np.ndarray                      # float32 [B, k]
-    finite: np.ndarray                      # bool [B]: whether all predictions of the video are numbers, those below k too
-    shards: np.ndarray | None = None        # int32 [B]: which of the files
-    records: np.ndarray | None = None       # int64 [B]: which of its records
-    num_stored_frames: np.ndarray | None = None     # int32 [B]: how many frames the record holds; None at video level
-    labels: np.ndarray | None = None        # uint8 [B, num_classes]; zeros where the files have none
-    losses: np.ndarray | None = None        # float32 [B]: L_CE
-    perr: np.ndarray | None = None          # float32 [B]
-    predictions: np.ndarray | None = None   # float32 [B, num_classes]
+    top_k: int = schema.TOP_K
+    for_metrics: bool = True
+    keep_predictions: bool = False
 
+    @property
+    def reads_labels(self):
+        return self.for_metrics
 
-# What tells of a record and is no input of a network -> its field of a PredictedBatch.
-ABOUT_RECORDS = {schema.VIDEO_ID: "video_ids", schema.SHARD: "shards", schema.RECORD: "records",
-                 schema.NUM_STORED_FRAMES: "num_stored_frames"}
+    def __call__(self, outputs, labels):
+        predictions = outputs["predictions"]
+        top_k, num_classes = min(self.top_k, predictions.shape[-1]), predictions.shape[-1]
+        # One search for the best classes serves both uses.
+        depth = max(top_k, min(SHALLOW_DEPTH, num_classes)) if self.for_metrics else top_k
+        best = scores, classes = ops.top_k(predictions, depth)
+        # Of all classes: a search for the best need not find what is not a number.
+        found = {
+            "classes": classes[:, :top_k],
+            "scores": scores[:, :top_k],
+            "finite": ops.isfinite(ops.sum(predictions, axis=-1)),
+        }
+        if self.for_metrics:
+            found |= {"perr": perr(labels, predictions, best), "losses": label_loss(labels, predictions)}
+        if self.keep_predictions:
+            found["predictions"] = predictions
+        return found
 
 
 class Predictor:
-    """Runs one network over as many data sets as wanted; compiles once.
+    """Runs one network over any number of data sets; compiles once.
 
     Args:
-        network: VideoClassifier built under `strategy`.
-        strategy: tf.distribute.Strategy.
-        top_k: int. Best classes to bring to the host; all of them if there are fewer.
-        for_metrics: bool. Bring labels, losses and PERR too; otherwise nobody looks at labels.
-        keep_predictions: bool. Bring all predictions too.
+        network: VideoClassifier or NetworkMixture, built under `strategy`.
+        role: str, whose frames in a batch the network reads; by default the network's name.
+        strategy: tf.distribute.Strategy; by default one GPU or CPU.
+        outputs: function (dict of the network's outputs, labels or None) -> dict of tensors [B, ...] to bring to the host. Its
+            attribute `reads_labels` says whether it is given labels.
     """
 
-    def __init__(self, network, strategy, top_k=schema.TOP_K, for_metrics=True, keep_predictions=False):
+    def __init__(self, network, role=None, strategy=None, outputs=BestClasses()):  # noqa: B008, frozen
         self.network = network
-        self.strategy = strategy
-        self.top_k = min(top_k, network.num_classes)
-        self.for_metrics = for_metrics
-        self.keep_predictions = keep_predictions
+        self.role = role or network.name
+        self.strategy = strategy or make_strategy()
+        self.outputs = outputs
         self._run = tf.function(self._forward, reduce_retracing=True)
 
     def __call__(self, dataset):
-        """Yields a PredictedBatch for each batch of `data.pipeline.make_dataset(training=False)`, computed one ahead."""
+        """Yields a dict for each batch of an evaluation data set (`data.pipeline.make_dataset`), computed one ahead.
+
+        Yields:
+            dict of numpy arrays: what `outputs` gives, `video_id`, `shard`, `record` and `stored_frames` as far as batches
+            have them, and `labels` where `outputs` reads them.
+        """
         if local_replicas(self.strategy) == 1:
-            # For batches of any size, or a short last one would be compiled on its own.
+            # For batches of any size, or a short last one would be compiled separately.
             self._run.get_concrete_function(self._inputs(dataset.element_spec))
         return _one_ahead(self._predict, dataset)
 
     def _inputs(self, batch):
-        """What the network and the metrics take of a batch, or of the description of one."""
-        unused = set(ABOUT_RECORDS) if self.for_metrics else {*ABOUT_RECORDS, schema.LABELS}
-        return {name: values for name, values in batch.items() if name not in unused}
+        """What the network and the output function take of a batch, or of the description of one."""
+        inputs = {self.role: batch[self.role]}
+        return inputs | {schema.LABELS: batch[schema.LABELS]} if self.outputs.reads_labels else inputs
 
     def _predict(self, batch):
-        """The PredictedBatch of one batch of a dataset."""
-        about = {field: batch[name].numpy() for name, field in ABOUT_RECORDS.items() if name in batch}
-        labels = batch[schema.LABELS].numpy() if self.for_metrics else None
-        size = len(about["video_ids"])
-        outputs = {name: values[:size] for name, values in self._on_all_replicas(self._inputs(batch)).items()}
-        return PredictedBatch(labels=labels, **about, **outputs)
+        about = {name: batch[name].numpy() for name in ABOUT_RECORDS if name in batch}
+        if self.outputs.reads_labels:
+            about[schema.LABELS] = batch[schema.LABELS].numpy()
+        inputs = self._inputs(batch)
+        size = tf.nest.flatten(inputs)[0].shape[0]
+        return about | {name: values[:size] for name, values in self._on_all_replicas(inputs, size).items()}
 
-    def _on_all_replicas(self, batch):
+    def _on_all_replicas(self, inputs, size):
         """Outputs of one batch as numpy arrays; rows past the batch's own are padding."""
-        replicas = local_replicas(self.strategy)       # of several machines, one predicts alone: the first, the chief
+        replicas = local_replicas(self.strategy)  # of several machines, one predicts alone: the first, the chief
         if replicas == 1:
-            return {name: values.numpy() for name, values in self._run(batch).items()}
-        shares = _equal_shares(batch, replicas)
+            return {name: values.numpy() for name, values in self._run(inputs).items()}
+        shares = _equal_shares(inputs, size, replicas)
         values = self.strategy.experimental_distribute_values_from_function(
-            lambda context: shares[context.replica_id_in_sync_group])
+            lambda context: shares[context.replica_id_in_sync_group]
+        )
         outputs = self._run(values)
-        return {name: np.concatenate([part.numpy() for part in self.strategy.experimental_local_results(parts)])
-                for name, parts in outputs.items()}
+        return {
+            name: np.concatenate([part.numpy() for part in self.strategy.experimental_local_results(parts)])
+            for name, parts in outputs.items()
+        }
 
-    def _forward(self, batch):
-        return self.strategy.run(self._forward_on_replica, (batch,))
+    def _forward(self, inputs):
+        return self.strategy.run(self._forward_on_replica, (inputs,))
 
-    def _forward_on_replica(self, batch):
-        predictions = self.network(batch, training=False)["predictions"]
-        # One search for the best classes serves both uses.
-        depth = max(self.top_k, min(SHALLOW_DEPTH, self.network.num_classes)) if self.for_metrics else self.top_k
-        best = scores, classes = ops.top_k(predictions, depth)
-        # Of all classes: a search for the best need not find what is not a number.
-        outputs = {"classes": classes[:, :self.top_k], "scores": scores[:, :self.top_k],
-                   "finite": ops.isfinite(ops.sum(predictions, axis=-1))}
-        if self.for_metrics:
-            labels = batch[schema.LABELS]
-            outputs |= {"perr": perr(labels, predictions, best), "losses": label_loss(labels, predictions)}
-        if self.keep_predictions:
-            outputs["predictions"] = predictions
-        return outputs
+    def _forward_on_replica(self, inputs):
+        return self.outputs(self.network(inputs[self.role], training=False), inputs.get(schema.LABELS))
 
 
 def _one_ahead(function, items):
-    """Yields `function(item)` for each item, in order, the next one being computed while the caller uses this one."""
+    """Yields `function(item)` for each item, in order; the next one is computed while the caller uses this one."""
     worker, pending = concurrent.futures.ThreadPoolExecutor(1), None
     try:
         for item in items:
@@ -123,17 +137,21 @@ def _one_ahead(function, items):
         worker.shutdown(cancel_futures=True)
 
 
-def _equal_shares(batch, replicas):
-    """The batch cut into one dict a replica, padded with zero rows so that all have the same number."""
-    size = next(iter(batch.values())).shape[0]
+def _equal_shares(inputs, size, replicas):
+    """The inputs cut into one dict per replica, padded with zero rows so that all have the same number."""
     rows = -(-size // replicas)
-    padded = {name: tf.pad(values, [[0, rows * replicas - size]] + [[0, 0]] * (values.shape.rank - 1))
-              for name, values in batch.items()}
-    return [{name: values[i * rows:(i + 1) * rows] for name, values in padded.items()} for i in range(replicas)]
+
+    def share(values, index):
+        padded = tf.pad(values, [[0, rows * replicas - size]] + [[0, 0]] * (values.shape.rank - 1))
+        return padded[index * rows : (index + 1) * rows]
+
+    return [tf.nest.map_structure(lambda values, i=index: share(values, i), inputs) for index in range(replicas)]
 
 
 def evaluate(batches, evaluator):
-    """Feeds PredictedBatches into a metrics.Evaluator; returns its result dict."""
+    """Feeds batches of a Predictor with BestClasses into a metrics.Evaluator; returns its result dict."""
     for batch in batches:
-        evaluator.update_state(batch.labels, batch.classes, batch.scores, batch.losses, batch.perr, batch.predictions)
+        evaluator.update_state(
+            batch["labels"], batch["classes"], batch["scores"], batch["losses"], batch["perr"], batch.get("predictions")
+        )
     return evaluator.result()

@@ -12,7 +12,7 @@ class Progress:
         step: optimizer steps of the whole run.
         stage: index of the stage in training.
         stage_step: steps of this stage; times the batch size, the records it has used.
-        position: where the records of this stage go on, three int (data.training_order); None at its beginning.
+        position: where the records of this stage go on, three int (data.order); None at its beginning.
         epoch: epochs finished in the whole run.
         stage_epoch: epochs finished in this stage.
         best_step: step of the best checkpoint; None before the first.

@@ -30,5 +30,9 @@ class ExponentialDecayByExamples(keras.optimizers.schedules.LearningRateSchedule
         return self.base_learning_rate * self.decay ** tf.cast(decays, tf.float32)
 
     def get_config(self):
-        return {"base_learning_rate": self.base_learning_rate, "decay": self.decay,
-                "decay_examples": self.decay_examples, "batch_size": self.batch_size}
+        return {
+            "base_learning_rate": self.base_learning_rate,
+            "decay": self.decay,
+            "decay_examples": self.decay_examples,
+            "batch_size": self.batch_size,
+        }

@@ -27,8 +27,9 @@ def make_strategy(num_gpu=None, devices=None, cluster=None):
     # Physical devices: asking for logical ones would start TensorFlow, too early for a cluster.
     found = len(tf.config.list_physical_devices("GPU"))
     if num_gpu is not None and not 0 <= num_gpu <= found:
-        raise SettingError("num_gpu", f"TensorFlow sees {found} GPU(s); leave the flag out to use all of them, or the CPU.",
-                           num_gpu)
+        raise SettingError(
+            "num_gpu", f"TensorFlow sees {found} GPU(s); leave the flag out to use all of them, or the CPU.", num_gpu
+        )
     num_gpu = found if num_gpu is None else num_gpu
     if cluster is not None:
         return multi_worker_strategy(cluster, num_gpu)
@@ -42,8 +43,12 @@ def check_batch_size(batch_size, strategy):
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         nearest = batch_size // replicas * replicas or replicas
-        raise SettingError("batch_size", f"is not a multiple of the {replicas} replicas; try {nearest}. "
-                         "It counts the videos of all replicas together, on all machines.", batch_size)
+        raise SettingError(
+            "batch_size",
+            f"is not a multiple of the {replicas} replicas; try {nearest}. "
+            "It counts the videos of all replicas together, on all machines.",
+            batch_size,
+        )
 
 
 def machine(strategy):
@@ -68,10 +73,9 @@ def same_everywhere(strategy, number):
     """Whether every machine of the job calls this with the same number (below 1e7)."""
     if machine(strategy)[1] == 1:
         return True
-    own = strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant([number, number ** 2], tf.float64))
+    own = strategy.experimental_distribute_values_from_function(lambda context: tf.constant([number, number**2], tf.float64))
     total, squares = strategy.reduce(tf.distribute.ReduceOp.SUM, own, axis=None).numpy()
-    return squares * strategy.num_replicas_in_sync == total ** 2
+    return squares * strategy.num_replicas_in_sync == total**2
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import h5py
 from youtube8m_distill.checks import require
 
 STORED_IN_ONE_PIECE = (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
-LONGEST_REASON = 300                # characters; Keras lists every layer
+LONGEST_REASON = 300  # characters; Keras lists every layer
 # What h5py and Keras raise over bad files; SystemError where h5py meets a name that is no text.
 UNREADABLE = (ValueError, TypeError, KeyError, RuntimeError, OverflowError, SystemError)
 
@@ -55,10 +55,13 @@ def count_weights(path):
 
 def _check_array(array):
     storage = array.id.get_create_plist()
-    require(storage.get_layout() in STORED_IN_ONE_PIECE and not storage.get_nfilters() and not storage.get_external_count(),
-            f"{array.name} in it is not stored as weights are, in one piece.")
-    require(array.shape is not None and array.dtype.kind == "f",
-            f"{array.name} in it is no array of floating-point numbers.")
+    require(
+        storage.get_layout() in STORED_IN_ONE_PIECE and not storage.get_nfilters() and not storage.get_external_count(),
+        f"{array.name} in it is not stored as weights are, in one piece.",
+    )
+    require(
+        array.shape is not None and array.dtype.kind == "f", f"{array.name} in it is no array of floating-point numbers."
+    )
 
 
 @contextlib.contextmanager
@@ -67,7 +70,7 @@ def _naming(path):
     try:
         yield
     except OSError as error:
-        if error.errno is not None:         # the disk's, and not the content's
+        if error.errno is not None:  # the disk's, and not the content's
             raise
         raise ValueError(f"{path} is no file of weights, or damaged: {_line(error)}") from error
     except UNREADABLE as error:

@@ -28,16 +28,16 @@ from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.spreadsheet import spreadsheet_safe, without_protection
 
 HEADER = b"VideoId,LabelConfidencePairs\n"
-GZIP_LEVEL = 6                  # gzip's own default; Python's is 9: half the speed for files 0.6 % smaller
-QUOTED = ',;"\t\r\n'            # a spreadsheet of a country with decimal commas begins a new cell at a semicolon
+GZIP_LEVEL = 6  # gzip's own default; Python's is 9: half the speed for files 0.6 % smaller
+QUOTED = ',;"\t\r\n'  # a spreadsheet of a country with decimal commas begins a new cell at a semicolon
 
 
 class Predictions(NamedTuple):
     """What a Kaggle CSV holds."""
 
-    video_ids: list                 # of bytes, N
-    classes: np.ndarray             # int32 [N, k], the best class of each video first
-    scores: np.ndarray              # float32 [N, k]
+    video_ids: list  # of bytes, N
+    classes: np.ndarray  # int32 [N, k], the best class of each video first
+    scores: np.ndarray  # float32 [N, k]
 
 
 def write_predictions(path, rows, top_k=None):
@@ -70,7 +70,7 @@ def write_predictions(path, rows, top_k=None):
 def compress(source, path):
     """Writes a finished, uncompressed CSV to `path` as the `.gz` that `write_predictions` gives for the same rows."""
     with open(source, "rb") as file, _open(path) as packed:
-        shutil.copyfileobj(file, packed, 2 ** 20)
+        shutil.copyfileobj(file, packed, 2**20)
 
 
 @contextlib.contextmanager
@@ -100,11 +100,13 @@ def csv_lines(video_ids, classes, scores):
     classes, scores = np.asarray(classes), np.asarray(scores)
     _check(video_ids, classes, scores)
     # One conversion for the batch and one format for a row: 250,000 rows/s at k = 20 on one core, 160,000 pair by pair.
-    pairs = np.empty((len(classes), 2 * classes.shape[1]), object)              # Python's int and float by turns
+    pairs = np.empty((len(classes), 2 * classes.shape[1]), object)  # Python's int and float by turns
     pairs[:, 0::2], pairs[:, 1::2] = classes, scores
     template = "%s," + " ".join(["%i %g"] * classes.shape[1]) + "\n"
-    return [(template % (csv_field(video_id), *row)).encode("utf-8", "surrogateescape")
-            for video_id, row in zip(video_ids, pairs.tolist())]
+    return [
+        (template % (csv_field(video_id), *row)).encode("utf-8", "surrogateescape")
+        for video_id, row in zip(video_ids, pairs.tolist())
+    ]
 
 
 def csv_field(video_id):
@@ -127,19 +129,27 @@ def csv_field(video_id):
 def _check(video_ids, classes, scores):
     """Refuses a batch that would make a wrong file."""
     if classes.ndim != 2 or classes.shape != scores.shape or len(video_ids) != len(classes) or not classes.shape[1]:
-        raise ValueError("A batch must be (video_ids [B], classes [B, k], scores [B, k]). Received "
-                         f"{len(video_ids)} ids, classes {classes.shape} and scores {scores.shape}.")
+        raise ValueError(
+            "A batch must be (video_ids [B], classes [B, k], scores [B, k]). Received "
+            f"{len(video_ids)} ids, classes {classes.shape} and scores {scores.shape}."
+        )
     if classes.dtype.kind not in "iu" or (classes.size and classes.min() < 0):
-        raise ValueError(f"classes must be integers from 0. Received dtype {classes.dtype}, "
-                         f"lowest {classes.min() if classes.size else 'none'}.")
+        raise ValueError(
+            f"classes must be integers from 0. Received dtype {classes.dtype}, "
+            f"lowest {classes.min() if classes.size else 'none'}."
+        )
     finite = np.isfinite(scores).all(axis=1)
     if not finite.all():
-        raise ValueError(f"scores must be finite. Received NaN or infinity for video "
-                         f"{video_ids[int(np.argmin(finite))]!r}: the model's predictions are not numbers.")
+        raise ValueError(
+            f"scores must be finite. Received NaN or infinity for video "
+            f"{video_ids[int(np.argmin(finite))]!r}: the model's predictions are not numbers."
+        )
     falling = (scores[:, 1:] <= scores[:, :-1]).all(axis=1)
     if not falling.all():
-        raise ValueError("scores must fall along a row, the best class first. Video "
-                         f"{video_ids[int(np.argmin(falling))]!r} has one that rises.")
+        raise ValueError(
+            "scores must fall along a row, the best class first. Video "
+            f"{video_ids[int(np.argmin(falling))]!r} has one that rises."
+        )
 
 
 def read_predictions(path):
@@ -156,7 +166,8 @@ def read_predictions(path):
     video_ids, numbers = [], array.array("d")
     try:
         with (gzip.open if os.fspath(path).endswith(".gz") else open)(
-                path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            path, "rt", encoding="utf-8", errors="surrogateescape", newline=""
+        ) as file:
             rows = csv.reader(file, strict=True)
             if next(rows, []) != HEADER.decode().strip().split(","):
                 raise ValueError(f"its first line is not {HEADER.decode().strip()}")

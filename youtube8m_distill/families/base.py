@@ -37,8 +37,9 @@ class Encoder(keras.layers.Layer):
         Raises:
             ValueError: if it has not.
         """
-        raise ValueError(f"frame_states=True: {type(self).__name__} has no state after each frame; match encodings or "
-                         "predictions.")
+        raise ValueError(
+            f"frame_states=True: {type(self).__name__} has no state after each frame; match encodings or predictions."
+        )
 
     def project(self, pooled, training=False, update_statistics=True):
         """The encoding from what `pool` gives.

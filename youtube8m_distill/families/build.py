@@ -30,6 +30,7 @@ def build_model(network, dtype="float32", output_layers=None, name=None):
 
 def look_at(network, look):
     """`look(model)` for the network of a NetworkConfig, whose weights have shapes and no values: it takes no memory."""
+
     def build_and_look():
         with keras.StatelessScope(initialize_variables=False):
             return look(build_model(network))

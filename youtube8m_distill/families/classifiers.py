@@ -14,6 +14,7 @@ class LogisticSettings(Settings):
     def build(self, num_classes, **options):
         """The Keras layer. `options`: as of layers.logistic.Logistic."""
         from youtube8m_distill.layers.logistic import Logistic
+
         return Logistic(num_classes, self.l2_penalty, name="classifier", **options)
 
 
@@ -28,8 +29,10 @@ class MoeSettings(Settings):
     def build(self, num_classes, **options):
         """The Keras layer. `options`: as of layers.moe.MixtureOfExperts."""
         from youtube8m_distill.layers.moe import MixtureOfExperts
-        return MixtureOfExperts(num_classes, self.moe_num_mixtures, self.moe_l2, self.moe_prob_gating, name="classifier",
-                                **options)
+
+        return MixtureOfExperts(
+            num_classes, self.moe_num_mixtures, self.moe_l2, self.moe_prob_gating, name="classifier", **options
+        )
 
 
 CLASSIFIERS = (LogisticSettings, MoeSettings)

@@ -11,8 +11,13 @@ from youtube8m_distill.settings import Settings, require, setting
 
 def dropout_field(published):
     """The field `dropout` of a family, with its published value."""
-    return setting(published, "Fraction of the encoding (of the pooled clusters in NeXtVLADModel and its mixtures) dropped "
-                   "in training.", shapes_weights=False, ge=0.0, lt=1.0)
+    return setting(
+        published,
+        "Fraction of the encoding (of the pooled clusters in NeXtVLADModel and its mixtures) dropped in training.",
+        shapes_weights=False,
+        ge=0.0,
+        lt=1.0,
+    )
 
 
 class FamilySettings(Settings):
@@ -86,5 +91,9 @@ def check_halves(settings, features, *names):
     """Refuses fewer than 2 of what features after the first get half of."""
     for name in names:
         value = getattr(settings, name)
-        require(len(features.sizes) == 1 or value >= 2, name, "features after the first get half of it, so give 2 or more.",
-                value)
+        require(
+            len(features.sizes) == 1 or value >= 2,
+            name,
+            "features after the first get half of it, so give 2 or more.",
+            value,
+        )

@@ -111,15 +111,21 @@ class VideoClassifier(keras.Model):
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
-        return {"name": self.name, "dtype": serialize(self.dtype_policy),
-                "preprocessing": serialize(self.preprocessing), "encoder": serialize(self.encoder),
-                "classifier": serialize(self.classifier), "feature_size": self.feature_size,
-                "dropout": self.dropout.rate}
+        return {
+            "name": self.name,
+            "dtype": serialize(self.dtype_policy),
+            "preprocessing": serialize(self.preprocessing),
+            "encoder": serialize(self.encoder),
+            "classifier": serialize(self.classifier),
+            "feature_size": self.feature_size,
+            "dropout": self.dropout.rate,
+        }
 
     @classmethod
     def from_config(cls, config):
-        layers = {key: keras.saving.deserialize_keras_object(config[key])
-                  for key in ("preprocessing", "encoder", "classifier")}
+        layers = {
+            key: keras.saving.deserialize_keras_object(config[key]) for key in ("preprocessing", "encoder", "classifier")
+        }
         return cls(**{**config, **layers})
 
     def get_build_config(self):

@@ -36,7 +36,7 @@ class BatchNormalization(keras.layers.Layer):
         super().__init__(**kwargs)
         self.momentum = momentum
         self.epsilon = epsilon
-        self.supports_masking = True        # or Keras warns of every mask
+        self.supports_masking = True  # or Keras warns of every mask
 
     def compute_mask(self, x, previous_mask):
         """None: encoders hand masks on as arguments, never attached to tensors."""
@@ -81,7 +81,7 @@ class BatchNormalization(keras.layers.Layer):
         rows = ops.maximum(count, 1.0)
         mean = total / rows
         # A second pass; the mean of squares less the square of the mean would cancel where means are large.
-        squares, = self.sum_over_replicas([ops.sum(ops.square((x - mean) * real), axis=axes)])
+        (squares,) = self.sum_over_replicas([ops.sum(ops.square((x - mean) * real), axis=axes)])
         return count, mean, squares / rows
 
     def _move(self, count, mean, variance):

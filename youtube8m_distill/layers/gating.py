@@ -38,7 +38,7 @@ class ContextGating(keras.layers.Layer):
         return self.add_weight(name=name, shape=shape, initializer=initializer)
 
     def call(self, x, training=False, update_statistics=True):
-        gates = ops.matmul(x, self.kernel)                                                  # [B, size]
+        gates = ops.matmul(x, self.kernel)  # [B, size]
         if self.remove_diagonal:
             gates = gates - x * ops.diagonal(self.kernel)
         if self.normalization is None:
@@ -52,5 +52,8 @@ class ContextGating(keras.layers.Layer):
         return self.size * self.size
 
     def get_config(self):
-        return {**super().get_config(), "batch_norm": self.normalization is not None,
-                "remove_diagonal": self.remove_diagonal}
+        return {
+            **super().get_config(),
+            "batch_norm": self.normalization is not None,
+            "remove_diagonal": self.remove_diagonal,
+        }

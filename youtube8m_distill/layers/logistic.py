@@ -10,7 +10,8 @@ STARTER_L2 = 1e-8
 @ops.custom_gradient
 def _half_square_sum(w):
     """`sum(w^2) / 2`, whose gradient is w. Left to itself, TensorFlow makes a matrix of ones first, as large as w."""
-    def gradient(*upstreams, upstream=None):        # TensorFlow hands it by place, torch by name
+
+    def gradient(*upstreams, upstream=None):  # TensorFlow hands it by place, torch by name
         return (upstreams[0] if upstream is None else upstream) * w
 
     return ops.sum(ops.square(w)) / 2, gradient
@@ -52,8 +53,13 @@ class Logistic(keras.layers.Layer):
         self.regularize_bias = regularize_bias
         self.initializer = keras.initializers.get(initializer)
         self.logits = keras.layers.Dense(
-            num_classes, kernel_initializer=self.initializer, kernel_regularizer=SlimL2(l2),
-            bias_regularizer=SlimL2(l2) if regularize_bias else None, dtype="float32", name="logits")
+            num_classes,
+            kernel_initializer=self.initializer,
+            kernel_regularizer=SlimL2(l2),
+            bias_regularizer=SlimL2(l2) if regularize_bias else None,
+            dtype="float32",
+            name="logits",
+        )
 
     def build(self, input_shape):
         self.logits.build(input_shape)
@@ -68,6 +74,10 @@ class Logistic(keras.layers.Layer):
         return self.encoding_size * self.num_classes
 
     def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes, "l2": self.l2,
-                "regularize_bias": self.regularize_bias,
-                "initializer": keras.initializers.serialize(self.initializer)}
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "l2": self.l2,
+            "regularize_bias": self.regularize_bias,
+            "initializer": keras.initializers.serialize(self.initializer),
+        }

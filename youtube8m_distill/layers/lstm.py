@@ -76,8 +76,9 @@ class StackedLSTM(keras.layers.Layer):
     def _layer_weights(self):
         """Kernel, recurrent kernel and bias of each layer, in the compute dtype."""
         cells = [layer.cell for layer in self.layers]
-        return [[ops.convert_to_tensor(weight) for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)]
-                for cell in cells]
+        return [
+            [ops.convert_to_tensor(weight) for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)] for cell in cells
+        ]
 
     def states_after_each_step(self, sequence, lengths):
         """State after every step; past the last real one it stays as it is.

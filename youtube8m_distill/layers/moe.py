@@ -29,8 +29,9 @@ class MixtureOfExperts(keras.layers.Layer):
     Input: float [batch, size]. Output: dict with `predictions` float32 [batch, num_classes], 0 .. 1.
     """
 
-    def __init__(self, num_classes, num_mixtures=2, l2=STARTER_L2, probability_gating=False, remove_diagonal=False,
-                 **kwargs):
+    def __init__(
+        self, num_classes, num_mixtures=2, l2=STARTER_L2, probability_gating=False, remove_diagonal=False, **kwargs
+    ):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_classes = num_classes
         self.num_mixtures = num_mixtures
@@ -38,12 +39,16 @@ class MixtureOfExperts(keras.layers.Layer):
         self.remove_diagonal = remove_diagonal
         self.gates = self._dense(num_mixtures + 1, use_bias=False, name="gates")
         self.experts = self._dense(num_mixtures, use_bias=True, name="experts")
-        self.gating = None if not probability_gating else ContextGating(
-            remove_diagonal=remove_diagonal, dtype="float32", name="probability_gating")
+        self.gating = (
+            None
+            if not probability_gating
+            else ContextGating(remove_diagonal=remove_diagonal, dtype="float32", name="probability_gating")
+        )
 
     def _dense(self, per_class, **kwargs):
-        return keras.layers.Dense(self.num_classes * per_class, kernel_regularizer=SlimL2(self.l2),
-                                  dtype="float32", **kwargs)
+        return keras.layers.Dense(
+            self.num_classes * per_class, kernel_regularizer=SlimL2(self.l2), dtype="float32", **kwargs
+        )
 
     def build(self, input_shape):
         self.gates.build(input_shape)
@@ -53,7 +58,7 @@ class MixtureOfExperts(keras.layers.Layer):
         self.encoding_size = input_shape[-1]
 
     def call(self, encoding, training=False, update_statistics=True):
-        gates = ops.reshape(self.gates(encoding), (-1, self.num_classes, self.num_mixtures + 1))    # class-major
+        gates = ops.reshape(self.gates(encoding), (-1, self.num_classes, self.num_mixtures + 1))  # class-major
         experts = ops.reshape(self.experts(encoding), (-1, self.num_classes, self.num_mixtures))
         predictions = self._mixed(ops.unstack(gates, axis=-1), ops.unstack(ops.sigmoid(experts), axis=-1))
         if self.gating is not None:
@@ -77,9 +82,14 @@ class MixtureOfExperts(keras.layers.Layer):
         return self.encoding_size * self.num_classes * (2 * self.num_mixtures + 1) + gating
 
     def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes, "num_mixtures": self.num_mixtures,
-                "l2": self.l2, "probability_gating": self.gating is not None,
-                "remove_diagonal": self.remove_diagonal}
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "num_mixtures": self.num_mixtures,
+            "l2": self.l2,
+            "probability_gating": self.gating is not None,
+            "remove_diagonal": self.remove_diagonal,
+        }
 
 
 def _add(a, b):

@@ -19,8 +19,12 @@ def serves(sequence, training):
         training: bool.
     """
     steps, most = sequence.shape[1], MAX_STEPS_IN_TRAINING if training else MAX_STEPS
-    return (steps is not None and 1 < steps <= most
-            and keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu"))
+    return (
+        steps is not None
+        and 1 < steps <= most
+        and keras.backend.backend() == "tensorflow"
+        and not keras.distribution.list_devices("gpu")
+    )
 
 
 def final_state(layers, sequence, lengths):
@@ -44,7 +48,7 @@ def final_state(layers, sequence, lengths):
     state = _step(layers, inputs.gates(0, running[0]), None)
     ended = []
     for step in range(1, num_steps):
-        ended.append([part[running[step]:] for part in state])
+        ended.append([part[running[step] :] for part in state])
         state = [part[: running[step]] for part in state]
         # The count is read off the state, so that a step's inputs wait for the step before. Those of all steps would
         # else be computed at once, and kept.
@@ -72,7 +76,7 @@ class _Inputs:
 
     def gates(self, step, count):
         if self.ahead is not None:
-            return self.ahead[self.ends[step] - count: self.ends[step]]
+            return self.ahead[self.ends[step] - count : self.ends[step]]
         return self._project([self._of_step(step, count)])
 
     def _of_step(self, step, count):
@@ -96,7 +100,7 @@ def _step(layers, gates, state):
             gates = ops.matmul(moved[-1], kernel) + bias
         carry = None
         if state is not None:
-            carry, hidden = state[2 * index: 2 * index + 2]
+            carry, hidden = state[2 * index : 2 * index + 2]
             # Not ops.add, which takes a matrix without rows for a bias.
             gates = gates + ops.matmul(hidden, recurrent_kernel)
         moved += _cell(gates, carry)

@@ -39,7 +39,7 @@ class L2Preprocessing(keras.layers.Layer):
     """
 
     def __init__(self, stored_dtype="uint8", **kwargs):
-        super().__init__(autocast=False, **kwargs)       # float features stay float32 until they are normalized
+        super().__init__(autocast=False, **kwargs)  # float features stay float32 until they are normalized
         self.stored_dtype = stored_dtype
 
     def call(self, values):
@@ -69,13 +69,19 @@ class ReverseWhitening(keras.layers.Layer):
     """
 
     def __init__(self, stored_dtype, feature_sizes, **kwargs):
-        super().__init__(autocast=False, **kwargs)       # everything is float32 until it is scaled
+        super().__init__(autocast=False, **kwargs)  # everything is float32 until it is scaled
         self.stored_dtype = stored_dtype
         self.feature_sizes = tuple(feature_sizes)
 
     def build(self, input_shape):
-        self.scale = self.add_weight(name="scale", shape=(sum(self.feature_sizes),), dtype="float32",
-                                     initializer="ones", trainable=False, autocast=False)
+        self.scale = self.add_weight(
+            name="scale",
+            shape=(sum(self.feature_sizes),),
+            dtype="float32",
+            initializer="ones",
+            trainable=False,
+            autocast=False,
+        )
 
     def set_eigenvalues(self, eigenvalues):
         """Fills the scale.
@@ -86,8 +92,10 @@ class ReverseWhitening(keras.layers.Layer):
         values = _flat_eigenvalues(eigenvalues, "eigenvalues")
         whitened, *others = self.feature_sizes
         if len(values) < whitened:
-            raise ValueError(f"eigenvalues must hold one number for each of the first feature's {whitened}. Received "
-                             f"{len(values)}: take those of the PCA that made these features.")
+            raise ValueError(
+                f"eigenvalues must hold one number for each of the first feature's {whitened}. Received "
+                f"{len(values)}: take those of the PCA that made these features."
+            )
         self.scale.assign(np.concatenate([np.sqrt(values[:whitened]) + 1e-4, np.ones(sum(others))]).astype(np.float32))
 
     def call(self, values):
@@ -132,11 +140,15 @@ def _flat_eigenvalues(values, what):
     if values.dtype.kind not in "fiu":
         raise ValueError(f"{what} must hold real numbers. Received dtype {values.dtype}: save a float array.")
     if not values.shape or values.shape[1:] not in ((), (1,)):
-        raise ValueError(f"{what} must be of shape [n] or [n, 1]. Received {list(values.shape)}: give the eigenvalues, "
-                         "one for each dimension, and not the eigenvectors.")
+        raise ValueError(
+            f"{what} must be of shape [n] or [n, 1]. Received {list(values.shape)}: give the eigenvalues, "
+            "one for each dimension, and not the eigenvectors."
+        )
     values = values.reshape(-1).astype(np.float64)
     bad = ~(np.isfinite(values) & (values >= 0))
     if bad.any():
-        raise ValueError(f"{what} must be finite and not negative. Received {values[bad][0]} at {int(np.argmax(bad))}: "
-                         "give the eigenvalues as the PCA gave them.")
+        raise ValueError(
+            f"{what} must be finite and not negative. Received {values[bad][0]} at {int(np.argmax(bad))}: "
+            "give the eigenvalues as the PCA gave them."
+        )
     return values

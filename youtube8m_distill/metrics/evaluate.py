@@ -48,8 +48,10 @@ class Evaluator:
         """
         ranking = ranking_from_top(labels, top_classes, top_scores)
         batch_size = len(ranking.num_labels)
-        losses, perr = (_per_video(losses, "losses", batch_size),
-                        _per_video(perr, "perr (NaN where a prediction is not finite)", batch_size))
+        losses, perr = (
+            _per_video(losses, "losses", batch_size),
+            _per_video(perr, "perr (NaN where a prediction is not finite)", batch_size),
+        )
         require_depth(ranking, self.top_k)
         require_classes(ranking.num_classes, self.num_classes)
         if self._full_map is not None:
@@ -76,13 +78,15 @@ class Evaluator:
         losses, perr = (np.concatenate([np.zeros(0), *values]) for values in (self._losses, self._perr))
         if not losses.size:
             raise ValueError("There is no video to evaluate: every batch was empty, or none was given.")
-        result = {"num_videos": losses.size,
-                  "num_labels": self._num_labels,
-                  "hit_at_one": self._num_hits / losses.size,
-                  "perr": math.fsum(perr) / losses.size,        # fsum: the same to the last bit in any order
-                  f"gap_at_{self.top_k}": self._gap.result(),
-                  "mean_average_precision": self._map.result(),
-                  "loss": math.fsum(losses) / losses.size}
+        result = {
+            "num_videos": losses.size,
+            "num_labels": self._num_labels,
+            "hit_at_one": self._num_hits / losses.size,
+            "perr": math.fsum(perr) / losses.size,  # fsum: the same to the last bit in any order
+            f"gap_at_{self.top_k}": self._gap.result(),
+            "mean_average_precision": self._map.result(),
+            "loss": math.fsum(losses) / losses.size,
+        }
         if self._full_map is not None:
             result["full_mean_average_precision"] = self._full_map.result()
         return result
@@ -123,6 +127,8 @@ def _per_video(values, what, batch_size):
         raise ValueError(f"{what} must hold one number a video, [{batch_size}]. Received shape {values.shape}.")
     finite = np.isfinite(values)
     if not finite.all():
-        raise ValueError(f"{what} must be finite. Received {values[~finite][0]} for video {int(np.argmin(finite))} of "
-                         "the batch: the model's predictions are not numbers.")
+        raise ValueError(
+            f"{what} must be finite. Received {values[~finite][0]} for video {int(np.argmin(finite))} of "
+            "the batch: the model's predictions are not numbers."
+        )
     return values

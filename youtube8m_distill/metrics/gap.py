@@ -27,16 +27,19 @@ class GlobalAveragePrecision:
     def update_state(self, ranking):
         """Takes in a batch. `ranking`: a `Ranking` of `top_k` classes or more (or of all, where there are fewer)."""
         require_depth(ranking, self.top_k)
-        self._scores.append(ranking.scores[:, :self.top_k])
-        self._hits.append(ranking.hits[:, :self.top_k])
+        self._scores.append(ranking.scores[:, : self.top_k])
+        self._hits.append(ranking.hits[:, : self.top_k])
         self._num_positives += int(ranking.num_labels.sum())
 
     def result(self):
         """GAP of everything seen since the last reset, a float; 0.0 if no video had a label."""
         if not self._scores:
             return 0.0
-        return average_precision(np.concatenate([scores.ravel() for scores in self._scores]),
-                                 np.concatenate([hits.ravel() for hits in self._hits]), self._num_positives)
+        return average_precision(
+            np.concatenate([scores.ravel() for scores in self._scores]),
+            np.concatenate([hits.ravel() for hits in self._hits]),
+            self._num_positives,
+        )
 
     def reset_state(self):
         """Forgets every video."""
@@ -56,15 +59,15 @@ def minibatch_gap(labels, predictions, top_k=schema.TOP_K):
         ValueError: if the two shapes differ or `top_k` is below 1.
     """
     positive, predictions = positives_and_scores(labels, predictions)
-    scores, classes = ops.top_k(predictions, min(checked_top_k(top_k), predictions.shape[-1]))      # [B, k]
+    scores, classes = ops.top_k(predictions, min(checked_top_k(top_k), predictions.shape[-1]))  # [B, k]
     hits = ops.reshape(ops.take_along_axis(positive, classes, axis=-1), [-1])
     scores = ops.reshape(scores, [-1])
     order = ops.argsort(scores)
-    scores, hits = ops.take(scores, order), ops.cast(ops.take(hits, order), "int32")                # rising
+    scores, hits = ops.take(scores, order), ops.cast(ops.take(hits, order), "int32")  # rising
     num_lower = ops.cast(ops.searchsorted(scores, scores, side="left"), "int32")
     as_high = ops.size(scores) - num_lower
     num_hits = ops.cumsum(hits)
-    true_lower = ops.take(num_hits - hits, num_lower)                      # hits before each group of equals
+    true_lower = ops.take(num_hits - hits, num_lower)  # hits before each group of equals
     true_as_high = ops.sum(hits) - true_lower
     precision = ops.cast(true_as_high, "float32") / ops.cast(as_high, "float32")
     num_positives = ops.maximum(ops.sum(ops.cast(positive, "int32")), 1)

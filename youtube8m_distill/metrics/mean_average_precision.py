@@ -13,7 +13,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.metrics.average_precision import average_precision
 from youtube8m_distill.metrics.ranking import checked_top_k, finite_float32, require_classes, require_depth
 
-BLOCK_BYTES = 256 * 2 ** 20     # what the full mAP reads at a time; any value gives the same result
+BLOCK_BYTES = 256 * 2**20  # what the full mAP reads at a time; any value gives the same result
 
 
 class MeanAveragePrecision:
@@ -35,8 +35,13 @@ class MeanAveragePrecision:
         """Takes in a batch. `ranking`: a `Ranking` of `top_k` classes or more (or of all, where there are fewer)."""
         require_depth(ranking, self.top_k)
         require_classes(ranking.num_classes, self.num_classes)
-        self._pairs.append((ranking.classes[:, :self.top_k].astype(self._class_dtype),
-                            ranking.scores[:, :self.top_k], ranking.hits[:, :self.top_k]))
+        self._pairs.append(
+            (
+                ranking.classes[:, : self.top_k].astype(self._class_dtype),
+                ranking.scores[:, : self.top_k],
+                ranking.hits[:, : self.top_k],
+            )
+        )
         self._num_positives += np.bincount(ranking.label_classes, minlength=self.num_classes)
         self._per_class = None
 
@@ -59,11 +64,13 @@ class MeanAveragePrecision:
         if not self._pairs:
             return np.zeros(self.num_classes)
         classes, scores, hits = (np.concatenate([array.ravel() for array in arrays]) for arrays in zip(*self._pairs))
-        order = np.argsort(classes, kind="stable")          # a radix sort for int16
+        order = np.argsort(classes, kind="stable")  # a radix sort for int16
         ends = np.cumsum(np.bincount(classes, minlength=self.num_classes))
-        members = np.split(order, ends[:-1])                # views: the pairs of each class
-        return [average_precision(scores[index], hits[index], positives)
-                for index, positives in zip(members, self._num_positives)]
+        members = np.split(order, ends[:-1])  # views: the pairs of each class
+        return [
+            average_precision(scores[index], hits[index], positives)
+            for index, positives in zip(members, self._num_positives)
+        ]
 
 
 class FullMeanAveragePrecision:
@@ -95,8 +102,10 @@ class FullMeanAveragePrecision:
         """
         labels, predictions = np.asarray(labels), finite_float32(predictions, "predictions")
         if labels.ndim != 2 or labels.shape != predictions.shape:
-            raise ValueError("labels and predictions must have one shape, [batch, num_classes]. "
-                             f"Received {labels.shape} and {predictions.shape}.")
+            raise ValueError(
+                "labels and predictions must have one shape, [batch, num_classes]. "
+                f"Received {labels.shape} and {predictions.shape}."
+            )
         require_classes(labels.shape[1], self.num_classes)
         self._file.seek(4 * self.num_classes * self._num_videos)
         self._file.write(np.ascontiguousarray(predictions.T).data)
@@ -133,8 +142,9 @@ class FullMeanAveragePrecision:
         self.close()
 
     def _compute_per_class(self):
-        classes, videos = (np.concatenate([np.zeros(0, np.int32), *arrays])
-                           for arrays in (zip(*self._labels) if self._labels else ((), ())))
+        classes, videos = (
+            np.concatenate([np.zeros(0, np.int32), *arrays]) for arrays in (zip(*self._labels) if self._labels else ((), ()))
+        )
         positives = np.bincount(classes, minlength=self.num_classes)
         videos = np.split(videos[np.argsort(classes, kind="stable")], np.cumsum(positives)[:-1])
         step = max(1, BLOCK_BYTES // (4 * max(1, self._num_videos)))
@@ -153,7 +163,7 @@ class FullMeanAveragePrecision:
         for size in self._batch_sizes:
             self._file.seek(4 * (self.num_classes * seen + first * size))
             stored = self._file.read(4 * (last - first) * size)
-            block[:, seen:seen + size] = np.frombuffer(stored, np.float32).reshape(last - first, size)
+            block[:, seen : seen + size] = np.frombuffer(stored, np.float32).reshape(last - first, size)
             seen += size
         return block
 

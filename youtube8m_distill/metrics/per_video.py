@@ -26,7 +26,7 @@ def hit_at_one(labels, predictions):
     """
     positive, predictions = positives_and_scores(labels, predictions)
     # Not argmax: Keras's puts -0.0 below 0.0 on a CPU, and would then disagree with every ranking.
-    _, best = ops.top_k(predictions, 1)                                          # [B, 1]
+    _, best = ops.top_k(predictions, 1)  # [B, 1]
     hits = ops.take_along_axis(positive, best, axis=-1)[:, 0]
     return nan_unless_finite(ops.cast(hits, "float32"), predictions)
 
@@ -47,12 +47,12 @@ def perr(labels, predictions, best=None):
         ValueError: if the two shapes differ.
     """
     positive, predictions = positives_and_scores(labels, predictions)
-    num_labels = ops.sum(ops.cast(positive, "int32"), axis=-1)                   # [B]
+    num_labels = ops.sum(ops.cast(positive, "int32"), axis=-1)  # [B]
     num_classes = predictions.shape[-1]
     best = ops.top_k(predictions, min(SHALLOW_DEPTH, num_classes)) if best is None else best
 
     def precision(scores, classes):
-        hits = ops.take_along_axis(positive, classes, axis=-1)                   # [B, depth]
+        hits = ops.take_along_axis(positive, classes, axis=-1)  # [B, depth]
         within = ops.arange(classes.shape[-1], dtype="int32")[None, :] < num_labels[:, None]
         found = ops.logical_and(ops.logical_and(hits, within), scores > 0)
         return ops.sum(ops.cast(found, "float32"), axis=-1) / ops.cast(ops.maximum(num_labels, 1), "float32")
@@ -61,8 +61,11 @@ def perr(labels, predictions, best=None):
     if depth == num_classes:
         values = precision(*best)
     else:
-        values = ops.cond(ops.max(num_labels, initial=0) <= depth, lambda: precision(*best),
-                          lambda: precision(*ops.top_k(predictions, num_classes)))
+        values = ops.cond(
+            ops.max(num_labels, initial=0) <= depth,
+            lambda: precision(*best),
+            lambda: precision(*ops.top_k(predictions, num_classes)),
+        )
     return nan_unless_finite(values, predictions)
 
 
@@ -72,8 +75,9 @@ def positives_and_scores(labels, predictions):
     shapes = tuple(labels.shape), tuple(predictions.shape)
     same = all(a == b or None in (a, b) for a, b in zip(*shapes))
     if len(shapes[0]) != 2 or len(shapes[1]) != 2 or not same:
-        raise ValueError("labels and predictions must both be [batch, num_classes]. "
-                         f"Received shapes {shapes[0]} and {shapes[1]}.")
+        raise ValueError(
+            f"labels and predictions must both be [batch, num_classes]. Received shapes {shapes[0]} and {shapes[1]}."
+        )
     positive = labels if keras.backend.standardize_dtype(labels.dtype) == "bool" else labels > 0
     return positive, ops.cast(predictions, "float32")
 

@@ -17,12 +17,12 @@ class Ranking(NamedTuple):
     The arrays belong to the metrics that keep them and are read-only.
     """
 
-    classes: np.ndarray         # int32 [B, k]
-    scores: np.ndarray          # float32 [B, k], falling; equal scores by rising class
-    hits: np.ndarray            # bool [B, k]: is this class a label of the video?
-    num_labels: np.ndarray      # int32 [B]: all labels of the video, also those below the k best
-    label_classes: np.ndarray   # int32 [sum of num_labels]: the labels, video after video, rising within each
-    num_classes: int            # how many classes there are to choose from
+    classes: np.ndarray  # int32 [B, k]
+    scores: np.ndarray  # float32 [B, k], falling; equal scores by rising class
+    hits: np.ndarray  # bool [B, k]: is this class a label of the video?
+    num_labels: np.ndarray  # int32 [B]: all labels of the video, also those below the k best
+    label_classes: np.ndarray  # int32 [sum of num_labels]: the labels, video after video, rising within each
+    num_classes: int  # how many classes there are to choose from
 
 
 def rank(labels, predictions, top_k=schema.TOP_K):
@@ -39,8 +39,10 @@ def rank(labels, predictions, top_k=schema.TOP_K):
     """
     labels, predictions = _multi_hot(labels), finite_float32(predictions, "predictions")
     if predictions.shape != labels.shape:
-        raise ValueError("labels and predictions must have one shape, [batch, num_classes]. "
-                         f"Received {labels.shape} and {predictions.shape}.")
+        raise ValueError(
+            "labels and predictions must have one shape, [batch, num_classes]. "
+            f"Received {labels.shape} and {predictions.shape}."
+        )
     classes = _best_classes(predictions, checked_top_k(top_k))
     return _judge(labels, classes, np.take_along_axis(predictions, classes, axis=1))
 
@@ -58,11 +60,14 @@ def ranking_from_top(labels, top_classes, top_scores):
     labels, scores = _multi_hot(labels), finite_float32(top_scores, "top_scores")
     classes = np.asarray(top_classes)
     if classes.ndim != 2 or classes.shape != scores.shape or len(classes) != len(labels):
-        raise ValueError("top_classes and top_scores must both be [batch, k], with the batch of labels. Received "
-                         f"{classes.shape}, {scores.shape} and labels {labels.shape}.")
+        raise ValueError(
+            "top_classes and top_scores must both be [batch, k], with the batch of labels. Received "
+            f"{classes.shape}, {scores.shape} and labels {labels.shape}."
+        )
     if classes.size and not 0 <= classes.min() <= classes.max() < labels.shape[1]:
-        raise ValueError(f"top_classes={classes.min()} to {classes.max()}: the labels have classes 0 to "
-                         f"{labels.shape[1] - 1}.")
+        raise ValueError(
+            f"top_classes={classes.min()} to {classes.max()}: the labels have classes 0 to {labels.shape[1] - 1}."
+        )
     order = np.lexsort((classes, -scores), axis=-1)
     return _judge(labels, *(np.take_along_axis(array, order, axis=1) for array in (classes, scores)))
 
@@ -73,8 +78,10 @@ def finite_float32(values, what):
     finite = np.isfinite(values)
     if not finite.all():
         row = int(np.argwhere(~finite)[0][0])
-        raise ValueError(f"{what} must be finite. Received {np.count_nonzero(~finite)} that are NaN or infinite, "
-                         f"the first in row {row}: no metric is computed from such predictions.")
+        raise ValueError(
+            f"{what} must be finite. Received {np.count_nonzero(~finite)} that are NaN or infinite, "
+            f"the first in row {row}: no metric is computed from such predictions."
+        )
     return values
 
 
@@ -89,8 +96,10 @@ def require_depth(ranking, top_k):
     """Refuses a ranking that was cut above the `top_k` classes a metric counts."""
     depth = ranking.scores.shape[1]
     if depth < min(top_k, ranking.num_classes):
-        raise ValueError(f"The ranking holds {depth} classes a video, of {ranking.num_classes}; top_k={top_k} are "
-                         "needed. Rank with the top_k of the metric.")
+        raise ValueError(
+            f"The ranking holds {depth} classes a video, of {ranking.num_classes}; top_k={top_k} are "
+            "needed. Rank with the top_k of the metric."
+        )
 
 
 def require_classes(received, num_classes):
@@ -124,8 +133,13 @@ def _best_classes(predictions, top_k):
 def _judge(labels, classes, scores):
     """The `Ranking` of ordered classes and scores [B, k] against bool labels [B, num_classes]."""
     videos, label_classes = np.divmod(np.flatnonzero(labels), labels.shape[1])
-    arrays = (classes.astype(np.int32), scores, np.take_along_axis(labels, classes, axis=1),
-              np.bincount(videos, minlength=len(labels)).astype(np.int32), label_classes.astype(np.int32))
+    arrays = (
+        classes.astype(np.int32),
+        scores,
+        np.take_along_axis(labels, classes, axis=1),
+        np.bincount(videos, minlength=len(labels)).astype(np.int32),
+        label_classes.astype(np.int32),
+    )
     for array in arrays:
         array.setflags(write=False)
     return Ranking(*arrays, num_classes=labels.shape[1])

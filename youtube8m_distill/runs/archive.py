@@ -27,9 +27,9 @@ WEIGHTS = {role: f"best/{role}.weights.h5" for role in (schema.TEACHER, schema.S
 PROGRESS = "best/progress.json"
 # Bytes that a file may have, since a few MB of archive can hold a thousand times as much of zeros. The largest published
 # network, MOD, has 4.2e9 of weights.
-LIMITS = {CONFIG_FILE: 2 ** 20, PROGRESS: 2 ** 16, **dict.fromkeys(WEIGHTS.values(), 2 ** 33 - 1)}
+LIMITS = {CONFIG_FILE: 2**20, PROGRESS: 2**16, **dict.fromkeys(WEIGHTS.values(), 2**33 - 1)}
 
-GZIP_LEVEL = 1                      # weights hardly get smaller, whatever is spent on them
+GZIP_LEVEL = 1  # weights hardly get smaller, whatever is spent on them
 UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error)
 
 
@@ -56,9 +56,12 @@ def _pack(run, folder, path):
     for name, source in sources.items():
         size = source.stat().st_size
         require(size <= LIMITS[name], f"{source} has {size:,} bytes, and {LIMITS[name]:,} is the most an archive takes.")
-    with files.atomic_path(path) as temporary, open(temporary, "wb") as file, \
-            gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as stream, \
-            tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    with (
+        files.atomic_path(path) as temporary,
+        open(temporary, "wb") as file,
+        gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
         _add(archive, CONFIG_FILE, io.BytesIO(configs.to_json(run.config).encode()))
         for name, source in sources.items():
             with open(source, "rb") as content:
@@ -93,8 +96,9 @@ def unpack(path, folder):
             run = _extract(path, pathlib.Path(holder) / "run")
             same, _, _ = filecmp.cmpfiles(folder, pathlib.Path(holder) / "run", _names(run), shallow=False)
         if len(same) != len(_names(run)):
-            raise SettingError("untar_model_dir", f"holds something other than the model in {path}; name a new folder.",
-                               folder)
+            raise SettingError(
+                "untar_model_dir", f"holds something other than the model in {path}; name a new folder.", folder
+            )
     return open_run(folder)
 
 
@@ -118,8 +122,10 @@ def _extract(path, folder):
         found = [name for name in LIMITS if (folder / name).exists()]
         require(CONFIG_FILE in found, f"it holds no {CONFIG_FILE}.")
         config = configs.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        require(set(found) == set(_names(config)), f"its configuration asks for {', '.join(_names(config))}, and it holds "
-                f"{', '.join(found)}.")
+        require(
+            set(found) == set(_names(config)),
+            f"its configuration asks for {', '.join(_names(config))}, and it holds {', '.join(found)}.",
+        )
         read_progress(folder / "best")
         return config
     except UNREADABLE as error:
@@ -135,8 +141,10 @@ def _write_members(stream, folder):
         member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         require(member.name in LIMITS, f"it holds {member.name!r}, which no such archive does.")
         require(member.type == tarfile.REGTYPE, f"{member.name} in it is no regular file.")
-        require(0 <= member.size <= LIMITS[member.name], f"{member.name} in it would have {member.size:,} bytes, and "
-                f"{LIMITS[member.name]:,} is the most that is taken.")
+        require(
+            0 <= member.size <= LIMITS[member.name],
+            f"{member.name} in it would have {member.size:,} bytes, and {LIMITS[member.name]:,} is the most that is taken.",
+        )
         require(not (folder / member.name).exists(), f"it holds {member.name} twice.")
         _copy(stream, folder / member.name, member.size)
         stream.read(-member.size % tarfile.BLOCKSIZE)
@@ -148,7 +156,7 @@ def _write_members(stream, folder):
 def _copy(stream, path, size):
     with open(path, "xb") as file:
         while size:
-            part = stream.read(min(size, 2 ** 20))
+            part = stream.read(min(size, 2**20))
             if not part:
                 raise EOFError("it ends within a file")
             file.write(part)

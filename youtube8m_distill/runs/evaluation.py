@@ -9,10 +9,11 @@ import numpy as np
 
 from youtube8m_distill import display, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.screening import hash_ids
 from youtube8m_distill.data.tfrecord import estimate_records
-from youtube8m_distill.engine.predictor import Predictor, evaluate
+from youtube8m_distill.engine.predictor import BestClasses, Predictor, evaluate
 from youtube8m_distill.runs.seen_videos import SeenVideos
 
 # Large products reach their full rate from some 2,000 rows on, and frames are what takes memory.
@@ -28,16 +29,18 @@ def about_long_videos(count):
     """A line for whom it may surprise that so many videos were not seen to their end; "" for none."""
     if not count:
         return ""
-    return (f"{count:,} video{' has' if count == 1 else 's have'} more than {schema.MAX_FRAMES} frames; those past frame "
-            f"{schema.MAX_FRAMES} were left out.")
+    return (
+        f"{count:,} video{' has' if count == 1 else 's have'} more than {schema.MAX_FRAMES} frames; those past frame "
+        f"{schema.MAX_FRAMES} were left out."
+    )
 
 
 class Done(NamedTuple):
     """How far an earlier prediction of the same files has come."""
 
-    videos: int = 0         # in all
-    shard: int = 0          # index of the file to go on with
-    records: int = 0        # records of this file that are done, those left out too
+    videos: int = 0  # in all
+    shard: int = 0  # index of the file to go on with
+    records: int = 0  # records of this file that are done, those left out too
 
 
 class LoadedNetwork:
@@ -49,7 +52,7 @@ class LoadedNetwork:
         network: "teacher" or "student"; None for the run's main one.
         checkpoint: "best", "last" or a step.
         mixed_precision: bool. Whether its encoder computes in bfloat16; None for what it was trained in.
-        **options: of training.predict.Predictor.
+        **options: of engine.predictor.BestClasses.
 
     Attributes:
         role: name of the network.
@@ -73,7 +76,7 @@ class LoadedNetwork:
         dtype = "mixed_bfloat16" if mixed_precision else "float32"
         with strategy.scope():
             self.network, self.progress = run.load_network(self.role, checkpoint, dtype)
-        self.predictor = Predictor(self.network, strategy, **options)
+        self.predictor = Predictor(self.network, self.role, strategy, BestClasses(**options))
         self.batch_size = good_batch_size(self.config.max_frames) * strategy.num_replicas_in_sync
         self.videos_per_second, self.num_long_videos = None, 0
 
@@ -88,11 +91,16 @@ class LoadedNetwork:
             digest.update(np.ascontiguousarray(weight.numpy()).view(np.uint8))
         return f"step {self.progress.step}, sha256 {digest.hexdigest()[:16]}"
 
+    def make_dataset(self, shards, batch_size):
+        """Batches of all videos of some files, as this network reads them."""
+        parser = VideoParser(self.config.features, self.config.num_classes, {self.role: self.config.view}, self.seed)
+        return make_dataset(shards, parser, batch_size)
+
     def predict(self, shards, batch_size=None, description="predict", done=None, seen=None):
-        """Yields a PredictedBatch for every batch, in the order of the files, with progress on display.
+        """Yields the Predictor's dict for every batch, in the order of the files, with progress on display.
 
         Args:
-            shards: tuple of data.sources.Shard.
+            shards: tuple of data.tfrecord.Shard.
             batch_size: int; None takes the network's own, `self.batch_size`.
             description: str, for the display.
             done: Done, what to go on after; nothing by default.
@@ -102,8 +110,7 @@ class LoadedNetwork:
             ValueError: if a video id comes a second time, or a prediction is not a number, with file and record.
         """
         done = done or Done()
-        dataset = make_dataset(_after(shards, done), self.config.features, self.config.num_classes, self.config.view,
-                               batch_size or self.batch_size, training=False, seed=self.seed)
+        dataset = self.make_dataset(_after(shards, done), batch_size or self.batch_size)
         total, _ = estimate_records(shards)
         seen = SeenVideos() if seen is None else seen
         self.videos_per_second, self.num_long_videos, started, count = None, 0, None, 0
@@ -112,30 +119,36 @@ class LoadedNetwork:
                 if started is None:
                     started = time.perf_counter()
                 else:
-                    count += len(batch.video_ids)
+                    count += len(batch[schema.VIDEO_ID])
                     self.videos_per_second = count / (time.perf_counter() - started)
-                batch = batch._replace(shards=batch.shards + done.shard)
+                batch[schema.SHARD] = batch[schema.SHARD] + done.shard
                 self._check(batch, shards, seen)
-                if batch.num_stored_frames is not None:
-                    self.num_long_videos += int(np.count_nonzero(batch.num_stored_frames > schema.MAX_FRAMES))
+                if schema.STORED_FRAMES in batch:
+                    self.num_long_videos += int(np.count_nonzero(batch[schema.STORED_FRAMES] > schema.MAX_FRAMES))
                 yield batch
-                bar.update(len(batch.video_ids))
+                bar.update(len(batch[schema.VIDEO_ID]))
 
     def _check(self, batch, shards, seen):
-        """Refuses a batch with an id that came before or with predictions that are not numbers."""
+        """Refuses a batch with a repeated id or with predictions that are not numbers."""
+        video_ids, indices, numbers = batch[schema.VIDEO_ID], batch[schema.SHARD], batch[schema.RECORD]
+
         def at(shard, record):
             return f"file {shards[shard].path}, record {record}"
 
-        repeat = seen.add(hash_ids(batch.video_ids), batch.shards, batch.records)
+        repeat = seen.add(hash_ids(video_ids), indices, numbers)
         if repeat is not None:
-            index, first = repeat
-            raise ValueError(f"{at(batch.shards[index], batch.records[index])}: video id {batch.video_ids[index]!r} stands "
-                             f"in {at(*first)} too. Every video counts once: leave one of the two out.")
-        if not batch.finite.all():
-            index = int(np.argmin(batch.finite))
-            raise ValueError(f"{at(batch.shards[index], batch.records[index])}: what the {self.role} of step "
-                             f"{self.progress.step} in {self.run.folder} predicts for video {batch.video_ids[index]!r} is "
-                             "not a number. Take another --checkpoint, or look at what this record holds.")
+            row, first = repeat
+            raise ValueError(
+                f"{at(indices[row], numbers[row])}: video id {video_ids[row]!r} is a duplicate of {at(*first)}. "
+                "Every video counts once: exclude one of the two."
+            )
+        if not batch["finite"].all():
+            row = int(np.argmin(batch["finite"]))
+            raise ValueError(
+                f"{at(indices[row], numbers[row])}: the predictions of the {self.role} of step "
+                f"{self.progress.step} in {self.run.folder} for video {video_ids[row]!r} are not finite. Choose "
+                "another --checkpoint, or check what this record holds."
+            )
 
     def evaluate(self, shards, batch_size, evaluator):
         """Feeds every video into a metrics.Evaluator and returns its result."""
@@ -144,8 +157,8 @@ class LoadedNetwork:
 
 def _after(shards, done):
     """The shards without what is done."""
-    if not shards[done.shard:]:
+    if not shards[done.shard :]:
         return ()
-    first, *others = shards[done.shard:]
+    first, *others = shards[done.shard :]
     left_out = sorted({*range(done.records), *first.left_out})
     return (dataclasses.replace(first, left_out=tuple(left_out)), *others)

@@ -44,7 +44,7 @@ def take_initial_weights(config, networks, say):
         networks: dict role -> network.
         say: where a line for each network goes: what was taken, and what was not.
     """
-    for role in sorted(config.trained_roles, reverse=True):         # the teacher first: the student may share its layers
+    for role in sorted(config.trained_roles, reverse=True):  # the teacher first: the student may share its layers
         if config.init_from:
             _take_weights(config, role, networks[role], say)
         if config.pca_eigenvalues and config.networks[role].settings().get("reverse_whitening"):
@@ -78,12 +78,20 @@ def _left_out(config, role, run, source_role):
     differing = _compare(config, role, run, source_role)
     has_encoder = network.family.encoder_has_weights
     if differing and not has_encoder:
-        raise SettingError("init_from", f"the classifier of the {source_role} there is another "
-                         f"({differing}), and a {network.model} has no other weights to take.", config.init_from)
+        raise SettingError(
+            "init_from",
+            f"the classifier of the {source_role} there is another "
+            f"({differing}), and a {network.model} has no other weights to take.",
+            config.init_from,
+        )
     if role == schema.STUDENT and config.distillation.share_classifier:
         if not has_encoder and config.mode == "serial":
-            raise SettingError("init_from", f"nothing to take, since a {network.model} is a classifier "
-                             "and the student's comes from the teacher. Leave it out, or give --noshare_classifier.", config.init_from)
+            raise SettingError(
+                "init_from",
+                f"nothing to take, since a {network.model} is a classifier "
+                "and the student's comes from the teacher. Leave it out, or give --noshare_classifier.",
+                config.init_from,
+            )
         return ["output_layers"], "the encoder. The classifier comes from the teacher."
     return (["classifiers"], f"all but the classifier ({differing}).") if differing else ([], "everything.")
 
@@ -96,13 +104,17 @@ def _compare(config, role, run, source_role):
     """
     ours, theirs = config.networks[role], run.config.networks[source_role]
     differing = differences(ours, theirs)
-    if _names_and_sizes(ours) == _names_and_sizes(theirs):      # bytes or floats make no difference to weights
+    if _names_and_sizes(ours) == _names_and_sizes(theirs):  # bytes or floats make no difference to weights
         differing.pop("features", None)
     of_classifier = ("num_classes", "classifier", *type(ours.classifier).model_fields)
     beyond = {name: values for name, values in differing.items() if name not in of_classifier}
     if beyond:
-        raise SettingError("init_from", f"the {source_role} there is another network "
-                         f"({_listed(beyond)}). Weights are taken between networks of one shape.", config.init_from)
+        raise SettingError(
+            "init_from",
+            f"the {source_role} there is another network "
+            f"({_listed(beyond)}). Weights are taken between networks of one shape.",
+            config.init_from,
+        )
     return _listed(differing)
 
 
@@ -146,6 +158,10 @@ def _read_eigenvalues(config):
     except (FileNotFoundError, ValueError) as error:
         raise SettingError("pca_eigenvalues", f"{error}", path) from error
     if len(values) < features.sizes[0]:
-        raise SettingError("pca_eigenvalues", f"holds {len(values)} numbers, and {features.names[0]} has "
-                         f"{features.sizes[0]}: take those of the PCA that made these features.", path)
+        raise SettingError(
+            "pca_eigenvalues",
+            f"holds {len(values)} numbers, and {features.names[0]} has "
+            f"{features.sizes[0]}: take those of the PCA that made these features.",
+            path,
+        )
     return values

@@ -11,7 +11,7 @@ from youtube8m_distill import files
 from youtube8m_distill.errors import SettingError
 
 LOCK_FILE = ".lock"
-CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)      # file systems mounted without locks
+CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # file systems mounted without locks
 
 
 class FolderInUse(SettingError):
@@ -50,7 +50,7 @@ def locked(folder, say=print, flag="train_dir"):
             yield lambda: _check_held(folder, holder, flag)
         finally:
             with contextlib.suppress(OSError):
-                if _is_at(folder / LOCK_FILE, file):    # the folder may be another's by now
+                if _is_at(folder / LOCK_FILE, file):  # the folder may be another's by now
                     (folder / LOCK_FILE).unlink(missing_ok=True)
 
 
@@ -61,8 +61,10 @@ def _check_held(folder, holder, flag):
     except FileNotFoundError:
         raise OSError(f"{folder} was removed while this process wrote there.") from None
     if found != holder:
-        raise OSError(f"{folder} now belongs to another process ({found.strip()}): it was removed and recreated while this "
-                      "one wrote there.")
+        raise OSError(
+            f"{folder} now belongs to another process ({found.strip()}): it was removed and recreated while this "
+            "one wrote there."
+        )
 
 
 def _is_at(path, file):
@@ -84,15 +86,18 @@ def _lock(folder, say, flag):
             file.seek(0)
             holder = file.read().strip() or "another process"
             file.close()
-            raise FolderInUse(flag, f"is in use: {holder} writes there. Wait until it ends, or name another folder.",
-                              folder) from None
+            raise FolderInUse(
+                flag, f"is in use: {holder} writes there. Wait until it ends, or name another folder.", folder
+            ) from None
         except OSError as error:
             if error.errno not in CANNOT_LOCK:
                 file.close()
                 raise
-            say(f"{folder} is on a file system without locks ({error.strerror}): see to it that no other process writes "
-                "there.")
+            say(
+                f"{folder} is on a file system without locks ({error.strerror}): see to it that no other process writes "
+                "there."
+            )
             return file
         if _is_at(path, file):
             return file
-        file.close()            # the holder before has removed it since it was opened here
+        file.close()  # the holder before has removed it since it was opened here

@@ -33,18 +33,18 @@ from youtube8m_distill.runs.evaluation import Done
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
 from youtube8m_distill.runs.seen_videos import SeenVideos
 
-FORMAT = 1                          # raised when the same settings give other rows
+FORMAT = 1  # raised when the same settings give other rows
 ENDING = ".progress"
 ABOUT, ROWS, VIDEOS, COMMITTED = "about.json", "rows.csv", "videos.bin", "committed.json"
-COMMIT_SECONDS = 5.0                # at most so much work is lost, and a batch; a commit takes some milliseconds
-VIDEO = np.dtype([("hash", "<u8"), ("record", "<u8"), ("end", "<u8"), ("shard", "<u4"), ("num_stored_frames", "<u4")])
+COMMIT_SECONDS = 5.0  # at most so much work is lost, and a batch; a commit takes some milliseconds
+VIDEO = np.dtype([("hash", "<u8"), ("record", "<u8"), ("end", "<u8"), ("shard", "<u4"), ("stored_frames", "<u4")])
 
 
 class Predicted(NamedTuple):
     """What a CSV was written from."""
 
     num_videos: int
-    num_long_videos: int            # of more than `schema.MAX_FRAMES` frames
+    num_long_videos: int  # of more than `schema.MAX_FRAMES` frames
 
 
 def predict_to_csv(path, network, shards, batch_size=None, say=print):
@@ -58,7 +58,7 @@ def predict_to_csv(path, network, shards, batch_size=None, say=print):
         path: where the CSV goes; compressed where the name ends with `.gz`. Its folder is created. Beside it, until the
             end, lies `<path>.progress`, as large as the CSV uncompressed and 32 bytes a video.
         network: runs.LoadedNetwork.
-        shards: tuple of data.sources.Shard.
+        shards: tuple of data.tfrecord.Shard.
         batch_size: int; None takes the network's own.
         say: where a line goes on what was found there, and on what is left there.
     Returns:
@@ -69,11 +69,11 @@ def predict_to_csv(path, network, shards, batch_size=None, say=print):
         OSError: if something cannot be written. The rows written before are kept.
     """
     batch_size = batch_size or network.batch_size
-    output = pathlib.Path(path).resolve()                   # a link stays a link
+    output = pathlib.Path(path).resolve()  # a link stays a link
     folder = output.with_name(output.name + ENDING)
     try:
         with locked(folder, say, "output_file"):
-            files.remove_leftovers(output.parent, folder.name)      # of one killed while it removed such a folder
+            files.remove_leftovers(output.parent, folder.name)  # of one killed while it removed such a folder
             rows = _Rows(folder, _keep(folder, _settings(network, batch_size), shards, batch_size, say))
             try:
                 with rows:
@@ -86,7 +86,7 @@ def predict_to_csv(path, network, shards, batch_size=None, say=print):
             files.remove_folder(folder)
     except BaseException:
         with contextlib.suppress(OSError):
-            folder.rmdir()                                  # where nothing is in it
+            folder.rmdir()  # where nothing is in it
         raise
     return Predicted(rows.count, rows.num_long_videos)
 
@@ -95,16 +95,31 @@ def _settings(network, batch_size):
     """What rows depend on besides the videos, as JSON gives it back."""
     config = json.dumps(network.config.to_dict(), sort_keys=True)
     devices = network.predictor.strategy.extended.worker_devices
-    return {"format": FORMAT, "network": network.role, "weights": network.fingerprint(),
-            "settings of the network": hashlib.sha256(config.encode()).hexdigest()[:16], "seed": network.seed,
-            "mixed_precision": network.network.compute_dtype != "float32", "top_k": network.predictor.top_k,
-            "batch_size": batch_size, "devices": [device.rpartition("device:")[2].split(":")[0] for device in devices]}
+    return {
+        "format": FORMAT,
+        "network": network.role,
+        "weights": network.fingerprint(),
+        "settings of the network": hashlib.sha256(config.encode()).hexdigest()[:16],
+        "seed": network.seed,
+        "mixed_precision": network.network.compute_dtype != "float32",
+        "top_k": min(network.predictor.outputs.top_k, network.config.num_classes),
+        "batch_size": batch_size,
+        "devices": [device.rpartition("device:")[2].split(":")[0] for device in devices],
+    }
 
 
 def _entries(shards):
     """What rows depend on of each file, as JSON gives it back."""
-    return [[shard.path if "://" in shard.path else os.path.abspath(shard.path), shard.size, _changed_at(shard.path),
-             list(shard.left_out), shard.readable] for shard in shards]
+    return [
+        [
+            shard.path if "://" in shard.path else os.path.abspath(shard.path),
+            shard.size,
+            _changed_at(shard.path),
+            list(shard.left_out),
+            shard.readable,
+        ]
+        for shard in shards
+    ]
 
 
 def _changed_at(path):
@@ -125,18 +140,28 @@ def _keep(folder, settings, shards, batch_size, say):
     before, videos = _read(folder)
     kept = videos
     if len(videos):
-        Manifest(folder / ABOUT, settings, flag="output_file", section="made with", what="partial predictions",
-                 remedy="name another --output_file, or remove that folder").check()
+        Manifest(
+            folder / ABOUT,
+            settings,
+            flag="output_file",
+            section="made with",
+            what="partial predictions",
+            remedy="name another --output_file, or remove that folder",
+        ).check()
         _check_first_file(folder, before["files"][0][0], about["files"][0][0])
         same = [old == new for old, new in zip(before["files"], about["files"])]
         kept = videos[videos["shard"] < (same.index(False) if False in same else len(same))]
         if len(kept) < len(videos):
-            say(f"{len(videos) - len(kept):,} of the {len(videos):,} videos in {folder} are in a file that has changed, or "
-                "after it, and are predicted again.")
-        kept = kept[:len(kept) // batch_size * batch_size]
+            say(
+                f"{len(videos) - len(kept):,} of the {len(videos):,} videos in {folder} are in a file that has changed, or "
+                "after it, and are predicted again."
+            )
+        kept = kept[: len(kept) // batch_size * batch_size]
     if len(kept):
-        say(f"Resuming after {len(kept):,} videos, in file {kept['shard'][-1] + 1:,} of {len(shards):,}; they are in "
-            f"{folder}.")
+        say(
+            f"Resuming after {len(kept):,} videos, in file {kept['shard'][-1] + 1:,} of {len(shards):,}; they are in "
+            f"{folder}."
+        )
     # First the rows that are dropped, then the settings: if killed in between, the old settings still hold.
     _write(folder / COMMITTED, {"videos": len(kept)})
     if before != about:
@@ -146,8 +171,11 @@ def _keep(folder, settings, shards, batch_size, say):
 
 def _check_first_file(folder, there, here):
     if there != here:
-        raise SettingError("input_data_pattern", f"starts with {here}, and the partial predictions in {folder} with {there}. "
-                           "Give the same files to resume, name another --output_file, or remove that folder.")
+        raise SettingError(
+            "input_data_pattern",
+            f"starts with {here}, and the partial predictions in {folder} with {there}. "
+            "Give the same files to resume, name another --output_file, or remove that folder.",
+        )
 
 
 def _write(path, value):
@@ -160,8 +188,11 @@ def _read(folder):
     found = {path.name for path in folder.iterdir() if not path.name.endswith(files.SUFFIX)}
     foreign = sorted(found - {LOCK_FILE, ABOUT, ROWS, VIDEOS, COMMITTED})
     if foreign:
-        raise SettingError("output_file", f"holds {foreign[0]!r}, which is not part of partial predictions. Move it away, or "
-                           "name another --output_file.", folder)
+        raise SettingError(
+            "output_file",
+            f"holds {foreign[0]!r}, which is not part of partial predictions. Move it away, or name another --output_file.",
+            folder,
+        )
     if not (folder / ABOUT).exists() or not (folder / ROWS).exists():
         return None, np.zeros(0, VIDEO)
     try:
@@ -213,13 +244,14 @@ class _Rows:
         return seen
 
     def append(self, batch):
-        """Takes in a PredictedBatch."""
-        lines = csv_lines(batch.video_ids, batch.classes, batch.scores)
+        """Takes in a batch of a Predictor."""
+        lines = csv_lines(batch[schema.VIDEO_ID], batch["classes"], batch["scores"])
         videos = np.zeros(len(lines), VIDEO)
-        videos["hash"], videos["shard"], videos["record"] = hash_ids(batch.video_ids), batch.shards, batch.records
+        videos["hash"], videos["shard"] = hash_ids(batch[schema.VIDEO_ID]), batch[schema.SHARD]
+        videos["record"] = batch[schema.RECORD]
         videos["end"] = self._end + np.cumsum([len(line) for line in lines])
-        if batch.num_stored_frames is not None:
-            videos["num_stored_frames"] = batch.num_stored_frames
+        if schema.STORED_FRAMES in batch:
+            videos["stored_frames"] = batch[schema.STORED_FRAMES]
         self._rows.write(b"".join(lines))
         self._videos.write(videos.tobytes())
         self._end = int(videos["end"][-1])
@@ -240,23 +272,24 @@ class _Rows:
 
     def __exit__(self, kind, error, traceback):
         try:
-            if not isinstance(error, OSError):          # after which nobody knows what has been written
+            if not isinstance(error, OSError):  # after which nobody knows what has been written
                 self._commit()
         except OSError:
             if error is None:
                 raise
         finally:
             for file in (self._rows, self._videos):
-                with contextlib.suppress(OSError):      # what a full disk has no room for
+                with contextlib.suppress(OSError):  # what a full disk has no room for
                     file.close()
 
 
 def _count_long(videos):
-    return int(np.count_nonzero(videos["num_stored_frames"] > schema.MAX_FRAMES))
+    return int(np.count_nonzero(videos["stored_frames"] > schema.MAX_FRAMES))
 
 
 def _open_at(path, size):
     """A file to append to after its first `size` bytes; never one that a link leads to."""
+
     def opened(name, flags):
         return os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 

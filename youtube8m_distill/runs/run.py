@@ -1,11 +1,11 @@
 """A run's folder: what it holds, how it is begun, gone on with, and read again.
 
-    config.json     everything that rebuilds the networks
-    checkpoints/    the last few states of the training (see training/checkpoints.py)
-    best/           weights of the best state on validation GAP, where there is validation data
-    bad_records.*   records that are left out, where --skip_bad_records is set: .csv for people, .json for the next start
-    tensorboard/    one TensorBoard run a network
-    .lock           who trains there (see runs/lock.py)
+config.json     everything that rebuilds the networks
+checkpoints/    the last few states of the training (see training/checkpoints.py)
+best/           weights of the best state on validation GAP, where there is validation data
+bad_records.*   records that are left out, where --skip_bad_records is set: .csv for people, .json for the next start
+tensorboard/    one TensorBoard run a network
+.lock           who trains there (see runs/lock.py)
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ CONFIG_FILE = "config.json"
 BAD_RECORDS_FILE, BAD_RECORDS_REPORT = "bad_records.json", "bad_records.csv"
 OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval", BAD_RECORDS_FILE, BAD_RECORDS_REPORT)
 
-READING_TRIES = 5                   # a training replaces its best folder once an epoch, and reading takes seconds
+READING_TRIES = 5  # a training replaces its best folder once an epoch, and reading takes seconds
 
 # Compared only where the run was begun with them; a configuration made by hand may lack them.
 FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
@@ -88,12 +88,14 @@ class Run:
         if checkpoint in ("best", "last"):
             return self.checkpoints.step_folder(steps[-1])
         if str(checkpoint) not in map(str, steps):
-            raise SettingError("checkpoint", f"{self.folder} has best, last and the steps "
-                                    f"{', '.join(map(str, steps))}.", checkpoint)
+            raise SettingError(
+                "checkpoint", f"{self.folder} has best, last and the steps {', '.join(map(str, steps))}.", checkpoint
+            )
         return self.checkpoints.step_folder(int(checkpoint))
 
     def fingerprint(self, checkpoint="best"):
         """Tells a checkpoint of the main network from any other: its step and a digest of its weights."""
+
         def digest(folder):
             with open(folder / f"{self.config.main_role}.weights.h5", "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
@@ -112,7 +114,7 @@ class Run:
             VideoClassifier and the Progress at which its weights were saved.
         """
         role = self.role(network)
-        self._check_size(role, checkpoint)      # before anything is built
+        self._check_size(role, checkpoint)  # before anything is built
         model = build_model(self.config.networks[role], dtype, name=role)
         return model, self.restore_network(model, role, checkpoint)
 
@@ -127,8 +129,10 @@ class Run:
         found, _ = self.read_checkpoint(checkpoint, lambda folder: weights_file.count_weights(folder / path.name))
         expected = count_weights(self.config.networks[role])
         if found != expected:
-            raise ValueError(f"{self.folder / CONFIG_FILE} describes a {role} of {expected:,} numbers, and {path} holds "
-                             f"{found:,}: they do not belong together.")
+            raise ValueError(
+                f"{self.folder / CONFIG_FILE} describes a {role} of {expected:,} numbers, and {path} holds "
+                f"{found:,}: they do not belong together."
+            )
 
     def read_checkpoint(self, checkpoint, read):
         """`read(folder)` of a checkpoint, and its Progress; anew where a training at work has replaced or removed it."""
@@ -209,12 +213,14 @@ def join_run(folder, config):
     try:
         run = open_run(folder)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error} The workers of a job share one train_dir: it must lie on a file system that "
-                                "every machine sees.") from error
+        raise FileNotFoundError(
+            f"{error} The workers of a job share one train_dir: it must lie on a file system that every machine sees."
+        ) from error
     differing = differences(run.config.to_dict(), config.to_dict())
     if differing:
-        raise ValueError(f"this worker's settings are not the chief's: {'; '.join(differing)}. Start every worker with the "
-                         "same command.")
+        raise ValueError(
+            f"this worker's settings are not the chief's: {'; '.join(differing)}. Start every worker with the same command."
+        )
     return run
 
 
@@ -228,12 +234,19 @@ def read_config(folder):
 
 
 def _manifest(folder, settings, may_change=()):
-    return Manifest(pathlib.Path(folder) / CONFIG_FILE, settings, flag="train_dir", what="a run", may_change=may_change,
-                    remedy="name another folder, or replace it with --start_new_model", parse=lambda text: configs.from_json(text).to_dict())
+    return Manifest(
+        pathlib.Path(folder) / CONFIG_FILE,
+        settings,
+        flag="train_dir",
+        what="a run",
+        may_change=may_change,
+        remedy="name another folder, or replace it with --start_new_model",
+        parse=lambda text: configs.from_json(text).to_dict(),
+    )
 
 
 def _remove_run(folder):
-    for name in OUR_ENTRIES[1:]:        # config.json is replaced: the folder is known as ours all the time
+    for name in OUR_ENTRIES[1:]:  # config.json is replaced: the folder is known as ours all the time
         path = folder / name
         if path.is_dir() and not path.is_symlink():
             files.remove_folder(path)
@@ -247,6 +260,9 @@ def _check_same(folder, before, config):
     _manifest(folder, config.to_dict(), (*MAY_CHANGE, *unknown)).check()
     ended = Checkpoints(folder).newest_progress().stage
     if ended and before.training.num_epochs != config.training.num_epochs:
-        raise SettingError("num_epochs", f"the first stage of the run in {folder} has ended after "
-                           f"{before.training.num_epochs} epochs. Give that number; finetune_epochs may change.",
-                           config.training.num_epochs)
+        raise SettingError(
+            "num_epochs",
+            f"the first stage of the run in {folder} has ended after "
+            f"{before.training.num_epochs} epochs. Give that number; finetune_epochs may change.",
+            config.training.num_epochs,
+        )

@@ -13,7 +13,7 @@ class SeenVideos:
     """
 
     def __init__(self):
-        self._parts = []        # of (hashes, rising; their places), each more than twice as long as the one after it
+        self._parts = []  # of (hashes, rising; their places), each more than twice as long as the one after it
 
     def add(self, found, shards, records):
         """Takes in a batch.

@@ -27,7 +27,7 @@ def find_shards(flag, pattern, features=None, views=()):
         features: FeatureConfig that the files must hold, or None.
         views: the FrameConfigs of the networks that read them.
     Returns:
-        tuple of data.sources.Shard.
+        tuple of data.tfrecord.Shard.
     Raises:
         FileNotFoundError, ValueError: beginning with the flag.
     """

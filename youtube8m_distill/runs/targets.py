@@ -22,7 +22,9 @@ import numpy as np
 
 from youtube8m_distill import display, files, schema
 from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
+from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.targets import TargetFiles
 from youtube8m_distill.data.tfrecord import (
     FOOTER_BYTES,
     HEADER_BYTES,
@@ -41,15 +43,20 @@ from youtube8m_distill.runs.evaluation import good_batch_size
 from youtube8m_distill.runs.run import open_run
 from youtube8m_distill.schemes import targets
 
-FORMAT = 1                          # raised when the same teacher and videos give other files
+FORMAT = 1  # raised when the same teacher and videos give other files
 MANIFEST = "manifest.json"
 
 
 class StoredTargets(NamedTuple):
     """Targets of a tuple of training files."""
 
-    shards: tuple                   # of data.sources.Shard, one for each of them
-    size: int                       # numbers a video
+    shards: tuple  # of data.tfrecord.Shard, one for each of them
+    size: int  # numbers per video
+
+    @property
+    def files(self):
+        """TargetFiles to read; None where there are none."""
+        return TargetFiles(tuple(shard.path for shard in self.shards), self.size) if self.shards else None
 
 
 def check_targets(config):
@@ -76,7 +83,7 @@ def complete_targets(config, teacher, shards, strategy, say):
     Args:
         config: RunConfig.
         teacher: the network in `config.teacher_dir`, built under `strategy`.
-        shards: tuple of data.sources.Shard.
+        shards: tuple of data.tfrecord.Shard.
         strategy: tf.distribute.Strategy.
         say: where a line about the set goes.
     Returns:
@@ -96,8 +103,9 @@ def complete_targets(config, teacher, shards, strategy, say):
     size = sum(classifier.encoding_size for classifier in teacher.classifiers) + teacher.num_classes
     if missing:
         if config.teacher_weights not in ("", open_run(config.teacher_dir).fingerprint()):
-            raise SettingError("teacher_dir", "has got other weights since this run began; let its "
-                             "training end first.", config.teacher_dir)
+            raise SettingError(
+                "teacher_dir", "has got other weights since this run began; let its training end first.", config.teacher_dir
+            )
         say(f"Computing the teacher's targets for {len(missing)} of {len(shards)} training file(s), into {folder}.")
         files.remove_leftovers(folder)
         _manifest(config).write()
@@ -110,11 +118,20 @@ def _manifest(config):
     """What the targets depend on besides the videos."""
     weights = config.teacher_weights or open_run(config.teacher_dir).fingerprint()
     network = config.networks[schema.TEACHER]
-    settings = {"format": FORMAT, "teacher_weights": weights, "mixed_precision": config.training.mixed_precision,
-                "model": network.model, "num_classes": network.num_classes, "features": network.features.to_dict(),
-                "frames": network.view.to_dict(), "classifier": network.classifier.model, **network.settings()}
-    return Manifest(pathlib.Path(config.teacher_targets_dir) / MANIFEST, settings, flag="teacher_targets_dir",
-                    what="a teacher's targets")
+    settings = {
+        "format": FORMAT,
+        "teacher_weights": weights,
+        "mixed_precision": config.training.mixed_precision,
+        "model": network.model,
+        "num_classes": network.num_classes,
+        "features": network.features.to_dict(),
+        "frames": network.view.to_dict(),
+        "classifier": network.classifier.model,
+        **network.settings(),
+    }
+    return Manifest(
+        pathlib.Path(config.teacher_targets_dir) / MANIFEST, settings, flag="teacher_targets_dir", what="a teacher's targets"
+    )
 
 
 def _digest_of(manifest):
@@ -144,12 +161,12 @@ def _compute(network, teacher, missing, size, strategy):
     """
     shards = tuple(missing.values())
     # One data set over all files: a batch may hold the end of one and the beginning of the next.
-    dataset = make_dataset(shards, network.features, network.num_classes, network.view,
-                           good_batch_size(network.max_frames) * local_replicas(strategy), training=False)
+    parser = VideoParser(network.features, network.num_classes, {schema.TEACHER: network.view})
+    dataset = make_dataset(shards, parser, good_batch_size(network.max_frames) * local_replicas(strategy))
     total, _ = estimate_records(shards)
     no_targets = np.full(size, np.nan, "<f2").tobytes()
     with display.ProgressBar(total, "teacher targets", "videos") as bar, naming_bad_records(shards):
-        rows = _rows(_TargetMaker(teacher, strategy, for_metrics=False)(dataset), bar)
+        rows = _rows(Predictor(teacher, schema.TEACHER, strategy, PackedTargets())(dataset), bar)
         for path, shard in missing.items():
             with files.atomic_path(path, make_parent=False) as temporary, RecordWriter(temporary) as writer:
                 left_out = set(shard.left_out)
@@ -165,25 +182,26 @@ def _count(shard):
         raise BadRecordError(str(error)) from None
 
 
+class PackedTargets:
+    """An output function of a Predictor: a teacher's targets, float16 [B, size]."""
+
+    reads_labels = False
+
+    def __call__(self, outputs, labels):
+        return {"targets": targets.pack(outputs)}
+
+
 def _rows(batches, bar):
     """Yields the record of each video."""
-    for video_ids, values in batches:
+    for batch in batches:
+        video_ids, values = batch[schema.VIDEO_ID], batch["targets"]
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
             video_id = video_ids[np.argmin(finite)].decode()
-            raise FloatingPointError(f"The teacher's targets for video {video_id} hold a number that float16 cannot (above "
-                                     "65504, or not a number): leave --teacher_targets_dir out.")
+            raise FloatingPointError(
+                f"The teacher's targets for video {video_id} hold a number that float16 cannot (above "
+                "65504, or not a number): leave --teacher_targets_dir out."
+            )
         for row in values.astype("<f2"):
             bar.update()
             yield row.tobytes()
-
-
-class _TargetMaker(Predictor):
-    """A teacher over a data set: yields the video ids of each batch, and its targets, float16 [B, size]."""
-
-    def _predict(self, batch):
-        video_ids = batch[schema.VIDEO_ID].numpy()
-        return video_ids, self._on_all_replicas(self._inputs(batch))["targets"][:len(video_ids)]
-
-    def _forward_on_replica(self, batch):
-        return {"targets": targets.pack(self.network(batch, training=False))}

@@ -9,6 +9,8 @@ import keras
 
 from youtube8m_distill import files, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.order import TrainingOrder
+from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.screening_report import write_report
 from youtube8m_distill.data.tfrecord import count_records, estimate_records
@@ -28,14 +30,14 @@ from youtube8m_distill.runs.targets import StoredTargets, check_targets, complet
 from youtube8m_distill.schemes.divergence import refuse_bad_numbers
 from youtube8m_distill.schemes.stages import build_stages, build_student
 
-SECONDS_FOR_THE_CHIEF = 10          # that a worker gives it to save, when both are told to end
+SECONDS_FOR_THE_CHIEF = 10  # that a worker gives it to save, when both are told to end
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingFiles:
     """The files of a run, looked into."""
 
-    screenings: tuple           # of data.screening.Screening: of the training files and, if there are any, validation's
+    screenings: tuple  # of data.screening.Screening: of the training files and, if there are any, validation's
     num_train: int
     num_train_is_exact: bool
 
@@ -70,9 +72,16 @@ def find_training_files(config, folder=None):
 
     def usable(flag, roles):
         views = [config.networks[role].view for role in roles]
-        return usable_shards(flag, getattr(config, flag), network.features, network.num_classes, views,
-                             skip=training.skip_bad_records, max_bad_fraction=training.max_bad_fraction,
-                             known=known.get(flag))
+        return usable_shards(
+            flag,
+            getattr(config, flag),
+            network.features,
+            network.num_classes,
+            views,
+            skip=training.skip_bad_records,
+            max_bad_fraction=training.max_bad_fraction,
+            known=known.get(flag),
+        )
 
     screenings = [usable("train_data_pattern", config.networks)]
     train, batch_size = screenings[0].shards, training.batch_size
@@ -83,8 +92,12 @@ def find_training_files(config, folder=None):
     found = count_records(train, at_most=math.ceil(batch_size / fraction))
     if int(found * fraction) < batch_size:
         share = f", of which train_fraction={fraction:g} takes about {found * fraction:.0f}" if fraction < 1 else ""
-        raise SettingError("batch_size", f"{config.train_data_pattern!r} holds only {found} records{share}, and a training "
-                           "batch is never padded or cut short. Choose a smaller batch.", batch_size)
+        raise SettingError(
+            "batch_size",
+            f"{config.train_data_pattern!r} holds only {found} records{share}, and a training "
+            "batch is never padded or cut short. Choose a smaller batch.",
+            batch_size,
+        )
     return TrainingFiles(tuple(screenings), *estimate_records(train))
 
 
@@ -118,8 +131,11 @@ def _refuse_overlap(config, train, validation):
     """The best epoch must not be chosen on videos that were trained on."""
     both = {os.path.realpath(shard.path) for shard in train} & {os.path.realpath(shard.path) for shard in validation}
     if both:
-        raise SettingError("validation_data_pattern", f"names {len(both)} training file(s) too, "
-                         f"{min(both)} for one; keep them apart.", config.validation_data_pattern)
+        raise SettingError(
+            "validation_data_pattern",
+            f"names {len(both)} training file(s) too, {min(both)} for one; keep them apart.",
+            config.validation_data_pattern,
+        )
 
 
 def pin(config, training_files):
@@ -130,8 +146,7 @@ def pin(config, training_files):
     """
     teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
     initial = open_run(config.init_from).fingerprint() if config.init_from else ""
-    config = config.replace(train_files=fingerprint(training_files.train), teacher_weights=teacher,
-                                 init_weights=initial)
+    config = config.replace(train_files=fingerprint(training_files.train), teacher_weights=teacher, init_weights=initial)
     return config.replace(teacher_targets=check_targets(config))
 
 
@@ -160,23 +175,33 @@ def train_run(run, training_files, strategy, say=print):
     with strategy.scope():
         networks = _build_networks(config)
     for role, network in networks.items():
-        say(f"{role}: {_num_trainable(network):,} parameters, "
+        say(
+            f"{role}: {_num_trainable(network):,} parameters, "
             f"{network.multiply_adds(config.networks[role].max_frames):,} multiply-adds a video of "
-            f"{config.networks[role].max_frames} frame(s)")
+            f"{config.networks[role].max_frames} frame(s)"
+        )
     _warn_of_little_room(run, networks, say)
     if not training_files.validation:
         say("No --validation_data_pattern: the last checkpoint counts as the best.")
     interruption = Interruption(say, patience=0.0 if is_chief(strategy) else SECONDS_FOR_THE_CHIEF)
     progress = run.checkpoints.newest_progress()
     if not same_everywhere(strategy, progress.step):
-        raise SettingError("train_dir", f"the machines of this job do not find the same checkpoint (here step "
-                         f"{progress.step}); on a network file system wait a minute, then start the command on all again.", run.folder)
+        raise SettingError(
+            "train_dir",
+            f"the machines of this job do not find the same checkpoint (here step "
+            f"{progress.step}); on a network file system wait a minute, then start the command on all again.",
+            run.folder,
+        )
     if not progress.step:
         take_initial_weights(config, networks, say)
     first_step, was_pending = progress.step, progress.pending is not None
     if progress.stage_step and progress.position is None:
-        raise SettingError("train_dir", "this run's checkpoints do not tell where in the data to go on; they are "
-                         "another version's. Begin anew elsewhere, with --init_from for its weights.", run.folder)
+        raise SettingError(
+            "train_dir",
+            "this run's checkpoints do not tell where in the data to go on; they are "
+            "another version's. Begin anew elsewhere, with --init_from for its weights.",
+            run.folder,
+        )
     if progress.step:
         say(f"Found step {progress.step} of this run in {run.folder}; going on from there.")
     for index, stage in enumerate(build_stages(config, networks)):
@@ -185,21 +210,25 @@ def train_run(run, training_files, strategy, say=print):
         if index == progress.stage:
             _train_stage(run, stage, networks, training_files, strategy, progress, say, interruption)
     if progress.step == first_step and not was_pending:
-        say("Nothing was left to train: the run had reached its end. Raise --num_epochs (in a second stage "
-            "--finetune_epochs) or --max_steps to go on, or replace it with --start_new_model.")
-    wait_for_all(strategy)          # the chief may still be evaluating or saving, and leads the others' connection
+        say(
+            "Nothing was left to train: the run had reached its end. Raise --num_epochs (in a second stage "
+            "--finetune_epochs) or --max_steps to go on, or replace it with --start_new_model."
+        )
+    wait_for_all(strategy)  # the chief may still be evaluating or saving, and leads the others' connection
     return progress
 
 
 def _warn_of_little_room(run, networks, say):
     """Says so where the disk is too small for the checkpoints that will be kept, while one more is written."""
     weights = sum(math.prod(weight.shape) for role in run.config.trained_roles for weight in networks[role].weights)
-    with_optimizer, best = 3, 2         # Adam's two numbers a weight beside it; the one before stands while one is written
+    with_optimizer, best = 3, 2  # Adam's two numbers a weight beside it; the one before stands while one is written
     needed = 4 * weights * (with_optimizer * (run.config.training.max_to_keep + 1) + best)
     free = files.free_bytes(run.folder)
     if free < needed and not run.checkpoints.steps():
-        say(f"Warning: {free / 1e9:.1f} GB are free for {run.folder}, and its checkpoints may take {needed / 1e9:.1f}; free "
-            "some, or lower --max_to_keep.")
+        say(
+            f"Warning: {free / 1e9:.1f} GB are free for {run.folder}, and its checkpoints may take {needed / 1e9:.1f}; free "
+            "some, or lower --max_to_keep."
+        )
 
 
 def _say_nothing(line):
@@ -232,28 +261,47 @@ def _train_stage(run, stage, networks, training_files, strategy, progress, say, 
     at_last_step = progress.step >= (training.max_steps or math.inf)
     if progress.stage_epoch >= stage.num_epochs or (at_last_step and progress.pending is None):
         return
-    frames = {role: config.networks[role].view for role in stage.roles}
     network = config.networks[config.main_role]
-    targets, options = StoredTargets((), 0), {}
+    parser = VideoParser(
+        network.features,
+        network.num_classes,
+        {role: config.networks[role].view for role in stage.roles},
+        training.seed + progress.stage,
+    )
+    order = TrainingOrder(
+        training.seed + progress.stage,
+        stage.num_epochs,
+        training.num_readers,
+        train_fraction=training.train_fraction,
+        start=progress.position,
+    )
+    targets = StoredTargets((), 0)
     if stage.stored_targets:
         with chief_first(strategy):
             targets = complete_targets(config, networks[schema.TEACHER], training_files.train, strategy, say)
-        options = {"targets": tuple(shard.path for shard in targets.shards), "target_size": targets.size}
-    if machine(strategy)[1] > 1:
-        options["share"] = machine(strategy)
     dataset = make_dataset(
-        training_files.train, network.features, network.num_classes,
-        frames if len(frames) > 1 else next(iter(frames.values())), training.batch_size, training=True,
-        seed=training.seed + progress.stage, num_epochs=stage.num_epochs, num_readers=training.num_readers,
-        start=progress.position, train_fraction=training.train_fraction, **options)
+        training_files.train,
+        parser,
+        training.batch_size,
+        order,
+        targets=targets.files,
+        share=machine(strategy) if machine(strategy)[1] > 1 else None,
+    )
     total_steps = int(training_files.num_train * training.train_fraction) * stage.num_epochs // training.batch_size
     if training.max_steps:
         total_steps = min(total_steps, training.max_steps - progress.step + progress.stage_step)
     with naming_bad_records(training_files.train + training_files.validation + targets.shards), interruption.noticing():
         try:
-            loop.train(scheme, dataset, strategy, _callbacks(run, stage.name, scheme, training_files, strategy, progress,
-                                                             total_steps, interruption),
-                       progress, batch_size=training.batch_size, max_steps=training.max_steps, interruption=interruption)
+            loop.train(
+                scheme,
+                dataset,
+                strategy,
+                _callbacks(run, stage.name, scheme, training_files, strategy, progress, total_steps, interruption),
+                progress,
+                batch_size=training.batch_size,
+                max_steps=training.max_steps,
+                interruption=interruption,
+            )
         except Interrupted:
             if is_chief(strategy):
                 refuse_bad_numbers(scheme, progress.step)
@@ -262,7 +310,7 @@ def _train_stage(run, stage, networks, training_files, strategy, progress, say, 
         except GONE:
             if interruption.signal is None:
                 raise
-            raise Interrupted(interruption.signal) from None        # the chief has got the same signal, and has saved
+            raise Interrupted(interruption.signal) from None  # the chief has got the same signal, and has saved
 
 
 def _callbacks(run, stage_name, scheme, training_files, strategy, progress, total_steps, interruption):
@@ -272,12 +320,16 @@ def _callbacks(run, stage_name, scheme, training_files, strategy, progress, tota
         return []
     training, roles = run.config.training, list(scheme.networks)
     main_role = scheme.main_role
-    found = [callbacks.ProgressDisplay(f"{run.folder.name}, {stage_name}", total_steps, main_role, progress),
-             callbacks.TensorBoardScalars(run.folder / "tensorboard", roles, main_role, progress),
-             callbacks.Checkpointing(run.checkpoints, progress, main_role, training.checkpoint_steps, training.max_steps)]
+    found = [
+        callbacks.ProgressDisplay(f"{run.folder.name}, {stage_name}", total_steps, main_role, progress),
+        callbacks.TensorBoardScalars(run.folder / "tensorboard", roles, main_role, progress),
+        callbacks.Checkpointing(run.checkpoints, progress, main_role, training.checkpoint_steps, training.max_steps),
+    ]
     if training_files.validation:
-        measure = {role: _validation(run, role, scheme.networks[role], training_files.validation, strategy, interruption)
-                   for role in roles}
+        measure = {
+            role: _validation(run, role, scheme.networks[role], training_files.validation, strategy, interruption)
+            for role in roles
+        }
         found.insert(0, callbacks.Validation(measure, progress, training.validation_steps))
     return found
 
@@ -285,9 +337,9 @@ def _callbacks(run, stage_name, scheme, training_files, strategy, progress, tota
 def _validation(run, role, network, shards, strategy, interruption):
     """A function that evaluates one network as it is now on all validation videos."""
     config = run.config.networks[role]
-    dataset = make_dataset(shards, config.features, config.num_classes, config.view, run.config.training.batch_size,
-                           training=False, seed=run.config.training.seed)
-    predictor = Predictor(network, strategy)
+    parser = VideoParser(config.features, config.num_classes, {role: config.view}, run.config.training.seed)
+    dataset = make_dataset(shards, parser, run.config.training.batch_size)
+    predictor = Predictor(network, role, strategy)
 
     def measure():
         values = evaluate(interruption.checking(predictor(dataset)), Evaluator(config.num_classes))

@@ -52,9 +52,11 @@ def refuse_divergence(scheme):
     step, values = found
     wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
     fine = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if name not in wrong)
-    raise FloatingPointError(f"Training diverged at step {step}: "
-                             f"{', '.join(f'{name} is {value}' for name, value in wrong.items())}"
-                             f"{f' ({fine})' if fine else ''}. {_ADVICE}")
+    raise FloatingPointError(
+        f"Training diverged at step {step}: "
+        f"{', '.join(f'{name} is {value}' for name, value in wrong.items())}"
+        f"{f' ({fine})' if fine else ''}. {_ADVICE}"
+    )
 
 
 def refuse_bad_numbers(scheme, step):
@@ -70,12 +72,17 @@ def refuse_bad_numbers(scheme, step):
     """
     refuse_divergence(scheme)
     networks = [variable for network in scheme.networks.values() for variable in network.variables]
-    wrong = [variable.path for variable in [*networks, *scheme.optimizer.variables]
-             if tf.as_dtype(variable.dtype).is_floating and not _all_finite(variable)]
+    wrong = [
+        variable.path
+        for variable in [*networks, *scheme.optimizer.variables]
+        if tf.as_dtype(variable.dtype).is_floating and not _all_finite(variable)
+    ]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise FloatingPointError(f"Training diverged at step {step}: it left numbers that are not finite in "
-                                 f"{', '.join(wrong[:3])}{more}. {_ADVICE}")
+        raise FloatingPointError(
+            f"Training diverged at step {step}: it left numbers that are not finite in "
+            f"{', '.join(wrong[:3])}{more}. {_ADVICE}"
+        )
 
 
 _ADVICE = "Try a smaller base_learning_rate, or look for wrong values in the records."

@@ -5,7 +5,7 @@ The teacher's side is a constant in every distillation loss: its gradient is sto
 
 from keras import ops
 
-EPSILON = 1e-5      # the starter code's
+EPSILON = 1e-5  # the starter code's
 
 
 def label_loss(labels, predictions):
@@ -35,8 +35,7 @@ def representation_loss(student, teacher):
     return ops.sum(ops.square(teacher - ops.cast(student, "float32")), axis=-1)
 
 
-def intermediate_representation_loss(student_states, teacher_states, student_indices, teacher_indices,
-                                     reduction="mean"):
+def intermediate_representation_loss(student_states, teacher_states, student_indices, teacher_indices, reduction="mean"):
     """L_rep^I: squared distance of the lower LSTM's states after each frame that both networks saw (equation 3).
 
     Args:
@@ -48,10 +47,10 @@ def intermediate_representation_loss(student_states, teacher_states, student_ind
     Returns:
         float32 [batch]; 0 where no frame is common.
     """
-    same = ops.equal(student_indices[:, :, None], teacher_indices[:, None, :])      # [B, k, T]
+    same = ops.equal(student_indices[:, :, None], teacher_indices[:, None, :])  # [B, k, T]
     same = ops.logical_and(same, student_indices[:, :, None] >= 0)
-    common = ops.cast(ops.any(same, axis=-1), "float32")                            # [B, k]
-    rows = ops.argmax(ops.cast(same, "int32"), axis=-1)                             # [B, k]
+    common = ops.cast(ops.any(same, axis=-1), "float32")  # [B, k]
+    rows = ops.argmax(ops.cast(same, "int32"), axis=-1)  # [B, k]
     matched = ops.take_along_axis(ops.stop_gradient(teacher_states), rows[:, :, None], axis=1)
     difference = ops.cast(matched, "float32") - ops.cast(student_states, "float32")
     distance = ops.sum(common * ops.sum(ops.square(difference), axis=-1), axis=-1)

@@ -44,15 +44,18 @@ class OnlineMixtureObjective:
 
     def __post_init__(self):
         if not 0 <= self.temperature < math.inf:
-            raise SettingError("temperature", "choose a finite number above 0, or 0 to leave the online "
-                             "distillation loss out.", self.temperature)
+            raise SettingError(
+                "temperature",
+                "choose a finite number above 0, or 0 to leave the online distillation loss out.",
+                self.temperature,
+            )
 
     @property
     def weights(self):
         """dict term -> float."""
         labels = {"label_loss": 1.0, "submodel_label_loss": 1.0}
         # T^2 undoes what dividing the logits by T does to the size of a gradient.
-        return {**labels, "online_distillation_loss": self.temperature ** 2} if self.temperature else labels
+        return {**labels, "online_distillation_loss": self.temperature**2} if self.temperature else labels
 
     def __call__(self, outputs, labels):
         """The terms named in `weights`.
@@ -64,8 +67,10 @@ class OnlineMixtureObjective:
             dict term -> float32 [batch].
         """
         edges = _edges(outputs)
-        terms = {"label_loss": label_loss(labels, outputs["predictions"]),
-                 "submodel_label_loss": sum(label_loss(labels, member["predictions"]) for _, member in edges)}
+        terms = {
+            "label_loss": label_loss(labels, outputs["predictions"]),
+            "submodel_label_loss": sum(label_loss(labels, member["predictions"]) for _, member in edges),
+        }
         if self.temperature:
             terms["online_distillation_loss"] = sum(self._distance(*edge) for edge in edges)
         return terms

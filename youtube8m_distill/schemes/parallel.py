@@ -29,8 +29,10 @@ class ParallelDistiller(TrainingScheme):
         teacher = self.networks[schema.TEACHER](batch[schema.TEACHER], training=training, frame_states=states)
         student = self.networks[schema.STUDENT](batch[schema.STUDENT], training=training, frame_states=states)
         own = self.teacher_objective(teacher, batch[schema.LABELS])
-        losses = {**{f"{schema.TEACHER}/{term}": value for term, value in own.items()},
-                  **self.terms(student, self._targets(teacher, training), batch)}
+        losses = {
+            **{f"{schema.TEACHER}/{term}": value for term, value in own.items()},
+            **self.terms(student, self._targets(teacher, training), batch),
+        }
         return losses, {schema.STUDENT: student["predictions"], schema.TEACHER: teacher["predictions"]}
 
     def _targets(self, outputs, training):

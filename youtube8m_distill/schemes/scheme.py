@@ -11,7 +11,7 @@ from youtube8m_distill.metrics.per_video import hit_at_one
 from youtube8m_distill.schemes import replicas
 from youtube8m_distill.schemes.divergence import FirstDivergence
 
-REPLICA_STRIDE = 1_000_003      # prime, so that no small sum of layers' seeds and steps makes up for it
+REPLICA_STRIDE = 1_000_003  # prime, so that no small sum of layers' seeds and steps makes up for it
 
 
 class TrainingScheme(keras.Model):
@@ -66,7 +66,7 @@ class TrainingScheme(keras.Model):
         return schema.STUDENT if schema.STUDENT in self.networks else next(iter(self.networks))
 
     def call(self, batch, training=False):
-        return self.networks[self.main_role](batch.get(self.main_role, batch), training=training)
+        return self.networks[self.main_role](batch[self.main_role], training=training)
 
     @property
     def metrics(self):
@@ -79,8 +79,11 @@ class TrainingScheme(keras.Model):
             loss, regularization = self._weigh(losses)
             objective = replicas.mean_over_global_batch(loss) + regularization / replicas.num_replicas()
         gradients = self._require_all(tape.gradient(objective, self.trainable_variables))
-        terms = [objective, *(replicas.mean_over_global_batch(losses[name]) for name in self.loss_weights),
-                 regularization / replicas.num_replicas()]
+        terms = [
+            objective,
+            *(replicas.mean_over_global_batch(losses[name]) for name in self.loss_weights),
+            regularization / replicas.num_replicas(),
+        ]
         *gradients, terms = replicas.sum_over_replicas([*gradients, tf.stack(terms)])
         gradients, norm = self._clip(gradients)
         self.divergence.update(tf.concat([terms, [norm]], 0))
@@ -102,14 +105,16 @@ class TrainingScheme(keras.Model):
         return self._track(batch, loss, regularization, losses, predictions)
 
     def _weigh(self, losses):
-        loss = sum(weight * losses[name] for name, weight in self.loss_weights.items())             # [B]
+        loss = sum(weight * losses[name] for name, weight in self.loss_weights.items())  # [B]
         return loss, self.regularization_penalty * tf.add_n([tf.zeros(()), *self.losses])
 
     def _require_all(self, gradients):
         without = [v.path for v, gradient in zip(self.trainable_variables, gradients) if gradient is None]
         if without:
-            raise ValueError(f"no minimized term reaches {', '.join(without)}: set trainable=False there, or add a term "
-                             f"to {', '.join(self.loss_weights)}.")
+            raise ValueError(
+                f"no minimized term reaches {', '.join(without)}: set trainable=False there, or add a term "
+                f"to {', '.join(self.loss_weights)}."
+            )
         return gradients
 
     def _clip(self, gradients):
@@ -117,8 +122,9 @@ class TrainingScheme(keras.Model):
         squares = [tf.reduce_sum(tf.square(gradient)) for gradient in gradients]
         if self.clip_gradient_norm:
             longest = self.clip_gradient_norm
-            gradients = [gradient * longest / tf.maximum(tf.sqrt(square), longest)
-                         for gradient, square in zip(gradients, squares)]
+            gradients = [
+                gradient * longest / tf.maximum(tf.sqrt(square), longest) for gradient, square in zip(gradients, squares)
+            ]
         return gradients, tf.sqrt(tf.add_n(squares))
 
     def _share(self, gradients):

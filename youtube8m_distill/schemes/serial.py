@@ -19,8 +19,10 @@ class SerialDistiller(TrainingScheme):
 
     def __init__(self, student, teacher, terms, **kwargs):
         if teacher is None and terms.needs_frame_states:
-            raise ValueError("intermediate_representation_loss needs the teacher's frame states, and stored targets have "
-                             "none: hand over the teacher itself.")
+            raise ValueError(
+                "intermediate_representation_loss needs the teacher's frame states, and stored targets have "
+                "none: hand over the teacher itself."
+            )
         if teacher is not None:
             teacher.trainable = False
         self.terms = terms
@@ -29,8 +31,7 @@ class SerialDistiller(TrainingScheme):
 
     def compute_losses(self, batch, training):
         teacher, states = self._teach(batch), self.terms.needs_frame_states
-        view = batch.get(schema.STUDENT, batch)
-        student = self.networks[schema.STUDENT](view, training=training, frame_states=states)
+        student = self.networks[schema.STUDENT](batch[schema.STUDENT], training=training, frame_states=states)
         return self.terms(student, teacher, batch), {schema.STUDENT: student["predictions"]}
 
     def _teach(self, batch):

@@ -21,7 +21,7 @@ class Stage:
         name: for messages.
         build_scheme: function without arguments that returns the TrainingScheme, not yet compiled, and sets which
             weights move in it. Call it when the stage begins.
-        roles: the networks whose frames a batch holds; nested by role where there are two.
+        roles: the networks whose frames a batch holds.
         num_epochs: int.
         stored_targets: bool, whether a batch holds the teacher's targets in place of its frames.
     """
@@ -46,8 +46,9 @@ def build_student(config, teacher, dtype="float32"):
     """
     distillation = config.distillation
     one_layer = distillation.share_classifier and (config.mode == "parallel" or distillation.freeze_classifier)
-    student = build_model(config.networks[schema.STUDENT], dtype, teacher.output_layers if one_layer else None,
-                          schema.STUDENT)
+    student = build_model(
+        config.networks[schema.STUDENT], dtype, teacher.output_layers if one_layer else None, schema.STUDENT
+    )
     student.preprocessing.set_weights(teacher.preprocessing.get_weights())
     if distillation.share_classifier and not one_layer:
         for ours, theirs in zip(student.output_layers, teacher.output_layers, strict=True):
@@ -64,14 +65,17 @@ def label_objective(network):
 
 def student_terms(distillation, student):
     """The StudentTerms of a DistillationConfig and the student's NetworkConfig."""
-    named = {"rep": ("representation_loss", distillation.rep_weight),
-             "pred": ("prediction_loss", distillation.pred_weight),
-             "ce": ("label_loss", distillation.ce_weight)}
+    named = {
+        "rep": ("representation_loss", distillation.rep_weight),
+        "pred": ("prediction_loss", distillation.pred_weight),
+        "ce": ("label_loss", distillation.ce_weight),
+    }
     weights = dict(named[term] for term in distillation.student_loss)
     if distillation.match_intermediate:
         weights["intermediate_representation_loss"] = distillation.intermediate_weight
-    return StudentTerms(weights, distillation.prediction_distance, distillation.intermediate_reduction,
-                        label_objective(student))
+    return StudentTerms(
+        weights, distillation.prediction_distance, distillation.intermediate_reduction, label_objective(student)
+    )
 
 
 def build_stages(config, networks):
@@ -87,8 +91,7 @@ def build_stages(config, networks):
         list of Stage.
     """
     training, distillation = config.training, config.distillation
-    options = {"regularization_penalty": training.regularization_penalty,
-               "clip_gradient_norm": training.clip_gradient_norm}
+    options = {"regularization_penalty": training.regularization_penalty, "clip_gradient_norm": training.clip_gradient_norm}
     teacher, student = networks[schema.TEACHER], networks.get(schema.STUDENT)
     both, alone = (schema.TEACHER, schema.STUDENT), (schema.STUDENT,)
     stored = bool(config.teacher_targets_dir)
@@ -112,8 +115,14 @@ def build_stages(config, networks):
         return ParallelDistiller(student, teacher, terms, objectives[schema.TEACHER], **options)
 
     if config.mode == "teacher":
-        return [Stage("teacher", lambda: Supervised(teacher, schema.TEACHER, objectives[schema.TEACHER], **options),
-                      (schema.TEACHER,), training.num_epochs)]
+        return [
+            Stage(
+                "teacher",
+                lambda: Supervised(teacher, schema.TEACHER, objectives[schema.TEACHER], **options),
+                (schema.TEACHER,),
+                training.num_epochs,
+            )
+        ]
     if config.mode == "parallel":
         return [Stage("parallel", together, both, training.num_epochs)]
     name = "serial" if distillation.trains_classifier else "matching"

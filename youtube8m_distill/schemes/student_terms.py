@@ -53,12 +53,16 @@ class StudentTerms:
         """
         compute = {
             "representation_loss": lambda: losses.representation_loss(student["encoding"], teacher["encoding"]),
-            "prediction_loss": lambda: losses.prediction_loss(student["predictions"], teacher["predictions"],
-                                                              self.prediction_distance),
+            "prediction_loss": lambda: losses.prediction_loss(
+                student["predictions"], teacher["predictions"], self.prediction_distance
+            ),
             "intermediate_representation_loss": lambda: losses.intermediate_representation_loss(
-                student["frame_states"], teacher["frame_states"],
-                batch[schema.STUDENT][schema.FRAME_INDICES], batch[schema.TEACHER][schema.FRAME_INDICES],
-                self.intermediate_reduction),
+                student["frame_states"],
+                teacher["frame_states"],
+                batch[schema.STUDENT][schema.FRAME_INDICES],
+                batch[schema.TEACHER][schema.FRAME_INDICES],
+                self.intermediate_reduction,
+            ),
         }
         terms = {}
         for term in self.weights:

@@ -22,7 +22,7 @@ class Supervised(TrainingScheme):
         super().__init__({role: network}, weights, **kwargs)
 
     def compute_losses(self, batch, training):
-        outputs = self.networks[self.role](batch, training=training)
+        outputs = self.networks[self.role](batch[self.role], training=training)
         terms = self.objective(outputs, batch[schema.LABELS])
         losses = {f"{self.role}/{term}": value for term, value in terms.items()}
         return losses, {self.role: outputs["predictions"]}

@@ -1,9 +1,8 @@
-"""One serialized record -> a dict of tensors: reads every layout the format allows, and says what is wrong with the rest.
+"""One serialized record to a dict of tensors: reads every layout the format allows, and says what is wrong with the rest.
 
-Formats: REFERENCE of the field, `tf.train.SequenceExample` for frame-level files and `tf.train.Example` for video-level
-ones. Of a video's frames only those that a network sees are decoded; the others stay strings that nobody opens.
-Everything is parsed leniently (any number of values) and checked here, so that each fault has words of its own.
-`parsing` turns to this only for batches with a record out of the ordinary.
+Frame-level files hold `tf.train.SequenceExample`s, video-level files `tf.train.Example`s. Only the frames that some role sees
+are decoded; the others stay strings. Everything is parsed leniently (any number of values) and checked here, so that each
+fault has its own message. `batch` uses this for batches with an unusual record only.
 """
 
 import typing
@@ -17,23 +16,24 @@ from youtube8m_distill.data import bad_records, frame_selection, seeds
 class Record(typing.NamedTuple):
     """A record not yet parsed, with where it came from."""
 
-    serialized: tf.Tensor           # string scalar
-    path: tf.Tensor                 # string scalar
-    number: tf.Tensor               # int64 scalar, its place in the file, from 0
-    epoch: tf.Tensor                # int64 scalar
+    serialized: tf.Tensor  # string scalar
+    path: tf.Tensor  # string scalar
+    number: tf.Tensor  # int64 scalar, its place in the file, from 0
+    epoch: tf.Tensor  # int64 scalar
 
 
 def build_record_parser(features, num_classes, views, seed=0):
     """The function that parses one record.
 
     Args:
-        features, num_classes, views, seed: as `parsing.build_parser` has them.
+        features, num_classes, views, seed: as of `batch.VideoParser`.
     Returns:
-        function Record -> dict as that of a batch, without the batch dimension. It raises what
-        `bad_records.naming_bad_records` reads: no id, an empty one or one with a zero byte, no frames,
-        frames or features of another size or type, features with different numbers of frames, numbers that are not finite,
-        labels out of range or listed twice.
+        function Record -> dict as of a batch, without the batch dimension. It raises what
+        `bad_records.naming_bad_records` reads: no id, an empty one or one with a zero byte, no frames, frames or features of
+        another size or type, features with different numbers of frames, numbers that are not finite, labels that are out of
+        range or repeated.
     """
+
     def parse(record):
         name = bad_records.record_name(record.path, record.number)
         context, stored = _read(record.serialized, name, features)
@@ -41,16 +41,19 @@ def build_record_parser(features, num_classes, views, seed=0):
         ids = tf.concat([context[key] for key in schema.ID_KEYS], axis=0)
         check = _check_frames if features.frame_features else _check_means
         checks = [*_check_id(ids), *check(stored, features), *_check_labels(labels, num_classes)]
-        # Under this dependency, because on a malformed record the ops below would fail first, in words of their own.
+        # Under this dependency, because on an invalid record the ops below would fail first, with messages of their own.
         with tf.control_dependencies([bad_records.require(name, checks)]):
-            example = {schema.VIDEO_ID: ids[0], schema.LABELS: multi_hot(labels, num_classes)}
+            video = {schema.VIDEO_ID: ids[0], schema.LABELS: multi_hot(labels, num_classes)}
             if not features.frame_features:
-                return example | {schema.FEATURES: _join(stored, features)}
+                means = {schema.FEATURES: _join(stored, features)}
+                return video | {role: means for role in views}
+            stored_frames = tf.cast(stored[features.names[0]].nrows(), tf.int32)
             draw = seeds.frame_seeds(ids[:1], seed, record.epoch[None])
-            example[schema.NUM_STORED_FRAMES] = tf.cast(stored[features.names[0]].nrows(), tf.int32)
-            if isinstance(views, dict):
-                return example | {role: _view(stored, features, view, draw) for role, view in views.items()}
-            return example | _view(stored, features, views, draw)
+            return (
+                video
+                | {schema.STORED_FRAMES: stored_frames}
+                | {role: _see(stored, features, view, stored_frames, draw) for role, view in views.items()}
+            )
 
     return parse
 
@@ -83,9 +86,11 @@ def _text(*parts):
 
 
 def _check_id(ids):
-    return [(tf.size(ids) > 0, lambda: tf.constant(f"no video id; it should be under {' or '.join(schema.ID_KEYS)}")),
-            (tf.reduce_all(tf.strings.length(ids[:1]) > 0), lambda: tf.constant("an empty video id")),
-            (tf.reduce_all(without_zero_bytes(ids[:1])), lambda: tf.constant("a zero byte in the video id"))]
+    return [
+        (tf.size(ids) > 0, lambda: tf.constant(f"no video id; it should be under {' or '.join(schema.ID_KEYS)}")),
+        (tf.reduce_all(tf.strings.length(ids[:1]) > 0), lambda: tf.constant("an empty video id")),
+        (tf.reduce_all(without_zero_bytes(ids[:1])), lambda: tf.constant("a zero byte in the video id")),
+    ]
 
 
 def without_zero_bytes(ids):
@@ -99,9 +104,13 @@ def _check_labels(labels, num_classes):
     different, _, counts = tf.unique_with_counts(labels)
 
     def which_is_outside():
-        return _text("label ", tf.boolean_mask(labels, outside)[0], f" is outside 0 .. {num_classes - 1}; "
-                     f"num_classes={num_classes} is too small for this data (the 2017 set has 4716, later ones 3862), "
-                     "or the record is bad")
+        return _text(
+            "label ",
+            tf.boolean_mask(labels, outside)[0],
+            f" is outside 0 .. {num_classes - 1}; "
+            f"num_classes={num_classes} is too small for this data (the 2017 set has 4716, later ones 3862), "
+            "or the record is bad",
+        )
 
     def which_is_repeated():
         return _text("label ", tf.boolean_mask(different, counts > 1)[0], " is listed more than once")
@@ -153,8 +162,7 @@ def _check_frames(stored, features):
 
 def _check_count(name, count, first, first_count):
     """The check that one feature has as many frames as the first."""
-    return (tf.equal(count, first_count),
-            lambda: _text(f"{first!r} has ", first_count, f" frames and {name!r} ", count))
+    return (tf.equal(count, first_count), lambda: _text(f"{first!r} has ", first_count, f" frames and {name!r} ", count))
 
 
 def _check_sizes(frames, name, size):
@@ -165,6 +173,7 @@ def _check_sizes(frames, name, size):
         def reason():
             frame = tf.argmax(tf.cast(sizes != size, tf.int8))
             return _text("frame ", frame, f" of {name!r} holds ", sizes[frame], f" {unit} instead of {size}")
+
         return tf.reduce_all(sizes == size), reason
 
     if frames.dtype != tf.string:
@@ -172,17 +181,24 @@ def _check_sizes(frames, name, size):
     return [wrong(values, 1, "byte strings"), wrong(tf.strings.length(frames.flat_values), size, "bytes")]
 
 
-def _view(stored, features, view, draw):
-    """What one network sees of a video: its frames decoded, padded to the length all its videos share."""
-    num_frames = tf.minimum(tf.cast(stored[features.names[0]].nrows(), tf.int32), schema.MAX_FRAMES)
-    indices = frame_selection.select(view, num_frames[None], draw)[0]
-    count = tf.math.count_nonzero(indices >= 0, dtype=tf.int32)
-    frames = tf.concat([_decode(stored[name].flat_values, size, indices[:count])
-                        for name, size in zip(features.names, features.sizes)], axis=1)
-    frames = tf.pad(frames, [[0, view.max_frames - count], [0, 0]])
-    return {schema.FRAMES: tf.ensure_shape(frames, [view.max_frames, features.size]),
-            schema.NUM_FRAMES: count,
-            schema.FRAME_INDICES: indices}
+def _see(stored, features, view, stored_frames, draw):
+    """What a role sees of a video: its frames decoded, padded to the length that all videos share."""
+    video_frames = tf.minimum(stored_frames, schema.MAX_FRAMES)
+    indices = frame_selection.select(view, video_frames[None], draw)[0]
+    num_frames = tf.math.count_nonzero(indices >= 0, dtype=tf.int32)
+    frames = tf.concat(
+        [
+            _decode(stored[name].flat_values, size, indices[:num_frames])
+            for name, size in zip(features.names, features.sizes)
+        ],
+        axis=1,
+    )
+    frames = tf.pad(frames, [[0, view.max_frames - num_frames], [0, 0]])
+    return {
+        schema.FRAMES: tf.ensure_shape(frames, [view.max_frames, features.size]),
+        schema.NUM_FRAMES: num_frames,
+        schema.FRAME_INDICES: indices,
+    }
 
 
 def _decode(values, size, indices):

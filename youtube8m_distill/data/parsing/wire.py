@@ -16,19 +16,19 @@ import typing
 
 import tensorflow as tf
 
-CONTEXT, LISTS, ENTRY, NAME, FRAMES, FRAME = 0x0A, 0x12, 0x0A, 0x0A, 0x12, 0x0A     # tags, by what follows
-LONGEST_LENGTH = 5                  # bytes; what is longer than 2 ** 35 does not fit into a record
-COLUMNS = 50                        # frames whose constant bytes are looked at in one turn of a loop
+CONTEXT, LISTS, ENTRY, NAME, FRAMES, FRAME = 0x0A, 0x12, 0x0A, 0x0A, 0x12, 0x0A  # tags, by what follows
+LONGEST_LENGTH = 5  # bytes; what is longer than 2 ** 35 does not fit into a record
+COLUMNS = 50  # frames whose constant bytes are looked at in one turn of a loop
 
 
 class Blocks(typing.NamedTuple):
     """Where the frames of a batch of records are. Where `official` is false the rest means nothing."""
 
-    official: tf.Tensor             # bool [B]
-    context: tf.Tensor              # string [B], the bytes before the feature lists
-    num_frames: tf.Tensor           # int32 [B], all that are stored
-    starts: tf.Tensor               # int32 [B, features], where the first frame's stride begins, in bytes
-    beginning: tf.Tensor | None     # uint8 [B, T, sum of feature sizes], the first T frames; zero in padding
+    official: tf.Tensor  # bool [B]
+    context: tf.Tensor  # string [B], the bytes before the feature lists
+    stored_frames: tf.Tensor  # int32 [B]
+    starts: tf.Tensor  # int32 [B, features], where the first frame's stride begins, in bytes
+    beginning: tf.Tensor | None  # uint8 [B, T, sum of feature sizes], the first T frames; zero in padding
 
 
 def frame_header(size):
@@ -56,7 +56,7 @@ def locate(serialized, features, beginning=0):
     Returns:
         Blocks.
     """
-    end = tf.strings.length(serialized)                                                     # [B]
+    end = tf.strings.length(serialized)  # [B]
     tag, _, context_end = _field(serialized, tf.zeros_like(end))
     official = tf.equal(tag, CONTEXT) & (context_end <= end)
     context = tf.strings.substr(serialized, tf.zeros_like(end), tf.where(official, context_end, 0))
@@ -64,19 +64,19 @@ def locate(serialized, features, beginning=0):
     official &= tf.equal(tag, LISTS) & tf.equal(lists_end, end)
     official, starts, sizes = _find_lists(serialized, features.names, official, place, end)
     strides = tf.constant([size + len(frame_header(size)) for size in features.sizes])
-    counts = sizes // strides                                                               # [B, features]
-    num_frames = counts[:, 0]
-    official &= (num_frames > 0) & tf.reduce_all(tf.equal(counts * strides, sizes), axis=1)
-    official &= tf.reduce_all(tf.equal(counts, num_frames[:, None]), axis=1)
-    num_frames = tf.where(official, num_frames, 0)
+    counts = sizes // strides  # [B, features]
+    stored_frames = counts[:, 0]
+    official &= (stored_frames > 0) & tf.reduce_all(tf.equal(counts * strides, sizes), axis=1)
+    official &= tf.reduce_all(tf.equal(counts, stored_frames[:, None]), axis=1)
+    stored_frames = tf.where(official, stored_frames, 0)
     parts = []
     for i, size in enumerate(features.sizes):
         if beginning:
-            part, holds = _cut_beginning(serialized, starts[:, i], tf.minimum(num_frames, beginning), size, beginning)
+            part, holds = _cut_beginning(serialized, starts[:, i], tf.minimum(stored_frames, beginning), size, beginning)
             parts.append(part)
             official &= holds
-        official &= _has_frame_headers(serialized, starts[:, i], num_frames, size, beginning)
-    return Blocks(official, context, num_frames, starts, tf.concat(parts, axis=2) if parts else None)
+        official &= _has_frame_headers(serialized, starts[:, i], stored_frames, size, beginning)
+    return Blocks(official, context, stored_frames, starts, tf.concat(parts, axis=2) if parts else None)
 
 
 def _field(serialized, place):
@@ -93,7 +93,7 @@ def _field(serialized, place):
     window = tf.strings.substr(serialized, place, tf.fill(tf.shape(place), 1 + LONGEST_LENGTH))
     window = tf.cast(tf.io.decode_raw(window, tf.uint8, fixed_length=1 + LONGEST_LENGTH), tf.int32)
     more = tf.cast(window[:, 1:] >= 0x80, tf.int32)
-    goes_on = tf.math.cumprod(more, axis=1)                                                 # [B, 5]
+    goes_on = tf.math.cumprod(more, axis=1)  # [B, 5]
     belongs = tf.concat([tf.ones_like(goes_on[:, :1]), goes_on[:, :-1]], axis=1)
     bits = tf.cast((window[:, 1:] & 0x7F) * belongs, tf.int64)
     length = tf.reduce_sum(bits * [2 ** (7 * i) for i in range(LONGEST_LENGTH)], axis=1)
@@ -114,24 +114,36 @@ def _find_lists(serialized, names, official, place, end):
         (official, starts, sizes): bool [B], whether each feature was found just once and nothing else but lists; int32
         [B, features], of the frames of each.
     """
+
     def step(official, place, starts, sizes):
         walking = official & (place < end)
         tag, name_place, list_end = _field(serialized, place)
         name_tag, name_start, name_end = _field(serialized, name_place)
         frames_tag, frames_start, frames_end = _field(serialized, name_end)
-        fits = (tf.equal(tag, ENTRY) & tf.equal(name_tag, NAME) & tf.equal(frames_tag, FRAMES)
-                & tf.equal(frames_end, list_end) & (list_end <= end))
+        fits = (
+            tf.equal(tag, ENTRY)
+            & tf.equal(name_tag, NAME)
+            & tf.equal(frames_tag, FRAMES)
+            & tf.equal(frames_end, list_end)
+            & (list_end <= end)
+        )
         fits &= walking
         name = tf.strings.substr(serialized, tf.where(fits, name_start, 0), tf.where(fits, name_end - name_start, 0))
-        here = fits[:, None] & tf.equal(name[:, None], tf.constant(names))                  # [B, features]
+        here = fits[:, None] & tf.equal(name[:, None], tf.constant(names))  # [B, features]
         twice = tf.reduce_any(here & (starts >= 0), axis=1)
-        return (official & ~twice & (fits | ~walking), tf.where(walking, list_end, place),
-                tf.where(here, frames_start[:, None], starts), tf.where(here, (frames_end - frames_start)[:, None], sizes))
+        return (
+            official & ~twice & (fits | ~walking),
+            tf.where(walking, list_end, place),
+            tf.where(here, frames_start[:, None], starts),
+            tf.where(here, (frames_end - frames_start)[:, None], sizes),
+        )
 
     nowhere = tf.fill([tf.shape(end)[0], len(names)], -1)
     official, _, starts, sizes = tf.while_loop(
-        lambda official, place, *_: tf.reduce_any(official & (place < end)), step,
-        (official, place, nowhere, tf.zeros_like(nowhere)))
+        lambda official, place, *_: tf.reduce_any(official & (place < end)),
+        step,
+        (official, place, nowhere, tf.zeros_like(nowhere)),
+    )
     return official & tf.reduce_all(starts >= 0, axis=1), starts, sizes
 
 
@@ -148,17 +160,17 @@ def _has_frame_headers(serialized, start, num_frames, size, first):
     expected = tf.constant([header * count for count in range(COLUMNS + 1)])
 
     def step(first, holds):
-        frame = first + tf.range(COLUMNS)[:, None]                                          # [COLUMNS, 1]
+        frame = first + tf.range(COLUMNS)[:, None]  # [COLUMNS, 1]
         exists = frame < num_frames
-        places = tf.where(exists, start + frame * (len(header) + size), 0)                  # [COLUMNS, B]
+        places = tf.where(exists, start + frame * (len(header) + size), 0)  # [COLUMNS, B]
         lengths = tf.where(exists, len(header), 0)
-        found = tf.strings.join([tf.strings.substr(serialized, place, length) for place, length in
-                                 zip(tf.unstack(places), tf.unstack(lengths))])
+        found = tf.strings.join(
+            [tf.strings.substr(serialized, place, length) for place, length in zip(tf.unstack(places), tf.unstack(lengths))]
+        )
         count = tf.clip_by_value(num_frames - first, 0, COLUMNS)
         return first + COLUMNS, holds & tf.equal(found, tf.gather(expected, count))
 
-    _, holds = tf.while_loop(lambda first, _: tf.reduce_any(first < num_frames), step,
-                             (first, tf.ones_like(start, tf.bool)))
+    _, holds = tf.while_loop(lambda first, _: tf.reduce_any(first < num_frames), step, (first, tf.ones_like(start, tf.bool)))
     return holds
 
 
@@ -175,9 +187,9 @@ def _cut_beginning(serialized, start, num_frames, size, length):
     stride = len(header) + size
     block = tf.strings.substr(serialized, tf.where(num_frames > 0, start, 0), num_frames * stride)
     strides = tf.reshape(tf.io.decode_raw(block, tf.uint8, fixed_length=length * stride), [-1, length, stride])
-    same = tf.reduce_all(tf.equal(strides[:, :, :len(header)], list(header)), axis=2)
+    same = tf.reduce_all(tf.equal(strides[:, :, : len(header)], list(header)), axis=2)
     exists = tf.range(length) < num_frames[:, None]
-    return strides[:, :, len(header):], tf.reduce_all(same | ~exists, axis=1)
+    return strides[:, :, len(header) :], tf.reduce_all(same | ~exists, axis=1)
 
 
 def cut(serialized, blocks, indices, features):
@@ -186,7 +198,7 @@ def cut(serialized, blocks, indices, features):
     Args:
         serialized: string [B].
         blocks: Blocks, all of them `official`.
-        indices: int32 [B, T], each below the record's `num_frames`; -1 for padding.
+        indices: int32 [B, T], each below the record's `stored_frames`; -1 for padding.
         features: config.FeatureConfig.
     Returns:
         uint8 [B, T, sum of feature sizes], zero in padding.
@@ -195,10 +207,14 @@ def cut(serialized, blocks, indices, features):
     columns = []
     for i, size in enumerate(features.sizes):
         header = len(frame_header(size))
-        places = tf.where(exists, blocks.starts[:, i:i + 1] + indices * (header + size) + header, 0)
+        places = tf.where(exists, blocks.starts[:, i : i + 1] + indices * (header + size) + header, 0)
         lengths = tf.where(exists, size, 0)
-        columns.append([tf.strings.substr(serialized, place, length) for place, length in
-                        zip(tf.unstack(places, axis=1), tf.unstack(lengths, axis=1))])
+        columns.append(
+            [
+                tf.strings.substr(serialized, place, length)
+                for place, length in zip(tf.unstack(places, axis=1), tf.unstack(lengths, axis=1))
+            ]
+        )
     # Frame after frame, each with all its features: the order of the result, so that no byte is moved again. Padding
     # is at the end, where `fixed_length` fills up with zeros.
     joined = tf.strings.join([part for frame in zip(*columns) for part in frame])

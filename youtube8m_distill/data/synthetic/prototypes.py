@@ -10,8 +10,8 @@ import numpy as np
 
 from youtube8m_distill.data.synthetic import statistics, videos
 
-_WORLD = 1_000_000_007              # no (split, index) of a video starts with this number
-_SAMPLE = 1000                      # label sets that the scale of the prototypes is taken from
+_WORLD = 1_000_000_007  # no (split, index) of a video starts with this number
+_SAMPLE = 1000  # label sets that the scale of the prototypes is taken from
 _TYPICAL_SHOTS = round(statistics.MEAN_LENGTH * statistics.SHOT_CHANGE)
 
 
@@ -67,7 +67,7 @@ class Prototypes:
         own = rng.standard_normal((num_classes, statistics.SIZE), dtype=np.float32)
         shared = groups[np.arange(num_classes) // statistics.GROUP_SIZE]
         share = statistics.GROUP_SHARE
-        self.vectors = (np.sqrt(share) * shared + np.sqrt(1 - share) * own) * profile       # [C, 1152]
+        self.vectors = (np.sqrt(share) * shared + np.sqrt(1 - share) * own) * profile  # [C, 1152]
         self._scale(rng)
 
     def _scale(self, rng):
@@ -109,10 +109,10 @@ def labeled_video(rng, prototypes, shown, max_frames=statistics.LONGEST):
         uint8 [num_frames, 1152].
     """
     shots = videos.draw_shots(rng, statistics.draw_length(rng, max_frames))
-    visible = _draw_visibility(rng, shots[-1] + 1, len(shown))                              # [S, n]
+    visible = _draw_visibility(rng, shots[-1] + 1, len(shown))  # [S, n]
     offset = rng.standard_normal(statistics.SIZE, dtype=np.float32) * np.sqrt(statistics.OFFSET) - prototypes.center
-    content = visible @ prototypes.vectors[shown] / np.sqrt(np.float32(len(shown))) + offset    # [S, 1152]
-    strength = np.exp(statistics.SPREAD * np.float32(rng.standard_normal()) - statistics.SPREAD ** 2)
+    content = visible @ prototypes.vectors[shown] / np.sqrt(np.float32(len(shown))) + offset  # [S, 1152]
+    strength = np.exp(statistics.SPREAD * np.float32(rng.standard_normal()) - statistics.SPREAD**2)
     frames = videos.presence(len(shots)) * (content * strength)[shots]
     frames += videos.draw_around(rng, shots, prototypes.shot_variance)
     # Clipping pulls means inwards; the bytes keep the mean that was drawn, which has the measured statistics.

@@ -15,8 +15,8 @@ from youtube8m_distill.data.quantize import dequantize
 from youtube8m_distill.data.synthetic import statistics
 from youtube8m_distill.errors import SettingError
 
-Video = collections.namedtuple("Video", "video_id labels codes")    # bytes, list or None, uint8 [num_frames, 1152]
-Mean = collections.namedtuple("Mean", "video_id labels mean")       # bytes, list or None, float32 [1152]
+Video = collections.namedtuple("Video", "video_id labels codes")  # bytes, list or None, uint8 [num_frames, 1152]
+Mean = collections.namedtuple("Mean", "video_id labels mean")  # bytes, list or None, float32 [1152]
 
 
 def frame_level_record(video, id_key):
@@ -87,21 +87,24 @@ class VideoLevelFiles:
             dataset = tf.data.TFRecordDataset(path)
             yield from dataset.take(stop).skip(start).as_numpy_iterator()
         except tf.errors.OpError as error:
-            raise SettingError("from_video_level", f"{path} cannot be read as a TFRecord file: "
-                             f"{error.message}", self._pattern) from error
+            raise SettingError(
+                "from_video_level", f"{path} cannot be read as a TFRecord file: {error.message}", self._pattern
+            ) from error
 
     @staticmethod
     def _parse(serialized, where):
         try:
             features = tf.train.Example.FromString(serialized).features.feature
-        except Exception as error:      # protobuf's DecodeError, whose import path differs between its versions
+        except Exception as error:  # protobuf's DecodeError, whose import path differs between its versions
             raise ValueError(f"{where} is no tf.train.Example.") from error
         parts = [np.array(_values(features, name, "float_list"), np.float32) for name in schema.VIDEO_FEATURES]
         for name, part in zip(schema.VIDEO_FEATURES, parts):
             size = schema.FEATURE_SIZES[name]
             if len(part) != size or not np.isfinite(part).all():
-                raise ValueError(f"{where}: {name} must hold {size} finite numbers. Received: {len(part)} numbers, "
-                                 f"{int(np.isfinite(part).sum())} of them finite. Are these video-level files?")
+                raise ValueError(
+                    f"{where}: {name} must hold {size} finite numbers. Received: {len(part)} numbers, "
+                    f"{int(np.isfinite(part).sum())} of them finite. Are these video-level files?"
+                )
         ids = [value for key in schema.ID_KEYS for value in _values(features, key, "bytes_list")]
         if len(ids) != 1:
             raise ValueError(f"{where}: one id must stand under {' or '.join(schema.ID_KEYS)}. Received: {len(ids)}.")

@@ -11,11 +11,11 @@ from youtube8m_distill.data.synthetic import prototypes, records, statistics, vi
 from youtube8m_distill.errors import SettingError
 
 _SPLIT_NUMBERS = {"train": 0, "validate": 1, "test": 2}
-_LABELS, _FRAMES = 0, 1             # a video's two streams of random numbers: labels can be drawn without frames
+_LABELS, _FRAMES = 0, 1  # a video's two streams of random numbers: labels can be drawn without frames
 
 _CHARACTERS = (string.digits + string.ascii_letters).encode()
 _NUM_IDS = len(_CHARACTERS) ** 4
-MOST_VIDEOS = _NUM_IDS // len(_SPLIT_NUMBERS)       # in a split
+MOST_VIDEOS = _NUM_IDS // len(_SPLIT_NUMBERS)  # in a split
 
 
 def make_source(config):
@@ -62,7 +62,7 @@ def make_id(seed, split, index):
     number = index * len(_SPLIT_NUMBERS) + _SPLIT_NUMBERS[split]
     # 7_368_787 and 62 ** 4 have no common factor, so that the numbers stay apart while neighbors look unlike.
     number = (number * 7_368_787 + seed * 1_000_003) % _NUM_IDS
-    return bytes(_CHARACTERS[number // 62 ** place % 62] for place in range(4))
+    return bytes(_CHARACTERS[number // 62**place % 62] for place in range(4))
 
 
 class MeanSource:
@@ -76,8 +76,12 @@ class MeanSource:
         needed = sum(config.sizes.values())
         self._files = records.VideoLevelFiles(config.from_video_level, needed)
         if len(self._files) < needed:
-            raise SettingError("from_video_level", f"holds {len(self._files)} records; "
-                             f"{needed} were asked for ({_sizes_in_words(config)}). Ask for fewer, or name more files.", config.from_video_level)
+            raise SettingError(
+                "from_video_level",
+                f"holds {len(self._files)} records; "
+                f"{needed} were asked for ({_sizes_in_words(config)}). Ask for fewer, or name more files.",
+                config.from_video_level,
+            )
 
     def count_train_labels(self):
         """How many train videos have each class. int64 [num_classes].
@@ -103,8 +107,11 @@ class MeanSource:
             raise ValueError(f"{where} has no labels, which {split} videos need. Name files of another split.")
         outside = [label for label in mean.labels or () if not 0 <= label < self._config.num_classes]
         if outside:
-            raise SettingError("num_classes", f"{where} has label {outside[0]}. The 2018 set "
-                             "has 3862 classes, the 2017 set 4716.", self._config.num_classes)
+            raise SettingError(
+                "num_classes",
+                f"{where} has label {outside[0]}. The 2018 set has 3862 classes, the 2017 set 4716.",
+                self._config.num_classes,
+            )
 
     def videos(self, split, start, stop):
         """Yields Videos start .. stop - 1 of a split."""
@@ -115,7 +122,7 @@ class MeanSource:
 
     def _means(self, split, start, stop):
         sizes = list(self._config.sizes.values())
-        before = sum(sizes[:_SPLIT_NUMBERS[split]])
+        before = sum(sizes[: _SPLIT_NUMBERS[split]])
         return self._files.read(before + start, before + stop)
 
 

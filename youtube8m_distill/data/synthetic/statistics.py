@@ -11,22 +11,31 @@ import math
 
 import numpy as np
 
-LONGEST = 301                       # measured: the longest of 5,978 videos, one frame more than readers take
-LENGTH_QUANTILES = ((0.0, 1), (0.01, 121), (0.05, 129), (0.10, 140), (0.25, 175), (0.50, 232), (0.71, 300),
-                    (1 - 1 / 5978, 300), (1.0, LONGEST))        # measured; 29 % have the full 300
+LONGEST = 301  # measured: the longest of 5,978 videos, one frame more than readers take
+LENGTH_QUANTILES = (
+    (0.0, 1),
+    (0.01, 121),
+    (0.05, 129),
+    (0.10, 140),
+    (0.25, 175),
+    (0.50, 232),
+    (0.71, 300),
+    (1 - 1 / 5978, 300),
+    (1.0, LONGEST),
+)  # measured; 29 % have the full 300
 
 MEAN_LABELS, MOST_LABELS = 3.0, 19  # measured; in between, the geometric distribution, which those two fit
-GROUP_SIZE = 8                      # chosen: classes that occur together, neighbors in frequency
-SAME_GROUP = 0.7                    # chosen: a further label is of the first one's group with this probability
-GROUP_SHARE = 0.3                   # chosen: how much of a prototype's variance its group shares
-LABEL_NOISE = 0.1                   # chosen: a label gives way to an unrelated class: one missing and one wrong
-LABELS_EXPLAIN = 0.5                # chosen, by symmetry: half of the variance between videos comes from their labels
-VISIBLE = 0.5                       # chosen, by symmetry: a label is seen in half of the shots (in one at least)
+GROUP_SIZE = 8  # chosen: classes that occur together, neighbors in frequency
+SAME_GROUP = 0.7  # chosen: a further label is of the first one's group with this probability
+GROUP_SHARE = 0.3  # chosen: how much of a prototype's variance its group shares
+LABEL_NOISE = 0.1  # chosen: a label gives way to an unrelated class: one missing and one wrong
+LABELS_EXPLAIN = 0.5  # chosen, by symmetry: half of the variance between videos comes from their labels
+VISIBLE = 0.5  # chosen, by symmetry: a label is seen in half of the shots (in one at least)
 
-MEAN_LENGTH = 229.8                 # measured
-SHOT_CHANGE = 0.2                   # a second. Autocorrelation from lag 5 to 10: 0.14, 0.04 in rgb, 0.20, 0.08 in audio
-                                    # (measured), so 1 - (0.04/0.14)^(1/5) = 0.22 and 1 - (0.08/0.20)^(1/5) = 0.17
-PRESENCE = np.array([1.0, 1.0, 1.0, 0.75, 0.5])     # chosen, by fifth of the video: its end tells least about it
+MEAN_LENGTH = 229.8  # measured
+SHOT_CHANGE = 0.2  # a second. Autocorrelation from lag 5 to 10: 0.14, 0.04 in rgb, 0.20, 0.08 in audio
+# (measured), so 1 - (0.04/0.14)^(1/5) = 0.22 and 1 - (0.08/0.20)^(1/5) = 0.17
+PRESENCE = np.array([1.0, 1.0, 1.0, 0.75, 0.5])  # chosen, by fifth of the video: its end tells least about it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +43,15 @@ class FeatureStatistics:
     """How one feature varies between and within videos. Variances are per dimension."""
 
     size: int
-    mean_norm: float                # measured: norm of a video's mean, on average
-    first: float                    # measured: variance between videos in the first (PCA) dimensions
-    last: float                     # measured: the same in the last one
-    fall: float                     # solved: from first to last like exp(-d / (fall * size)), for the measured average
-    within: float                   # measured: variance of frames around their video's mean
-    clipping: float                 # solved: `within` is raised by this factor for what clipping to -2 .. 2 takes away
-    shot: float                     # solved: the part of `within` that the look of a shot makes
-    closing: float                  # solved: variance of the looks of the fourth and of the last fifth
-    neighbor: float                # solved: weight of the previous second's noise in this one's
+    mean_norm: float  # measured: norm of a video's mean, on average
+    first: float  # measured: variance between videos in the first (PCA) dimensions
+    last: float  # measured: the same in the last one
+    fall: float  # solved: from first to last like exp(-d / (fall * size)), for the measured average
+    within: float  # measured: variance of frames around their video's mean
+    clipping: float  # solved: `within` is raised by this factor for what clipping to -2 .. 2 takes away
+    shot: float  # solved: the part of `within` that the look of a shot makes
+    closing: float  # solved: variance of the looks of the fourth and of the last fifth
+    neighbor: float  # solved: weight of the previous second's noise in this one's
 
     def __post_init__(self):
         assert np.min(self.noise) > 0 and np.min(self.offset) > 0, "the other parts leave nothing for these"
@@ -66,21 +75,41 @@ class FeatureStatistics:
     @property
     def offset(self):
         """Variance of what is a video's own: what labels and the averaged looks and noise leave. float64 [size]."""
-        shots = self.look * (2 - SHOT_CHANGE) / SHOT_CHANGE / MEAN_LENGTH       # sum of its autocorrelations
-        noise = self.noise * (1 + self.neighbor) ** 2 / (1 + self.neighbor ** 2) / MEAN_LENGTH
-        return (1 - LABELS_EXPLAIN) * self.between - shots - noise - 2 * 0.2 ** 2 * self.closing
+        shots = self.look * (2 - SHOT_CHANGE) / SHOT_CHANGE / MEAN_LENGTH  # sum of its autocorrelations
+        noise = self.noise * (1 + self.neighbor) ** 2 / (1 + self.neighbor**2) / MEAN_LENGTH
+        return (1 - LABELS_EXPLAIN) * self.between - shots - noise - 2 * 0.2**2 * self.closing
 
     @property
     def spread(self):
         """Deviation of the log of a video's strength: norms as far from equal as their average and square say."""
-        return np.sqrt(np.log(self.size * self.between.mean() / self.mean_norm ** 2))
+        return np.sqrt(np.log(self.size * self.between.mean() / self.mean_norm**2))
 
 
 FEATURES = {
-    "rgb": FeatureStatistics(size=1024, mean_norm=13.7, first=0.66, last=0.16, fall=0.1, within=0.94, clipping=1.21,
-                             shot=0.34, closing=0.14, neighbor=0.18),
-    "audio": FeatureStatistics(size=128, mean_norm=7.5, first=0.47, last=0.47, fall=1.0, within=0.85, clipping=1.31,
-                               shot=0.54, closing=0.1, neighbor=0.08),
+    "rgb": FeatureStatistics(
+        size=1024,
+        mean_norm=13.7,
+        first=0.66,
+        last=0.16,
+        fall=0.1,
+        within=0.94,
+        clipping=1.21,
+        shot=0.34,
+        closing=0.14,
+        neighbor=0.18,
+    ),
+    "audio": FeatureStatistics(
+        size=128,
+        mean_norm=7.5,
+        first=0.47,
+        last=0.47,
+        fall=1.0,
+        within=0.85,
+        clipping=1.31,
+        shot=0.54,
+        closing=0.1,
+        neighbor=0.08,
+    ),
 }
 SIZE = sum(feature.size for feature in FEATURES.values())
 PARTS = {"rgb": slice(0, 1024), "audio": slice(1024, 1152)}

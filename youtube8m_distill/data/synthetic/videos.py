@@ -36,8 +36,8 @@ def draw_around(rng, shots, shot_variance):
         float32 [num_frames, 1152].
     """
     steps = rng.standard_normal((len(shots) + 1, statistics.SIZE), dtype=np.float32)
-    around = steps[1:] + statistics.NEIGHBOR * steps[:-1]                                  # [T, 1152]
-    around *= np.sqrt(statistics.NOISE / (1 + statistics.NEIGHBOR ** 2))
+    around = steps[1:] + statistics.NEIGHBOR * steps[:-1]  # [T, 1152]
+    around *= np.sqrt(statistics.NOISE / (1 + statistics.NEIGHBOR**2))
     looks = rng.standard_normal((shots[-1] + 1, statistics.SIZE), dtype=np.float32) * np.sqrt(shot_variance)
     around += looks[shots]
     fifths = _fifths(len(shots))

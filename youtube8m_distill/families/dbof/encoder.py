@@ -38,8 +38,7 @@ class DeepBagOfFrames(Encoder):
         ValueError: if `pooling` or `activation` is unknown.
     """
 
-    def __init__(self, num_clusters=8192, hidden_size=1024, pooling="max", activation="sigmoid", batch_norm=True,
-                 **kwargs):
+    def __init__(self, num_clusters=8192, hidden_size=1024, pooling="max", activation="sigmoid", batch_norm=True, **kwargs):
         super().__init__(**kwargs)
         if pooling not in POOLINGS:
             raise ValueError(f"pooling={pooling!r} is unknown; choose one of {', '.join(sorted(POOLINGS))}.")
@@ -83,9 +82,9 @@ class DeepBagOfFrames(Encoder):
 
     def pool(self, frames, num_frames, training=False):
         """The encoding. A video without frames has pooled votes of 0."""
-        votes = self._votes(frames, num_frames, training)                       # [B, T, clusters]
+        votes = self._votes(frames, num_frames, training)  # [B, T, clusters]
         pooled = ops.cast(POOLINGS[self.pooling](votes, num_frames), self.compute_dtype)
-        hidden = self.hidden(pooled)                                            # [B, hidden]
+        hidden = self.hidden(pooled)  # [B, hidden]
         if self.batch_norm:
             hidden = self.hidden_normalization(hidden, training=training)
         return ACTIVATIONS[self.activation](hidden)
@@ -103,5 +102,11 @@ class DeepBagOfFrames(Encoder):
         return num_frames * self.frame_size * self.num_clusters + self.num_clusters * self.hidden_size
 
     def get_config(self):
-        return {**super().get_config(), "num_clusters": self.num_clusters, "hidden_size": self.hidden_size,
-                "pooling": self.pooling, "activation": self.activation, "batch_norm": self.batch_norm}
+        return {
+            **super().get_config(),
+            "num_clusters": self.num_clusters,
+            "hidden_size": self.hidden_size,
+            "pooling": self.pooling,
+            "activation": self.activation,
+            "batch_norm": self.batch_norm,
+        }

@@ -21,6 +21,13 @@ class DBoFSettings(FrameFamilySettings):
 
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.dbof.encoder import DeepBagOfFrames
-        return DeepBagOfFrames(self.dbof_cluster_size, self.dbof_hidden_size, pooling=self.dbof_pooling_method,
-                               activation=self.dbof_activation, batch_norm=self.dbof_add_batch_norm, dtype=dtype,
-                               name="dbof")
+
+        return DeepBagOfFrames(
+            self.dbof_cluster_size,
+            self.dbof_hidden_size,
+            pooling=self.dbof_pooling_method,
+            activation=self.dbof_activation,
+            batch_norm=self.dbof_add_batch_norm,
+            dtype=dtype,
+            name="dbof",
+        )

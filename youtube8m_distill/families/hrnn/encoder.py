@@ -39,7 +39,7 @@ class HierarchicalRNN(Encoder):
     def pool(self, frames, num_frames, training=False):
         """The encoding; zeros for a video without frames."""
         blocks, lengths, num_blocks = self._fold(frames, num_frames)
-        states = self.lower(blocks, lengths, training=training)                 # [batch * b, state]
+        states = self.lower(blocks, lengths, training=training)  # [batch * b, state]
         return self._encode_blocks(states, num_frames, num_blocks, training)
 
     def pool_with_frame_states(self, frames, num_frames):
@@ -52,7 +52,7 @@ class HierarchicalRNN(Encoder):
             float [batch, encoding_size] and float [batch, T, state size]. Rows of padding mean nothing.
         """
         blocks, lengths, num_blocks = self._fold(frames, num_frames)
-        states = self.lower.states_after_each_step(blocks, lengths)             # [batch * b, l, state]
+        states = self.lower.states_after_each_step(blocks, lengths)  # [batch * b, l, state]
         encoding = self._encode_blocks(states[:, -1], num_frames, num_blocks)
         num_rows = num_blocks * self.frames_per_block
         frame_states = ops.reshape(states, (-1, num_rows, self.lower.state_size))
@@ -64,21 +64,26 @@ class HierarchicalRNN(Encoder):
         num_rows = ops.shape(frames)[1]
         num_blocks = -(-num_rows // length)
         frames = ops.pad(frames, [[0, 0], [0, num_blocks * length - num_rows], [0, 0]])
-        starts = ops.arange(num_blocks, dtype="int32")[None, :] * length        # [1, b]
+        starts = ops.arange(num_blocks, dtype="int32")[None, :] * length  # [1, b]
         lengths = ops.clip(ops.cast(num_frames, "int32")[:, None] - starts, 0, length)
         return ops.reshape(frames, (-1, length, self.frame_size)), ops.reshape(lengths, (-1,)), num_blocks
 
     def _encode_blocks(self, states, num_frames, num_blocks, training=False):
-        states = ops.reshape(states, (-1, num_blocks, self.lower.state_size))   # [batch, b, state]
+        states = ops.reshape(states, (-1, num_blocks, self.lower.state_size))  # [batch, b, state]
         filled_blocks = -(-ops.cast(num_frames, "int32") // self.frames_per_block)
         return self.upper(states, filled_blocks, training=training)
 
     def multiply_adds(self, num_frames):
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         filled_blocks = -(-num_frames // self.frames_per_block)
-        return (num_frames * self.lower.multiply_adds(self.frame_size)
-                + filled_blocks * self.upper.multiply_adds(self.lower.state_size))
+        return num_frames * self.lower.multiply_adds(self.frame_size) + filled_blocks * self.upper.multiply_adds(
+            self.lower.state_size
+        )
 
     def get_config(self):
-        return {**super().get_config(), "frames_per_block": self.frames_per_block, "cells": self.lower.cells,
-                "num_layers": self.lower.num_layers}
+        return {
+            **super().get_config(),
+            "frames_per_block": self.frames_per_block,
+            "cells": self.lower.cells,
+            "num_layers": self.lower.num_layers,
+        }

@@ -5,7 +5,7 @@ import numpy as np
 from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
 from youtube8m_distill.layers.moe import MixtureOfExperts
 
-FORGET_BIAS = 1.0       # BasicLSTMCell adds it at run time; ours is part of the stored bias
+FORGET_BIAS = 1.0  # BasicLSTMCell adds it at run time; ours is part of the stored bias
 
 
 def convert_lstm_kernel(kernel, bias):
@@ -27,7 +27,7 @@ def convert_lstm_kernel(kernel, bias):
         return np.concatenate([i, f, j, o], axis=-1)
 
     kernel, bias = reorder(kernel), reorder(bias)
-    bias[cells:2 * cells] += FORGET_BIAS
+    bias[cells : 2 * cells] += FORGET_BIAS
     return kernel[:-cells], kernel[-cells:], bias
 
 
@@ -46,8 +46,10 @@ def assign_original_weights(network, arrays, scope="model"):
             shape than ours.
     """
     if not (isinstance(network.encoder, HierarchicalRNN) and isinstance(network.classifier, MixtureOfExperts)):
-        raise ValueError("the original's weights need a HierarchicalRNN encoder and a MixtureOfExperts classifier. "
-                         f"Received: {type(network.encoder).__name__} and {type(network.classifier).__name__}.")
+        raise ValueError(
+            "the original's weights need a HierarchicalRNN encoder and a MixtureOfExperts classifier. "
+            f"Received: {type(network.encoder).__name__} and {type(network.classifier).__name__}."
+        )
     for level, name in ((network.encoder.lower, "RNN_L1"), (network.encoder.upper, "RNN_L2")):
         _assign_level(level, arrays, scope, name)
     classifier = network.classifier
@@ -67,17 +69,25 @@ def _assign_level(level, arrays, scope, name):
 
 def _find(arrays, scope, *parts):
     """The one variable of `scope` whose name holds all parts, whole path steps each, the last at its end."""
-    found = [name for name in arrays
-             if name.startswith(f"{scope}/") and name.endswith(f"/{parts[-1]}")
-             and all(f"/{part}/" in name for part in parts[:-1])]
+    found = [
+        name
+        for name in arrays
+        if name.startswith(f"{scope}/")
+        and name.endswith(f"/{parts[-1]}")
+        and all(f"/{part}/" in name for part in parts[:-1])
+    ]
     if len(found) != 1:
-        raise ValueError(f"expected one variable {scope}/…/{'/…/'.join(parts)}; found {', '.join(found) or 'none'} "
-                         f"among {len(arrays)} variables.")
+        raise ValueError(
+            f"expected one variable {scope}/…/{'/…/'.join(parts)}; found {', '.join(found) or 'none'} "
+            f"among {len(arrays)} variables."
+        )
     return found[0], np.asarray(arrays[found[0]])
 
 
 def _assign(variable, path, values):
     if tuple(variable.shape) != values.shape:
-        raise ValueError(f"{path} gives the shape {values.shape}, and {variable.path} has {tuple(variable.shape)}: "
-                         "build the network at the original's sizes (lstm_cells, lstm_layers, num_classes, features).")
+        raise ValueError(
+            f"{path} gives the shape {values.shape}, and {variable.path} has {tuple(variable.shape)}: "
+            "build the network at the original's sizes (lstm_cells, lstm_layers, num_classes, features)."
+        )
     variable.assign(values)

@@ -17,8 +17,13 @@ class HRNNSettings(FrameFamilySettings):
     lstm_cells: int = size(1024, "Width of the LSTM layers.")
     lstm_layers: int = setting(2, "LSTM layers, in H-RNN of each level.", ge=1, le=MAX_REPEATS)
     frames_per_block: int | None = setting(
-        None, "Block length of the H-RNN teacher or baseline. Default: 20 for all frames, otherwise 5 if that divides k, "
-        "otherwise 3.", shapes_weights=False, ge=1, le=schema.MAX_FRAMES)
+        None,
+        "Block length of the H-RNN teacher or baseline. Default: 20 for all frames, otherwise 5 if that divides k, "
+        "otherwise 3.",
+        shapes_weights=False,
+        ge=1,
+        le=schema.MAX_FRAMES,
+    )
     dropout: float = dropout_field(0.5)
 
     def for_view(self, view):
@@ -26,8 +31,10 @@ class HRNNSettings(FrameFamilySettings):
 
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
-        return HierarchicalRNN(self.frames_per_block, self.lstm_cells, self.lstm_layers, dtype=dtype,
-                               name="hierarchical_rnn")
+
+        return HierarchicalRNN(
+            self.frames_per_block, self.lstm_cells, self.lstm_layers, dtype=dtype, name="hierarchical_rnn"
+        )
 
 
 def default_frames_per_block(view):

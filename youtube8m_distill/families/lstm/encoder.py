@@ -32,7 +32,7 @@ class LSTMEncoder(Encoder):
 
     def pool(self, frames, num_frames, training=False):
         """The encoding; zeros for a video without frames."""
-        return self.stack(frames, num_frames, training=training)[:, -self.stack.cells:]  # [c1, h1, c2, h2, ...]: the last h
+        return self.stack(frames, num_frames, training=training)[:, -self.stack.cells :]  # [c1, h1, c2, h2, ...]: the last h
 
     def multiply_adds(self, num_frames):
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""

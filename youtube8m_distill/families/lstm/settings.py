@@ -18,4 +18,5 @@ class LSTMSettings(FrameFamilySettings):
 
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.lstm.encoder import LSTMEncoder
+
         return LSTMEncoder(self.lstm_cells, self.lstm_layers, dtype=dtype, name="lstm")

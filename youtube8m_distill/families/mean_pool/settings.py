@@ -17,4 +17,5 @@ class MeanPoolSettings(FrameFamilySettings):
 
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.mean_pool.encoder import MeanPool
+
         return MeanPool(dtype=dtype, name="mean_pool")

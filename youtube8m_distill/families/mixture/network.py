@@ -32,12 +32,13 @@ class MixtureGate(keras.layers.Layer):
     def build(self, input_shape):
         self.feature_size = input_shape[-1]
         self.normalization.build((None, self.feature_size))
-        self.scores = keras.layers.Dense(self.num_members, kernel_initializer=variance_scaling(self.feature_size),
-                                         dtype="float32", name="scores")
+        self.scores = keras.layers.Dense(
+            self.num_members, kernel_initializer=variance_scaling(self.feature_size), dtype="float32", name="scores"
+        )
         self.scores.build((None, self.feature_size))
 
     def call(self, frames, num_frames, training=False):
-        mean = mean_of_real_frames(frames, num_frames)                                                  # [B, size]
+        mean = mean_of_real_frames(frames, num_frames)  # [B, size]
         return ops.softmax(self.scores(self.normalization(mean, mask=num_frames > 0, training=training)), axis=-1)
 
     def multiply_adds(self):
@@ -136,8 +137,10 @@ class NetworkMixture(keras.Model):
         """
         found = self.submodels()
         if path not in found:
-            raise ValueError(f"submodel={path!r} is not in this mixture; choose one of {', '.join(filter(None, found))}, "
-                             "or an empty path for the whole.")
+            raise ValueError(
+                f"submodel={path!r} is not in this mixture; choose one of {', '.join(filter(None, found))}, "
+                "or an empty path for the whole."
+            )
         return found[path]
 
     def call(self, batch, training=False, frame_states=False):
@@ -161,8 +164,7 @@ class NetworkMixture(keras.Model):
         gate = self.gate(frames, num_frames, training=training)
         logits = mix_logits(gate, [outputs["logits"] for outputs in members])
         encoding = ops.concatenate([outputs["encoding"] for outputs in members], axis=-1)
-        return {"encoding": encoding, "logits": logits, "predictions": ops.sigmoid(logits), "gate": gate,
-                "members": members}
+        return {"encoding": encoding, "logits": logits, "predictions": ops.sigmoid(logits), "gate": gate, "members": members}
 
     def predictions_without_dropout(self, outputs, training=False):
         """As of VideoClassifier: the predictions of `call`'s outputs without dropout. float32 [batch, num_classes]."""
@@ -174,10 +176,13 @@ class NetworkMixture(keras.Model):
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
-        return {"name": self.name, "dtype": serialize(self.dtype_policy),
-                "preprocessing": _without("build_config", serialize(self.preprocessing)),
-                "members": [_config_without_preprocessing(member) for member in self.members],
-                "feature_size": self.feature_size}
+        return {
+            "name": self.name,
+            "dtype": serialize(self.dtype_policy),
+            "preprocessing": _without("build_config", serialize(self.preprocessing)),
+            "members": [_config_without_preprocessing(member) for member in self.members],
+            "feature_size": self.feature_size,
+        }
 
     @classmethod
     def from_config(cls, config):

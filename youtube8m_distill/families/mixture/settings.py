@@ -12,22 +12,35 @@ from youtube8m_distill.settings import MAX_REPEATS, require, setting, size
 class MixtureFields(NeXtVLADFields):
     """The fields of a mixture of one level or of two."""
 
-    training: ClassVar[dict[str, Any]] = {**NeXtVLADFields.training, "learning_rate_decay_examples": 2_500_000,
-                                          "num_epochs": 15}
+    training: ClassVar[dict[str, Any]] = {
+        **NeXtVLADFields.training,
+        "learning_rate_decay_examples": 2_500_000,
+        "num_epochs": 15,
+    }
     fixed_classifier: ClassVar[str] = "it mixes logits"
     is_mixture: ClassVar[bool] = True
 
     gating_reduction: int = size(16, "Factor by which the gate is narrower than the encoding.")
     mix_number: int = setting(3, "NeXtVLAD networks in a MixNeXtVladModel.", ge=2, le=MAX_REPEATS)
-    cl_temperature: float = setting(1.0, "Temperature T of the distillation within a mixture, weighted by T squared; 0 turns "
-                                    "it off. The paper fine-tunes with 20.", shapes_weights=False, ge=0.0)
-    stop_mixture_gradient: bool = setting(False, "Keep that distillation from moving the mixture toward its members.",
-                                          shapes_weights=False)
+    cl_temperature: float = setting(
+        1.0,
+        "Temperature T of the distillation within a mixture, weighted by T squared; 0 turns "
+        "it off. The paper fine-tunes with 20.",
+        shapes_weights=False,
+        ge=0.0,
+    )
+    stop_mixture_gradient: bool = setting(
+        False, "Keep that distillation from moving the mixture toward its members.", shapes_weights=False
+    )
 
     def check(self, features, classifier):
         super().check(features, classifier)
-        require(not self.stop_mixture_gradient or self.cl_temperature, "stop_mixture_gradient",
-                "has no effect with cl_temperature=0, which turns the distillation within the mixture off.", True)
+        require(
+            not self.stop_mixture_gradient or self.cl_temperature,
+            "stop_mixture_gradient",
+            "has no effect with cl_temperature=0, which turns the distillation within the mixture off.",
+            True,
+        )
 
     @property
     def num_members(self):

@@ -50,24 +50,30 @@ class NetVLADPooling(keras.layers.Layer):
         self.size = input_shape[-1]
         stddev = 1.0 / math.sqrt(self.size)
         self.assign = keras.layers.Dense(
-            self.num_clusters, use_bias=not self.batch_norm, kernel_initializer=_normal(stddev),
-            bias_initializer=_normal(stddev), dtype=self.dtype_policy, name="assign")
+            self.num_clusters,
+            use_bias=not self.batch_norm,
+            kernel_initializer=_normal(stddev),
+            bias_initializer=_normal(stddev),
+            dtype=self.dtype_policy,
+            name="assign",
+        )
         self.assign.build(input_shape)
         if self.batch_norm:
             # float32 goes straight into the softmax.
             self.normalization = BatchNormalization(dtype="float32", name="normalization")
             self.normalization.build((*input_shape[:-1], self.num_clusters))
         if self.subtract_centers:
-            self.centers = self.add_weight(name="centers", shape=(self.size, self.num_clusters), autocast=False,
-                                           initializer=_normal(stddev))
+            self.centers = self.add_weight(
+                name="centers", shape=(self.size, self.num_clusters), autocast=False, initializer=_normal(stddev)
+            )
 
     def call(self, frames, num_frames, training=False):
         mask = frame_mask(num_frames, ops.shape(frames)[1])
-        assignment = self._assignment(frames, mask, training)                               # [B, T, K]
+        assignment = self._assignment(frames, mask, training)  # [B, T, K]
         vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, assignment), "float32")
         if self.subtract_centers:
             # Of the shares as the product above has them, rounded or not.
-            total = ops.sum(ops.cast(assignment, "float32"), axis=1)[:, None, :]            # [B, 1, K]
+            total = ops.sum(ops.cast(assignment, "float32"), axis=1)[:, None, :]  # [B, 1, K]
             vlad = vlad - total * self.centers
         vlad = ops.cast(vlad * _normalizing_factors(vlad), self.compute_dtype)
         return ops.reshape(vlad, (-1, self.output_size))
@@ -90,8 +96,12 @@ class NetVLADPooling(keras.layers.Layer):
         return 2 * num_frames * self.size * self.num_clusters
 
     def get_config(self):
-        return {**super().get_config(), "num_clusters": self.num_clusters, "batch_norm": self.batch_norm,
-                "subtract_centers": self.subtract_centers}
+        return {
+            **super().get_config(),
+            "num_clusters": self.num_clusters,
+            "batch_norm": self.batch_norm,
+            "subtract_centers": self.subtract_centers,
+        }
 
     @classmethod
     def from_config(cls, config):
@@ -129,8 +139,18 @@ class NetVLAD(Encoder):
         ValueError: where a feature would be left without clusters.
     """
 
-    def __init__(self, feature_sizes, num_clusters=256, hidden_size=1024, relu=False, batch_norm=True, gating=True,
-                 gating_remove_diagonal=False, subtract_centers=True, **kwargs):
+    def __init__(
+        self,
+        feature_sizes,
+        num_clusters=256,
+        hidden_size=1024,
+        relu=False,
+        batch_norm=True,
+        gating=True,
+        gating_remove_diagonal=False,
+        subtract_centers=True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.feature_sizes = tuple(feature_sizes)
         self.num_clusters = num_clusters
@@ -141,18 +161,27 @@ class NetVLAD(Encoder):
         self.subtract_centers = subtract_centers
         clusters = [num_clusters] + [num_clusters // 2] * (len(self.feature_sizes) - 1)
         if min(clusters) < 1:
-            raise ValueError(f"num_clusters={num_clusters} leaves a feature without clusters; choose "
-                             f"{min(2, len(clusters))} or more.")
-        self.poolings = [NetVLADPooling(count, batch_norm, subtract_centers, dtype=self.dtype_policy, name=f"pooling_{i}")
-                         for i, count in enumerate(clusters)]
+            raise ValueError(
+                f"num_clusters={num_clusters} leaves a feature without clusters; choose {min(2, len(clusters))} or more."
+            )
+        self.poolings = [
+            NetVLADPooling(count, batch_norm, subtract_centers, dtype=self.dtype_policy, name=f"pooling_{i}")
+            for i, count in enumerate(clusters)
+        ]
         normalizes = batch_norm and relu
         self.hidden = keras.layers.Dense(
-            hidden_size, use_bias=not normalizes, kernel_initializer=_normal(1.0 / math.sqrt(num_clusters)),
-            bias_initializer=_normal(0.01), dtype=self.dtype_policy, name="hidden")
+            hidden_size,
+            use_bias=not normalizes,
+            kernel_initializer=_normal(1.0 / math.sqrt(num_clusters)),
+            bias_initializer=_normal(0.01),
+            dtype=self.dtype_policy,
+            name="hidden",
+        )
         self.frame_normalization = self._normalization("frame_normalization") if batch_norm else None
         self.hidden_normalization = self._normalization("hidden_normalization") if normalizes else None
-        self.gating = None if not gating else ContextGating(
-            batch_norm, gating_remove_diagonal, dtype=self.dtype_policy, name="gating")
+        self.gating = (
+            None if not gating else ContextGating(batch_norm, gating_remove_diagonal, dtype=self.dtype_policy, name="gating")
+        )
 
     def _normalization(self, name):
         return BatchNormalization(dtype=self.dtype_policy, name=name)
@@ -174,7 +203,7 @@ class NetVLAD(Encoder):
             mask = frame_mask(num_frames, ops.shape(frames)[1])
             frames = self.frame_normalization(frames, mask=mask, training=training)
         vlad = ops.concatenate(self._pool_features(frames, num_frames, training), axis=-1)
-        hidden = self.hidden(vlad)                                                          # [B, H]
+        hidden = self.hidden(vlad)  # [B, H]
         if self.hidden_normalization is not None:
             hidden = self.hidden_normalization(hidden, training=training)
         if self.relu:
@@ -185,7 +214,7 @@ class NetVLAD(Encoder):
         """Each feature's part of a frame, pooled. List of float [batch, D * K]."""
         pooled, start = [], 0
         for size, pooling in zip(self.feature_sizes, self.poolings):
-            pooled.append(pooling(frames[:, :, start:start + size], num_frames, training=training))
+            pooled.append(pooling(frames[:, :, start : start + size], num_frames, training=training))
             start += size
         return pooled
 
@@ -196,10 +225,17 @@ class NetVLAD(Encoder):
         return poolings + self.vlad_size * self.encoding_size + gating
 
     def get_config(self):
-        return {**super().get_config(), "feature_sizes": self.feature_sizes, "num_clusters": self.num_clusters,
-                "hidden_size": self.encoding_size, "relu": self.relu, "batch_norm": self.batch_norm,
-                "gating": self.gating is not None, "gating_remove_diagonal": self.gating_remove_diagonal,
-                "subtract_centers": self.subtract_centers}
+        return {
+            **super().get_config(),
+            "feature_sizes": self.feature_sizes,
+            "num_clusters": self.num_clusters,
+            "hidden_size": self.encoding_size,
+            "relu": self.relu,
+            "batch_norm": self.batch_norm,
+            "gating": self.gating is not None,
+            "gating_remove_diagonal": self.gating_remove_diagonal,
+            "subtract_centers": self.subtract_centers,
+        }
 
     @classmethod
     def from_config(cls, config):

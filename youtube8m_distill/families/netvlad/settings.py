@@ -15,8 +15,12 @@ class NetVLADSettings(FrameFamilySettings):
 
     title: ClassVar[str] = "residuals from learned centers, context gating"
     classifier_settings: ClassVar[dict[str, Any]] = {"moe_l2": 1e-6, "moe_prob_gating": True}
-    training: ClassVar[dict[str, Any]] = {"batch_size": 80, "base_learning_rate": 0.0002, "learning_rate_decay": 0.8,
-                                          "regularization_penalty": 1.0}
+    training: ClassVar[dict[str, Any]] = {
+        "batch_size": 80,
+        "base_learning_rate": 0.0002,
+        "learning_rate_decay": 0.8,
+        "regularization_penalty": 1.0,
+    }
 
     model: Literal["NetVLADModelLF"] = "NetVLADModelLF"
     netvlad_cluster_size: int = size(256, "Clusters of rgb; audio has half as many.")
@@ -30,15 +34,28 @@ class NetVLADSettings(FrameFamilySettings):
     def check(self, features, classifier):
         check_halves(self, features, "netvlad_cluster_size")
         gates_predictions = getattr(classifier, "moe_prob_gating", False)
-        require(not self.gating_remove_diag or self.gating or gates_predictions, "gating_remove_diag",
-                "has no effect without gating or moe_prob_gating.", True)
+        require(
+            not self.gating_remove_diag or self.gating or gates_predictions,
+            "gating_remove_diag",
+            "has no effect without gating or moe_prob_gating.",
+            True,
+        )
 
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.netvlad.encoder import NetVLAD
-        return NetVLAD(features.sizes, self.netvlad_cluster_size, self.netvlad_hidden_size, relu=self.netvlad_relu,
-                       batch_norm=self.netvlad_add_batch_norm, gating=self.gating,
-                       gating_remove_diagonal=self.gating_remove_diag, subtract_centers=not self.lightvlad, dtype=dtype,
-                       name="netvlad")
+
+        return NetVLAD(
+            features.sizes,
+            self.netvlad_cluster_size,
+            self.netvlad_hidden_size,
+            relu=self.netvlad_relu,
+            batch_norm=self.netvlad_add_batch_norm,
+            gating=self.gating,
+            gating_remove_diagonal=self.gating_remove_diag,
+            subtract_centers=not self.lightvlad,
+            dtype=dtype,
+            name="netvlad",
+        )
 
     def classifier_options(self, classifier):
         return {"remove_diagonal": self.gating_remove_diag} if classifier == "MoeModel" else {}

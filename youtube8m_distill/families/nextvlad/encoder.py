@@ -52,13 +52,18 @@ class NeXtVLADPooling(keras.layers.Layer):
         self.assign = self._dense(self.groups * self.num_clusters, self.wide_size, "assign", use_bias=False)
         self.assignment_normalization.build((None, None, self.groups * self.num_clusters))
         # Centers stay float32, as the sums that they are taken from.
-        self.centers = self.add_weight(name="centers", shape=(1, self.group_size, self.num_clusters),
-                                       initializer=variance_scaling(self.group_size), autocast=False)
+        self.centers = self.add_weight(
+            name="centers",
+            shape=(1, self.group_size, self.num_clusters),
+            initializer=variance_scaling(self.group_size),
+            autocast=False,
+        )
         self.descriptor_normalization.build((None, self.output_size))
 
     def _dense(self, units, input_size, name, **kwargs):
-        layer = keras.layers.Dense(units, kernel_initializer=variance_scaling(input_size), dtype=self.dtype_policy,
-                                   name=name, **kwargs)
+        layer = keras.layers.Dense(
+            units, kernel_initializer=variance_scaling(input_size), dtype=self.dtype_policy, name=name, **kwargs
+        )
         layer.build((None, None, input_size))
         return layer
 
@@ -68,23 +73,24 @@ class NeXtVLADPooling(keras.layers.Layer):
 
     def call(self, frames, num_frames, training=False):
         max_frames = ops.shape(frames)[1]
-        mask = frame_mask(num_frames, max_frames)                                               # [B, T]
-        x = self.expand(frames)                                                                 # [B, T, G * d]
-        weights = self._weights(x, mask, training)                                              # [B, T * G, K]
+        mask = frame_mask(num_frames, max_frames)  # [B, T]
+        x = self.expand(frames)  # [B, T, G * d]
+        weights = self._weights(x, mask, training)  # [B, T * G, K]
         x = ops.reshape(x, (-1, max_frames * self.groups, self.group_size))
         # Of the weights as the product below has them, rounded or not; else the centers would not cancel.
-        total = ops.sum(ops.cast(weights, "float32"), axis=1, keepdims=True)                    # [B, 1, K]
+        total = ops.sum(ops.cast(weights, "float32"), axis=1, keepdims=True)  # [B, 1, K]
         sums = ops.cast(ops.einsum("bnd,bnk->bdk", x, weights), "float32")
-        descriptors = l2_normalize(sums - total * self.centers, axis=1)                         # [B, d, K]
+        descriptors = l2_normalize(sums - total * self.centers, axis=1)  # [B, d, K]
         return self.descriptor_normalization(ops.reshape(descriptors, (-1, self.output_size)), training=training)
 
     def _weights(self, x, mask, training):
         """How much of each group belongs to each cluster: [batch, T * G, K], in the layer's compute dtype."""
-        attention = ops.sigmoid(ops.cast(self.attend(x), "float32"))                            # [B, T, G]
+        attention = ops.sigmoid(ops.cast(self.attend(x), "float32"))  # [B, T, G]
         attention = ops.where(mask[:, :, None], attention, 0.0)
         # Padding has a part in the batch statistics only; its attention is zero in any case.
-        scores = self.assignment_normalization(self.assign(x), mask=mask if training else None,
-                                               training=training)                               # [B, T, G * K]
+        scores = self.assignment_normalization(
+            self.assign(x), mask=mask if training else None, training=training
+        )  # [B, T, G * K]
         num_groups = ops.shape(x)[1] * self.groups
         scores = ops.cast(ops.reshape(scores, (-1, num_groups, self.num_clusters)), "float32")
         weights = ops.softmax(scores, axis=-1) * ops.reshape(attention, (-1, num_groups, 1))
@@ -99,8 +105,12 @@ class NeXtVLADPooling(keras.layers.Layer):
         return num_frames * (widening + attention + assignment + aggregation)
 
     def get_config(self):
-        return {**super().get_config(), "num_clusters": self.num_clusters, "groups": self.groups,
-                "expansion": self.expansion}
+        return {
+            **super().get_config(),
+            "num_clusters": self.num_clusters,
+            "groups": self.groups,
+            "expansion": self.expansion,
+        }
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -121,8 +131,9 @@ class NeXtVLAD(Encoder):
         gating_reduction: int. How many times narrower the gate is inside.
     """
 
-    def __init__(self, feature_sizes, num_clusters=128, hidden_size=2048, groups=8, expansion=2, gating_reduction=8,
-                 **kwargs):
+    def __init__(
+        self, feature_sizes, num_clusters=128, hidden_size=2048, groups=8, expansion=2, gating_reduction=8, **kwargs
+    ):
         super().__init__(**kwargs)
         self.feature_sizes = tuple(feature_sizes)
         self.num_clusters = num_clusters
@@ -132,8 +143,9 @@ class NeXtVLAD(Encoder):
         self.gating_reduction = gating_reduction
         self.poolings = [self._pooling(index) for index in range(len(self.feature_sizes))]
         if hidden_size % gating_reduction:
-            raise ValueError(f"hidden_size={hidden_size} is not a multiple of gating_reduction={gating_reduction}; "
-                             "change one of them.")
+            raise ValueError(
+                f"hidden_size={hidden_size} is not a multiple of gating_reduction={gating_reduction}; change one of them."
+            )
         self.hidden_normalization = BatchNormalization(dtype=self.dtype_policy, name="hidden_normalization")
         self.gate_normalization = BatchNormalization(dtype=self.dtype_policy, name="gate_normalization")
 
@@ -142,12 +154,16 @@ class NeXtVLAD(Encoder):
         num_clusters, groups = self.num_clusters // share, self.groups // share
         which = f"feature {index + 1} of feature_sizes={self.feature_sizes}"
         if not (num_clusters and groups):
-            raise ValueError(f"num_clusters={self.num_clusters}, groups={self.groups}: {which} has half of each, which "
-                             "is to be at least 1; give at least 2 of both.")
+            raise ValueError(
+                f"num_clusters={self.num_clusters}, groups={self.groups}: {which} has half of each, which "
+                "is to be at least 1; give at least 2 of both."
+            )
         wide_size = self.expansion * self.feature_sizes[index]
         if wide_size % groups:
-            raise ValueError(f"expansion={self.expansion}, groups={self.groups}: {which} becomes {wide_size} wide, which "
-                             f"{groups} groups do not divide; change one of them.")
+            raise ValueError(
+                f"expansion={self.expansion}, groups={self.groups}: {which} becomes {wide_size} wide, which "
+                f"{groups} groups do not divide; change one of them."
+            )
         return NeXtVLADPooling(num_clusters, groups, self.expansion, dtype=self.dtype_policy, name=f"pooling_{index + 1}")
 
     @property
@@ -166,8 +182,9 @@ class NeXtVLAD(Encoder):
         self.excite = self._dense(self.hidden_size, narrow_size, "excite")
 
     def _dense(self, units, input_size, name):
-        layer = keras.layers.Dense(units, use_bias=False, kernel_initializer=variance_scaling(input_size),
-                                   dtype=self.dtype_policy, name=name)
+        layer = keras.layers.Dense(
+            units, use_bias=False, kernel_initializer=variance_scaling(input_size), dtype=self.dtype_policy, name=name
+        )
         layer.build((None, input_size))
         return layer
 
@@ -176,13 +193,18 @@ class NeXtVLAD(Encoder):
         # Attention 0 does not silence a number that is infinite or none.
         frames = ops.where(frame_mask(num_frames, ops.shape(frames)[1])[:, :, None], frames, ops.zeros_like(frames))
         ends = itertools.accumulate(self.feature_sizes)
-        return ops.concatenate([pooling(frames[:, :, end - size:end], num_frames, training=training)
-                                for pooling, size, end in zip(self.poolings, self.feature_sizes, ends)], axis=-1)
+        return ops.concatenate(
+            [
+                pooling(frames[:, :, end - size : end], num_frames, training=training)
+                for pooling, size, end in zip(self.poolings, self.feature_sizes, ends)
+            ],
+            axis=-1,
+        )
 
     def project(self, pooled, training=False, update_statistics=True):
         options = {"training": training, "update_statistics": update_statistics}
-        hidden = self.hidden_normalization(self.hidden(pooled), **options)                      # [B, H]
-        gates = ops.relu(self.gate_normalization(self.squeeze(hidden), **options))              # [B, H / r]
+        hidden = self.hidden_normalization(self.hidden(pooled), **options)  # [B, H]
+        gates = ops.relu(self.gate_normalization(self.squeeze(hidden), **options))  # [B, H / r]
         return hidden * ops.sigmoid(self.excite(gates))
 
     def multiply_adds(self, num_frames):
@@ -192,6 +214,12 @@ class NeXtVLAD(Encoder):
         return frames + self.pooled_size * self.hidden_size + gate
 
     def get_config(self):
-        return {**super().get_config(), "feature_sizes": self.feature_sizes, "num_clusters": self.num_clusters,
-                "hidden_size": self.hidden_size, "groups": self.groups, "expansion": self.expansion,
-                "gating_reduction": self.gating_reduction}
+        return {
+            **super().get_config(),
+            "feature_sizes": self.feature_sizes,
+            "num_clusters": self.num_clusters,
+            "hidden_size": self.hidden_size,
+            "groups": self.groups,
+            "expansion": self.expansion,
+            "gating_reduction": self.gating_reduction,
+        }

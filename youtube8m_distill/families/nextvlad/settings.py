@@ -11,34 +11,54 @@ class NeXtVLADFields(FrameFamilySettings):
 
     published_classifier: ClassVar[str] = "LogisticModel"
     classifier_settings: ClassVar[dict[str, Any]] = {"l2_penalty": 1e-5}
-    training: ClassVar[dict[str, Any]] = {"batch_size": 80, "base_learning_rate": 0.0002, "learning_rate_decay": 0.8,
-                                          "learning_rate_decay_examples": 2_000_000, "regularization_penalty": 1.0}
+    training: ClassVar[dict[str, Any]] = {
+        "batch_size": 80,
+        "base_learning_rate": 0.0002,
+        "learning_rate_decay": 0.8,
+        "learning_rate_decay_examples": 2_000_000,
+        "regularization_penalty": 1.0,
+    }
 
     nextvlad_cluster_size: int = size(128, "Clusters of rgb; audio has half as many.")
     nextvlad_hidden_size: int = size(2048, "Size of the encoding.")
     groups: int = size(8, "Groups of rgb; audio has half as many.")
     expansion: int = size(2, "Factor by which a frame is widened before it is cut into groups.")
     gating_reduction: int = size(8, "Factor by which the gate is narrower than the encoding.")
-    reverse_whitening: bool = setting(False, "Reverse the whitening of the features' PCA instead of L2 normalization.",
-                                      has_flag=False)
+    reverse_whitening: bool = setting(
+        False, "Reverse the whitening of the features' PCA instead of L2 normalization.", has_flag=False
+    )
     dropout: float = dropout_field(0.5)
 
     def check(self, features, classifier):
-        require(not self.reverse_whitening or features.names[0] == "rgb", "feature_names",
-                "the PCA eigenvalues are those of rgb, which must come first.", features.names)
+        require(
+            not self.reverse_whitening or features.names[0] == "rgb",
+            "feature_names",
+            "the PCA eigenvalues are those of rgb, which must come first.",
+            features.names,
+        )
         check_halves(self, features, "nextvlad_cluster_size", "groups")
         for index, (name, stored) in enumerate(zip(features.names, features.sizes)):
             groups = self.groups if index == 0 else self.groups // 2
-            require(self.expansion * stored % groups == 0, "groups", f"{groups} groups do not divide the {self.expansion} * "
-                    f"{stored} numbers of {name} (expansion={self.expansion}).", self.groups)
-        require(self.nextvlad_hidden_size % self.gating_reduction == 0, "gating_reduction",
-                f"must divide nextvlad_hidden_size={self.nextvlad_hidden_size}.", self.gating_reduction)
+            require(
+                self.expansion * stored % groups == 0,
+                "groups",
+                f"{groups} groups do not divide the {self.expansion} * "
+                f"{stored} numbers of {name} (expansion={self.expansion}).",
+                self.groups,
+            )
+        require(
+            self.nextvlad_hidden_size % self.gating_reduction == 0,
+            "gating_reduction",
+            f"must divide nextvlad_hidden_size={self.nextvlad_hidden_size}.",
+            self.gating_reduction,
+        )
 
     def classifier_options(self, classifier):
         if classifier != "LogisticModel":
             return {}
         # The authors regularize the bias too, and start all their weights alike.
         from youtube8m_distill.layers.initializers import variance_scaling
+
         return {"regularize_bias": True, "initializer": variance_scaling(self.nextvlad_hidden_size)}
 
 
@@ -51,5 +71,14 @@ class NeXtVLADSettings(NeXtVLADFields):
 
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.nextvlad.encoder import NeXtVLAD
-        return NeXtVLAD(features.sizes, self.nextvlad_cluster_size, self.nextvlad_hidden_size, groups=self.groups,
-                        expansion=self.expansion, gating_reduction=self.gating_reduction, dtype=dtype, name="nextvlad")
+
+        return NeXtVLAD(
+            features.sizes,
+            self.nextvlad_cluster_size,
+            self.nextvlad_hidden_size,
+            groups=self.groups,
+            expansion=self.expansion,
+            gating_reduction=self.gating_reduction,
+            dtype=dtype,
+            name="nextvlad",
+        )
