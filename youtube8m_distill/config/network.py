@@ -1,6 +1,6 @@
 """One network: everything that is needed to build it again."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Union
 
 import pydantic
 
@@ -8,6 +8,8 @@ from youtube8m_distill import schema
 from youtube8m_distill.config.video import FeatureConfig, FrameView
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.families import CLASSIFIERS, FAMILIES
+from youtube8m_distill.families.classifiers import LogisticSettings, MoeSettings
+from youtube8m_distill.families.settings import FamilySettings
 from youtube8m_distill.settings import Settings, fields_with, require, size
 
 FAMILY_OF = {family.model_fields["model"].default: family for family in FAMILIES}
@@ -15,8 +17,11 @@ CLASSIFIER_OF = {classifier.model_fields["model"].default: classifier for classi
 MODELS, CLASSIFIER_MODELS = tuple(FAMILY_OF), tuple(CLASSIFIER_OF)
 VIDEO_LEVEL_MODELS = tuple(model for model, family in FAMILY_OF.items() if family.is_video_level)
 
-Family = Annotated[FAMILIES, pydantic.Field(discriminator="model")]
-Classifier = Annotated[CLASSIFIERS, pydantic.Field(discriminator="model")]
+if TYPE_CHECKING:
+    Family, Classifier = FamilySettings, LogisticSettings | MoeSettings
+else:
+    Family = Annotated[Union[FAMILIES], pydantic.Field(discriminator="model")]  # noqa: UP007, a tuple
+    Classifier = Annotated[Union[CLASSIFIERS], pydantic.Field(discriminator="model")]  # noqa: UP007
 
 
 class NetworkConfig(Settings):
