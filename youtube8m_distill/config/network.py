@@ -1,6 +1,6 @@
 """One network: everything that is needed to build it again."""
 
-from typing import TYPE_CHECKING, Annotated, Union
+from typing import TYPE_CHECKING, Annotated, TypeAlias, Union
 
 import pydantic
 
@@ -18,7 +18,8 @@ MODELS, CLASSIFIER_MODELS = tuple(FAMILY_OF), tuple(CLASSIFIER_OF)
 VIDEO_LEVEL_MODELS = tuple(model for model, family in FAMILY_OF.items() if family.is_video_level)
 
 if TYPE_CHECKING:
-    Family, Classifier = FamilySettings, LogisticSettings | MoeSettings
+    Family: TypeAlias = FamilySettings
+    Classifier: TypeAlias = LogisticSettings | MoeSettings
 else:
     Family = Annotated[Union[FAMILIES], pydantic.Field(discriminator="model")]  # noqa: UP007, a tuple
     Classifier = Annotated[Union[CLASSIFIERS], pydantic.Field(discriminator="model")]  # noqa: UP007
@@ -146,15 +147,15 @@ def network_config(
     published = family.classifier_settings if classifier == family.published_classifier else {}
     of_family, of_classifier = _split(settings, family, CLASSIFIER_OF[classifier])
     if family.is_video_level:
-        features = features or FeatureConfig(schema.VIDEO_FEATURES, (1024, 128), False, "float32")
+        features = features or FeatureConfig(names=schema.VIDEO_FEATURES, frame_features=False, dtype="float32")
     else:
         view = view or FrameView()
     return NetworkConfig(
-        num_classes,
-        features or FeatureConfig(),
-        view,
-        family(**of_family),
-        CLASSIFIER_OF[classifier](**{**published, **of_classifier}),
+        num_classes=num_classes,
+        features=features or FeatureConfig(),
+        view=view,
+        family=family(**of_family),
+        classifier=CLASSIFIER_OF[classifier](**{**published, **of_classifier}),
     )
 
 

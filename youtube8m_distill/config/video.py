@@ -50,7 +50,7 @@ class FeatureConfig(Settings):
 class FrameView(Settings):
     """Which frames of a video one role sees.
 
-    >>> FrameView("uniform", 10).max_frames
+    >>> FrameView(frame_selection="uniform", frames_per_video=10).max_frames
     10
     """
 
@@ -76,8 +76,6 @@ class FrameView(Settings):
     @property
     def max_frames(self):
         """The most frames this selection gives: the padded length T of its batches."""
-        if self.frame_selection == "all":
-            return schema.MAX_FRAMES
-        if self.frame_selection == "strided":
+        if self.every_n is not None:
             return -(-schema.MAX_FRAMES // self.every_n)
-        return self.frames_per_video
+        return schema.MAX_FRAMES if self.frames_per_video is None else self.frames_per_video

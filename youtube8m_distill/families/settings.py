@@ -61,6 +61,14 @@ class FamilySettings(Settings):
             SettingError: naming the setting.
         """
 
+    def member(self):
+        """Settings of one member of a mixture.
+
+        Raises:
+            NotImplementedError: where `is_mixture` is False.
+        """
+        raise NotImplementedError(type(self).__name__)
+
     def build_encoder(self, features, dtype):
         """The family's encoder, not built yet.
 

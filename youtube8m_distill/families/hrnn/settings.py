@@ -32,6 +32,7 @@ class HRNNSettings(FrameFamilySettings):
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
 
+        assert self.frames_per_block is not None, "for_view sets it"
         return HierarchicalRNN(
             self.frames_per_block, self.lstm_cells, self.lstm_layers, dtype=dtype, name="hierarchical_rnn"
         )

@@ -121,12 +121,13 @@ class NetworkMixture(keras.Model):
     def num_classes(self):
         return self.members[0].num_classes
 
-    def submodels(self):
+    def submodels(self) -> dict[str, "VideoClassifier | NetworkMixture"]:
         """dict path -> network of everything in the mixture: "" is the whole, "2" member 2, "2.0" its member 0."""
-        found = {"": self}
+        found: dict[str, VideoClassifier | NetworkMixture] = {"": self}
         for index, member in enumerate(self.members):
             below = member.submodels() if isinstance(member, NetworkMixture) else {"": member}
-            found.update({f"{index}.{path}".rstrip("."): network for path, network in below.items()})
+            for path, network in below.items():
+                found[f"{index}.{path}".rstrip(".")] = network
         return found
 
     def submodel(self, path):

@@ -242,6 +242,6 @@ class NetVLAD(Encoder):
         return cls(**_in_american(config))
 
 
-def _in_american(config):
-    """A configuration with the spelling of files saved by version 0.1 replaced."""
+def _in_american(config: dict) -> dict:
+    """The same configuration under today's names: version 0.1 wrote `subtract_centres`."""
     return {{"subtract_centres": "subtract_centers"}.get(name, name): value for name, value in config.items()}
