@@ -1,4 +1,6 @@
-"""What a user can put right: a wrong setting, a record that cannot be used."""
+"""Errors that a user can fix: an invalid setting, a record that cannot be used."""
+
+from typing import Any
 
 UNSET = object()
 
@@ -12,20 +14,20 @@ class SettingError(ValueError):
     'train_dir: is missing.'
 
     Args:
-        name: of the setting; its flag has the same name.
-        reason: what is wrong and what to do, a sentence.
-        value: what was received; leave it out where nothing was.
+        name: of the setting. Its flag has the same name.
+        reason: a sentence: what is wrong, and what to do.
+        value: what was received; omit it if nothing was.
     """
 
-    def __init__(self, name, reason, value=UNSET):
+    def __init__(self, name: str, reason: str, value: Any = UNSET):
         super().__init__(name, reason, value)
         self.name, self.reason, self.value = name, reason, value
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name}{self.shown_value}: {self.reason}"
 
     @property
-    def shown_value(self):
+    def shown_value(self) -> str:
         """ "=value" as a user writes it; "" where nothing was received."""
         return "" if self.value is UNSET else f"={written(self.value)}"
 
@@ -34,7 +36,7 @@ class BadRecordError(ValueError):
     """A record that cannot be used. The message is one line: file, record number (counted from 0) and reason."""
 
 
-def written(value):
+def written(value: Any) -> str:
     """A value as a user writes it on a command line: `a,b` for a list, `true` for True."""
     if isinstance(value, (list, tuple)):
         return ",".join(map(written, value))

@@ -1,11 +1,14 @@
-"""What the contents of a folder depend on, in a JSON file beside them.
+"""Manifests: JSON files that record what the contents of a folder depend on.
 
-A command resumes under an equal manifest and refuses any other by naming the differences. So nothing that was made under
-other settings is ever mixed in.
+A command resumes in a folder with an equal manifest and refuses any other by naming the differences, so results of different
+settings never mix.
 """
 
 import json
+import os
 import pathlib
+from collections.abc import Callable, Collection
+from typing import Any
 
 from youtube8m_distill import files
 from youtube8m_distill.errors import SettingError, written
@@ -15,7 +18,7 @@ class Manifest:
     """The manifest of one folder.
 
     Args:
-        path: of the JSON file, in the folder that it is about.
+        path: of the JSON file, in the folder that it describes.
         settings: dict, everything the contents depend on, as JSON knows it.
         flag: name of the flag that names the folder, for messages.
         what: what the folder holds, in words: "a synthetic data set".
@@ -27,15 +30,15 @@ class Manifest:
 
     def __init__(
         self,
-        path,
-        settings,
+        path: str | os.PathLike,
+        settings: dict[str, Any],
         *,
-        flag,
-        what,
-        section=None,
-        may_change=(),
-        remedy="name another folder, or remove this one",
-        parse=json.loads,
+        flag: str,
+        what: str,
+        section: str | None = None,
+        may_change: Collection[str] = (),
+        remedy: str = "name another folder, or remove this one",
+        parse: Callable[[str], dict[str, Any]] = json.loads,
     ):
         self.path = pathlib.Path(path)
         self.settings = settings
@@ -43,14 +46,14 @@ class Manifest:
         self.section, self.may_change, self.parse = section, may_change, parse
 
     @property
-    def folder(self):
+    def folder(self) -> pathlib.Path:
         return self.path.parent
 
-    def check(self):
-        """Refuses a folder that holds something else.
+    def check(self) -> dict[str, Any] | None:
+        """Refuses a folder whose contents belong to other settings.
 
         Returns:
-            dict, the file's contents; None where the folder is new or empty.
+            dict, the file's contents; None if the folder is new or empty.
         Raises:
             SettingError: if the settings differ, or the folder holds files and no manifest. Nothing is changed.
         """
@@ -68,8 +71,8 @@ class Manifest:
                 )
         return contents
 
-    def read(self):
-        """The file's contents as a dict; None where the folder is new or empty.
+    def read(self) -> dict[str, Any] | None:
+        """The file's contents as a dict; None if the folder is new or empty.
 
         Raises:
             SettingError: if the folder holds files and no manifest that can be read.
@@ -97,21 +100,21 @@ class Manifest:
             ) from error
         return contents
 
-    def write(self, **more):
+    def write(self, **more: Any) -> None:
         """Writes the settings, and whatever else the file is to hold."""
         contents = self.settings if self.section is None else {self.section: self.settings}
         files.write_text(self.path, json.dumps({**contents, **more}, indent=2) + "\n")
 
 
-def differences(there, here, may_change=()):
-    """The settings in which two dicts differ, nested ones by their last name.
+def differences(there: dict, here: dict, may_change: Collection[str] = ()) -> list[str]:
+    """The settings in which two dicts differ. A nested setting goes by its last name.
 
     >>> differences({"seed": 0, "network": {"cells": 4}}, {"seed": 1, "network": {"cells": 4}})
     ['seed (0 there, 1 here)']
 
     Args:
         there, here: dicts of JSON values.
-        may_change: names that do not count.
+        may_change: names to ignore.
     Returns:
         list of str, "name (value there, value here)"; empty where they agree.
     """
@@ -123,15 +126,15 @@ def differences(there, here, may_change=()):
     ]
 
 
-def flatten(values, prefix=""):
+def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts as one, with names joined by dots."""
     if not isinstance(values, dict) or prefix and not values:
         return {prefix[:-1]: values}
     return {name: value for key, nested in values.items() for name, value in flatten(nested, f"{prefix}{key}.").items()}
 
 
-def visible_entries(folder):
-    """Names of what a folder holds, sorted, apart from hidden files such as locks; empty where there is no folder."""
+def visible_entries(folder: str | os.PathLike) -> list[str]:
+    """Names of a folder's entries, sorted, without hidden files such as locks; empty if there is no folder."""
     folder = pathlib.Path(folder)
     if not folder.exists():
         return []

@@ -1,16 +1,17 @@
 """The base of every configuration: frozen, strict, and with one sentence for each field.
 
-A field's description becomes the help of its flag, its default the recipe, and `shapes_weights` says whether two networks
-that differ in it can have the same weights. Nothing else lists field names.
+A field's description becomes the help text of its flag, and its default is the published value. `shapes_weights` says
+whether networks that differ in the field have different weights. No other module lists field names.
 """
 
 import typing
+from typing import Any
 
 import pydantic
 
 from youtube8m_distill.errors import SettingError, written
 
-# Far beyond any network, and below what no machine could even start to build from a stranger's configuration.
+# Larger than any real network needs, and small enough that a hostile configuration cannot exhaust memory.
 MAX_SIZE, MAX_REPEATS = 2**20, 32
 
 _EXPECTED = {
@@ -31,16 +32,24 @@ _OUT_OF_BOUNDS = ("greater_than_equal", "greater_than", "less_than_equal", "less
 LONGEST_VALUE = 100  # characters of an invalid value that a message shows
 
 
-def setting(default, description, *, shapes_weights=True, has_flag=True, may_change=False, **bounds):
+def setting(
+    default: Any,
+    description: str,
+    *,
+    shapes_weights: bool = True,
+    has_flag: bool = True,
+    may_change: bool = False,
+    **bounds: Any,
+) -> Any:
     """A field of Settings.
 
     Args:
         default: the published or recommended value; `...` for a field that must be given.
-        description: one sentence, the help of the flag. The default is added there.
-        shapes_weights: bool. Whether networks that differ in this field have other weights: a student must agree with its
-            teacher in such fields, and a network with the one whose weights it starts from.
-        has_flag: bool. Whether the command line has a flag of this name.
-        may_change: bool. Whether a run may be resumed with another value.
+        description: one sentence, the help text of the flag, which adds the default.
+        shapes_weights: whether networks that differ in this field have different weights. A student must agree with its
+            teacher in such fields, and so must a network with the one whose weights it starts from.
+        has_flag: whether the command line has a flag of this name.
+        may_change: whether a run may be resumed with another value.
         **bounds: of pydantic.Field: ge, gt, le, lt.
     """
     return pydantic.Field(
@@ -51,8 +60,8 @@ def setting(default, description, *, shapes_weights=True, has_flag=True, may_cha
     )
 
 
-def size(default, description, **options):
-    """A field that counts numbers or units: 1 or more."""
+def size(default: int, description: str, **options: Any) -> Any:
+    """A field of Settings that counts units: a whole number of 1 or more."""
     return setting(default, description, ge=1, le=MAX_SIZE, **options)
 
 
@@ -65,10 +74,9 @@ def _as_tuple(value):
 
 
 class Settings(pydantic.BaseModel):
-    """Frozen settings that check themselves.
+    """Frozen settings that check themselves. Fields are given by keyword.
 
-    Types are strict: a whole number may stand for a float, but text, NaN and infinities may not, and a bool is no number.
-    Arguments may be given by position, in the order of the fields.
+    Types are strict: an int is accepted for a float, but text, NaN, infinities and bools are not.
 
     Raises:
         SettingError: with the name of the first field that is invalid.
@@ -76,30 +84,27 @@ class Settings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
-    def __init__(self, *values, **named):
-        names = list(type(self).model_fields)
-        if len(values) > len(names):
-            raise TypeError(f"{type(self).__name__} takes at most {len(names)} arguments. Received: {len(values)}.")
+    def __init__(self, **values: Any):
         try:
-            super().__init__(**dict(zip(names, values)), **named)
+            super().__init__(**values)
         except pydantic.ValidationError as error:
             raise as_setting_error(error, type(self)) from None
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> typing.Self:
         """A copy with other values in some fields, checked like a new one."""
         return type(self)(**{**self.values(), **changes})
 
-    def values(self):
+    def values(self) -> dict[str, Any]:
         """dict, field -> value; nested settings stay objects."""
         return {name: getattr(self, name) for name in type(self).model_fields}
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The settings as JSON knows them: nested dicts, tuples as lists."""
         return self.model_dump(mode="json")
 
 
-def as_setting_error(error, kind):
-    """The SettingError for the first complaint of a pydantic.ValidationError."""
+def as_setting_error(error: pydantic.ValidationError, kind: type[pydantic.BaseModel]) -> SettingError:
+    """The SettingError for the first error in a pydantic.ValidationError."""
     first = error.errors()[0]
     own = first.get("ctx", {}).get("error")
     if isinstance(own, SettingError):
@@ -125,7 +130,7 @@ def as_setting_error(error, kind):
 
 
 def _bounds(field):
-    """ "from 1 to 300", "above 0, at most 1", "from 1": what a field's bounds allow."""
+    """A field's bounds in words: "from 1 to 300", "above 0, at most 1", "from 1"."""
     found = {
         name: getattr(bound, name) for bound in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(bound, name)
     }
@@ -141,7 +146,7 @@ def _shortened(value):
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
-def fields_with(kind, **wanted):
+def fields_with(kind: type[Settings], **wanted: Any) -> tuple[str, ...]:
     """Names of a Settings class's fields whose metadata hold these values, such as `shapes_weights=True`."""
     found = []
     for name, field in kind.model_fields.items():
@@ -151,7 +156,7 @@ def fields_with(kind, **wanted):
     return tuple(found)
 
 
-def require(condition, name, reason, *value):
+def require(condition: object, name: str, reason: str, *value: Any) -> None:
     """Raises SettingError(name, reason, *value) unless `condition` holds."""
     if not condition:
         raise SettingError(name, reason, *value)

@@ -1,7 +1,6 @@
 """Frozen settings that check themselves, with a strict round trip to JSON. No flags, no TensorFlow.
 
-Only builders and commands read these; layers, losses and samplers take plain arguments. Errors name the setting; commands
-put the flag in front.
+Only builders and commands read these; layers, losses and frame selections take plain arguments. Errors name the setting.
 """
 
 from youtube8m_distill.config.json_format import FORMAT as FORMAT

@@ -11,20 +11,20 @@ from youtube8m_distill.settings import as_setting_error
 
 FORMAT = 3  # of config.json; raised when an older reader would misread it
 FLAT_FORMAT = 2  # which had the settings of all families side by side in each network
-MAX_CHARACTERS = 2**20  # a configuration has a few thousand; what is longer is something else
+MAX_CHARACTERS = 2**20  # a real configuration has a few thousand
 
 
-def to_json(config):
-    """A RunConfig as text."""
+def to_json(config: RunConfig) -> str:
+    """The text of a RunConfig."""
     return json.dumps({"format": FORMAT, **config.to_dict()}, indent=2) + "\n"
 
 
-def from_json(text):
-    """The RunConfig in a text of `to_json`, of this version or of format 2. A missing field takes its default.
+def from_json(text: str) -> RunConfig:
+    """Reads a RunConfig from a text of `to_json`, in this format or in format 2. A missing field takes its default.
 
     Raises:
-        ValueError: if the text is not such a configuration, has an unknown or repeated field, or fails a check. Nothing
-            else, whatever the text.
+        ValueError: if the text is not a configuration, has an unknown or repeated field, or fails a check. No text
+            raises any other error.
     """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"not a run configuration: {len(text):,} characters are more than any has.")

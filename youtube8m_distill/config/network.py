@@ -1,6 +1,6 @@
-"""One network: everything that is needed to build it again."""
+"""The configuration of one network."""
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 
 import pydantic
 
@@ -70,28 +70,28 @@ class NetworkConfig(Settings):
         family.check(self.features, self.classifier)
 
     @property
-    def model(self):
+    def model(self) -> str:
         """Name of the family, as `--model` takes it."""
         return self.family.model
 
     @property
-    def is_video_level(self):
+    def is_video_level(self) -> bool:
         return self.family.is_video_level
 
     @property
-    def is_mixture(self):
+    def is_mixture(self) -> bool:
         return self.family.is_mixture
 
     @property
-    def max_frames(self):
+    def max_frames(self) -> int:
         """The most frames this network sees of a video; 1 for the mean of a video-level file."""
         return 1 if self.view is None else self.view.max_frames
 
-    def member(self):
-        """NetworkConfig of one member of a mixture: of a mixture of mixtures, a mixture; of that, a single network."""
+    def member(self) -> "NetworkConfig":
+        """The NetworkConfig of one member of a mixture. The member of a mixture of mixtures is a mixture."""
         return self.replace(family=self.family.member())
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """dict of the family's and the classifier's settings, as `network_config` takes them."""
         return {
             name: value
@@ -100,8 +100,8 @@ class NetworkConfig(Settings):
             if name != "model"
         }
 
-    def replace(self, **changes):
-        """A copy with other values, also in settings of the family and of the classifier."""
+    def replace(self, **changes: Any) -> "NetworkConfig":
+        """A copy with changed values. Settings of the family and of the classifier may be given too."""
         own = {name: value for name, value in changes.items() if name in NetworkConfig.model_fields}
         rest = {name: value for name, value in changes.items() if name not in own}
         of_family, of_classifier = _split(rest, type(self.family), type(self.classifier))
@@ -111,16 +111,21 @@ class NetworkConfig(Settings):
             own["classifier"] = own.get("classifier", self.classifier).replace(**of_classifier)
         return super().replace(**own)
 
-    def with_view(self, view):
-        """The same network for other frames, with the settings that follow from them."""
+    def with_view(self, view: FrameView) -> "NetworkConfig":
+        """The same network for another view, with the settings that depend on it."""
         follows = {"frames_per_block": None} if "frames_per_block" in type(self.family).model_fields else {}
         return self.replace(view=view, **follows)
 
 
 def network_config(
-    model="HierarchicalLstmModel", num_classes=schema.NUM_CLASSES, features=None, view=None, classifier=None, **settings
-):
-    """A NetworkConfig from flat settings; what is not given takes the family's published value.
+    model: str = "HierarchicalLstmModel",
+    num_classes: int = schema.NUM_CLASSES,
+    features: FeatureConfig | None = None,
+    view: FrameView | None = None,
+    classifier: str | None = None,
+    **settings: Any,
+) -> NetworkConfig:
+    """A NetworkConfig from flat settings. A setting that is not given takes the family's published value.
 
     >>> network_config("NetVLADModelLF", netvlad_cluster_size=64).classifier.moe_l2
     1e-06
@@ -133,7 +138,7 @@ def network_config(
         classifier: str, of CLASSIFIER_MODELS; the family's published one by default.
         **settings: fields of the family or of the classifier.
     Raises:
-        SettingError: naming the setting, also where neither the family nor the classifier has it.
+        SettingError: naming the setting, also if neither the family nor the classifier has it.
     """
     require(model in FAMILY_OF, "model", f"is unknown; choose one of {', '.join(MODELS)}.", model)
     family = FAMILY_OF[model]
@@ -177,12 +182,12 @@ def _model_of(kind):
     return kind.model_fields["model"].default
 
 
-def differences(network, other):
-    """What keeps two networks from having the same weights.
+def differences(network: NetworkConfig, other: NetworkConfig) -> dict[str, tuple[Any, Any]]:
+    """The settings that keep two networks from exchanging weights.
 
     Returns:
-        dict, setting -> (value of `network`, value of `other`); empty where all weights fit. Where the families or the
-        classifiers differ, `model` or `classifier` stands for all their settings.
+        dict, setting -> (value of `network`, value of `other`); empty if all weights fit. If the families or the classifiers
+        differ, `model` or `classifier` stands for all their settings.
     """
     found = {
         name: (getattr(network, name), getattr(other, name))

@@ -1,4 +1,4 @@
-"""Everything that a run folder's `config.json` holds, and what must fit together in it."""
+"""The configuration of a run, as its `config.json` holds it, and the checks across its parts."""
 
 from typing import Literal, get_args
 
@@ -13,10 +13,10 @@ MODES = get_args(Mode)
 
 
 class RunConfig(Settings):
-    """Everything that a run folder's `config.json` holds.
+    """Everything in a run folder's `config.json`.
 
-    `networks` maps roles to networks; a serial run holds its teacher's too. The last four fields are fingerprints: a run
-    resumes with the same files and teacher only.
+    `networks` maps roles to networks; a serial run includes its teacher's. The last four fields are fingerprints: a run
+    resumes only with the same files and the same teacher.
     """
 
     mode: Mode = setting(
@@ -60,17 +60,17 @@ class RunConfig(Settings):
                 _check_stored(self.mode, teacher, self.distillation, self.teacher_targets_dir)
 
     @property
-    def main_role(self):
-        """The network that the run is about: the student where there is one."""
+    def main_role(self) -> str:
+        """The role of the network that the run is about: the student if there is one."""
         return schema.STUDENT if schema.STUDENT in self.networks else schema.TEACHER
 
     @property
-    def trained_roles(self):
+    def trained_roles(self) -> tuple[str, ...]:
         return (schema.STUDENT,) if self.mode == "serial" else tuple(sorted(self.networks))
 
 
 def _check_pair(teacher, student, distillation):
-    """Same family, data, and shape of encoding and classifier; or a network of the kind that a mixture is made of."""
+    """Teacher and student must have the same family, data and sizes, or the student is what the teacher mixes."""
     require(not teacher.is_video_level, "model", "reads video-level files; distillation is over frames.", teacher.model)
     like = teacher
     while like.is_mixture and like.model != student.model:
@@ -132,7 +132,7 @@ def _check_parallel(distillation):
 
 
 def _check_stored(mode, teacher, distillation, folder):
-    """Only a teacher that is frozen and always sees the same frames has targets to store."""
+    """Targets can be stored only for a frozen teacher that always sees the same frames."""
     require(
         mode == "serial",
         "teacher_targets_dir",
@@ -149,7 +149,7 @@ def _check_stored(mode, teacher, distillation, folder):
     require(
         teacher.view.frame_selection != "random",
         "teacher_targets_dir",
-        "is of no use with this teacher: it sees other "
-        "frames in each epoch (frame_selection=random), so its targets cannot be computed once.",
+        "cannot be used with this teacher: it sees other "
+        "frames in each epoch (frame_selection=random), so its targets change.",
         folder,
     )

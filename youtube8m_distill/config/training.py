@@ -1,4 +1,4 @@
-"""How a network is trained: a student's objective, the optimizer, the schedule."""
+"""How a network is trained: the student's objective, the optimizer and the schedule."""
 
 from typing import Literal, get_args
 
@@ -12,7 +12,7 @@ STUDENT_LOSSES, PREDICTION_DISTANCES, INTERMEDIATE_REDUCTIONS, OPTIMIZERS = map(
     get_args, (StudentLoss, PredictionDistance, Reduction, Optimizer)
 )
 
-MAX_SEED = 2**31 - 1  # NumPy, Python and TensorFlow all take it
+MAX_SEED = 2**31 - 1  # accepted by NumPy, Python and TensorFlow alike
 
 
 class DistillationConfig(Settings):
@@ -52,7 +52,7 @@ class DistillationConfig(Settings):
         )
 
     @property
-    def trains_classifier(self):
+    def trains_classifier(self) -> bool:
         """Whether any term reaches the classifier; `rep` alone stops at the encoding."""
         return "pred" in self.student_loss or "ce" in self.student_loss
 

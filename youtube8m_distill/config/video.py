@@ -1,4 +1,4 @@
-"""What is stored for a video, and which of its frames a network sees."""
+"""Which features are stored for a video, and which of its frames a network sees."""
 
 from typing import Literal, get_args
 
@@ -9,7 +9,7 @@ from youtube8m_distill.settings import Names, Settings, Sizes, require, setting
 FrameSelection = Literal["all", "strided", "uniform", "random", "first", "middle", "last", "first_middle_last"]
 FeatureDtype = Literal["uint8", "float32"]
 FRAME_SELECTIONS, FEATURE_DTYPES = get_args(FrameSelection), get_args(FeatureDtype)
-MAX_FEATURES, MAX_FEATURE_SIZE = 32, 2**20  # far beyond any data set
+MAX_FEATURES, MAX_FEATURE_SIZE = 32, 2**20  # more than any data set has
 
 
 class FeatureConfig(Settings):
@@ -42,13 +42,13 @@ class FeatureConfig(Settings):
         )
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Numbers in one frame, all features together."""
         return sum(self.sizes)
 
 
 class FrameView(Settings):
-    """Which frames of a video one role sees.
+    """Which frames of a video a network sees.
 
     >>> FrameView(frame_selection="uniform", frames_per_video=10).max_frames
     10
@@ -74,7 +74,7 @@ class FrameView(Settings):
             )
 
     @property
-    def max_frames(self):
+    def max_frames(self) -> int:
         """The most frames this selection gives: the padded length T of its batches."""
         if self.every_n is not None:
             return -(-schema.MAX_FRAMES // self.every_n)
