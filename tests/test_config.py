@@ -9,8 +9,8 @@ from youtube8m_distill.errors import SettingError
 
 VIEW = config.FrameView
 NETWORK = config.network_config()
-STUDENT = config.network_config(view=VIEW("uniform", 30))
-MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
+STUDENT = config.network_config(view=VIEW(frame_selection="uniform", frames_per_video=30))
+MEANS = config.FeatureConfig(names=("mean_rgb", "mean_audio"), sizes=(1024, 128), frame_features=False, dtype="float32")
 PAIR = {"teacher": NETWORK, "student": STUDENT}
 TRAINING, DISTILLATION = config.TrainingConfig(), config.DistillationConfig()
 
@@ -103,12 +103,17 @@ def video_level(model="MoeModel", **options):
         ("serial", PAIR, None, "mode=serial: .* a student needs them"),
         ("serial", {"teacher": video_level(), "student": STUDENT}, DISTILLATION, "distillation is over frames"),
         ("parallel", PAIR, config.DistillationConfig(freeze_classifier=True), "freeze_classifier=true: in mode=parallel"),
-        ("parallel", PAIR, config.DistillationConfig(("rep",), share_classifier=False), "student_loss=rep: without share"),
+        (
+            "parallel",
+            PAIR,
+            config.DistillationConfig(student_loss=("rep",), share_classifier=False),
+            "student_loss=rep: without share",
+        ),
     ],
 )
 def test_contradictory_runs_are_refused(mode, networks, distillation, message):
     with pytest.raises(SettingError, match=message):
-        config.RunConfig(mode, networks, TRAINING, distillation)
+        config.RunConfig(mode=mode, networks=networks, training=TRAINING, distillation=distillation)
 
 
 @pytest.mark.parametrize(
@@ -119,32 +124,44 @@ def test_contradictory_runs_are_refused(mode, networks, distillation, message):
         ("moe_num_mixtures", 3),
         ("lstm_cells", 6),
         ("lstm_layers", 1),
-        ("features", config.FeatureConfig(("audio", "rgb"), (128, 1024))),
+        ("features", config.FeatureConfig(names=("audio", "rgb"), sizes=(128, 1024))),
     ],
 )
 def test_teacher_and_student_share_family_and_size(name, value):
     with pytest.raises(SettingError, match=f"{name}=.* for the student, and .* for the teacher"):
-        config.RunConfig("serial", {"teacher": NETWORK, "student": STUDENT.replace(**{name: value})}, TRAINING, DISTILLATION)
+        config.RunConfig(
+            mode="serial",
+            networks={"teacher": NETWORK, "student": STUDENT.replace(**{name: value})},
+            training=TRAINING,
+            distillation=DISTILLATION,
+        )
 
 
 def test_teacher_and_student_share_the_kind_of_classifier():
-    student = config.network_config(view=VIEW("uniform", 30), classifier="LogisticModel")
+    student = config.network_config(view=VIEW(frame_selection="uniform", frames_per_video=30), classifier="LogisticModel")
     with pytest.raises(SettingError, match="classifier=LogisticModel: for the student, and MoeModel for the teacher"):
-        config.RunConfig("serial", {"teacher": NETWORK, "student": student}, TRAINING, DISTILLATION)
+        config.RunConfig(
+            mode="serial", networks={"teacher": NETWORK, "student": student}, training=TRAINING, distillation=DISTILLATION
+        )
 
 
 @pytest.mark.parametrize(
     "mode, distillation",
     [
         ("serial", config.DistillationConfig(freeze_classifier=True)),
-        ("serial", config.DistillationConfig(("rep",), share_classifier=False)),
-        ("parallel", config.DistillationConfig(("rep",))),
-        ("parallel", config.DistillationConfig(("ce", "rep"), share_classifier=False)),
+        ("serial", config.DistillationConfig(student_loss=("rep",), share_classifier=False)),
+        ("parallel", config.DistillationConfig(student_loss=("rep",))),
+        ("parallel", config.DistillationConfig(student_loss=("ce", "rep"), share_classifier=False)),
     ],
 )
 def test_similar_runs_are_allowed(mode, distillation):
     student = STUDENT.replace(dropout=0.0, frames_per_block=6)
-    assert config.RunConfig(mode, {"teacher": NETWORK, "student": student}, TRAINING, distillation).mode == mode
+    assert (
+        config.RunConfig(
+            mode=mode, networks={"teacher": NETWORK, "student": student}, training=TRAINING, distillation=distillation
+        ).mode
+        == mode
+    )
 
 
 # ---- what follows from the settings ---------------------------------------------------------------------------------
@@ -154,15 +171,15 @@ def test_similar_runs_are_allowed(mode, distillation):
     "view, max_frames, frames_per_block",
     [
         (VIEW(), 300, 20),
-        (VIEW("uniform", 30), 30, 5),
-        (VIEW("random", 20), 20, 5),
-        (VIEW("first", 6), 6, 3),
-        (VIEW("last", 300), 300, 5),
-        (VIEW("middle", 1), 1, 3),
-        (VIEW("first_middle_last", 9), 9, 3),
-        (VIEW("strided", every_n=1), 300, 5),
-        (VIEW("strided", every_n=7), 43, 3),
-        (VIEW("strided", every_n=300), 1, 3),
+        (VIEW(frame_selection="uniform", frames_per_video=30), 30, 5),
+        (VIEW(frame_selection="random", frames_per_video=20), 20, 5),
+        (VIEW(frame_selection="first", frames_per_video=6), 6, 3),
+        (VIEW(frame_selection="last", frames_per_video=300), 300, 5),
+        (VIEW(frame_selection="middle", frames_per_video=1), 1, 3),
+        (VIEW(frame_selection="first_middle_last", frames_per_video=9), 9, 3),
+        (VIEW(frame_selection="strided", every_n=1), 300, 5),
+        (VIEW(frame_selection="strided", every_n=7), 43, 3),
+        (VIEW(frame_selection="strided", every_n=300), 1, 3),
     ],
 )
 def test_padded_length_and_block_length_follow_from_the_selection(view, max_frames, frames_per_block):
@@ -203,7 +220,7 @@ def test_the_defaults_are_the_published_recipe():
 
 @pytest.mark.parametrize("losses, expected", [(("rep",), False), (("pred",), True), (("ce",), True), (("rep", "ce"), True)])
 def test_rep_alone_leaves_the_classifier_untrained(losses, expected):
-    assert config.DistillationConfig(losses).trains_classifier is expected
+    assert config.DistillationConfig(student_loss=losses).trains_classifier is expected
 
 
 @pytest.mark.parametrize(
@@ -229,8 +246,8 @@ def test_settings_are_frozen():
 
 def run_of(mode, training=TRAINING, **options):
     if mode == "teacher":
-        return config.RunConfig(mode, {"teacher": NETWORK}, training, **options)
-    return config.RunConfig(mode, PAIR, training, DISTILLATION, **options)
+        return config.RunConfig(mode=mode, networks={"teacher": NETWORK}, training=training, **options)
+    return config.RunConfig(mode=mode, networks=PAIR, training=training, distillation=DISTILLATION, **options)
 
 
 @pytest.mark.parametrize(
@@ -239,8 +256,17 @@ def run_of(mode, training=TRAINING, **options):
         run_of("teacher"),
         run_of("serial", teacher_dir="runs/teacher"),
         run_of("parallel", train_data_pattern="träin*"),
-        config.RunConfig("teacher", {"teacher": video_level("LogisticModel")}, TRAINING, validation_data_pattern="v*"),
-        config.RunConfig("teacher", {"teacher": config.network_config(view=VIEW("strided", every_n=7))}, TRAINING),
+        config.RunConfig(
+            mode="teacher",
+            networks={"teacher": video_level("LogisticModel")},
+            training=TRAINING,
+            validation_data_pattern="v*",
+        ),
+        config.RunConfig(
+            mode="teacher",
+            networks={"teacher": config.network_config(view=VIEW(frame_selection="strided", every_n=7))},
+            training=TRAINING,
+        ),
     ],
 )
 def test_a_run_round_trips_through_json(run):
@@ -258,7 +284,12 @@ def test_a_run_round_trips_through_json(run):
 )
 def test_every_number_survives_json_exactly(seed, mixed, rate, steps, losses):
     training = config.TrainingConfig(seed=seed, mixed_precision=mixed, base_learning_rate=rate, max_steps=steps)
-    run = config.RunConfig("serial", PAIR, training, config.DistillationConfig(tuple(losses), rep_weight=rate))
+    run = config.RunConfig(
+        mode="serial",
+        networks=PAIR,
+        training=training,
+        distillation=config.DistillationConfig(student_loss=tuple(losses), rep_weight=rate),
+    )
     assert config.from_json(config.to_json(run)) == run
 
 
@@ -325,14 +356,14 @@ def test_a_configuration_of_format_2_is_read():
     student = config.network_config(
         num_classes=7,
         features=config.FeatureConfig(sizes=(6, 3)),
-        view=VIEW("uniform", 4),
+        view=VIEW(frame_selection="uniform", frames_per_video=4),
         lstm_cells=4,
         lstm_layers=1,
         moe_num_mixtures=3,
     )
     assert run.networks == {"student": student, "teacher": student.replace(view=VIEW(), frames_per_block=15)}
     assert run.training == config.TrainingConfig(batch_size=32, seed=3)
-    assert run.distillation == config.DistillationConfig(("rep", "ce"), match_intermediate=True)
+    assert run.distillation == config.DistillationConfig(student_loss=("rep", "ce"), match_intermediate=True)
     assert (run.teacher_dir, run.teacher_weights) == ("runs/teacher", "step 7")
     assert config.from_json(config.to_json(run)) == run
 
