@@ -1,4 +1,4 @@
-"""Serialized records to a batch of tensors, all records of the batch at once.
+"""Parses serialized records to a batch of tensors, all records of the batch at once.
 
 Frame-level files hold `tf.train.SequenceExample`s, video-level files `tf.train.Example`s. A batch in which every record is
 valid and laid out as in the official files is read by a few operations on the whole batch (`wire`). Any other batch goes
@@ -31,8 +31,8 @@ class Records(typing.NamedTuple):
 class VideoParser:
     """Parses the records of a batch, for every role at once.
 
-    Calling it with Records gives a dict as `schema` describes it, with `video_id` and `labels`, one dict per role and, at frame
-    level, `stored_frames`. The call raises what `bad_records.naming_bad_records` reads, as of `record.build_record_parser`.
+    Calling it with Records returns a dict as `schema` describes it, with `video_id` and `labels`, one dict per role and, at
+    frame level, `stored_frames`. Invalid records raise as in `record.build_record_parser`.
 
     Args:
         features: config.FeatureConfig, the same for all roles.

@@ -1,8 +1,8 @@
-"""One serialized record to a dict of tensors: reads every layout the format allows, and says what is wrong with the rest.
+"""Parses one serialized record to a dict of tensors, in every layout that the format allows, and reports invalid ones.
 
-Frame-level files hold `tf.train.SequenceExample`s, video-level files `tf.train.Example`s. Only the frames that some role sees
-are decoded; the others stay strings. Everything is parsed leniently (any number of values) and checked here, so that each
-fault has its own message. `batch` uses this for batches with an unusual record only.
+Frame-level files hold `tf.train.SequenceExample`s, video-level files `tf.train.Example`s. Only frames that some role sees are
+decoded; the others stay strings. Everything is parsed leniently (any number of values) and checked here, so that each fault
+has its own message. `batch` uses this only for batches with an unusual record.
 """
 
 import typing
