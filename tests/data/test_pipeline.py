@@ -66,7 +66,7 @@ def test_evaluation_reads_every_record_in_file_order(shards):
 
 def test_excluded_records_are_not_read(plain):
     shards = list(plain)
-    shards[2] = dataclasses.replace(shards[2], left_out=(0, 3), readable=5)
+    shards[2] = dataclasses.replace(shards[2], excluded=(0, 3), readable=5)
     shards[6] = dataclasses.replace(shards[6], readable=0)
     expected = [number for number in range(TOTAL) if number not in (5, 8, 10, 21, 22)]
     found = batches(tuple(shards))

@@ -59,14 +59,16 @@ def test_targets_stay_with_their_records_in_every_order(tmp_path, compression, o
 )
 def test_a_file_with_too_few_or_too_many_targets_is_named(tmp_path, order, count, complaint):
     shards, targets = write(tmp_path, (COUNTS[0], count, COUNTS[2]))
-    expected = re.escape(f"file {targets[1]}, {complaint.format(folder=tmp_path)}; make its targets again")
+    expected = re.escape(f"file {targets[1]}, {complaint.format(folder=tmp_path)}; compute its targets again")
     with pytest.raises(bad_records.BadRecordError, match=f"^{expected}"):
         batches(shards, targets, order)
 
 
 def test_targets_of_another_size_are_named(tmp_path):
     shards, targets = write(tmp_path, size=SIZE + 1)
-    with pytest.raises(ValueError, match=f"{targets[0]} is no file of targets, 5 numbers of 2 bytes each, or it is cut"):
+    with pytest.raises(
+        ValueError, match=f"{targets[0]} is not a file of targets \\(5 numbers of 2 bytes per record\\), or it is cut"
+    ):
         batches(shards, targets)
 
 

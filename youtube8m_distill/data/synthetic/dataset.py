@@ -28,7 +28,8 @@ MANIFEST, VOCABULARY, VIDEO_LEVEL = "synthetic.json", "vocabulary.csv", "video_l
 SPLITS = ("train", "validate", "test")
 MOST_SHARDS = 10_000  # official names number the shards of a split with four digits
 COMPRESSIONS = {"none": "", "gzip": "GZIP"}
-Compression, IdKey = Literal["none", "gzip"], Literal["id", "video_id"]
+Compression = Literal["none", "gzip"]
+IdKey = Literal["id", "video_id"]
 VOCABULARY_COLUMNS = (
     "Index",
     "TrainVideoCount",
