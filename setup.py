@@ -40,7 +40,7 @@ setup(
         "h5py>=3.11",
         "pandas>=2.2",
         "pydantic>=2.7",
-        "filelock>=3.13",
+        "filelock>=4.2",
         "lazy_loader>=0.4",
         "absl-py>=2.1",
         "tqdm>=4.66",

@@ -1,10 +1,10 @@
-"""What the training loop and replicas cost: ratios of the step itself.
+"""What the training loop and replicas cost, relative to the step itself.
 
     python benchmarks/devices.py
 
-The demo's network (H-RNN of 64 cells, k = 10, 100 classes, batch 32), in one process, medians of several rounds, everything
-compared in turns: the compiled step alone on one batch; `training.loop.train` on batches that are ready, so what the loop
-adds; ten steps inside one call, as Keras' `steps_per_execution` runs them; and the loop on two replicas that share this CPU.
+The demo's network (H-RNN of 64 cells, k = 10, 100 classes, batch 32) in one process, medians of several rounds, measured in
+turns: the compiled step alone on one batch; `engine.loop.train` on batches in memory, which shows what the loop adds; ten
+steps in one call, as with Keras' `steps_per_execution`; and the loop on two replicas that share this CPU.
 """
 
 import logging
@@ -26,7 +26,7 @@ def measure():
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # every reduction over replicas is a line
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it logs every reduction over replicas
     strategy = make_strategy()
     batch = random_batch(BATCH, FRAMES, CLASSES)
     network = config.network_config(num_classes=CLASSES, view=config.FrameView("uniform", FRAMES), lstm_cells=64)
@@ -54,7 +54,7 @@ def seconds(function):
 
 
 def median_times(functions, scheme, batch, strategy):
-    """Seconds a step, as the median of the rounds: of "loop", the training loop, and of each function, which takes `STEPS`.
+    """Median seconds per step of "loop", the training loop, and of each function, which takes `STEPS` steps.
 
     The functions run in turns with the loop, between two stretches of it.
     """
@@ -88,7 +88,7 @@ def median_times(functions, scheme, batch, strategy):
 
 
 def build(network, strategy):
-    """A Supervised scheme of one network, its optimizer built."""
+    """A compiled Supervised scheme of one network."""
     import keras
 
     from youtube8m_distill.engine.optimizers import build_optimizer
@@ -117,10 +117,13 @@ def random_batch(size, frames, num_classes):
     random = np.random.default_rng(0)
     labels = (random.random((size, num_classes)) < 3 / num_classes).astype(np.uint8)
     return {
-        schema.FRAMES: tf.constant(random.integers(0, 256, (size, frames, 1152), dtype=np.uint8)),
-        schema.NUM_FRAMES: tf.fill([size], frames),
+        schema.TEACHER: {
+            schema.FRAMES: tf.constant(random.integers(0, 256, (size, frames, 1152), dtype=np.uint8)),
+            schema.NUM_FRAMES: tf.fill([size], frames),
+        },
         schema.LABELS: tf.constant(labels),
         schema.EPOCH: tf.zeros([size], tf.int32),
+        schema.POSITION: tf.zeros([size, 3], tf.int64),
     }
 
 

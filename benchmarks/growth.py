@@ -1,10 +1,10 @@
-"""Does inference take as long a video, and as much memory, for many videos as for few?
+"""Do the time per video and the memory of an inference stay the same for many videos?
 
     python benchmarks/growth.py [--all]
 
-Videos of 10 frames, an H-RNN of 32 cells with its 3862 classes: 1,000 and 10,000 videos, with --all 100,000 too. Each
-measurement is a process of its own that does what inference.py does, from files to CSV; in turn, the best of the rounds
-counts. Time is that after the first batch; memory is the process' greatest, TensorFlow included.
+Videos of 10 frames, an H-RNN of 32 cells with 3862 classes: 1,000 and 10,000 videos, with --all also 100,000. Each
+measurement is a separate process that does the work of inference.py, from files to CSV. Sizes are measured in turns, and the
+best of the rounds counts. Time excludes the first batch; memory is the peak of the process, including TensorFlow.
 """
 
 import json
@@ -23,10 +23,11 @@ from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.kaggle import write_predictions
 
-ALL = flags.DEFINE_boolean("all", False, "100,000 videos too.")
-ROUNDS = flags.DEFINE_integer("rounds", 1, "Times that each size is measured.", 1)
-ALONE = flags.DEFINE_string("alone", None, "Measure this pattern's files in this process, by the run beside them.")
+ALL = flags.DEFINE_boolean("all", False, "Also 100,000 videos.")
+ROUNDS = flags.DEFINE_integer("rounds", 1, "Measurements of each size.", 1)
+ALONE = flags.DEFINE_string("alone", None, "Measure the files of this pattern in this process, with the run next to them.")
 FRAMES, CELLS, BATCH_SIZE, VIDEOS_A_FILE = 10, 32, 128, 1000
+CSV = ("video_id", "classes", "scores")  # what the CSV is made of
 NETWORK = config.network_config(view=config.FrameView("uniform", FRAMES), lstm_cells=CELLS)
 
 
@@ -42,10 +43,10 @@ def measure():
                 found[size].append(measured_alone(patterns[size]))
     least = {size: {name: min(each[name] for each in rounds) for name in rounds[0]} for size, rounds in found.items()}
     for size in sizes:
-        yield figures.Figure(f"{size:,} videos: time a video", 1e6 * least[size]["seconds"], "us")
-        yield figures.Figure(f"{size:,} videos: greatest memory", least[size]["bytes"] / 2**20, "MiB")
+        yield figures.Figure(f"{size:,} videos: time per video", 1e6 * least[size]["seconds"], "us")
+        yield figures.Figure(f"{size:,} videos: peak memory", least[size]["bytes"] / 2**20, "MiB")
     for size in sizes[1:]:
-        for what, name in (("time a video", "seconds"), ("greatest memory", "bytes")):
+        for what, name in (("time per video", "seconds"), ("peak memory", "bytes")):
             ratio = least[size][name] / least[sizes[0]][name]
             yield figures.Figure(f"{what}, {size:,} videos over {sizes[0]:,}", ratio, "x", at_most=1.1)
 
@@ -56,11 +57,11 @@ def measured_alone(pattern):
 
 
 def infer(pattern):
-    """Prints seconds a video and the greatest memory of an inference over these files."""
+    """Prints the seconds per video and the peak memory of an inference over these files."""
     folder = pathlib.Path(pattern).parent
     network = runs.LoadedNetwork(runs.open_run(folder.parent / "run"), make_strategy(), for_metrics=False)
     batches = network.predict(find_files(pattern), BATCH_SIZE)
-    write_predictions(folder / "predictions.csv", ((batch.video_ids, batch.classes, batch.scores) for batch in batches))
+    write_predictions(folder / "predictions.csv", ([batch[name] for name in CSV] for batch in batches))
     print(
         json.dumps(
             {"seconds": 1 / network.videos_per_second, "bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}

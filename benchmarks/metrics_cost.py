@@ -1,11 +1,11 @@
-"""What metrics, CSV and progress display take of an evaluation's and of an inference's time, and of memory.
+"""The share of metrics, CSV and progress display in the time of an evaluation and of an inference, and their memory.
 
     python benchmarks/metrics_cost.py [--most_videos=100000]
 
-The H-RNN at full size, the teacher that sees 300 frames and the student that sees 10, on made-up videos of 300 frames and
-3862 classes. First the seconds a video of the whole program, as it reports them itself, then those of each part alone on
-one batch of predictions, the best of several; a share is one over the other. Memory: an evaluation of made-up predictions
-of more and more videos, each of them in a process of its own, and what the process holds at the end.
+The H-RNN at full size, a teacher that sees 300 frames and a student that sees 10, on synthetic videos of 300 frames with
+3862 classes. First the seconds per video of the whole program, as it reports them, then those of each part alone on a batch
+of predictions, the best of several; a share is their ratio. Memory: evaluations of random predictions for more and more
+videos, each in a separate process, and what the process holds at the end.
 """
 
 import json
@@ -26,8 +26,8 @@ from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.export.kaggle import write_predictions
 from youtube8m_distill.metrics.evaluate import Evaluator
 
-MOST_VIDEOS = flags.DEFINE_integer("most_videos", 100_000, "Videos of the largest made-up evaluation.", 1000)
-ALONE = flags.DEFINE_integer("alone", None, "Evaluate so many made-up videos in this process and print its memory.")
+MOST_VIDEOS = flags.DEFINE_integer("most_videos", 100_000, "Videos of the largest evaluation of random predictions.", 1000)
+ALONE = flags.DEFINE_integer("alone", None, "Evaluate this many videos in this process, and print its memory.")
 NETWORKS = ("teacher", "student k=10")
 BATCH, BATCHES = 1024, 4  # of the parts
 
@@ -43,7 +43,7 @@ def measure():
             for program, seconds in parts.items():
                 listed = ", ".join(f"{part} {1e6 * value:.1f}" for part, value in seconds.items())
                 yield figures.Figure(
-                    f"{name}, {program}: share of metrics, CSV, display (microseconds a video: {listed}; "
+                    f"{name}, {program}: share of metrics, CSV, display (microseconds per video: {listed}; "
                     f"whole {1e6 * whole:.0f})",
                     100 * sum(seconds.values()) / whole,
                     "%",
@@ -53,7 +53,7 @@ def measure():
 
 
 def evaluation_parts():
-    """{part: seconds a video} of what an evaluation does beside reading and the network."""
+    """{part: seconds per video} of an evaluation, besides reading and the network."""
     import tensorflow as tf
     from keras import ops
 
@@ -85,7 +85,7 @@ def evaluation_parts():
 
 
 def inference_parts(folder):
-    """The same of an inference."""
+    """The same for an inference."""
     import tensorflow as tf
     from keras import ops
 
@@ -108,7 +108,7 @@ def display_seconds():
 
 
 def seconds(work, rounds=7):
-    """The fewest seconds a video that `work` on a batch takes."""
+    """The fewest seconds per video that `work` on a batch takes."""
     work()
     found = []
     for _ in range(rounds):
@@ -119,7 +119,7 @@ def seconds(work, rounds=7):
 
 
 def made_up_predictions(count, seed=0):
-    """uint8 labels and float32 predictions [count, num_classes]; three labels a video, predictions small but for some."""
+    """uint8 labels and float32 predictions [count, num_classes]: three labels per video, mostly small predictions."""
     random = np.random.default_rng(seed)
     predictions = random.random((count, schema.NUM_CLASSES), np.float32) ** 8
     labels = np.zeros(predictions.shape, np.uint8)
@@ -128,16 +128,16 @@ def made_up_predictions(count, seed=0):
 
 
 def memory():
-    """How an evaluation's memory grows with its videos."""
+    """How the memory of an evaluation grows with its videos."""
     counts = (MOST_VIDEOS.value // 10, MOST_VIDEOS.value // 2, MOST_VIDEOS.value)
     held = []
     for count in counts:
         ran = subprocess.run([sys.executable, __file__, f"--alone={count}"], capture_output=True, text=True, check=True)
         found = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
         held.append(found["bytes"])
-        yield figures.Figure(f"evaluation of {count:,} made-up videos: memory held", found["bytes"] / 2**20, "MiB")
+        yield figures.Figure(f"evaluation of {count:,} videos: memory held", found["bytes"] / 2**20, "MiB")
     yield figures.Figure(
-        "bytes that one more video takes (20 scores, classes, hits; loss, PERR: 148)",
+        "bytes per additional video (20 scores, classes, hits; loss, PERR: 148)",
         (held[-1] - held[0]) / (counts[-1] - counts[0]),
         "bytes",
         at_most=200,
@@ -145,7 +145,7 @@ def memory():
 
 
 def evaluate_alone(count):
-    """Prints what this process holds after so many videos, beyond what it held before the first."""
+    """Prints the memory of this process after this many videos, minus that before the first."""
     from youtube8m_distill.metrics.ranking import rank
 
     labels, predictions = made_up_predictions(BATCH)
@@ -167,7 +167,7 @@ def resident_bytes():
 if __name__ == "__main__":
     display.LINE_SECONDS = 1e9  # figures only
     if any(argument.startswith("--alone") for argument in sys.argv):
-        # Not as the other figures: where freed memory is kept, an evaluation fits into what its making-up has freed.
+        # Not through figures.run, which keeps freed memory: the evaluation would fit into what its setup has freed.
         app.run(lambda _: evaluate_alone(ALONE.value))
     else:
         figures.run(measure)

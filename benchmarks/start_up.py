@@ -1,11 +1,10 @@
-"""How long each command takes from its start to its first batch, or to the end where there is next to nothing to do.
+"""How long each command takes to its first batch, or to its end with a minimal job.
 
     python benchmarks/start_up.py
 
-Commands run as a shell runs them, at full size: 3862 classes, 1024 cells, the mixture that extract takes apart with its
-published sizes. eval and inference score 8 videos, one batch, to their end; train is ended when its first batch is there,
-and once more when the step on it, which must be compiled, is done; the others do their smallest job. Files are in memory
-already.
+Commands run in processes of their own, at full size: 3862 classes, 1024 cells, a mixture of its published size for extract.
+eval and inference score 8 videos, one batch, to their end. train ends at its first batch, and in a second measurement after
+the first step, which includes compilation. The others do a minimal job. Files are in memory already.
 """
 
 import os
@@ -23,7 +22,7 @@ from youtube8m_distill import config, schema
 
 MOST_SECONDS = 15
 SHARDS = flags.DEFINE_integer("shards", 1000, "Files of the large set.", 1)
-ALONE, UNTIL_STEP = "--a-little", "--until-first-step"  # a training in this process; how far
+ALONE, UNTIL_STEP = "--a-little", "--until-first-step"  # a training in this process; its end
 
 
 def measure():
@@ -88,7 +87,7 @@ def seconds(command, arguments):
 
 
 def train_a_little():
-    """train.py in this process, which ends when its first batch is there, or when its first step is done."""
+    """Runs train.py in this process and ends it at its first batch, or after its first step."""
     from youtube8m_distill.cli import train
     from youtube8m_distill.engine import callbacks
     from youtube8m_distill.schemes import scheme

@@ -2,13 +2,12 @@
 
     python benchmarks/targets.py [--batch_size=64] [--rounds=2]
 
-H-RNN at its published size, made-up videos of 300 frames, the same student and optimizer both ways. `ideal` is (teacher
-forward + student step) / student step, each measured alone on a batch in memory. Everything is timed in turns; the
-seconds are the medians of the rounds. Both steps from files take their batches from a pipeline, which reads ahead
-meanwhile: a few tenths of a millisecond a video, most of it while something else is timed.
+H-RNN at its published size, synthetic videos of 300 frames, the same student and optimizer both ways. `ideal` is (teacher
+forward + student step) / student step, each measured alone on a batch in memory. Everything is timed in turns; the seconds
+are medians of the rounds. Both steps from files read from a pipeline that reads ahead: a few tenths of a millisecond per
+video, mostly while something else is timed.
 """
 
-import dataclasses
 import pathlib
 import statistics
 import tempfile
@@ -21,13 +20,15 @@ from absl import flags
 import figures
 import made_up
 from youtube8m_distill import config, runs, schema
+from youtube8m_distill.data.order import TrainingOrder
+from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.engine.optimizers import build_optimizer
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.runs.targets import complete_targets
 from youtube8m_distill.schemes.stages import build_stages, build_student
 
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Videos a step.", 1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Videos per step.", 1)
 ROUNDS = flags.DEFINE_integer("rounds", 2, "Measurements of everything, in turns.", 1)
 STUDENTS = (30, 10)
 BATCHES = 2  # in the files, and of each kind in a round
@@ -42,7 +43,7 @@ def measure():
         shards = runs.find_shards("videos", pattern)
         for k in STUDENTS:
             settings = run_config(folder, k)
-            targets = complete_targets(settings, teacher, shards, make_strategy(), say=print)
+            targets = complete_targets(settings, teacher, shards, make_strategy())
             if k == STUDENTS[0]:
                 yield from sizes(shards, targets)
             yield from student(settings, teacher, shards, targets, k)
@@ -72,12 +73,10 @@ def student(settings, teacher, shards, targets, k):
     keras.utils.set_random_seed(0)
     networks = {schema.TEACHER: teacher, schema.STUDENT: build_student(settings, teacher)}
     optimizer = build_optimizer(settings.training)
-    without = dataclasses.replace(settings, teacher_targets_dir="")
+    without = settings.replace(teacher_targets_dir="")
     steps = {name: compiled_step(each, networks, optimizer) for name, each in (("stored", settings), ("teacher", without))}
     batches = {
-        "stored": endless(
-            settings, shards, (schema.STUDENT,), targets=tuple(s.path for s in targets.shards), target_size=targets.size
-        ),
+        "stored": endless(settings, shards, (schema.STUDENT,), targets.files),
         "teacher": endless(without, shards, (schema.TEACHER, schema.STUDENT)),
     }
     forward = tf.function(lambda batch: teacher(batch, training=False))
@@ -111,21 +110,10 @@ def compiled_step(settings, networks, optimizer):
     return tf.function(scheme.train_step)
 
 
-def endless(settings, shards, roles, **options):
+def endless(settings, shards, roles, targets=None):
     """An iterator of training batches for the networks of some roles."""
-    frames = {role: settings.networks[role].view for role in roles}
-    return iter(
-        make_dataset(
-            shards,
-            TEACHER.features,
-            TEACHER.num_classes,
-            frames if len(roles) > 1 else frames[roles[0]],
-            BATCH_SIZE.value,
-            training=True,
-            num_epochs=None,
-            **options,
-        )
-    )
+    parser = VideoParser(TEACHER.features, TEACHER.num_classes, {role: settings.networks[role].view for role in roles})
+    return iter(make_dataset(shards, parser, BATCH_SIZE.value, TrainingOrder(num_epochs=None), targets=targets))
 
 
 def read(logs):
@@ -133,7 +121,7 @@ def read(logs):
 
 
 def timed(functions):
-    """dict name -> median seconds of a call, the functions being called in turns; what compiles comes before."""
+    """dict name -> median seconds of a call; the functions are called in turns, after a first call that compiles."""
     seconds = {name: [] for name in functions}
     for function in functions.values():
         function()

@@ -1,12 +1,11 @@
-"""Student against teacher from files to CSV: does the time fall as the counted FLOPs do?
+"""Student and teacher from files to CSV: does the time fall as much as the counted FLOPs?
 
     python benchmarks/whole_program.py [--rounds=2] [--real_videos=512]
 
-The H-RNN at full size with the weights it starts with, on made-up videos of exactly 300 frames; then on videos of real
-lengths, where FLOPs count the frames that exist. What inference.py calls is called in this process, in turn for each
-network: reading, the network, the best classes, the CSV. Rates are those that it reports, from the second batch on, and
-the best of the rounds counts. Files are read several times over where that spares writing more of them, and so come from
-memory.
+The H-RNN at full size with untrained weights, on synthetic videos of exactly 300 frames; then on videos of realistic
+lengths, where FLOPs count the real frames. This process does the work of inference.py for each network in turn: reading, the
+network, the best classes, the CSV. Rates are those that it reports, from the second batch on, and the best of the rounds
+counts. Files are read repeatedly instead of writing more of them, so they come from memory.
 """
 
 import itertools
@@ -22,13 +21,14 @@ from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.kaggle import write_predictions
 
-ROUNDS = flags.DEFINE_integer("rounds", 2, "Times that each network is timed; once on real lengths.", 1)
-REAL_VIDEOS = flags.DEFINE_integer("real_videos", 512, "Videos of real lengths; 0 for none.", 0)
-BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Instead of what inference.py takes for each network.", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 2, "Measurements of each network; one on realistic lengths.", 1)
+REAL_VIDEOS = flags.DEFINE_integer("real_videos", 512, "Videos of realistic lengths; 0 for none.", 0)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Instead of the default of inference.py for each network.", 1)
 VIDEOS_A_FILE = 128
+CSV = ("video_id", "classes", "scores")  # what the CSV is made of
 FULL_LENGTH_VIDEOS = 512
 SEES = {"teacher": None, "student k=30": 30, "student k=10": 10}  # None: all frames
-BATCHES = {"teacher": 5, "student k=30": 4, "student k=10": 11}  # timed are all but the first
+BATCHES = {"teacher": 5, "student k=30": 4, "student k=10": 11}  # all but the first are timed
 
 
 def measure():
@@ -43,7 +43,7 @@ def measure():
 
 
 def load(folder, k):
-    """The network as inference.py loads it; k None for one that sees all frames."""
+    """The network as inference.py loads it; k is None for all frames."""
     frames = config.FrameView() if k is None else config.FrameView("uniform", k)
     run = made_up.save_network(folder, config.network_config(view=frames))
     return runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
@@ -73,24 +73,24 @@ def compare(networks, folder, lengths, what, rounds, target):
 
 
 def mean_cost(network, lengths, cost):
-    """Mean of `cost(network, frames)` over videos of these lengths, of which the network sees what it sees."""
+    """Mean of `cost(network, frames)` over videos of these lengths, as far as the network sees them."""
     return sum(cost(network.network, min(n, network.config.max_frames)) for n in lengths) / len(lengths)
 
 
 def rate(network, shards, num_batches, path):
-    """Videos/s of a network over so many batches, the first not counted."""
+    """Videos/s of a network over this many batches, without the first."""
     count = num_batches * (BATCH_SIZE.value or network.batch_size)
     shards = list(itertools.islice(itertools.cycle(shards), max(1, count // VIDEOS_A_FILE)))
     batches = network.predict(shards, BATCH_SIZE.value, seen=AnyVideos())
-    write_predictions(path, ((batch.video_ids, batch.classes, batch.scores) for batch in batches))
+    write_predictions(path, ([batch[name] for name in CSV] for batch in batches))
     return network.videos_per_second
 
 
 class AnyVideos:
-    """Stands in for runs.seen_videos.SeenVideos where files are read several times over."""
+    """Replaces runs.seen_videos.SeenVideos, since files are read repeatedly."""
 
     def add(self, found, shards, records):
-        """Nothing was seen before."""
+        """Finds no duplicates."""
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import dataclasses
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
-from youtube8m_distill.checks import one_of, require
+from reproduce.checks import one_of, require
 
 SKYLINE = "skyline"  # the teacher: all frames, no teacher of its own
 BASELINES = ("uniform", "random", "first", "middle", "last", "first_middle_last")  # k frames, no teacher

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from youtube8m_distill.checks import require
+from reproduce.checks import require
 
 MOST_NEIGHBORS = 30  # t-SNE's usual perplexity
 OVERLAPS = (0.1, 0.2, 0.4, 0.8)  # shares of a class's videos that may have another class, too

@@ -4,7 +4,7 @@ import dataclasses
 
 from reproduce.cells import ALL_LOSSES, HRNN, METHODS, NETVLAD, NEXTVLAD, SKYLINE
 from youtube8m_distill import schema
-from youtube8m_distill.checks import check_types, no_repeats, one_of, require, within
+from reproduce.checks import check_types, no_repeats, one_of, require, within
 
 PAPER_KS = (6, 10, 15, 20, 30)
 FAMILIES = (HRNN, NETVLAD, NEXTVLAD)

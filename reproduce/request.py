@@ -7,7 +7,7 @@ import pathlib
 from reproduce.grid import Grid
 from reproduce.recipes import RECIPES
 from reproduce.results import read_versioned, write_versioned
-from youtube8m_distill.checks import require
+from reproduce.checks import require
 from youtube8m_distill.errors import SettingError
 
 REQUEST_FILE = "request.json"

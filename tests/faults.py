@@ -1,4 +1,4 @@
-"""Faults of the places that commands write to: a full disk, one that is read-only, a forbidden folder, a removed one."""
+"""Faults of output folders: a full disk, a read-only disk, a folder without permissions, a removed folder."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ NOBODY = 65534
 
 
 def can_mount():
-    """Whether this process may mount a file system, as root of a container with that right may."""
+    """Whether this process may mount a file system."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder], check=True, capture_output=True)
@@ -29,17 +29,17 @@ def can_mount():
 
 
 class Disk:
-    """A file system of its own in memory, to be filled and closed for writing; `folder` is where it lies."""
+    """A file system in memory, mounted at `folder`, that can be filled or made read-only."""
 
     def __init__(self, folder, size=8 * 2**20):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(exist_ok=True)
         if not can_mount():
-            pytest.skip("no file system can be mounted here: it takes root's rights")
+            pytest.skip("mounting a file system takes root rights")
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.folder], check=True)
 
     def fill(self, leave=0):
-        """Takes all the room there is but for `leave` bytes."""
+        """Fills the disk except for `leave` bytes."""
         room = shutil.disk_usage(self.folder).free - leave
         (self.folder / ".filler").write_bytes(bytes(max(0, room)))
 
@@ -59,8 +59,8 @@ class Disk:
 
     @contextlib.contextmanager
     def getting_full(self, name):
-        """Full from the moment on at which something whose name begins so is begun."""
-        with _when_begun(name, self.fill):
+        """Full from the moment when writing starts for an output whose name starts with `name`."""
+        with _when_started(name, self.fill):
             yield
         self.free()
 
@@ -75,37 +75,37 @@ class Disk:
 
 @contextlib.contextmanager
 def limited_file_size(name, size=1):
-    """No file of this process can grow past `size` bytes from the moment on at which something so named is begun.
+    """Files of this process cannot exceed `size` bytes once writing starts for an output whose name starts with `name`.
 
-    It is a full disk for those without root's rights.
+    Like a full disk, without root rights.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
-        with _when_begun(name, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))):
+        with _when_started(name, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))):
             yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextlib.contextmanager
-def _when_begun(name, happen):
-    """Something happens when `files.atomic_path` begins a file or folder whose name begins so."""
+def _when_started(name, happen):
+    """Calls `happen` when `files.atomic_path` starts an output whose name starts with `name`."""
     holder, calls = files._holder, []
 
-    def begin(path):
+    def start(path):
         if path.name.startswith(name):
             calls.append(path)
             happen()
         return holder(path)
 
-    with mock.patch.object(files, "_holder", begin):
+    with mock.patch.object(files, "_holder", start):
         yield
     assert calls, "nothing of that name was written"
 
 
 @contextlib.contextmanager
 def forbidden(folder):
-    """Nothing can be written in a folder: by its permissions or, for root, who has them all, as another user."""
+    """Nothing can be written in a folder because of its permissions. Root becomes another user meanwhile."""
     mode = folder.stat().st_mode
     folder.chmod(0o555)
     if os.geteuid() == 0:
@@ -120,7 +120,7 @@ def forbidden(folder):
 
 @contextlib.contextmanager
 def removed(folder, name):
-    """Removes a folder when something whose name begins so, in it, is about to take its final name."""
+    """Removes a folder when an output in it whose name starts with `name` is about to take its final name."""
     put_in_place, calls = files._put_in_place, []
 
     def put(temporary, path, replaced):

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own that tell what they are doing, so that they can be killed while they do it."""
+"""Trainings in separate processes that report what they are doing, so that they can be killed while doing it."""
 
 import contextlib
 import functools
@@ -14,15 +14,15 @@ from typing import NamedTuple
 LONGEST_SECONDS = 120
 POLL_SECONDS = 0.002
 
-# Forks of one process that has imported TensorFlow, which has started no thread of its own by then.
+# Forks of one process that has imported TensorFlow, before TensorFlow has started any threads.
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["youtube8m_distill.cli.train", "tests.kills", "tests.commands"])
 
 
 class Moment(NamedTuple):
-    """When to kill: so many seconds after the count-th event of a kind, and by which signal."""
+    """When to kill: seconds after the count-th event of a kind, and the signal."""
 
-    event: str  # what an event begins with
+    event: str  # start of the event's name
     count: int
     seconds: float
     signal: int
@@ -32,7 +32,7 @@ class Moment(NamedTuple):
 
 
 class Process(NamedTuple):
-    """How a process ended: its exit code (of a signal, its negative) and what it had told."""
+    """How a process ended: its exit code (minus the number of a signal) and what it reported."""
 
     code: int
     events: list
@@ -40,7 +40,7 @@ class Process(NamedTuple):
 
     @property
     def steps(self):
-        """The steps of the run that it took, in order."""
+        """The steps that it took, in order."""
         return [int(event.split()[1]) for event in self.events if event.startswith("step ")]
 
 
@@ -49,9 +49,9 @@ def train(arguments, log, moment=None, quick=False):
 
     Args:
         arguments: list of str.
-        log: path without suffix, for the files of the process's events and output.
+        log: path without suffix, for the files with the process's events and output.
         moment: Moment or None.
-        quick: replace H-RNN by commands.QuickEncoder, and leave out the optimizing of graphs.
+        quick: replace H-RNN by commands.QuickEncoder, and do not optimize graphs.
     Returns:
         Process.
     """
@@ -85,35 +85,35 @@ def _train(arguments, events, output, quick):
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     descriptor = os.open(events, os.O_WRONLY | os.O_APPEND)
-    _tell(lambda event: os.write(descriptor, f"{event}\n".encode()))
+    _report(lambda event: os.write(descriptor, f"{event}\n".encode()))
     if quick:
         _be_quick()
     sys.argv = ["train.py", *arguments]
     importlib.import_module("youtube8m_distill.cli.train").run()
 
 
-def _tell(say):
-    """Has a training call `say` with "start", "loop", "step N", "stage N", "validation" and "write NAME" (of an output)."""
+def _report(report):
+    """Makes a training report "start", "loop", "step N", "stage N", "validation" and "write NAME" (of an output)."""
     from youtube8m_distill import files
     from youtube8m_distill.engine import loop
     from youtube8m_distill.engine.progress import Progress
     from youtube8m_distill.metrics.evaluate import Evaluator
 
-    say("start")
+    report("start")
 
-    def telling(event, function):
+    def reporting(event, function):
         @functools.wraps(function)
         def both(*args, **kwargs):
-            say(event(*args[:1]))
+            report(event(*args[:1]))
             return function(*args, **kwargs)
 
         return both
 
-    loop.train = telling(lambda scheme: "loop", loop.train)
-    Progress.count_step = telling(lambda progress: f"step {progress.step + 1}", Progress.count_step)
-    Progress.start_next_stage = telling(lambda progress: f"stage {progress.stage + 1}", Progress.start_next_stage)
-    Evaluator.__init__ = telling(lambda evaluator: "validation", Evaluator.__init__)
-    files.atomic_path = telling(lambda path: f"write {os.path.basename(path)}", files.atomic_path)
+    loop.train = reporting(lambda scheme: "loop", loop.train)
+    Progress.count_step = reporting(lambda progress: f"step {progress.step + 1}", Progress.count_step)
+    Progress.start_next_stage = reporting(lambda progress: f"stage {progress.stage + 1}", Progress.start_next_stage)
+    Evaluator.__init__ = reporting(lambda evaluator: "validation", Evaluator.__init__)
+    files.atomic_path = reporting(lambda path: f"write {os.path.basename(path)}", files.atomic_path)
 
 
 def _be_quick():

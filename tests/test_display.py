@@ -33,7 +33,7 @@ def bar_and_stream(*arguments, **options):
     return display.ProgressBar(*arguments, stream=stream, **options), stream
 
 
-def test_without_a_terminal_a_line_comes_at_most_every_ten_seconds(clock):
+def test_without_a_terminal_a_line_is_printed_at_most_every_ten_seconds(clock):
     bar, stream = bar_and_stream(1000, "train", "steps")
     for _ in range(50):  # 25 seconds, 2 steps a second
         clock.seconds += 0.5
@@ -44,7 +44,7 @@ def test_without_a_terminal_a_line_comes_at_most_every_ten_seconds(clock):
     ]
 
 
-def test_the_last_line_says_what_was_done_with_the_last_note(clock):
+def test_the_last_line_has_the_final_count_and_the_last_note(clock):
     bar, stream = bar_and_stream(7, "evaluate", "videos")
     with bar:
         bar.update(4, "GAP 0.5")
@@ -53,33 +53,33 @@ def test_the_last_line_says_what_was_done_with_the_last_note(clock):
     assert stream.getvalue() == "evaluate: 7/7 videos, 3.5/s, 0:02 | GAP 0.5\n"
 
 
-def test_nothing_done_is_nothing_said():
+def test_nothing_is_printed_if_nothing_was_done():
     bar, stream = bar_and_stream(0, "synthesize", "videos")
     bar.close()
     assert stream.getvalue() == ""
 
 
-def test_items_of_an_earlier_run_count_but_not_for_the_rate(clock):
+def test_the_rate_excludes_items_of_an_earlier_run(clock):
     bar, stream = bar_and_stream(100, "train", "steps", initial=50)
     clock.seconds += 10
     bar.update(10)
     assert stream.getvalue() == "train: 60/100 steps, 1/s, 0:10, 0:40 left\n"
 
 
-def test_without_a_total_there_is_no_time_left(clock):
+def test_without_a_total_no_time_left_is_shown(clock):
     bar, stream = bar_and_stream(None, "predict", "videos")
     clock.seconds += 3700
     bar.update(37)
     assert stream.getvalue() == "predict: 37 videos, 0.01/s, 1:01:40\n"
 
 
-def test_a_line_of_its_own_is_printed_as_it_is():
+def test_a_separate_line_is_printed_unchanged():
     bar, stream = bar_and_stream(10, "train", "steps")
     bar.write("epoch 1 ends")
     assert stream.getvalue() == "epoch 1 ends\n"
 
 
-def test_on_a_terminal_there_is_a_bar_with_count_and_note():
+def test_a_terminal_shows_a_bar_with_count_and_note():
     stream = Terminal()
     with display.ProgressBar(4, "train", "steps", initial=1, stream=stream) as bar:
         bar.update(1)

@@ -1,7 +1,7 @@
-"""Every command, while the place it writes to fails: it says so, loses nothing, leaves nothing in the way, and goes on.
+"""Every command while its output folder fails: it reports the error, loses nothing, leaves nothing behind, and resumes.
 
-The table is commands x faults. A command has written something there before; then it is run again with more to do and
-fails; then once more without the fault, and must end with what one never disturbed has written.
+The table is commands x faults. A command has written output before. It runs again with more to do, and fails. Then it runs
+without the fault, and must give the same output as a run without any fault.
 """
 
 import io
@@ -22,7 +22,7 @@ from youtube8m_distill import config
 from youtube8m_distill.cli import demo
 from youtube8m_distill.engine.scalars import ScalarWriter
 
-START = "from the start"  # of the command: to be told before any video is read
+START = "from the start"  # must be reported before any video is read
 REMOVED = "removed in the middle"
 READS = ("evaluate: ", "predict: ", "compact: ", "synthesize: ", "targets: ", "run, ")  # progress bars
 
@@ -56,12 +56,12 @@ def disk(place):
 
 
 class Command(NamedTuple):
-    """A command whose output goes to a folder, called twice: the second call has more to do, or does it anew."""
+    """A command that writes into a folder, called twice; the second call has more to do, or starts over."""
 
-    prepare: object  # function (place): writes what is read
+    prepare: object  # function (place): writes the input
     arguments: object  # function (place, out, again): name and arguments
-    output: str  # what the second call writes in `out`
-    late: str  # how the name of the thing in it begins that it comes to late
+    output: str  # of the second call, in `out`
+    late: str  # start of the name of something in it that is written late
 
 
 def prepare_data(place):
@@ -175,20 +175,20 @@ COMMANDS = {
 SLOW = ("train", "targets", "eval", "inference", "archive")  # each call compiles a graph
 
 
-# ---- the faults, by how the error tells the reason
+# ---- the faults, and the reasons in the messages
 
 
 def on_a_disk(disk, command):
-    """(name, reason, context manager) of the faults that take a file system of their own."""
+    """(name, reason, context manager) of the faults that need a file system of their own."""
     yield f"full {START}", "No space left on device", disk.full()
     yield "full in the middle", "No space left on device", disk.getting_full(command.late)
     yield f"read-only {START}", "Read-only file system", disk.read_only()
 
 
 def anywhere(out, command):
-    """(name, reason, context manager) of the faults that do not."""
+    """(name, reason, context manager) of the other faults."""
     yield "no file past some size", "File too large", faults.limited_file_size(command.late)
-    if command.output not in ("targets", "model.tgz"):  # which come with other outputs, forbidden as well
+    if command.output not in ("targets", "model.tgz"):  # they are written with other outputs, which are forbidden too
         yield f"forbidden {START}", "Permission denied", faults.forbidden(out)
     yield REMOVED, "No such file or directory (is ", faults.removed(folder_of(out, command), command.late)
 
@@ -198,11 +198,11 @@ def folder_of(out, command):
     return out if (out / command.output).suffix or command.output == command.late else out / command.output
 
 
-# ---- what must hold
+# ---- what must be true
 
 
 def meaning(name, content):
-    """A file's content without what differs from call to call: the names that Keras gives layers, times in an archive."""
+    """A file's content without what differs between calls, such as the names that Keras gives layers."""
     if content is None:
         return None
     if name.endswith(".h5"):
@@ -223,7 +223,7 @@ def meaning(name, content):
 
 
 def hurt(name, place, out, found):
-    """Runs a command under one fault after the other; returns their number."""
+    """Runs a command under each fault; returns their number."""
     command, count = COMMANDS[name], 0
     command.prepare(place)
     plain = place / "plain"
@@ -236,14 +236,14 @@ def hurt(name, place, out, found):
         before = commands.entries(out)
         with injected:
             ended = commands.run(*command.arguments(place, out, True))
-        assert_told(ended, fault, reason, out, command)
+        assert_reported(ended, fault, reason, out, command)
         if fault != REMOVED:
             assert_nothing_lost(before, commands.entries(out), plain)
         elif not out.exists():
             out.mkdir()
         commands.succeed(*command.arguments(place, out, True))
         if fault != REMOVED:
-            assert_as_undisturbed(out, plain)
+            assert_as_without_faults(out, plain)
         count += 1
     return count
 
@@ -254,8 +254,8 @@ def put_back(first, out):
     shutil.copytree(first, out, dirs_exist_ok=True)
 
 
-def assert_told(ended, fault, reason, out, command):
-    """In one line, with path and reason, and before any work where it could be known."""
+def assert_reported(ended, fault, reason, out, command):
+    """In one line, with path and reason, and before any work if possible."""
     line = ended.lines[-1] if ended.lines else ""
     assert ended.code == 2 and line.startswith("Error: "), (fault, ended)
     assert str(out) in line and reason in line and "Traceback" not in ended.err, (fault, ended.err)
@@ -264,7 +264,7 @@ def assert_told(ended, fault, reason, out, command):
 
 
 def assert_nothing_lost(before, after, plain):
-    """Every file from before is there, or the finished one in its place; and no unfinished thing lies around."""
+    """Every old file is there, or the finished new one in its place, and nothing unfinished."""
     finished = commands.entries(plain)
     for name, content in before.items():
         if name.endswith(".json"):
@@ -277,7 +277,7 @@ def assert_nothing_lost(before, after, plain):
     assert not [name for name in after if name.endswith(".lock")]
 
 
-def assert_as_undisturbed(out, plain):
+def assert_as_without_faults(out, plain):
     found, expected = commands.entries(out), commands.entries(plain)
     names = {name for name in expected if "tfevents" not in name and not name.endswith("metrics.json")}
     for name in names:
@@ -286,27 +286,27 @@ def assert_as_undisturbed(out, plain):
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in COMMANDS])
-def test_a_disk_that_is_full_or_read_only(place, disk, name):
+def test_full_and_read_only_disks(place, disk, name):
     assert hurt(name, place, disk.folder, lambda command: on_a_disk(disk, command)) == 3
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in COMMANDS])
-def test_a_folder_that_is_forbidden_or_removed_or_takes_no_large_files(place, name):
+def test_forbidden_and_removed_folders_and_file_size_limits(place, name):
     (place / "out").mkdir(mode=0o755)
     assert hurt(name, place, place / "out", lambda command: anywhere(place / "out", command)) >= 2
 
 
-# ---- a training, more closely
+# ---- training
 
 
 @pytest.mark.slow
-def test_a_training_on_a_full_disk_keeps_its_checkpoint_and_goes_on(place, disk):
+def test_a_training_on_a_full_disk_keeps_its_checkpoint_and_resumes(place, disk):
     prepare_data(place)
     commands.succeed(*train(place, disk.folder, False))
     before = commands.entries(disk.folder)
     with disk.getting_full("step-"):
         ended = commands.run(*train(place, disk.folder, True))
-    assert_told(ended, "full", "No space left on device", disk.folder, COMMANDS["train"])
+    assert_reported(ended, "full", "No space left on device", disk.folder, COMMANDS["train"])
     assert f"the last good checkpoint is {disk.folder}/run/checkpoints/step-00000002" in ended.lines[-1]
     after = commands.entries(disk.folder)
     assert all(after[name] == before[name] for name in before if "checkpoints/" in name)
@@ -317,7 +317,7 @@ def test_a_training_on_a_full_disk_keeps_its_checkpoint_and_goes_on(place, disk)
 
 @pytest.mark.slow
 def test_a_training_that_runs_out_of_room_at_any_point(place, disk):
-    """Page by page: configuration, checkpoints, the best one and TensorBoard's files, whichever it is that finds no room."""
+    """Page by page, so that configuration, checkpoints, best weights, history and TensorBoard's files each fail once."""
     prepare_data(place)
     commands.succeed(*train(place, disk.folder, False))
     first = shutil.copytree(disk.folder, place / "first")
@@ -331,7 +331,7 @@ def test_a_training_that_runs_out_of_room_at_any_point(place, disk):
         with disk.full(room):
             ended = commands.run(*train(place, disk.folder, True))
         if ended.code:
-            assert_told(ended, f"room of {room}", "No space left on device", disk.folder, COMMANDS["train"])
+            assert_reported(ended, f"room of {room}", "No space left on device", disk.folder, COMMANDS["train"])
             hit.add(ended.lines[-1].partition(" cannot be written")[0].removeprefix("Error: "))
             assert_nothing_lost(
                 {name: content for name, content in before.items() if "tfevents" not in name},
@@ -339,21 +339,21 @@ def test_a_training_that_runs_out_of_room_at_any_point(place, disk):
                 plain,
             )
         commands.succeed(*train(place, disk.folder, True))
-        assert_as_undisturbed(disk.folder, plain)
+        assert_as_without_faults(disk.folder, plain)
     assert len(hit) > 1, hit
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "eval"])
-def test_tensorboard_files_that_find_no_room(place, disk, monkeypatch, name):
+def test_tensorboard_files_on_a_full_disk(place, disk, monkeypatch, name):
     COMMANDS[name].prepare(place)
     write = ScalarWriter.write
 
     def full(writer, *arguments):
         disk.fill()
-        for _ in range(1000):  # what is held back in memory does not stay there
+        for _ in range(1000):  # more than is buffered in memory
             write(writer, *arguments)
 
     monkeypatch.setattr(ScalarWriter, "write", full)
     ended = commands.run(*COMMANDS[name].arguments(place, disk.folder, True))
-    assert_told(ended, "full", "No space left on device", disk.folder, COMMANDS[name])
+    assert_reported(ended, "full", "No space left on device", disk.folder, COMMANDS[name])

@@ -15,7 +15,7 @@ def names(folder):
     return sorted(path.name for path in folder.rglob("*"))
 
 
-def test_what_was_written_takes_the_name_when_the_block_ends(tmp_path):
+def test_a_file_takes_its_name_when_the_block_ends(tmp_path):
     with files.atomic_path(tmp_path / "new" / "a.txt") as temporary:
         temporary.write_text("whole")
         assert not (tmp_path / "new" / "a.txt").exists()
@@ -29,7 +29,7 @@ def test_the_temporary_is_on_the_same_file_system_and_hidden(tmp_path):
         temporary.write_text("")
 
 
-def test_an_error_leaves_the_old_file_and_no_temporary(tmp_path):
+def test_an_error_keeps_the_old_file_and_leaves_no_temporary(tmp_path):
     (tmp_path / "a.txt").write_text("old")
     with pytest.raises(RuntimeError, match="half"), files.atomic_path(tmp_path / "a.txt") as temporary:
         temporary.write_text("ne")
@@ -37,7 +37,7 @@ def test_an_error_leaves_the_old_file_and_no_temporary(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "old" and names(tmp_path) == ["a.txt"]
 
 
-def test_an_interrupt_leaves_no_file_where_none_was(tmp_path):
+def test_an_interrupt_leaves_no_new_file(tmp_path):
     with pytest.raises(KeyboardInterrupt), files.atomic_path(tmp_path / "a.txt") as temporary:
         temporary.write_text("ne")
         raise KeyboardInterrupt
@@ -58,7 +58,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     assert names(tmp_path) == ["folder", "new"]
 
 
-def test_an_error_leaves_the_old_folder(tmp_path):
+def test_an_error_keeps_the_old_folder(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "old").write_text("old")
     with pytest.raises(RuntimeError), files.atomic_path(tmp_path / "folder") as temporary:
@@ -68,28 +68,28 @@ def test_an_error_leaves_the_old_folder(tmp_path):
     assert names(tmp_path) == ["folder", "old"]
 
 
-def test_a_parent_that_is_a_file_is_an_error_of_the_system(tmp_path):
+def test_a_parent_that_is_a_file_raises_an_os_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"), files.atomic_path(tmp_path / "file" / "a.txt"):
         raise AssertionError("never entered")
     assert names(tmp_path) == ["file"]
 
 
-# ---- errors that say what and why
+# ---- errors name the path and the reason
 
 
-def test_an_error_of_the_system_names_the_final_path_and_the_reason(tmp_path):
+def test_an_os_error_names_the_final_path_and_the_reason(tmp_path):
     with pytest.raises(OSError) as raised, files.atomic_path(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert str(raised.value) == f"{tmp_path}/a.txt cannot be written: No space left on device."
 
 
-def test_an_error_about_a_file_that_is_read_meanwhile_is_left_as_it_is(tmp_path):
+def test_an_error_about_a_file_that_is_read_is_not_changed(tmp_path):
     with pytest.raises(FileNotFoundError, match="elsewhere"), files.atomic_path(tmp_path / "out" / "a.txt"):
         open(tmp_path / "elsewhere", encoding="utf-8")
 
 
-def test_a_folder_removed_meanwhile_is_an_error(tmp_path):
+def test_a_folder_removed_during_a_write_raises_an_os_error(tmp_path):
     with pytest.raises(OSError, match=rf"a.txt cannot be written: No such file or directory \(is {tmp_path}/out still"):
         with files.atomic_path(tmp_path / "out" / "a.txt") as temporary:
             temporary.write_text("whole")
@@ -100,35 +100,35 @@ def test_a_folder_removed_meanwhile_is_an_error(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_messages_of_tensorflow_become_errors_of_the_system():
+def test_a_message_of_tensorflow_becomes_an_os_error():
     error = files.system_error("{{node x}} /a/b; No space left on device\n\tFailed to flush")
     assert error.errno == errno.ENOSPC and error.strerror == "No space left on device"
     assert str(files.system_error("something else")) == "something else"
 
 
-def test_a_file_that_grows_too_large(tmp_path):
-    """A full disk for those who cannot mount one."""
+def test_a_file_size_limit_raises_an_os_error(tmp_path):
+    """Like a full disk, without root rights."""
     with faults.limited_file_size("a.txt", 100), pytest.raises(OSError, match="a.txt cannot be written: File too large"):
         files.write_text(tmp_path / "a.txt", "a" * 1000)
     assert names(tmp_path) == []
 
 
-# ---- outputs looked at before any work
+# ---- outputs checked before any work
 
 
-def test_an_output_is_tried_out_and_nothing_is_left(tmp_path):
+def test_checking_an_output_leaves_nothing_behind(tmp_path):
     for path, folder in ((tmp_path / "a" / "b.csv", False), (tmp_path / "deep" / "run", True), (tmp_path, True)):
         files.check_output("output", str(path), folder)
     assert names(tmp_path) == []
 
 
-def test_an_output_below_a_file(tmp_path):
+def test_an_output_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=rf"^output_dir={tmp_path}/file/run cannot be written: Not a directory"):
+    with pytest.raises(ValueError, match=rf"^output_dir={tmp_path}/file/run: cannot be written: Not a directory"):
         files.check_output("output_dir", f"{tmp_path}/file/run", folder=True)
 
 
-def test_room_is_that_of_the_place_where_a_folder_will_be_made(tmp_path):
+def test_free_bytes_are_those_of_the_nearest_existing_folder(tmp_path):
     assert files.free_bytes(tmp_path / "not" / "there") == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
 
 
@@ -141,23 +141,13 @@ def replace(path, name):
         (temporary / name).write_text(name)
 
 
-def test_there_is_no_moment_without_the_folder_that_is_replaced(tmp_path, monkeypatch):
+def test_a_killed_replacement_of_a_folder_is_finished_by_the_next_writer(tmp_path, monkeypatch):
     replace(tmp_path / "best", "old")
-    monkeypatch.setattr(os, "replace", lambda *paths: pytest.fail("taken away first"))
-    replace(tmp_path / "best", "new")
-    assert names(tmp_path) == ["best", "new"]
-
-
-def test_where_names_cannot_be_exchanged_a_killed_replacement_is_ended_by_the_next_writer(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
-    replace(tmp_path / "best", "old")
-    replace(tmp_path / "best", "newer")
-    assert names(tmp_path) == ["best", "newer"]
     original = os.replace
 
     def killed(source, target):
         original(source, target)
-        for cleaner in ((shutil, "rmtree"), (files, "_finish_replacement")):  # a killed process cleans nothing up
+        for cleaner in ((shutil, "rmtree"), (files, "_finish_replacement")):  # a killed process does not clean up
             monkeypatch.setattr(*cleaner, lambda *args, **kwargs: None)
         raise KeyboardInterrupt
 
@@ -183,7 +173,7 @@ with files.atomic_path(sys.argv[1]) as temporary:
 """
 
 
-def test_what_a_killed_writer_left_is_removed_by_the_next_of_the_same_name_and_a_live_one_is_not_disturbed(tmp_path):
+def test_the_next_writer_removes_what_a_killed_one_left_but_not_what_a_live_one_writes(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path / "a.txt")], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -200,7 +190,7 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_of_the_same_name_and_a
     assert names(tmp_path) == ["a", "a.txt", "b.txt"]
 
 
-def test_without_locks_only_what_is_a_day_old_is_a_leftover(tmp_path, monkeypatch):
+def test_without_locks_leftovers_are_removed_after_a_day(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise OSError(errno.EBADF, "no locks")
 
@@ -216,7 +206,7 @@ def test_without_locks_only_what_is_a_day_old_is_a_leftover(tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [".young.x.partial"]
 
 
-def test_everything_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+def test_everything_is_on_disk_before_it_takes_its_name(tmp_path, monkeypatch):
     synced, original = [], os.fsync
     monkeypatch.setattr(
         os,
@@ -231,7 +221,7 @@ def test_everything_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatc
     assert inside == [("/best/new", False), ("/best", False)] and synced[-1] == (str(tmp_path), True)
 
 
-def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
+def test_only_leftovers_of_killed_writers_are_removed(tmp_path):
     (tmp_path / ".config.json.x1.partial").mkdir()
     (tmp_path / ".config.json.x1.partial" / "config.json").write_text("half")
     (tmp_path / ".hidden").write_text("theirs")
@@ -240,7 +230,7 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
     files.remove_leftovers(tmp_path / "absent")
 
 
-def test_a_folder_is_removed_whole(tmp_path):
+def test_a_folder_is_removed_completely(tmp_path):
     (tmp_path / "step" / "inner").mkdir(parents=True)
     (tmp_path / "step" / "inner" / "weights").write_text("w")
     files.remove_folder(tmp_path / "step")

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = "youtube8m_distill"
 ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 
-GROUND = {"schema", "errors", "settings", "checks", "files", "manifest", "display"}
+GROUND = {"schema", "errors", "settings", "files", "manifest", "display"}
 FAMILY_SETTINGS = "family settings"  # families/*/settings.py, which configurations import
 SHARED = GROUND | {"config"}
 ROOMS = {
@@ -18,19 +18,19 @@ ROOMS = {
     "schema": set(),
     "errors": set(),
     "settings": {"errors"},
-    "checks": set(),
+    "compat": set(),
     "files": {"errors"},
     "manifest": {"errors", "files"},
     "display": set(),
     FAMILY_SETTINGS: {"schema", "errors", "settings"},
-    "config": {"schema", "errors", "settings", "checks", FAMILY_SETTINGS},
+    "config": {"schema", "errors", "settings", FAMILY_SETTINGS},
     "data": SHARED,
     "metrics": SHARED,
     "export": SHARED,
     "layers": GROUND,
     "families": SHARED | {"layers", FAMILY_SETTINGS},
-    "schemes": SHARED | {"metrics", "layers", "families"},
-    "engine": SHARED | {"metrics", "schemes"},
+    "schemes": SHARED | {"compat", "metrics", "layers", "families"},
+    "engine": SHARED | {"compat", "metrics", "schemes"},
     "runs": SHARED | {"data", "metrics", "export", "layers", "families", "schemes", "engine"},
 }
 ROOMS["cli"] = set(ROOMS) - {"__init__"}
@@ -39,7 +39,6 @@ WITHOUT_TENSORFLOW = {
     "errors",
     "settings",
     "config",
-    "checks",
     "files",
     "manifest",
     "display",

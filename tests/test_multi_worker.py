@@ -1,4 +1,4 @@
-"""A job of several machines, as processes on this one: the steps of one process, the end of a worker, the way back."""
+"""A job of several machines, as processes on this one: the steps of one process, a lost worker, resuming."""
 
 import json
 import os
@@ -15,8 +15,8 @@ import pytest
 from tests import commands
 
 ROOT = pathlib.Path(__file__).parent.parent
-# Batch statistics run over all workers too; epochs of 21 videos end inside batches of 8, on either worker's rows. Gradient
-# descent, since Adam enlarges the rounding of gradients that are zero but for it, as those of a bias before statistics are.
+# Batch statistics include all workers. Epochs of 21 videos end inside batches of 8, in the rows of either worker. Gradient
+# descent, since Adam would turn the rounding error of a zero gradient (a bias before batch statistics) into a step.
 FLAGS = (
     "--model=DbofModel",
     *commands.FEATURES,
@@ -41,7 +41,7 @@ def files(tmp_path):
 
 
 class Job:
-    """train.py on so many workers: real processes that know one another by TF_CONFIG alone."""
+    """train.py on several workers: processes that know each other only from TF_CONFIG."""
 
     def __init__(self, folder, *flags, workers=2):
         held = [socket.create_server(("localhost", 0)) for _ in range(workers)]
@@ -65,7 +65,7 @@ class Job:
         )
 
     def wait(self, seconds=100):
-        """What each process left behind."""
+        """Exit code and output of each process."""
         try:
             found = [process.communicate(timeout=seconds) for process in self.processes]
         finally:
@@ -84,7 +84,7 @@ class Job:
 
 
 def assert_same_run(folder, other, tolerance):
-    """The same weights and counts at the end, and the same best."""
+    """The same weights and counts at the end, and the same best value."""
     for found, expected in zip(commands.weights(folder), commands.weights(other), strict=True):
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
     counts = [
@@ -103,14 +103,20 @@ def test_two_workers_take_the_steps_of_one_process(tmp_path, files):
     assert "mode=teacher on 2 device(s) of 2 machines" in chief.out and "Done: step 7, 3 epoch(s)" in chief.out
     assert "waits for the chief" in worker.out and worker.out.endswith("Done: step 7. The chief has written everything.\n")
     assert "steps" in chief.err and "steps" not in worker.err
-    assert {path.name for path in (tmp_path / "two").iterdir()} == {"config.json", "checkpoints", "best", "tensorboard"}
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {
+        "config.json",
+        "checkpoints",
+        "best",
+        "history.csv",
+        "tensorboard",
+    }
     assert len(list((tmp_path / "two" / "tensorboard").rglob("events*"))) == 1
     assert_same_run(tmp_path / "two", tmp_path / "one", 1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_worker_that_dies_ends_the_job_and_the_job_resumes(tmp_path, files, victim):
+def test_a_lost_worker_ends_the_job_and_the_job_resumes(tmp_path, files, victim):
     settings = (*FLAGS, *files, "--num_epochs=9999", "--checkpoint_steps=5")
     job = Job(tmp_path / "two", *settings)
     job.wait_for_step(10)
@@ -120,7 +126,9 @@ def test_a_worker_that_dies_ends_the_job_and_the_job_resumes(tmp_path, files, vi
     assert time.monotonic() - killed < 40
     assert ended[victim].code == -signal.SIGKILL and ended[1 - victim].code == 2
     message = ended[1 - victim].lines[-1]
-    assert message.startswith("Error: ") and "of this job is gone" in message and "go on from the last checkpoint" in message
+    assert (
+        message.startswith("Error: ") and "of this job is gone" in message and "resume from the last checkpoint" in message
+    )
 
     last = max(int(path.name[5:]) for path in (tmp_path / "two" / "checkpoints").glob("step-*"))
     settings += (f"--max_steps={last + 4}",)
@@ -131,7 +139,7 @@ def test_a_worker_that_dies_ends_the_job_and_the_job_resumes(tmp_path, files, vi
     assert_same_run(tmp_path / "two", tmp_path / "one", 1e-3)
 
 
-def test_a_task_that_does_not_train_is_refused(tmp_path, monkeypatch):
+def test_an_unsupported_task_type_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "ps", "index": 0}}')
     line = commands.fail("train", f"--train_dir={tmp_path}", "--train_data_pattern=x")
-    assert "TF_CONFIG: the task's type is 'ps'" in line
+    assert "TF_CONFIG: the task type 'ps' is not supported" in line

@@ -1,4 +1,4 @@
-"""A run that is killed again and again ends as one that never was: bit for bit, in every mode."""
+"""A run that is killed repeatedly ends in the same state as one never killed: bit for bit, in every mode."""
 
 import collections
 import itertools
@@ -21,7 +21,7 @@ from youtube8m_distill.engine.checkpoints import Checkpoints
 SIGNALS = (signal.SIGTERM, signal.SIGKILL)
 TERMINATED = 128 + signal.SIGTERM
 
-# The videos are more than two windows of the shuffling; 3 of the 5 files are open at a time.
+# More videos than two shuffling windows hold; 3 of the 5 files are read at a time.
 NUM_VIDEOS, NUM_FILES, BATCH_SIZE, NUM_EPOCHS = 2200, 5, 64, 2
 SETTINGS = (
     f"--batch_size={BATCH_SIZE}",
@@ -42,7 +42,7 @@ MODES = {
     "stored targets": ("--mode=serial", *STUDENT),
 }
 
-# What to kill in the middle of: the event, how many of its kind may pass before, and the seconds that it may take.
+# When to kill: the event, its largest count, and the longest delay in seconds.
 MOMENTS = {
     "start-up": ("start", 1, 1.5),
     "tracing": ("loop", 1, 1.5),
@@ -50,13 +50,14 @@ MOMENTS = {
     "validation": ("validation", 2, 0.05),
     "saving": ("write step-", 3, 0.04),
     "saving the best": ("write best", 1, 0.04),
+    "history": ("write history", 2, 0.01),
     "next stage": ("stage", 1, 1.0),
     "targets": ("write train", NUM_FILES, 0.1),
 }
 
 
 def write_videos(folder):
-    """Globs of the training and the validation files: of a hundred videos again and again, each under ids of its own."""
+    """Writes training and validation files, and returns their globs. The training videos repeat a hundred videos."""
     some = commands.frame_videos(100)
     return (
         commands.write_files(folder, "train", list(itertools.islice(itertools.cycle(some), NUM_VIDEOS)), NUM_FILES),
@@ -69,7 +70,7 @@ def save_teacher(folder):
 
 
 def command(folder, mode, run):
-    """The flags of a run. Each computes stored targets of its own, so that it may be killed meanwhile."""
+    """The flags of a run. Each run computes its own stored targets, so that it can be killed while doing so."""
     files = [
         f"--train_data_pattern={folder}/data/train*",
         f"--validation_data_pattern={folder}/data/validate*",
@@ -83,16 +84,16 @@ def command(folder, mode, run):
 
 
 def draw(chance, kind, moments):
-    """A Moment by chance, of a kind of MOMENTS."""
+    """A random Moment of a kind in `moments`."""
     event, most, seconds = moments[kind]
     return kills.Moment(event, chance.randint(1, most), chance.uniform(0, seconds), chance.choice(SIGNALS))
 
 
-# ---- what a run leaves
+# ---- the results of a run
 
 
 def arrays(folder):
-    """Every array in the files of a checkpoint, by file and name."""
+    """Every array in a checkpoint, by file and name."""
     found = {}
     for path in sorted(folder.glob("*.weights.h5")):
         with h5py.File(path) as file:
@@ -110,7 +111,7 @@ def arrays(folder):
 
 
 def assert_same_checkpoint(found, expected):
-    """Weights of every network, optimizer, random generators and Progress, bit for bit."""
+    """Weights of every network, optimizer, random generators and Progress are equal bit for bit."""
     assert [path.name for path in sorted(found.iterdir())] == [path.name for path in sorted(expected.iterdir())]
     ours, theirs = arrays(found), arrays(expected)
     assert ours.keys() == theirs.keys() and theirs
@@ -123,60 +124,59 @@ def assert_same_checkpoint(found, expected):
 
 
 def scalars(folder):
-    """{run/tag: [(step, value), ...]} as TensorBoard shows them."""
+    """{run/tag: {step: value}} as TensorBoard shows them: the last value of a step counts."""
     found = {}
     for run in sorted(folder.iterdir()):
         events = EventAccumulator(str(run), size_guidance={"tensors": 0}).Reload()
         for tag in events.Tags()["tensors"]:
-            found[f"{run.name}/{tag}"] = [
-                (event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)
-            ]
+            found[f"{run.name}/{tag}"] = {
+                event.step: float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)
+            }
     return found
 
 
 def assert_same_scalars(found, expected, resumed):
-    """The same tags at the same steps, none twice, with the same values but for those of time and of torn intervals.
+    """The same tags, steps and values, except for rates and split intervals.
 
-    What training logs are means since the last logs. Those of a process that ended are gone with it, so where a run went
-    on inside of an interval, they are of the rest of it only.
+    Training logs are means since the last logs. If a run resumes inside such an interval, the mean covers only its rest.
 
     Args:
         found, expected: of `scalars`.
-        resumed: steps at which a process went on.
+        resumed: steps from which a process resumed.
     Returns:
-        int, how many such intervals there were.
+        int, the number of split intervals.
     """
     assert found.keys() == expected.keys()
-    logged = sorted({step for name, points in expected.items() if name.endswith("loss/loss") for step, _ in points})
-    torn = {step for before, step in itertools.pairwise([0, *logged]) if any(before < begin < step for begin in resumed)}
+    logged = sorted({step for name, points in expected.items() if name.endswith("loss/loss") for step in points})
+    split = {step for before, step in itertools.pairwise([0, *logged]) if any(before < begin < step for begin in resumed)}
     for name, points in expected.items():
         run, folder, tag = name.split("/")
-        ours, theirs, steps = dict(found[name]), dict(points), [step for step, _ in found[name]]
-        assert steps == sorted(set(steps)), name
+        ours, theirs = found[name], points
         assert ours.keys() == theirs.keys(), f"{name}: {sorted(ours.keys() ^ theirs.keys())}"
-        changed = torn if folder in ("loss", "train") and tag != "learning_rate" else set()
+        changed = split if folder in ("loss", "train") and tag != "learning_rate" else set()
         if tag != "examples_per_second":
             different = [(step, ours[step], theirs[step]) for step in ours.keys() - changed if ours[step] != theirs[step]]
             assert not different, f"{name}: {different}"
-    return len(torn)
+    return len(split)
 
 
 def assert_same_run(found, expected, resumed):
-    """Every checkpoint of the run never killed, the best one and what TensorBoard shows. `found` may have more
-    checkpoints: those of when it was asked to end. Returns what `assert_same_scalars` does."""
+    """The same checkpoints, best weights, history and TensorBoard scalars. `found` may have more checkpoints: those saved
+    after SIGTERM. Returns what `assert_same_scalars` does."""
     ours, theirs = (Checkpoints(folder) for folder in (found, expected))
     assert set(theirs.steps()) <= set(ours.steps()) and ours.steps()[-1] == theirs.steps()[-1]
     for step in theirs.steps():
         assert_same_checkpoint(ours.step_folder(step), theirs.step_folder(step))
     assert_same_checkpoint(found / "best", expected / "best")
+    assert (found / "history.csv").read_text() == (expected / "history.csv").read_text()
     return assert_same_scalars(scalars(found / "tensorboard"), scalars(expected / "tensorboard"), resumed)
 
 
-# ---- runs that are killed
+# ---- killed runs
 
 
 class Killed:
-    """A run that is started with the same command after each kill, and what happened to it.
+    """A run that is started with the same command after each kill.
 
     Args:
         folder: of data, teacher and runs.
@@ -191,14 +191,14 @@ class Killed:
         self.command = (*command(folder, mode, name), *more)
         self.resumed, self.signals, self.starts = [], collections.Counter(), 0
 
-    def go_on(self, moment=None):
-        """Starts the command; returns whether it was killed. Whatever SIGTERM ended has saved its last step."""
+    def start(self, moment=None):
+        """Starts the command; returns whether it was killed. After SIGTERM, the last step must have been saved."""
         newest = self._newest()
         process = kills.train(self.command, f"{self.path}.{self.starts}", moment, self.quick)
         self.starts += 1
         assert process.code in (0, -signal.SIGKILL, -signal.SIGTERM, TERMINATED), process.output[-3000:]
         if process.steps:
-            assert process.steps[0] == newest + 1, "it did not go on where it was"
+            assert process.steps[0] == newest + 1, "it did not resume at its newest checkpoint"
             self.resumed.append(newest)
         if process.code in (-signal.SIGTERM, TERMINATED):
             assert self._newest() == (process.steps or [newest])[-1], process.output[-3000:]
@@ -207,7 +207,7 @@ class Killed:
         return process.code != 0
 
     def draw(self, chance):
-        """A Moment by chance: kind, number, delay and signal."""
+        """A random Moment."""
         kinds = sorted(MOMENTS.keys() - {"next stage", "targets"})
         if self.mode == "two stages" and not Checkpoints(self.path).newest_progress().stage:
             kinds.append("next stage")
@@ -226,12 +226,12 @@ def folder(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_serial_run_of_two_stages_killed_five_times_ends_as_if_never_killed(folder, monkeypatch):
+def test_a_run_of_two_stages_killed_five_times_ends_as_if_never_killed(folder, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     save_teacher(folder / "teacher")
     seed = 5
     chance = random.Random(seed)
-    assert not Killed(folder, "two stages", "never", quick=True).go_on()
+    assert not Killed(folder, "two stages", "never", quick=True).start()
     run = Killed(folder, "two stages", "killed", quick=True)
     early = {
         **MOMENTS,
@@ -241,15 +241,15 @@ def test_a_serial_run_of_two_stages_killed_five_times_ends_as_if_never_killed(fo
     }
     for number, kind in enumerate(("start-up", "step", "saving", "validation", "next stage")):
         moment = draw(chance, kind, early)._replace(signal=SIGNALS[number % 2])
-        assert run.go_on(moment), f"seed {seed}: the run ended before {moment}"
-    assert not run.go_on()
+        assert run.start(moment), f"seed {seed}: the run ended before {moment}"
+    assert not run.start()
     assert_same_run(run.path, folder / "never", run.resumed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_25_kills_in_every_mode_lose_nothing(folder, mode, monkeypatch):
-    """In as many runs as 25 kills take. Of a teacher, the run never killed is the command itself, in its own process."""
+    """In as many runs as 25 kills take. For a teacher, the run never killed is the command in a process of its own."""
     quick = mode != "teacher"
     if quick:
         commands.use_quick_encoder(monkeypatch)
@@ -257,17 +257,17 @@ def test_25_kills_in_every_mode_lose_nothing(folder, mode, monkeypatch):
     more = "--validation_steps=25"
     never = Killed(folder, mode, "never", quick, more)
     if quick:
-        never.go_on()
+        never.start()
     else:
         subprocess.run([sys.executable, "-m", "youtube8m_distill.cli.train", *never.command], check=True)
-    chance, signals, starts, torn = random.Random(f"25 kills: {mode}"), collections.Counter(), 0, 0
+    chance, signals, starts, split = random.Random(f"25 kills: {mode}"), collections.Counter(), 0, 0
     for number in itertools.count():
         run = Killed(folder, mode, f"killed{number}", quick, more)
-        while run.go_on(run.draw(chance) if (signals + run.signals).total() < 25 else None):
+        while run.start(run.draw(chance) if (signals + run.signals).total() < 25 else None):
             pass
-        torn += assert_same_run(run.path, folder / "never", run.resumed)
+        split += assert_same_run(run.path, folder / "never", run.resumed)
         signals, starts = signals + run.signals, starts + run.starts
         print(f"{mode}: run {number + 1} survived {dict(run.signals)} in {run.starts} starts, from steps {run.resumed}")
         if signals.total() == 25:
             break
-    print(f"{mode}: {dict(signals)} survived in {number + 1} runs and {starts} starts; {torn} means of torn intervals")
+    print(f"{mode}: {dict(signals)} survived in {number + 1} runs and {starts} starts; {split} split intervals")

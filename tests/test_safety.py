@@ -167,15 +167,15 @@ def _itself(group, name):
 
 
 HOSTILE_WEIGHTS = {
-    _external_link: "is a link to somewhere else",
-    _soft_link: "is a link to somewhere else",
-    _external_storage: "not stored as weights are, in one piece",
-    _virtual: "not stored as weights are",
-    _huge: "not stored as weights are",
-    _huge_in_one_piece: "it promises more numbers than it has bytes",
-    _compressed: "not stored as weights are",
-    _texts: "no array of floating-point numbers",
-    _nothing: "no array of floating-point numbers|not stored",
+    _external_link: "is a link to another place",
+    _soft_link: "is a link to another place",
+    _external_storage: "is not stored in one piece, as weights are",
+    _virtual: "is not stored in one piece",
+    _huge: "is not stored in one piece",
+    _huge_in_one_piece: "its arrays are larger than the file",
+    _compressed: "is not stored in one piece",
+    _texts: "is not an array of floating-point numbers",
+    _nothing: "is not an array of floating-point numbers|not stored",
     _itself: "do not belong together",
 }
 
@@ -192,7 +192,7 @@ def test_weights_that_keras_would_not_write_are_refused(run, weights, pattern, m
 @pytest.mark.parametrize("command", ["inference", "eval"])
 def test_a_command_refuses_hostile_weights_in_one_line(run, weights, pattern, command):
     _replace(weights, _external_link)
-    assert "is a link to somewhere else" in refused(run, pattern, command)
+    assert "is a link to another place" in refused(run, pattern, command)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_a_pickle_in_the_training_state_is_not_run(tmp_path):
     from youtube8m_distill.engine import checkpoints
 
     np.savez(tmp_path / "state.npz", a=np.array([Evil(tmp_path / "evil")], object))
-    with pytest.raises(ValueError, match="state.npz is damaged, or no file of ours: Object arrays cannot be loaded"):
+    with pytest.raises(ValueError, match="state.npz is damaged, or was not .*: Object arrays cannot be loaded"):
         checkpoints._read_state(tmp_path / "state.npz")
     assert not (tmp_path / "evil").exists()
 
@@ -270,7 +270,7 @@ def test_a_damaged_training_state_is_refused_by_name(tmp_path, change, monkeypat
     path = tmp_path / "state.npz"
     np.savez(path, a=np.arange(10))
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(ValueError, match="state.npz is damaged, or no file of ours"):
+    with pytest.raises(ValueError, match="state.npz is damaged, or was not written by this program"):
         checkpoints._read_state(path)
     assert not (tmp_path / "evil").exists()
 

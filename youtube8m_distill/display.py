@@ -1,11 +1,12 @@
-"""Progress that is seen: a bar with rate and time left on a terminal, plain lines elsewhere. Nothing of ours is imported.
+"""Progress display: a bar with rate and time left on a terminal, plain lines elsewhere.
 
-A line is printed where a bar would only fill a log file: at most one every `LINE_SECONDS`, and one at the end.
+Elsewhere, a bar would fill the log file: at most one line is printed every `LINE_SECONDS`, and one at the end.
 """
 
 import sys
 import threading
 import time
+from typing import TextIO
 
 import tqdm
 
@@ -20,14 +21,14 @@ class ProgressBar:
                 bar.update(len(batch), "GAP 0.71")
 
     Args:
-        total: int or None. Items in all; None where that is not known.
-        description: str.
-        unit: str. What is counted, in the plural.
-        initial: int. Items done before, by an earlier run.
+        total: number of items; None if unknown.
+        description: shown first.
+        unit: what is counted, in the plural.
+        initial: items done by an earlier run.
         stream: where to write; standard error by default.
     """
 
-    def __init__(self, total, description, unit, initial=0, stream=None):
+    def __init__(self, total: int | None, description: str, unit: str, initial: int = 0, stream: TextIO | None = None):
         self.stream = stream or sys.stderr
         self.total, self.description, self.unit = total, description, unit
         self.count = self.initial = self.printed_count = initial
@@ -40,8 +41,8 @@ class ProgressBar:
                 total=total, desc=description, unit=f" {unit}", initial=initial, file=self.stream, dynamic_ncols=True
             )
 
-    def update(self, count=1, note=""):
-        """Counts `count` more items; `note` (the last one given stays) stands behind them. Any thread may call this."""
+    def update(self, count: int = 1, note: str = "") -> None:
+        """Counts `count` more items and shows `note`, or the last note if it is empty. Any thread may call this."""
         with self.lock:
             self.count += count
             self.note = note or self.note
@@ -51,14 +52,14 @@ class ProgressBar:
             elif time.monotonic() - self.printed >= LINE_SECONDS:
                 self._print_line()
 
-    def write(self, line):
-        """Prints a line of its own without disturbing the bar."""
+    def write(self, line: str) -> None:
+        """Prints a separate line without disturbing the bar."""
         if self.bar is not None:
             self.bar.write(line, file=self.stream)
         else:
             print(line, file=self.stream, flush=True)
 
-    def close(self):
+    def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
         elif self.printed_count != self.count:

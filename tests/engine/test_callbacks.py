@@ -19,7 +19,7 @@ STUDENT_GAP, TEACHER_GAP = "student/validation_gap_at_20", "teacher/validation_g
 
 
 class FakeCheckpoints:
-    """Notes which steps are saved, and with what progress."""
+    """Records which steps are saved, and with what progress."""
 
     def __init__(self):
         self.saved, self.best = [], []
@@ -32,7 +32,7 @@ class FakeCheckpoints:
 
 
 class FakeScheme:
-    """Has weights that are numbers, as long as nothing has gone wrong."""
+    """A scheme with finite weights, unless `diverged` is set."""
 
     networks = {}
     optimizer = types.SimpleNamespace(variables=())
@@ -43,7 +43,7 @@ class FakeScheme:
 
 
 def drive(found, progress, steps, epoch_steps=(), logs=lambda step: {}, scheme=None):
-    """Calls callbacks as the loop does; every call hands the same logs to each, in order."""
+    """Calls callbacks as the loop does: in order, with the same logs."""
     for callback in found:
         callback.set_model(scheme or FakeScheme())
         callback.on_train_begin()
@@ -76,21 +76,18 @@ def _validation(progress, every_steps=None, values=None):
 @pytest.mark.parametrize(
     "every_steps, epoch_steps, steps, expected",
     [
-        (None, (3, 6), 6, [3, 6]),
-        (None, (3,), 5, [3, 5]),  # and at the end, where no epoch ends
-        (None, (), 5, [5]),
+        (None, (3,), 5, [3, 5]),  # also at the end, where no epoch ends
         (2, (3, 6), 6, [2, 3, 4, 6]),  # once at 6, where an epoch ends too
-        (4, (), 8, [4, 8]),
     ],
 )
-def test_validation_comes_where_asked_and_at_each_end_and_once_a_step(every_steps, epoch_steps, steps, expected):
+def test_validation_runs_every_n_steps_and_after_epochs_and_once_per_step(every_steps, epoch_steps, steps, expected):
     progress = Progress()
     validation, found = _validation(progress, every_steps)
     drive([validation], progress, steps, epoch_steps)
     assert found == expected
 
 
-def test_validation_puts_each_networks_metrics_into_the_logs_of_the_callbacks_after_it():
+def test_validation_adds_the_metrics_of_each_network_to_the_logs():
     progress, logs = Progress(step=7), {"loss": 1.0}
     measures = {"student": lambda: {"gap_at_20": 0.25, "perr": 0.5}, "teacher": lambda: {"gap_at_20": 0.75, "perr": 0.6}}
     validation = callbacks.Validation(measures, progress)
@@ -105,7 +102,7 @@ def test_validation_puts_each_networks_metrics_into_the_logs_of_the_callbacks_af
     }
 
 
-def test_an_epochs_logs_hold_the_validation_of_the_step_that_ended_it():
+def test_the_logs_of_an_epoch_hold_the_validation_of_its_last_step():
     progress, seen = Progress(), []
 
     class Reader(keras.callbacks.Callback):
@@ -119,9 +116,9 @@ def test_an_epochs_logs_hold_the_validation_of_the_step_that_ended_it():
 
 @pytest.mark.parametrize(
     "every_steps, epoch_steps, steps, expected",
-    [(None, (3, 6), 6, [3, 6]), (None, (), 5, [5]), (2, (3, 6), 7, [2, 3, 4, 6, 7]), (5, (5,), 5, [5])],
+    [(None, (3,), 5, [3, 5]), (2, (3, 6), 7, [2, 3, 4, 6, 7]), (5, (5,), 5, [5])],
 )
-def test_checkpoints_come_where_asked_and_at_each_end_and_once_a_step(every_steps, epoch_steps, steps, expected):
+def test_checkpoints_are_saved_every_n_steps_and_after_epochs_and_once_per_step(every_steps, epoch_steps, steps, expected):
     progress, checkpoints = Progress(), FakeCheckpoints()
     drive([callbacks.Checkpointing(checkpoints, progress, "student", every_steps)], progress, steps, epoch_steps)
     assert [step for step, _ in checkpoints.saved] == expected
@@ -134,7 +131,7 @@ def test_a_run_that_trains_no_step_saves_nothing():
     assert checkpoints.saved == []
 
 
-def test_the_best_is_the_one_of_the_main_networks_highest_validation_gap():
+def test_the_best_checkpoint_has_the_highest_validation_gap_of_the_main_network():
     progress, checkpoints = Progress(), FakeCheckpoints()
     student, teacher = {1: 0.3, 2: 0.5, 3: 0.4, 4: 0.5, 5: 0.6}, {1: 0.9, 2: 0.8, 3: 0.99, 4: 0.7, 5: 0.6}
     drive(
@@ -148,7 +145,7 @@ def test_the_best_is_the_one_of_the_main_networks_highest_validation_gap():
     assert (progress.best_step, progress.best_value) == (5, 0.6)
 
 
-def test_a_resumed_run_keeps_the_best_of_before():
+def test_a_resumed_run_keeps_its_earlier_best_checkpoint():
     progress, checkpoints = Progress(step=10, best_step=4, best_value=0.7), FakeCheckpoints()
     saving = callbacks.Checkpointing(checkpoints, progress, "student")
     drive([saving], progress, 2, (12,), lambda step: {STUDENT_GAP: 0.6})
@@ -156,7 +153,7 @@ def test_a_resumed_run_keeps_the_best_of_before():
 
 
 @pytest.mark.parametrize("epoch_steps", [(4,), ()], ids=["end of epoch", "end of run"])
-def test_a_checkpoint_written_before_its_step_proved_the_best_learns_of_it(epoch_steps):
+def test_a_checkpoint_is_saved_again_if_its_step_turns_out_to_be_the_best(epoch_steps):
     progress, checkpoints = Progress(), FakeCheckpoints()
     validation, _ = _validation(progress)
     saving = callbacks.Checkpointing(checkpoints, progress, "student", every_steps=2)
@@ -165,7 +162,7 @@ def test_a_checkpoint_written_before_its_step_proved_the_best_learns_of_it(epoch
     assert checkpoints.saved[-1] == (4, 4)
 
 
-def test_the_newest_and_the_best_stand_in_the_folder_after_a_run(tmp_path):
+def test_a_run_leaves_its_newest_and_its_best_checkpoint(tmp_path):
     strategy, progress = make_strategy(), Progress()
     scheme = tiny_training.compiled(lambda: Supervised(tiny_training.network()), strategy)
     values = iter([0.5, 0.9, 0.1])
@@ -191,7 +188,7 @@ def _scalars(folder):
     }
 
 
-def test_teacher_and_student_write_the_same_tags_into_runs_of_their_own(tmp_path):
+def test_teacher_and_student_write_the_same_tags_into_separate_runs(tmp_path):
     progress = Progress()
     logs = {
         "loss": 5.0,
@@ -226,15 +223,15 @@ def test_teacher_and_student_write_the_same_tags_into_runs_of_their_own(tmp_path
     }
 
 
-def test_a_step_validated_twice_over_is_written_once(tmp_path):
+def test_a_validation_is_written_once_per_step(tmp_path):
     progress = Progress()
     validation, _ = _validation(progress, every_steps=2)
     drive([validation, callbacks.TensorBoardScalars(tmp_path, ["student"], "student", progress)], progress, 4, (4,))
     assert _scalars(tmp_path / "student")["validation/gap_at_20"] == [(2, 0.5), (4, 0.5)]
 
 
-def test_nothing_is_validated_or_kept_of_a_step_that_went_wrong():
-    """It may come between two readings of the logs."""
+def test_a_diverged_step_is_neither_validated_nor_saved():
+    """It may diverge between two logs."""
     scheme, measured = FakeScheme(), []
     scheme.diverged = 3, {"loss": float("nan"), "student/label_loss": 0.5}
     for make in (
@@ -247,25 +244,7 @@ def test_nothing_is_validated_or_kept_of_a_step_that_went_wrong():
         assert (checkpoints.saved, checkpoints.best, measured) == ([], [], [])
 
 
-def test_points_past_the_checkpoint_that_a_run_goes_on_from_come_once(tmp_path):
-    def go_on(step, epoch, steps):
-        progress = Progress(step=step, epoch=epoch)
-        validation, _ = _validation(progress)
-        board = callbacks.TensorBoardScalars(tmp_path, ["student"], "student", progress)
-        drive([validation, board], progress, steps, (2, 4, 6), lambda step: {"loss": float(step)})
-
-    go_on(0, 0, 5)  # killed at step 5, and the last checkpoint is of step 3
-    (path,) = (tmp_path / "student").iterdir()
-    path.write_bytes(path.read_bytes()[:-3])
-    go_on(3, 1, 3)
-    found = _scalars(tmp_path / "student")
-    assert found["loss/loss"] == [(step, float(step)) for step in range(1, 7)]
-    assert found["epoch/gap_at_20"] == [(1, 0.5), (2, 0.5), (3, 0.5)]
-    assert found["validation/gap_at_20"] == [(2, 0.5), (4, 0.5), (6, 0.5)]
-    assert not list(tmp_path.rglob("*.partial"))
-
-
-def test_a_real_run_writes_its_terms_for_both_networks(tmp_path):
+def test_a_parallel_run_writes_the_terms_of_both_networks(tmp_path):
     def parallel():
         teacher = tiny_training.network("teacher")
         student = tiny_training.network("student", teacher.classifier)
@@ -295,7 +274,7 @@ LOGS = {
 }
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
+def test_progress_is_shown_as_plain_lines_without_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(display, "LINE_SECONDS", 0.0)
     progress = Progress(step=100, stage_step=10, epoch=4)
     shown = callbacks.ProgressDisplay("run, serial", 13, "student", progress)
@@ -307,11 +286,11 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys, monkeypatch)
     note = "Loss: 12.35 Examples/sec: 250 | Hit@1: 0.500 GAP: 0.250"
     assert note not in lines[0] and lines[1].endswith(note) and lines[2].endswith(note)
     assert lines[3] == "run, serial: epoch 5 ends at step 103. Validation: student gap_at_20 0.4321"
-    assert len(lines) == 4  # the count at the end stands there already
+    assert len(lines) == 4  # the last count has been printed already
     assert "\r" not in text and "\x1b" not in text
 
 
-def test_without_validation_the_end_of_an_epoch_is_still_told(capsys):
+def test_the_end_of_an_epoch_is_shown_without_validation(capsys):
     progress = Progress()
     drive([callbacks.ProgressDisplay("run", None, "student", progress)], progress, 2, (2,))
     assert capsys.readouterr().err.splitlines()[0] == "run: epoch 1 ends at step 2."

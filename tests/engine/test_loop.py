@@ -1,4 +1,5 @@
 import concurrent.futures
+import logging
 import signal
 import types
 
@@ -10,6 +11,8 @@ from tensorflow.python.framework import ops as framework_ops
 
 from tests import oracles, records, tiny_training
 from youtube8m_distill import config
+from youtube8m_distill.data.order import TrainingOrder
+from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.engine import interruption as interruption_module
@@ -23,7 +26,7 @@ from youtube8m_distill.schemes.supervised import Supervised
 
 
 class Counter:
-    """A scheme that trains nothing: its loss is the mean of the batch's `value`s."""
+    """A scheme that trains nothing; its loss is the mean of the batch's `value`s."""
 
     def __init__(self):
         self.trackers = [keras.metrics.Mean(name="loss")]
@@ -46,7 +49,7 @@ class Counter:
 
 
 class Recorder(keras.callbacks.Callback):
-    """Writes down what the loop tells callbacks, and stops it where asked."""
+    """Records the calls of the loop, and stops it at a given step."""
 
     def __init__(self, progress, stop_at=None):
         super().__init__()
@@ -88,8 +91,7 @@ def _run(dataset, batch_size, progress=None, stop_at=None, **settings):
 
 
 @pytest.mark.parametrize(
-    "epoch_size, num_epochs, batch_size",
-    [(8, 3, 4), (10, 3, 4), (9, 2, 4), (4, 3, 4), (5, 4, 4), (7, 1, 4), (11, 5, 1), (5, 6, 5), (9, 4, 7)],
+    "epoch_size, num_epochs, batch_size", [(8, 3, 4), (10, 3, 4), (5, 4, 4), (7, 1, 4), (11, 5, 1), (9, 4, 7)]
 )
 def test_an_epoch_ends_with_the_step_that_trains_on_its_last_record(epoch_size, num_epochs, batch_size):
     scheme, recorder, progress = _run(_epochs(epoch_size, num_epochs, batch_size), batch_size)
@@ -99,32 +101,25 @@ def test_an_epoch_ends_with_the_step_that_trains_on_its_last_record(epoch_size, 
     assert int(scheme.seen) == progress.step * batch_size
 
 
-def test_callbacks_are_called_in_the_order_of_what_happens():
+def test_callbacks_run_in_the_order_of_events():
     _, recorder, _ = _run(_epochs(10, 2, 5), 5)
     assert recorder.calls == ["begin", 1, 2, "epoch 1", 3, 4, "epoch 2", "end"]
 
 
-def test_the_pipelines_own_batches_tell_where_epochs_end(tmp_path):
+def test_batches_of_the_pipeline_mark_where_epochs_end(tmp_path):
     path = records.write(
         tmp_path / "train0.tfrecord",
         [records.frame_record(records.random_frames(3, seed=i), f"id{i}".encode(), [i % 5]) for i in range(10)],
     )
-    dataset = make_dataset(
-        find_files(path),
-        tiny_training.FEATURES,
-        tiny_training.NUM_CLASSES,
-        config.FrameView("uniform", 2),
-        4,
-        training=True,
-        num_epochs=3,
-    )
-    dataset = dataset.map(lambda batch: {**batch, "value": tf.cast(batch["num_frames"], tf.float32)})
+    parser = VideoParser(tiny_training.FEATURES, tiny_training.NUM_CLASSES, {"teacher": config.FrameView("uniform", 2)})
+    dataset = make_dataset(find_files(path), parser, 4, TrainingOrder(num_epochs=3))
+    dataset = dataset.map(lambda batch: {**batch, "value": tf.cast(batch["teacher"]["num_frames"], tf.float32)})
     _, recorder, progress = _run(dataset, 4)
     assert recorder.ends == [3, 5, 7] and progress.step == 7
 
 
-def test_the_place_in_the_data_and_long_videos_are_kept():
-    dataset = _epochs(8, 1, 4).map(lambda batch: {**batch, "num_stored_frames": tf.constant([300, 301, 1, 400])})
+def test_progress_holds_the_position_and_the_number_of_long_videos():
+    dataset = _epochs(8, 1, 4).map(lambda batch: {**batch, "stored_frames": tf.constant([300, 301, 1, 400])})
     _, _, progress = _run(dataset, 4, max_steps=1)
     assert progress == Progress(step=1, stage_step=1, position=[1], long_videos=2)
     _, _, progress = _run(dataset.skip(1), 4, progress)
@@ -132,7 +127,7 @@ def test_the_place_in_the_data_and_long_videos_are_kept():
 
 
 class Signalled(Recorder):
-    """Notes that a signal has come while it is told of a step, or of the end of an epoch or the run; may end there."""
+    """Receives a signal in the callback of a step, or at the end of an epoch or the run, and may check for it there."""
 
     def __init__(self, progress, interruption, at, obeys):
         super().__init__(progress)
@@ -143,7 +138,7 @@ class Signalled(Recorder):
         self._may_stop(step)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._may_stop(f"epoch {epoch}")  # as a validation would, before anything is written down
+        self._may_stop(f"epoch {epoch}")  # before the call is recorded, as in a validation
         super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs=None):
@@ -158,46 +153,46 @@ class Signalled(Recorder):
 
 
 @pytest.mark.parametrize(
-    "at, obeys, told, saved",
+    "at, obeys, calls, saved",
     [
-        (2, False, [1, 2], (3, 0)),  # noticed after step 3, before anybody is told of it
+        (2, False, [1, 2], (3, 0)),  # noticed after step 3, before its callbacks
         (3, False, [1, 2, 3, "epoch 1"], (4, 1)),
-        ("epoch 1", True, [1, 2, 3], (3, 0)),  # step 3 will be told again, and then its epoch's end
+        ("epoch 1", True, [1, 2, 3], (3, 0)),  # the callbacks of step 3 run again, then those of its epoch
         ("end", True, [1, 2, 3, "epoch 1", 4], (4, 1)),
     ],
 )
-def test_a_signal_ends_a_run_so_that_who_goes_on_leaves_nothing_out(at, obeys, told, saved):
-    progress, interruption = Progress(), Interruption(say=lambda line: None)
+def test_a_run_resumed_after_a_signal_skips_no_callback(at, obeys, calls, saved):
+    progress, interruption = Progress(), Interruption()
     recorder = Signalled(progress, interruption, at, obeys)
     options = {"batch_size": 4, "max_steps": 4}
     with pytest.raises(Interrupted, match="stopped by SIGTERM"):
         loop.train(Counter(), _epochs(10, 3, 4), make_strategy(), [recorder], progress, interruption=interruption, **options)
-    assert recorder.calls == ["begin", *told]
+    assert recorder.calls == ["begin", *calls]
     assert progress.pending is not None and (progress.step, progress.epoch) == saved
     _, second, progress = _run(_epochs(10, 3, 4, start=4 * progress.step), progress=progress, **options)
-    done = [call for call in told if call != saved[0]]
+    done = [call for call in calls if call != saved[0]]
     assert done + second.calls[1:] == [1, 2, 3, "epoch 1", 4, "end"]
     assert progress.pending is None and (progress.step, progress.epoch) == (4, 1)
-    assert sorted({**recorder.logs, **second.logs}) == [3, 4]  # the logs of an interrupted step are told, too
-    assert at != "end" or second.logs[4] == recorder.logs[4]  # and again, as its points are taken out
+    assert sorted({**recorder.logs, **second.logs}) == [3, 4]  # the logs of an interrupted step are not lost
+    assert at != "end" or second.logs[4] == recorder.logs[4]
 
 
-def test_a_worker_gives_the_chief_time_before_it_obeys(monkeypatch):
+def test_a_worker_waits_for_the_chief_before_it_stops(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
     clock = types.SimpleNamespace(now=100.0)
     monkeypatch.setattr(interruption_module, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
-    said = []
-    interruption = Interruption(said.append, patience=10.0)
+    interruption = Interruption(patience=10.0)
     interruption.check()
     interruption._notice(signal.SIGTERM, None)
     interruption.check()
     clock.now = 110.0
     with pytest.raises(Interrupted) as stopped:
         interruption.check()
-    assert stopped.value.signal == signal.SIGTERM and said == ["SIGTERM: saving after this step."]
+    assert stopped.value.signal == signal.SIGTERM and caplog.messages == ["SIGTERM: saving after this step."]
 
 
-def test_a_second_interrupt_from_the_keyboard_ends_at_once():
-    interruption, before = Interruption(say=lambda line: None), signal.getsignal(signal.SIGINT)
+def test_a_second_ctrl_c_ends_the_process_at_once():
+    interruption, before = Interruption(), signal.getsignal(signal.SIGINT)
     with interruption.noticing():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -205,7 +200,7 @@ def test_a_second_interrupt_from_the_keyboard_ends_at_once():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_in_another_thread_signals_are_left_alone():
+def test_signals_are_not_handled_in_another_thread():
     def inside():
         with Interruption().noticing():
             return signal.getsignal(signal.SIGTERM)
@@ -215,7 +210,7 @@ def test_in_another_thread_signals_are_left_alone():
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_a_run_that_diverges_ends_before_anybody_is_told(wrong):
+def test_a_diverging_run_ends_before_its_callbacks(wrong):
     dataset = _epochs(40, 1, 4).map(
         lambda batch: {**batch, "value": tf.where(batch["value"] == 13.0, wrong, batch["value"])}
     )
@@ -226,8 +221,8 @@ def test_a_run_that_diverges_ends_before_anybody_is_told(wrong):
     assert recorder.calls == ["begin", 101, 102, 103, 104]
 
 
-@pytest.mark.parametrize("stopped_at", [1, 2, 3, 4, 5, 6])
-def test_a_run_stopped_anywhere_goes_on_with_the_same_epochs(stopped_at):
+@pytest.mark.parametrize("stopped_at", [1, 2, 3, 5])
+def test_a_resumed_run_has_the_same_epochs(stopped_at):
     _, first, progress = _run(_epochs(10, 3, 4), 4, max_steps=stopped_at)
     assert progress.step == stopped_at
     _, second, progress = _run(_epochs(10, 3, 4, start=stopped_at * 4), 4, progress)
@@ -249,7 +244,7 @@ def test_max_steps_ends_the_run_before_its_epoch_does():
     assert progress.epoch == 0 and list(recorder.logs) == [6]
 
 
-def test_a_run_that_is_at_max_steps_already_trains_no_more():
+def test_a_run_at_max_steps_trains_no_more():
     scheme, recorder, progress = _run(_epochs(100, 1, 4), 4, Progress(step=6), max_steps=6)
     assert recorder.calls == ["begin", "end"] and int(scheme.seen) == 0 and progress.step == 6
 
@@ -259,19 +254,19 @@ def test_a_callback_can_stop_the_run():
     assert recorder.calls == ["begin", 1, 2, 3, "end"] and progress.step == 3
 
 
-def test_logs_come_every_so_many_steps_and_at_the_end_of_an_epoch():
+def test_logs_come_every_log_steps_and_at_the_end_of_an_epoch():
     _, recorder, _ = _run(_epochs(28, 2, 4), 4, log_steps=3)
     assert list(recorder.logs) == [3, 6, 7, 9, 12, 14]
     assert [logs for logs, _ in recorder.at_end] == [recorder.logs[7], recorder.logs[14]]
 
 
-def test_logs_are_means_since_the_last_ones():
+def test_logs_are_means_since_the_last_logs():
     _, recorder, _ = _run(_epochs(40, 1, 4), 4, log_steps=4)
     expected = {4: np.mean(range(16)), 8: np.mean(range(16, 32)), 10: np.mean(range(32, 40))}
     assert {step: logs["loss"] for step, logs in recorder.logs.items()} == expected
 
 
-def test_logs_hold_rate_and_learning_rate_as_floats():
+def test_logs_include_rate_and_learning_rate_as_floats():
     _, recorder, _ = _run(_epochs(8, 1, 4), 4, log_steps=1)
     for logs in recorder.logs.values():
         assert set(logs) == {"loss", "learning_rate", "examples_per_second"}
@@ -279,7 +274,7 @@ def test_logs_hold_rate_and_learning_rate_as_floats():
         assert all(type(value) is float for value in logs.values())
 
 
-def test_the_rate_counts_the_time_of_steps_and_not_that_of_callbacks(monkeypatch):
+def test_the_rate_excludes_the_time_of_callbacks(monkeypatch):
     clock = types.SimpleNamespace(now=0.0)
     monkeypatch.setattr(loop.time, "perf_counter", lambda: clock.now)
 
@@ -299,7 +294,7 @@ def test_the_rate_counts_the_time_of_steps_and_not_that_of_callbacks(monkeypatch
     assert [logs["examples_per_second"] for logs in recorder.logs.values()] == [8.0, 8.0, 8.0]
 
 
-def test_two_replicas_log_the_means_and_epochs_of_one():
+def test_two_replicas_log_the_same_means_and_epochs_as_one():
     data = tiny_training.flat(tiny_training.videos(20))
     data["epoch"] = np.repeat(np.arange(2, dtype=np.int32), 10)
     falling, found = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.5), []
@@ -322,7 +317,7 @@ def test_two_replicas_log_the_means_and_epochs_of_one():
         assert [two.logs[step][name] for name in names] == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_constant_learning_rate_is_logged_on_two_replicas_too():
+def test_a_constant_learning_rate_is_logged_on_two_replicas():
     with make_strategy(devices=tiny_training.TWO_CPUS).scope():
         scheme = Counter()
         scheme.optimizer = keras.optimizers.SGD(0.5)
@@ -331,18 +326,19 @@ def test_a_constant_learning_rate_is_logged_on_two_replicas_too():
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, RuntimeError])
-def test_a_signal_is_noticed_though_nobody_reads_the_line(error):
-    def say(line):
-        raise error(line)
+def test_a_signal_counts_even_if_its_message_cannot_be_logged(error, monkeypatch):
+    def info(*arguments):
+        raise error
 
-    interruption = Interruption(say)
+    monkeypatch.setattr(interruption_module.log, "info", info)
+    interruption = Interruption()
     interruption._notice(signal.SIGTERM, None)
     with pytest.raises(Interrupted):
         interruption.check()
 
 
 class WithARegularizer(Counter):
-    """The same with a step that takes the gradient of our regularizer, which has one of its own."""
+    """The same, with a step that takes the gradient of a regularizer with a custom gradient."""
 
     def __init__(self):
         super().__init__()
@@ -355,7 +351,7 @@ class WithARegularizer(Counter):
         return super().train_step(batch)
 
 
-def test_a_finished_run_leaves_nothing_in_the_list_that_would_keep_its_graph():
+def test_a_finished_run_leaves_no_custom_gradient_registered():
     scheme, registered = WithARegularizer(), framework_ops.gradient_registry._registry
     before = set(registered)
     loop.train(scheme, _epochs(4, 1, 2), make_strategy(), [], Progress(), batch_size=2)

@@ -20,14 +20,14 @@ def test_every_name_of_the_configuration_has_an_optimizer():
         ("RMSPropOptimizer", keras.optimizers.RMSprop, {"rho": 0.9, "momentum": 0.0, "epsilon": 1e-10, "centered": False}),
     ],
 )
-def test_a_name_gives_the_optimiser_of_tf1_with_its_defaults(name, kind, settings):
+def test_a_name_gives_the_optimizer_of_tf1_with_its_defaults(name, kind, settings):
     optimizer = build_optimizer(config.TrainingConfig(optimizer=name))
     assert type(optimizer) is kind
     assert {key: getattr(optimizer, key) for key in settings} == settings
     assert (optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm, optimizer.weight_decay) == (None,) * 4
 
 
-def test_the_schedule_counts_the_steps_of_the_optimiser_in_batches():
+def test_the_schedule_follows_the_steps_of_the_optimizer():
     optimizer = build_optimizer(
         config.TrainingConfig(
             batch_size=20,
@@ -46,7 +46,7 @@ def test_the_schedule_counts_the_steps_of_the_optimiser_in_batches():
     np.testing.assert_allclose(rates, [0.5, 0.5, 0.05, 0.05, 0.005], rtol=1e-4)
 
 
-# Two steps on gradient 2 then 0.5 from weight 1, at rate 0.1, worked out from the formulas of tf.train's documentation.
+# Two steps with gradients 2 and 0.5 from weight 1, at rate 0.1, by the formulas in tf.train's documentation.
 def _adam():
     m1, v1 = 0.2, 0.004
     m2, v2 = 0.9 * m1 + 0.05, 0.999 * v1 + 0.001 * 0.25

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests import oracles, tiny_training
 from youtube8m_distill.engine import predictor as predict
-from youtube8m_distill.engine.predictor import Predictor, evaluate
+from youtube8m_distill.engine.predictor import BestClasses, Predictor, evaluate
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.metrics.evaluate import Evaluator
 
@@ -16,15 +16,15 @@ START = [np.random.default_rng(0).normal(size=shape) for shape in ((9, 4), (4, 5
 
 
 def _dataset(count, batch_size):
-    return tf.data.Dataset.from_tensor_slices({name: values[:count] for name, values in DATA.items()}).batch(batch_size)
+    return tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(lambda values: values[:count], DATA)).batch(batch_size)
 
 
-def _predictor(devices, **settings):
+def _predictor(devices, **options):
     strategy = make_strategy(devices=devices)
     with strategy.scope():
         network = tiny_training.network(dropout=0.5)
     network.set_weights(START)
-    return Predictor(network, strategy, **settings)
+    return Predictor(network, strategy=strategy, outputs=BestClasses(**options))
 
 
 @pytest.fixture(scope="module", params=[None, tiny_training.TWO_CPUS], ids=["one replica", "two replicas"])
@@ -32,21 +32,21 @@ def predictor(request):
     return _predictor(request.param, top_k=3, keep_predictions=True)
 
 
-@pytest.mark.parametrize("count, batch_size", [(11, 4), (9, 4), (8, 4), (1, 4), (3, 3), (5, 1)])
-def test_every_video_comes_once_in_order_with_its_own_numbers(predictor, count, batch_size):
+def _expected(video):
+    return oracles.tiny_network(START, DATA["teacher"]["frames"][video], DATA["teacher"]["num_frames"][video])["predictions"]
+
+
+@pytest.mark.parametrize("count, batch_size", [(11, 4), (8, 4), (1, 4), (5, 1)])
+def test_every_video_comes_once_in_order_with_its_own_values(predictor, count, batch_size):
     found = list(predictor(_dataset(count, batch_size)))
     sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
-    assert [len(batch.video_ids) for batch in found] == sizes
-    joined = {
-        name: np.concatenate([getattr(batch, name) for batch in found])
-        for name in found[0]._fields
-        if getattr(found[0], name) is not None
-    }
-    assert joined["video_ids"].tolist() == DATA["video_id"][:count].tolist()
+    assert [len(batch["video_id"]) for batch in found] == sizes
+    joined = {name: np.concatenate([batch[name] for batch in found]) for name in found[0]}
+    assert joined["video_id"].tolist() == DATA["video_id"][:count].tolist()
     np.testing.assert_array_equal(joined["labels"], DATA["labels"][:count])
     assert joined["finite"].tolist() == [True] * count
     for i in range(count):
-        predictions = oracles.tiny_network(START, DATA["frames"][i], DATA["num_frames"][i])["predictions"]
+        predictions = _expected(i)
         best = oracles.ordered_classes(predictions)[:3]
         np.testing.assert_allclose(joined["predictions"][i], predictions, rtol=1e-5)
         np.testing.assert_allclose(joined["scores"][i], predictions[best], rtol=1e-5)
@@ -55,71 +55,61 @@ def test_every_video_comes_once_in_order_with_its_own_numbers(predictor, count, 
         np.testing.assert_allclose(joined["perr"][i], oracles.starter_perr(DATA["labels"][i], predictions), rtol=1e-5)
 
 
-def test_one_predictor_serves_many_data_sets_and_sees_the_weights_of_now(predictor):
+def test_a_predictor_uses_the_current_weights(predictor):
     (first,) = predictor(_dataset(4, 4))
     predictor.network.set_weights([-weight for weight in START])
     (other,) = predictor(_dataset(4, 4))
     predictor.network.set_weights(START)
     (again,) = predictor(_dataset(4, 4))
-    assert np.abs(first.predictions - other.predictions).max() > 0.1
-    np.testing.assert_array_equal(first.predictions, again.predictions)
+    assert np.abs(first["predictions"] - other["predictions"]).max() > 0.1
+    np.testing.assert_array_equal(first["predictions"], again["predictions"])
 
 
-def test_more_classes_than_there_are_are_all_of_them():
+def test_top_k_beyond_the_number_of_classes_gives_all_classes():
     (batch,) = _predictor(None, top_k=20)(_dataset(3, 3))
-    assert batch.classes.shape == batch.scores.shape == (3, tiny_training.NUM_CLASSES)
-    assert sorted(batch.classes[0]) == list(range(tiny_training.NUM_CLASSES)) and batch.predictions is None
+    assert batch["classes"].shape == batch["scores"].shape == (3, tiny_training.NUM_CLASSES)
+    assert sorted(batch["classes"][0]) == list(range(tiny_training.NUM_CLASSES)) and "predictions" not in batch
 
 
-def test_evaluation_hands_every_video_to_the_evaluator(predictor):
+def test_evaluate_passes_every_video_to_the_evaluator(predictor):
     found = evaluate(predictor(_dataset(11, 4)), Evaluator(tiny_training.NUM_CLASSES, top_k=3))
-    predictions = np.array(
-        [
-            oracles.tiny_network(START, frames, count)["predictions"]
-            for frames, count in zip(DATA["frames"], DATA["num_frames"])
-        ]
-    )
+    predictions = np.array([_expected(video) for video in range(11)])
     losses = [oracles.label_loss(*pair) for pair in zip(DATA["labels"], predictions)]
     assert found["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert found["gap_at_3"] == pytest.approx(oracles.gap(DATA["labels"], predictions, 3), rel=1e-5)
 
 
-def test_without_metrics_nobody_looks_at_labels(monkeypatch):
+def test_labels_are_not_read_without_metrics(monkeypatch):
     (expected,) = _predictor(None, top_k=3)(_dataset(4, 4))
-
-    def refuse(*arguments):
-        raise AssertionError("computed for nothing")
-
-    monkeypatch.setattr(predict, "perr", refuse)
-    monkeypatch.setattr(predict, "label_loss", refuse)
+    monkeypatch.setattr(predict, "perr", lambda *_: pytest.fail("computed for nothing"))
+    monkeypatch.setattr(predict, "label_loss", lambda *_: pytest.fail("computed for nothing"))
     (found,) = _predictor(None, top_k=3, for_metrics=False)(_dataset(4, 4))
-    np.testing.assert_array_equal(found.classes, expected.classes)
-    np.testing.assert_array_equal(found.scores, expected.scores)
-    assert found.labels is found.losses is found.perr is found.predictions is None
+    np.testing.assert_array_equal(found["classes"], expected["classes"])
+    np.testing.assert_array_equal(found["scores"], expected["scores"])
+    assert not {"labels", "losses", "perr", "predictions"} & set(found)
 
 
-def test_what_is_known_of_the_records_passes_by_the_network(predictor):
+def test_facts_about_the_records_are_passed_on(predictor):
     about = {
         "shard": np.arange(11, dtype=np.int32),
         "record": np.arange(11) * 2,
-        "num_stored_frames": np.full(11, 301, np.int32),
+        "stored_frames": np.full(11, 301, np.int32),
     }
     (plain,) = predictor(_dataset(4, 4))
     (found,) = predictor(tf.data.Dataset.from_tensor_slices({**DATA, **about}).take(4).batch(4))
-    assert plain.shards is plain.records is plain.num_stored_frames is None
-    assert (found.shards.tolist(), found.records.tolist()) == ([0, 1, 2, 3], [0, 2, 4, 6])
-    assert found.num_stored_frames.tolist() == [301] * 4
-    np.testing.assert_array_equal(found.scores, plain.scores)
+    assert not set(about) & set(plain)
+    assert (found["shard"].tolist(), found["record"].tolist()) == ([0, 1, 2, 3], [0, 2, 4, 6])
+    assert found["stored_frames"].tolist() == [301] * 4
+    np.testing.assert_array_equal(found["scores"], plain["scores"])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_prediction_that_is_no_number_is_told_wherever_it_ranks(monkeypatch, bad):
+def test_a_prediction_that_is_not_finite_is_reported_at_any_rank(monkeypatch, bad):
     predictor = _predictor(None, top_k=1)
     predictions = np.full((3, tiny_training.NUM_CLASSES), 0.5, np.float32)
     predictions[1, -1] = bad
     monkeypatch.setattr(predictor, "network", lambda batch, training: {"predictions": tf.constant(predictions)})
-    predictor.network.num_classes = tiny_training.NUM_CLASSES
-    assert next(iter(predictor(_dataset(3, 3)))).finite.tolist() == [True, False, True]
+    assert next(iter(predictor(_dataset(3, 3))))["finite"].tolist() == [True, False, True]
 
 
 def _operations(predictor):
@@ -132,20 +122,20 @@ def _operations(predictor):
 
 
 @pytest.mark.parametrize("for_metrics", [True, False])
-def test_the_best_classes_are_searched_for_once(for_metrics):
+def test_there_is_only_one_search_for_the_best_classes(for_metrics):
     predictor = _predictor(None, top_k=3, for_metrics=for_metrics)
     list(predictor(_dataset(4, 4)))
     assert sum(operation.startswith("TopK") for operation in _operations(predictor)) == 1
 
 
-def test_full_and_short_batches_of_any_size_are_one_compilation():
+def test_batches_of_all_sizes_share_one_compilation():
     predictor = _predictor(None)
     for count, batch_size in ((11, 4), (5, 5), (9, 2)):
-        assert sum(len(batch.video_ids) for batch in predictor(_dataset(count, batch_size))) == count
+        assert sum(len(batch["video_id"]) for batch in predictor(_dataset(count, batch_size))) == count
     assert predictor._run.experimental_get_tracing_count() == 1
 
 
-def test_the_next_batch_is_computed_while_the_caller_has_this_one():
+def test_the_next_batch_is_computed_while_the_caller_uses_this_one():
     seen, started = [], threading.Event()
 
     def note(item):
@@ -159,7 +149,7 @@ def test_the_next_batch_is_computed_while_the_caller_has_this_one():
     assert list(found) == [1, 2] and seen == [0, 1, 2]
 
 
-def test_an_error_comes_where_its_batch_would():
+def test_an_error_is_raised_at_its_batch():
     found = predict._one_ahead(lambda item: 1 // item, [2, 1, 0])
     assert [next(found), next(found)] == [0, 1]
     with pytest.raises(ZeroDivisionError):

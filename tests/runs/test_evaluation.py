@@ -28,19 +28,19 @@ def shards(tmp_path):
 
 
 @pytest.mark.parametrize("devices", [None, ["/cpu:0", "/cpu:1"]])
-def test_every_video_comes_once_and_in_order_with_the_networks_own_predictions(run, shards, devices):
+def test_every_video_comes_once_in_order_with_its_predictions(run, shards, devices):
     network = runs.LoadedNetwork(run, make_strategy(devices=devices), checkpoint="3", keep_predictions=True)
     batches = list(network.predict(shards, batch_size=4))
     expected, _ = run.load_network(checkpoint=3)
     by_hand = list(commands.batches_by_hand(shards, frames=7))
-    assert [list(batch.video_ids) for batch in batches] == [[i.encode() for i in ids] for ids, _, _ in by_hand]
+    assert [list(batch["video_id"]) for batch in batches] == [[i.encode() for i in ids] for ids, _, _ in by_hand]
     for found, (_, batch, labels) in zip(batches, by_hand, strict=True):
-        np.testing.assert_allclose(found.predictions, networks.outputs(expected, batch)["predictions"], 1e-5)
-        np.testing.assert_array_equal(found.labels, labels)
+        np.testing.assert_allclose(found["predictions"], networks.outputs(expected, batch)["predictions"], 1e-5)
+        np.testing.assert_array_equal(found["labels"], labels)
     assert (network.role, network.progress.step, network.videos_per_second > 0) == ("teacher", 3, True)
 
 
-def test_one_batch_alone_gives_no_rate(run, shards):
+def test_a_single_batch_gives_no_rate(run, shards):
     network = runs.LoadedNetwork(run, make_strategy())
     assert len(list(network.predict(shards, batch_size=9))) == 1 and network.videos_per_second is None
 
@@ -52,7 +52,7 @@ def test_metrics_do_not_depend_on_the_batch_size(run, shards):
 
 
 @pytest.mark.parametrize("given, expected", [(None, "float32"), (False, "float32"), (True, "bfloat16")])
-def test_the_precision_is_the_trained_ones_unless_given(run, given, expected):
+def test_the_precision_is_that_of_the_training_unless_given(run, given, expected):
     network = runs.LoadedNetwork(run, make_strategy(), mixed_precision=given).network
     assert (network.compute_dtype, network.classifier.compute_dtype) == (expected, "float32")
 
@@ -64,14 +64,14 @@ def test_a_bad_record_is_named(run, tmp_path):
 
 
 def test_a_network_that_the_run_has_not_trained_is_refused(run):
-    with pytest.raises(ValueError, match="network='student'"):
+    with pytest.raises(ValueError, match="network=student"):
         runs.LoadedNetwork(run, make_strategy(), "student")
 
 
-# ---- what is known of the records
+# ---- facts about the records
 
 
-def test_it_goes_on_after_what_is_done_and_says_where_each_video_stands(run, tmp_path):
+def test_prediction_resumes_after_what_is_done_and_gives_the_place_of_each_video(run, tmp_path):
     lengths = [3, 301, 300, 2, 400, 7, 1, 305, 4]
     path = commands.write_files(
         tmp_path / "data",
@@ -87,29 +87,29 @@ def test_it_goes_on_after_what_is_done_and_says_where_each_video_stands(run, tmp
     network = runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
     whole = list(network.predict(shards, 2))
     assert network.num_long_videos == 3
-    assert [batch.shards.tolist() for batch in whole] == [[0, 0], [0, 1], [1, 2], [2, 2]]
-    assert [batch.records.tolist() for batch in whole] == [[0, 1], [2, 0], [1, 0], [1, 2]]
-    assert np.concatenate([batch.num_stored_frames for batch in whole]).tolist() == lengths[:5] + lengths[6:]
+    assert [batch["shard"].tolist() for batch in whole] == [[0, 0], [0, 1], [1, 2], [2, 2]]
+    assert [batch["record"].tolist() for batch in whole] == [[0, 1], [2, 0], [1, 0], [1, 2]]
+    assert np.concatenate([batch["stored_frames"] for batch in whole]).tolist() == lengths[:5] + lengths[6:]
     rest = list(network.predict(shards, 2, done=Done(4, 1, 1)))
     assert network.num_long_videos == 2
     for found, expected in zip(rest, whole[2:], strict=True):
-        for name in ("video_ids", "shards", "records", "classes", "scores"):
-            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        for name in ("video_id", "shard", "record", "classes", "scores"):
+            np.testing.assert_array_equal(found[name], expected[name])
 
 
 @pytest.mark.parametrize(
     "count, line",
     [
         (0, ""),
-        (1, "1 video has more than 300 frames; those past frame 300 were left out."),
-        (1234, "1,234 videos have more than 300 frames; those past frame 300 were left out."),
+        (1, "1 video has more than 300 frames; only the first 300 were used."),
+        (1234, "1,234 videos have more than 300 frames; only the first 300 were used."),
     ],
 )
-def test_long_videos_are_told_in_one_line(count, line):
+def test_long_videos_are_reported_in_one_line(count, line):
     assert about_long_videos(count) == line
 
 
-def test_an_id_that_comes_twice_is_refused_with_both_places(run, shards, tmp_path):
+def test_a_duplicate_id_is_refused_with_both_places(run, shards, tmp_path):
     records.write(
         tmp_path / "data" / "v5.tfrecord",
         [records.frame_record(records.random_frames(3), video_id) for video_id in (b"new", b"v007")],
@@ -117,25 +117,25 @@ def test_an_id_that_comes_twice_is_refused_with_both_places(run, shards, tmp_pat
     shards = find_files(f"{tmp_path}/data/*")
     with pytest.raises(
         ValueError,
-        match=rf"file {shards[2].path}, record 1: video id b'v007' stands in file "
-        f"{shards[1].path}, record 2 too. Every video counts once: leave one of the two out",
+        match=rf"file {shards[2].path}, record 1: video id b'v007' is a duplicate of file "
+        f"{shards[1].path}, record 2. Every video counts once: exclude one of the two",
     ):
         runs.LoadedNetwork(run, make_strategy()).evaluate(shards, 4, Evaluator(commands.NUM_CLASSES))
 
 
 @pytest.mark.parametrize("for_metrics", [True, False])
-def test_a_prediction_that_is_no_number_is_refused_with_its_place(run, shards, for_metrics):
+def test_a_prediction_that_is_not_finite_is_refused_with_its_place(run, shards, for_metrics):
     network = runs.LoadedNetwork(run, make_strategy(), for_metrics=for_metrics)
     network.network.weights[-1].assign(np.full(network.network.weights[-1].shape, np.nan, np.float32))
     with pytest.raises(
         ValueError,
-        match=f"file {shards[0].path}, record 0: what the teacher of step 7 in {run.folder} "
-        "predicts for video b'v000' is not a number. Take another --checkpoint",
+        match=f"file {shards[0].path}, record 0: the predictions of the teacher of step 7 in {run.folder} "
+        "for video b'v000' are not finite. Choose another --checkpoint",
     ):
         list(network.predict(shards, 4))
 
 
-def test_the_same_weights_have_the_same_fingerprint_and_others_another(run):
+def test_only_equal_weights_have_the_same_fingerprint(run):
     network, again = (runs.LoadedNetwork(run, make_strategy(), for_metrics=False) for _ in range(2))
     first = network.fingerprint()
     assert again.fingerprint() == first and first.startswith("step 7, sha256 ")

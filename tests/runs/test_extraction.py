@@ -25,11 +25,11 @@ def shards(tmp_path):
 
 def predicted(run, shards):
     loaded = runs.LoadedNetwork(run, make_strategy(), keep_predictions=True)
-    return np.concatenate([batch.predictions for batch in loaded.predict(shards, batch_size=4)])
+    return np.concatenate([batch["predictions"] for batch in loaded.predict(shards, batch_size=4)])
 
 
 def inside(run, path, shards):
-    """What the network at a path predicts as a part of the whole mixture, and what the whole predicts."""
+    """Predictions of the network at a path as a part of the mixture, and of the whole mixture."""
     whole, _ = run.load_network()
     found = [networks.outputs(whole, batch) for _, batch, _ in commands.batches_by_hand(shards, FRAMES.frames_per_video)]
     name = "".join(f"members/{index}/" for index in path.split(".")) + "predictions"
@@ -44,11 +44,11 @@ def inside(run, path, shards):
         pytest.param(mixture("MODNeXtVladModel"), "1.0", "NeXtVLADModel", id="1.0 of MOD"),
     ],
 )
-def test_a_network_taken_out_predicts_what_it_does_inside(tmp_path, shards, network, path, model):
+def test_an_extracted_network_predicts_the_same_as_in_the_mixture(tmp_path, shards, network, path, model):
     run = commands.save_run(tmp_path / "mixture", network)
     before = commands.entries(run.folder)
     taken = runs.extract(run, path, tmp_path / "taken")
-    assert taken.config.networks == {"teacher": mixture(model, reverse_whitening=network.reverse_whitening)}
+    assert taken.config.networks == {"teacher": mixture(model, reverse_whitening=network.family.reverse_whitening)}
     member, whole = inside(run, path, shards)
     np.testing.assert_allclose(predicted(taken, shards), member, rtol=1e-5, atol=1e-6)
     assert np.abs(member - whole).max() > 0.01
@@ -56,8 +56,8 @@ def test_a_network_taken_out_predicts_what_it_does_inside(tmp_path, shards, netw
     assert commands.entries(run.folder) == before
 
 
-@pytest.mark.parametrize("checkpoint, step", [("best", 9), ("last", 9), ("3", 3)])
-def test_the_checkpoint_that_is_asked_for_is_taken(tmp_path, quick_encoder, checkpoint, step):
+@pytest.mark.parametrize("checkpoint, step", [("best", 9), ("3", 3)])
+def test_a_checkpoint_can_be_chosen(tmp_path, quick_encoder, checkpoint, step):
     run = commands.save_run(tmp_path / "mixture", mixture(), steps=(3, 9))
     taken, progress = runs.extract(run, "1", tmp_path / "taken", checkpoint=checkpoint).load_network()
     expected = networks.build(mixture(), seed=step).submodel("1")
@@ -65,14 +65,14 @@ def test_the_checkpoint_that_is_asked_for_is_taken(tmp_path, quick_encoder, chec
     tiny_training.assert_same_weights(tiny_training.weights(taken), tiny_training.weights(expected))
 
 
-def test_best_and_last_are_told_apart(tmp_path, quick_encoder):
+def test_best_and_last_are_different_checkpoints(tmp_path, quick_encoder):
     run = commands.save_run(tmp_path / "mixture", mixture(), steps=(3, 9))
     run.checkpoints.step_folder(3).rename(run.folder / "best")
     for name, step in (("best", 3), ("last", 9)):
         assert runs.extract(run, "0", tmp_path / name, checkpoint=name).load_network()[1].step == step
 
 
-def test_the_network_that_is_asked_for_is_taken(tmp_path, quick_encoder):
+def test_a_network_of_a_pair_can_be_chosen(tmp_path, quick_encoder):
     run = commands.save_run(tmp_path / "mixture", mixture())
     networks.build(mixture(), seed=5, name="student").save_weights(run.weights_folder() / "student.weights.h5")
     pair = config.RunConfig(
@@ -85,7 +85,7 @@ def test_the_network_that_is_asked_for_is_taken(tmp_path, quick_encoder):
         tiny_training.assert_same_weights(tiny_training.weights(taken), tiny_training.weights(expected))
 
 
-def test_a_folder_that_is_there_and_empty_is_filled(tmp_path, quick_encoder):
+def test_the_output_folder_may_exist_if_it_is_empty(tmp_path, quick_encoder):
     (tmp_path / "taken").mkdir()
     runs.extract(commands.save_run(tmp_path / "mixture", mixture()), "0", tmp_path / "taken").load_network()
 
@@ -93,27 +93,26 @@ def test_a_folder_that_is_there_and_empty_is_filled(tmp_path, quick_encoder):
 @pytest.mark.parametrize(
     "path, words",
     [
-        ("2", "submodel='2' is not in this mixture; choose one of 0, 1"),
-        ("-1", "submodel='-1' is not"),
-        ("0.0", "submodel='0.0' is not"),
-        ("first", "submodel='first' is not"),
-        ("", "submodel is missing"),
+        ("2", "submodel='?2'?:? is not in this mixture; choose one of 0, 1"),
+        ("-1", "submodel='?-1'?:? is not"),
+        ("0.0", "submodel='?0.0'?:? is not"),
+        ("", "submodel: is missing"),
     ],
 )
-def test_a_network_that_is_not_there_is_refused_and_nothing_written(tmp_path, quick_encoder, path, words):
+def test_a_missing_network_is_refused_and_nothing_is_written(tmp_path, quick_encoder, path, words):
     run = commands.save_run(tmp_path / "mixture", mixture())
     with pytest.raises(ValueError, match=words):
         runs.extract(run, path, tmp_path / "taken")
     assert [entry.name for entry in tmp_path.iterdir()] == ["mixture"]
 
 
-def test_a_network_that_is_no_mixture_is_refused(tmp_path):
+def test_a_network_that_is_not_a_mixture_is_refused(tmp_path):
     run = commands.save_run(tmp_path / "single", mixture("NeXtVLADModel"))
-    with pytest.raises(ValueError, match="^train_dir=.*single: its teacher is a NeXtVLADModel, which is no mixture"):
+    with pytest.raises(ValueError, match="^train_dir=.*single: its teacher is a NeXtVLADModel, not a mixture"):
         runs.extract(run, "0", tmp_path / "taken")
 
 
-def test_what_stops_in_the_middle_leaves_nothing(tmp_path, quick_encoder, monkeypatch):
+def test_a_failed_extraction_leaves_nothing(tmp_path, quick_encoder, monkeypatch):
     run = commands.save_run(tmp_path / "mixture", mixture())
 
     def broken(*arguments):

@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,12 @@ from youtube8m_distill.runs import initial_weights
 from youtube8m_distill.schemes.stages import build_student
 
 LABELS_AND_PREDICTIONS = ("pred", "ce")
+
+
+@pytest.fixture(autouse=True)
+def logged(caplog):
+    """Records that are logged at INFO and above."""
+    caplog.set_level(logging.INFO)
 
 
 @pytest.fixture
@@ -24,11 +32,11 @@ def run_config(folder, network, mode="teacher", student=None, share=True, **sett
 
 
 def start(configuration):
-    """Networks as a new run has them, the same before they took anything, and what was said."""
+    """Networks of a new run with their initial weights, and without."""
     initial_weights.check_initial_weights(configuration)
-    found, said = build(configuration), []
-    initial_weights.take_initial_weights(configuration, found, said.append)
-    return found, build(configuration), said
+    found = build(configuration)
+    initial_weights.take_initial_weights(configuration, found)
+    return found, build(configuration)
 
 
 def build(configuration):
@@ -72,23 +80,23 @@ def assert_untouched(layers, before, theirs):
     ],
     ids=lambda network: network.model,
 )
-def test_a_network_of_the_same_shape_takes_everything(tmp_path, network):
+def test_a_network_of_the_same_shape_loads_everything(tmp_path, network, caplog):
     theirs = source(tmp_path, network)
-    found, before, said = start(run_config(tmp_path, network))
+    found, before = start(run_config(tmp_path, network))
     assert_equal([found["teacher"]], [theirs])
     assert any(tiny_training.differ(tiny_training.weights(found["teacher"]), tiny_training.weights(before["teacher"])))
     count = sum(array.size for array in theirs.get_weights())
-    assert said == [f"teacher: starts with {count:,} numbers of the teacher in {tmp_path}, step 3: everything."]
+    assert caplog.messages == [f"teacher: starts from {count:,} weights of the teacher in {tmp_path}, step 3: everything."]
 
 
-def test_settings_beyond_the_shape_may_differ(tmp_path, quick_encoder):
+def test_settings_beyond_the_shape_may_differ(tmp_path, quick_encoder, caplog):
     theirs = source(tmp_path, networks.frame_level(dtype="float32"))
     ours = networks.frame_level(
         dtype="uint8", view=config.FrameView("uniform", 4), frames_per_block=2, dropout=0.1, moe_l2=1e-3
     )
-    found, _, said = start(run_config(tmp_path, ours))
+    found, _ = start(run_config(tmp_path, ours))
     assert_equal([found["teacher"]], [theirs])
-    assert said[0].endswith(": everything.")
+    assert caplog.messages[0].endswith(": everything.")
 
 
 @pytest.mark.parametrize(
@@ -104,21 +112,21 @@ def test_settings_beyond_the_shape_may_differ(tmp_path, quick_encoder):
         ),
     ],
 )
-def test_where_only_the_classifiers_differ_the_encoder_is_taken(tmp_path, quick_encoder, options, words):
+def test_only_the_encoder_is_loaded_if_the_classifiers_differ(tmp_path, quick_encoder, options, words, caplog):
     theirs = source(tmp_path, networks.frame_level())
-    found, before, said = start(run_config(tmp_path, networks.frame_level(**options)))
+    found, before = start(run_config(tmp_path, networks.frame_level(**options)))
     assert_equal([found["teacher"].encoder], [theirs.encoder])
     assert_equal([found["teacher"].classifier], [before["teacher"].classifier])
-    assert said == [
-        f"teacher: starts with 36 numbers of the teacher in {tmp_path}, step 3: all but the classifier ({words})."
+    assert caplog.messages == [
+        f"teacher: starts from 36 weights of the teacher in {tmp_path}, step 3: all but the classifier ({words})."
     ]
 
 
-def test_of_a_mixture_with_other_classes_the_gates_are_taken_too(tmp_path, quick_encoder):
+def test_a_mixture_with_other_classes_also_loads_the_gates(tmp_path, quick_encoder, caplog):
     theirs = source(tmp_path, networks.frame_level("MODNeXtVladModel"))
-    found, before, said = start(run_config(tmp_path, networks.frame_level("MODNeXtVladModel", num_classes=6)))
+    found, before = start(run_config(tmp_path, networks.frame_level("MODNeXtVladModel", num_classes=6)))
     ours = found["teacher"]
-    assert "all but the classifier (num_classes=5 there, 6 here)." in said[0]
+    assert "all but the classifier (num_classes=5 there, 6 here)." in caplog.messages[0]
     for path, network in ours.submodels().items():
         layer = "gate" if hasattr(network, "gate") else "encoder"
         assert_equal([getattr(network, layer)], [getattr(theirs.submodel(path), layer)])
@@ -153,11 +161,11 @@ def test_of_a_mixture_with_other_classes_the_gates_are_taken_too(tmp_path, quick
         (networks.video_level("MoeModel"), networks.frame_level(), "model=MoeModel there, HierarchicalLstmModel here"),
     ],
 )
-def test_another_encoder_is_refused_by_the_setting_that_differs(tmp_path, theirs, ours, words):
+def test_another_encoder_is_refused_and_the_difference_named(tmp_path, theirs, ours, words):
     commands.save_run(tmp_path, theirs)
     with pytest.raises(ValueError) as raised:
         start(run_config(tmp_path, ours))
-    assert str(raised.value).startswith(f"init_from={tmp_path}: the teacher there is another network ({words}). Weights")
+    assert str(raised.value).startswith(f"init_from={tmp_path}: the teacher there is another network ({words}). Both")
 
 
 @pytest.mark.parametrize(
@@ -165,9 +173,9 @@ def test_another_encoder_is_refused_by_the_setting_that_differs(tmp_path, theirs
     [networks.video_level("MoeModel"), networks.frame_level("FrameLevelLogisticModel")],
     ids=lambda network: network.model,
 )
-def test_a_network_that_is_a_classifier_has_nothing_to_give_to_another_classifier(tmp_path, network):
+def test_a_network_that_is_only_a_classifier_cannot_start_from_another_classifier(tmp_path, network):
     commands.save_run(tmp_path, network)
-    with pytest.raises(ValueError, match=f"another .num_classes=5 there, 6 here., and a {network.model} has no"):
+    with pytest.raises(ValueError, match=f"differs .num_classes=5 there, 6 here., and a {network.model} has no"):
         start(run_config(tmp_path, network.replace(num_classes=6)))
 
 
@@ -182,18 +190,18 @@ def test_a_network_that_is_a_classifier_has_nothing_to_give_to_another_classifie
 )
 def test_a_folder_without_weights_is_refused(tmp_path, make, words):
     make(tmp_path / "source")
-    with pytest.raises(FileNotFoundError, match=f"^init_from={tmp_path}/source: .*{words}"):
+    with pytest.raises(ValueError, match=f"^init_from={tmp_path}/source: .*{words}"):
         initial_weights.check_initial_weights(run_config(tmp_path / "source", networks.frame_level()))
-    with pytest.raises(FileNotFoundError, match=f"^init_from={tmp_path}/source: .*{words}"):
+    with pytest.raises(ValueError, match=f"^init_from={tmp_path}/source: .*{words}"):
         initial_weights.has_eigenvalues(str(tmp_path / "source"))
 
 
-def test_every_replica_starts_with_the_same_weights(tmp_path, quick_encoder):
+def test_every_replica_starts_from_the_same_weights(tmp_path, quick_encoder):
     theirs = source(tmp_path, networks.frame_level())
     strategy, configuration = make_strategy(devices=tiny_training.TWO_CPUS), run_config(tmp_path, networks.frame_level())
     with strategy.scope():
         found = build(configuration)
-    initial_weights.take_initial_weights(configuration, found, lambda line: None)
+    initial_weights.take_initial_weights(configuration, found)
     for replica in range(2):
         ours = [strategy.experimental_local_results(weight.value)[replica].numpy() for weight in found["teacher"].weights]
         tiny_training.assert_same_weights(ours, tiny_training.weights(theirs))
@@ -203,47 +211,49 @@ def test_every_replica_starts_with_the_same_weights(tmp_path, quick_encoder):
 
 
 @pytest.mark.parametrize("classes_there", [5, 6])
-def test_a_student_takes_the_encoder_where_its_classifier_is_the_teachers(tmp_path, quick_encoder, classes_there):
+def test_a_student_with_its_teachers_classifier_loads_the_encoder(tmp_path, quick_encoder, classes_there, caplog):
     theirs = source(tmp_path, networks.frame_level(num_classes=classes_there))
-    found, before, said = start(run_config(tmp_path, networks.frame_level(), "serial"))
+    found, before = start(run_config(tmp_path, networks.frame_level(), "serial"))
     assert_equal([found["student"].encoder], [theirs.encoder])
     assert_equal([found["student"].classifier], [before["teacher"].classifier])
     assert_equal([found["teacher"]], [before["teacher"]])
-    assert said == [
-        f"student: starts with 36 numbers of the teacher in {tmp_path}, step 3: the encoder. The classifier "
+    assert caplog.messages == [
+        f"student: starts from 36 weights of the teacher in {tmp_path}, step 3: the encoder. The classifier "
         "comes from the teacher."
     ]
 
 
-def test_a_student_that_is_a_mixture_takes_the_encoders_and_has_the_teachers_gates(tmp_path):
+def test_a_student_mixture_loads_the_encoders_and_keeps_the_teachers_gates(tmp_path):
     theirs = source(tmp_path, networks.frame_level("MixNeXtVladModel"))
-    found, before, _ = start(run_config(tmp_path, networks.frame_level("MixNeXtVladModel"), "serial"))
+    found, before = start(run_config(tmp_path, networks.frame_level("MixNeXtVladModel"), "serial"))
     assert_equal([member.encoder for member in found["student"].members], [member.encoder for member in theirs.members])
     assert_untouched(found["student"].output_layers, before["teacher"].output_layers, theirs.output_layers)
 
 
-def test_a_student_with_a_classifier_of_its_own_takes_everything(tmp_path, quick_encoder):
+def test_a_student_with_its_own_classifier_loads_everything(tmp_path, quick_encoder, caplog):
     theirs = source(tmp_path, networks.frame_level())
-    found, before, said = start(run_config(tmp_path, networks.frame_level(), "serial", share=False))
+    found, before = start(run_config(tmp_path, networks.frame_level(), "serial", share=False))
     assert_equal([found["student"]], [theirs])
     assert_equal([found["teacher"]], [before["teacher"]])
-    assert said[0].startswith("student: ") and said[0].endswith(": everything.")
+    assert caplog.messages[0].startswith("student: ") and caplog.messages[0].endswith(": everything.")
 
 
-def test_a_student_with_a_classifier_of_its_own_and_other_classes_takes_the_encoder(tmp_path, quick_encoder):
+def test_a_student_with_its_own_classifier_and_other_classes_loads_the_encoder(tmp_path, quick_encoder, caplog):
     theirs = source(tmp_path, networks.frame_level(num_classes=6))
-    found, before, said = start(run_config(tmp_path, networks.frame_level(), "serial", share=False))
+    found, before = start(run_config(tmp_path, networks.frame_level(), "serial", share=False))
     assert_equal([found["student"].encoder], [theirs.encoder])
     assert_equal([found["student"].classifier], [before["student"].classifier])
-    assert said[0].endswith("all but the classifier (num_classes=6 there, 5 here).")
+    assert caplog.messages[0].endswith("all but the classifier (num_classes=6 there, 5 here).")
 
 
-def test_a_student_that_is_a_shared_classifier_has_nothing_to_take(tmp_path):
+def test_a_student_that_is_only_a_shared_classifier_has_nothing_to_load(tmp_path):
     network = networks.frame_level("FrameLevelLogisticModel")
     theirs = source(tmp_path, network)
-    with pytest.raises(ValueError, match="^init_from=.*: nothing to take, since a FrameLevelLogisticModel is a classifier"):
+    with pytest.raises(
+        ValueError, match="^init_from=.*: has no effect, since a FrameLevelLogisticModel is only a classifier"
+    ):
         start(run_config(tmp_path, network, "serial"))
-    found, _, _ = start(run_config(tmp_path, network, "parallel"))
+    found, _ = start(run_config(tmp_path, network, "parallel"))
     assert_equal([found["student"]], [theirs])
 
 
@@ -256,38 +266,38 @@ def parallel_source(folder, network):
     return {"teacher": run.load_network("teacher")[0], "student": student}
 
 
-def test_each_network_of_a_parallel_run_starts_with_its_own_kind(tmp_path, quick_encoder):
+def test_each_network_of_a_parallel_run_starts_from_the_same_role(tmp_path, quick_encoder, caplog):
     theirs = parallel_source(tmp_path, networks.frame_level())
-    found, _, said = start(run_config(tmp_path, networks.frame_level(), "parallel", share=False))
+    found, _ = start(run_config(tmp_path, networks.frame_level(), "parallel", share=False))
     for role in ("teacher", "student"):
         assert_equal([found[role]], [theirs[role]])
-    assert [line.split(" in ")[0] for line in said] == [
-        "teacher: starts with 146 numbers of the teacher",
-        "student: starts with 146 numbers of the student",
+    assert [line.split(" in ")[0] for line in caplog.messages] == [
+        "teacher: starts from 146 weights of the teacher",
+        "student: starts from 146 weights of the student",
     ]
 
 
-def test_a_shared_classifier_of_a_parallel_run_is_the_sources_teachers(tmp_path, quick_encoder):
+def test_a_shared_classifier_of_a_parallel_run_starts_from_the_teachers(tmp_path, quick_encoder, caplog):
     theirs = parallel_source(tmp_path, networks.frame_level())
-    found, _, said = start(run_config(tmp_path, networks.frame_level(), "parallel"))
+    found, _ = start(run_config(tmp_path, networks.frame_level(), "parallel"))
     assert_equal([found["teacher"]], [theirs["teacher"]])
     assert_equal([found["student"].encoder], [theirs["student"].encoder])
     assert found["student"].classifier is found["teacher"].classifier
-    assert said[1].endswith("the encoder. The classifier comes from the teacher.")
+    assert caplog.messages[1].endswith("the encoder. The classifier comes from the teacher.")
 
 
-def test_both_networks_of_a_parallel_run_start_with_the_only_one_there_is(tmp_path, quick_encoder):
+def test_both_networks_of_a_parallel_run_start_from_a_single_network(tmp_path, quick_encoder):
     theirs = source(tmp_path, networks.frame_level())
-    found, _, _ = start(run_config(tmp_path, networks.frame_level(), "parallel", share=False))
+    found, _ = start(run_config(tmp_path, networks.frame_level(), "parallel", share=False))
     assert_equal(found.values(), [theirs, theirs])
 
 
 @pytest.mark.parametrize("mode, role", [("teacher", "teacher"), ("serial", "student")])
-def test_of_a_pair_a_network_starts_with_the_one_of_its_role(tmp_path, quick_encoder, mode, role):
+def test_a_network_starts_from_the_same_role_of_a_pair(tmp_path, quick_encoder, mode, role, caplog):
     theirs = parallel_source(tmp_path, networks.frame_level())
-    found, _, said = start(run_config(tmp_path, networks.frame_level(), mode, share=False))
+    found, _ = start(run_config(tmp_path, networks.frame_level(), mode, share=False))
     assert_equal([found[role]], [theirs[role]])
-    assert said[0].startswith(f"{role}: ") and f"numbers of the {role} in" in said[0]
+    assert caplog.messages[0].startswith(f"{role}: ") and f"weights of the {role} in" in caplog.messages[0]
 
 
 # ---- eigenvalues
@@ -308,21 +318,21 @@ def eigenvalues(tmp_path):
 )
 def test_eigenvalues_reach_the_preprocessing_of_every_network(eigenvalues, model, mode):
     network = networks.frame_level(model, reverse_whitening=True)
-    found, _, _ = start(run_config(None, network, mode, pca_eigenvalues=eigenvalues))
+    found, _ = start(run_config(None, network, mode, pca_eigenvalues=eigenvalues))
     for trained in found.values():
         np.testing.assert_allclose(trained.preprocessing.scale, SCALE, rtol=1e-6)
 
 
-def test_eigenvalues_that_are_given_win_over_those_of_the_source(tmp_path, eigenvalues):
+def test_given_eigenvalues_replace_those_of_the_source(tmp_path, eigenvalues):
     network = networks.frame_level("NeXtVLADModel", reverse_whitening=True)
     theirs = source(tmp_path / "source", network)
-    found, _, _ = start(run_config(tmp_path / "source", network, pca_eigenvalues=eigenvalues))
+    found, _ = start(run_config(tmp_path / "source", network, pca_eigenvalues=eigenvalues))
     np.testing.assert_allclose(found["teacher"].preprocessing.scale, SCALE, rtol=1e-6)
     assert_equal([found["teacher"].encoder], [theirs.encoder])
 
 
 @pytest.mark.parametrize("whitened", [False, True])
-def test_a_source_tells_whether_it_carries_eigenvalues(tmp_path, whitened):
+def test_whether_a_source_has_eigenvalues(tmp_path, whitened):
     commands.save_run(tmp_path, networks.frame_level("NeXtVLADModel", reverse_whitening=whitened))
     assert initial_weights.has_eigenvalues(str(tmp_path)) is whitened
     assert initial_weights.has_eigenvalues("") is False
@@ -331,13 +341,13 @@ def test_a_source_tells_whether_it_carries_eigenvalues(tmp_path, whitened):
 @pytest.mark.parametrize(
     "array, words",
     [
-        (np.ones(5), "holds 5 numbers, and rgb has 6"),
+        (np.ones(5), "holds 5 numbers, but rgb has 6"),
         (np.ones((6, 6)), "must be of shape"),
         (-np.ones(6), "must be finite and not negative"),
         (np.array(["a"]), "must hold real numbers"),
     ],
 )
-def test_eigenvalues_that_do_not_serve_are_refused(tmp_path, array, words):
+def test_invalid_eigenvalues_are_refused(tmp_path, array, words):
     path = tmp_path / "eigenvals.npy"
     np.save(path, array)
     network = networks.frame_level("NeXtVLADModel", reverse_whitening=True)
@@ -347,5 +357,5 @@ def test_eigenvalues_that_do_not_serve_are_refused(tmp_path, array, words):
 
 def test_a_missing_file_of_eigenvalues_is_refused(tmp_path):
     network = networks.frame_level("NeXtVLADModel", reverse_whitening=True)
-    with pytest.raises(FileNotFoundError, match=f"^pca_eigenvalues={tmp_path}/none.npy: .* is not a file"):
+    with pytest.raises(ValueError, match=f"^pca_eigenvalues={tmp_path}/none.npy: .* is not a file"):
         initial_weights.check_initial_weights(run_config(None, network, pca_eigenvalues=f"{tmp_path}/none.npy"))

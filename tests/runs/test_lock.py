@@ -1,11 +1,11 @@
 import errno
-import fcntl
 import os
 import shutil
 import socket
 import subprocess
 import sys
 
+import filelock
 import pytest
 
 from tests import commands, networks
@@ -14,7 +14,7 @@ from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.runs import lock
 
 TEACHER = config.RunConfig("teacher", {"teacher": networks.frame_level()}, config.TrainingConfig())
-# Takes the lock as a training does, says so, and waits to be killed. Without TensorFlow: the file by its path.
+# Takes the lock as a training does, prints a line, and waits to be killed. Loads lock.py by its path, without TensorFlow.
 HOLD = """
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("lock", sys.argv[1])
@@ -41,10 +41,10 @@ def holder(tmp_path):
     process.wait()
 
 
-def test_a_second_training_is_refused_by_name_until_the_first_is_dead(tmp_path, holder):
+def test_a_second_training_is_refused_until_the_first_one_is_killed(tmp_path, holder):
     with pytest.raises(
         ValueError,
-        match=rf"^train_dir={tmp_path}/run is in use: process {holder.pid} on "
+        match=rf"^train_dir={tmp_path}/run: is in use: process {holder.pid} on "
         rf"{socket.gethostname()} writes there\.",
     ):
         with runs.lock_run(tmp_path / "run"):
@@ -55,24 +55,24 @@ def test_a_second_training_is_refused_by_name_until_the_first_is_dead(tmp_path, 
         assert (tmp_path / "run" / ".lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}\n"
 
 
-def test_the_command_refuses_in_one_line_and_changes_nothing(tmp_path, holder):
+def test_train_py_refuses_a_folder_in_use_in_one_line(tmp_path, holder):
     files = commands.write_files(tmp_path / "data", "train", commands.frame_videos(8))
     before = commands.entries(tmp_path / "run")
     for switch in ("--start_new_model", "--nostart_new_model"):
         line = commands.fail(
             "train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", switch, *commands.SMALL, *commands.QUICK
         )
-        assert line.startswith(f"Error: --train_dir={tmp_path}/run is in use: process {holder.pid} on ")
+        assert line.startswith(f"Error: --train_dir={tmp_path}/run: is in use: process {holder.pid} on ")
     assert commands.entries(tmp_path / "run") == before
 
 
-def test_readers_are_not_refused(tmp_path):
+def test_a_locked_run_can_be_read(tmp_path):
     commands.save_run(tmp_path / "run", networks.frame_level())
     with runs.lock_run(tmp_path / "run"):
         runs.open_run(tmp_path / "run").load_network()
 
 
-def test_a_command_reads_while_another_process_trains_there(tmp_path, holder, monkeypatch):
+def test_inference_reads_while_another_process_trains(tmp_path, holder, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     (tmp_path / "run" / ".lock").rename(tmp_path / "lock")
     commands.save_run(tmp_path / "run", networks.frame_level())
@@ -85,18 +85,18 @@ def test_a_command_reads_while_another_process_trains_there(tmp_path, holder, mo
         pass
 
 
-def test_a_holder_knows_when_its_folder_was_removed_or_is_another_s(tmp_path):
+def test_the_holder_notices_if_its_folder_was_removed_or_recreated(tmp_path):
     with lock.locked(tmp_path / "run") as check:
         check()
         (tmp_path / "run" / ".lock").unlink()
-        with pytest.raises(OSError, match=f"^train_dir={tmp_path}/run was removed while this process wrote there"):
+        with pytest.raises(OSError, match=f"^{tmp_path}/run was removed while this process wrote there"):
             check()
         (tmp_path / "run" / ".lock").write_text("process 1 on another\n")
-        with pytest.raises(OSError, match=r"is another process's by now \(process 1 on another\)"):
+        with pytest.raises(OSError, match=r"now belongs to another process \(process 1 on another\)"):
             check()
 
 
-def test_a_training_does_not_write_into_the_run_that_took_its_place(tmp_path):
+def test_a_training_does_not_save_into_a_run_that_replaced_its_own(tmp_path):
     with runs.lock_run(tmp_path / "run") as check_held:
         run = runs.prepare_run(tmp_path / "run", TEACHER, check_held=check_held)
         shutil.rmtree(tmp_path / "run")
@@ -104,18 +104,18 @@ def test_a_training_does_not_write_into_the_run_that_took_its_place(tmp_path):
             run.checkpoints.save(None, Progress(step=3))
         with runs.lock_run(tmp_path / "run"):
             (tmp_path / "run" / ".lock").write_text("process 1 on another\n")
-            with pytest.raises(OSError, match="another process's"):
+            with pytest.raises(OSError, match="belongs to another process"):
                 run.checkpoints.save_best(None, Progress(step=3))
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=rf"^{tmp_path}/file/run cannot be written: Not a directory\.$"):
         with lock.locked(tmp_path / "file" / "run"):
             pass
 
 
-def test_a_folder_that_holds_only_a_lock_is_empty(tmp_path):
+def test_a_folder_with_only_a_lock_counts_as_empty(tmp_path):
     with runs.lock_run(tmp_path / "run"):
         runs.prepare_run(tmp_path / "run", TEACHER)
     with runs.lock_run(tmp_path / "run"):
@@ -123,14 +123,14 @@ def test_a_folder_that_holds_only_a_lock_is_empty(tmp_path):
         assert commands.entries(tmp_path / "run").keys() == {".lock", "config.json"}
 
 
-def test_nothing_is_written_into_a_folder_of_something_else(tmp_path):
+def test_nothing_is_written_into_a_folder_that_is_not_a_run(tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
-    with pytest.raises(ValueError, match="not a training directory of ours"):
+    with pytest.raises(ValueError, match="does not hold a run"):
         runs.lock_run(tmp_path)
     assert commands.entries(tmp_path).keys() == {"letter.txt"}
 
 
-def test_a_lock_leaves_nothing_behind_and_can_be_taken_again(tmp_path):
+def test_a_released_lock_leaves_no_file(tmp_path):
     for _ in range(2):
         with runs.lock_run(tmp_path / "run"):
             assert (tmp_path / "run" / ".lock").exists()
@@ -138,21 +138,23 @@ def test_a_lock_leaves_nothing_behind_and_can_be_taken_again(tmp_path):
 
 
 @pytest.mark.parametrize("number, known", [(errno.ENOLCK, True), (errno.EIO, False)])
-def test_a_file_system_without_locks_is_mentioned_and_used(tmp_path, monkeypatch, number, known):
+def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch, caplog, number, known):
     def refuse(*arguments):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    said = []
+    monkeypatch.setattr(filelock.FileLock, "_acquire", refuse)
     if known:
-        with lock.locked(tmp_path, said.append):
-            assert "without locks" in said[0] and str(tmp_path) in said[0]
+        with lock.locked(tmp_path) as check:
+            check()
+            (record,) = caplog.records
+            assert record.levelname == "WARNING" and f"{tmp_path} is on a file system without locks" in record.message
+        assert not list(tmp_path.iterdir())
     else:
-        with pytest.raises(OSError), lock.locked(tmp_path, said.append):
+        with pytest.raises(OSError), lock.locked(tmp_path):
             pass
 
 
-def test_a_lock_that_another_has_taken_since_is_left_to_it(tmp_path):
+def test_the_lock_file_of_another_process_is_not_removed(tmp_path):
     with lock.locked(tmp_path / "run"):
         (tmp_path / "run" / ".lock").unlink()
         (tmp_path / "run" / ".lock").write_text("another's")

@@ -1,9 +1,11 @@
-"""With a network that costs nothing; tests/cli/test_inference.py has the real one."""
+"""With a fake network; tests/cli/test_inference.py has a real one."""
 
+import contextlib
 import dataclasses
 import errno
 import gzip
 import json
+import logging
 import os
 import types
 
@@ -13,7 +15,6 @@ import pytest
 from tests import commands, networks, records
 from youtube8m_distill import runs
 from youtube8m_distill.data.tfrecord import Shard
-from youtube8m_distill.engine.predictor import PredictedBatch
 from youtube8m_distill.export.kaggle import read_predictions
 from youtube8m_distill.runs import predictions
 
@@ -21,13 +22,14 @@ BATCH_SIZE, NUM_VIDEOS = 4, 23
 
 
 class Network:
-    """Stands in for a LoadedNetwork. A score depends on all videos of a batch, as the last bits of a real one may."""
+    """A fake LoadedNetwork. A score depends on all videos of its batch, as the last bits of a real one may."""
 
     role, seed, batch_size, config = "teacher", 0, 3, networks.frame_level()
 
     def __init__(self, top_k=2, weights="step 7", dtype="float32", devices=("/device:CPU:0",), frames=None):
         self.predictor = types.SimpleNamespace(
-            top_k=top_k, strategy=types.SimpleNamespace(extended=types.SimpleNamespace(worker_devices=devices))
+            outputs=types.SimpleNamespace(top_k=top_k),
+            strategy=types.SimpleNamespace(extended=types.SimpleNamespace(worker_devices=devices)),
         )
         self.network = types.SimpleNamespace(compute_dtype=dtype)
         self.weights, self.frames = weights, frames or {}
@@ -47,8 +49,8 @@ class Network:
             if len(self.batches) == self.stop_after:
                 raise self.error
             batch = self.batch(shards, videos[start : start + batch_size])
-            assert seen.add(predictions.hash_ids(batch.video_ids), batch.shards, batch.records) is None
-            self.batches.append([video_id.decode() for video_id in batch.video_ids])
+            assert seen.add(predictions.hash_ids(batch["video_id"]), batch["shard"], batch["record"]) is None
+            self.batches.append([video_id.decode() for video_id in batch["video_id"]])
             yield batch
 
     def batch(self, shards, places):
@@ -58,11 +60,19 @@ class Network:
         shard, record = np.array(places).T
         frames = np.array([self.frames.get(video_id.decode(), 9) for video_id in ids])
         classes, finite = np.array([[1, 0]] * len(ids), np.int32), np.ones(len(ids), bool)
-        return PredictedBatch(np.array(ids, object), classes, scores, finite, shard.astype(np.int32), record, frames)
+        return {
+            "video_id": np.array(ids, object),
+            "classes": classes,
+            "scores": scores,
+            "finite": finite,
+            "shard": shard.astype(np.int32),
+            "record": record,
+            "stored_frames": frames,
+        }
 
 
 def files_of(*sizes, name="test"):
-    """Shards of so many records each; the fake network takes a size for the number of records."""
+    """Shards with these numbers of records; the fake network reads a size as the number of records."""
     return tuple(Shard(f"{name}{number}", "", size) for number, size in enumerate(sizes))
 
 
@@ -85,18 +95,32 @@ def csv(tmp_path):
     return tmp_path / "out" / "p.csv"
 
 
+@contextlib.contextmanager
+def logged_lines():
+    """Collects the lines that are logged inside the block."""
+    lines, handler = [], logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    predictions.log.addHandler(handler)
+    predictions.log.setLevel(logging.INFO)
+    try:
+        yield lines
+    finally:
+        predictions.log.removeHandler(handler)
+
+
 def predict(path, network, shards, batch_size=BATCH_SIZE):
-    """Returns Predicted and the lines that were said."""
-    said, network.batches, network.stop_after = [], [], None
-    return predictions.predict_to_csv(path, network, shards, batch_size, said.append), said
+    """Returns Predicted and the lines that were logged."""
+    network.batches, network.stop_after = [], None
+    with logged_lines() as lines:
+        return predictions.predict_to_csv(path, network, shards, batch_size), lines
 
 
 def stop(path, network, shards, batches, error=KeyboardInterrupt):
-    """A prediction that ends after so many batches; returns what it said."""
-    said, network.batches, network.stop_after, network.error = [], [], batches, error
-    with pytest.raises(error):
-        predictions.predict_to_csv(path, network, shards, BATCH_SIZE, said.append)
-    return said
+    """A prediction that ends after this many batches; returns the lines that were logged."""
+    network.batches, network.stop_after, network.error = [], batches, error
+    with logged_lines() as lines, pytest.raises(error):
+        predictions.predict_to_csv(path, network, shards, BATCH_SIZE)
+    return lines
 
 
 @pytest.fixture
@@ -105,47 +129,45 @@ def expected(network, shards, tmp_path):
     return (tmp_path / "expected.csv").read_bytes()
 
 
-def test_in_one_go_nothing_but_the_csv_is_left(network, shards, csv):
+def test_an_uninterrupted_prediction_leaves_only_the_csv(network, shards, csv):
     assert predict(csv, network, shards) == (predictions.Predicted(NUM_VIDEOS, 0), [])
     assert [path.name for path in csv.parent.iterdir()] == ["p.csv"]
     found = read_predictions(csv)
     assert [video_id.decode() for video_id in found.video_ids] == sum(network.batches, []) == IDS
     assert found.classes.tolist() == [[1, 0]] * NUM_VIDEOS
     scores = np.concatenate(
-        [network.batch(shards, [(IDS.index(i) // 6, int(i[-1])) for i in batch]).scores for batch in network.batches]
+        [network.batch(shards, [(IDS.index(i) // 6, int(i[-1])) for i in batch])["scores"] for batch in network.batches]
     )
     np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
 
 
-def test_the_batch_size_is_the_networks_own_unless_given(network, shards, csv):
-    predictions.predict_to_csv(csv, network, shards, say=None)
+def test_the_default_batch_size_is_that_of_the_network(network, shards, csv):
+    predictions.predict_to_csv(csv, network, shards)
     assert [len(batch) for batch in network.batches] == [3] * 7 + [2]
 
 
 @pytest.mark.parametrize("name", ["p.csv", "p.csv.gz"])
-@pytest.mark.parametrize("stops", [(1,), (2, 1), (3, 1, 1), (5,), (0, 4)])
-def test_stopped_and_gone_on_with_gives_the_same_bytes(network, shards, csv, expected, name, stops):
+@pytest.mark.parametrize("stops", [(1,), (3, 1, 1), (0, 4)])
+def test_a_resumed_prediction_gives_the_same_bytes(network, shards, csv, expected, name, stops):
     path = csv.parent / name
     for batches in stops:
         said = stop(path, network, shards, batches)
     done = sum(stops)
-    assert said[-1] == (
-        f"The predictions for {4 * done} videos are kept in {path}.progress: the same command goes on after them."
-    )
+    assert said[-1] == f"{4 * done} predictions are kept in {path}.progress; the same command resumes after them."
     assert not path.exists()
     predicted, said = predict(path, network, shards)
     assert said == [
-        f"Going on after {4 * done} videos, in file {(4 * done - 1) // 6 + 1} of 4; they are in {path}.progress."
+        f"Resuming after {4 * done} videos, in file {(4 * done - 1) // 6 + 1} of 4; they are in {path}.progress."
     ]
     assert predicted == (NUM_VIDEOS, 0)
-    # No video twice, none missing, and every batch made of the videos that it is made of in one go.
+    # No duplicates, none missing, and every batch has the same videos as without an interruption.
     assert network.batches == [IDS[start : start + 4] for start in range(4 * done, NUM_VIDEOS, 4)]
     found = path.read_bytes()
     assert (gzip.decompress(found) if name.endswith(".gz") else found) == expected
     assert [path.name for path in path.parent.iterdir()] == [name]
 
 
-def test_what_stood_there_stays_until_the_end(network, shards, csv, expected):
+def test_an_old_csv_stays_until_the_end(network, shards, csv, expected):
     csv.parent.mkdir()
     csv.write_text("old")
     stop(csv, network, shards, 3)
@@ -154,12 +176,12 @@ def test_what_stood_there_stays_until_the_end(network, shards, csv, expected):
     assert csv.read_bytes() == expected
 
 
-def test_stopped_before_the_first_batch_leaves_nothing(network, shards, csv):
+def test_an_interrupt_before_the_first_batch_leaves_nothing(network, shards, csv):
     assert stop(csv, network, shards, 0) == []
     assert list(csv.parent.iterdir()) == []
 
 
-def test_after_a_failed_write_what_was_committed_counts(network, shards, csv, expected, monkeypatch):
+def test_committed_rows_are_kept_after_a_failed_write(network, shards, csv, expected, monkeypatch):
     commits, write = [], predictions._write
 
     def full(path, value):
@@ -175,11 +197,11 @@ def test_after_a_failed_write_what_was_committed_counts(network, shards, csv, ex
             predict(csv, network, shards)
     assert not csv.exists()
     predicted, said = predict(csv, network, shards)
-    assert said[0].startswith("Going on after 8 videos, in file 2 of 4; ") and predicted.num_videos == NUM_VIDEOS
+    assert said[0].startswith("Resuming after 8 videos, in file 2 of 4; ") and predicted.num_videos == NUM_VIDEOS
     assert csv.read_bytes() == expected
 
 
-def test_what_came_after_the_last_commit_is_cut_off(network, shards, csv, expected):
+def test_rows_after_the_last_commit_are_dropped(network, shards, csv, expected):
     stop(csv, network, shards, 3)
     for name in ("rows.csv", "videos.bin"):
         with open(csv.parent / "p.csv.progress" / name, "ab") as file:
@@ -188,7 +210,7 @@ def test_what_came_after_the_last_commit_is_cut_off(network, shards, csv, expect
     assert csv.read_bytes() == expected
 
 
-def test_stopped_between_the_csv_and_the_end(network, shards, csv, expected, monkeypatch):
+def test_a_folder_that_was_not_removed_does_not_matter(network, shards, csv, expected, monkeypatch):
     monkeypatch.setattr(predictions.files, "remove_folder", lambda folder: None)
     predict(csv, network, shards)
     monkeypatch.undo()
@@ -197,16 +219,16 @@ def test_stopped_between_the_csv_and_the_end(network, shards, csv, expected, mon
     assert csv.read_bytes() == expected and not (csv.parent / "p.csv.progress").exists()
 
 
-# ---- other files than before
+# ---- changed files
 
 
-def test_a_file_that_was_fetched_again_and_those_after_it_are_predicted_anew(network, shards, csv):
+def test_a_changed_file_and_those_after_it_are_predicted_again(network, shards, csv):
     stop(csv, network, shards, 4)
     shards = files_of(6, 7, 6, 5)
     predicted, said = predict(csv, network, shards)
     assert said == [
-        f"10 of the 16 videos in {csv}.progress are in a file that has changed or come after it, and are predicted again.",
-        f"Going on after 4 videos, in file 1 of 4; they are in {csv}.progress.",
+        f"10 of the 16 videos in {csv}.progress are in a file that has changed, or after it, and are predicted again.",
+        f"Resuming after 4 videos, in file 1 of 4; they are in {csv}.progress.",
     ]
     assert predicted.num_videos == NUM_VIDEOS + 1
     predict(csv.parent / "anew.csv", network, shards)
@@ -215,7 +237,7 @@ def test_a_file_that_was_fetched_again_and_those_after_it_are_predicted_anew(net
 
 @pytest.mark.parametrize("batches", [5, 6])
 @pytest.mark.parametrize("sizes", [(6, 6, 6, 5, 7), (6, 6, 6), (6, 6, 1, 5)])
-def test_files_may_come_or_go_behind_those_that_are_done(network, shards, csv, sizes, batches):
+def test_files_after_the_finished_ones_may_change(network, shards, csv, sizes, batches):
     stop(csv, network, files_of(6, 6, 6, 5, 100), batches)
     shards = files_of(*sizes)
     assert predict(csv, network, shards)[0].num_videos == sum(sizes)
@@ -223,19 +245,19 @@ def test_files_may_come_or_go_behind_those_that_are_done(network, shards, csv, s
     assert csv.read_bytes() == (csv.parent / "anew.csv").read_bytes()
 
 
-def test_another_first_file_of_the_same_name_begins_anew(network, shards, csv):
+def test_a_changed_first_file_starts_over(network, shards, csv):
     stop(csv, network, shards, 1)
     predicted, said = predict(csv, network, files_of(5, 6))
     assert predicted.num_videos == 11 and len(said) == 1 and said[0].startswith("4 of the 4 videos in ")
 
 
-def test_records_that_are_left_out_from_now_on(network, shards, csv, tmp_path):
-    """As after --skip_bad_records: the rows before the file with such a record stay."""
+def test_newly_excluded_records_are_predicted_no_more(network, shards, csv, tmp_path):
+    """The rows before the file with such a record stay."""
     stop(csv, network, shards, 4)
     fewer = (*shards[:2], dataclasses.replace(shards[2], excluded=(0, 3)), shards[3])
     predicted, said = predict(csv, network, fewer)
-    assert "Going on after 12 videos, in file 2 of 4" in said[1] and predicted.num_videos == NUM_VIDEOS - 2
-    stop(csv, network, fewer, 4)  # and on within that file, after video 17
+    assert "Resuming after 12 videos, in file 2 of 4" in said[1] and predicted.num_videos == NUM_VIDEOS - 2
+    stop(csv, network, fewer, 4)  # and resume within that file, after video 17
     predict(csv, network, fewer)
     predict(tmp_path / "anew.csv", network, fewer)
     assert csv.read_bytes() == (tmp_path / "anew.csv").read_bytes()
@@ -246,55 +268,54 @@ def refused(path, network, shards, words, batch_size=BATCH_SIZE):
     before = commands.entries(path.parent)
     with pytest.raises(ValueError, match=words):
         predict(path, network, shards, batch_size)
-    assert commands.entries(path.parent) == before, "nothing is written, nothing removed"
+    assert commands.entries(path.parent) == before, "something was written or removed"
 
 
-def test_other_files_from_the_first_one_on_are_refused(network, shards, csv):
+def test_another_first_file_is_refused(network, shards, csv):
     stop(csv, network, shards, 2)
     refused(
         csv,
         network,
         files_of(6, 6, name="validate"),
-        r"p.csv.progress holds the beginning of predictions that were "
-        r"made otherwise: files \(from .*/test0 on there, from .*/validate0 on here\)",
+        r"^input_data_pattern: starts with .*/validate0, and the partial predictions in .*p.csv.progress with .*/test0\.",
     )
 
 
-# ---- other settings than before
+# ---- changed settings
 
 
-def test_other_weights_and_settings_are_refused_by_name(network, shards, csv):
+def test_other_weights_and_settings_are_refused(network, shards, csv):
     stop(csv, network, shards, 2)
     refused(
         csv,
         network,
         shards,
-        r"made otherwise: batch_size \(4 there, 5 here\)\. Give the same to go on with them, name "
-        "another --output_file, or remove that folder",
+        r"holds partial predictions with other settings: batch_size \(4 there, 5 here\)\. Give the same settings to resume, "
+        "name another --output_file, or remove that folder",
         5,
     )
     for other, words in (
-        (Network(top_k=1, weights="step 3"), r"top_k \(2 there, 1 here\); weights \('step 7' there, 'step 3' here\)\."),
-        (Network(dtype="bfloat16"), r"mixed_precision \(False there, True here\)\."),
-        (Network(devices=["/device:GPU:0"] * 2), r"devices \(\['CPU'\] there, \['GPU', 'GPU'\] here\)\."),
+        (Network(top_k=1, weights="step 3"), r"top_k \(2 there, 1 here\); weights \(step 7 there, step 3 here\)\."),
+        (Network(dtype="bfloat16"), r"mixed_precision \(false there, true here\)\."),
+        (Network(devices=["/device:GPU:0"] * 2), r"devices \(CPU there, GPU,GPU here\)\."),
     ):
-        refused(csv, other, shards, f"made otherwise: {words}")
+        refused(csv, other, shards, f"with other settings: {words}")
     network.config = networks.frame_level(lstm_cells=5)
-    refused(csv, network, shards, "made otherwise: settings of the network ")
+    refused(csv, network, shards, "with other settings: settings of the network ")
 
 
-# ---- folders that are not as they should be
+# ---- damaged folders
 
 
 @pytest.mark.parametrize(
     "spoil, words",
     [
-        (lambda folder: (folder / "notes.txt").write_text("mine"), "holds 'notes.txt', so it is not ours"),
+        (lambda folder: (folder / "notes.txt").write_text("mine"), "holds 'notes.txt', which is not part of"),
         (
             lambda folder: os.truncate(folder / "rows.csv", 50),
-            r"is damaged \(not all of its 8 videos are there\): remove it",
+            r"is damaged \(some of its 8 videos are missing\)\. Remove this",
         ),
-        (lambda folder: os.truncate(folder / "videos.bin", 50), r"is damaged \(not all of its 8 videos are there\)"),
+        (lambda folder: os.truncate(folder / "videos.bin", 50), r"is damaged \(some of its 8 videos are missing\)"),
         (lambda folder: (folder / "videos.bin").unlink(), "is damaged "),
         (lambda folder: (folder / "committed.json").unlink(), "is damaged "),
         (lambda folder: (folder / "committed.json").write_text("[]"), "is damaged "),
@@ -306,13 +327,13 @@ def test_other_weights_and_settings_are_refused_by_name(network, shards, csv):
         (lambda folder: (folder / "about.json").write_text('{"made with": {}, "files": []}'), "is damaged "),
     ],
 )
-def test_a_damaged_or_foreign_folder_is_refused_and_stays(network, shards, csv, spoil, words):
+def test_a_damaged_or_foreign_folder_is_refused_and_not_changed(network, shards, csv, spoil, words):
     stop(csv, network, shards, 2)
     spoil(csv.parent / "p.csv.progress")
     refused(csv, network, shards, words)
 
 
-def test_no_link_is_written_through(network, shards, csv, tmp_path):
+def test_links_are_not_followed(network, shards, csv, tmp_path):
     stop(csv, network, shards, 2)
     folder, precious = csv.parent / "p.csv.progress", tmp_path / "precious"
     precious.write_bytes((folder / "rows.csv").read_bytes() + b"more")
@@ -323,21 +344,21 @@ def test_no_link_is_written_through(network, shards, csv, tmp_path):
     assert precious.read_bytes().endswith(b"more")
 
 
-def test_without_rows_it_begins_anew(network, shards, csv, expected):
+def test_missing_rows_start_over(network, shards, csv, expected):
     stop(csv, network, shards, 2)
     (csv.parent / "p.csv.progress" / "rows.csv").unlink()  # as if killed when the rows had just become the CSV
     assert predict(csv, network, shards) == ((NUM_VIDEOS, 0), [])
     assert csv.read_bytes() == expected
 
 
-def test_two_at_once_are_refused(network, shards, csv):
+def test_two_processes_at_once_are_refused(network, shards, csv):
     with runs.locked(csv.parent / "p.csv.progress", flag="output_file"):
-        with pytest.raises(ValueError, match="output_file=.*p.csv.progress is in use: process "):
+        with pytest.raises(ValueError, match="output_file=.*p.csv.progress: is in use: process "):
             predict(csv, network, shards)
     assert not csv.exists()
 
 
-# ---- what is counted and told
+# ---- counts and contents
 
 
 def test_long_videos_are_counted_over_all_processes(shards, csv):
@@ -346,7 +367,7 @@ def test_long_videos_are_counted_over_all_processes(shards, csv):
     assert predict(csv, network, shards)[0] == (NUM_VIDEOS, 3)
 
 
-def test_ids_that_came_in_another_process_are_known(network, shards, csv, monkeypatch):
+def test_ids_of_an_interrupted_process_are_known(network, shards, csv, monkeypatch):
     stop(csv, network, shards, 2)
     known = []
     monkeypatch.setattr(
@@ -356,11 +377,11 @@ def test_ids_that_came_in_another_process_are_known(network, shards, csv, monkey
             known.append(seen.add(predictions.hash_ids([b"new", b"test1-1", b"test0-0"]), [3, 3, 3], [0, 1, 2])) or iter(())
         ),
     )
-    predictions.predict_to_csv(csv, network, shards, BATCH_SIZE, lambda line: None)
+    predictions.predict_to_csv(csv, network, shards, BATCH_SIZE)
     assert known == [(1, (1, 1))]
 
 
-def test_the_folder_tells_what_it_is_of(network, shards, csv):
+def test_the_folder_states_what_its_rows_depend_on(network, shards, csv):
     stop(csv, network, shards, 2)
     about = json.loads((csv.parent / "p.csv.progress" / "about.json").read_text())
     assert about["made with"] == {
@@ -377,7 +398,7 @@ def test_the_folder_tells_what_it_is_of(network, shards, csv):
     assert about["files"] == [[os.path.abspath(shard.path), shard.size, None, [], None] for shard in shards]
 
 
-def test_a_file_written_again_is_another(tmp_path):
+def test_a_rewritten_file_counts_as_changed(tmp_path):
     path = records.write(tmp_path / "a", [b"one"])
     before = predictions._entries([Shard(path, "", 19)])
     assert predictions._entries([Shard(path, "", 19)]) == before

@@ -1,10 +1,12 @@
-import dataclasses
+import logging
 
 import numpy as np
 import pytest
 
 from tests import commands, networks, tiny_training
 from youtube8m_distill import config, runs
+from youtube8m_distill.data.order import TrainingOrder
+from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.engine.strategy import make_strategy
 
@@ -18,7 +20,7 @@ def files(tmp_path):
 
 
 def train(folder, mode, files, steps, *, student_loss=("rep", "pred", "ce"), epochs=2, **settings):
-    """A run of so many steps in a folder, gone on with if it is there; returns it and the lines it said."""
+    """Starts or resumes a run of `steps` steps in a folder."""
     pair = {"teacher": TEACHER} if mode == "teacher" else {"teacher": TEACHER, "student": STUDENT}
     teacher_dir = ""
     if mode == "serial":
@@ -30,10 +32,9 @@ def train(folder, mode, files, steps, *, student_loss=("rep", "pred", "ce"), epo
     )
     distillation = None if mode == "teacher" else config.DistillationConfig(student_loss)
     run_config = config.RunConfig(mode, pair, training, distillation, files, teacher_dir=teacher_dir)
-    found, said = runs.find_training_files(run_config), []
     run = runs.prepare_run(folder, run_config)
-    runs.train_run(run, found, make_strategy(), say=said.append)
-    return run, said
+    runs.train_run(run, runs.find_training_files(run_config), make_strategy())
+    return run
 
 
 def states(run):
@@ -45,13 +46,12 @@ def states(run):
 
 
 def assert_same_end(tmp_path, mode, files, stops, **options):
-    """A run of 6 steps ends the same as one that was stopped on the way, one dropout draw beyond included."""
-    straight, _ = train(tmp_path / "straight", mode, files, 6, **options)
+    """A run of 6 steps ends in the same state as one that was stopped on the way, including random generators."""
+    straight = train(tmp_path / "straight", mode, files, 6, **options)
     assert straight.checkpoints.newest_progress().step == 6
     for stop in stops:
         train(tmp_path / f"stopped{stop}", mode, files, stop, **options)
-        resumed, said = train(tmp_path / f"stopped{stop}", mode, files, 6, **options)
-        assert f"Found step {stop} of this run in {resumed.folder};" in " ".join(said)
+        resumed = train(tmp_path / f"stopped{stop}", mode, files, 6, **options)
         assert resumed.checkpoints.newest_progress() == straight.checkpoints.newest_progress()
         for found, expected in zip(states(resumed), states(straight), strict=True):
             np.testing.assert_array_equal(found, expected)
@@ -59,29 +59,27 @@ def assert_same_end(tmp_path, mode, files, stops, **options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["teacher", "serial", "parallel"])
-def test_a_stopped_run_ends_with_the_weights_of_one_that_never_stopped(tmp_path, files, mode, monkeypatch):
+def test_a_resumed_run_ends_with_the_same_weights_as_an_uninterrupted_one(tmp_path, files, mode, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     assert_same_end(tmp_path, mode, files, stops=[3])
 
 
 @pytest.mark.slow
-def test_so_does_one_of_h_rnns(tmp_path, files):
+def test_a_resumed_h_rnn_ends_with_the_same_weights_as_an_uninterrupted_one(tmp_path, files):
     assert_same_end(tmp_path, "teacher", files, stops=[3])
 
 
 @pytest.mark.slow
-def test_a_run_of_two_stages_may_be_stopped_in_the_second_and_between_them(tmp_path, files, monkeypatch):
+def test_a_run_of_two_stages_may_be_stopped_between_them_and_in_the_second(tmp_path, files, monkeypatch):
     """14 videos in batches of 4, one epoch: 3 steps match the encoder, then the label loss takes over."""
     commands.use_quick_encoder(monkeypatch)
     assert_same_end(tmp_path, "serial", files, stops=[3, 5], student_loss=("rep",), epochs=1)
 
 
 @pytest.mark.slow
-def test_two_stages_train_the_encoder_first_and_then_the_classifier_too(tmp_path, files, monkeypatch):
+def test_the_first_of_two_stages_trains_only_the_encoder(tmp_path, files, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
-    run, _ = train(
-        tmp_path / "run", "serial", files, None, student_loss=("rep",), epochs=1, checkpoint_steps=3, max_to_keep=9
-    )
+    run = train(tmp_path / "run", "serial", files, None, student_loss=("rep",), epochs=1, checkpoint_steps=3, max_to_keep=9)
     first, last = (run.load_network(checkpoint=step)[0] for step in (3, 10))
     teacher, _ = runs.open_run(tmp_path / "teacher").load_network()
     assert run.checkpoints.steps()[0] == 3 and run.checkpoints.steps()[-1] == 3 + 7
@@ -92,22 +90,44 @@ def test_two_stages_train_the_encoder_first_and_then_the_classifier_too(tmp_path
     assert (progress.step, progress.stage, progress.stage_step, progress.epoch) == (10, 1, 7, 3)
 
 
-def test_a_finished_run_is_left_alone_and_says_so(tmp_path, files, monkeypatch):
+def test_a_finished_run_is_not_changed(tmp_path, files, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
     commands.use_quick_encoder(monkeypatch)
-    run, said = train(tmp_path / "run", "teacher", files, None, epochs=1)
-    assert not any("Nothing was left" in line for line in said)
+    run = train(tmp_path / "run", "teacher", files, None, epochs=1)
+    assert not any("Nothing was left" in line for line in caplog.messages)
     before = commands.entries(run.folder)
-    _, said = train(tmp_path / "run", "teacher", files, None, epochs=1)
-    assert said[-1].startswith("Nothing was left to train: the run had reached its end.")
+    train(tmp_path / "run", "teacher", files, None, epochs=1)
+    assert f"Found step 3 of this run in {run.folder}; resuming from there." in caplog.messages
+    assert caplog.messages[-1].startswith("Nothing was left to train: the run had reached its end.")
     assert commands.entries(run.folder) == before
 
 
-def test_the_cost_of_every_network_is_said(tmp_path, files, monkeypatch):
+def test_the_cost_of_every_network_is_logged(tmp_path, files, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
     commands.use_quick_encoder(monkeypatch)
-    _, said = train(tmp_path / "run", "parallel", files, 1)
-    # 36 multiply-adds a frame; the MoE has 5 * 3 gates and 5 * 2 experts on 4 numbers.
-    assert any(line.endswith(f"{36 * 6 + 25 * 4:,} multiply-adds a video of 6 frame(s)") for line in said)
-    assert any(line.endswith(f"{36 * 3 + 25 * 4:,} multiply-adds a video of 3 frame(s)") for line in said)
+    train(tmp_path / "run", "parallel", files, 1)
+    # 36 multiply-adds per frame; the MoE has 5 * 3 gates and 5 * 2 experts on 4 numbers.
+    assert any(line.endswith(f"{36 * 6 + 25 * 4:,} multiply-adds per video of 6 frame(s)") for line in caplog.messages)
+    assert any(line.endswith(f"{36 * 3 + 25 * 4:,} multiply-adds per video of 3 frame(s)") for line in caplog.messages)
+
+
+def test_checkpoints_without_a_position_in_the_data_are_not_resumed(tmp_path, files):
+    run = commands.save_run(tmp_path / "run", TEACHER)  # as an early version wrote them
+    training_files = runs.find_training_files(run_config(files, batch_size=4))
+    with pytest.raises(ValueError, match="^train_dir=.*run: its checkpoints are from a version that did not record"):
+        runs.train_run(run, training_files, make_strategy())
+
+
+def test_the_history_has_the_validation_of_every_epoch(tmp_path, files, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    validation = commands.write_files(tmp_path / "validation", "validate", commands.frame_videos(6, seed=1))
+    settings = run_config(files, batch_size=4, num_epochs=2).replace(validation_data_pattern=validation)
+    run = runs.prepare_run(tmp_path / "run", settings)
+    runs.train_run(run, runs.find_training_files(settings), make_strategy())
+    epochs = runs.read_history(run)["teacher"]
+    assert [row.pop("epoch") for row in epochs] == [1, 2]
+    assert all(set(row) == {"gap_at_20", "mean_average_precision", "hit_at_one", "perr", "loss"} for row in epochs)
+    assert max(row["gap_at_20"] for row in epochs) == run.checkpoints.newest_progress().best_value
 
 
 # ---- files
@@ -117,7 +137,7 @@ def run_config(files, **training):
     return config.RunConfig("teacher", {"teacher": TEACHER}, config.TrainingConfig(**training), None, files)
 
 
-def test_files_are_counted_before_anything_is_built(files):
+def test_training_files_are_counted(files):
     found = runs.find_training_files(run_config(files, batch_size=14))
     assert (len(found.train), found.validation, found.num_train, found.num_train_is_exact) == (2, (), 14, True)
 
@@ -125,51 +145,41 @@ def test_files_are_counted_before_anything_is_built(files):
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"batch_size": 15}, "batch_size=15, and .* holds only 14 records; a training batch"),
-        ({"batch_size": 8, "train_fraction": 0.5}, "14 records, of which train_fraction=0.5 takes about 7;"),
+        ({"batch_size": 15}, "batch_size=15: .* holds only 14 records, and a training batch"),
+        ({"batch_size": 8, "train_fraction": 0.5}, "14 records, of which train_fraction=0.5 uses about 7,"),
     ],
 )
-def test_a_batch_that_the_videos_do_not_fill_is_refused(files, settings, words):
+def test_a_batch_larger_than_the_training_set_is_refused(files, settings, words):
     with pytest.raises(ValueError, match=words):
         runs.find_training_files(run_config(files, **settings))
 
 
-def test_validation_files_are_checked_under_their_own_flag(tmp_path, files):
+def test_an_error_in_validation_files_names_their_flag(tmp_path, files):
     other = commands.write_files(tmp_path / "v", "v", commands.video_means(2))
     with pytest.raises(ValueError, match=f"^validation_data_pattern={tmp_path}/v/v"):
-        runs.find_training_files(dataclasses.replace(run_config(files, batch_size=4), validation_data_pattern=other))
+        runs.find_training_files(run_config(files, batch_size=4).replace(validation_data_pattern=other))
 
 
 def chosen(files, fraction, epoch):
     shards = runs.find_shards("files", files)
-    dataset = make_dataset(
-        shards,
-        TEACHER.features,
-        5,
-        TEACHER.view,
-        1,
-        training=True,
-        seed=3,
-        num_epochs=epoch + 1,
-        with_ids=True,
-        train_fraction=fraction,
-    )
+    parser = VideoParser(TEACHER.features, 5, {"teacher": TEACHER.view}, 3)
+    dataset = make_dataset(shards, parser, 1, TrainingOrder(3, epoch + 1, train_fraction=fraction), with_ids=True)
     return [batch["video_id"][0] for batch in dataset.as_numpy_iterator() if batch["epoch"][0] == epoch]
 
 
 @pytest.mark.slow
-def test_a_share_is_the_same_in_every_epoch_and_part_of_every_larger_one(tmp_path):
+def test_a_train_fraction_is_the_same_in_every_epoch_and_part_of_every_larger_one(tmp_path):
     files = commands.write_files(tmp_path / "many", "train", commands.frame_videos(120), files=3)
     shares = [chosen(files, fraction, 0) for fraction in (0.25, 0.5, 1.0)]
     assert [set(chosen(files, fraction, 1)) for fraction in (0.25, 0.5)] == [set(share) for share in shares[:2]]
     assert set(shares[0]) < set(shares[1]) < set(shares[2])
     assert len(shares[2]) == 120 and 15 <= len(shares[0]) <= 45 and 40 <= len(shares[1]) <= 80
-    assert chosen(files, 0.5, 1) != shares[1]  # the order is another
+    assert chosen(files, 0.5, 1) != shares[1]  # in another order
 
 
-def test_a_run_on_a_share_trains_on_no_other_video(tmp_path, monkeypatch):
-    """The steps of an epoch are those of the share: 40 videos at 0.5, in batches of 4."""
+def test_a_run_with_train_fraction_trains_on_no_other_video(tmp_path, monkeypatch):
+    """An epoch has the steps of that fraction: 40 videos at 0.5, in batches of 4."""
     commands.use_quick_encoder(monkeypatch)
     files = commands.write_files(tmp_path / "many", "train", commands.frame_videos(40), files=2)
-    run, _ = train(tmp_path / "run", "teacher", files, None, epochs=1, train_fraction=0.5)
+    run = train(tmp_path / "run", "teacher", files, None, epochs=1, train_fraction=0.5)
     assert run.checkpoints.newest_progress().step == len(chosen(files, 0.5, 0)) // 4

@@ -1,31 +1,36 @@
-"""What happens beside the training steps: validation, checkpoints, TensorBoard."""
+"""What happens beside the training steps: validation, checkpoints, TensorBoard, progress."""
 
 import dataclasses
 import pathlib
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
 from youtube8m_distill import display
-from youtube8m_distill.engine import event_files
+from youtube8m_distill.engine.checkpoints import Checkpoints
+from youtube8m_distill.engine.history import VALIDATION
+from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.scalars import ScalarWriter
 from youtube8m_distill.schemes.divergence import refuse_bad_numbers, refuse_divergence
 
-VALIDATION_GAP = "validation_gap_at_20"
-BY_EPOCH = "epoch"  # the TensorBoard tags whose points are counted in epochs, not steps
+VALIDATION_GAP = f"{VALIDATION}gap_at_20"
+BY_EPOCH = "epoch"  # the folder of TensorBoard tags whose points are counted in epochs, not steps
 
 
 class Validation(keras.callbacks.Callback):
-    """Evaluates every network in training at the end of each epoch, every so many steps, and at the end.
+    """Evaluates every trained network at the end of each epoch, every `every_steps` steps, and at the end.
 
     Puts `role/validation_<metric>` into the logs, where the callbacks after this one find them.
 
     Args:
-        evaluate: dict role -> function without arguments that returns metric name -> value.
-        progress: Progress of the run.
-        every_steps: int or None.
+        evaluate: role -> function without arguments that returns metric name -> value.
+        progress: of the run.
+        every_steps: None for epochs only.
     """
 
-    def __init__(self, evaluate, progress, every_steps=None):
+    def __init__(
+        self, evaluate: Mapping[str, Callable[[], dict[str, float]]], progress: Progress, every_steps: int | None = None
+    ):
         super().__init__()
         self.evaluate = evaluate
         self.progress = progress
@@ -48,7 +53,7 @@ class Validation(keras.callbacks.Callback):
         if self.evaluated_step != self.progress.step:
             refuse_divergence(self.model)
             self.values = {
-                f"{role}/validation_{name}": value
+                f"{role}/{VALIDATION}{name}": value
                 for role, evaluate in self.evaluate.items()
                 for name, value in evaluate().items()
             }
@@ -57,17 +62,24 @@ class Validation(keras.callbacks.Callback):
 
 
 class Checkpointing(keras.callbacks.Callback):
-    """Saves at the end of each epoch, every so many steps, and at the end; keeps the best on validation GAP apart.
+    """Saves at the end of each epoch, every `every_steps` steps, and at the end; keeps the best on validation GAP.
 
     Args:
-        checkpoints: Checkpoints.
-        progress: Progress of the run, saved with the weights.
-        main_role: the network whose validation GAP decides which is best.
-        every_steps: int or None.
-        last_step: int or None. The step at which the run ends at the latest.
+        checkpoints: of the run.
+        progress: of the run, saved with the weights.
+        main_role: the network whose validation GAP decides which checkpoint is best.
+        every_steps: None for epochs only.
+        last_step: step at which the run ends at the latest, or None.
     """
 
-    def __init__(self, checkpoints, progress, main_role, every_steps=None, last_step=None):
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        main_role: str,
+        every_steps: int | None = None,
+        last_step: int | None = None,
+    ):
         super().__init__()
         self.checkpoints = checkpoints
         self.progress = progress
@@ -78,7 +90,7 @@ class Checkpointing(keras.callbacks.Callback):
 
     def on_train_batch_end(self, step, logs=None):
         self._keep_best(logs)
-        # Where an epoch or the run ends with the step, that saves: who went on from here would take the end for done.
+        # If this step ends an epoch or the run, that end saves: a run resumed from here would skip what belongs to it.
         ends_more = self.progress.epoch != self.saved.epoch or step == self.last_step
         if self.every_steps and step % self.every_steps == 0 and not ends_more:
             self._save()
@@ -107,59 +119,50 @@ class Checkpointing(keras.callbacks.Callback):
 
 
 class TensorBoardScalars(keras.callbacks.Callback):
-    """Writes the logs as scalars, one TensorBoard run a network, the same tags in each.
+    """Writes the logs as scalars, one TensorBoard run per network, with the same tags in each.
 
     Teacher and student then share a chart: `epoch/gap_at_20` with the runs of a serial and a parallel training open is
-    the paper's Figure 2. What belongs to no network goes to the run of the main one. Points of steps after the one that a
-    run goes on from are removed: they come again.
+    the paper's Figure 2. Values of no particular network go to the run of the main one. A resumed run writes the steps
+    after its checkpoint again; TensorBoard shows the last value of a step.
 
     Args:
         folder: where the runs go, each network's in a folder of its own.
-        roles: networks in training.
+        roles: trained networks.
         main_role: one of them.
-        progress: Progress of the run.
+        progress: of the run.
     """
 
-    def __init__(self, folder, roles, main_role, progress):
+    def __init__(self, folder: str | pathlib.Path, roles: Sequence[str], main_role: str, progress: Progress):
         super().__init__()
         self.progress = progress
-        folders = {role: pathlib.Path(folder) / role for role in roles}
-        for role_folder in folders.values():
-            event_files.keep_points(role_folder, self._has_been)
-        self.writers = {role: ScalarWriter(role_folder) for role, role_folder in folders.items()}
+        self.writers = {role: ScalarWriter(pathlib.Path(folder) / role) for role in roles}
         self.main_role = main_role
-        self.written = set()  # names that the last step has given values already
+        self.written = set()  # names with a value for the last step
 
     def on_train_batch_end(self, step, logs=None):
-        self._write(logs, step, _folder)
-        self.written = set(logs)
+        self._write(logs or {}, step, _folder)
+        self.written = set(logs or {})
 
     def on_epoch_end(self, epoch, logs=None):
-        validation = {name: value for name, value in logs.items() if "/validation_" in name}
+        validation = {name: value for name, value in (logs or {}).items() if f"/{VALIDATION}" in name}
         self._write({name: validation[name] for name in validation.keys() - self.written}, self.progress.step, _folder)
         self._write(validation, epoch, lambda term: BY_EPOCH)
 
     def on_train_end(self, logs=None):
-        self._write(logs, self.progress.step, _folder)
+        self._write(logs or {}, self.progress.step, _folder)
         for writer in self.writers.values():
             writer.close()
-
-    def _has_been(self, tag, step):
-        """Whether a point belongs to what the run has done when it goes on."""
-        if tag.startswith(f"{BY_EPOCH}/"):
-            return step <= self.progress.epoch
-        return step < self.progress.step or (step == self.progress.step and self.progress.pending is None)
 
     def _write(self, logs, step, folder):
         for name, value in logs.items():
             role, _, term = name.rpartition("/")
-            self.writers[role or self.main_role].write(f"{folder(term)}/{term.removeprefix('validation_')}", value, step)
+            self.writers[role or self.main_role].write(f"{folder(term)}/{term.removeprefix(VALIDATION)}", value, step)
         for writer in self.writers.values():
             writer.flush()
 
 
 def _folder(term):
-    if term.startswith("validation_"):
+    if term.startswith(VALIDATION):
         return "validation"
     return "loss" if term.endswith("loss") else "train"
 
@@ -168,13 +171,13 @@ class ProgressDisplay(keras.callbacks.Callback):
     """Shows steps, rate and time left, with the latest loss, GAP and Hit@1 of the main network.
 
     Args:
-        description: str.
-        total_steps: int or None. Steps of this stage.
-        main_role: the network whose numbers are shown.
-        progress: Progress of the run.
+        description: of the stage.
+        total_steps: of this stage; None if unknown.
+        main_role: the network whose values are shown.
+        progress: of the run.
     """
 
-    def __init__(self, description, total_steps, main_role, progress):
+    def __init__(self, description: str, total_steps: int | None, main_role: str, progress: Progress):
         super().__init__()
         self.description = description
         self.total_steps = total_steps
@@ -182,7 +185,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.progress = progress
 
     def on_train_begin(self, logs=None):
-        done = self.progress.stage_step - (self.progress.pending is not None)  # a pending step is told again
+        done = self.progress.stage_step - (self.progress.pending is not None)  # a pending step is counted again
         self.bar = display.ProgressBar(self.total_steps, self.description, "steps", done)
 
     def on_train_batch_end(self, step, logs=None):
@@ -190,9 +193,9 @@ class ProgressDisplay(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         values = [
-            f"{name.replace('/validation_', ' ')} {value:.4f}"
-            for name, value in logs.items()
-            if name.endswith(("validation_gap_at_20", "validation_hit_at_one"))
+            f"{name.replace(f'/{VALIDATION}', ' ')} {value:.4f}"
+            for name, value in (logs or {}).items()
+            if name.endswith((VALIDATION_GAP, f"{VALIDATION}hit_at_one"))
         ]
         self.bar.write(
             f"{self.description}: epoch {epoch} ends at step {self.progress.step}."

@@ -1,64 +1,64 @@
-"""A run's checkpoints: a folder for each, complete or absent, the last few and the best.
+"""A run's checkpoints: one folder each, complete or absent; the last few, and the best.
 
-checkpoints/step-00001200/  student.weights.h5     one file a trained network, Keras' own format
+checkpoints/step-00001200/  student.weights.h5     one file per trained network, in Keras' format
                             training_state.npz     optimizer and random generators
                             progress.json          counts: step, epoch, records
 best/                       student.weights.h5, progress.json
 """
 
 import contextlib
-import dataclasses
 import io
-import json
 import pathlib
 import re
 import zipfile
 import zlib
+from collections.abc import Callable
 
+import keras
 import numpy as np
 
 from youtube8m_distill import files
-from youtube8m_distill.checks import check_types
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.weights_file import load_weights
+from youtube8m_distill.schemes.scheme import TrainingScheme
 
 STEP_FOLDER = re.compile(r"step-(\d+)$")
+PROGRESS, STATE = "progress.json", "training_state.npz"
 
 
 class Checkpoints:
     """Saves and restores a scheme in training.
 
     Args:
-        folder: the run's folder.
-        max_to_keep: int. Step folders that stay; the best is kept apart.
-        check: function without arguments that raises OSError where the folder is not this training's any more, called
-            before anything is written; None for none.
+        folder: of the run.
+        max_to_keep: step folders to keep, besides the best.
+        check: called before anything is written; raises OSError if this process no longer owns the folder. None for no
+            check.
     """
 
-    def __init__(self, folder, max_to_keep=3, check=None):
+    def __init__(self, folder: str | pathlib.Path, max_to_keep: int = 3, check: Callable[[], None] | None = None):
         self.folder = pathlib.Path(folder)
         self.max_to_keep = max_to_keep
         self.check = check
 
-    def save(self, scheme, progress):
-        """Writes the folder of this step, then removes those past `max_to_keep`.
+    def save(self, scheme: TrainingScheme, progress: Progress) -> None:
+        """Writes the folder of this step, then removes those beyond `max_to_keep`.
 
         Raises:
-            OSError: with path and reason, if that fails. The checkpoints before stay as they are.
+            OSError: with path and reason, if that fails. Earlier checkpoints stay as they are.
         """
-        path = self.step_folder(progress.step)
-        with self._writing(path) as temporary:
+        with self._writing(self.step_folder(progress.step)) as temporary:
             _save_networks(scheme, temporary)
-            np.savez(temporary / "training_state.npz", **_training_state(scheme))
+            _write_state(temporary / STATE, _state_variables(scheme))
             write_progress(temporary, progress)
         for step in self.steps()[: -self.max_to_keep]:
             files.remove_folder(self.step_folder(step))
 
-    def save_best(self, scheme, progress):
-        """Puts the scheme's weights of now in the place of the best ones.
+    def save_best(self, scheme: TrainingScheme, progress: Progress) -> None:
+        """Replaces the best weights with the scheme's current ones.
 
         Raises:
-            OSError: as of `save`.
+            OSError: as for `save`.
         """
         with self._writing(self.folder / "best") as temporary:
             _save_networks(scheme, temporary)
@@ -66,7 +66,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self, path):
-        """As `files.atomic_path`, a folder made; but a run's folder that was removed meanwhile is not made anew."""
+        """`files.atomic_path` of a new folder, but the run's own folder is not recreated if it was removed."""
         if self.check is not None:
             self.check()
         with files.saying_what_failed(path):
@@ -75,60 +75,58 @@ class Checkpoints:
             temporary.mkdir()
             yield temporary
 
-    def restore(self, scheme):
-        """Brings the newest checkpoint back into a compiled scheme whose optimizer is built.
+    def restore(self, scheme: TrainingScheme) -> None:
+        """Restores the newest checkpoint into a compiled scheme whose optimizer is built.
 
         Raises:
-            ValueError: if it holds other variables than the scheme.
+            ValueError: if the checkpoint holds other variables than the scheme.
         """
         folder = self.step_folder(self.steps()[-1])
-        variables, saved = _state_variables(scheme), _read_state(folder / "training_state.npz")
-        _check_fits(variables, saved, folder)  # before anything of the scheme is changed
+        variables, saved = _state_variables(scheme), _read_state(folder / STATE)
+        _check_fits(variables, saved, folder)  # before anything in the scheme changes
         for role, network in scheme.networks.items():
             load_weights(network, folder / f"{role}.weights.h5")
         for name, variable in variables.items():
             variable.assign(saved[name])
 
-    def newest_progress(self):
-        """Progress of the newest checkpoint, or a fresh one where there is none."""
+    def newest_progress(self) -> Progress:
+        """Progress of the newest checkpoint, or a fresh one if there is none."""
         steps = self.steps()
         return read_progress(self.step_folder(steps[-1])) if steps else Progress()
 
-    def steps(self):
-        """Steps of the complete checkpoints there are, in order."""
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, in order."""
         matches = [STEP_FOLDER.match(path.name) for path in (self.folder / "checkpoints").glob("step-*")]
         return sorted(int(match[1]) for match in matches if match)
 
-    def step_folder(self, step):
+    def step_folder(self, step: int) -> pathlib.Path:
         return self.folder / "checkpoints" / f"step-{step:08d}"
 
 
-def read_progress(folder):
+def read_progress(folder: str | pathlib.Path) -> Progress:
     """The Progress in a checkpoint folder.
 
     Raises:
         FileNotFoundError: if there is none.
         ValueError: if it cannot be read.
     """
-    path = pathlib.Path(folder) / "progress.json"
+    path = pathlib.Path(folder) / PROGRESS
     try:
-        progress = Progress(**json.loads(path.read_text(encoding="utf-8")))
-        check_types(progress)
-    except (ValueError, TypeError, RecursionError) as error:
+        return Progress.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    return progress
 
 
-def write_progress(folder, progress):
+def write_progress(folder: pathlib.Path, progress: Progress) -> None:
     """Writes a Progress into a checkpoint folder."""
-    (folder / "progress.json").write_text(json.dumps(dataclasses.asdict(progress), indent=2) + "\n", encoding="utf-8")
+    (folder / PROGRESS).write_text(progress.to_json(), encoding="utf-8")
 
 
-def save_weights(network, path):
-    """Writes a network's weights to a file, in Keras' own format.
+def save_weights(network: keras.Model, path: str | pathlib.Path) -> None:
+    """Writes a network's weights to a file, in Keras' format.
 
-    Made up in memory first: on a disk that gets full, HDF5 (1.14.6) ends the process with a segmentation fault. It costs
-    the weights' size in memory for as long as it takes, 0.3 s for 500 MB.
+    They are written to memory first: when a disk becomes full, HDF5 (1.14.6) ends the process with a segmentation fault.
+    This takes the size of the weights in memory meanwhile, and 0.3 s for 500 MB.
 
     Raises:
         OSError: if the file cannot be written.
@@ -140,7 +138,7 @@ def save_weights(network, path):
 
 
 class _WeightsInMemory(io.BytesIO):
-    """A file in memory that has the name Keras asks for."""
+    """A file in memory with the name that Keras asks for."""
 
     def __str__(self):
         return "memory.weights.h5"
@@ -152,7 +150,7 @@ def _save_networks(scheme, folder):
 
 
 def _state_variables(scheme):
-    """Everything that moves in training but the networks' weights: optimizer slots and random generators."""
+    """What training changes besides the networks' weights, by name: optimizer slots and random generators."""
     generators = [
         variable
         for network in scheme.networks.values()
@@ -165,17 +163,17 @@ def _state_variables(scheme):
     }
 
 
-def _training_state(scheme):
-    return {name: np.asarray(variable) for name, variable in _state_variables(scheme).items()}
+def _write_state(path, variables):
+    np.savez(path, **{name: np.asarray(variable) for name, variable in variables.items()})  # pyright: ignore
 
 
 def _read_state(path):
-    """Arrays by name. ValueError if the file is none of ours, or damaged."""
+    """Arrays by name. ValueError if the file is damaged, or something else."""
     try:
         with np.load(path, allow_pickle=False) as saved:
             return {name: saved[name] for name in saved.files}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # one of them for a pickle, which is not run
-        raise ValueError(f"{path} is damaged, or no file of ours: {error}") from error
+        raise ValueError(f"{path} is damaged, or was not written by this program: {error}") from error
 
 
 def _check_fits(variables, saved, folder):
@@ -183,6 +181,6 @@ def _check_fits(variables, saved, folder):
     found = {name: value.shape for name, value in saved.items()}
     if expected != found:
         raise ValueError(
-            f"{folder / 'training_state.npz'} does not fit this run: it was written by another version or "
-            "configuration. Start anew in another folder, or from its weights."
+            f"{folder / STATE} does not fit this run: another version or configuration wrote it. Start over in another "
+            "folder, or from its weights with --init_from."
         )

@@ -1,45 +1,47 @@
-"""SIGTERM and Ctrl-C in a training: noticed between two operations, obeyed where nothing is lost."""
+"""SIGTERM and Ctrl-C during training: noticed at any time, acted on where nothing is lost."""
 
 import contextlib
+import logging
 import signal
 import threading
 import time
+from collections.abc import Iterable, Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+log = logging.getLogger(__name__)
+
 
 class Interrupted(Exception):
-    """A training was asked to end before its end.
+    """A signal asked a training to end.
 
     Attributes:
         signal: signal.Signals.
     """
 
-    def __init__(self, number):
+    def __init__(self, number: int):
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.signal = signal.Signals(number)
 
 
 class Interruption:
-    """Notices the signals that ask a process to end while `noticing`, and raises Interrupted where it is asked to `check`.
+    """Notices signals that ask the process to end while in `noticing`, and raises Interrupted in `check`.
 
-    A second Ctrl-C ends the process at once, as ever.
+    A second Ctrl-C ends the process at once.
 
     Args:
-        say: where a line goes when a signal comes.
-        patience: float, seconds after a signal in which `check` does not obey yet: for a worker, so that the chief, which
-            got the same signal, ends its step and saves before it misses this one.
+        patience: seconds after a signal during which `check` does nothing. A worker waits so that the chief, which got the
+            same signal, can end its step and save before it misses this worker.
     """
 
-    def __init__(self, say=print, patience=0.0):
-        self.say = say
+    def __init__(self, patience: float = 0.0):
         self.patience = patience
         self.signal = None
-        self.obey_at = None
+        self.obey_at = 0.0
 
     @contextlib.contextmanager
-    def noticing(self):
-        """Takes the signals over inside the block; in another thread than the main one, which gets them, does nothing."""
+    def noticing(self) -> Iterator[None]:
+        """Handles the signals inside the block. Does nothing outside the main thread, which is the one that gets them."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -50,12 +52,12 @@ class Interruption:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def check(self):
-        """Raises Interrupted if a signal has come and patience is over."""
+    def check(self) -> None:
+        """Raises Interrupted if a signal has come and `patience` is over."""
         if self.signal is not None and time.monotonic() >= self.obey_at:
             raise Interrupted(self.signal)
 
-    def checking(self, items):
+    def checking(self, items: Iterable) -> Iterator:
         """Yields the items, checking before each."""
         for item in items:
             self.check()
@@ -66,8 +68,8 @@ class Interruption:
             raise KeyboardInterrupt
         if self.signal is None:
             self.signal, self.obey_at = number, time.monotonic() + self.patience
-            again = " Again to stop at once, without saving." if number == signal.SIGINT else ""
-            # Here, between any two operations, nothing may be raised: the reader of the lines may be gone by now, or the
-            # signal may have come while another line was written.
+            again = " Press Ctrl-C again to stop at once, without saving." if number == signal.SIGINT else ""
+            # A handler runs between any two operations, so nothing may be raised here: the reader of the log may be gone,
+            # or the signal may have come while another line was being written.
             with contextlib.suppress(OSError, RuntimeError):
-                self.say(f"{signal.Signals(number).name}: saving after this step.{again}")
+                log.info("%s: saving after this step.%s", signal.Signals(number).name, again)

@@ -1,67 +1,62 @@
-"""The one training loop: one device or several replicas, Keras callbacks, resumable at any step."""
+"""The training loop: one device or several replicas, Keras callbacks, resumable at any step."""
 
-import contextlib
 import time
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework import ops as framework_ops
 
-from youtube8m_distill import schema
+from youtube8m_distill import compat, schema
 from youtube8m_distill.engine.interruption import Interrupted, Interruption
+from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.schemes.divergence import refuse_divergence
+from youtube8m_distill.schemes.scheme import TrainingScheme
 
 
-@contextlib.contextmanager
-def _forgetting_custom_gradients():
-    """Removes the gradient functions that are registered inside from TensorFlow's list of them.
+@compat.forgetting_custom_gradients()
+def train(
+    scheme: TrainingScheme,
+    dataset: tf.data.Dataset,
+    strategy: tf.distribute.Strategy,
+    callbacks: Sequence,
+    progress: Progress,
+    *,
+    batch_size: int,
+    max_steps: int | None = None,
+    log_steps: int = 10,
+    interruption: Interruption | None = None,
+) -> None:
+    """Runs `scheme.train_step` over a dataset until it ends or `max_steps` is reached.
 
-    They are looked up while a step is traced and never again, but the list is for ever, and with each of them it keeps the
-    graph and all variables of the step: a process that trains many networks would fill its memory. There is no public way.
-    """
-    registered = framework_ops.gradient_registry._registry
-    before = set(registered)
-    try:
-        yield
-    finally:
-        for name in registered.keys() - before:
-            del registered[name]
-
-
-@_forgetting_custom_gradients()
-def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_steps=None, log_steps=10, interruption=None):
-    """Runs `scheme.train_step` over a data set until it ends or `max_steps` is reached.
-
-    Callbacks get `on_train_batch_end(step, logs)` with the means since the last logs every `log_steps` steps and an
-    empty dict in between, and `on_epoch_end(epoch, logs)` when the last record of an epoch has been trained on, known
-    from the batches' own `epoch`. A callback may set `scheme.stop_training`.
+    Callbacks get `on_train_batch_end(step, logs)`, with the means since the last logs every `log_steps` steps and an
+    empty dict in between, and `on_epoch_end(epoch, logs)` after the step that trains on the last record of an epoch,
+    known from the `epoch` in each batch. A callback may set `scheme.stop_training`.
 
     Args:
         scheme: compiled TrainingScheme.
-        dataset: batches of `data.pipeline.make_dataset(training=True)`, from where `progress` stands; on several machines
-            this one's share of each.
-        strategy: tf.distribute.Strategy under which the scheme was built.
-        callbacks: list of keras.callbacks.Callback, called in this order.
-        progress: Progress, moved on as the run goes.
-        batch_size: int. Videos in a global batch.
-        max_steps: int or None. Ends the whole run at this step.
-        log_steps: int.
-        interruption: Interruption, asked after each step, before the callbacks are told of it; None never ends early.
+        dataset: training batches of `data.pipeline.make_dataset`, from `progress.position` on; with several machines,
+            this machine's share of each batch.
+        strategy: the strategy under which the scheme was built.
+        callbacks: keras.callbacks.Callback, called in this order.
+        progress: updated after each step.
+        batch_size: videos in a global batch.
+        max_steps: step at which the whole run ends.
+        log_steps: steps between logs.
+        interruption: checked after each step, before the callbacks run; None never ends early.
     Raises:
-        ValueError: if the data set does not give one batch.
-        FloatingPointError: if a loss or a gradient is not finite, before anybody is told of that step.
-        Interrupted: with `progress` at the last step. Saved as it is, a run goes on from it without a trace of this.
+        SettingError: if the dataset does not fill one batch.
+        FloatingPointError: if a loss or a gradient is not finite, before any callback sees that step.
+        Interrupted: with `progress` at the last step. A checkpoint of this state resumes as if nothing had happened.
     """
     interruption = interruption or Interruption()
-    callbacks = keras.callbacks.CallbackList(callbacks, model=scheme)
+    listeners = keras.callbacks.CallbackList(list(callbacks), model=scheme)
     run_step = tf.function(lambda batch: strategy.run(scheme.train_step, (batch,)))
     batches = iter(_distribute(strategy, dataset, batch_size))
     stopwatch = _Stopwatch()
     scheme.stop_training = False
     scheme.divergence.count_from(progress.step)
-    callbacks.on_train_begin()
-    tracing = True
+    listeners.on_train_begin()
     batch = next(batches, None)
     if batch is None and not progress.stage_step:
         raise SettingError("batch_size", "the training videos do not fill one batch.", batch_size)
@@ -71,14 +66,14 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
             interruption.check()
             if epoch_ends:
                 progress.count_epoch()
-            callbacks.on_train_batch_end(progress.step, logs)
+            listeners.on_train_batch_end(progress.step, logs)
             if epoch_ends:
-                callbacks.on_epoch_end(progress.epoch, logs)
+                listeners.on_epoch_end(progress.epoch, logs)
 
-    told = {}  # of the last step
+    last_logs, is_first = {}, True
     if progress.pending is not None:
-        told = progress.pending
-        end_step(_ends_epoch(strategy, progress, batch), dict(told))
+        last_logs = progress.pending
+        end_step(_ends_epoch(strategy, progress, batch), dict(last_logs))
     while batch is not None and not scheme.stop_training and (max_steps is None or progress.step < max_steps):
         logs = {}
         with stopwatch:
@@ -91,17 +86,17 @@ def train(scheme, dataset, strategy, callbacks, progress, *, batch_size, max_ste
         if logs:
             refuse_divergence(scheme)
             logs["examples_per_second"] = batch_size / stopwatch.mean_and_reset()
-        elif stopwatch.laps == 1 and tracing:
-            stopwatch.mean_and_reset()  # the first step pays for tracing
-        tracing, told = False, dict(logs)
+        elif is_first:
+            stopwatch.mean_and_reset()  # the first step includes tracing
+        is_first, last_logs = False, dict(logs)
         end_step(epoch_ends, logs)
         batch = following
-    with progress.pending_if(Interrupted, told):
-        callbacks.on_train_end({})
+    with progress.pending_if(Interrupted, last_logs):
+        listeners.on_train_end({})
 
 
 def _distribute(strategy, dataset, batch_size):
-    """One batch a replica of this machine at a time, in the order of the rows. Nothing is left to automatic sharding."""
+    """One batch per replica of this machine at a time, in row order, without TensorFlow's automatic sharding."""
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
         return dataset
@@ -109,19 +104,19 @@ def _distribute(strategy, dataset, batch_size):
 
 
 def _ends_epoch(strategy, progress, following):
-    """Whether no record of the epoch in training comes after the last step."""
+    """Whether the last step trained on the last record of its epoch."""
     return following is None or int(_rows(strategy, following[schema.EPOCH])[0][0]) > progress.stage_epoch
 
 
 def _place(strategy, batch):
-    """Where the records go on after a batch, and how many videos of it, on this machine, are longer than what is read."""
+    """The position in the data after a batch, and how many of its videos on this machine exceed MAX_FRAMES."""
     position = _rows(strategy, batch[schema.POSITION])[0][0].tolist()
     lengths = _rows(strategy, batch[schema.STORED_FRAMES]) if schema.STORED_FRAMES in batch else []
     return position, sum(int((rows > schema.MAX_FRAMES).sum()) for rows in lengths)
 
 
 def _rows(strategy, values):
-    """What each replica of this machine has of a batch's values, as numpy arrays: operations on tensors take far longer."""
+    """A batch's values on each replica of this machine, as numpy arrays: tensor operations would take far longer."""
     return [part.numpy() for part in strategy.experimental_local_results(values)]
 
 
@@ -133,7 +128,7 @@ def _read_trackers(scheme):
 
 
 class _Stopwatch:
-    """Mean seconds a step, without what callbacks do in between."""
+    """Mean seconds per step, without the time of callbacks."""
 
     def __init__(self):
         self.seconds, self.laps = 0.0, 0

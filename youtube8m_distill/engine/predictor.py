@@ -1,33 +1,36 @@
-"""A network over a data set: host batches of outputs, from every replica, none lost, in the order of the input."""
+"""Runs a network over a dataset: batches of outputs on the host, from every replica, complete and in input order."""
 
 import concurrent.futures
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from youtube8m_distill import schema
 from youtube8m_distill.engine.strategy import local_replicas, make_strategy
+from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr
 from youtube8m_distill.schemes.losses import label_loss
 
-# What a batch says of its records, which no network reads.
+# Facts about the records of a batch, which no network reads.
 ABOUT_RECORDS = (schema.VIDEO_ID, schema.SHARD, schema.RECORD, schema.STORED_FRAMES)
 
 
 @dataclasses.dataclass(frozen=True)
 class BestClasses:
-    """An output function: the best classes of each video and, for metrics, what is computed from all predictions.
+    """An output function: the best classes of each video and, for metrics, what depends on all predictions.
 
     Args:
-        top_k: int. Classes per video; all of them if there are fewer.
-        for_metrics: bool. Also labels, losses and PERR; otherwise labels are not read.
-        keep_predictions: bool. Also all predictions.
+        top_k: classes per video; all of them if there are fewer.
+        for_metrics: also give labels, losses and PERR; otherwise labels are not read.
+        keep_predictions: also give all predictions.
 
-    Output: dict of `classes` int32 [B, k], best first and equal scores by class index, `scores` float32 [B, k], `finite`
-    bool [B], whether all predictions of the video are numbers; for metrics `labels` uint8 [B, num_classes], `losses`
-    (L_CE) and `perr` float32 [B]; and, where kept, `predictions` float32 [B, num_classes].
+    Output: dict of `classes` int32 [B, k], best first and equal scores by class index; `scores` float32 [B, k]; `finite`
+    bool [B], whether all predictions of the video are finite; for metrics `labels` uint8 [B, num_classes], `losses`
+    (L_CE) and `perr` float32 [B]; and, if kept, `predictions` float32 [B, num_classes].
     """
 
     top_k: int = schema.TOP_K
@@ -35,20 +38,19 @@ class BestClasses:
     keep_predictions: bool = False
 
     @property
-    def reads_labels(self):
+    def reads_labels(self) -> bool:
         return self.for_metrics
 
-    def __call__(self, outputs, labels):
+    def __call__(self, outputs: dict, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
         predictions = outputs["predictions"]
         top_k, num_classes = min(self.top_k, predictions.shape[-1]), predictions.shape[-1]
-        # One search for the best classes serves both uses.
+        # One search for the best classes is enough for both uses.
         depth = max(top_k, min(SHALLOW_DEPTH, num_classes)) if self.for_metrics else top_k
         best = scores, classes = ops.top_k(predictions, depth)
-        # Of all classes: a search for the best need not find what is not a number.
         found = {
             "classes": classes[:, :top_k],
             "scores": scores[:, :top_k],
-            "finite": ops.isfinite(ops.sum(predictions, axis=-1)),
+            "finite": ops.isfinite(ops.sum(predictions, axis=-1)),  # of all classes: a NaN need not be among the best
         }
         if self.for_metrics:
             found |= {"perr": perr(labels, predictions, best), "losses": label_loss(labels, predictions)}
@@ -58,37 +60,43 @@ class BestClasses:
 
 
 class Predictor:
-    """Runs one network over any number of data sets; compiles once.
+    """Runs one network over any number of datasets; compiles once.
 
     Args:
         network: VideoClassifier or NetworkMixture, built under `strategy`.
-        role: str, whose frames in a batch the network reads; by default the network's name.
-        strategy: tf.distribute.Strategy; by default one GPU or CPU.
-        outputs: function (dict of the network's outputs, labels or None) -> dict of tensors [B, ...] to bring to the host. Its
-            attribute `reads_labels` says whether it is given labels.
+        role: whose frames in a batch the network reads; by default the network's name.
+        strategy: by default one GPU or CPU.
+        outputs: function (dict of the network's outputs, labels or None) -> dict of tensors [B, ...] to bring to the host.
+            Its attribute `reads_labels` tells whether it gets labels.
     """
 
-    def __init__(self, network, role=None, strategy=None, outputs=BestClasses()):  # noqa: B008, frozen
+    def __init__(
+        self,
+        network: keras.Model,
+        role: str | None = None,
+        strategy: tf.distribute.Strategy | None = None,
+        outputs: Callable = BestClasses(),  # noqa: B008, frozen
+    ):
         self.network = network
         self.role = role or network.name
         self.strategy = strategy or make_strategy()
         self.outputs = outputs
         self._run = tf.function(self._forward, reduce_retracing=True)
 
-    def __call__(self, dataset):
-        """Yields a dict for each batch of an evaluation data set (`data.pipeline.make_dataset`), computed one ahead.
+    def __call__(self, dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
+        """Yields a dict for each batch of an evaluation dataset (`data.pipeline.make_dataset`), computed one ahead.
 
         Yields:
-            dict of numpy arrays: what `outputs` gives, `video_id`, `shard`, `record` and `stored_frames` as far as batches
-            have them, and `labels` where `outputs` reads them.
+            dict of numpy arrays: what `outputs` gives; `video_id`, `shard`, `record` and `stored_frames` if the batches
+            have them; and `labels` if `outputs` reads them.
         """
         if local_replicas(self.strategy) == 1:
-            # For batches of any size, or a short last one would be compiled separately.
+            # Compiled for any batch size, or a short last batch would be compiled again.
             self._run.get_concrete_function(self._inputs(dataset.element_spec))
         return _one_ahead(self._predict, dataset)
 
     def _inputs(self, batch):
-        """What the network and the output function take of a batch, or of the description of one."""
+        """The parts of a batch, or of its spec, that the network and the output function read."""
         inputs = {self.role: batch[self.role]}
         return inputs | {schema.LABELS: batch[schema.LABELS]} if self.outputs.reads_labels else inputs
 
@@ -101,8 +109,8 @@ class Predictor:
         return about | {name: values[:size] for name, values in self._on_all_replicas(inputs, size).items()}
 
     def _on_all_replicas(self, inputs, size):
-        """Outputs of one batch as numpy arrays; rows past the batch's own are padding."""
-        replicas = local_replicas(self.strategy)  # of several machines, one predicts alone: the first, the chief
+        """Outputs of one batch as numpy arrays; rows past the end of the batch are padding."""
+        replicas = local_replicas(self.strategy)  # of several machines, only the chief predicts
         if replicas == 1:
             return {name: values.numpy() for name, values in self._run(inputs).items()}
         shares = _equal_shares(inputs, size, replicas)
@@ -123,7 +131,7 @@ class Predictor:
 
 
 def _one_ahead(function, items):
-    """Yields `function(item)` for each item, in order; the next one is computed while the caller uses this one."""
+    """Yields `function(item)` for each item, in order; computes the next one while the caller uses this one."""
     worker, pending = concurrent.futures.ThreadPoolExecutor(1), None
     try:
         for item in items:
@@ -138,7 +146,7 @@ def _one_ahead(function, items):
 
 
 def _equal_shares(inputs, size, replicas):
-    """The inputs cut into one dict per replica, padded with zero rows so that all have the same number."""
+    """The inputs split into one dict per replica, padded with zero rows to the same length."""
     rows = -(-size // replicas)
 
     def share(values, index):
@@ -148,8 +156,8 @@ def _equal_shares(inputs, size, replicas):
     return [tf.nest.map_structure(lambda values, i=index: share(values, i), inputs) for index in range(replicas)]
 
 
-def evaluate(batches, evaluator):
-    """Feeds batches of a Predictor with BestClasses into a metrics.Evaluator; returns its result dict."""
+def evaluate(batches: Iterable[dict], evaluator: Evaluator) -> dict:
+    """Feeds batches of a Predictor with BestClasses into an Evaluator and returns its result."""
     for batch in batches:
         evaluator.update_state(
             batch["labels"], batch["classes"], batch["scores"], batch["losses"], batch["perr"], batch.get("predictions")

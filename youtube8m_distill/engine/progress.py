@@ -2,6 +2,12 @@
 
 import contextlib
 import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+
+import pydantic
+
+from youtube8m_distill.settings import as_setting_error
 
 
 @dataclasses.dataclass
@@ -10,22 +16,24 @@ class Progress:
 
     Attributes:
         step: optimizer steps of the whole run.
-        stage: index of the stage in training.
+        stage: index of the current stage.
         stage_step: steps of this stage; times the batch size, the records it has used.
-        position: where the records of this stage go on, three int (data.order); None at its beginning.
+        position: where the records of this stage resume, three int (data.order); None at its start.
         epoch: epochs finished in the whole run.
         stage_epoch: epochs finished in this stage.
         best_step: step of the best checkpoint; None before the first.
-        best_value: its validation GAP; None where there is no validation data.
-        long_videos: how often a video with frames past the last one that is read was trained on.
-        pending: the logs of the last step if what follows it, the end of its epoch and validation for two, is still to be
-            done; None if nothing is.
+        best_value: its validation GAP; None without validation data.
+        long_videos: how often a video with more than MAX_FRAMES frames was trained on.
+        pending: the last step's logs if its callbacks (the end of its epoch, for example) have not run yet; None if they
+            have.
     """
+
+    __pydantic_config__ = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     step: int = 0
     stage: int = 0
     stage_step: int = 0
-    position: list | None = None
+    position: list[int] | None = None
     epoch: int = 0
     stage_epoch: int = 0
     best_step: int | None = None
@@ -33,24 +41,35 @@ class Progress:
     long_videos: int = 0
     pending: dict | None = None
 
-    def count_step(self, position=None, long_videos=0):
+    @classmethod
+    def from_json(cls, text: str) -> "Progress":
+        """The Progress that `to_json` wrote. Raises SettingError if a field is unknown or of another type."""
+        try:
+            return pydantic.TypeAdapter(cls).validate_json(text)
+        except pydantic.ValidationError as error:
+            raise as_setting_error(error, cls) from None
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    def count_step(self, position: list[int] | None = None, long_videos: int = 0) -> None:
         self.step += 1
         self.stage_step += 1
         self.position = position
         self.long_videos += long_videos
 
-    def count_epoch(self):
+    def count_epoch(self) -> None:
         self.epoch += 1
         self.stage_epoch += 1
 
-    def start_next_stage(self):
+    def start_next_stage(self) -> None:
         self.stage += 1
         self.stage_step = self.stage_epoch = 0
         self.position = None
 
     @contextlib.contextmanager
-    def pending_if(self, error, logs):
-        """Keeps the block's changes, made at the end of a step; or, if it raises `error`, none, and the step is pending."""
+    def pending_if(self, error: type[Exception], logs: Mapping[str, float]) -> Iterator[None]:
+        """Keeps the changes that the block makes after a step; if it raises `error`, undoes them and sets `pending`."""
         before = {**vars(self), "pending": dict(logs)}
         self.pending = None
         try:

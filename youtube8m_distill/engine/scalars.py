@@ -1,6 +1,7 @@
-"""TensorBoard's files: a scalar at a time, and errors that say what could not be written."""
+"""Writes TensorBoard scalars, with errors that name the folder and the reason."""
 
 import contextlib
+import os
 
 import tensorflow as tf
 
@@ -8,41 +9,35 @@ from youtube8m_distill import files
 
 
 class ScalarWriter:
-    """Writes scalars to a TensorBoard file of its own in a folder.
+    """Writes scalars to a new event file in a folder.
 
     Args:
-        folder: path, created where it is not there.
+        folder: created if missing.
     Raises:
         OSError: with path and reason, by every method, if the file cannot be written.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike):
         self.folder = folder
-        with self._telling():
+        with self._naming_errors():
             self._writer = tf.summary.create_file_writer(str(folder))
 
-    def write(self, name, value, step):
-        with self._telling(), self._writer.as_default():
+    def write(self, name: str, value: float, step: int) -> None:
+        with self._naming_errors(), self._writer.as_default():
             tf.summary.scalar(name, value, step)
 
-    def flush(self):
-        with self._telling():
+    def flush(self) -> None:
+        with self._naming_errors():
             self._writer.flush()
 
-    def close(self):
-        with self._telling():
+    def close(self) -> None:
+        with self._naming_errors():
             self._writer.close()
 
     @contextlib.contextmanager
-    def _telling(self):
-        with files.saying_what_failed(self.folder), system_errors():
-            yield
-
-
-@contextlib.contextmanager
-def system_errors():
-    """Makes TensorFlow's errors about a file, a full disk for one, the system's OSErrors."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise files.system_error(error.message) from error
+    def _naming_errors(self):
+        with files.saying_what_failed(self.folder):
+            try:
+                yield
+            except tf.errors.OpError as error:
+                raise files.system_error(error.message) from error

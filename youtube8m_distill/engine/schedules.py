@@ -8,16 +8,16 @@ import tensorflow as tf
 class ExponentialDecayByExamples(keras.optimizers.schedules.LearningRateSchedule):
     """The starter code's schedule: `rate * decay ** floor(examples seen / decay_examples)`.
 
-    Counting in examples keeps a recipe's meaning when the batch changes.
+    Counting examples, not steps, keeps a recipe's meaning when the batch size changes.
 
     Args:
-        base_learning_rate: float.
-        decay: float in 0 .. 1. 1 keeps the rate as it is.
-        decay_examples: int. Examples between two decays.
-        batch_size: int. Examples a step, over all replicas.
+        base_learning_rate: the rate before its decay.
+        decay: 0 to 1; 1 keeps the rate constant.
+        decay_examples: examples between two decays.
+        batch_size: examples per step, over all replicas.
     """
 
-    def __init__(self, base_learning_rate, decay, decay_examples, batch_size):
+    def __init__(self, base_learning_rate: float, decay: float, decay_examples: int, batch_size: int):
         super().__init__()
         self.base_learning_rate = base_learning_rate
         self.decay = decay
@@ -25,7 +25,7 @@ class ExponentialDecayByExamples(keras.optimizers.schedules.LearningRateSchedule
         self.batch_size = batch_size
 
     def __call__(self, step):
-        # int64: a float32 no longer counts examples one by one past 16.7 million.
+        # int64, because a float32 cannot count single examples past 16.7 million.
         decays = tf.cast(step, tf.int64) * self.batch_size // self.decay_examples
         return self.base_learning_rate * self.decay ** tf.cast(decays, tf.float32)
 

@@ -1,34 +1,35 @@
-"""Devices: which strategy, and the one place where a per-video loss becomes a minibatch's."""
+"""Devices: the strategy of a run, and what the machines of a job agree on."""
 
 import contextlib
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from youtube8m_distill.engine.cluster import multi_worker_strategy
+from youtube8m_distill.engine.cluster import Cluster, multi_worker_strategy
 from youtube8m_distill.errors import SettingError
 
 
-def make_strategy(num_gpu=None, devices=None, cluster=None):
+def make_strategy(
+    num_gpu: int | None = None, devices: Sequence[str] | None = None, cluster: Cluster | None = None
+) -> tf.distribute.Strategy:
     """One device, a MirroredStrategy over several, or a MultiWorkerMirroredStrategy over several machines.
 
     Args:
-        num_gpu: int or None. GPUs to use on this machine; None for all there are. Without any GPU the CPU serves.
-        devices: list of device names instead, such as `["/cpu:0", "/cpu:1"]` for two logical CPUs.
-        cluster: cluster.Cluster or None. With one, this must be the first thing that a process has TensorFlow do, and it
-            waits for the other machines.
-    Returns:
-        tf.distribute.Strategy.
+        num_gpu: GPUs to use on this machine; None for all of them. Without a GPU, the CPU is used.
+        devices: names of devices to use instead, such as `["/cpu:0", "/cpu:1"]` for two logical CPUs.
+        cluster: the machines of the job; None for this one alone. With a cluster, this call must be the first use of
+            TensorFlow in the process, and it waits for the other machines.
     Raises:
-        ValueError: if `num_gpu` is more than there are.
+        SettingError: if there are fewer GPUs than `num_gpu`.
     """
     if devices is not None:
-        # Several strategies of CPU devices in one process clash in collective operations; this reduction has none.
-        return tf.distribute.MirroredStrategy(devices, cross_device_ops=tf.distribute.ReductionToOneDevice())
-    # Physical devices: asking for logical ones would start TensorFlow, too early for a cluster.
+        # Collective operations of several strategies on CPU devices in one process clash; this reduction uses none.
+        return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=tf.distribute.ReductionToOneDevice())
+    # Physical devices, because listing logical ones would initialize TensorFlow, too early for a cluster.
     found = len(tf.config.list_physical_devices("GPU"))
     if num_gpu is not None and not 0 <= num_gpu <= found:
         raise SettingError(
-            "num_gpu", f"TensorFlow sees {found} GPU(s); leave the flag out to use all of them, or the CPU.", num_gpu
+            "num_gpu", f"TensorFlow sees {found} GPU(s). Omit it to use all of them, or the CPU if there is none.", num_gpu
         )
     num_gpu = found if num_gpu is None else num_gpu
     if cluster is not None:
@@ -38,8 +39,8 @@ def make_strategy(num_gpu=None, devices=None, cluster=None):
     return tf.distribute.OneDeviceStrategy("/gpu:0" if num_gpu else "/cpu:0")
 
 
-def check_batch_size(batch_size, strategy):
-    """Refuses a global batch that the replicas cannot share equally: their mean would not be the batch's."""
+def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
+    """Raises SettingError if the replicas cannot share a global batch equally: their mean would not be the batch's."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         nearest = batch_size // replicas * replicas or replicas
@@ -51,25 +52,25 @@ def check_batch_size(batch_size, strategy):
         )
 
 
-def machine(strategy):
-    """Which machine of a job this process is, counted from 0, and how many there are."""
+def machine(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """The index of this machine in its job, from 0, and the number of machines."""
     resolver = strategy.cluster_resolver
     return (0, 1) if resolver is None else (resolver.task_id, resolver.cluster_spec().num_tasks("worker"))
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process evaluates and writes for the whole job: the first of several machines, or the only one."""
     return machine(strategy)[0] == 0
 
 
-def wait_for_all(strategy):
+def wait_for_all(strategy: tf.distribute.Strategy) -> None:
     """Returns once every machine of the job has called this."""
     if machine(strategy)[1] > 1:
         one = strategy.experimental_distribute_values_from_function(lambda context: tf.constant(1.0))
         strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None)
 
 
-def same_everywhere(strategy, number):
+def same_everywhere(strategy: tf.distribute.Strategy, number: int) -> bool:
     """Whether every machine of the job calls this with the same number (below 1e7)."""
     if machine(strategy)[1] == 1:
         return True
@@ -79,8 +80,8 @@ def same_everywhere(strategy, number):
 
 
 @contextlib.contextmanager
-def chief_first(strategy):
-    """The block runs on the chief, and once it has ended well there, on the other machines."""
+def chief_first(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Runs the block on the chief, and after it has succeeded there, on the other machines."""
     if not is_chief(strategy):
         wait_for_all(strategy)
     yield
@@ -88,6 +89,6 @@ def chief_first(strategy):
         wait_for_all(strategy)
 
 
-def local_replicas(strategy):
-    """How many replicas this machine has."""
+def local_replicas(strategy: tf.distribute.Strategy) -> int:
+    """The number of replicas on this machine."""
     return len(strategy.extended.worker_devices)

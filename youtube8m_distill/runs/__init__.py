@@ -1,4 +1,4 @@
-"""One run, one folder: its configuration, its training, and reading it again."""
+"""One run per folder: its configuration, its training, and reading it."""
 
 from youtube8m_distill.data.held_records import HeldRecords, default_bytes
 from youtube8m_distill.data.ids import check_sets
@@ -11,4 +11,5 @@ from youtube8m_distill.runs.lock import FolderInUse, locked
 from youtube8m_distill.runs.predictions import predict_to_csv
 from youtube8m_distill.runs.run import Run, join_run, lock_run, open_run, prepare_run
 from youtube8m_distill.runs.shards import find_sets, find_shards, fingerprint, stored_dtype
-from youtube8m_distill.runs.training import TrainingFiles, find_training_files, pin, train_run
+from youtube8m_distill.runs.training import train_run
+from youtube8m_distill.runs.training_files import TrainingFiles, find_training_files, pin

@@ -1,16 +1,16 @@
-"""A trained network in one file, to give away: a run's configuration and one checkpoint's weights as a .tgz.
+"""A trained network in one file to share: a run's configuration and one checkpoint's weights as a .tgz.
 
     config.json                     as in the run's folder
-    best/progress.json              how far its training had come
-    best/<role>.weights.h5          of every network that the run has trained
+    best/progress.json              how far the training had come
+    best/<role>.weights.h5          of every network that the run trained
 
-Archives may come from anyone. Reading one makes these files and nothing else, under these names and not under those that
-the archive gives, and runs no code from it.
+Archives may come from strangers. Reading one writes these files and nothing else, and runs no code from it.
 """
 
 import filecmp
 import gzip
 import io
+import os
 import pathlib
 import tarfile
 import tempfile
@@ -18,34 +18,34 @@ import zlib
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
-from youtube8m_distill.checks import require
 from youtube8m_distill.engine.checkpoints import read_progress
+from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.errors import SettingError
-from youtube8m_distill.runs.run import CONFIG_FILE, open_run
+from youtube8m_distill.runs.run import CONFIG_FILE, Run, open_run
 
 WEIGHTS = {role: f"best/{role}.weights.h5" for role in (schema.TEACHER, schema.STUDENT)}
 PROGRESS = "best/progress.json"
-# Bytes that a file may have, since a few MB of archive can hold a thousand times as much of zeros. The largest published
-# network, MOD, has 4.2e9 of weights.
+# Most bytes per file, since a few MB of archive can expand to a thousand times as many zeros. The largest published
+# network, MOD, has 4.2e9 bytes of weights.
 LIMITS = {CONFIG_FILE: 2**20, PROGRESS: 2**16, **dict.fromkeys(WEIGHTS.values(), 2**33 - 1)}
 
-GZIP_LEVEL = 1  # weights hardly get smaller, whatever is spent on them
+GZIP_LEVEL = 1  # higher levels hardly make weights smaller
 UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error)
 
 
-def pack(run, checkpoint, path):
+def pack(run: Run, checkpoint: str | int, path: str | os.PathLike) -> Progress:
     """Writes a run's configuration and one checkpoint to an archive, complete or not at all.
 
-    The same run and checkpoint give the same bytes: neither times nor users are in it.
+    The same run and checkpoint give the same bytes: the archive holds neither times nor user names.
 
     Args:
         run: runs.Run.
         checkpoint: "best", "last" or a step.
-        path: where the archive goes.
+        path: of the archive.
     Returns:
         Progress at which the weights were saved.
     Raises:
-        FileNotFoundError, ValueError: if there is no such checkpoint, or a file of it is larger than `unpack` takes.
+        FileNotFoundError, ValueError: if there is no such checkpoint, or one of its files exceeds `LIMITS`.
     """
     return run.read_checkpoint(checkpoint, lambda folder: _pack(run, folder, path))[1]
 
@@ -55,7 +55,8 @@ def _pack(run, folder, path):
     sources = {name: folder / pathlib.Path(name).name for name in _names(run.config)[1:]}
     for name, source in sources.items():
         size = source.stat().st_size
-        require(size <= LIMITS[name], f"{source} has {size:,} bytes, and {LIMITS[name]:,} is the most an archive takes.")
+        if size > LIMITS[name]:
+            raise ValueError(f"{source} has {size:,} bytes; an archive takes at most {LIMITS[name]:,}.")
     with (
         files.atomic_path(path) as temporary,
         open(temporary, "wb") as file,
@@ -68,45 +69,6 @@ def _pack(run, folder, path):
                 _add(archive, name, content)
 
 
-def unpack(path, folder):
-    """Makes the run that `pack` put into an archive, complete or not at all.
-
-    Refused is what is not exactly such an archive: other names, absolute ones and ones with `..` among them, links, devices,
-    folders, a name twice, a file larger than `LIMITS` says, a configuration that is none, weights that it does not ask for.
-
-    Args:
-        path: the archive.
-        folder: where the run goes: not there yet, empty, or holding what this archive gave before, which then stays.
-    Returns:
-        runs.Run in `folder`.
-    Raises:
-        FileNotFoundError: if there is no archive.
-        ValueError: if it is refused, or the folder holds something else. Nothing has been written then.
-    """
-    path, folder = pathlib.Path(path), pathlib.Path(folder)
-    files.check_output("untar_model_dir", folder, folder=True)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file; it should be an archive that --output_model_tgz wrote.")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        with files.atomic_path(folder) as temporary:
-            _extract(path, temporary)
-    else:
-        # Beside it, where there is room for it; hidden, as what `files.atomic_path` writes.
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent) as holder:
-            run = _extract(path, pathlib.Path(holder) / "run")
-            same, _, _ = filecmp.cmpfiles(folder, pathlib.Path(holder) / "run", _names(run), shallow=False)
-        if len(same) != len(_names(run)):
-            raise SettingError(
-                "untar_model_dir", f"holds something other than the model in {path}; name a new folder.", folder
-            )
-    return open_run(folder)
-
-
-def _names(config):
-    """The files of an archive, in their order."""
-    return [CONFIG_FILE, PROGRESS, *(WEIGHTS[role] for role in config.trained_roles)]
-
-
 def _add(archive, name, content):
     member = tarfile.TarInfo(name)
     member.size = content.seek(0, io.SEEK_END)
@@ -114,50 +76,83 @@ def _add(archive, name, content):
     archive.addfile(member, content)
 
 
+def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> Run:
+    """Recreates the run that `pack` put into an archive, complete or not at all.
+
+    Anything that `pack` does not write is refused: other names, links, devices, folders, duplicates, files beyond `LIMITS`,
+    an invalid configuration, weights that the configuration does not ask for.
+
+    Args:
+        path: of the archive.
+        folder: of the run: missing, empty, or holding what this archive gave before, which is then kept.
+    Returns:
+        Run in `folder`.
+    Raises:
+        FileNotFoundError: if there is no archive.
+        ValueError: if the archive is refused, or the folder holds something else. Nothing has been written then.
+    """
+    path, folder = pathlib.Path(path), pathlib.Path(folder)
+    files.check_output("untar_model_dir", folder, folder=True)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file; name an archive that --output_model_tgz wrote.")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        with files.atomic_path(folder) as temporary:
+            _extract(path, temporary)
+    else:
+        # Next to it, where there is room; hidden, like the temporary folders of `files.atomic_path`.
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=files.SUFFIX, dir=folder.parent) as holder:
+            run = _extract(path, pathlib.Path(holder) / "run")
+            same, _, _ = filecmp.cmpfiles(folder, pathlib.Path(holder) / "run", _names(run), shallow=False)
+        if len(same) != len(_names(run)):
+            raise SettingError("untar_model_dir", f"does not hold the model in {path}; name a new folder.", folder)
+    return open_run(folder)
+
+
+def _names(config):
+    """The files of an archive, in order."""
+    return [CONFIG_FILE, PROGRESS, *(WEIGHTS[role] for role in config.trained_roles)]
+
+
 def _extract(path, folder):
-    """Makes `folder` from an archive and returns its RunConfig; says of every error that it is the archive's."""
+    """Creates `folder` from an archive and returns its RunConfig; errors name the archive."""
     try:
         with gzip.open(path) as stream:
-            _write_members(stream, folder)
+            _extract_members(stream, folder)
         found = [name for name in LIMITS if (folder / name).exists()]
-        require(CONFIG_FILE in found, f"it holds no {CONFIG_FILE}.")
+        if CONFIG_FILE not in found:
+            raise ValueError(f"it holds no {CONFIG_FILE}.")
         config = configs.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        require(
-            set(found) == set(_names(config)),
-            f"its configuration asks for {', '.join(_names(config))}, and it holds {', '.join(found)}.",
-        )
+        if set(found) != set(_names(config)):
+            raise ValueError(f"its configuration needs {', '.join(_names(config))}, but it holds {', '.join(found)}.")
         read_progress(folder / "best")
         return config
     except UNREADABLE as error:
-        raise ValueError(f"{path} is damaged or no .tgz archive: {error}.") from error
+        raise ValueError(f"{path} is damaged, or not a .tgz archive: {error}.") from error
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is not a model that --output_model_tgz wrote: {error}") from error
 
 
-def _write_members(stream, folder):
+class _Member(tarfile.TarInfo):
+    """A header that is checked before `tarfile` does anything with it, such as reading an extended header into memory."""
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        member = super().frombuf(buf, encoding, errors)
+        if member.name not in LIMITS:
+            raise ValueError(f"it holds {member.name!r}, which no such archive does.")
+        if member.type != tarfile.REGTYPE:
+            raise ValueError(f"{member.name} in it is not a regular file.")
+        if not 0 <= member.size <= LIMITS[member.name]:
+            raise ValueError(f"{member.name} in it has {member.size:,} bytes; at most {LIMITS[member.name]:,} are accepted.")
+        return member
+
+
+def _extract_members(stream, folder):
     (folder / "best").mkdir(parents=True)
-    # Header by header, as `tarfile` would read extended ones into memory whatever their size.
-    while (block := stream.read(tarfile.BLOCKSIZE)) != bytes(tarfile.BLOCKSIZE):
-        member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        require(member.name in LIMITS, f"it holds {member.name!r}, which no such archive does.")
-        require(member.type == tarfile.REGTYPE, f"{member.name} in it is no regular file.")
-        require(
-            0 <= member.size <= LIMITS[member.name],
-            f"{member.name} in it would have {member.size:,} bytes, and {LIMITS[member.name]:,} is the most that is taken.",
-        )
-        require(not (folder / member.name).exists(), f"it holds {member.name} twice.")
-        _copy(stream, folder / member.name, member.size)
-        stream.read(-member.size % tarfile.BLOCKSIZE)
-    # To the end, as only there gzip compares its checksum.
-    rest = stream.read(tarfile.RECORDSIZE + 1)
-    require(len(rest) <= tarfile.RECORDSIZE and not any(rest), "something follows after its end.")
-
-
-def _copy(stream, path, size):
-    with open(path, "xb") as file:
-        while size:
-            part = stream.read(min(size, 2**20))
-            if not part:
-                raise EOFError("it ends within a file")
-            file.write(part)
-            size -= len(part)
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
+        for member in archive:
+            if (folder / member.name).exists():
+                raise ValueError(f"it holds {member.name} twice.")
+            archive.extract(member, folder, set_attrs=False, filter="data")
+    if stream.read(1):  # reading to the end also verifies the checksum
+        raise ValueError("it continues after its end.")

@@ -1,12 +1,15 @@
-"""The encodings that a trained network gives to videos."""
+"""The encodings that a trained network computes for videos."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from youtube8m_distill import schema
 from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.engine.predictor import Predictor
+from youtube8m_distill.runs.evaluation import LoadedNetwork
 
 
 class EncodedVideos(NamedTuple):
@@ -18,7 +21,7 @@ class EncodedVideos(NamedTuple):
 
 
 class Encodings:
-    """An output function of a Predictor: encodings, and the labels beside them."""
+    """An output function of a Predictor: encodings, with labels."""
 
     reads_labels = True
 
@@ -26,15 +29,13 @@ class Encodings:
         return {"encoding": outputs["encoding"]}
 
 
-def read_encodings(loaded, shards, max_videos):
+def read_encodings(loaded: LoadedNetwork, shards: Sequence[Shard], max_videos: int) -> EncodedVideos:
     """Encodings, without dropout, of the first videos of some files.
 
     Args:
-        loaded: LoadedNetwork of a frame-level network.
-        shards: tuple of data.tfrecord.Shard.
-        max_videos: int. All are held in memory.
-    Returns:
-        EncodedVideos.
+        loaded: a frame-level network.
+        shards: the files.
+        max_videos: all are held in memory.
     Raises:
         BadRecordError: if a record is invalid.
     """

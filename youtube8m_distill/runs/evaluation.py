@@ -1,72 +1,84 @@
-"""Reads a run again: one of its networks over other files, for metrics and for predictions."""
+"""Runs a trained network over other files, for metrics and for predictions."""
 
 import dataclasses
 import hashlib
 import time
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from youtube8m_distill import display, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.ids import SeenVideos, hash_ids
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.tfrecord import estimate_records
+from youtube8m_distill.data.tfrecord import Shard, estimate_records
 from youtube8m_distill.engine.predictor import BestClasses, Predictor, evaluate
+from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.runs.run import Run
 
-# Large products reach their full rate from some 2,000 rows on, and frames are what takes memory.
+# Matrix products reach their full rate from about 2,000 rows on; frames take most of the memory.
 FRAMES_A_BATCH, MOST_VIDEOS = 38_400, 1024
 
 
-def good_batch_size(max_frames):
-    """Videos at a time on one device: 128 of 300 frames, 1,024 of 37 and fewer."""
+def good_batch_size(max_frames) -> int:
+    """Videos per batch on one device: 128 with 300 frames, 1,024 with 37 or fewer."""
     return max(1, min(FRAMES_A_BATCH // max_frames, MOST_VIDEOS))
 
 
-def about_long_videos(count):
-    """A line for whom it may surprise that so many videos were not seen to their end; "" for none."""
+def about_long_videos(count: int) -> str:
+    """Warns how many videos exceed MAX_FRAMES; "" for none."""
     if not count:
         return ""
     return (
-        f"{count:,} video{' has' if count == 1 else 's have'} more than {schema.MAX_FRAMES} frames; those past frame "
-        f"{schema.MAX_FRAMES} were left out."
+        f"{count:,} video{' has' if count == 1 else 's have'} more than {schema.MAX_FRAMES} frames; only the first "
+        f"{schema.MAX_FRAMES} were used."
     )
 
 
 class Done(NamedTuple):
     """How far an earlier prediction of the same files has come."""
 
-    videos: int = 0  # in all
-    shard: int = 0  # index of the file to go on with
-    records: int = 0  # records of this file that are done, those left out too
+    videos: int = 0  # in total
+    shard: int = 0  # index of the file to resume with
+    records: int = 0  # finished records of this file, including excluded ones
 
 
 class LoadedNetwork:
     """One trained network of a run.
 
     Args:
-        run: runs.Run.
-        strategy: tf.distribute.Strategy.
+        run: of the network.
+        strategy: to run it under.
         network: "teacher" or "student"; None for the run's main one.
         checkpoint: "best", "last" or a step.
-        mixed_precision: bool. Whether its encoder computes in bfloat16; None for what it was trained in.
+        mixed_precision: whether its encoder computes in bfloat16; None for what it was trained with.
         **options: of engine.predictor.BestClasses.
 
     Attributes:
         role: name of the network.
         config: its NetworkConfig.
         progress: Progress at which its weights were saved.
-        batch_size: a good number of videos at a time, over all replicas.
-        videos_per_second: that of the last prediction from its second batch on, reading included: the first one pays for
-            compiling. None where there was one batch only.
-        num_long_videos: how many videos of the last prediction had more frames than `schema.MAX_FRAMES`.
+        batch_size: a good number of videos per batch, over all replicas.
+        videos_per_second: rate of the last prediction, including reading, from its second batch on, since the first includes
+            compilation. None if there was only one batch.
+        num_long_videos: how many videos of the last prediction had more than `schema.MAX_FRAMES` frames.
 
     Raises:
         FileNotFoundError, ValueError: if the run has no such network or checkpoint.
     """
 
-    def __init__(self, run, strategy, network=None, checkpoint="best", mixed_precision=None, **options):
+    def __init__(
+        self,
+        run: Run,
+        strategy: tf.distribute.Strategy,
+        network: str | None = None,
+        checkpoint: str | int = "best",
+        mixed_precision: bool | None = None,
+        **options,
+    ):
         self.run, self.role = run, run.role(network)
         self.config = run.config.networks[self.role]
         self.seed = run.config.training.seed
@@ -79,34 +91,41 @@ class LoadedNetwork:
         self.batch_size = good_batch_size(self.config.max_frames) * strategy.num_replicas_in_sync
         self.videos_per_second, self.num_long_videos = None, 0
 
-    def restore(self, checkpoint):
-        """Takes the weights of another checkpoint of the same run; nothing is built or compiled again."""
+    def restore(self, checkpoint: str | int) -> None:
+        """Loads the weights of another checkpoint of the same run; nothing is built or compiled again."""
         self.progress = self.run.restore_network(self.network, self.role, checkpoint)
 
-    def fingerprint(self):
-        """Tells the weights in use from any other: the step they are of and a digest."""
+    def fingerprint(self) -> str:
+        """Identifies the current weights: their step and a digest."""
         digest = hashlib.sha256()
         for weight in self.network.weights:
-            digest.update(np.ascontiguousarray(weight.numpy()).view(np.uint8))
+            digest.update(np.ascontiguousarray(weight.numpy()).view(np.uint8))  # pyright: ignore[reportArgumentType]
         return f"step {self.progress.step}, sha256 {digest.hexdigest()[:16]}"
 
-    def make_dataset(self, shards, batch_size):
-        """Batches of all videos of some files, as this network reads them."""
+    def make_dataset(self, shards: Sequence[Shard], batch_size: int) -> tf.data.Dataset:
+        """Batches of all videos in some files, as this network reads them."""
         parser = VideoParser(self.config.features, self.config.num_classes, {self.role: self.config.view}, self.seed)
         return make_dataset(shards, parser, batch_size)
 
-    def predict(self, shards, batch_size=None, description="predict", done=None, seen=None):
-        """Yields the Predictor's dict for every batch, in the order of the files, with progress on display.
+    def predict(
+        self,
+        shards: Sequence[Shard],
+        batch_size: int | None = None,
+        description: str = "predict",
+        done: Done | None = None,
+        seen: SeenVideos | None = None,
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Yields the Predictor's dict for every batch, in file order, and shows the progress.
 
         Args:
-            shards: tuple of data.tfrecord.Shard.
-            batch_size: int; None takes the network's own, `self.batch_size`.
-            description: str, for the display.
-            done: Done, what to go on after; nothing by default.
-            seen: SeenVideos that came before; none by default.
+            shards: the files.
+            batch_size: by default `self.batch_size`.
+            description: for the display.
+            done: what to resume after; nothing by default.
+            seen: videos that came before; none by default.
         Raises:
             BadRecordError: if a record cannot be used.
-            ValueError: if a video id comes a second time, or a prediction is not a number, with file and record.
+            ValueError: if a video id is a duplicate, or a prediction is not finite, with file and record.
         """
         done = done or Done()
         dataset = self.make_dataset(_after(shards, done), batch_size or self.batch_size)
@@ -128,7 +147,7 @@ class LoadedNetwork:
                 bar.update(len(batch[schema.VIDEO_ID]))
 
     def _check(self, batch, shards, seen):
-        """Refuses a batch with a repeated id or with predictions that are not numbers."""
+        """Refuses a batch with a duplicate id or with predictions that are not finite."""
         video_ids, indices, numbers = batch[schema.VIDEO_ID], batch[schema.SHARD], batch[schema.RECORD]
 
         def at(shard, record):
@@ -149,13 +168,13 @@ class LoadedNetwork:
                 "another --checkpoint, or check what this record holds."
             )
 
-    def evaluate(self, shards, batch_size, evaluator):
-        """Feeds every video into a metrics.Evaluator and returns its result."""
+    def evaluate(self, shards: Sequence[Shard], batch_size: int | None, evaluator: Evaluator) -> dict:
+        """Feeds every video into an Evaluator and returns its result."""
         return evaluate(self.predict(shards, batch_size, "evaluate"), evaluator)
 
 
 def _after(shards, done):
-    """The shards without what is done."""
+    """The shards without the records that are done."""
     if not shards[done.shard :]:
         return ()
     first, *others = shards[done.shard :]

@@ -1,25 +1,19 @@
-"""What a run has written about its epochs."""
+"""The validation measures of a run by epoch."""
 
-import collections
-
-from youtube8m_distill.engine import event_files
-from youtube8m_distill.engine.callbacks import BY_EPOCH
+from youtube8m_distill.engine.history import read_rows
+from youtube8m_distill.runs.run import Run
 
 
-def read_history(run):
+def read_history(run: Run) -> dict[str, list[dict]]:
     """The validation measures of a run's networks at the end of each epoch.
 
     Args:
         run: runs.Run.
     Returns:
-        dict role -> list of dicts by epoch: `epoch` (from 1) and each measure, as `metrics.Evaluator` names it.
+        dict role -> list of dicts by epoch: `epoch` (from 1) and each measure, as `metrics.Evaluator` names it. Empty lists
+        for a run without validation, or of a version that wrote no history.csv.
     """
-    return {role: _epochs(run.folder / "tensorboard" / role) for role in run.config.trained_roles}
-
-
-def _epochs(folder):
-    found = collections.defaultdict(dict)
-    for tag, step, value in event_files.read_points(folder):
-        if tag.startswith(f"{BY_EPOCH}/"):
-            found[step][tag.removeprefix(f"{BY_EPOCH}/")] = value
-    return [{"epoch": epoch, **found[epoch]} for epoch in sorted(found)]
+    found = {role: [] for role in run.config.trained_roles}
+    for row in read_rows(run.folder):
+        found.setdefault(row.pop("role"), []).append({name: value for name, value in row.items() if name != "step"})
+    return found

@@ -1,19 +1,26 @@
-"""What a new run's networks start with besides a seed: another run's weights, the eigenvalues of the features' PCA."""
+"""What a new run's networks start from besides a seed: another run's weights, the eigenvalues of the features' PCA."""
 
+import logging
 import math
+from collections.abc import Mapping
+
+import keras
 
 from youtube8m_distill import schema
-from youtube8m_distill.config import differences
+from youtube8m_distill.config import RunConfig, differences
 from youtube8m_distill.errors import SettingError, written
 from youtube8m_distill.layers.preprocessing import read_eigenvalues
 from youtube8m_distill.runs.run import open_run
+from youtube8m_distill.settings import fields_with
+
+log = logging.getLogger(__name__)
 
 
-def has_eigenvalues(init_from):
-    """Whether the network in a training directory carries the PCA's eigenvalues with its weights; "" has none.
+def has_eigenvalues(init_from: str) -> bool:
+    """Whether the weights in a training directory include the PCA's eigenvalues. False for "".
 
     Raises:
-        FileNotFoundError, ValueError: beginning with the name of the flag.
+        SettingError: if there are no weights to start from.
     """
     if not init_from:
         return False
@@ -21,13 +28,11 @@ def has_eigenvalues(init_from):
     return bool(run.config.networks[run.config.main_role].settings().get("reverse_whitening"))
 
 
-def check_initial_weights(config):
-    """Refuses weights and eigenvalues that a run cannot start with, before anything is built.
+def check_initial_weights(config: RunConfig) -> None:
+    """Refuses weights and eigenvalues that a run cannot start from, before anything is built.
 
-    Args:
-        config: RunConfig.
     Raises:
-        FileNotFoundError, ValueError: beginning with the name of the flag that is to blame.
+        SettingError: with the setting that is invalid.
     """
     if config.pca_eigenvalues:
         _read_eigenvalues(config)
@@ -36,22 +41,21 @@ def check_initial_weights(config):
             _left_out(config, role, *_source(config.init_from, role))
 
 
-def take_initial_weights(config, networks, say):
-    """Fills the networks of a run that begins.
+def take_initial_weights(config: RunConfig, networks: Mapping[str, keras.Model]) -> None:
+    """Loads the initial weights of a new run, and logs for each network what was loaded and what was not.
 
     Args:
-        config: RunConfig that `check_initial_weights` has passed.
+        config: one that `check_initial_weights` accepts.
         networks: dict role -> network.
-        say: where a line for each network goes: what was taken, and what was not.
     """
     for role in sorted(config.trained_roles, reverse=True):  # the teacher first: the student may share its layers
         if config.init_from:
-            _take_weights(config, role, networks[role], say)
+            _take_weights(config, role, networks[role])
         if config.pca_eigenvalues and config.networks[role].settings().get("reverse_whitening"):
             networks[role].preprocessing.set_eigenvalues(_read_eigenvalues(config))
 
 
-def _take_weights(config, role, network, say):
+def _take_weights(config, role, network):
     run, source_role = _source(config.init_from, role)
     left_out, what = _left_out(config, role, run, source_role)
     source, progress = run.load_network(source_role)
@@ -59,7 +63,15 @@ def _take_weights(config, role, network, say):
     for variable, value in zip(ours, theirs, strict=True):
         variable.assign(value)
     count = sum(math.prod(variable.shape) for variable in ours)
-    say(f"{role}: starts with {count:,} numbers of the {source_role} in {run.folder}, step {progress.step}: {what}")
+    log.info(
+        "%s: starts from %s weights of the %s in %s, step %d: %s",
+        role,
+        f"{count:,}",
+        source_role,
+        run.folder,
+        progress.step,
+        what,
+    )
 
 
 def _weights(network, left_out):
@@ -69,10 +81,10 @@ def _weights(network, left_out):
 
 
 def _left_out(config, role, run, source_role):
-    """Attributes of the network whose layers are not taken, and in words what is.
+    """Attributes of the network whose layers are not loaded, and in words what is.
 
     Raises:
-        ValueError: if the encoder cannot be taken, or nothing is left to take.
+        SettingError: if the encoder cannot be loaded, or nothing is left to load.
     """
     network = config.networks[role]
     differing = _compare(config, role, run, source_role)
@@ -80,16 +92,15 @@ def _left_out(config, role, run, source_role):
     if differing and not has_encoder:
         raise SettingError(
             "init_from",
-            f"the classifier of the {source_role} there is another "
-            f"({differing}), and a {network.model} has no other weights to take.",
+            f"the classifier of the {source_role} there differs ({differing}), and a {network.model} has no other weights.",
             config.init_from,
         )
     if role == schema.STUDENT and config.distillation.share_classifier:
         if not has_encoder and config.mode == "serial":
             raise SettingError(
                 "init_from",
-                f"nothing to take, since a {network.model} is a classifier "
-                "and the student's comes from the teacher. Leave it out, or give --noshare_classifier.",
+                f"has no effect, since a {network.model} is only a classifier and the student's comes from the teacher. "
+                "Omit it, or add --noshare_classifier.",
                 config.init_from,
             )
         return ["output_layers"], "the encoder. The classifier comes from the teacher."
@@ -97,22 +108,21 @@ def _left_out(config, role, run, source_role):
 
 
 def _compare(config, role, run, source_role):
-    """What keeps the classifier's weights from being taken, in words; "" if nothing does.
+    """Why the classifier's weights cannot be loaded, in words; "" if they can.
 
     Raises:
-        ValueError: if the encoder's cannot be taken either.
+        SettingError: if the encoder's cannot be loaded either.
     """
     ours, theirs = config.networks[role], run.config.networks[source_role]
     differing = differences(ours, theirs)
     if _names_and_sizes(ours) == _names_and_sizes(theirs):  # bytes or floats make no difference to weights
         differing.pop("features", None)
-    of_classifier = ("num_classes", "classifier", *type(ours.classifier).model_fields)
+    of_classifier = {"num_classes", "classifier", *fields_with(type(ours.classifier), shapes_weights=True)}
     beyond = {name: values for name, values in differing.items() if name not in of_classifier}
     if beyond:
         raise SettingError(
             "init_from",
-            f"the {source_role} there is another network "
-            f"({_listed(beyond)}). Weights are taken between networks of one shape.",
+            f"the {source_role} there is another network ({_listed(beyond)}). Both networks must have the same shape.",
             config.init_from,
         )
     return _listed(differing)
@@ -137,7 +147,7 @@ def _described(name, there, here):
 
 
 def _source(init_from, role):
-    """The run in a folder, and which of its networks a network of this role starts with: the same, or the main one."""
+    """The run in a folder, and which of its networks a role starts from: the same role, or the main one."""
     run = _open(init_from)
     return run, role if role in run.config.trained_roles else run.config.main_role
 
@@ -160,8 +170,8 @@ def _read_eigenvalues(config):
     if len(values) < features.sizes[0]:
         raise SettingError(
             "pca_eigenvalues",
-            f"holds {len(values)} numbers, and {features.names[0]} has "
-            f"{features.sizes[0]}: take those of the PCA that made these features.",
+            f"holds {len(values)} numbers, but {features.names[0]} has {features.sizes[0]}. Use those of the PCA that made "
+            "these features.",
             path,
         )
     return values

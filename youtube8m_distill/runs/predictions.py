@@ -1,97 +1,101 @@
-"""The CSV of a network's predictions over many files, made by as many processes as it takes.
+"""Writes a network's predictions for many files as a CSV; an interrupted command resumes where it stopped.
 
-What is done waits in a folder beside the CSV until all is done; the same command then goes on with it.
+Finished rows are kept in a folder next to the CSV until all are done.
 
     predictions.csv.progress/
         about.json          what the rows depend on: weights, settings, files
-        rows.csv            the CSV as far as it goes, uncompressed
-        videos.bin          for each row the video's hash and place, and where the row ends (`VIDEO`)
+        rows.csv            the rows so far, uncompressed
+        videos.bin          for each row, the video's hash and place, and where the row ends (`VIDEO`)
         committed.json      how many rows are certainly on disk
-        .lock               who writes there (see runs/lock.py)
+        .lock               the process that writes there (runs/lock.py)
 
-Batches are cut off the line of all videos at multiples of the batch size, and only at such a multiple is it gone on: every
-batch then holds the videos that it would have held in one go. That matters, because a row of a matrix product may differ in
-its last bits with the rows beside it; so the file is the same to the byte.
+Batches start at multiples of the batch size, counted over all videos, and prediction resumes only at such a multiple. Each
+batch then holds the same videos as without an interruption. That matters because the last bits of a row of a matrix product
+may depend on the other rows; this way, the file is identical to the byte.
 """
 
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from youtube8m_distill import files, schema
 from youtube8m_distill.data.ids import SeenVideos, hash_ids
+from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.kaggle import HEADER, compress, csv_lines
 from youtube8m_distill.manifest import Manifest
-from youtube8m_distill.runs.evaluation import Done
+from youtube8m_distill.runs.evaluation import Done, LoadedNetwork
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
 
-FORMAT = 1  # raised when the same settings give other rows
+FORMAT = 1  # incremented when the same settings give other rows
 ENDING = ".progress"
 ABOUT, ROWS, VIDEOS, COMMITTED = "about.json", "rows.csv", "videos.bin", "committed.json"
-COMMIT_SECONDS = 5.0  # at most so much work is lost, and a batch; a commit takes some milliseconds
+COMMIT_SECONDS = 5.0  # the most work that is lost, plus one batch; a commit takes some milliseconds
 VIDEO = np.dtype([("hash", "<u8"), ("record", "<u8"), ("end", "<u8"), ("shard", "<u4"), ("stored_frames", "<u4")])
+
+log = logging.getLogger(__name__)
 
 
 class Predicted(NamedTuple):
-    """What a CSV was written from."""
+    """The videos in a CSV of predictions."""
 
     num_videos: int
-    num_long_videos: int  # of more than `schema.MAX_FRAMES` frames
+    num_long_videos: int  # with more than `schema.MAX_FRAMES` frames
 
 
-def predict_to_csv(path, network, shards, batch_size=None, say=print):
-    """Writes the predictions of a network for all videos of some files as a Kaggle CSV.
+def predict_to_csv(
+    path: str | os.PathLike, network: LoadedNetwork, shards: Sequence[Shard], batch_size: int | None = None
+) -> Predicted:
+    """Writes a network's predictions for all videos in some files as a Kaggle CSV.
 
-    It may be stopped at any time, by whatever. The next call with the same arguments goes on, and what then stands at
-    `path` is to the byte what one call would have written. Until then what stood there stays. Files behind those that are
-    done may have changed since, and more may have come.
+    If it is interrupted or killed, the next call with the same arguments resumes, and the result is identical to the byte to
+    that of a single call. An old file at `path` stays until the end. Files that have not been reached yet may change in
+    between, and more may be added.
 
     Args:
-        path: where the CSV goes; compressed where the name ends with `.gz`. Its folder is created. Beside it, until the
-            end, lies `<path>.progress`, as large as the CSV uncompressed and 32 bytes a video.
-        network: runs.LoadedNetwork.
-        shards: tuple of data.tfrecord.Shard.
-        batch_size: int; None takes the network's own.
-        say: where a line goes on what was found there, and on what is left there.
-    Returns:
-        Predicted.
+        path: of the CSV; compressed if the name ends with `.gz`. Its folder is created. Until the end, `<path>.progress`
+            next to it takes the size of the uncompressed CSV plus 32 bytes per video.
+        network: the network.
+        shards: the files.
+        batch_size: by default the network's own.
     Raises:
-        ValueError: if another process is at it, what lies there is of other weights, settings or files, or as of
-            `LoadedNetwork.predict` and `export.kaggle.csv_lines`.
-        OSError: if something cannot be written. The rows written before are kept.
+        ValueError: if another process writes there, if the partial predictions there have other weights, settings or files,
+            or as for `LoadedNetwork.predict` and `export.kaggle.csv_lines`.
+        OSError: if something cannot be written. Rows written before are kept.
     """
     batch_size = batch_size or network.batch_size
     output = pathlib.Path(path).resolve()  # a link stays a link
     folder = output.with_name(output.name + ENDING)
     try:
-        with locked(folder, say, "output_file"):
-            files.remove_leftovers(output.parent, folder.name)  # of one killed while it removed such a folder
-            rows = _Rows(folder, _keep(folder, _settings(network, batch_size), shards, batch_size, say))
+        with locked(folder, "output_file"):
+            files.remove_leftovers(output.parent, folder.name)  # from a process killed while it removed such a folder
+            rows = _Rows(folder, _keep(folder, _settings(network, batch_size), shards, batch_size))
             try:
                 with rows:
                     for batch in network.predict(shards, batch_size, done=rows.done(), seen=rows.seen()):
                         rows.append(batch)
                 _move(folder, output)
             except BaseException:
-                _leave(folder, rows, say)
+                _leave(folder, rows)
                 raise
             files.remove_folder(folder)
     except BaseException:
         with contextlib.suppress(OSError):
-            folder.rmdir()  # where nothing is in it
+            folder.rmdir()  # if it is empty
         raise
     return Predicted(rows.count, rows.num_long_videos)
 
 
 def _settings(network, batch_size):
-    """What rows depend on besides the videos, as JSON gives it back."""
+    """What rows depend on besides the videos, as JSON values."""
     config = json.dumps(network.config.to_dict(), sort_keys=True)
     devices = network.predictor.strategy.extended.worker_devices
     return {
@@ -108,7 +112,7 @@ def _settings(network, batch_size):
 
 
 def _entries(shards):
-    """What rows depend on of each file, as JSON gives it back."""
+    """What rows depend on in each file, as JSON values."""
     return [
         [
             shard.path if "://" in shard.path else os.path.abspath(shard.path),
@@ -122,15 +126,15 @@ def _entries(shards):
 
 
 def _changed_at(path):
-    """When a file on this machine was written last, in nanoseconds; None for one elsewhere."""
+    """When a file on this machine was last written, in nanoseconds; None for a remote file."""
     return os.stat(path).st_mtime_ns if os.path.exists(path) else None
 
 
-def _keep(folder, settings, shards, batch_size, say):
-    """Reads what a folder holds already, and writes what the rows to come depend on.
+def _keep(folder, settings, shards, batch_size):
+    """Reads what a folder already holds, and writes what the next rows depend on.
 
     Returns:
-        `VIDEO` array of the rows that can be kept: those before the first file that has changed, in whole batches.
+        `VIDEO` array of the rows that can be kept: those before the first changed file, in whole batches.
     Raises:
         SettingError: if it holds rows of other settings or files, or something else.
     """
@@ -138,7 +142,7 @@ def _keep(folder, settings, shards, batch_size, say):
     about = {"made with": settings, "files": _entries(shards)}
     before, videos = _read(folder)
     kept = videos
-    if len(videos):
+    if before is not None and len(videos):
         Manifest(
             folder / ABOUT,
             settings,
@@ -151,17 +155,17 @@ def _keep(folder, settings, shards, batch_size, say):
         same = [old == new for old, new in zip(before["files"], about["files"])]
         kept = videos[videos["shard"] < (same.index(False) if False in same else len(same))]
         if len(kept) < len(videos):
-            say(
-                f"{len(videos) - len(kept):,} of the {len(videos):,} videos in {folder} are in a file that has changed, or "
-                "after it, and are predicted again."
+            log.info(
+                "%s of the %s videos in %s are in a file that has changed, or after it, and are predicted again.",
+                f"{len(videos) - len(kept):,}",
+                f"{len(videos):,}",
+                folder,
             )
         kept = kept[: len(kept) // batch_size * batch_size]
     if len(kept):
-        say(
-            f"Resuming after {len(kept):,} videos, in file {kept['shard'][-1] + 1:,} of {len(shards):,}; they are in "
-            f"{folder}."
-        )
-    # First the rows that are dropped, then the settings: if killed in between, the old settings still hold.
+        place = f"in file {kept['shard'][-1] + 1:,} of {len(shards):,}"
+        log.info("Resuming after %s videos, %s; they are in %s.", f"{len(kept):,}", place, folder)
+    # First drop rows, then write the settings: after a kill in between, the old settings are still true.
     _write(folder / COMMITTED, {"videos": len(kept)})
     if before != about:
         _write(folder / ABOUT, about)
@@ -178,12 +182,11 @@ def _check_first_file(folder, there, here):
 
 
 def _write(path, value):
-    with files.atomic_path(path, make_parent=False) as temporary:
-        temporary.write_text(json.dumps(value), encoding="utf-8")
+    files.write_text(path, json.dumps(value), make_parent=False)
 
 
 def _read(folder):
-    """What rows in a folder depend on, None for nothing there, and the `VIDEO` array of those that are certainly there."""
+    """What the rows in a folder depend on (None if there are none), and the `VIDEO` array of those certainly on disk."""
     found = {path.name for path in folder.iterdir() if not path.name.endswith(files.SUFFIX)}
     foreign = sorted(found - {LOCK_FILE, ABOUT, ROWS, VIDEOS, COMMITTED})
     if foreign:
@@ -208,14 +211,14 @@ def _read(folder):
 
 
 class _Rows:
-    """The rows so far, in a folder that this process has locked. To be appended to in a `with` block, which commits them.
+    """The rows so far, in a folder that this process has locked. Append in a `with` block, which commits them at its end.
 
     Args:
-        folder: pathlib.Path.
-        kept: `VIDEO` array of the rows that stay.
+        folder: of the partial predictions.
+        kept: `VIDEO` array of the rows to keep.
 
     Attributes:
-        count, num_long_videos: how many videos there are, and how many of them had too many frames.
+        count, num_long_videos: how many videos there are, and how many of them have too many frames.
         committed: how many of them are certainly on disk.
     """
 
@@ -230,20 +233,20 @@ class _Rows:
             self._end += self._rows.write(HEADER)
 
     def done(self):
-        """The Done of what is kept."""
+        """The Done of the kept rows."""
         if not len(self._kept):
             return Done()
         last = self._kept[-1]
         return Done(len(self._kept), int(last["shard"]), int(last["record"]) + 1)
 
     def seen(self):
-        """The SeenVideos of what is kept."""
+        """The SeenVideos of the kept rows."""
         seen = SeenVideos()
         seen.add(self._kept["hash"], self._kept["shard"], self._kept["record"])
         return seen
 
     def append(self, batch):
-        """Takes in a batch of a Predictor."""
+        """Adds a batch of a Predictor."""
         lines = csv_lines(batch[schema.VIDEO_ID], batch["classes"], batch["scores"])
         videos = np.zeros(len(lines), VIDEO)
         videos["hash"], videos["shard"] = hash_ids(batch[schema.VIDEO_ID]), batch[schema.SHARD]
@@ -271,14 +274,14 @@ class _Rows:
 
     def __exit__(self, kind, error, traceback):
         try:
-            if not isinstance(error, OSError):  # after which nobody knows what has been written
+            if not isinstance(error, OSError):  # after one, it is unknown what has been written
                 self._commit()
         except OSError:
             if error is None:
                 raise
         finally:
             for file in (self._rows, self._videos):
-                with contextlib.suppress(OSError):  # what a full disk has no room for
+                with contextlib.suppress(OSError):  # the disk may be full
                     file.close()
 
 
@@ -287,7 +290,7 @@ def _count_long(videos):
 
 
 def _open_at(path, size):
-    """A file to append to after its first `size` bytes; never one that a link leads to."""
+    """A file to append to after its first `size` bytes. Links are not followed."""
 
     def opened(name, flags):
         return os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -299,7 +302,7 @@ def _open_at(path, size):
 
 
 def _move(folder, output):
-    """Makes the finished rows the CSV at `output`, in one step."""
+    """Turns the finished rows into the CSV at `output`, in one step."""
     if output.name.endswith(".gz"):
         with files.atomic_path(output) as temporary:
             compress(folder / ROWS, temporary)
@@ -307,10 +310,10 @@ def _move(folder, output):
         os.replace(folder / ROWS, output)
 
 
-def _leave(folder, rows, say):
-    """Keeps what can be gone on with, and says so."""
+def _leave(folder, rows):
+    """Keeps the rows that the next call can resume after, and logs it."""
     if rows.committed:
-        say(f"The predictions for {rows.committed:,} videos are kept in {folder}: the same command goes on after them.")
+        log.info("%s predictions are kept in %s; the same command resumes after them.", f"{rows.committed:,}", folder)
     else:
         with contextlib.suppress(OSError):
             files.remove_folder(folder)

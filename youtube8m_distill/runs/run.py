@@ -1,21 +1,29 @@
-"""A run's folder: what it holds, how it is begun, gone on with, and read again.
+"""A run's folder: what it holds, and how a run is started, resumed and read.
 
-config.json     everything that rebuilds the networks
-checkpoints/    the last few states of the training (see training/checkpoints.py)
-best/           weights of the best state on validation GAP, where there is validation data
-tensorboard/    one TensorBoard run a network
-.lock           who trains there (see runs/lock.py)
+config.json     everything needed to rebuild the networks
+checkpoints/    the last few states of the training (engine/checkpoints.py)
+best/           weights with the best validation GAP, if there is validation data
+history.csv     validation measures by epoch (engine/history.py)
+tensorboard/    one TensorBoard run per network
+.lock           the process that trains there (runs/lock.py)
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
+import time
 from collections.abc import Callable
+from typing import TypeVar
+
+import keras
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import files
 from youtube8m_distill.engine import weights_file
 from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
+from youtube8m_distill.engine.history import FILE as HISTORY_FILE
+from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.families.build import build_model, count_weights
 from youtube8m_distill.manifest import Manifest, differences
@@ -24,15 +32,27 @@ from youtube8m_distill.settings import fields_with
 
 CONFIG_FILE = "config.json"
 # The last two were written by versions that skipped bad records themselves.
-OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval", "bad_records.json", "bad_records.csv")
+OUR_ENTRIES = (
+    CONFIG_FILE,
+    "checkpoints",
+    "best",
+    "tensorboard",
+    "eval",
+    HISTORY_FILE,
+    "bad_records.json",
+    "bad_records.csv",
+)
 
-READING_TRIES = 5  # a training replaces its best folder once an epoch, and reading takes seconds
+# A training may replace a checkpoint while it is read: once per epoch, and reading takes seconds.
+READING_TRIES, SECONDS_BETWEEN_TRIES = 5, 0.01
 
-# Compared only where the run was begun with them; a configuration made by hand may lack them.
+# Compared only if the run was started with them; a configuration written by hand may lack them.
 FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
 
-# Settings that a run may be resumed with other values of; the rest make another run.
+# Settings that may change when a run is resumed.
 MAY_CHANGE = (*(f"training.{name}" for name in fields_with(configs.TrainingConfig, may_change=True)), "teacher_targets_dir")
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,50 +60,50 @@ class Run:
     """A run's folder and its configuration.
 
     Attributes:
-        folder: pathlib.Path.
-        config: RunConfig.
-        check_held: what `lock_run` has given to who trains there; None for a reader.
+        folder: of the run.
+        config: of the run.
+        check_held: what `lock_run` gave to the process that trains there; None for a reader.
     """
 
     folder: pathlib.Path
     config: configs.RunConfig
-    check_held: Callable | None = dataclasses.field(default=None, compare=False)
+    check_held: Callable[[], None] | None = dataclasses.field(default=None, compare=False)
 
     @property
-    def checkpoints(self):
+    def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.folder, self.config.training.max_to_keep, self.check_held)
 
-    def drop_checkpoints(self):
-        """Removes what only going on with the training needs, most of the folder's size. The best weights stay, and without
-        any, everything does."""
+    def drop_checkpoints(self) -> None:
+        """Removes what is only needed to resume: most of the folder's size. Does nothing if there are no best weights."""
         if (self.folder / "best").is_dir() and (self.folder / "checkpoints").is_dir():
             files.remove_folder(self.folder / "checkpoints")
 
-    def role(self, network=None):
-        """Checks the name of one of this run's networks; None for the main one.
+    def role(self, network: str | None = None) -> str:
+        """The name of one of this run's networks; None for the main one.
 
         Raises:
-            ValueError: if this run trains no such network.
+            SettingError: if this run trains no such network.
         """
         roles = self.config.trained_roles
         if network is None:
             return self.config.main_role
         if network not in roles:
-            raise SettingError("network", f"the run in {self.folder} has trained {', '.join(roles)}.", network)
+            raise SettingError("network", f"the run in {self.folder} has only {', '.join(roles)}.", network)
         return network
 
-    def weights_folder(self, checkpoint="best"):
-        """The folder of a checkpoint: "best", "last" or a step. Where there is but one of best and last, it is both.
+    def weights_folder(self, checkpoint: str | int = "best") -> pathlib.Path:
+        """The folder of a checkpoint: "best", "last" or a step. If there is only one of best and last, it is both.
 
         Raises:
-            FileNotFoundError: if there is none.
+            FileNotFoundError: if the run has no checkpoint.
+            SettingError: if it has none of this step.
         """
         steps = self.checkpoints.steps()
         best = self.folder / "best"
         if best.is_dir() and (checkpoint == "best" or checkpoint == "last" and not steps):
             return best
         if not steps:
-            raise FileNotFoundError(f"{self.folder} holds no checkpoint yet; let its training reach one.")
+            raise FileNotFoundError(f"{self.folder} holds no checkpoint yet; wait until its training saves one.")
         if checkpoint in ("best", "last"):
             return self.checkpoints.step_folder(steps[-1])
         if str(checkpoint) not in map(str, steps):
@@ -92,62 +112,67 @@ class Run:
             )
         return self.checkpoints.step_folder(int(checkpoint))
 
-    def fingerprint(self, checkpoint="best"):
-        """Tells a checkpoint of the main network from any other: its step and a digest of its weights."""
+    def fingerprint(self, checkpoint: str | int = "best") -> str:
+        """Identifies a checkpoint of the main network: its step and a digest of its weights."""
 
-        def digest(folder):
+        def read_digest(folder):
             with open(folder / f"{self.config.main_role}.weights.h5", "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
-        digest, progress = self.read_checkpoint(checkpoint, digest)
+        digest, progress = self.read_checkpoint(checkpoint, read_digest)
         return f"step {progress.step}, sha256 {digest[:16]}"
 
-    def load_network(self, network=None, checkpoint="best", dtype="float32"):
-        """Rebuilds one network with its weights. Nothing but this folder is needed.
+    def load_network(
+        self, network: str | None = None, checkpoint: str | int = "best", dtype: str = "float32"
+    ) -> tuple[keras.Model, Progress]:
+        """Rebuilds one network with its weights, from this folder alone.
 
         Args:
             network: "teacher" or "student"; None for the main one.
             checkpoint: as for `weights_folder`.
             dtype: as for `build_model`.
         Returns:
-            VideoClassifier and the Progress at which its weights were saved.
+            VideoClassifier, and the Progress at which its weights were saved.
         """
         role = self.role(network)
         self._check_size(role, checkpoint)  # before anything is built
         model = build_model(self.config.networks[role], dtype, name=role)
         return model, self.restore_network(model, role, checkpoint)
 
-    def restore_network(self, model, role, checkpoint):
-        """Fills a network with a checkpoint's weights; returns the Progress at which they were saved."""
+    def restore_network(self, model: keras.Model, role: str, checkpoint: str | int) -> Progress:
+        """Loads a checkpoint's weights into a network; returns the Progress at which they were saved."""
         name = f"{role}.weights.h5"
         return self.read_checkpoint(checkpoint, lambda folder: weights_file.load_weights(model, folder / name))[1]
 
     def _check_size(self, role, checkpoint):
-        """Refuses a configuration that asks for a larger network than was saved, which may be larger than any memory."""
+        """Refuses a configuration whose network differs in size from the saved one; it might not fit in memory."""
         path = self.weights_folder(checkpoint) / f"{role}.weights.h5"
         found, _ = self.read_checkpoint(checkpoint, lambda folder: weights_file.count_weights(folder / path.name))
         expected = count_weights(self.config.networks[role])
         if found != expected:
             raise ValueError(
-                f"{self.folder / CONFIG_FILE} describes a {role} of {expected:,} numbers, and {path} holds "
-                f"{found:,}: they do not belong together."
+                f"{self.folder / CONFIG_FILE} describes a {role} with {expected:,} weights, but {path} holds {found:,}: "
+                "they do not belong together."
             )
 
-    def read_checkpoint(self, checkpoint, read):
-        """`read(folder)` of a checkpoint, and its Progress; anew where a training at work has replaced or removed it."""
-        reason = "it is being replaced all the time"
+    def read_checkpoint(self, checkpoint: str | int, read: Callable[[pathlib.Path], T]) -> tuple[T, Progress]:
+        """`read(folder)` of a checkpoint, and its Progress; tries again if a training replaces or removes it meanwhile."""
+        failure = FileNotFoundError(f"{checkpoint} in {self.folder} cannot be read: a training keeps replacing it.")
         for _ in range(READING_TRIES):
-            folder = self.weights_folder(checkpoint)
             try:
+                folder = self.weights_folder(checkpoint)
                 before, found = read_progress(folder), read(folder)
-                if read_progress(folder) == before:
+                # While `best` is replaced, `weights_folder` gives the last checkpoint in its place.
+                is_best_still = checkpoint != "best" or self.weights_folder("best") == folder
+                if is_best_still and read_progress(folder) == before:
                     return found, before
             except FileNotFoundError as error:
-                reason = error
-        raise FileNotFoundError(f"{folder} cannot be read: {reason}")
+                failure = error
+            time.sleep(SECONDS_BETWEEN_TRIES)
+        raise failure
 
 
-def open_run(folder):
+def open_run(folder: str | pathlib.Path) -> Run:
     """The run in a folder.
 
     Raises:
@@ -165,27 +190,30 @@ def open_run(folder):
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def lock_run(folder):
-    """A context manager that keeps every other training out of a folder to train in; gives what `prepare_run` takes.
+def lock_run(folder: str | pathlib.Path) -> contextlib.AbstractContextManager[Callable[[], None]]:
+    """Holds a folder to train in for this process; the value of the `with` block goes to `prepare_run`.
 
     Raises:
-        ValueError: if the folder is something else's, before anything is written there, or another process trains in it.
+        SettingError: if the folder holds something else, before anything is written, or if another process trains in it.
     """
     files.check_output("train_dir", folder, folder=True)
     _manifest(folder, {}).read()
     return locked(folder)
 
 
-def prepare_run(folder, config, start_new=False, check_held=None):
-    """Starts a run in an empty or new folder, or resumes the one that is there.
+def prepare_run(
+    folder: str | pathlib.Path,
+    config: configs.RunConfig,
+    start_new: bool = False,
+    check_held: Callable[[], None] | None = None,
+) -> Run:
+    """Starts a run in an empty or new folder, or resumes the run in it.
 
     Args:
-        folder: path.
-        config: RunConfig.
+        folder: of the run.
+        config: of the run.
         start_new: remove the run that is there first. Other files in the folder stay.
         check_held: what `lock_run` gave: checkpoints are then saved only while this process holds the folder.
-    Returns:
-        Run.
     Raises:
         SettingError: if the folder holds something else, or its run has other settings that may not change.
     """
@@ -202,29 +230,29 @@ def prepare_run(folder, config, start_new=False, check_held=None):
     return Run(folder, config, check_held)
 
 
-def join_run(folder, config):
+def join_run(folder: str | pathlib.Path, config: configs.RunConfig) -> Run:
     """The run that the chief of a job has just prepared, for the other workers of the job.
 
     Raises:
-        FileNotFoundError: if this machine does not see it.
+        FileNotFoundError: if this machine cannot see it.
         ValueError: if the chief was started with other settings.
     """
     try:
         run = open_run(folder)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{error} The workers of a job share one train_dir: it must lie on a file system that every machine sees."
+            f"{error} The workers of a job share one train_dir: it must be on a file system that every machine can see."
         ) from error
     differing = differences(run.config.to_dict(), config.to_dict())
     if differing:
         raise ValueError(
-            f"this worker's settings are not the chief's: {'; '.join(differing)}. Start every worker with the same command."
+            f"this worker's settings differ from the chief's: {'; '.join(differing)}. Use the same command for every worker."
         )
     return run
 
 
-def read_config(folder):
-    """The RunConfig in a folder to train in; None where the folder is new or empty.
+def read_config(folder: str | pathlib.Path) -> configs.RunConfig | None:
+    """The RunConfig in a folder to train in; None if the folder is new or empty.
 
     Raises:
         SettingError: if the folder holds something else.
@@ -245,7 +273,7 @@ def _manifest(folder, settings, may_change=()):
 
 
 def _remove_run(folder):
-    for name in OUR_ENTRIES[1:]:  # config.json is replaced: the folder is known as ours all the time
+    for name in OUR_ENTRIES[1:]:  # config.json is replaced, so that the folder is known as a run at all times
         path = folder / name
         if path.is_dir() and not path.is_symlink():
             files.remove_folder(path)
@@ -261,7 +289,7 @@ def _check_same(folder, before, config):
     if ended and before.training.num_epochs != config.training.num_epochs:
         raise SettingError(
             "num_epochs",
-            f"the first stage of the run in {folder} has ended after "
-            f"{before.training.num_epochs} epochs. Give that number; finetune_epochs may change.",
+            f"the first stage of the run in {folder} ended after {before.training.num_epochs} epochs. Use that number; "
+            "finetune_epochs may change.",
             config.training.num_epochs,
         )

@@ -1,26 +1,31 @@
-"""A frozen teacher's targets for the training files of its students: computed once, kept in a folder, read in its place.
+"""A frozen teacher's targets for the training files of its students: computed once, then read instead of running it.
 
-    manifest.json                               which teacher's they are
-    train0000.tfrecord.5d41402abc4b2a76.targets a TFRecord file for each training file, a record for each video, in its
-                                                order: little-endian float16, encoding then logits (distillation.targets)
+    manifest.json                               the teacher and settings they depend on
+    train0000.tfrecord.5d41402abc4b2a76.targets a TFRecord file per training file, with a record per video in the same order:
+                                                little-endian float16, encoding then logits (schemes.targets)
 
-The name of a file holds a digest of the manifest and of the training file (its size and the 64 KiB at either end), but not
-of its folder. So targets of another teacher or of other files are not taken for these, and the set stays valid wherever it
-or the data is moved. Each file is complete or absent: a computation that was stopped goes on with the first one that is
-missing, and two at once write the same.
+A file's name holds a digest of the manifest and of the training file (its size and the 64 KiB at either end), but not of its
+folder. So targets of another teacher or of other files are never mistaken for these, and both the set and the data may be
+moved. Each file is complete or absent: an interrupted computation resumes with the first missing file, and two processes at
+once write the same files.
 """
 
 import concurrent.futures
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from youtube8m_distill import display, files, schema
+from youtube8m_distill.config import RunConfig
 from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
@@ -43,31 +48,31 @@ from youtube8m_distill.runs.evaluation import good_batch_size
 from youtube8m_distill.runs.run import open_run
 from youtube8m_distill.schemes import targets
 
-FORMAT = 1  # raised when the same teacher and videos give other files
+FORMAT = 1  # incremented when the same teacher and videos give other files
 MANIFEST = "manifest.json"
+
+log = logging.getLogger(__name__)
 
 
 class StoredTargets(NamedTuple):
     """Targets of a tuple of training files."""
 
-    shards: tuple  # of data.tfrecord.Shard, one for each of them
+    shards: tuple[Shard, ...]  # the files of targets, one per training file
     size: int  # numbers per video
 
     @property
-    def files(self):
-        """TargetFiles to read; None where there are none."""
+    def files(self) -> TargetFiles | None:
+        """What `make_dataset` reads; None if there are none."""
         return TargetFiles(tuple(shard.path for shard in self.shards), self.size) if self.shards else None
 
 
-def check_targets(config):
-    """Refuses a folder that holds other targets than a run asks for, before anything is built or written.
+def check_targets(config: RunConfig) -> str:
+    """Refuses a folder of other targets than a run needs, before anything is built or written.
 
-    Args:
-        config: RunConfig.
     Returns:
-        str, a fingerprint of all that the targets depend on but the videos; "" for a run without stored targets.
+        A fingerprint of everything but the videos that the targets depend on; "" for a run without stored targets.
     Raises:
-        ValueError: beginning with the name of the flag.
+        SettingError: if the folder holds other targets, or something else.
     """
     if not config.teacher_targets_dir:
         return ""
@@ -77,22 +82,21 @@ def check_targets(config):
     return f"float16, sha256 {_digest_of(manifest)}"
 
 
-def complete_targets(config, teacher, shards, strategy, say):
-    """The targets for all videos of some training files; those that the folder does not have are computed first.
+def complete_targets(
+    config: RunConfig, teacher: keras.Model, shards: Sequence[Shard], strategy: tf.distribute.Strategy
+) -> StoredTargets:
+    """The targets of all videos in some training files; computes those that the folder does not have.
 
     Args:
-        config: RunConfig.
+        config: of the run.
         teacher: the network in `config.teacher_dir`, built under `strategy`.
-        shards: tuple of data.tfrecord.Shard.
-        strategy: tf.distribute.Strategy.
-        say: where a line about the set goes.
-    Returns:
-        StoredTargets.
+        shards: the training files.
+        strategy: that the teacher runs under.
     Raises:
-        ValueError: as of `check_targets`.
+        SettingError: as for `check_targets`.
         BadRecordError: if a record of a training file, or a file of targets, cannot be used.
-        FloatingPointError: if the teacher gives a number that float16 cannot hold.
-        OSError: with path and reason, if something cannot be written. The files that are there are complete.
+        FloatingPointError: if the teacher computes a number that float16 cannot hold.
+        OSError: with path and reason, if something cannot be written. Existing files stay complete.
     """
     check_targets(config)
     folder = pathlib.Path(config.teacher_targets_dir)
@@ -104,13 +108,17 @@ def complete_targets(config, teacher, shards, strategy, say):
     if missing:
         if config.teacher_weights not in ("", open_run(config.teacher_dir).fingerprint()):
             raise SettingError(
-                "teacher_dir", "has got other weights since this run began; let its training end first.", config.teacher_dir
+                "teacher_dir",
+                "its weights changed since this run started; wait until its training ends.",
+                config.teacher_dir,
             )
-        say(f"Computing the teacher's targets for {len(missing)} of {len(shards)} training file(s), into {folder}.")
+        log.info(
+            "Computing the teacher's targets for %d of %d training file(s), into %s.", len(missing), len(shards), folder
+        )
         files.remove_leftovers(folder)
         _manifest(config).write()
         _compute(config.networks[schema.TEACHER], teacher, missing, size, strategy)
-    say(f"The teacher's targets come from {folder}, {2 * size:,} bytes a video; the teacher itself is not run.")
+    log.info("The teacher's targets are read from %s, %s bytes per video; the teacher is not run.", folder, f"{2 * size:,}")
     return StoredTargets(tuple(_whole_file(folder / name, size) for name in names), size)
 
 
@@ -139,28 +147,27 @@ def _digest_of(manifest):
 
 
 def _name(shard, of_manifest):
-    """The file of a training file's targets. `of_manifest`: its digest. Records that are left out have none in it."""
+    """The name of a training file's targets file. `of_manifest` is the manifest's digest."""
     return f"{os.path.basename(shard.path)}.{digest(shard, of_manifest)}.targets"
 
 
 def _whole_file(path, size):
-    """The Shard at `path`, whose records hold `size` numbers each."""
+    """The targets file at `path`, whose records hold `size` numbers each."""
     shard = Shard(str(path), "", path.stat().st_size)
     if shard.size % (HEADER_BYTES + 2 * size + FOOTER_BYTES):
-        raise BadRecordError(f"{path} ({shard.size} bytes) is cut short or damaged: remove it, and it is computed anew.")
+        raise BadRecordError(f"{path} ({shard.size} bytes) is truncated or damaged. Remove it to compute it again.")
     return shard
 
 
 def _compute(network, teacher, missing, size, strategy):
-    """Writes the files of `missing`, dict path -> Shard of the training file.
+    """Writes the files of `missing`, dict path -> training file.
 
     Args:
         network: the teacher's NetworkConfig.
-        teacher: the network.
-        size: int, numbers a video.
+        size: numbers per video.
     """
     shards = tuple(missing.values())
-    # One data set over all files: a batch may hold the end of one and the beginning of the next.
+    # One dataset over all files: a batch may hold the end of one and the start of the next.
     parser = VideoParser(network.features, network.num_classes, {schema.TEACHER: network.view})
     dataset = make_dataset(shards, parser, good_batch_size(network.max_frames) * local_replicas(strategy))
     total, _ = estimate_records(shards)
@@ -175,7 +182,7 @@ def _compute(network, teacher, missing, size, strategy):
 
 
 def _count(shard):
-    """Records of a file, those to leave out too: each has its place among the targets."""
+    """Number of records in a file, including excluded ones: each has its place among the targets."""
     try:
         return count_records((dataclasses.replace(shard, excluded=()),))
     except ValueError as error:
@@ -192,15 +199,15 @@ class PackedTargets:
 
 
 def _rows(batches, bar):
-    """Yields the record of each video."""
+    """Yields the serialized targets of each video."""
     for batch in batches:
         video_ids, values = batch[schema.VIDEO_ID], batch["targets"]
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
             video_id = video_ids[np.argmin(finite)].decode()
             raise FloatingPointError(
-                f"The teacher's targets for video {video_id} hold a number that float16 cannot (above "
-                "65504, or not a number): leave --teacher_targets_dir out."
+                f"The teacher's targets for video {video_id} hold a number that float16 cannot (above 65504, or NaN). Omit "
+                "--teacher_targets_dir."
             )
         for row in values.astype("<f2"):
             bar.update()

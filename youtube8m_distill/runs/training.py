@@ -1,299 +1,267 @@
-"""Trains a run: from its configuration and files to checkpoints and TensorBoard logs."""
+"""Trains a run: from its configuration and files to checkpoints, history and TensorBoard logs."""
 
-import dataclasses
+import logging
 import math
-import os
+from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 
 from youtube8m_distill import files, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
-from youtube8m_distill.data.exclusions import read_exclusions
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.tfrecord import count_records, estimate_records
 from youtube8m_distill.engine import callbacks, loop
 from youtube8m_distill.engine.cluster import GONE
+from youtube8m_distill.engine.history import History
 from youtube8m_distill.engine.interruption import Interrupted, Interruption
 from youtube8m_distill.engine.optimizers import build_optimizer
 from youtube8m_distill.engine.predictor import Predictor, evaluate
+from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, same_everywhere, wait_for_all
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.families.build import build_model
 from youtube8m_distill.metrics.evaluate import Evaluator
-from youtube8m_distill.runs.initial_weights import check_initial_weights, take_initial_weights
-from youtube8m_distill.runs.run import open_run
-from youtube8m_distill.runs.shards import find_sets, fingerprint
-from youtube8m_distill.runs.targets import StoredTargets, check_targets, complete_targets
+from youtube8m_distill.runs.initial_weights import take_initial_weights
+from youtube8m_distill.runs.run import Run, open_run
+from youtube8m_distill.runs.targets import StoredTargets, complete_targets
+from youtube8m_distill.runs.training_files import TrainingFiles
 from youtube8m_distill.schemes.divergence import refuse_bad_numbers
 from youtube8m_distill.schemes.stages import build_stages, build_student
 
-SECONDS_FOR_THE_CHIEF = 10  # that a worker gives it to save, when both are told to end
+SECONDS_FOR_THE_CHIEF = 10.0  # that a worker waits after a signal, so that the chief can save
+VALIDATION_MEASURES = ("gap_at_20", "mean_average_precision", "hit_at_one", "perr", "loss")
+
+log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingFiles:
-    """The files of a run, looked into."""
-
-    train: tuple  # of data.tfrecord.Shard
-    validation: tuple
-    num_train: int
-    num_train_is_exact: bool
-
-    def held_in(self, records):
-        """The same files, held in memory by a HeldRecords as far as it has room for them."""
-        return dataclasses.replace(self, train=records.hold(self.train), validation=records.hold(self.validation))
-
-
-def find_training_files(config):
-    """Finds and checks a run's files, those it starts with too, before anything is built or written.
-
-    Args:
-        config: RunConfig.
-    Returns:
-        TrainingFiles, without excluded records.
-    Raises:
-        FileNotFoundError, ValueError: beginning with the name of the flag that is to blame.
-    """
-    check_initial_weights(config)
-    network, training = config.networks[config.main_role], config.training
-    exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
-    roles = {"train_data_pattern": config.networks, "validation_data_pattern": config.trained_roles}
-    patterns = {flag: getattr(config, flag) for flag in roles if flag == "train_data_pattern" or getattr(config, flag)}
-    views = {flag: [config.networks[role].view for role in roles[flag]] for flag in patterns}
-    found = find_sets(patterns, network.features, views, exclusions)
-    train, validation = found["train_data_pattern"], found.get("validation_data_pattern", ())
-    _refuse_overlap(config, train, validation)
-    fraction, batch_size = training.train_fraction, training.batch_size
-    found = count_records(train, at_most=math.ceil(batch_size / fraction))
-    if int(found * fraction) < batch_size:
-        share = f", of which train_fraction={fraction:g} takes about {found * fraction:.0f}" if fraction < 1 else ""
-        raise SettingError(
-            "batch_size",
-            f"{config.train_data_pattern!r} holds only {found} records{share}, and a training "
-            "batch is never padded or cut short. Choose a smaller batch.",
-            batch_size,
-        )
-    return TrainingFiles(train, validation, *estimate_records(train))
-
-
-def _refuse_overlap(config, train, validation):
-    """The best epoch must not be chosen on videos that were trained on."""
-    both = {os.path.realpath(shard.path) for shard in train} & {os.path.realpath(shard.path) for shard in validation}
-    if both:
-        raise SettingError(
-            "validation_data_pattern",
-            f"names {len(both)} training file(s) too, {min(both)} for one; keep them apart.",
-            config.validation_data_pattern,
-        )
-
-
-def pin(config, training_files):
-    """The same RunConfig with fingerprints of what it depends on, so that it goes on with the same files and weights.
-
-    Raises:
-        ValueError: beginning with the name of the flag, if stored targets are those of another teacher.
-    """
-    teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
-    initial = open_run(config.init_from).fingerprint() if config.init_from else ""
-    config = config.replace(train_files=fingerprint(training_files.train), teacher_weights=teacher, init_weights=initial)
-    return config.replace(teacher_targets=check_targets(config))
-
-
-def train_run(run, training_files, strategy, say=print):
+def train_run(run: Run, training_files: TrainingFiles, strategy: tf.distribute.Strategy) -> Progress:
     """Trains a run to its end, from its newest checkpoint if it has one.
 
-    On several machines each calls this; the chief alone evaluates, writes and says something.
+    With several machines, each calls this; only the chief evaluates and writes.
 
     Args:
-        run: runs.Run.
-        training_files: TrainingFiles of the same configuration.
-        strategy: tf.distribute.Strategy.
-        say: where the few lines about the run go.
+        run: the run.
+        training_files: of the same configuration.
+        strategy: of `engine.strategy.make_strategy`.
     Returns:
         Progress at the end.
     Raises:
-        data.bad_records.BadRecordError: if a record cannot be used, naming file and record.
+        data.bad_records.BadRecordError: if a record cannot be used, with file and record.
         FloatingPointError: if a loss, a gradient or a weight is not finite; nothing of that step has been saved.
         Interrupted: by a signal, after the last step has been saved.
     """
-    config, training = run.config, run.config.training
-    check_batch_size(training.batch_size, strategy)
-    if not is_chief(strategy):
-        say = _say_nothing
-    keras.utils.set_random_seed(training.seed)
-    with strategy.scope():
-        networks = _build_networks(config)
-    for role, network in networks.items():
-        say(
-            f"{role}: {_num_trainable(network):,} parameters, "
-            f"{network.multiply_adds(config.networks[role].max_frames):,} multiply-adds a video of "
-            f"{config.networks[role].max_frames} frame(s)"
-        )
-    _warn_of_little_room(run, networks, say)
-    if not training_files.validation:
-        say("No --validation_data_pattern: the last checkpoint counts as the best.")
-    interruption = Interruption(say, patience=0.0 if is_chief(strategy) else SECONDS_FOR_THE_CHIEF)
-    progress = run.checkpoints.newest_progress()
-    if not same_everywhere(strategy, progress.step):
-        raise SettingError(
-            "train_dir",
-            f"the machines of this job do not find the same checkpoint (here step "
-            f"{progress.step}); on a network file system wait a minute, then start the command on all again.",
-            run.folder,
-        )
-    if not progress.step:
-        take_initial_weights(config, networks, say)
-    first_step, was_pending = progress.step, progress.pending is not None
-    if progress.stage_step and progress.position is None:
-        raise SettingError(
-            "train_dir",
-            "this run's checkpoints do not tell where in the data to go on; they are "
-            "another version's. Begin anew elsewhere, with --init_from for its weights.",
-            run.folder,
-        )
-    if progress.step:
-        say(f"Found step {progress.step} of this run in {run.folder}; going on from there.")
-    for index, stage in enumerate(build_stages(config, networks)):
-        if index > progress.stage:
-            progress.start_next_stage()
-        if index == progress.stage:
-            _train_stage(run, stage, networks, training_files, strategy, progress, say, interruption)
-    if progress.step == first_step and not was_pending:
-        say(
-            "Nothing was left to train: the run had reached its end. Raise --num_epochs (in a second stage "
-            "--finetune_epochs) or --max_steps to go on, or replace it with --start_new_model."
-        )
-    wait_for_all(strategy)  # the chief may still be evaluating or saving, and leads the others' connection
-    return progress
+    return Training(run, training_files, strategy).train()
 
 
-def _warn_of_little_room(run, networks, say):
-    """Says so where the disk is too small for the checkpoints that will be kept, while one more is written."""
-    weights = sum(math.prod(weight.shape) for role in run.config.trained_roles for weight in networks[role].weights)
-    with_optimizer, best = 3, 2  # Adam's two numbers a weight beside it; the one before stands while one is written
-    needed = 4 * weights * (with_optimizer * (run.config.training.max_to_keep + 1) + best)
-    free = files.free_bytes(run.folder)
-    if free < needed and not run.checkpoints.steps():
-        say(
-            f"Warning: {free / 1e9:.1f} GB are free for {run.folder}, and its checkpoints may take {needed / 1e9:.1f}; free "
-            "some, or lower --max_to_keep."
-        )
+class Training:
+    """One call of `train_run`. Read `train` and `_train_stage` first.
 
+    Attributes:
+        networks: dict role -> network.
+        progress: how far the run has come; updated by the loop.
+    """
 
-def _say_nothing(line):
-    """What the workers say whose chief says it all."""
+    networks: dict[str, keras.Model]
+    progress: Progress
 
+    def __init__(self, run: Run, training_files: TrainingFiles, strategy: tf.distribute.Strategy):
+        self.run, self.files, self.strategy = run, training_files, strategy
+        self.config, self.settings = run.config, run.config.training
+        self.interruption = Interruption(patience=0.0 if is_chief(strategy) else SECONDS_FOR_THE_CHIEF)
 
-def _num_trainable(network):
-    return sum(math.prod(variable.shape) for variable in network.trainable_variables)
-
-
-def _build_networks(config):
-    dtype = "mixed_bfloat16" if config.training.mixed_precision else "float32"
-    if config.mode == "serial":
-        teacher, _ = open_run(config.teacher_dir).load_network(dtype=dtype)
-    else:
-        teacher = build_model(config.networks[schema.TEACHER], dtype, name=schema.TEACHER)
-    if config.mode == "teacher":
-        return {schema.TEACHER: teacher}
-    return {schema.TEACHER: teacher, schema.STUDENT: build_student(config, teacher, dtype)}
-
-
-def _train_stage(run, stage, networks, training_files, strategy, progress, say, interruption):
-    config, training = run.config, run.config.training
-    with strategy.scope():
-        scheme = stage.build_scheme()
-        scheme.compile(optimizer=build_optimizer(training))
-        scheme.optimizer.build(scheme.trainable_variables)
-    if progress.stage_step:
-        run.checkpoints.restore(scheme)
-    at_last_step = progress.step >= (training.max_steps or math.inf)
-    if progress.stage_epoch >= stage.num_epochs or (at_last_step and progress.pending is None):
-        return
-    network = config.networks[config.main_role]
-    parser = VideoParser(
-        network.features,
-        network.num_classes,
-        {role: config.networks[role].view for role in stage.roles},
-        training.seed + progress.stage,
-    )
-    order = TrainingOrder(
-        training.seed + progress.stage,
-        stage.num_epochs,
-        training.num_readers,
-        train_fraction=training.train_fraction,
-        start=progress.position,
-    )
-    targets = StoredTargets((), 0)
-    if stage.stored_targets:
-        with chief_first(strategy):
-            targets = complete_targets(config, networks[schema.TEACHER], training_files.train, strategy, say)
-    dataset = make_dataset(
-        training_files.train,
-        parser,
-        training.batch_size,
-        order,
-        targets=targets.files,
-        share=machine(strategy) if machine(strategy)[1] > 1 else None,
-    )
-    total_steps = int(training_files.num_train * training.train_fraction) * stage.num_epochs // training.batch_size
-    if training.max_steps:
-        total_steps = min(total_steps, training.max_steps - progress.step + progress.stage_step)
-    with naming_bad_records(training_files.train + training_files.validation + targets.shards), interruption.noticing():
-        try:
-            loop.train(
-                scheme,
-                dataset,
-                strategy,
-                _callbacks(run, stage.name, scheme, training_files, strategy, progress, total_steps, interruption),
-                progress,
-                batch_size=training.batch_size,
-                max_steps=training.max_steps,
-                interruption=interruption,
+    def train(self) -> Progress:
+        check_batch_size(self.settings.batch_size, self.strategy)
+        keras.utils.set_random_seed(self.settings.seed)
+        self.networks = self._build_networks()
+        self.progress = self._find_progress()
+        self._log_start()
+        if not self.progress.step:
+            take_initial_weights(self.config, self.networks)
+        first_step, was_pending = self.progress.step, self.progress.pending is not None
+        for index, stage in enumerate(build_stages(self.config, self.networks)):
+            if index > self.progress.stage:
+                self.progress.start_next_stage()
+            if index == self.progress.stage:
+                self._train_stage(stage)
+        if self.progress.step == first_step and not was_pending:
+            log.info(
+                "Nothing was left to train: the run had reached its end. Raise --num_epochs (in a second stage "
+                "--finetune_epochs) or --max_steps to continue, or replace it with --start_new_model."
             )
-        except Interrupted:
-            if is_chief(strategy):
-                refuse_bad_numbers(scheme, progress.step)
-                run.checkpoints.save(scheme, progress)
-            raise
-        except GONE:
-            if interruption.signal is None:
+        wait_for_all(self.strategy)  # the chief may still be evaluating or saving, and the others depend on its connection
+        return self.progress
+
+    def _train_stage(self, stage):
+        scheme = self._build_scheme(stage)
+        if self.progress.stage_step:
+            self.run.checkpoints.restore(scheme)
+        if self._is_complete(stage):
+            return
+        targets = self._complete_targets(stage)
+        shards = self.files.train + self.files.validation + targets.shards
+        with naming_bad_records(shards), self.interruption.noticing():
+            try:
+                loop.train(
+                    scheme,
+                    self._make_dataset(stage, targets),
+                    self.strategy,
+                    self._make_callbacks(stage, scheme),
+                    self.progress,
+                    batch_size=self.settings.batch_size,
+                    max_steps=self.settings.max_steps,
+                    interruption=self.interruption,
+                )
+            except Interrupted:
+                if is_chief(self.strategy):
+                    refuse_bad_numbers(scheme, self.progress.step)
+                    self.run.checkpoints.save(scheme, self.progress)
                 raise
-            raise Interrupted(interruption.signal) from None  # the chief has got the same signal, and has saved
+            except GONE:
+                if self.interruption.signal is None:
+                    raise
+                raise Interrupted(self.interruption.signal) from None  # the chief got the same signal, and has saved
+
+    def _build_networks(self):
+        dtype = "mixed_bfloat16" if self.settings.mixed_precision else "float32"
+        with self.strategy.scope():
+            if self.config.mode == "serial":
+                teacher, _ = open_run(self.config.teacher_dir).load_network(dtype=dtype)
+            else:
+                teacher = build_model(self.config.networks[schema.TEACHER], dtype, name=schema.TEACHER)
+            if self.config.mode == "teacher":
+                return {schema.TEACHER: teacher}
+            return {schema.TEACHER: teacher, schema.STUDENT: build_student(self.config, teacher, dtype)}
+
+    def _find_progress(self):
+        """Progress of the newest checkpoint, the same on all machines."""
+        progress = self.run.checkpoints.newest_progress()
+        if not same_everywhere(self.strategy, progress.step):
+            raise SettingError(
+                "train_dir",
+                f"the machines of this job do not see the same checkpoint (here step {progress.step}). On a network file "
+                "system, wait a minute, then start the command on all of them again.",
+                self.run.folder,
+            )
+        if progress.stage_step and progress.position is None:
+            raise SettingError(
+                "train_dir",
+                "its checkpoints are from a version that did not record the position in the data. Start a new run with "
+                "--init_from to use its weights.",
+                self.run.folder,
+            )
+        return progress
+
+    def _log_start(self):
+        for role, network in self.networks.items():
+            frames = self.config.networks[role].max_frames
+            log.info(
+                "%s: %s parameters, %s multiply-adds per video of %d frame(s)",
+                role,
+                f"{_num_weights(network.trainable_variables):,}",
+                f"{network.multiply_adds(frames):,}",
+                frames,
+            )
+        if not self.files.validation:
+            log.info("No --validation_data_pattern: the last checkpoint counts as the best.")
+        if self.progress.step:
+            log.info("Found step %d of this run in %s; resuming from there.", self.progress.step, self.run.folder)
+        else:
+            self._warn_of_little_room()
+
+    def _warn_of_little_room(self):
+        """Warns if the disk is too small for the checkpoints that will be kept while one more is written."""
+        weights = sum(_num_weights(self.networks[role].weights) for role in self.config.trained_roles)
+        with_optimizer, best = 3, 2  # Adam has two numbers per weight; the old best stays while the new one is written
+        needed = 4 * weights * (with_optimizer * (self.settings.max_to_keep + 1) + best)
+        free = files.free_bytes(self.run.folder)
+        if free < needed:
+            log.warning(
+                "Warning: %.1f GB are free for %s, but its checkpoints may need %.1f GB. Free some space, or lower "
+                "--max_to_keep.",
+                free / 1e9,
+                self.run.folder,
+                needed / 1e9,
+            )
+
+    def _build_scheme(self, stage):
+        with self.strategy.scope():
+            scheme = stage.build_scheme()
+            scheme.compile(optimizer=build_optimizer(self.settings))
+            scheme.optimizer.build(scheme.trainable_variables)
+        return scheme
+
+    def _is_complete(self, stage):
+        at_last_step = self.progress.step >= (self.settings.max_steps or math.inf)
+        return self.progress.stage_epoch >= stage.num_epochs or (at_last_step and self.progress.pending is None)
+
+    def _complete_targets(self, stage):
+        if not stage.stored_targets:
+            return StoredTargets((), 0)
+        with chief_first(self.strategy):
+            return complete_targets(self.config, self.networks[schema.TEACHER], self.files.train, self.strategy)
+
+    def _make_dataset(self, stage, targets):
+        seed, position = self.settings.seed + self.progress.stage, self.progress.position
+        order = TrainingOrder(
+            seed,
+            stage.num_epochs,
+            self.settings.num_readers,
+            train_fraction=self.settings.train_fraction,
+            start=None if position is None else tuple(position),
+        )
+        place = machine(self.strategy)
+        return make_dataset(
+            self.files.train,
+            self._parser(stage.roles, seed),
+            self.settings.batch_size,
+            order,
+            targets=targets.files,
+            share=place if place[1] > 1 else None,
+        )
+
+    def _parser(self, roles, seed):
+        network = self.config.networks[self.config.main_role]
+        views = {role: self.config.networks[role].view for role in roles}
+        return VideoParser(network.features, network.num_classes, views, seed)
+
+    def _make_callbacks(self, stage, scheme):
+        """Validation first, since the others read its values; checkpoints last, since a resumed run skips all the others
+        for the step of its checkpoint. None on machines other than the chief."""
+        if not is_chief(self.strategy):
+            return []
+        run, settings, progress, main_role = self.run, self.settings, self.progress, scheme.main_role
+        description = f"{run.folder.name}, {stage.name}"
+        found = [
+            callbacks.ProgressDisplay(description, self._total_steps(stage), main_role, progress),
+            callbacks.TensorBoardScalars(run.folder / "tensorboard", list(scheme.networks), main_role, progress),
+            History(run.folder, progress),
+            callbacks.Checkpointing(run.checkpoints, progress, main_role, settings.checkpoint_steps, settings.max_steps),
+        ]
+        if self.files.validation:
+            measure = {role: self._validation(role, network) for role, network in scheme.networks.items()}
+            found.insert(0, callbacks.Validation(measure, progress, settings.validation_steps))
+        return found
+
+    def _total_steps(self, stage):
+        videos = int(self.files.num_train * self.settings.train_fraction) * stage.num_epochs
+        steps = videos // self.settings.batch_size
+        if self.settings.max_steps:
+            steps = min(steps, self.settings.max_steps - self.progress.step + self.progress.stage_step)
+        return steps
+
+    def _validation(self, role: str, network: keras.Model) -> Callable[[], dict[str, float]]:
+        """A function that evaluates a network in its current state on all validation videos."""
+        dataset = make_dataset(self.files.validation, self._parser([role], self.settings.seed), self.settings.batch_size)
+        predictor, num_classes = Predictor(network, role, self.strategy), self.config.networks[role].num_classes
+
+        def measure():
+            values = evaluate(self.interruption.checking(predictor(dataset)), Evaluator(num_classes))
+            return {name: values[name] for name in VALIDATION_MEASURES}
+
+        return measure
 
 
-def _callbacks(run, stage_name, scheme, training_files, strategy, progress, total_steps, interruption):
-    """Validation first, as the others read what it found; checkpoints last, as a run that goes on from one takes
-    everything else about its step for done. None of them beside the chief."""
-    if not is_chief(strategy):
-        return []
-    training, roles = run.config.training, list(scheme.networks)
-    main_role = scheme.main_role
-    found = [
-        callbacks.ProgressDisplay(f"{run.folder.name}, {stage_name}", total_steps, main_role, progress),
-        callbacks.TensorBoardScalars(run.folder / "tensorboard", roles, main_role, progress),
-        callbacks.Checkpointing(run.checkpoints, progress, main_role, training.checkpoint_steps, training.max_steps),
-    ]
-    if training_files.validation:
-        measure = {
-            role: _validation(run, role, scheme.networks[role], training_files.validation, strategy, interruption)
-            for role in roles
-        }
-        found.insert(0, callbacks.Validation(measure, progress, training.validation_steps))
-    return found
-
-
-def _validation(run, role, network, shards, strategy, interruption):
-    """A function that evaluates one network as it is now on all validation videos."""
-    config = run.config.networks[role]
-    parser = VideoParser(config.features, config.num_classes, {role: config.view}, run.config.training.seed)
-    dataset = make_dataset(shards, parser, run.config.training.batch_size)
-    predictor = Predictor(network, role, strategy)
-
-    def measure():
-        values = evaluate(interruption.checking(predictor(dataset)), Evaluator(config.num_classes))
-        return {name: values[name] for name in ("gap_at_20", "mean_average_precision", "hit_at_one", "perr", "loss")}
-
-    return measure
+def _num_weights(variables):
+    return sum(math.prod(variable.shape) for variable in variables)

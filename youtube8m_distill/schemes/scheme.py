@@ -1,11 +1,9 @@
 """The training step that every scheme shares: tape, weighting, all-reduce, clipping, trackers."""
 
-import functools
-
 import keras
 import tensorflow as tf
 
-from youtube8m_distill import schema
+from youtube8m_distill import compat, schema
 from youtube8m_distill.metrics.gap import minibatch_gap
 from youtube8m_distill.metrics.per_video import hit_at_one
 from youtube8m_distill.schemes import replicas
@@ -148,18 +146,18 @@ def _share_batch_statistics(network):
 
     They keep doing so after the scheme is gone; without replicas the sum is the batch's own.
     """
-    for layer in network._flatten_layers():
+    for layer in compat.all_layers(network):
         if hasattr(layer, "sum_over_replicas"):
             layer.sum_over_replicas = replicas.sum_over_replicas
 
 
 def _drop_apart(network):
     """Lets every replica draw dropout masks of its own. The generators' states stay equal, as a checkpoint keeps them."""
-    for layer in network._flatten_layers():
+    for layer in compat.all_layers(network):
         if isinstance(layer, keras.layers.Dropout) and layer.rate:
-            layer.seed_generator.next = functools.partial(_draw_on_this_replica, layer.seed_generator)
+            compat.shift_dropout_seeds(layer, _replica_shift)
 
 
-def _draw_on_this_replica(generator, ordered=True):
-    """The generator's next seed, int64 [2], moved by the replica's index: on the first one it is the generator's own."""
-    return type(generator).next(generator, ordered) + tf.stack([replicas.replica_index() * REPLICA_STRIDE, 0])
+def _replica_shift():
+    """What a replica adds to its dropout seeds, int64 [2]: zeros on the first one."""
+    return tf.stack([replicas.replica_index() * REPLICA_STRIDE, 0])
