@@ -59,6 +59,7 @@ def an_experiment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiment")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(Worker, "_train_and_evaluate", write_made_up_result)
+        monkeypatch.setattr(runs, "check_sets", lambda *_: None)  # takes seconds
         commands.succeed("reproduce", *experiment(write_data(folder / "data"), *NAMES))
     return folder
 
@@ -94,8 +95,8 @@ def test_the_experiments_folder_has_tables_figures_and_a_report(finished):
 
 
 def test_the_same_command_again_trains_nothing(finished):
-    again = commands.succeed("reproduce", *experiment(finished.parent / "data", *NAMES))
-    assert "3 trials, 0 to do" in again.out and "3 of 3 trials finished" in again.out
+    again = commands.succeed("reproduce", *experiment(finished.parent / "data", *NAMES, "--noreport"))
+    assert "3 trials, 0 to do" in again.out
 
 
 def test_the_report_is_identical_when_rebuilt_from_results_alone(finished, tmp_path):
@@ -108,16 +109,16 @@ def test_the_report_is_identical_when_rebuilt_from_results_alone(finished, tmp_p
 
 def test_the_report_includes_requests_of_concurrent_commands(finished, tmp_path, monkeypatch):
     shutil.copytree(finished.parent, tmp_path / "copy")
-    out = tmp_path / "copy" / "out"
+    out, requested = tmp_path / "copy" / "out", []
 
     def train(*_):
         add_request(out, Request({"table5": Grid()}))
         return []
 
     monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(command, "publish", lambda folder, request, _: requested.extend(request.grids))
     commands.succeed("reproduce", *experiment(out.parent / "data", "classes"))
-    page = (out / "report.html").read_text()
-    assert 'id="table5"' in page and 'id="cost"' in page
+    assert {"table5", "cost", "classes"} <= set(requested)
 
 
 def test_other_settings_are_refused_in_the_same_folder(finished):
@@ -218,6 +219,7 @@ def test_an_invalid_file_among_the_results_is_reported_before_the_first_training
     assert "package.json cannot be read" in line and "Remove" in line
 
 
+@pytest.mark.slow
 def test_a_video_in_two_sets_is_refused(data):
     shutil.copy(data / "train1.tfrecord", data / "validate9.tfrecord")
     line = commands.run("reproduce", *experiment(data, "table1")).lines[-1]

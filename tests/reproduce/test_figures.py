@@ -12,7 +12,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reproduce import figures
@@ -119,6 +119,7 @@ def test_drawing_does_not_change_the_settings_of_matplotlib():
 RISING = st.lists(st.floats(0, 1), max_size=8).map(sorted)
 
 
+@settings(max_examples=30)
 @given(RISING, st.floats(0.01, 0.3), st.none() | st.floats(0, 1))
 def test_labels_are_apart_in_order_and_below_the_maximum(values, gap, highest):
     moved = figures.spread(values, gap, highest)
