@@ -1,5 +1,5 @@
-"""The papers' experiments: which trainings they take, and the tables, figures and findings that come of them.
+"""Reproduces the tables, figures, and findings of the papers.
 
-`recipes/` has one short file for each table and figure; `cells` and `grid` say what is trained, `worker` trains it,
-`results` keeps what came out as plain files, and the rest reads those alone.
+`recipes/` holds one short file per table or figure. `trials` and `grid` define what is trained, `worker` trains it, and
+`results` stores the outcome as plain files, from which everything else is computed.
 """

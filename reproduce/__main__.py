@@ -1,4 +1,4 @@
-"""The command of this room: `python -m reproduce NAME`."""
+"""`python -m reproduce NAME`."""
 
 from reproduce.command import run
 

@@ -1,7 +1,7 @@
-"""Figures: how a picture is saved, and what all pictures share in looks.
+"""Figures: the common style of all pictures, and how they are saved.
 
-They are shown 400 pixels wide on a phone as well as on paper without color. So panels stand below each other,
-letters are large, and no two curves differ in color alone.
+They must be readable on a phone, 400 pixels wide, and in print without color. So panels are stacked, text is large, and
+curves never differ in color alone.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from sklearn.isotonic import isotonic_regression
 
 from youtube8m_distill import files
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart with any kind of color blindness.
+# Okabe and Ito, "Color Universal Design" (2008): distinguishable with any kind of color blindness.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000",
     "#E69F00",
@@ -30,7 +30,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
 GRAY = "#595959"
 WIDTH = 7  # inches; 12 points are then 9 pixels high on a phone
 
-_LOOKS = {
+_STYLE = {
     "font.size": 12,
     "axes.titlesize": 13,
     "axes.titlelocation": "left",
@@ -43,19 +43,19 @@ _LOOKS = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#E2E2E2",
-    "svg.fonttype": "none",  # letters stay letters, to be searched and read aloud
+    "svg.fonttype": "none",  # text stays text, for search and screen readers
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A picture and its words.
+    """A picture with its texts.
 
     Attributes:
-        name: of its files.
+        name: name of its files.
         title: a few words.
-        caption: what is drawn, and what to know when reading it.
-        alt: what it shows, for who cannot see it.
+        caption: what is drawn, and how to read it.
+        alt: a description for people who cannot see it.
         figure: matplotlib.figure.Figure.
     """
 
@@ -66,7 +66,7 @@ class Figure:
     figure: matplotlib.figure.Figure
 
     def to_svg(self):
-        """str; the same for the same figure, byte for byte."""
+        """str, byte-identical for the same figure."""
         return self._saved("svg", metadata={"Date": None}).decode()
 
     def to_png(self):
@@ -82,23 +82,23 @@ class Figure:
 
     def _saved(self, kind, **options):
         buffer = io.BytesIO()
-        with looks({"svg.hashsalt": self.name}):  # ticks are made only now
+        with style({"svg.hashsalt": self.name}):  # ticks are created here
             self.figure.savefig(buffer, format=kind, **options)
         return buffer.getvalue()
 
 
-def looks(more=None):
-    """A context in which everything that is drawn looks as all our figures do. `more`: dict of further rcParams."""
-    return matplotlib.rc_context({**_LOOKS, **(more or {})})
+def style(more=None):
+    """A context manager that applies the common style. `more`: dict of further rcParams."""
+    return matplotlib.rc_context({**_STYLE, **(more or {})})
 
 
 def panels(count, height, **options):
-    """A figure of panels below each other.
+    """A figure of stacked panels.
 
     Args:
         count: int, at least 1.
-        height: of the whole, in inches.
-        **options: as of Figure.subplots.
+        height: of the figure, in inches.
+        **options: of Figure.subplots.
     Returns:
         (matplotlib.figure.Figure, list of Axes).
     """
@@ -107,11 +107,11 @@ def panels(count, height, **options):
 
 
 def log_x(axes, values):
-    """Makes the x axis logarithmic and as wide as its values, with plain numbers, also where these are all the same.
+    """Makes the x axis logarithmic, fits it to the values, even if all are equal, and labels it with plain numbers.
 
     Args:
         axes: Axes.
-        values: positive floats that are drawn.
+        values: the positive floats that are drawn.
     """
     axes.set_xscale("log")
     low, high = min(values), max(values)
@@ -125,12 +125,12 @@ def log_x(axes, values):
 
 
 def label_ends(axes, ends, gap=0.055):
-    """Writes the name of each curve to the right of its end, apart from each other, in the order of the ends.
+    """Writes the name of each curve to the right of its end, without overlaps, in the order of the ends.
 
     Args:
-        axes: Axes, its limits final.
+        axes: Axes with final limits.
         ends: list of (x, y, name, color).
-        gap: between names, as a share of the height.
+        gap: between names, as a fraction of the height.
     """
     low, high = axes.get_ylim()
     ends = sorted(ends, key=lambda end: end[1])
@@ -150,14 +150,14 @@ def label_ends(axes, ends, gap=0.055):
 
 
 def spread(values, gap, highest=None):
-    """Rising values, moved as little as may be (least squares), so that each is at least `gap` above the one before.
+    """Increasing values, moved as little as possible (least squares) so that each is at least `gap` above the previous one.
 
-    With y_i = z_i + i gap, that is to find rising z nearest to values - i gap: isotonic regression.
+    With y_i = z_i + i gap, z is increasing and nearest to values - i gap: isotonic regression.
 
     Args:
-        values: list of float, rising.
+        values: increasing list of float.
         gap: float.
-        highest: float that none may be above, or None.
+        highest: float, an upper bound for all, or None.
     Returns:
         list of float.
     """
@@ -169,16 +169,16 @@ def spread(values, gap, highest=None):
 
 
 def shade(color, toward, share):
-    """A color mixed with another: `share` 0 is the first, 1 the second. Returns (red, green, blue)."""
+    """Mixes two colors: `share` 0 is the first, 1 the second. Returns (red, green, blue)."""
     pairs = zip(matplotlib.colors.to_rgb(color), matplotlib.colors.to_rgb(toward))
     return tuple((1 - share) * one + share * other for one, other in pairs)
 
 
 def plain(text):
-    """Text of others as it stands: a dollar sign would begin a formula."""
+    """Escapes dollar signs, which would start a formula."""
     return text.replace("$", r"\$")
 
 
 def handle(label, **options):
-    """An entry of a legend. `options`: as of Line2D."""
+    """An entry of a legend. `options`: of Line2D."""
     return matplotlib.lines.Line2D([], [], label=plain(label), **options)

@@ -1,4 +1,4 @@
-"""From the flags of the experiments' command to what is to be done: recipes, grid, part, settings and files."""
+"""The flags of `python -m reproduce`, and what they ask for: recipes, grid, part, settings, and files."""
 
 import hashlib
 import pathlib
@@ -7,10 +7,11 @@ from absl import flags
 
 from reproduce.grid import FAMILIES, Grid
 from reproduce.recipes import RECIPES
-from reproduce.settings import Settings
+from reproduce.settings import ExperimentSettings
+from reproduce.trials import METHODS
 from youtube8m_distill import config as configs
 from youtube8m_distill import runs, schema
-from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli import flags as package_flags
 from youtube8m_distill.cli.run_config import NETWORK_FLAGS
 from youtube8m_distill.cli.setting_flags import training_flags
 from youtube8m_distill.errors import SettingError
@@ -19,9 +20,9 @@ FLAGS = flags.FLAGS
 
 ALL, REPORT = "all", "report"
 PATTERNS = ("train_data_pattern", "validation_data_pattern", "eval_data_pattern")
-VALIDATION_SHARE = 8  # --data: one in so many validate files chooses the best epoch, the others are scored
-# Flags of train.py that a cell, its family or its place in the grid decides.
-DECIDED = (
+VALIDATION_SHARE = 8  # with --data, one in so many validate files selects the best epoch; the others are held out
+# Flags of train.py whose values follow from the trial.
+TRIAL_FLAGS = (
     "model",
     "video_level_classifier_model",
     "frame_features",
@@ -34,87 +35,138 @@ DECIDED = (
 )
 
 
+def define_flags():
+    package_flags.define_files(
+        "Data",
+        (
+            "data",
+            "Folder with train*.tfrecord and validate*.tfrecord. An eighth of the validate files, at least one, selects "
+            "the best epoch; the others are held out for scoring. The next three flags name other files.",
+        ),
+        ("train_data_pattern", "Globs of training files, comma-separated."),
+        ("validation_data_pattern", "Globs of the files that select the best epoch."),
+        ("eval_data_pattern", "Globs of held-out files to score. No video may be in two of the three sets."),
+    )
+    flags.DEFINE_string("vocabulary", "", "Official vocabulary CSV with the class names for figures and tables.")
+    flags.DEFINE_string("about_data", "", "A sentence that describes the data, for the report.")
+    package_flags.GROUPS["Data"] += ["vocabulary", "about_data"]
+    flags.DEFINE_string("output_dir", "", "Folder of the experiment: results, runs, tables, figures, report.html.")
+    flags.DEFINE_boolean("report", True, "Measure speed and write the report at the end.")
+    flags.DEFINE_boolean("dry_run", False, "List the trials and whether they are finished; train nothing.")
+    package_flags.GROUPS["Output"] = ["output_dir", "report", "dry_run"]
+    flags.DEFINE_list("families", list(FAMILIES), "Network families to run.")
+    flags.DEFINE_list("methods", list(METHODS), "Methods to run, the rows of the tables.")
+    flags.DEFINE_list("ks", list(map(str, Grid().ks)), "Numbers of frames that students see.")
+    flags.DEFINE_integer(
+        "seeds", 1, "Seeds of H-RNN's Skyline, Uniform-k, and serial student of all losses, on all videos.", 1
+    )
+    flags.DEFINE_integer("other_seeds", None, "Seeds of all other trials. Default: the value of --seeds.", 1)
+    flags.DEFINE_boolean(
+        "same_steps",
+        False,
+        "Trials on a fraction of the training videos train for as many steps as trials on all videos, in more epochs. "
+        "Default: for as many epochs.",
+    )
+    package_flags.GROUPS["Grid"] = ["families", "methods", "ks", "seeds", "other_seeds", "same_steps"]
+    flags.DEFINE_string("shard", "1/1", "i/n: train the i-th of n parts of the trials, 1/n to n/n.")
+    flags.DEFINE_integer("workers", 1, "Processes on this machine that train trials at the same time.", 1)
+    flags.DEFINE_integer("threads", None, "CPU threads per process. Default: all cores, divided by --workers.", 1)
+    flags.DEFINE_boolean(
+        "store_targets",
+        True,
+        "Compute a teacher's targets once for all its students; takes 16 KB per video at the published size.",
+    )
+    flags.DEFINE_float(
+        "max_held_gb",
+        None,
+        "Records that each process keeps in memory instead of reading the files for each trial. Default: a quarter of the "
+        "free memory, divided by --workers.",
+        0,
+    )
+    package_flags.GROUPS["Work"] = ["shard", "workers", "threads", "store_targets", "max_held_gb"]
+    package_flags.define_network()
+    package_flags.GROUPS["Folder"] = []  # of the runs; define_training adds to it
+    package_flags.define_training()
+    package_flags.define_run()
+
+
 def chosen_recipes(names):
     """The recipes that the command line names, in the order of the report.
 
     Raises:
-        ValueError: if it names none, or an unknown one.
+        ValueError: if there are none, or if one is unknown.
     """
     known = [*RECIPES, ALL, REPORT]
     if not names:
         raise ValueError(f"name what to run: one or more of {', '.join(known)}.")
     for name in names:
         if name not in known:
-            raise ValueError(f"{name!r} is no experiment; choose among {', '.join(known)}.")
+            raise ValueError(f"{name!r} is unknown; choose one or more of {', '.join(known)}.")
     if REPORT in names and len(names) > 1:
-        raise ValueError(f"{REPORT} stands alone: it shows what the commands on this --output_dir have asked for.")
+        raise ValueError(f"{REPORT} takes no other names. It shows everything that was requested in --output_dir.")
     return [name for name in RECIPES if name in names or ALL in names]
 
 
 def refuse_other_flags():
-    """Refuses flags that `report` does not read.
+    """Checks that only flags that `report` reads are given.
 
     Raises:
-        ValueError: beginning with the name of the first.
+        SettingError: about the first other flag.
     """
-    ours = [name for names in our_flags.GROUPS.values() for name in names]
-    for name in ours:
+    for name in (name for names in package_flags.GROUPS.values() for name in names):
         if FLAGS[name].present and name not in ("output_dir", "about_data"):
-            raise SettingError(name, f"has no effect with {REPORT}, which shows what is there; leave it out.")
+            raise SettingError(name, f"has no effect with {REPORT}; leave it out.")
 
 
-def grid_from_flags():
-    """The Grid that the flags ask for."""
+def grid_from_flags() -> Grid:
+    """The Grid that the flags describe."""
     try:
         ks = tuple(sorted(int(k) for k in FLAGS.ks))
     except ValueError:
-        raise SettingError("ks", "give whole numbers.", ",".join(FLAGS.ks)) from None
+        raise SettingError("ks", "give whole numbers.", FLAGS.ks) from None
     return Grid(tuple(FLAGS.families), tuple(FLAGS.methods), ks, FLAGS.seeds, FLAGS.other_seeds or FLAGS.seeds)
 
 
-def read_shard(text):
-    """ "i/n" -> (i - 1, n).
+def read_shard(text: str) -> tuple[int, int]:
+    """Parses "i/n" and returns (i - 1, n).
 
     Raises:
-        ValueError: if it is not of that form.
+        SettingError: if the text has another form.
     """
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise SettingError("shard", "give i/n, of n parts the i-th, from 1/n to n/n.", text)
+        raise SettingError("shard", "give i/n for the i-th of n parts, from 1/n to n/n.", text)
     return int(index) - 1, int(count)
 
 
 def settings_from_flags():
-    """The Settings that the flags ask for, and the files: dict, flag -> tuple of Shard.
+    """The ExperimentSettings that the flags describe, and the files: dict, flag -> tuple of Shard.
 
     Raises:
-        ValueError, FileNotFoundError: beginning with the name of the flag that is to blame.
+        SettingError: about the flag that is invalid.
     """
-    for name in DECIDED:
+    for name in TRIAL_FLAGS:
         if FLAGS[name].present:
-            raise SettingError(name, "has no effect here: what a cell is decides it. See --families, --ks, --seeds.")
+            raise SettingError(name, "has no effect here; each trial sets it. See --families, --ks, --seeds.")
     patterns = data_patterns()
-    features = our_flags.feature_config()
+    features = package_flags.feature_config()
     dtype = runs.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names)
     features = features.replace(dtype=dtype)
-    network = our_flags.given(*NETWORK_FLAGS)
+    network = package_flags.given(*NETWORK_FLAGS)
     num_classes = network.pop("num_classes", None) or schema.NUM_CLASSES
     shards = runs.find_sets(patterns, features)
     for name in network:
         if not any(name in configs.network_config(family).settings() for family in FAMILIES):
-            raise SettingError(name, f"has no effect here: {', '.join(FAMILIES)} do not have it.")
-    training = {
-        name: FLAGS[name].value for name in training_flags() if name in FLAGS and FLAGS[name].present and name not in DECIDED
-    }
+            raise SettingError(name, f"has no effect here: {', '.join(FAMILIES)} do not have this setting.")
     fingerprints = {flag: runs.fingerprint(found) for flag, found in shards.items()}
     if FLAGS.pca_eigenvalues:
-        fingerprints["pca_eigenvalues"] = digest_of("pca_eigenvalues")
-    settings = Settings(
+        fingerprints["pca_eigenvalues"] = file_digest("pca_eigenvalues")
+    settings = ExperimentSettings(
         **patterns,
         features=features,
         num_classes=num_classes,
         network=network,
-        training=training,
+        training={name: FLAGS[name].value for name in training_flags() if name in FLAGS and FLAGS[name].present},
         same_steps=FLAGS.same_steps,
         pca_eigenvalues=FLAGS.pca_eigenvalues,
         store_targets=FLAGS.store_targets,
@@ -124,26 +176,27 @@ def settings_from_flags():
     return settings, shards
 
 
-def digest_of(flag):
+def file_digest(flag):
     """sha256 of the file that a flag names.
 
     Raises:
-        ValueError: beginning with the flag, if it cannot be read.
+        SettingError: about the flag, if the file cannot be read.
     """
+    path = FLAGS[flag].value
     try:
-        with open(FLAGS[flag].value, "rb") as file:
+        with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
-        raise ValueError(f"{flag}={FLAGS[flag].value} cannot be read: {error.strerror}.") from error
+        raise SettingError(flag, f"cannot be read: {error.strerror}.", path) from error
 
 
 def data_patterns():
-    """dict, flag -> pattern: as given, or the files in --data."""
+    """dict, flag -> pattern: the value of the flag, or else the files in --data."""
     given = {name: FLAGS[name].value for name in PATTERNS}
     if not FLAGS.data:
         for name, pattern in given.items():
             if not pattern:
-                raise SettingError(name, "is missing: give it, or --data with the folder of all files.")
+                raise SettingError(name, "is missing. Give it, or --data with the folder of all files.")
         return given
     folder = pathlib.Path(FLAGS.data)
     validate = sorted(map(str, folder.glob("validate*.tfrecord")))
@@ -151,8 +204,8 @@ def data_patterns():
     if len(validate) < 2 and not (given["validation_data_pattern"] and given["eval_data_pattern"]):
         raise SettingError(
             "data",
-            f"has {len(validate)} files validate*.tfrecord: two at least are needed, to "
-            "choose the best epoch by and to score on.",
+            f"contains {len(validate)} files validate*.tfrecord. At least two are needed: one to select the best epoch and "
+            "one to score.",
             folder,
         )
     found = {

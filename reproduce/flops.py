@@ -1,5 +1,6 @@
-"""What a video costs: the papers' formula, and every part of a network as it is run. All counts are multiply-adds."""
+"""The cost of a video in multiply-adds: the papers' formula, and each part of a network as it is run."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -14,17 +15,17 @@ FRAME_COUNTS = (schema.MAX_FRAMES, 30, 20, 15, 10, 9, 6)  # 15 and 9: see PUBLIS
 
 
 class PublishedCost(NamedTuple):
-    """One row of a paper's table."""
+    """One row of a table in a paper."""
 
     source: str
-    label: str  # as the paper has it
-    num_frames: int  # that give the printed figure; not always those of the label
-    num_classes: int  # 0: without a classifier
+    label: str  # as printed
+    num_frames: int  # for which the formula gives the printed figure; not always those of the label
+    num_classes: int  # 0 without a classifier
     giga: float  # "FLOPs (Billion)"
 
 
 EARLIER_PAPER, CVPR = "Teacher-student network 2018, Table 4", "CVPR 2019, Table 3"
-FORMULAS = {EARLIER_PAPER: 0, CVPR: CVPR_CLASSES}  # classes of the logistic classifier that each counts
+FORMULAS = {EARLIER_PAPER: 0, CVPR: CVPR_CLASSES}  # classes of the logistic classifier that is counted
 PUBLISHED_COST = (
     PublishedCost(EARLIER_PAPER, "Teacher-Skyline", 300, 0, 5.042),
     PublishedCost(EARLIER_PAPER, "k=30", 30, 0, 0.504),
@@ -38,7 +39,7 @@ PUBLISHED_COST = (
 
 
 class Part(NamedTuple):
-    """A part of a network: what it costs a video, and how many numbers it has as weights."""
+    """A part of a network: its multiply-adds per video and its number of weights."""
 
     name: str
     multiply_adds: int
@@ -46,44 +47,42 @@ class Part(NamedTuple):
 
 
 def papers_multiply_adds(num_frames, num_classes=0):
-    """The cost of the H-RNN by the count that gives every figure of the papers' tables: lower LSTM on rgb alone.
+    """The cost of H-RNN by the count that gives every figure of the papers' tables: the lower LSTM on rgb alone.
 
     A frame takes 2 * 2048 * 4096 + 14 * 2048 = 16,805,888:
 
-    - 2 layers of 1024 cells, each of which multiplies its input and its state, 1024 + 1024 numbers, by a kernel
-      [2048, 4 * 1024], one column for each gate of each cell;
-    - 14 operations in each of the 2 * 1024 cells, element by element: 4 biases and the forget gate's 1 are added, 3
-      sigmoids and 2 tanh are taken, and the new carry and state take 3 products and 1 sum.
+    - 2 layers of 1024 cells. Each multiplies its input and its state, 1024 + 1024 numbers, by a kernel
+      [2048, 4 * 1024], one column for each gate of each cell.
+    - 14 elementwise operations in each of the 2 * 1024 cells: additions of 4 biases and of the forget gate's 1, 3
+      sigmoids, 2 tanh, and 3 products and 1 sum for the new carry and state.
 
-    Audio, upper LSTM and mixture of experts are not in it.
+    Audio, the upper LSTM, and the mixture of experts are not counted.
 
     Args:
-        num_frames: int. Frames of a video.
-        num_classes: int. Classes of a logistic classifier on the 4096 numbers of the encoding; 0 for none.
+        num_frames: frames of a video.
+        num_classes: classes of a logistic classifier on the 4096 numbers of the encoding; 0 for none.
     """
     return num_frames * (2 * 2048 * 4096 + 14 * 2048) + 4096 * num_classes
 
 
 def papers_nextvlad_multiply_adds(num_frames):
-    """The cost of NeXtVLAD by the count that gives the figures of CVPR 2019, Table 6: what is done to each frame's rgb.
+    """The cost of NeXtVLAD by the count that gives the figures of CVPR 2019, Table 6: the work on each frame's rgb.
 
-    A frame takes 1024 * 2048 + 2048 * 8 * 128 + 8 * 256 * 128 = 4,456,448: it is widened twofold, assigned to 128
-    clusters in each of 8 groups, and summed up by these in parts of 256 numbers. Audio, attention of the groups, hidden
-    layer, gate and classifier are not in it.
-
-    Args:
-        num_frames: int. Frames of a video.
+    A frame takes 1024 * 2048 + 2048 * 8 * 128 + 8 * 256 * 128 = 4,456,448: the expansion by 2, the assignment to 128
+    clusters in each of 8 groups, and the weighted sums of parts of 256 numbers. Audio, the attention of the groups, the
+    hidden layer, the gate, and the classifier are not counted.
     """
     return num_frames * (1024 * 2048 + 2048 * 8 * 128 + 8 * 256 * 128)
 
 
+@functools.cache  # building a network takes a second
 def parts(network):
-    """Multiply-adds and parameters of a network as it is run, at as many frames as it may see.
+    """Multiply-adds and parameters of a network as it is run, at the most frames that it can see.
 
     Args:
-        network: NetworkConfig of a single network, not of a mixture.
+        network: NetworkConfig, not of a mixture.
     Returns:
-        list of Part: lower LSTM, upper LSTM and classifier of an H-RNN; encoder and classifier of other families.
+        tuple of Part: lower LSTM, upper LSTM, and classifier of H-RNN; encoder and classifier of other families.
     """
     assert not network.is_mixture, network.model
     return build.look_at(network, lambda model: _parts_of(model, network))
@@ -95,11 +94,11 @@ def _parts_of(model, network):
         encoder = _levels(model.encoder, num_frames)
     elif model.encoder is not None:
         encoder = [Part("encoder", model.encoder.multiply_adds(num_frames), _parameters(model.encoder))]
-    return [*encoder, Part("classifier", model.classifier.multiply_adds(), _parameters(model.classifier))]
+    return (*encoder, Part("classifier", model.classifier.multiply_adds(), _parameters(model.classifier)))
 
 
 def _levels(encoder, num_frames):
-    """The two LSTMs of an H-RNN; whatever its frames do not cost, its blocks do."""
+    """The two LSTMs of H-RNN. The cost that does not depend on frames depends on blocks."""
     lower = num_frames * encoder.lower.multiply_adds(encoder.frame_size)
     return [
         Part("lower LSTM", lower, _parameters(encoder.lower)),
@@ -112,13 +111,13 @@ def _parameters(layer):
 
 
 def cost_table(network, frame_counts=FRAME_COUNTS):
-    """The papers' formula beside the whole network, each part by itself.
+    """A table of the papers' formula and of each part of the whole network.
 
     Args:
-        network: NetworkConfig of an H-RNN. Its frames and block length are replaced by those of each row.
-        frame_counts: tuple of int, one for each row.
+        network: NetworkConfig of H-RNN. Each row replaces its frames and block length.
+        frame_counts: ints, one for each row.
     Returns:
-        tables.Table, in 1e9 multiply-adds a video, the papers' own figures in brackets.
+        tables.Table in 1e9 multiply-adds per video, with the papers' figures in parentheses.
     """
     by_count = {count: parts(_at(network, count)) for count in frame_counts}
     found = next(iter(by_count.values()))
@@ -127,7 +126,7 @@ def cost_table(network, frame_counts=FRAME_COUNTS):
         *(("network as run", name) for name in (*(part.name for part in found), "all")),
     )
     rows = tuple(_row(count, its_parts) for count, its_parts in by_count.items())
-    title = "What a video costs at the published sizes, in 1e9 multiply-adds"
+    title = "Cost of a video at the published sizes, in 1e9 multiply-adds"
     return tables.Table("cost_parts", title, ("frames",), columns, rows, _note(found))
 
 
@@ -141,15 +140,13 @@ def _row(num_frames, found):
 
 
 def _at(network, num_frames):
-    """The same network for other frames, with the block length that belongs to them."""
-    frames = configs.FrameView()
-    if num_frames != schema.MAX_FRAMES:
-        frames = configs.FrameView("uniform", num_frames)
-    return network.with_view(frames)
+    """The same network for another number of frames, with the matching block length."""
+    is_all = num_frames == schema.MAX_FRAMES
+    return network.with_view(configs.FrameView() if is_all else configs.FrameView("uniform", num_frames))
 
 
 def _published(source, num_frames):
-    """The figure of a paper for so many frames; None where it has none."""
+    """The figure of a paper for a number of frames; None if it has none."""
     return next((row.giga for row in PUBLISHED_COST if (row.source, row.num_frames) == (source, num_frames)), None)
 
 
@@ -160,7 +157,7 @@ def _value(multiply_adds, paper=None):
 def _note(found):
     weights = ", ".join(f"{part.name} {part.parameters:,}" for part in found)
     return (
-        "The papers count the lower LSTM on rgb alone, at its published size, and in CVPR 2019 a logistic "
-        "classifier. Their rows k=20 and k=10 are the figures of 15 and 9 frames. "
-        f"Parameters of the network as run: {weights}, {sum(part.parameters for part in found):,} in all."
+        "The papers count the lower LSTM on rgb alone at its published size; CVPR 2019 adds a logistic classifier. "
+        "Their rows k=20 and k=10 contain the figures of 15 and 9 frames. "
+        f"Parameters of the network as run: {weights}, {sum(part.parameters for part in found):,} in total."
     )

@@ -1,73 +1,61 @@
-"""Which cells are to be done: the cuts through a recipe, and the part of one machine."""
+"""Which trials of a recipe are run."""
 
-import dataclasses
-
-from reproduce.cells import ALL_LOSSES, HRNN, METHODS, NETVLAD, NEXTVLAD, SKYLINE
+from reproduce.trials import ALL_LOSSES, HRNN, METHODS, NETVLAD, NEXTVLAD, SKYLINE, Trial
 from youtube8m_distill import schema
-from reproduce.checks import check_types, no_repeats, one_of, require, within
+from youtube8m_distill.settings import Names, Settings, Sizes, require, setting
 
 PAPER_KS = (6, 10, 15, 20, 30)
 FAMILIES = (HRNN, NETVLAD, NEXTVLAD)
 
 
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    """How much of the papers' experiments is run.
+class Grid(Settings):
+    """The part of the papers' experiments that is run."""
 
-    Attributes:
-        families: those of FAMILIES that are wanted.
-        methods: rows that are wanted, of cells.METHODS.
-        ks: frames a student sees, rising.
-        seeds: how many seeds H-RNN's Skyline, Uniform-k and serial student of all three losses have, on all videos.
-        other_seeds: how many all others have.
-    """
+    families: Names = setting(FAMILIES, "Network families to run.")
+    methods: Names = setting(METHODS, "Methods to run, the rows of the tables.")
+    ks: Sizes = setting(PAPER_KS, "Numbers of frames that students see.")
+    seeds: int = setting(1, "Seeds of H-RNN's Skyline, Uniform-k, and serial student of all losses.", ge=1, le=100)
+    other_seeds: int = setting(1, "Seeds of all other trials.", ge=1, le=100)
 
-    families: tuple[str, ...] = FAMILIES
-    methods: tuple[str, ...] = METHODS
-    ks: tuple[int, ...] = PAPER_KS
-    seeds: int = 1
-    other_seeds: int = 1
-
-    def __post_init__(self):
-        check_types(self)
+    def model_post_init(self, context, /):
         for name, known in (("families", FAMILIES), ("methods", METHODS)):
-            require(getattr(self, name), f"{name} is empty; name at least one of {', '.join(known)}.")
-            no_repeats(name, getattr(self, name))
-            for value in getattr(self, name):
-                one_of(name, value, known)
+            values = getattr(self, name)
+            require(values, name, f"is empty; choose from {', '.join(known)}.")
+            require(len(set(values)) == len(values), name, "contains duplicates.", values)
+            unknown = [value for value in values if value not in known]
+            require(not unknown, name, f"is unknown; choose from {', '.join(known)}.", unknown)
         require(
             self.ks and all(1 <= k <= schema.MAX_FRAMES for k in self.ks) and list(self.ks) == sorted(set(self.ks)),
-            f"ks={','.join(map(str, self.ks))}: give whole numbers of 1 to {schema.MAX_FRAMES}, rising.",
+            "ks",
+            f"give increasing whole numbers from 1 to {schema.MAX_FRAMES}.",
+            self.ks,
         )
-        within(1, 100, self, "seeds", "other_seeds")
 
-    def num_seeds(self, cell):
-        """How many seeds a cell has. `cell`: with any seed."""
-        main = cell.method in (SKYLINE, "uniform") or (
-            cell.method == "serial" and cell.student_loss == ALL_LOSSES and not cell.match_intermediate
+    def num_seeds(self, trial: Trial) -> int:
+        """The number of seeds of a trial, whatever the seed of `trial` is."""
+        is_main = trial.method in (SKYLINE, "uniform") or (
+            trial.method == "serial" and trial.student_loss == ALL_LOSSES and not trial.match_intermediate
         )
-        return self.seeds if main and cell.family == HRNN and cell.train_fraction == 1.0 else self.other_seeds
+        return self.seeds if is_main and trial.family == HRNN and trial.train_fraction == 1.0 else self.other_seeds
 
-    def k_of(self, wanted):
-        """The k among `ks` that is nearest to the paper's, for what the paper shows at one k."""
+    def k_of(self, wanted: int) -> int:
+        """The member of `ks` that is nearest to a k of the paper, for results that the paper shows at a single k."""
         return min(self.ks, key=lambda k: (abs(k - wanted), k))
 
-    def wants(self, cell):
-        """Whether a cell is inside the cuts."""
-        return cell.family in self.families and cell.method in self.methods and (cell.k is None or cell.k in self.ks)
+    def wants(self, trial: Trial) -> bool:
+        """Whether a trial is part of this grid."""
+        return trial.family in self.families and trial.method in self.methods and (trial.k is None or trial.k in self.ks)
 
-    def cells(self, plan):
-        """The cells of a plan under all their seeds, the teachers that they need before them, none twice.
+    def trials(self, plan) -> tuple[Trial, ...]:
+        """The trials of a plan with all their seeds, each after the teacher that it needs, without duplicates.
 
         Args:
-            plan: iterable of Cells with seed 0.
-        Returns:
-            tuple of Cell.
+            plan: iterable of Trial with seed 0.
         """
-        wanted = [cell.with_seed(seed) for cell in plan if self.wants(cell) for seed in range(self.num_seeds(cell))]
+        wanted = [trial.with_seed(seed) for trial in plan if self.wants(trial) for seed in range(self.num_seeds(trial))]
         found = {}
-        for cell in wanted:
-            if cell.teacher is not None:
-                found[cell.teacher] = None
-            found[cell] = None
+        for trial in wanted:
+            if trial.teacher is not None:
+                found[trial.teacher] = None
+            found[trial] = None
         return tuple(found)

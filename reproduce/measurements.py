@@ -1,4 +1,4 @@
-"""What is measured on trained networks once their cells are finished: speed, and where encodings lie."""
+"""Measurements on trained networks after their trials are finished: speed, and positions of encodings."""
 
 import pathlib
 
@@ -7,100 +7,93 @@ import pandas as pd
 from reproduce import encodings
 from reproduce.results import FOLDER, read_versioned, write_versioned
 from reproduce.settings import run_folder
+from reproduce.trials import Trial
 from youtube8m_distill import files, runs, schema
 
-ROUNDS = 5  # each network's turn comes so often; the report shows the median
-FEWEST_BATCHES = 8  # of each turn, the first of which does not count
-MOST_ENCODED = 20_000  # videos among which Figure 3's are chosen
+ROUNDS = 5  # of each network; the report shows the median
+MIN_BATCHES = 8  # per round, the first of which does not count
+MAX_ENCODED_VIDEOS = 20_000  # from which the videos of Figure 3 are chosen
 
 
-def measure_speed(folder, cells, eval_shards, strategy, about):
-    """Predicts all held-out videos with one network after the other, several times round, and notes videos a second.
+def measure_speed(folder, trials: list[Trial], eval_shards, strategy, about: dict):
+    """Measures videos per second by predicting all held-out videos with one network after the other, in several rounds.
 
-    Files are read from the start each time, so this is the whole way from files to scores, but for the first batch of each
-    turn, which pays for what is done once.
+    Each round reads the files from the start, so the speed covers everything from files to scores, except for the first
+    batch of each round, which includes one-time costs.
 
     Args:
-        folder: of the experiment.
-        cells: list of finished Cells of one family.
+        folder: the experiment's folder.
+        trials: finished trials of one family.
         eval_shards: tuple of data.tfrecord.Shard.
         strategy: tf.distribute.Strategy.
-        about: dict that is noted beside.
+        about: dict that is stored with the measurement.
     """
-    path = _timing_path(folder, cells)
-    loaded = [runs.LoadedNetwork(runs.open_run(run_folder(folder, cell)), strategy, for_metrics=False) for cell in cells]
-    rates = [[] for _ in cells]
-    num_videos = sum(len(batch.video_ids) for batch in loaded[-1].predict(eval_shards, description="speed"))
+    loaded = [runs.LoadedNetwork(runs.open_run(run_folder(folder, trial)), strategy, for_metrics=False) for trial in trials]
+    rates = [[] for _ in trials]
+    num_videos = sum(len(batch[schema.VIDEO_ID]) for batch in loaded[-1].predict(eval_shards, description="speed"))
     for _ in range(ROUNDS):
         for network, its_rates in zip(loaded, rates):
-            size = max(1, min(network.batch_size, num_videos // FEWEST_BATCHES))
-            for _ in network.predict(eval_shards, size, "speed"):
+            batch_size = max(1, min(network.batch_size, num_videos // MIN_BATCHES))
+            for _ in network.predict(eval_shards, batch_size, "speed"):
                 pass
-            if network.videos_per_second is not None:  # one batch only
+            if network.videos_per_second is not None:  # None after a single batch
                 its_rates.append(network.videos_per_second)
     networks = [
         {
-            "k": cell.k,
+            "k": trial.k,
             "max_frames": network.config.max_frames,
             "multiply_adds": network.network.multiply_adds(network.config.max_frames),
             "videos_per_second": its_rates,
         }
-        for cell, network, its_rates in zip(cells, loaded, rates)
+        for trial, network, its_rates in zip(trials, loaded, rates)
     ]
-    write_versioned(path, {**about, "num_videos": num_videos, "networks": networks})
+    write_versioned(_timing_path(folder, trials), {**about, "num_videos": num_videos, "networks": networks})
 
 
-def is_measured(folder, cells):
-    """Whether `measure_speed` has been done for these networks, all of them side by side."""
-    path = _timing_path(folder, cells)
-    return path.exists() and {cell.k for cell in cells} <= {network["k"] for network in read_versioned(path)["networks"]}
+def is_measured(folder, trials: list[Trial]) -> bool:
+    """Whether `measure_speed` has measured all of these trials side by side."""
+    path = _timing_path(folder, trials)
+    return path.exists() and {trial.k for trial in trials} <= {network["k"] for network in read_versioned(path)["networks"]}
 
 
-def _timing_path(folder, cells):
-    return pathlib.Path(folder) / FOLDER / "timing" / f"{cells[0].family}.json"
+def _timing_path(folder, trials):
+    return pathlib.Path(folder) / FOLDER / "timing" / f"{trials[0].family}.json"
 
 
-def project_encodings(folder, cell, eval_shards, strategy, about):
-    """Figure 3's data: the same held-out videos as a teacher and its student encode them, in one plane.
+def project_encodings(folder, trial: Trial, eval_shards, strategy, about: dict):
+    """Computes the data of Figure 3: encodings of the same held-out videos by a teacher and its student, in one plane.
 
     Args:
-        folder: of the experiment.
-        cell: finished serial Cell.
+        folder: the experiment's folder.
+        trial: finished serial trial.
         eval_shards: tuple of data.tfrecord.Shard.
         strategy: tf.distribute.Strategy.
-        about: dict that is noted beside.
+        about: dict that is stored with the data.
     Raises:
-        ValueError: if no held-out video has exactly one of the classes.
+        ValueError: if no held-out video has exactly one of the chosen classes.
     """
     teacher, student = (
-        runs.read_encodings(runs.LoadedNetwork(runs.open_run(run_folder(folder, each)), strategy), eval_shards, MOST_ENCODED)
-        for each in (cell.teacher, cell)
+        runs.read_encodings(
+            runs.LoadedNetwork(runs.open_run(run_folder(folder, each)), strategy), eval_shards, MAX_ENCODED_VIDEOS
+        )
+        for each in (trial.teacher, trial)
     )
     classes = encodings.choose_classes(teacher.labels)
     rows = encodings.choose_videos(teacher.labels, classes)
     pairs = teacher.encodings[rows], student.encodings[rows]
-    of_video = [next(index for index in classes if teacher.labels[row, index]) for row in rows]
-    table = pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "video_id": [teacher.video_ids[row].decode(errors="replace") for row in rows],
-                    "class": of_video,
-                    "role": role,
-                    "x": places[:, 0],
-                    "y": places[:, 1],
-                }
-            )
-            for role, places in zip((schema.TEACHER, schema.STUDENT), encodings.project(*pairs))
-        ]
-    )
-    path = encodings_path(folder, cell)
+    class_of_row = [next(index for index in classes if teacher.labels[row, index]) for row in rows]
+    video_ids = [teacher.video_ids[row].decode(errors="replace") for row in rows]
+    parts = [
+        pd.DataFrame({"video_id": video_ids, "class": class_of_row, "role": role, "x": points[:, 0], "y": points[:, 1]})
+        for role, points in zip((schema.TEACHER, schema.STUDENT), encodings.project(*pairs))
+    ]
+    path = encodings_path(folder, trial)
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_text(path.with_suffix(".csv"), table.to_csv(index=False))
-    counts = [{"class": index, "num_videos": of_video.count(index)} for index in classes]
+    files.write_text(path.with_suffix(".csv"), pd.concat(parts).to_csv(index=False))
+    counts = [{"class": index, "num_videos": class_of_row.count(index)} for index in classes]
     write_versioned(path, {**about, "classes": counts, **encodings.closeness(*pairs)})
 
 
-def encodings_path(folder, cell):
-    """The JSON file of what `project_encodings` found; the CSV lies beside it."""
-    return pathlib.Path(folder) / FOLDER / "encodings" / f"{cell.name}.json"
+def encodings_path(folder, trial: Trial) -> pathlib.Path:
+    """The JSON file of `project_encodings`; the CSV file is next to it."""
+    return pathlib.Path(folder) / FOLDER / "encodings" / f"{trial.name}.json"

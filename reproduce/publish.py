@@ -1,33 +1,35 @@
-"""From result files to everything that is shown: tables, figures, findings and the page that holds them all."""
+"""Writes everything that is shown from the result files: tables, figures, findings, and the report page."""
 
-import dataclasses
+import logging
 import pathlib
 
 from reproduce import findings, report, verdicts
 from reproduce.recipes import RECIPES
+from reproduce.request import Request
 from reproduce.results import read_results, write_versioned
 from reproduce.tables import Table
 
-TITLE = "Efficient Video Classification Using Fewer Frames: the experiments"
+logger = logging.getLogger(__name__)
+
+TITLE = "Efficient Video Classification Using Fewer Frames: a reproduction"
 
 
-def publish(folder, request, about_data="", say=print):
-    """Writes tables/, figures/, findings.json and report.html of an experiment from its results/ alone.
+def publish(folder, request: Request, about_data="") -> pathlib.Path:
+    """Writes tables/, figures/, findings.json, and report.html of an experiment from its results/ alone.
 
     Args:
-        folder: of the experiment.
-        request: Request, what to show.
-        about_data: a sentence on what data it is about.
-        say: where a line goes on what cannot be shown.
+        folder: the experiment's folder.
+        request: what to show.
+        about_data: a sentence that describes the data.
     Returns:
-        pathlib.Path of the report.
+        path of the report.
     """
     folder = pathlib.Path(folder)
     results = read_results(folder)
     not_shown = {}
     sections = [(name, RECIPES[name], _outputs(name, results, grid, not_shown)) for name, grid in request.grids.items()]
     for name, reason in not_shown.items():
-        say(f"{name} is not shown: {reason}")
+        logger.warning("%s is not shown: %s", name, reason)
     judged = findings.judge(results, request.grid_of)
     found = verdicts.as_tables(judged)
     for output in (*(output for _, _, outputs in sections for output in outputs), *found):
@@ -36,16 +38,15 @@ def publish(folder, request, about_data="", say=print):
         else:
             output.save(folder / "figures")
     write_versioned(folder / "findings.json", {"findings": verdicts.findings_record(judged)})
+    versions = _distinct(results, "versions")
     about = {
         "title": TITLE,
         "data": about_data,
-        "grids": _grids(request),
+        "grids": {name: grid.to_dict() for name, grid in request.grids.items()},
         "not_shown": not_shown,
-        "unfinished": [cell.name for cell in request.cells() if results.get(cell) is None],
+        "unfinished": [trial.name for trial in request.trials() if results.get(trial) is None],
         "machine": "; ".join(_distinct(results, "machine")),
-        "versions": "; ".join(
-            ", ".join(" ".join(item) for item in versions.items()) for versions in _distinct(results, "versions")
-        ),
+        "versions": "; ".join(", ".join(" ".join(item) for item in each.items()) for each in versions),
         "commands": _distinct(results, "experiment"),
     }
     path = folder / "report.html"
@@ -53,16 +54,8 @@ def publish(folder, request, about_data="", say=print):
     return path
 
 
-def _grids(request):
-    """What the page says of the grids: list of (names of recipes, their Grid as a dict)."""
-    names_of = {}
-    for name, grid in request.grids.items():
-        names_of.setdefault(grid, []).append(name)
-    return [(names, dataclasses.asdict(grid)) for grid, names in names_of.items()]
-
-
 def _outputs(name, results, grid, not_shown):
-    """What a recipe shows; nothing, and why in `not_shown`, where something that it needs is not there."""
+    """The outputs of a recipe; if a file that it needs is missing, none, and the reason in `not_shown`."""
     try:
         return RECIPES[name].outputs(results, grid)
     except ValueError as error:
@@ -70,11 +63,11 @@ def _outputs(name, results, grid, not_shown):
         return []
 
 
-def _distinct(results, what):
-    """What the results say of themselves, each once, in order."""
+def _distinct(results, key):
+    """The different values of a key in the results' `about`, in order."""
     found = []
     for result in results:
-        value = result.about.get(what)
+        value = result.about.get(key)
         if value and value not in found:
             found.append(value)
     return found

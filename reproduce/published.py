@@ -1,17 +1,16 @@
-"""The papers' own numbers: scores on YouTube-8M, hours and FLOPs, to stand beside ours.
+"""The numbers of the papers: scores on YouTube-8M, hours, and FLOPs.
 
-"CVPR" is Bhardwaj et al., Efficient Video Classification Using Fewer Frames, 2019, with its slides; "the earlier
-paper" is A Teacher Student Network for Faster Video Classification, 2018. Where both have a score, they agree; their
-FLOPs do not, and both are here. Scores are pairs (GAP, mAP). Methods and losses are named as in `cells`; k is None for
-the Skyline.
+"CVPR" is Bhardwaj et al., Efficient Video Classification Using Fewer Frames, 2019, with its slides. "The earlier paper"
+is A Teacher Student Network for Faster Video Classification, 2018. Their scores agree; their FLOPs do not, so both are
+here. Scores are pairs (GAP, mAP). Methods and losses are named as in `trials`; k is None for the Skyline.
 """
 
 from typing import NamedTuple
 
-from reproduce.cells import ALL_LOSSES, SKYLINE
 from reproduce.grid import PAPER_KS
+from reproduce.trials import ALL_LOSSES, SKYLINE
 
-UNKNOWN = (None, None)  # where the papers have no number
+UNKNOWN = (None, None)  # the papers have no number
 
 # CVPR, Table 1: (method, loss) -> scores at k = 6, 10, 15, 20, 30. The earlier paper's Table 1 lacks the two serial
 # rows whose loss begins with L_pred.
@@ -34,7 +33,7 @@ _TABLE1_ROWS = {
 TABLE1 = {(method, loss, k): scores for (method, loss), row in _TABLE1_ROWS.items() for k, scores in zip(PAPER_KS, row)}
 SKYLINE_SCORES = (0.811, 0.414)  # CVPR, caption of Table 1
 
-# CVPR, Table 2; the earlier paper, Table 3: (method, share of the training videos) -> scores at k = 30.
+# CVPR, Table 2; the earlier paper, Table 3: (method, fraction of the training videos) -> scores at k = 30.
 TABLE2 = {
     ("serial", 0.1): (0.774, 0.345),
     ("serial", 0.25): (0.788, 0.369),
@@ -46,7 +45,7 @@ TABLE2 = {
 
 
 class Cost(NamedTuple):
-    """What the original validation set costs on Tesla K80s, and a video in 1e9 "FLOPs": multiply-adds, see `flops`."""
+    """Hours for the original validation set on Tesla K80s, and 1e9 "FLOPs" per video: multiply-adds, see `flops`."""
 
     hours: float | None
     giga: float | None  # CVPR
@@ -61,8 +60,8 @@ TABLE3 = {
     30: Cost(9.11, 0.520, 0.504),
 }
 
-# CVPR, Table 4; the earlier paper, Table 2: (method, loss, whether L_rep^I is matched) -> scores at k = 30. The row
-# that both call "L_rep + L_pred" has, without L_rep^I, the scores of Table 1's L_rep, L_pred, L_CE: so it is that loss.
+# CVPR, Table 4; the earlier paper, Table 2: (method, loss, whether L_rep^I is matched) -> scores at k = 30. Without
+# L_rep^I, the row that both call "L_rep + L_pred" has the scores of Table 1's L_rep, L_pred, L_CE, so it is that loss.
 TABLE4 = {
     ("parallel", ("rep",), True): (0.803, 0.393),
     ("parallel", ("rep",), False): (0.803, 0.392),
@@ -78,7 +77,7 @@ TABLE4 = {
     ("serial", ALL_LOSSES, False): (0.806, 0.405),
 }
 
-# CVPR, Table 5 (which has mAP first): NetVLAD, (method, k) -> scores. The student is serial, of all three losses.
+# CVPR, Table 5 (mAP first): NetVLAD, (method, k) -> scores. The student is serial with all three losses.
 TABLE5 = {
     (SKYLINE, None): (0.823, 0.462),
     ("uniform", 10): (0.773, 0.364),
@@ -87,38 +86,38 @@ TABLE5 = {
     ("serial", 30): (0.812, 0.436),
 }
 
-# CVPR, Table 6 (which has mAP first): NeXtVLAD, (method, k) -> scores, and 1e9 FLOPs a video. Student as in Table 5.
+# CVPR, Table 6 (mAP first): NeXtVLAD, (method, k) -> scores, and 1e9 FLOPs per video. Student as in Table 5.
 TABLE6 = {(SKYLINE, None): (0.831, 0.464), ("uniform", 30): (0.812, 0.424), ("serial", 30): (0.818, 0.439)}
 TABLE6_GIGA = {(SKYLINE, None): 1.337, ("uniform", 30): 0.134, ("serial", 30): 0.134}
 
 
 def table1(method, loss=(), k=None):
-    """Scores of the H-RNN; those of the Skyline are the same at every k.
+    """Scores of H-RNN. Those of the Skyline are the same at every k.
 
     Args:
-        method: of cells.METHODS.
-        loss: tuple of terms, in the order of config.STUDENT_LOSSES; empty where there is no student.
-        k: frames.
+        method: one of trials.METHODS.
+        loss: loss terms, in the order of config.STUDENT_LOSSES; empty without a student.
+        k: number of frames.
     Returns:
-        (GAP, mAP); (None, None) where the papers have none. So do the functions below.
+        (GAP, mAP); (None, None) if the papers have none. The functions below do the same.
     """
     return SKYLINE_SCORES if method == SKYLINE else TABLE1.get((method, loss, k), UNKNOWN)
 
 
 def table2(method, fraction, k):
-    """Scores with a share of the training videos. Those of all videos are in Table 1."""
+    """Scores with a fraction of the training videos. Table 1 has those of all videos."""
     if fraction == 1.0:
         return table1(method, ALL_LOSSES if method == "serial" else (), k)
     return TABLE2.get((method, fraction), UNKNOWN) if k == 30 else UNKNOWN
 
 
 def table3(k):
-    """Cost at k frames, None for all."""
+    """Cost at k frames; None means all."""
     return TABLE3.get(k, Cost(None, None, None))
 
 
 def table4(method, loss, intermediate, k):
-    """Scores with and without matched intermediate representations."""
+    """Scores with or without matching of intermediate representations."""
     return TABLE4.get((method, loss, intermediate), UNKNOWN) if k == 30 else UNKNOWN
 
 

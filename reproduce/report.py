@@ -1,26 +1,28 @@
-"""The report: one HTML file with all tables, figures and runs of an experiment, which opens without a network.
+"""The report: one HTML file with all tables, figures, and runs of an experiment, which needs no network.
 
-Everything is inside it, and its Content-Security-Policy forbids the browser to fetch anything else. Figures are SVG,
-which stays sharp on any screen and on paper, at 20 to 200 KB each. Each is the source of an <img>: as parts of the
-page, their ids would meet each other, and an <img> runs no script whatever is written in it.
+Its Content-Security-Policy forbids the browser to load anything else. Tables come from pandas. Figures are SVG images of
+20 to 200 KB each, embedded in <img>: there, their ids cannot collide and they cannot run scripts.
 """
 
 import base64
-import importlib.resources
 import itertools
-import json
+import pathlib
 
 import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+from pandas.io.formats.style import Styler
 
-from reproduce.cells import METHODS
 from reproduce.figures import Figure
-from reproduce.tables import NO_NUMBER
+from reproduce.results import Result, Results
+from reproduce.tables import NO_NUMBER, Table, Value
+from reproduce.trials import METHODS, Trial
 from youtube8m_distill import files
 
 TEMPLATE = "report.html.jinja"
-LONG = 24  # letters of a cell beyond which it is wrapped
-NO_DATA = "Nobody has said what data this is (--about_data): do not take any number here for one of YouTube-8M."
-# What is shown of each network of a run: title and decimals.
+LONG = 24  # texts with more characters are wrapped
+NO_DATA = "The data were not described (--about_data). Do not take any number here for one on YouTube-8M."
+# Shown for each network of a run: title and decimals.
 MEASURES = {
     "gap_at_20": ("GAP", 4),
     "mean_average_precision": ("mAP", 4),
@@ -34,89 +36,117 @@ MEASURES = {
     "epoch": ("epoch", 0),
     "step": ("step", 0),
 }
+VERDICT_CLASSES = {"holds": "good", "does not hold": "bad", "contradicted": "bad", "undecided": "open"}
 
 
-def write_report(path, sections, findings, results, about):
-    """Writes report.html, complete or not at all.
+class Heading(str):
+    """The heading of a section, in the first column of a row of its own."""
+
+
+def write_report(path, sections, findings, results: Results, about: dict):
+    """Writes report.html atomically.
 
     Args:
-        path: where it goes.
+        path: path of the file.
         sections: list of (name, recipe module, list of tables.Table and figures.Figure), in the order of the page.
-        findings: two tables.Table, which findings hold and every comparison, as of verdicts.as_tables; None for none.
-        results: Results; every one of its cells is listed.
-        about: dict of `title`, `data` (one sentence on what data this is; "" where nobody has said), `machine`,
-            `versions`, `commands` (list of str), `grids` (list of (names of recipes, dict)), `not_shown` (dict, name of a
-            recipe -> why nothing of it can be shown) and `unfinished` (names of cells).
+        findings: the two tables of verdicts.as_tables; None for none.
+        results: Results; the page lists all of its trials.
+        about: dict of `title`, `data` (a sentence that describes the data, or ""), `machine`, `versions`, `commands` (list
+            of str), `grids` (dict, name of a recipe -> Grid as a dict), `not_shown` (dict, name of a recipe -> why it has no
+            output), and `unfinished` (names of trials).
     """
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {
-        "pretty": _pretty,
-        "rounded": _rounded,
-        "picture": _picture,
-        "of_section": _of_section,
-        "of_group": _of_group,
-        "sort_key": _sort_key,
-    }
+    loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    environment.filters |= {"table": table_html, "networks": networks_html, "picture": picture_source}
     environment.tests["figure"] = lambda output: isinstance(output, Figure)
-    template = importlib.resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
-    page = environment.from_string(template).render(
+    ordered = sorted(results, key=lambda result: _paper_order(result.trial))
+    page = environment.get_template(TEMPLATE).render(
         sections=sections,
         findings=findings,
-        families=_families(results),
-        num_cells=len(results),
-        seconds=sum(result.about.get("seconds", 0) for result in results),
+        families=[(family, list(group)) for family, group in itertools.groupby(ordered, lambda one: one.trial.family)],
+        num_trials=len(ordered),
+        hours=sum(result.about.get("seconds", 0) for result in ordered) / 3600,
         about={**about, "data": about["data"] or NO_DATA},
-        measures=MEASURES,
-        LONG=LONG,
-        zip=zip,
+        grids=_grids_html(about["grids"]),
     )
     files.write_text(path, page + "\n")
 
 
-def _pretty(record):
-    """A dict as JSON to be read."""
-    return json.dumps(record, indent=2, ensure_ascii=False)
+def table_html(table: Table, heading="") -> Markup:
+    """A Table as HTML, with section headings as rows, and with a caption unless the page has just shown it as a heading."""
+    columns = [("", label) for label in table.labels] + list(table.columns)
+    if not any(group for group, _ in columns):
+        columns = [title for _, title in columns]
+    rows = []
+    for section, members in itertools.groupby(table.rows, lambda row: row.section):
+        rows += [[Heading(section)] + [None] * (len(columns) - 1)] if section else []
+        rows += [[*row.labels, *row.values] for row in members]
+    index = pd.MultiIndex.from_tuples(columns) if isinstance(columns[0], tuple) else pd.Index(columns)
+    frame = pd.DataFrame(rows, columns=index, dtype=object)
+    styler = Styler(frame, uuid=table.name, cell_ids=False).hide(axis="index")
+    styler.format(_value_html, escape="html", na_rep="").format_index(escape="html", axis="columns")
+    styler.set_table_attributes('class="sortable"')
+    if table.title != heading:
+        styler.set_caption(escape(table.title))
+    styler.set_td_classes(frame.apply(_css_classes, axis="columns", result_type="broadcast"))
+    return Markup(styler.to_html().partition("</style>")[2])
 
 
-def _rounded(number, digits):
-    return NO_NUMBER if number is None else f"{number:,.{digits}f}"
+def _css_classes(row):
+    """CSS classes of each cell of a row."""
+    if isinstance(row.iloc[0], Heading):
+        return ["section text"] + ["section"] * (len(row) - 1)
+    return [_text_classes(value) if isinstance(value, str) else "" for value in row]
 
 
-def _picture(figure):
+def _text_classes(text):
+    return " ".join(filter(None, ["text", "long" if len(text) > LONG else "", VERDICT_CLASSES.get(text)]))
+
+
+def _value_html(value):
+    """A cell's content. Text is already escaped by pandas."""
+    if not isinstance(value, Value):
+        return value
+    seeds = Markup(' title="{} seed{}"').format(value.count, "s" if value.count > 1 else "") if value.count else ""
+    parts = [Markup('<span class="ours"{}>{}</span>').format(seeds, value.rounded(value.mean))]
+    if value.deviation is not None:
+        parts.append(Markup("<small>± {}</small>").format(value.rounded(value.deviation)))
+    if value.paper is not None:
+        parts.append(Markup('<small><span class="hidden">paper: </span>({})</small>').format(value.rounded(value.paper)))
+    return Markup(" ").join(parts)
+
+
+def networks_html(result: Result) -> Markup:
+    """The scores of a run's networks as an HTML table."""
+    frame = pd.DataFrame(result.networks, index=list(MEASURES), dtype=object).T
+    frame.columns = [title for title, _ in MEASURES.values()]
+    formatters = {title: f"{{:,.{digits}f}}".format for title, digits in MEASURES.values()}
+    return Markup(frame.to_html(formatters=formatters, na_rep=NO_NUMBER, border=0, classes="networks"))
+
+
+def _grids_html(grids):
+    """The grid of each recipe as an HTML table."""
+    frame = pd.DataFrame(grids).T.map(lambda value: ", ".join(map(str, value)) if isinstance(value, list) else value)
+    return Markup(frame.to_html(border=0))
+
+
+def picture_source(figure: Figure) -> str:
     """A Figure as the source of an <img>."""
     return f"data:image/svg+xml;base64,{base64.b64encode(figure.to_svg().encode()).decode()}"
 
 
-def _of_section(rows):
-    """list of (section, its rows), as they follow each other."""
-    return [(section, list(of_it)) for section, of_it in itertools.groupby(rows, lambda row: row.section)]
-
-
-def _of_group(columns):
-    """list of (group, titles of its columns), as they follow each other."""
-    return [(group, [title for _, title in of_it]) for group, of_it in itertools.groupby(columns, lambda column: column[0])]
-
-
-def _sort_key(value):
-    """What the page sorts by: a Value's mean, or the text as it stands; empty where there is nothing."""
-    mean = getattr(value, "mean", value)
-    return "" if mean is None else str(mean)
-
-
-def _families(results):
-    """list of (family, its Results), rows in the order of the papers' tables."""
-    ordered = sorted(results, key=lambda result: _place(result.cell))
-    return [(family, list(of_it)) for family, of_it in itertools.groupby(ordered, lambda result: result.cell.family)]
-
-
-def _place(cell):
+def _paper_order(trial: Trial):
+    """Sort key for the order of the papers' tables."""
     return (
-        cell.family,
-        METHODS.index(cell.method),
-        len(cell.student_loss),
-        cell.student_loss,
-        cell.match_intermediate,
-        -cell.train_fraction,
-        cell.k or 0,
-        cell.seed,
+        trial.family,
+        METHODS.index(trial.method),
+        len(trial.student_loss),
+        trial.student_loss,
+        trial.match_intermediate,
+        -trial.train_fraction,
+        trial.k or 0,
+        trial.seed,
     )

@@ -1,7 +1,6 @@
-"""What all cells of an experiment share, and the run that a cell becomes: configuration and command."""
+"""The settings that all trials of an experiment share, and the run configuration and command of each trial."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -9,237 +8,213 @@ import pathlib
 import shlex
 import tempfile
 
-from reproduce.cells import BASELINES, HRNN, STUDENTS
 from reproduce.results import FORMAT, read_versioned, write_versioned
+from reproduce.trials import BASELINES, HRNN, STUDENTS, Trial
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
+from youtube8m_distill.errors import written
 from youtube8m_distill.manifest import Manifest
+from youtube8m_distill.settings import Settings, fields_with, setting
 
 SETTINGS_FILE = "settings.json"
 RUNS, TARGETS = "runs", "targets"
 
-# What an experiment may be gone on with other values of: where its files are, and how the same numbers are come by.
-MAY_CHANGE = (
-    "train_data_pattern",
-    "validation_data_pattern",
-    "eval_data_pattern",
-    "pca_eigenvalues",
-    "store_targets",
-    "about_data",
-)
 
+class ExperimentSettings(Settings):
+    """Data, sizes, and schedule of all trials. No video may be in two of the three sets of files.
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Data, sizes and schedule of all cells.
-
-    Attributes:
-        train_data_pattern, validation_data_pattern, eval_data_pattern: globs of the files to train on, to choose the best
-            epoch by, and to score on. No video may be in two of them.
-        features: FeatureConfig.
-        num_classes: int.
-        network: dict, NetworkConfig field -> value, where it is not the published one; each family takes what it has.
-        training: dict, TrainingConfig field -> value, likewise. A `base_learning_rate` is the H-RNN's; other families take
-            it in the proportion in which they were published.
-        same_steps: bool, whether cells of a share of the training videos train for as many steps as those of all, in more
-            epochs; else they train for as many epochs.
-        pca_eigenvalues: file for NeXtVLAD's reverse whitening, or "".
-        store_targets: bool, whether teachers' targets are computed once for all their students.
-        about_data: a sentence on what the data are, for the head of the report.
-        fingerprints: dict, name of a pattern, or `pca_eigenvalues`, -> fingerprint of its files.
+    An experiment can be resumed with other values of the fields that are marked `may_change`: they say where files are and
+    do not change any result.
     """
 
-    train_data_pattern: str
-    validation_data_pattern: str
-    eval_data_pattern: str
-    features: configs.FeatureConfig = configs.FeatureConfig()
-    num_classes: int = schema.NUM_CLASSES
-    network: dict = dataclasses.field(default_factory=dict)
-    training: dict = dataclasses.field(default_factory=dict)
-    same_steps: bool = False
-    pca_eigenvalues: str = ""
-    store_targets: bool = True
-    about_data: str = ""
-    fingerprints: dict = dataclasses.field(default_factory=dict)
+    train_data_pattern: str = setting(..., "Globs of the training files.", may_change=True)
+    validation_data_pattern: str = setting(..., "Globs of the files that select the best epoch.", may_change=True)
+    eval_data_pattern: str = setting(..., "Globs of the held-out files.", may_change=True)
+    features: configs.FeatureConfig = setting(configs.FeatureConfig(), "What the files store.")
+    num_classes: int = setting(schema.NUM_CLASSES, "Classes of the data set.")
+    network: dict = setting({}, "Network settings that differ from the published ones. Each family takes those it has.")
+    training: dict = setting(
+        {},
+        "TrainingConfig values that differ from the published ones. `base_learning_rate` is for H-RNN; other families "
+        "scale it by their published ratio.",
+    )
+    same_steps: bool = setting(
+        False, "Whether trials on a fraction of the videos train for as many steps as trials on all videos."
+    )
+    pca_eigenvalues: str = setting("", "File for the reverse whitening of NeXtVLAD.", may_change=True)
+    store_targets: bool = setting(True, "Whether a teacher's targets are stored for all its students.", may_change=True)
+    about_data: str = setting("", "A sentence that describes the data, for the report.", may_change=True)
+    fingerprints: dict = setting({}, "Fingerprint of the files of each pattern and of `pca_eigenvalues`.")
 
 
-def read_settings(folder):
-    """What `keep_settings` has noted in an experiment's folder, as a dict; None where nothing is."""
+MAY_CHANGE = fields_with(ExperimentSettings, may_change=True)
+
+
+def read_settings(folder) -> dict | None:
+    """The settings that an experiment's folder records; None if it records none."""
     path = pathlib.Path(folder) / SETTINGS_FILE
     return read_versioned(path) if path.exists() else None
 
 
-def check_settings(settings, folder):
-    """Sees that an experiment's folder is new or was begun with these settings.
+def check_settings(settings: ExperimentSettings, folder):
+    """Checks that an experiment's folder is new or was started with the same settings.
 
     Raises:
-        ValueError: beginning with output_dir, if the folder has results of other settings.
+        SettingError: about output_dir, if the settings differ.
     """
     path = pathlib.Path(folder) / SETTINGS_FILE
     if path.exists():
         Manifest(
-            path, {"format": FORMAT, **_as_json(settings)}, flag="output_dir", what="an experiment", may_change=MAY_CHANGE
+            path,
+            {"format": FORMAT, **settings.to_dict()},
+            flag="output_dir",
+            what="an experiment",
+            may_change=("format", *MAY_CHANGE),
         ).check()
 
 
-def keep_settings(settings, folder):
-    """Notes the settings in an experiment's folder. Of two commands that begin one at once, the first one's count.
+def write_settings(settings: ExperimentSettings, folder):
+    """Records the settings in an experiment's folder. If two commands start at once, the settings of the first win.
 
     Raises:
-        ValueError: as of `check_settings`.
+        SettingError: as in `check_settings`.
     """
-    path, ours = pathlib.Path(folder) / SETTINGS_FILE, _as_json(settings)
+    path, values = pathlib.Path(folder) / SETTINGS_FILE, settings.to_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, suffix=files.SUFFIX) as scratch:
-        write_versioned(pathlib.Path(scratch) / SETTINGS_FILE, ours)
+        write_versioned(pathlib.Path(scratch) / SETTINGS_FILE, values)
         with contextlib.suppress(FileExistsError):
             os.link(pathlib.Path(scratch) / SETTINGS_FILE, path)
     check_settings(settings, folder)
     about_data = settings.about_data or read_settings(folder)["about_data"]
-    write_versioned(path, {**ours, "about_data": about_data})  # with what may change
+    write_versioned(path, {**values, "about_data": about_data})  # the fields that may change
 
 
-def digest(settings):
-    """Tells results that can be compared from others: the same for all settings that are the same but for MAY_CHANGE."""
-    values = {name: value for name, value in _as_json(settings).items() if name not in MAY_CHANGE}
+def digest(settings: ExperimentSettings) -> str:
+    """A digest of the settings that may not change: comparable results have the same one."""
+    values = {name: value for name, value in settings.to_dict().items() if name not in MAY_CHANGE}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _as_json(settings):
-    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    return json.loads(json.dumps({**values, "features": settings.features.to_dict()}))
+def run_folder(folder, trial: Trial) -> pathlib.Path:
+    """The run folder of a trial in an experiment's folder."""
+    return pathlib.Path(folder) / RUNS / trial.name
 
 
-def run_folder(folder, cell):
-    """Where a cell is trained, in the folder of an experiment."""
-    return pathlib.Path(folder) / RUNS / cell.name
-
-
-def run_config(cell, settings, folder):
-    """The RunConfig that trains a cell; the one that `command` gives train.py.
+def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.RunConfig:
+    """The RunConfig of a trial, equal to the one that `command` gives train.py.
 
     Args:
-        cell: Cell.
-        settings: Settings.
-        folder: of the experiment.
+        trial: Trial.
+        settings: ExperimentSettings.
+        folder: the experiment's folder.
     """
-    all_frames, few_frames = configs.FrameView(), _frames(cell)
-    if cell.method in STUDENTS:
+    if trial.method in STUDENTS:
         networks = {
-            schema.TEACHER: _network(cell, settings, all_frames),
-            schema.STUDENT: _network(cell, settings, few_frames),
+            schema.TEACHER: _network(trial, settings, configs.FrameView()),
+            schema.STUDENT: _network(trial, settings, _view(trial)),
         }
-        distillation = configs.DistillationConfig(cell.student_loss, match_intermediate=cell.match_intermediate)
+        distillation = configs.DistillationConfig(trial.student_loss, match_intermediate=trial.match_intermediate)
     else:
-        networks, distillation = {schema.TEACHER: _network(cell, settings, few_frames)}, None
+        networks, distillation = {schema.TEACHER: _network(trial, settings, _view(trial))}, None
     options = {
-        **configs.FAMILY_OF[cell.family].training,
-        **_given_training(cell, settings),
-        "train_fraction": cell.train_fraction,
+        **configs.FAMILY_OF[trial.family].training,
+        **_given_training(trial, settings),
+        "train_fraction": trial.train_fraction,
     }
+    whitened = _is_whitened(trial, settings) and trial.method != "serial"
     return configs.RunConfig(
-        _mode(cell),
+        trial.method if trial.method in STUDENTS else "teacher",
         networks,
         configs.TrainingConfig(**options),
         distillation,
         settings.train_data_pattern,
         settings.validation_data_pattern,
-        teacher_dir=_teacher_dir(cell, folder),
-        pca_eigenvalues=settings.pca_eigenvalues if _whitened(cell, settings) and _mode(cell) != "serial" else "",
-        teacher_targets_dir=_targets_dir(cell, settings, folder),
+        teacher_dir=str(run_folder(folder, trial.teacher)) if trial.teacher else "",
+        pca_eigenvalues=settings.pca_eigenvalues if whitened else "",
+        teacher_targets_dir=_targets_dir(trial, settings, folder),
     )
 
 
-def command(cell, settings, folder):
-    """The train.py command line that trains the same network from the same seed, for a shell. str."""
-    config = run_config(cell, settings, folder)
-    frames = config.networks[config.main_role].view
+def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
+    """The shell command that trains the same network from the same seed."""
+    config = run_config(trial, settings, folder)
+    view = config.networks[config.main_role].view
     values = {
         "mode": config.mode,
-        "train_dir": run_folder(folder, cell),
+        "train_dir": run_folder(folder, trial),
         "train_data_pattern": settings.train_data_pattern,
         "validation_data_pattern": settings.validation_data_pattern,
         "teacher_dir": config.teacher_dir,
         "teacher_targets_dir": config.teacher_targets_dir,
         "pca_eigenvalues": config.pca_eigenvalues,
     }
-    if config.mode != "serial":  # a serial student takes over its teacher's network
+    if config.mode != "serial":  # a serial student has the network settings of its teacher
         values |= {
-            "model": cell.family,
+            "model": trial.family,
             "num_classes": settings.num_classes,
             **_feature_flags(settings.features),
-            **_of_family(cell, settings),
+            **_family_settings(trial, settings),
         }
-    if cell.k:
-        values |= {"frame_selection": frames.frame_selection, "frames_per_video": frames.frames_per_video}
+    if trial.k:
+        values |= {"frame_selection": view.frame_selection, "frames_per_video": view.frames_per_video}
     if config.distillation:
-        values["student_loss"] = ",".join(cell.student_loss)
-    if cell.train_fraction != 1.0:
-        values["train_fraction"] = cell.train_fraction
-    training = _given_training(cell, settings)
-    switches = ["--match_intermediate"] if cell.match_intermediate else []
-    switches += [f"--{name}={_shown(value)}" for name, value in {**values, **training}.items() if value != ""]
-    return f"python train.py {shlex.join(switches)}"
+        values["student_loss"] = ",".join(trial.student_loss)
+    if trial.train_fraction != 1.0:
+        values["train_fraction"] = trial.train_fraction
+    values |= _given_training(trial, settings)
+    switches = ["--match_intermediate"] if trial.match_intermediate else []
+    switches += [f"--{name}={written(value)}" for name, value in values.items() if value != ""]
+    return f"yt8m train {shlex.join(switches)}"
 
 
-def _given_training(cell, settings):
-    """What a cell's training has that is not its family's recipe."""
-    given = {**settings.training, "max_to_keep": 1, "seed": cell.seed}
+def _given_training(trial, settings):
+    """The training settings of a trial that are not part of its family's recipe."""
+    given = {**settings.training, "max_to_keep": 1, "seed": trial.seed}
+    recipe = configs.FAMILY_OF[trial.family].training
     if "base_learning_rate" in given:
         published, of_hrnn = (
-            configs.TrainingConfig(**configs.FAMILY_OF[family].training).base_learning_rate for family in (cell.family, HRNN)
+            configs.TrainingConfig(**values).base_learning_rate for values in (recipe, configs.FAMILY_OF[HRNN].training)
         )
         given["base_learning_rate"] *= published / of_hrnn
-    if settings.same_steps and cell.train_fraction != 1.0:
-        recipe = configs.TrainingConfig(**{**configs.FAMILY_OF[cell.family].training, **given})
-        given |= {name: round(getattr(recipe, name) / cell.train_fraction) for name in ("num_epochs", "finetune_epochs")}
-    if not (cell.method == "serial" and cell.student_loss == ("rep",)):  # the only training in two stages
+    if settings.same_steps and trial.train_fraction != 1.0:
+        training = configs.TrainingConfig(**{**recipe, **given})
+        given |= {name: round(getattr(training, name) / trial.train_fraction) for name in ("num_epochs", "finetune_epochs")}
+    if not (trial.method == "serial" and trial.student_loss == ("rep",)):  # the only training in two stages
         given.pop("finetune_epochs", None)
     return given
 
 
-def _mode(cell):
-    return cell.method if cell.method in STUDENTS else "teacher"
-
-
-def _frames(cell):
-    if cell.k is None:
+def _view(trial):
+    if trial.k is None:
         return configs.FrameView()
-    return configs.FrameView(cell.method if cell.method in BASELINES else "uniform", cell.k)
+    return configs.FrameView(trial.method if trial.method in BASELINES else "uniform", trial.k)
 
 
-def _of_family(cell, settings):
-    """Those of the given network settings that a family has."""
-    known = configs.network_config(cell.family).settings()
+def _family_settings(trial, settings):
+    """The network settings that a trial's family has."""
+    known = configs.network_config(trial.family).settings()
     return {name: value for name, value in settings.network.items() if name in known}
 
 
-def _whitened(cell, settings):
-    return bool(settings.pca_eigenvalues) and "reverse_whitening" in configs.FAMILY_OF[cell.family].model_fields
+def _is_whitened(trial, settings):
+    return bool(settings.pca_eigenvalues) and "reverse_whitening" in configs.FAMILY_OF[trial.family].model_fields
 
 
-def _network(cell, settings, frames):
-    options = _of_family(cell, settings)
-    if _whitened(cell, settings):
+def _network(trial, settings, view):
+    options = _family_settings(trial, settings)
+    if _is_whitened(trial, settings):
         options["reverse_whitening"] = True
-    return configs.network_config(cell.family, settings.num_classes, settings.features, frames, **options)
+    return configs.network_config(trial.family, settings.num_classes, settings.features, view, **options)
 
 
-def _teacher_dir(cell, folder):
-    return str(run_folder(folder, cell.teacher)) if cell.teacher else ""
-
-
-def _targets_dir(cell, settings, folder):
-    """Stored targets where several students have the teacher: those of a part of the videos have it for themselves."""
-    stored = settings.store_targets and cell.teacher and not cell.match_intermediate and cell.train_fraction == 1.0
-    return str(pathlib.Path(folder) / TARGETS / cell.teacher.name) if stored else ""
+def _targets_dir(trial, settings, folder):
+    """The folder of stored targets, if several students share the teacher. On a fraction of the videos, none do."""
+    stored = settings.store_targets and trial.teacher and not trial.match_intermediate and trial.train_fraction == 1.0
+    return str(pathlib.Path(folder) / TARGETS / trial.teacher.name) if stored else ""
 
 
 def _feature_flags(features):
     if features.names == schema.FRAME_FEATURES and features.sizes == configs.FeatureConfig().sizes:
         return {}
     return {"feature_names": ",".join(features.names), "feature_sizes": ",".join(map(str, features.sizes))}
-
-
-def _shown(value):
-    return str(value).lower() if isinstance(value, bool) else value

@@ -1,4 +1,4 @@
-"""Tables: numbers of ours over several seeds beside the papers', as Markdown for readers and CSV for programs."""
+"""Tables: our numbers over several seeds next to the papers', as Markdown for readers and CSV for programs."""
 
 import dataclasses
 import pathlib
@@ -7,12 +7,12 @@ import statistics
 import pandas as pd
 import tabulate
 
-from reproduce.cells import BASELINES, SKYLINE
+from reproduce.trials import BASELINES, SKYLINE
 from youtube8m_distill import files
 
 MEASURES = {"gap_at_20": "GAP", "mean_average_precision": "mAP"}  # measure of a Result -> title of its column
 
-# As in Table 1 of the papers.
+# From Table 1 of the papers.
 METHOD_TITLES = {
     SKYLINE: "Teacher-Skyline",
     "uniform": "Uniform-k",
@@ -32,14 +32,14 @@ NO_NUMBER = "–"
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """A number of ours, the paper's beside it.
+    """One of our numbers, with the paper's.
 
     Attributes:
-        mean: float over seeds; None where none is finished.
-        deviation: sample standard deviation over seeds; None where there is one, or where the number has none.
-        count: int, how many seeds; None for a number that is no mean over seeds.
-        paper: the paper's float, or None.
-        digits: decimals that are shown.
+        mean: mean over seeds; None if none is finished.
+        deviation: sample standard deviation over seeds; None for fewer than two seeds.
+        count: number of seeds; None if the number is not a mean over seeds.
+        paper: the paper's number, or None.
+        digits: number of decimals shown.
     """
 
     mean: float | None
@@ -50,12 +50,7 @@ class Value:
 
     @classmethod
     def of(cls, scores, paper=None, digits=3):
-        """The Value of a number under several seeds; None where there is neither one of ours nor the paper's.
-
-        Args:
-            scores: list of float, one a seed.
-            paper, digits: as above.
-        """
+        """The Value of a list with one number per seed; None if there is neither such a number nor the paper's."""
         if not scores and paper is None:
             return None
         mean = statistics.fmean(scores) if scores else None
@@ -64,26 +59,27 @@ class Value:
 
     @classmethod
     def plain(cls, number, paper=None, digits=3):
-        """The Value of a number that seeds have no part in, or that is made of means; None where there is neither."""
+        """The Value of a number that is not a mean over seeds; None if there is neither such a number nor the paper's."""
         return None if number is None and paper is None else cls(number, None, None, paper, digits)
 
     def __str__(self):
-        text = NO_NUMBER if self.mean is None else self._rounded(self.mean)
-        text += "" if self.deviation is None else f" ± {self._rounded(self.deviation)}"
-        return text if self.paper is None else f"{text} ({self._rounded(self.paper)})"
+        text = self.rounded(self.mean)
+        text += "" if self.deviation is None else f" ± {self.rounded(self.deviation)}"
+        return text if self.paper is None else f"{text} ({self.rounded(self.paper)})"
 
-    def _rounded(self, number):
-        return f"{number:,.{self.digits}f}"
+    def rounded(self, number):
+        """str; a dash for None."""
+        return NO_NUMBER if number is None else f"{number:,.{self.digits}f}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line.
+    """One row.
 
     Attributes:
-        labels: tuple of str, what the line is about.
-        values: tuple of Value, str or None, one a column.
-        section: heading above the first of several lines.
+        labels: what the row is about.
+        values: Value, str, or None for each column.
+        section: heading above a group of rows.
     """
 
     labels: tuple[str, ...]
@@ -92,21 +88,21 @@ class Row:
 
     @property
     def is_finished(self):
-        """Whether it holds any number of ours."""
+        """Whether it contains any of our numbers."""
         return any(isinstance(value, Value) and value.mean is not None for value in self.values)
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table to be written.
+    """A table with a title and a note.
 
     Attributes:
-        name: str, of its files.
-        title: str.
-        labels: tuple of str, titles of the columns that say what a line is about.
-        columns: tuple of pairs of str, group and column: ("k=6", "GAP").
-        rows: tuple of Row; those of a section stand together.
-        note: str, what a reader must know.
+        name: name of its files.
+        title: title of the table.
+        labels: titles of the columns that say what a row is about.
+        columns: pairs of group and column title: ("k=6", "GAP").
+        rows: rows; those of a section are consecutive.
+        note: how to read the table.
     """
 
     name: str
@@ -122,30 +118,30 @@ class Table:
 
     @property
     def titles(self):
-        """Titles of the columns of values, one str each."""
+        """Titles of the columns of values, group included."""
         return tuple(" ".join(filter(None, column)) for column in self.columns)
 
     def to_markdown(self, about_data=""):
-        """str: title, table, note, and a sentence on the data."""
+        """str: title, table, note, and a sentence about the data."""
         lines, section = [], ""
         for row in self.rows:
             if row.section and row.section != section:
                 lines.append([f"**{row.section}**"] + [""] * (len(self.labels) + len(self.columns) - 1))
             section = row.section
             lines.append([text.replace("|", r"\|") for text in (*row.labels, *map(text_of, row.values))])
-        sides = ["left"] * len(self.labels) + ["left" if is_text else "right" for is_text in self.are_texts()]
-        # As they are: else tabulate would read "0.250" as a number and print 0.25.
+        sides = ["left"] * len(self.labels) + ["left" if is_text else "right" for is_text in self.is_text()]
+        # Otherwise tabulate would read "0.250" as a number and print 0.25.
         table = tabulate.tabulate(lines, [*self.labels, *self.titles], "pipe", disable_numparse=True, colalign=sides)
         data = f"Data: {about_data}" if about_data else ""
         return "\n\n".join(filter(None, [f"### {self.title}", table, self.note, data])) + "\n"
 
     def to_csv(self):
-        """str: one line a row; of each column of numbers mean, sd, seeds and paper, unrounded; empty where unknown."""
-        # Objects: among numbers and gaps, pandas would make seeds floats.
+        """str: mean, sd, seeds, and paper of each column of numbers, unrounded; empty if unknown."""
+        # dtype object: pandas would convert seeds with gaps to floats.
         return pd.DataFrame(map(self._record, self.rows), dtype=object).to_csv(index=False)
 
     def save(self, folder, about_data=""):
-        """Writes NAME.md and NAME.csv into `folder`."""
+        """Writes NAME.md and NAME.csv to a folder."""
         path = pathlib.Path(folder) / self.name
         files.write_text(f"{path}.md", self.to_markdown(about_data))
         files.write_text(f"{path}.csv", self.to_csv())
@@ -153,7 +149,7 @@ class Table:
     def _record(self, row):
         record = {"section": row.section} if any(row.section for row in self.rows) else {}
         record |= dict(zip(self.labels, row.labels))
-        for title, value, is_text in zip(self.titles, row.values, self.are_texts()):
+        for title, value, is_text in zip(self.titles, row.values, self.is_text()):
             if is_text:
                 record[title] = value
             else:
@@ -166,13 +162,13 @@ class Table:
                 }
         return record
 
-    def are_texts(self):
-        """Whether each column of values holds any text. list of bool."""
+    def is_text(self) -> list[bool]:
+        """Whether each column of values contains text."""
         return [any(isinstance(row.values[index], str) for row in self.rows) for index in range(len(self.columns))]
 
 
 def text_of(value):
-    """What a reader sees of a Value, str or None."""
+    """A Value, str, or None as shown in Markdown."""
     return "" if value is None else str(value)
 
 
@@ -182,56 +178,54 @@ def loss_title(loss):
 
 
 def section_of(method):
-    """Heading of Table 1 under which a method stands."""
+    """The section of Table 1 that contains a method."""
     return "" if method == SKYLINE else BASELINE_SECTION if method in BASELINES else STUDENT_SECTION
 
 
 def score_columns(groups):
-    """GAP and mAP in each of several groups of columns, as `score_values` gives them."""
+    """GAP and mAP columns in each of several groups, for the values of `score_values`."""
     return tuple((group, title) for group in groups for title in MEASURES.values())
 
 
-def score_values(results, grid, cells, papers):
-    """GAP and mAP of several cells, one beside the other.
+def score_values(results, grid, trials, papers):
+    """GAP and mAP of several trials: two Values for each, None for trials outside the grid.
 
     Args:
         results: Results.
-        grid: Grid. A cell outside it has no value.
-        cells: list of Cell.
-        papers: list of the paper's (GAP, mAP) of each, as `published` gives them.
-    Returns:
-        tuple of Value or None, two a cell.
+        grid: Grid.
+        trials: list of Trial.
+        papers: list of the paper's (GAP, mAP) for each trial, from `published`.
     """
     return tuple(
-        Value.of(results.scores(cell, measure), figure) if grid.wants(cell) else None
-        for cell, paper in zip(cells, papers)
+        Value.of(results.scores(trial, measure), figure) if grid.wants(trial) else None
+        for trial, paper in zip(trials, papers)
         for measure, figure in zip(MEASURES, paper)
     )
 
 
 def finished(table):
-    """What of a table can be shown: [Table] with the rows that hold a number of ours; [] where none does."""
+    """[Table] with the rows that contain any of our numbers; [] if there are none."""
     rows = tuple(row for row in table.rows if row.is_finished)
     return [dataclasses.replace(table, rows=rows)] if rows else []
 
 
 def reading_note(results, source):
-    """How the numbers of a table are to be read. `source`: the paper and its table."""
+    """How to read the numbers of a table. `source`: the paper and its table."""
     counts = sorted({result.score("num_videos") for result in results})
     videos = " or ".join(f"{count:,}" for count in counts)
     return (
-        f"Ours on {videos} held-out videos, ± the sample standard deviation where there are several seeds. "
-        f"In brackets {source}, on YouTube-8M."
+        f"Our scores on {videos} held-out videos, ± the sample standard deviation over seeds. "
+        f"In parentheses: {source}, on YouTube-8M."
     )
 
 
 def speed_note(results, family):
-    """How videos a second were measured, and how much they scatter; empty where they were not."""
+    """How videos per second were measured, and their scatter; empty if they were not."""
     if not results.speeds(family):
         return ""
     timing = results.timings[family]
     return (
-        f" Videos a second: from files to scores, the median of several rounds over {timing['num_videos']:,} videos on "
-        f"{timing['machine']}; a network's fastest round was up to {results.speed_scatter(family):.1f} times as fast as "
-        "its slowest."
+        f" Videos per second: from files to scores, the median of several rounds over {timing['num_videos']:,} videos on "
+        f"{timing['machine']}. The fastest round of a network was up to {results.speed_scatter(family):.1f} times as fast "
+        "as its slowest."
     )

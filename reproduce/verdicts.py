@@ -1,4 +1,4 @@
-"""What is said of a finding: comparisons and verdicts, as tables and as plain records."""
+"""Verdicts on the findings and the comparisons behind them, as tables and as plain records."""
 
 import dataclasses
 from typing import NamedTuple
@@ -11,10 +11,7 @@ DOES_NOT_HOLD = "does not hold"
 
 
 class Comparison(NamedTuple):
-    """One difference of a finding; None where it is not known.
-
-    `margin` is None for one that is not run and where the spread over seeds is unknown.
-    """
+    """One difference of a finding. Unknown numbers are None, such as the margin if the spread over seeds is unknown."""
 
     label: str
     difference: float | None
@@ -24,11 +21,11 @@ class Comparison(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What one measure says of a finding.
+    """The verdict on a finding by one measure.
 
     Attributes:
-        comparisons: tuple of Comparison.
-        spread: float, s; None where it is unknown.
+        comparisons: the comparisons behind it.
+        spread: s; None if it is unknown.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -52,19 +49,19 @@ class Judgement:
 
     @property
     def share(self):
-        """How many of the comparisons hold, of those that are run, in words; empty where none is."""
+        """How many of the comparisons that were run hold, in words; empty if none was run."""
         missing = len(self.of(NOT_RUN))
-        told = f"{len(self.of(HOLDS))} of {self.num_run}" + (f", {missing} not run" if missing else "")
-        return told if self.num_run else ""
+        text = f"{len(self.of(HOLDS))} of {self.num_run}" + (f", {missing} not run" if missing else "")
+        return text if self.num_run else ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that the papers found.
+    """One finding of the papers.
 
     Attributes:
-        statement: str, a sentence.
-        source: str, where the papers say or show it.
+        statement: a sentence.
+        source: where the papers state or show it.
         judgements: dict measure (a key of tables.MEASURES) -> Judgement.
     """
 
@@ -74,12 +71,12 @@ class Finding:
 
 
 def as_tables(findings):
-    """Two tables.Table: one finding a row, with the verdicts; and below each finding every comparison."""
+    """Two Tables: the verdicts, with one finding per row, and every comparison, by finding."""
     rows, comparisons = [], []
     for finding in findings:
         judgements = [finding.judgements[measure] for measure in MEASURES]
         shares = [judgement.share for judgement in judgements]
-        rows.append(tables.Row((finding.statement,), (*map(_shown, judgements), *shares, finding.source)))
+        rows.append(tables.Row((finding.statement,), (*map(_verdict_text, judgements), *shares, finding.source)))
         comparisons += [
             _row(finding, title, comparison)
             for title, judgement in zip(MEASURES.values(), judgements)
@@ -93,7 +90,7 @@ def as_tables(findings):
         tables.Table("findings", "Which of the papers' findings hold", ("finding",), columns, tuple(rows), _note(findings)),
         tables.Table(
             "comparisons",
-            "Every comparison",
+            "All comparisons",
             ("comparison", "measure"),
             (("", "difference"), ("", "margin"), ("", "verdict")),
             tuple(comparisons),
@@ -107,7 +104,7 @@ def _row(finding, measure, comparison):
 
 
 def findings_record(findings):
-    """The findings as a list of plain dicts, ready for JSON, with every comparison."""
+    """The findings with all comparisons as a list of dicts for JSON."""
     return [
         {
             "statement": finding.statement,
@@ -125,22 +122,23 @@ def findings_record(findings):
     ]
 
 
-def _shown(judgement):
-    """The verdict as a table has it: one that chance may have made says so."""
+def _verdict_text(judgement):
+    """The verdict for a table. Without a known spread it may be due to chance."""
     return judgement.verdict + (", by sign alone" if judgement.spread is None and judgement.num_run else "")
 
 
 def _note(findings):
-    """What the margins come from."""
+    """How the margins are computed."""
     spreads = {title: findings[0].judgements[measure].spread for measure, title in MEASURES.items()}
     if None in spreads.values():
         return (
-            "No network has two seeds, so how much chance is in a difference is unknown, and the sign alone decides: "
-            "take it for a hint."
+            "No network has two seeds, so the variation by chance is unknown, and the sign of a difference decides alone. "
+            "Take the verdicts as hints."
         )
-    told = ", ".join(f"{spread:.4f} ({title})" for title, spread in spreads.items())
+    text = ", ".join(f"{spread:.4f} ({title})" for title, spread in spreads.items())
     return (
-        "Judged by rules fixed before any two methods were compared: a difference counts if it is beyond 2 s times the "
-        f"root of the summed 1 / seeds of the means in it, s being the standard deviation over seeds; s = {told}. Where "
-        "two methods are alike, one comparison in twenty is beyond that by chance: nothing corrects for their number."
+        "The rules were fixed before any two methods were compared. A difference counts if it exceeds 2 s times the root "
+        "of the sum of 1 / seeds over its means, where s is the standard deviation over seeds: "
+        f"s = {text}. Of two equal methods, one comparison in twenty exceeds that by chance; there is no correction for "
+        "the number of comparisons."
     )

@@ -1,6 +1,7 @@
-"""Trains and scores cells, each once, whoever else works in the same folder."""
+"""Trains and evaluates trials, each once, also when several processes work in the same folder."""
 
 import json
+import logging
 import os
 import pathlib
 import platform
@@ -10,118 +11,124 @@ import time
 import keras
 
 from reproduce import settings as settings_module
-from reproduce.cells import with_teachers
 from reproduce.results import Result, path_of, write_result
+from reproduce.trials import Trial, with_teachers
 from youtube8m_distill import config as configs
 from youtube8m_distill import runs
 from youtube8m_distill.metrics import Evaluator
 
-SECONDS_BETWEEN_LOOKS = 5  # at cells that another process trains
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 5  # between looks at trials that another process trains
 
 
 class Worker:
-    """One process' part in an experiment.
+    """One process of an experiment.
 
     Args:
-        folder: of the experiment.
-        settings: Settings.
+        folder: the experiment's folder.
+        settings: ExperimentSettings.
         strategy: tf.distribute.Strategy.
-        eval_shards: tuple of data.tfrecord.Shard to score on.
-        about: dict that goes into every result.
-        say: where lines go.
-        max_held_bytes: of records to keep in memory; as of runs.HeldRecords.
+        eval_shards: tuple of data.tfrecord.Shard, the held-out files.
+        about: dict that is stored with every result.
+        max_held_bytes: how many bytes of records to keep in memory; see runs.HeldRecords.
     """
 
-    def __init__(self, folder, settings, strategy, eval_shards, about, say=print, max_held_bytes=None):
+    def __init__(self, folder, settings, strategy, eval_shards, about, max_held_bytes=None):
         self.folder, self.settings, self.strategy = folder, settings, strategy
-        self.about, self.say = {**about, "settings": settings_module.digest(settings)}, say
-        self.records = runs.HeldRecords(max_held_bytes)  # one reading of the files serves all cells
+        self.about = {**about, "settings": settings_module.digest(settings)}
+        self.records = runs.HeldRecords(max_held_bytes)  # files are read once for all trials
         self.eval_shards = self.records.hold(eval_shards)
         self.failures = {}
 
-    def work(self, cells):
-        """Trains what is not finished, the dearest first, teachers before their students.
+    def work(self, trials) -> dict[Trial, str]:
+        """Trains what is not finished, most expensive first, teachers before their students.
 
-        A cell that another process is training is left to it. A cell whose numbers go wrong is told and left out; the
-        others go on.
+        Skips a trial while another process trains it. A trial that diverges is logged and skipped; the others continue.
 
         Args:
-            cells: iterable of Cell.
+            trials: iterable of Trial.
         Returns:
-            dict Cell -> why it could not be trained; empty where all are finished.
+            dict Trial -> reason why it could not be trained; empty if all are finished.
         Raises:
-            ValueError, OSError, Interrupted: as training a single run does.
+            ValueError, OSError, Interrupted: as in the training of a single run.
         """
-        open_cells, waited_for = self._open(with_teachers(cells)), []
-        while open_cells:
-            attempted = [cell for cell in open_cells if self._is_ready(cell) and self._attempt(cell)]
-            open_cells = self._open(open_cells)
-            if open_cells and not attempted:
-                if open_cells != waited_for:
-                    self.say(f"Waiting for what other processes train: {', '.join(cell.name for cell in open_cells)}")
-                waited_for = open_cells
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+        remaining, waited_for = self._remaining(with_teachers(trials)), []
+        while remaining:
+            attempted = [trial for trial in remaining if self._is_ready(trial) and self._attempt(trial)]
+            remaining = self._remaining(remaining)
+            if remaining and not attempted:
+                if remaining != waited_for:
+                    logger.info("Waiting for trials of other processes: %s", ", ".join(trial.name for trial in remaining))
+                waited_for = remaining
+                time.sleep(POLL_SECONDS)
         return self.failures
 
-    def _open(self, cells):
-        """Those that are neither finished nor hopeless here."""
-        left = [cell for cell in cells if not path_of(self.folder, cell).exists()]
-        for cell in left:
-            if cell.teacher in self.failures:
-                self.failures[cell] = f"its teacher {cell.teacher.name} could not be trained"
-            elif self._has_lost_its_teacher(cell):
-                result = path_of(self.folder, cell.teacher)
-                self.failures[cell] = f"its teacher's run is gone. Remove {result}, and the teacher is trained again."
-        return [cell for cell in left if cell not in self.failures]
+    def _remaining(self, trials):
+        """The trials that are neither finished nor failed."""
+        unfinished = [trial for trial in trials if not path_of(self.folder, trial).exists()]
+        for trial in unfinished:
+            if trial.teacher in self.failures:
+                self.failures[trial] = f"its teacher {trial.teacher.name} could not be trained"
+            elif self._has_lost_its_teacher(trial):
+                result = path_of(self.folder, trial.teacher)
+                self.failures[trial] = f"the run of its teacher is missing. Remove {result} to train the teacher again."
+        return [trial for trial in unfinished if trial not in self.failures]
 
-    def _is_ready(self, cell):
-        return cell.teacher is None or path_of(self.folder, cell.teacher).exists()
+    def _is_ready(self, trial):
+        return trial.teacher is None or path_of(self.folder, trial.teacher).exists()
 
-    def _has_lost_its_teacher(self, cell):
-        return cell.teacher and self._is_ready(cell) and not settings_module.run_folder(self.folder, cell.teacher).exists()
+    def _has_lost_its_teacher(self, trial):
+        if trial.teacher is None or not self._is_ready(trial):
+            return False
+        return not settings_module.run_folder(self.folder, trial.teacher).exists()
 
-    def _attempt(self, cell):
-        """Trains a cell, unless another process is at it. Returns whether this one was."""
+    def _attempt(self, trial):
+        """Trains a trial and returns True, or returns False if another process is training it."""
         try:
-            with runs.lock_run(settings_module.run_folder(self.folder, cell)) as check_held:
-                if not path_of(self.folder, cell).exists():
-                    self._train_and_score(cell, check_held)
+            with runs.lock_run(settings_module.run_folder(self.folder, trial)) as check_held:
+                if not path_of(self.folder, trial).exists():
+                    self._train_and_evaluate(trial, check_held)
         except runs.FolderInUse:
             return False
         except FloatingPointError as error:
-            self.failures[cell] = str(error)
-            self.say(f"{cell.name} could not be trained: {error}")
+            self.failures[trial] = str(error)
+            logger.warning("%s could not be trained: %s", trial.name, error)
         return True
 
-    def _train_and_score(self, cell, check_held):
-        self.say(f"{cell.name}:")
+    def _train_and_evaluate(self, trial, check_held):
+        logger.info("%s:", trial.name)
         started = time.monotonic()
-        config = settings_module.run_config(cell, self.settings, self.folder)
-        training_files = runs.find_training_files(config)
-        run = runs.prepare_run(
-            settings_module.run_folder(self.folder, cell), runs.pin(config, training_files), check_held=check_held
-        )
-        runs.train_run(run, training_files.held_in(self.records), self.strategy, _indented(self.say))
+        run = self._train(trial, check_held)
         seconds = time.monotonic() - started
         networks, classes = {}, None
-        for role in cell.roles:  # the one that the cell is about comes last
-            networks[role], classes = self._score(run, role)
-        command = settings_module.command(cell, self.settings, self.folder)
+        for role in trial.roles:  # the main network comes last; its classes are kept
+            networks[role], classes = self._evaluate(run, role)
         result = Result(
-            cell,
+            trial,
             networks,
             runs.read_history(run),
-            command,
+            settings_module.command(trial, self.settings, self.folder),
             json.loads(configs.to_json(run.config)),
             {**self.about, "seconds": seconds},
         )
         write_result(self.folder, result, classes)
-        run.drop_checkpoints()  # its best weights stay; nobody goes on with the rest
-        self.say(f"{cell.name}: GAP {result.score():.4f}, {seconds:.0f} s of training")
+        run.drop_checkpoints()  # the best weights remain
+        logger.info("%s: GAP %.4f, %.0f s of training", trial.name, result.score(), seconds)
         keras.utils.clear_session()
 
-    def _score(self, run, role):
-        """What a Result has of a network, and its arrays by class."""
+    def _train(self, trial, check_held):
+        """Trains the run of a trial, or resumes it, and returns it."""
+        config = settings_module.run_config(trial, self.settings, self.folder)
+        files = runs.find_training_files(config)
+        folder = settings_module.run_folder(self.folder, trial)
+        run = runs.prepare_run(folder, runs.pin(config, files), check_held=check_held)
+        runs.keep_screenings(run, files)
+        runs.train_run(run, files.held_in(self.records), self.strategy)
+        return run
+
+    def _evaluate(self, run, role):
+        """The entry of a network in a Result, and its arrays by class."""
         loaded = runs.LoadedNetwork(run, self.strategy, role)
         with Evaluator(loaded.config.num_classes) as evaluator:
             measures = loaded.evaluate(self.eval_shards, None, evaluator)
@@ -137,12 +144,8 @@ class Worker:
         }, classes
 
 
-def machine():
-    """This computer in words, for results that depend on it."""
-    about = pathlib.Path("/proc/cpuinfo")
-    model = re.search(r"model name\s*: (.+)", about.read_text(encoding="utf-8")) if about.exists() else None
+def machine() -> str:
+    """The number and model of this computer's CPUs, for results that depend on them."""
+    info = pathlib.Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.exists() else None
     return f"{os.cpu_count()} x {model[1] if model else platform.machine()}"
-
-
-def _indented(say):
-    return lambda line: say(f"  {line}")

@@ -1,39 +1,37 @@
-"""Which classes a student loses: average precision by class, of the Skyline, the serial student and Uniform-k.
+"""Average precision by class: which classes lose most when a student sees few frames?
 
-Question: is what fewer frames cost spread over all classes, or do some need the frames that are left out?
+    python -m reproduce classes --data=yt8m/frame --output_dir=experiments
 
-    python -m reproduce classes --train_data_pattern=... --validation_data_pattern=... \\
-        --eval_data_pattern=... --output_dir=...
+Compares the Skyline, the serial student, and Uniform-k. The papers show no classes. But at every k the student's mAP drops
+by more than its GAP (at k=10 by 16% and 5%; CVPR 2019, Table 1), and GAP weights frequent classes more, so rare classes
+should lose more.
 
-The papers show no classes. But at every k the student's mAP falls by more than its GAP (at k=10 by 16% against 5%, CVPR
-2019, Table 1), and GAP weighs frequent classes more: so rare ones should lose more.
-
-Cost: three trainings a seed at the k nearest to 10, all of them Table 1's, too. At k=10 more is lost than at 30, so the
-classes that lose stand out of the noise.
+Cost: three trainings per seed at the k nearest to 10, all of them in Table 1. The losses at k=10 are larger than at k=30
+and stand out from the noise.
 """
 
 import pandas as pd
 
 from reproduce import figures
-from reproduce.cells import ALL_LOSSES, HRNN, SKYLINE, Cell
 from reproduce.tables import Row, Table, Value
+from reproduce.trials import ALL_LOSSES, HRNN, SKYLINE, Trial
 
-TITLE = "Classes: what the student loses"
+TITLE = "Classes: losses of the student"
 QUESTION = "Which classes lose most when a student sees few frames?"
 EXPECTED = (
-    "The papers show no classes. The student's mAP falls by more than its GAP (at k=10 by 16% against 5%; CVPR "
-    "2019, Table 1), so rarer classes should lose more."
+    "The papers show no classes. The student's mAP drops by more than its GAP (at k=10 by 16% and 5%; CVPR 2019, Table 1), "
+    "so rarer classes should lose more."
 )
 
 K = 10
 NUM_LOSING, NUM_GAINING = 20, 5
-MIN_VIDEOS = 10  # held-out videos of a class, below which its average precision is mostly chance
-UNIFORM, STUDENT = "uniform", "student"  # columns, SKYLINE beside
+MIN_VIDEOS = 10  # with fewer held-out videos, the average precision of a class is mostly chance
+UNIFORM, STUDENT = "uniform", "student"  # columns, next to SKYLINE
 
 
 def plan(grid):
     k = grid.k_of(K)
-    return [Cell(HRNN, SKYLINE), Cell(HRNN, "uniform", k), Cell(HRNN, "serial", k, ALL_LOSSES)]
+    return [Trial(HRNN, SKYLINE), Trial(HRNN, "uniform", k), Trial(HRNN, "serial", k, ALL_LOSSES)]
 
 
 def outputs(results, grid):
@@ -43,26 +41,26 @@ def outputs(results, grid):
     if not {SKYLINE, STUDENT} <= set(classes.columns):
         return []
     classes["change"] = classes[STUDENT] - classes[SKYLINE]
-    enough = min(MIN_VIDEOS, _videos_for(classes, NUM_LOSING + NUM_GAINING))
-    classes = classes[classes["num_positives"] >= enough]
+    min_videos = min(MIN_VIDEOS, _videos_for(classes, NUM_LOSING + NUM_GAINING))
+    classes = classes[classes["num_positives"] >= min_videos]
     losing = classes[classes["change"] < 0].nsmallest(NUM_LOSING, "change")
     gaining = classes[classes["change"] > 0].nlargest(NUM_GAINING, "change")
     k = grid.k_of(K)
-    table = _table(losing, gaining, num_seeds, results.class_namer(), enough, k)
-    return [_figure(classes, losing, gaining, enough, k), table]
+    table = _table(losing, gaining, num_seeds, results.class_namer(), min_videos, k)
+    return [_figure(classes, losing, gaining, min_videos, k), table]
 
 
 def _classes(results, grid):
-    """What is known of each class that has held-out videos.
+    """The data of each class with held-out videos.
 
     Returns:
-        pandas.DataFrame of `num_positives` and, of each finished network, the average precision, mean over seeds; and
-        dict network -> number of these seeds.
+        DataFrame of `num_positives` and of the average precision of each finished network, mean over seeds; and a dict
+        network -> number of these seeds.
     """
     by_network = {
-        network: [results.classes(seed.cell).set_index("class") for seed in results.seeds(cell)]
-        for network, cell in zip((SKYLINE, UNIFORM, STUDENT), plan(grid))
-        if grid.wants(cell)
+        network: [results.classes(seed.trial).set_index("class") for seed in results.seeds(trial)]
+        for network, trial in zip((SKYLINE, UNIFORM, STUDENT), plan(grid))
+        if grid.wants(trial)
     }
     columns = {}
     for network, seeds in by_network.items():
@@ -75,22 +73,22 @@ def _classes(results, grid):
 
 
 def _videos_for(classes, count):
-    """The most videos that each of `count` classes has; 1 where there are not so many classes."""
+    """The largest number of videos that at least `count` classes have; 1 if there are fewer classes."""
     return int(classes["num_positives"].nlargest(count).iloc[-1]) if len(classes) >= count else 1
 
 
-def _figure(classes, losing, gaining, enough, k):
+def _figure(classes, losing, gaining, min_videos, k):
     rest = classes.drop(losing.index).drop(gaining.index)
     groups = [
         group
-        for group in (  # the table's last, so that no other covers them
+        for group in (  # the classes of the table last, on top of the others
             (rest, "other classes", figures.GRAY, "o", 0.3),
             (losing, f"the {len(losing)} that lose most", figures.VERMILION, "v", 0.9),
             (gaining, f"the {len(gaining)} that gain most", figures.BLUE, "^", 0.9),
         )
         if len(group[0])
     ]
-    with figures.looks():
+    with figures.style():
         figure, (axes,) = figures.panels(1, 7.4)
         axes.axline((0, 0), slope=1, color=figures.BLACK, linewidth=1, linestyle=(0, (4, 2)))
         for group, _, color, marker, alpha in groups:
@@ -117,15 +115,15 @@ def _figure(classes, losing, gaining, enough, k):
             loc="outside upper left",
             ncols=2,
         )
-    return figures.Figure("classes", f"{TITLE}, k={k}", _caption(enough), _alt(classes, losing, k), figure)
+    return figures.Figure("classes", f"{TITLE}, k={k}", _caption(min_videos), _alt(classes, losing, k), figure)
 
 
 def _areas(group, classes):
-    """Areas of marks, in square points, in proportion to a class's videos, the smallest still seen."""
+    """Areas of marks, in square points: linear in the number of videos of a class, with a visible minimum."""
     return 25 + 240 * group["num_positives"] / classes["num_positives"].max()
 
 
-def _table(losing, gaining, num_seeds, name_of, enough, k):
+def _table(losing, gaining, num_seeds, name_of, min_videos, k):
     def row(class_, section):
         means = (
             Value(class_[network], None, num_seeds[network]) if network in class_ else None
@@ -142,28 +140,28 @@ def _table(losing, gaining, num_seeds, name_of, enough, k):
         *(row(class_, "Gain most") for _, class_ in gaining.iterrows()),
     ]
     columns = (("", "videos"), ("AP", "Skyline"), ("AP", f"Uniform-k, k={k}"), ("AP", f"Serial, k={k}"), ("AP", "change"))
-    fewer = "" if enough == MIN_VIDEOS else f" (too few classes have {MIN_VIDEOS})"
+    fewer = "" if min_videos == MIN_VIDEOS else f" (too few classes have {MIN_VIDEOS})"
     of_each = ", ".join(f"{number} of {network}" for network, number in num_seeds.items())
     note = (
-        f"Average precision on the held-out videos, mean over seeds ({of_each}), of classes with {enough} of them or "
-        f"more{fewer}; change: of the serial student against the Skyline. These are the extremes of many noisy "
-        "numbers: on other videos, the same classes would be less extreme."
+        f"Average precision on the held-out videos, mean over seeds ({of_each}), of classes with at least {min_videos} "
+        f"videos{fewer}. Change is the serial student minus the Skyline. These are the extremes of many noisy numbers; on "
+        "other videos, the same classes would be less extreme."
     )
     return Table("classes", f"{TITLE}, k={k}", ("Class",), columns, tuple(rows), note)
 
 
-def _caption(enough):
+def _caption(min_videos):
     return (
-        f"Average precision of each class with {enough} held-out videos or more, mean over seeds; the larger a "
-        "mark, the more videos. Above the diagonal the student, of all three losses, is worse than the Skyline. "
-        "Marked classes are those of the table."
+        f"Average precision of each class with at least {min_videos} held-out videos, mean over seeds; larger marks have "
+        "more videos. Above the diagonal, the student, with all three losses, is worse than the Skyline. The table lists "
+        "the colored classes."
     )
 
 
 def _alt(classes, losing, k):
-    share = (classes["change"] < 0).mean()
+    fraction = (classes["change"] < 0).mean()
     most = f", the most by {-losing['change'].min():.2f}" if len(losing) else ""
     return (
         f"Scatter of {len(classes)} classes, the Skyline's average precision over the student's at k={k}. "
-        f"{share:.0%} of the classes lie above the diagonal{most}."
+        f"{fraction:.0%} of the classes are above the diagonal{most}."
     )

@@ -1,33 +1,30 @@
-"""What fewer frames cost and what they save: every method's GAP over the work that a video takes.
+"""GAP of every method over the computation per video: which network is best for a given budget of computation?
 
-Question: which network is the best that a given budget of computation buys?
+    python -m reproduce cost --data=yt8m/frame --output_dir=experiments
 
-    python -m reproduce cost --train_data_pattern=... --validation_data_pattern=... \\
-        --eval_data_pattern=... --output_dir=...
+Paper (CVPR 2019, Tables 1 and 3): at k=30 the student takes about 90% fewer FLOPs and 30% less time than the Skyline
+(0.520 instead of 5.058 billion, 9.11 instead of 13.00 hours), and its GAP is lower by 0.5-0.9 points (0.802-0.806 instead
+of 0.811). It has no such figure; this one shows all methods on the same axes.
 
-The paper (CVPR 2019, Tables 1 and 3): at k=30 the student takes about 90% fewer FLOPs and 30% less time than the
-Skyline (0.520 against 5.058 billion, 9.11 against 13.00 hours), and its GAP is lower by 0.5-0.9 points (0.802-0.806
-against 0.811). It has no such picture; this one puts all methods on the same axes.
-
-Cost: 41 trainings a seed at the paper's five k, all Table 1's, too; then every architecture predicts all held-out
-videos several times round, which takes a machine for itself.
+Cost: 41 trainings per seed at the paper's five k, all of them in Table 1. Then every architecture predicts all held-out
+videos several times, which needs an otherwise idle machine.
 """
 
 import math
 
 from reproduce import figures
-from reproduce.cells import ALL_LOSSES, BASELINES, HRNN, SKYLINE, STUDENTS, Cell
 from reproduce.tables import METHOD_TITLES, Row, Table, Value, section_of, speed_note
+from reproduce.trials import ALL_LOSSES, BASELINES, HRNN, SKYLINE, STUDENTS, Trial
 
 TITLE = "Cost: GAP over computation and speed"
-QUESTION = "How much of the Skyline's GAP is kept for how much of its computation, by each choice of frames?"
+QUESTION = "How much of the Skyline's GAP does each method keep, with how much of its computation?"
 EXPECTED = (
-    "At k=30 the students keep 99% of the Skyline's GAP (0.806 of 0.811) with about 90% fewer FLOPs and 30% "
-    "less time (CVPR 2019, Tables 1 and 3)."
+    "At k=30 the students keep 99% of the Skyline's GAP (0.806 of 0.811) with about 90% fewer FLOPs and 30% less time "
+    "(CVPR 2019, Tables 1 and 3)."
 )
 
-# Color, marker, its size and dashes of each curve. Serial students' circles show behind Parallel ones' triangles.
-LOOKS = {
+# Color, marker, marker size, and dashes of each curve. The large circles show behind the triangles.
+STYLES = {
     "serial": (figures.BLUE, "o", 10, "-"),
     "parallel": (figures.VERMILION, "^", 6, (0, (6, 1.5))),
     "uniform": (figures.BLACK, "s", 7, (0, (4, 2))),
@@ -37,20 +34,20 @@ LOOKS = {
     "first": (figures.shade(figures.SKY, "black", 0.3), "X", 8, (0, (6, 1.5, 1, 1.5, 1, 1.5))),
     "last": (figures.GRAY, "<", 7, "-"),
 }
-ROOM = 0.045  # that the number of frames takes, as a share of the width
-BEST = (SKYLINE, "uniform", *STUDENTS)  # hardly apart in a picture of all
+LABEL_WIDTH = 0.045  # of a number of frames, as a fraction of the panel's width
+BEST = (SKYLINE, "uniform", *STUDENTS)  # too close to each other in the figure of all methods
 
 
 def plan(grid):
     return [
-        Cell(HRNN, SKYLINE),
-        *(Cell(HRNN, method, k) for method in BASELINES for k in grid.ks),
-        *(Cell(HRNN, method, k, ALL_LOSSES) for method in STUDENTS for k in grid.ks),
+        Trial(HRNN, SKYLINE),
+        *(Trial(HRNN, method, k) for method in BASELINES for k in grid.ks),
+        *(Trial(HRNN, method, k, ALL_LOSSES) for method in STUDENTS for k in grid.ks),
     ]
 
 
 def timing(grid):
-    return [Cell(HRNN, SKYLINE), *(Cell(HRNN, "uniform", k) for k in grid.ks)]
+    return [Trial(HRNN, SKYLINE), *(Trial(HRNN, "uniform", k) for k in grid.ks)]
 
 
 def outputs(results, grid):
@@ -60,34 +57,34 @@ def outputs(results, grid):
     best = {key: point for key, point in points.items() if key[0] in BEST}
     pictures = [_figure("cost", TITLE, points)]
     if best and len(best) < len(points):
-        pictures.append(_figure("cost_best", f"{TITLE}, the students and Uniform-k alone", best))
+        pictures.append(_figure("cost_best", f"{TITLE}, only students and Uniform-k", best))
     return [*pictures, _table(points, f"{_NOTE}{speed_note(results, HRNN)}")]
 
 
 def _points(results, grid):
-    """What is known of each finished method and k.
+    """The data of each finished method and k.
 
     Returns:
-        dict (method, k) -> dict of `gap` (Value), `multiply_adds` (a video, whole network) and `videos_per_second`
-        (median of the rounds; None where it was not measured).
+        dict (method, k) -> dict of `gap` (Value), `multiply_adds` (per video, whole network), and `videos_per_second`
+        (median of the rounds; None if it was not measured).
     """
     speeds = results.speeds(HRNN)
-    finished = {cell: results.seeds(cell) for cell in plan(grid) if grid.wants(cell) and results.seeds(cell)}
+    finished = {trial: results.seeds(trial) for trial in plan(grid) if grid.wants(trial) and results.seeds(trial)}
     return {
-        (cell.method, cell.k): {
+        (trial.method, trial.k): {
             "gap": Value.of([seed.score() for seed in seeds]),
             "multiply_adds": seeds[0].score("multiply_adds"),
-            "videos_per_second": speeds.get(cell.k),
+            "videos_per_second": speeds.get(trial.k),
         }
-        for cell, seeds in finished.items()
+        for trial, seeds in finished.items()
     }
 
 
 def _figure(name, title, points):
-    axes_of = {"multiply_adds": "Multiply-adds a video, billions (log scale)"}
+    axes_of = {"multiply_adds": "Multiply-adds per video, billions (log scale)"}
     if any(point["videos_per_second"] for point in points.values()):
-        axes_of["videos_per_second"] = "Videos a second, measured (log scale; faster to the left)"
-    with figures.looks():
+        axes_of["videos_per_second"] = "Videos per second, measured (log scale; faster to the left)"
+    with figures.style():
         figure, every_axes = figures.panels(len(axes_of), 0.4 + 4.4 * len(axes_of), sharey=True)
         for axes, (measure, label) in zip(every_axes, axes_of.items()):
             scale = 1e9 if measure == "multiply_adds" else 1
@@ -98,12 +95,12 @@ def _figure(name, title, points):
 
 
 def _draw(axes, points, falling):
-    """One panel. `points`: dict (method, k) -> (x, Value). `falling`: whether a smaller x costs more."""
+    """Draws a panel. `points`: dict (method, k) -> (x, Value). `falling`: whether a smaller x costs more."""
     figures.log_x(axes, [x for x, _ in points.values()])
     if falling:
         axes.invert_xaxis()
     ends = []
-    for method, (color, marker, size, dashes) in LOOKS.items():
+    for method, (color, marker, size, dashes) in STYLES.items():
         of_method = [
             (x, gap) for (other, _), (x, gap) in sorted(points.items(), key=lambda item: item[0][1] or 0) if other == method
         ]
@@ -135,19 +132,19 @@ def _draw_skyline(axes, x, gap):
 
 
 def _mark_frames(axes, places):
-    """Writes above the panel how many frames belong to each place; one label for those that are too near for two.
+    """Writes the numbers of frames above the panel; neighbors that are too close share one label.
 
     `places`: dict k -> x.
     """
     left, right = map(math.log, axes.get_xlim())
-    labels = []  # [share of the width, x, what is told of it]
+    labels = []  # [fraction of the width, x, text]
     for k, x in sorted(places.items(), key=lambda item: item[0] or math.inf):
         axes.axvline(x, color="#D0D0D0", linewidth=0.8, zorder=0)
-        share, text = (math.log(x) - left) / (right - left), "all" if k is None else str(k)
-        if labels and abs(share - labels[-1][0]) < ROOM:
+        fraction, text = (math.log(x) - left) / (right - left), "all" if k is None else str(k)
+        if labels and abs(fraction - labels[-1][0]) < LABEL_WIDTH:
             labels[-1][2] += f", {text}"
         else:
-            labels.append([share, x, text])
+            labels.append([fraction, x, text])
     for _, x, text in labels:
         axes.annotate(
             text,
@@ -159,7 +156,7 @@ def _mark_frames(axes, places):
             color=figures.GRAY,
         )
     axes.grid(False, axis="x")
-    axes.set_title("Frames a video:", color=figures.GRAY, fontsize=12, pad=22)
+    axes.set_title("Frames per video:", color=figures.GRAY, fontsize=12, pad=22)
 
 
 def _table(points, note):
@@ -176,18 +173,18 @@ def _table(points, note):
 
 
 _NOTE = (
-    "Multiply-adds a video of the whole network as it runs. GAP kept: of the Skyline's. Speed is measured once for "
-    "each k, since all methods have the same architecture there."
+    "Multiply-adds per video are those of the network as run. GAP kept is relative to the Skyline. Speed is measured once "
+    "for each k, because all methods have the same architecture there."
 )
 
 
 def _caption(points):
     num_seeds = max(point["gap"].count for point in points.values())
-    bars = f", bars one standard deviation of up to {num_seeds} seeds" if num_seeds > 1 else ""
+    bars = f", with bars of one standard deviation over up to {num_seeds} seeds" if num_seeds > 1 else ""
     return (
-        f"GAP on the held-out videos{bars}, over the work of the whole network as it runs, and over the speed "
-        "measured from files to scores. Numbers above a panel are the frames a network sees; with as many, all "
-        "methods have the same architecture. Students are of all three losses. Dotted: the Skyline."
+        f"GAP on the held-out videos{bars}, over the multiply-adds of the network as run, and over the speed measured from "
+        "files to scores. The numbers above a panel are the frames that a network sees; all methods with the same number "
+        "have the same architecture. Students have all three losses. The dotted line is the Skyline."
     )
 
 
@@ -196,5 +193,5 @@ def _alt(points):
     for (method, k), point in points.items():
         if method not in best or point["gap"].mean > best[method][0]:
             best[method] = (point["gap"].mean, k)
-    told = ", ".join(f"{METHOD_TITLES[method]} {gap:.3f} at {k or 'all'} frames" for method, (gap, k) in best.items())
-    return f"Curves of GAP over multiply-adds and over speed, one for each method. The best of each: {told}."
+    text = ", ".join(f"{METHOD_TITLES[method]} {gap:.3f} at {k or 'all'} frames" for method, (gap, k) in best.items())
+    return f"Curves of GAP over multiply-adds and over speed, one for each method. The best of each: {text}."

@@ -1,32 +1,29 @@
-"""Figure 3: encodings of teacher and student in one plane.
+"""Figure 3: does a student that sees few frames encode a video like its teacher, which sees all frames?
 
-Question: does a student that has seen few frames encode a video as its teacher does, which has seen all?
+    python -m reproduce figure3 --data=yt8m/frame --output_dir=experiments
 
-    python -m reproduce figure3 --train_data_pattern=... --validation_data_pattern=... \\
-        --eval_data_pattern=... --output_dir=...
+Shows the encodings of both in one plane. Paper (CVPR 2019, Figure 3 and section 5.4): for five classes (Vehicle, Concert,
+Association football, Animal, Food) the dark shades of the teacher and the light shades of the student overlap almost
+completely. It gives no number. Here a rule chooses the classes (`encodings.choose_classes`). t-SNE shows neighborhoods,
+not distances, so the caption reports two numbers that are measured before it (`encodings.closeness`).
 
-The paper (CVPR 2019, Figure 3 and section 5.4): for five classes (Vehicle, Concert, Association football, Animal,
-Food) dark shades, the teacher's, and light ones, the student's, overlap almost completely. It gives no number. The
-classes here are chosen by a rule (`encodings.choose_classes`), and since t-SNE shows neighborhoods, not distances,
-two numbers that are measured before it stand beside the picture (`encodings.closeness`).
-
-Cost: one training and its teacher's, both Table 1's, too; then both networks encode held-out videos, and seconds of
-t-SNE.
+Cost: one training and that of its teacher, both in Table 1. Then both networks encode held-out videos, and t-SNE takes
+seconds.
 """
 
 import pandas as pd
 
 from reproduce import figures
-from reproduce.cells import ALL_LOSSES, HRNN, Cell
 from reproduce.encodings import perplexity
 from reproduce.results import REMEDY, read_versioned
+from reproduce.trials import ALL_LOSSES, HRNN, Trial
 from youtube8m_distill import schema
 
 TITLE = "Figure 3: encodings of teacher and student"
-QUESTION = "Does the student encode a video as its teacher does?"
+QUESTION = "Does the student encode a video like its teacher?"
 EXPECTED = (
-    "For the videos of five frequent classes, the t-SNE places of the student's encodings overlap almost "
-    "completely with those of its teacher's (CVPR 2019, Figure 3)."
+    "For the videos of five frequent classes, the student's encodings overlap almost completely with its teacher's in "
+    "t-SNE (CVPR 2019, Figure 3)."
 )
 
 K = 30
@@ -35,7 +32,7 @@ MARKERS = ("o", "^", "s", "D", "v")
 
 
 def plan(grid):
-    return [Cell(HRNN, "serial", grid.k_of(K), ALL_LOSSES)]
+    return [Trial(HRNN, "serial", grid.k_of(K), ALL_LOSSES)]
 
 
 def encodings(grid):
@@ -43,34 +40,34 @@ def encodings(grid):
 
 
 def outputs(results, grid):
-    (cell,) = plan(grid)
-    found = _read(results, cell) if grid.wants(cell) else None
+    (trial,) = plan(grid)
+    found = _read(results, trial) if grid.wants(trial) else None
     if found is None:
         return []
-    places, about = found
+    points, about = found
     names = [results.class_namer()(class_["class"]) for class_ in about["classes"]]
-    with figures.looks():
+    with figures.style():
         figure, (axes,) = figures.panels(1, 7.2)
         for number, class_ in enumerate(about["classes"]):
-            of_class = places[places["class"] == class_["class"]]
+            of_class = points[points["class"] == class_["class"]]
             for role in (schema.TEACHER, schema.STUDENT):
                 of_role = of_class[of_class["role"] == role]
-                axes.scatter(of_role["x"], of_role["y"], **_looks(number, role))
+                axes.scatter(of_role["x"], of_role["y"], **_style(number, role))
         axes.set(xticks=[], yticks=[], aspect="equal")
         axes.set_axis_off()
         _add_legend(figure, names)
-    num_videos, k = len(places) // 2, grid.k_of(K)
+    num_videos, k = len(points) // 2, grid.k_of(K)
     caption, alt = _caption(about, num_videos, k), _alt(about, names, num_videos)
     return [figures.Figure("figure3", f"{TITLE}, k={k}", caption, alt, figure)]
 
 
-def _read(results, cell):
-    """(places, what is known of them) as `measurements` has left them, or None where it has not.
+def _read(results, trial):
+    """The points and their record, as `measurements` wrote them; None if it has not.
 
     Raises:
-        ValueError: if one of the two files is not there.
+        ValueError: if only one of the two files exists.
     """
-    path = results.folder / "encodings" / f"{cell.name}.json" if results.folder else None
+    path = results.folder / "encodings" / f"{trial.name}.json" if results.folder else None
     if path is None or not path.exists():
         return None
     if not path.with_suffix(".csv").exists():
@@ -78,8 +75,8 @@ def _read(results, cell):
     return pd.read_csv(path.with_suffix(".csv")), read_versioned(path)
 
 
-def _looks(number, role):
-    """Of the points of a class: dark and large for the teacher, light and small for the student."""
+def _style(number, role):
+    """The style of a class's points: dark and large for the teacher, light and small for the student."""
     color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
     dark, light = figures.shade(color, "black", 0.3), figures.shade(color, "white", 0.65)
     face, area = (dark, 46) if role == schema.TEACHER else (light, 20)
@@ -87,19 +84,19 @@ def _looks(number, role):
 
 
 def _add_legend(figure, names):
-    """A column of the teacher's points and one of the student's."""
+    """Adds a legend with a column for the teacher and one for the student."""
     handles = []
     for role in (schema.TEACHER, schema.STUDENT):
         for number, name in enumerate(names):
-            looks = _looks(number, role)
+            style = _style(number, role)
             handles.append(
                 figures.handle(
                     f"{name}: {role}",
                     linestyle="",
-                    marker=looks["marker"],
-                    markersize=looks["s"] ** 0.5,
-                    markerfacecolor=looks["facecolors"][0],
-                    markeredgecolor=looks["edgecolors"][0],
+                    marker=style["marker"],
+                    markersize=style["s"] ** 0.5,
+                    markerfacecolor=style["facecolors"][0],
+                    markeredgecolor=style["edgecolors"][0],
                     markeredgewidth=0.5,
                 )
             )
@@ -108,24 +105,23 @@ def _add_legend(figure, names):
 
 def _caption(about, num_videos, k):
     return (
-        f"Encodings of {num_videos} held-out videos, each of exactly one of these classes, by the teacher "
-        f"(dark, all frames) and by the serial student of all three losses (light, {k} frames; first seed): one "
-        f"t-SNE of both together, from the principal components, perplexity {perplexity(num_videos):.3g}. "
-        f"Directions and scale mean nothing. Before the projection, {_measured(about)}."
+        f"Encodings of {num_videos} held-out videos, each with exactly one of these classes, by the teacher (dark, all "
+        f"frames) and by the serial student of all three losses (light, {k} frames; first seed). One t-SNE of both, "
+        f"initialized with principal components, perplexity {perplexity(num_videos):.3g}. Directions and scale have no "
+        f"meaning. Before the projection, {_measured(about)}."
     )
 
 
 def _measured(about):
     return (
-        "the mean squared distance of a student's encoding from its teacher's is "
-        f"{about['relative_distance']:.3g} times the variance of the teacher's, and "
-        f"{about['nearest_is_own']:.0%} of the student's encodings are nearer to the teacher's of the same "
-        "video than to that of any other of these videos"
+        f"the mean squared distance of a student's encoding from its teacher's is {about['relative_distance']:.3g} times "
+        f"the variance of the teacher's encodings, and {about['nearest_is_own']:.0%} of the student's encodings are nearer "
+        "to the teacher's encoding of the same video than to that of any other of these videos"
     )
 
 
 def _alt(about, names, num_videos):
     return (
-        f"Clouds of {num_videos} videos of the classes {', '.join(names)}, each video once for the teacher and once "
+        f"Scatter plot of {num_videos} videos of the classes {', '.join(names)}, each video once for the teacher and once "
         f"for the student: {_measured(about)}."
     )

@@ -1,40 +1,40 @@
-"""Table 2: does a teacher help more where there are fewer videos to train on?
+"""Table 2: does a teacher help more when there are fewer training videos?
 
     python -m reproduce table2 --data=yt8m/frame --output_dir=experiments
 
-Teacher, Uniform-30 and serial student of all three losses, each trained on the same tenth, quarter and half of the
+Teacher, Uniform-30, and serial student of all three losses, each trained on the same tenth, quarter, and half of the
 videos, and on all of them. The papers do not show the teachers.
 
-Found (CVPR 2019, Table 2): with a tenth of the videos the student is 0.056 GAP above Uniform-30, with half of them
-0.020, with all 0.011 (Table 1).
+Paper (CVPR 2019, Table 2): the student is 0.056 GAP above Uniform-30 with a tenth of the videos, 0.020 with half of them,
+and 0.011 with all (Table 1).
 
-Cost: 12 trainings, three of which are in Table 1; the others take a tenth, a quarter or half of its time.
+Cost: 12 trainings, three of which are in Table 1. The others take a tenth, a quarter, or half of the time of those.
 """
 
 from reproduce import published, tables
-from reproduce.cells import ALL_LOSSES, HRNN, SKYLINE, Cell
+from reproduce.trials import ALL_LOSSES, HRNN, SKYLINE, Trial
 
-TITLE = "Table 2: H-RNN with k frames, trained on a share of the videos"
-QUESTION = "Does a teacher help more where there are fewer videos to train on?"
+TITLE = "Table 2: H-RNN with k frames, trained on a fraction of the videos"
+QUESTION = "Does a teacher help more when there are fewer training videos?"
 EXPECTED = (
-    "The fewer the videos, the further the student is above Uniform-30: by 0.056 GAP with 10% of them (0.774 "
-    "and 0.718), by 0.032 with 25%, by 0.020 with 50%."
+    "With fewer videos, the student's lead over Uniform-30 grows: it is 0.056 GAP with 10% of them (0.774 and 0.718), "
+    "0.032 with 25%, and 0.020 with 50%."
 )
 
 FRACTIONS = (0.1, 0.25, 0.5)
 K = 30
-LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}  # method -> student's loss, in the order of the lines
+LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}  # method -> student loss, in the order of the rows
 
 
 def plan(grid):
     k = grid.k_of(K)
     return [
-        cell
+        trial
         for fraction in (*FRACTIONS, 1.0)
-        for cell in (
-            Cell(HRNN, SKYLINE, train_fraction=fraction),
-            Cell(HRNN, "uniform", k, train_fraction=fraction),
-            Cell(HRNN, "serial", k, ALL_LOSSES, train_fraction=fraction),
+        for trial in (
+            Trial(HRNN, SKYLINE, train_fraction=fraction),
+            Trial(HRNN, "uniform", k, train_fraction=fraction),
+            Trial(HRNN, "serial", k, ALL_LOSSES, train_fraction=fraction),
         )
     ]
 
@@ -49,9 +49,9 @@ def outputs(results, grid):
 
 
 def _row(results, grid, method, k, fractions):
-    cells = [
-        Cell(HRNN, method, None if method == SKYLINE else k, LOSSES[method], train_fraction=fraction)
+    trials = [
+        Trial(HRNN, method, None if method == SKYLINE else k, LOSSES[method], train_fraction=fraction)
         for fraction in fractions
     ]
     papers = [published.table2(method, fraction, k) for fraction in fractions]
-    return tables.Row((tables.METHOD_TITLES[method],), tables.score_values(results, grid, cells, papers))
+    return tables.Row((tables.METHOD_TITLES[method],), tables.score_values(results, grid, trials, papers))

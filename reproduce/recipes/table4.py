@@ -2,35 +2,35 @@
 
     python -m reproduce table4 --data=yt8m/frame --output_dir=experiments
 
-Three losses, parallel and serial, with L_rep^I added and without, at 30 frames.
+Three losses, parallel and serial, with and without L_rep^I, at 30 frames.
 
-Found (CVPR 2019, Table 4): no. The GAP of each pair differs by 0.002 at most.
+Paper (CVPR 2019, Table 4): no. The GAP of each pair differs by at most 0.002.
 
-Cost: 12 trainings, six of which are in Table 1, and a teacher. Half of them are parallel, which see all frames.
+Cost: 12 trainings, six of which are in Table 1, and a teacher. Half of them are parallel and read all frames.
 """
 
 from reproduce import published, tables
-from reproduce.cells import HRNN, STUDENTS, Cell
+from reproduce.trials import HRNN, STUDENTS, Trial
 
-TITLE = "Table 4: H-RNN with k frames, matching intermediate encodings or the final one alone"
+TITLE = "Table 4: H-RNN with k frames, matching intermediate encodings or only the final one"
 QUESTION = "Does it help a student to match the teacher's intermediate encodings too?"
 EXPECTED = (
-    "It does not: at k=30, the serial student of all three losses has GAP 0.806 with and without, and no pair "
-    "differs by more than 0.002."
+    "It does not: at k=30, the serial student of all three losses has GAP 0.806 with and without it, and no pair differs "
+    "by more than 0.002."
 )
 
 K = 30
 LOSSES = (("rep",), ("rep", "ce"), ("rep", "pred", "ce"))
 NOTE = (
-    "Intermediate: with L_rep^I added; final: without. The papers call the third line of each training L_rep + "
-    "L_pred. Its final figures are those of L_rep, L_pred, L_CE in Table 1, so these three terms are what is run."
+    "Intermediate: with L_rep^I; final: without. The papers call the third row of each training L_rep + L_pred. Its final "
+    "figures are those of L_rep, L_pred, L_CE in Table 1, so these three terms are trained."
 )
 
 
 def plan(grid):
     k = grid.k_of(K)
     return [
-        Cell(HRNN, method, k, loss, match_intermediate=intermediate)
+        Trial(HRNN, method, k, loss, match_intermediate=intermediate)
         for method in STUDENTS
         for loss in LOSSES
         for intermediate in (False, True)
@@ -54,8 +54,8 @@ def outputs(results, grid):
 
 
 def _row(results, grid, method, k, loss):
-    cells = [Cell(HRNN, method, k, loss, match_intermediate=intermediate) for intermediate in (True, False)]
-    papers = [published.table4(method, loss, cell.match_intermediate, k) for cell in cells]
+    trials = [Trial(HRNN, method, k, loss, match_intermediate=intermediate) for intermediate in (True, False)]
+    papers = [published.table4(method, loss, trial.match_intermediate, k) for trial in trials]
     return tables.Row(
-        (tables.METHOD_TITLES[method], tables.loss_title(loss)), tables.score_values(results, grid, cells, papers)
+        (tables.METHOD_TITLES[method], tables.loss_title(loss)), tables.score_values(results, grid, trials, papers)
     )

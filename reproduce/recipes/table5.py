@@ -1,29 +1,29 @@
-"""Table 5: does a teacher help a NetVLAD student, too?
+"""Table 5: does a teacher also help a NetVLAD student?
 
     python -m reproduce table5 --data=yt8m/frame --output_dir=experiments
 
-Skyline, Uniform-k and serial student of all three losses, the best of Table 1, at 10 and 30 frames.
+Skyline, Uniform-k, and serial student of all three losses, the best of Table 1, at 10 and 30 frames.
 
-Found (CVPR 2019, Table 5): yes. The student is above Uniform-k by 0.011 GAP at k=10, and by 0.009 at k=30.
+Paper (CVPR 2019, Table 5): yes. The student is above Uniform-k by 0.011 GAP at k=10 and by 0.009 at k=30.
 
-Cost: 5 trainings, one of them of all frames.
+Cost: 5 trainings, one of them on all frames.
 """
 
 from reproduce import published, tables
-from reproduce.cells import ALL_LOSSES, NETVLAD, SKYLINE, Cell
+from reproduce.trials import ALL_LOSSES, NETVLAD, SKYLINE, Trial
 
 TITLE = "Table 5: NetVLAD with k frames"
-QUESTION = "Does a teacher help a student of another kind, NetVLAD, too?"
-EXPECTED = "The student is above Uniform-k: GAP 0.784 and 0.773 at k=10, 0.812 and 0.803 at k=30; the Skyline has 0.823."
+QUESTION = "Does a teacher also help a student of another family, NetVLAD?"
+EXPECTED = "The student is above Uniform-k: GAP 0.784 and 0.773 at k=10, 0.812 and 0.803 at k=30. The Skyline has 0.823."
 
 KS = (10, 30)
-LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}  # method -> student's loss, in the order of the lines
+LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}  # method -> student loss, in the order of the rows
 
 
 def plan(grid):
     return [
-        Cell(NETVLAD, SKYLINE),
-        *(cell for k in _ks(grid) for cell in (Cell(NETVLAD, "uniform", k), Cell(NETVLAD, "serial", k, ALL_LOSSES))),
+        Trial(NETVLAD, SKYLINE),
+        *(trial for k in _ks(grid) for trial in (Trial(NETVLAD, "uniform", k), Trial(NETVLAD, "serial", k, ALL_LOSSES))),
     ]
 
 
@@ -43,12 +43,12 @@ def outputs(results, grid):
 
 
 def _ks(grid):
-    """The grid's k nearest to the paper's, none twice."""
+    """The k of the grid that are nearest to the paper's, without duplicates."""
     return tuple(dict.fromkeys(grid.k_of(k) for k in KS))
 
 
 def _row(results, grid, method, ks):
-    # The Skyline's scores stand in every column, as in Table 1.
-    cells = [Cell(NETVLAD, method, None if method == SKYLINE else k, LOSSES[method]) for k in ks]
-    papers = [published.table5(method, cell.k) for cell in cells]
-    return tables.Row((tables.METHOD_TITLES[method],), tables.score_values(results, grid, cells, papers))
+    # The Skyline's scores are repeated in every column, as in Table 1.
+    trials = [Trial(NETVLAD, method, None if method == SKYLINE else k, LOSSES[method]) for k in ks]
+    papers = [published.table5(method, trial.k) for trial in trials]
+    return tables.Row((tables.METHOD_TITLES[method],), tables.score_values(results, grid, trials, papers))

@@ -1,11 +1,11 @@
-"""Results of trainings that never were, with scores near the papers', for tests of what is made of results."""
+"""Made-up results with scores near the papers', for tests of tables, figures, and the report."""
 
 import math
 import random
 
-from reproduce.cells import BASELINES, SKYLINE
 from reproduce.recipes import RECIPES
 from reproduce.results import Result, Results
+from reproduce.trials import BASELINES, SKYLINE
 from youtube8m_distill import schema
 
 SKYLINE_GAP = 0.811
@@ -21,19 +21,19 @@ BELOW_SKYLINE = {
 }
 
 
-def made_up_gap(cell, noise=0.001):
-    """A GAP that falls with fewer frames and fewer videos; the same for the same cell."""
-    gap = SKYLINE_GAP * cell.train_fraction**0.05
-    if cell.method != SKYLINE:
-        fewer_videos = cell.train_fraction ** (-0.3 if cell.method in BASELINES else 0)
-        gap -= BELOW_SKYLINE[cell.method] * fewer_videos / math.sqrt(cell.k)
-    return gap + noise * random.Random(cell.name).gauss(0, 1)
+def made_up_gap(trial, noise=0.001):
+    """A GAP that decreases with fewer frames and fewer videos; deterministic for each trial."""
+    gap = SKYLINE_GAP * trial.train_fraction**0.05
+    if trial.method != SKYLINE:
+        fewer_videos = trial.train_fraction ** (-0.3 if trial.method in BASELINES else 0)
+        gap -= BELOW_SKYLINE[trial.method] * fewer_videos / math.sqrt(trial.k)
+    return gap + noise * random.Random(trial.name).gauss(0, 1)
 
 
-def made_up_result(cell, gap=None):
-    """A Result with everything that a real one has."""
-    gap = made_up_gap(cell) if gap is None else gap
-    frames = cell.k or schema.MAX_FRAMES
+def made_up_result(trial, gap=None):
+    """A Result with all keys of a real one."""
+    gap = made_up_gap(trial) if gap is None else gap
+    frames = trial.k or schema.MAX_FRAMES
 
     def measures(gap):
         return {
@@ -54,22 +54,22 @@ def made_up_result(cell, gap=None):
             "step": 500,
             "epoch": 5,
         }
-        for role in cell.roles
+        for role in trial.roles
     }
-    history = {role: [{"epoch": epoch, **measures(gap - 0.1 / epoch)} for epoch in range(1, 6)] for role in cell.roles}
+    history = {role: [{"epoch": epoch, **measures(gap - 0.1 / epoch)} for epoch in range(1, 6)] for role in trial.roles}
     return Result(
-        cell,
+        trial,
         networks,
         history,
-        f"python train.py --train_dir=runs/{cell.name}",
+        f"yt8m train --train_dir=runs/{trial.name}",
         {"mode": "teacher"},
         {"seconds": 12.5, "machine": "2 cores", "data": "made up"},
     )
 
 
 def made_up_results(grid):
-    """Results of all cells of all recipes, timings too."""
-    cells = {cell: None for recipe in RECIPES.values() for cell in grid.cells(recipe.plan(grid))}
+    """Results of all trials of all recipes, with timings."""
+    trials = {trial: None for recipe in RECIPES.values() for trial in grid.trials(recipe.plan(grid))}
     timings = {
         family: {
             "networks": [
@@ -86,4 +86,4 @@ def made_up_results(grid):
         }
         for family in grid.families
     }
-    return Results(map(made_up_result, cells), timings)
+    return Results(map(made_up_result, trials), timings)

@@ -1,5 +1,6 @@
-"""The command of the experiments: what it asks for, what it refuses, and a whole one from files to report."""
+"""`python -m reproduce`: its checks, its processes, and a whole experiment from files to report."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,20 +14,23 @@ import pytest
 import tensorflow as tf
 
 from reproduce import command, measurements
-from reproduce.cells import HRNN, SKYLINE, Cell
 from reproduce.grid import Grid
 from reproduce.request import Request, add_request
-from reproduce.results import path_of
+from reproduce.results import path_of, write_result
+from reproduce.trials import HRNN, SKYLINE, Trial
+from reproduce.worker import Worker
 from tests import commands
 from tests.commands import FEATURES
+from tests.reproduce.made_up import made_up_result
 from youtube8m_distill import runs
 
 NAMES = ("classes", "figure3", "cost", "--about_data=Made up.")
+TRIALS = [Trial(HRNN, SKYLINE), Trial(HRNN, "uniform", 4), Trial(HRNN, "serial", 4, ("rep", "pred", "ce"))]
 QUICK = (*commands.SMALL, *commands.QUICK, "--ks=4", "--methods=skyline,uniform,serial")
 
 
 def write_data(folder):
-    """Official names: 16 training videos, 8 to choose the best epoch by, 24 to score."""
+    """Writes files with official names: 16 training videos, 8 to select the best epoch, 24 to score."""
     videos = commands.frame_videos(48)
     for name, part, files in (("train", videos[:16], 2), ("validate", videos[16:], 4)):
         commands.write_files(folder, name, part, files)
@@ -42,63 +46,79 @@ def experiment(data, *arguments):
     return (*arguments, f"--data={data}", f"--output_dir={data.parent / 'out'}", *QUICK)
 
 
+def write_made_up_result(worker, trial, _):
+    """Stands in for the training and evaluation of a Worker."""
+    result = made_up_result(trial)
+    classes = {"num_positives": [3] * commands.NUM_CLASSES, "average_precision": [0.5] * commands.NUM_CLASSES}
+    write_result(worker.folder, dataclasses.replace(result, about={**worker.about, "seconds": 1.0}), classes)
+
+
 @pytest.fixture(scope="module")
 def an_experiment(tmp_path_factory):
-    """The folder of data and of an experiment that has been run on them."""
+    """A folder with data and an experiment whose results are made up."""
     folder = tmp_path_factory.mktemp("experiment")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        commands.use_quick_encoder(monkeypatch)
-        monkeypatch.setattr(measurements, "ROUNDS", 2)
+        monkeypatch.setattr(Worker, "_train_and_evaluate", write_made_up_result)
+        monkeypatch.setattr(runs, "check_sets", lambda *_: None)  # takes seconds
         commands.succeed("reproduce", *experiment(write_data(folder / "data"), *NAMES))
     return folder
 
 
 @pytest.fixture
 def finished(an_experiment, monkeypatch):
-    """The same, with what no test may need any more: another training."""
-    monkeypatch.setattr(runs, "train_run", lambda *_: pytest.fail("trained again"))
+    """The finished experiment; another training fails the test."""
+    monkeypatch.setattr(Worker, "_train_and_evaluate", lambda *_: pytest.fail("trained again"))
     return an_experiment / "out"
 
 
-def test_an_experiment_leaves_results_tables_figures_and_a_report(finished):
-    cells = [Cell(HRNN, SKYLINE), Cell(HRNN, "uniform", 4), Cell(HRNN, "serial", 4, ("rep", "pred", "ce"))]
-    assert {path.stem for path in (finished / "results").glob("*.json")} == {cell.name for cell in cells}
-    results = [json.loads(path_of(finished, cell).read_text()) for cell in cells]
+@pytest.mark.slow
+def test_an_experiment_writes_results_tables_figures_and_a_report(data, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    monkeypatch.setattr(measurements, "ROUNDS", 2)
+    commands.succeed("reproduce", *experiment(data, *NAMES))
+    out = data.parent / "out"
+    results = [json.loads(path_of(out, trial).read_text()) for trial in TRIALS]
+    assert {path.stem for path in (out / "results").glob("*.json")} == {trial.name for trial in TRIALS}
     assert all(network["num_videos"] == 24 for result in results for network in result["networks"].values())
     assert all("classes figure3 cost" in result["about"]["experiment"] for result in results)
+    assert "videos per second, measured" in (out / "figures/cost.svg").read_text().lower()
+    assert {"figure3.png", "figure3.svg", "cost.png"} <= {path.name for path in (out / "figures").iterdir()}
+    page = (out / "report.html").read_text()
+    assert "Made up." in page and all(trial.name in page for trial in TRIALS)
+
+
+def test_the_experiments_folder_has_tables_figures_and_a_report(finished):
     tables = {path.name for path in (finished / "tables").iterdir()}
     assert {"cost.md", "cost.csv", "findings.md", "findings.csv"} <= tables
-    assert "videos a second, measured" in (finished / "figures/cost.svg").read_text().lower()
-    assert {"figure3.png", "figure3.svg", "cost.png"} <= {path.name for path in (finished / "figures").iterdir()}
-    page = (finished / "report.html").read_text()
-    assert "Made up." in page and all(cell.name in page for cell in cells)
+    assert {"cost.png", "cost.svg"} <= {path.name for path in (finished / "figures").iterdir()}
+    assert all(trial.name in (finished / "report.html").read_text() for trial in TRIALS)
 
 
 def test_the_same_command_again_trains_nothing(finished):
-    again = commands.succeed("reproduce", *experiment(finished.parent / "data", *NAMES))
-    assert "3 cells, 0 to do" in again.out and "3 of 3 cells finished" in again.out
+    again = commands.succeed("reproduce", *experiment(finished.parent / "data", *NAMES, "--noreport"))
+    assert "3 trials, 0 to do" in again.out
 
 
-def test_the_report_is_made_again_from_results_alone(finished, tmp_path):
+def test_the_report_is_identical_when_rebuilt_from_results_alone(finished, tmp_path):
     for name in ("results", "settings.json", "request.json"):
         (shutil.copytree if name == "results" else shutil.copy)(finished / name, tmp_path / name)
-    assert "3 of 3 cells finished" in commands.succeed("reproduce", "report", f"--output_dir={tmp_path}").out
-    for name in ("report.html", "tables/cost.csv", "figures/figure3.svg", "findings.json"):
+    assert "3 of 3 trials finished" in commands.succeed("reproduce", "report", f"--output_dir={tmp_path}").out
+    for name in ("report.html", "tables/cost.csv", "figures/cost.svg", "findings.json"):
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes(), name
 
 
-def test_the_report_shows_what_others_have_asked_for_meanwhile(finished, tmp_path, monkeypatch):
+def test_the_report_includes_requests_of_concurrent_commands(finished, tmp_path, monkeypatch):
     shutil.copytree(finished.parent, tmp_path / "copy")
-    out = tmp_path / "copy" / "out"
+    out, requested = tmp_path / "copy" / "out", []
 
     def train(*_):
         add_request(out, Request({"table5": Grid()}))
         return []
 
     monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(command, "publish", lambda folder, request, _: requested.extend(request.grids))
     commands.succeed("reproduce", *experiment(out.parent / "data", "classes"))
-    page = (out / "report.html").read_text()
-    assert 'id="table5"' in page and 'id="cost"' in page
+    assert {"table5", "cost", "classes"} <= set(requested)
 
 
 def test_other_settings_are_refused_in_the_same_folder(finished):
@@ -106,21 +126,21 @@ def test_other_settings_are_refused_in_the_same_folder(finished):
     assert line.startswith("Error: --output_dir=") and "base_learning_rate" in line
 
 
-def test_results_of_other_settings_are_refused_where_the_settings_are_gone(finished, data):
+def test_results_of_other_settings_are_refused_without_a_settings_file(finished, data):
     shutil.copytree(finished / "results", data.parent / "out" / "results")
     line = commands.fail("reproduce", *experiment(data, "cost"), "--base_learning_rate=0.5")
-    assert line.startswith("Error: --output_dir=") and "holds results of other settings or data" in line
+    assert line.startswith("Error: --output_dir=") and "contains results of other settings or data" in line
     assert not (data.parent / "out" / "settings.json").exists()
 
 
-def test_several_processes_are_refused_where_they_would_share_gpus(data, monkeypatch):
+def test_several_processes_are_refused_if_they_would_share_gpus(data, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
     line = commands.fail("reproduce", *experiment(data, "table1", "--workers=2"))
     assert line.startswith("Error: --workers=2: ") and "CUDA_VISIBLE_DEVICES" in line
 
 
-@pytest.mark.parametrize("given, told", [((), "--max_held_gb=0.004"), (("--max_held_gb=0",), "--max_held_gb=0.0")])
-def test_a_worker_is_told_its_share_of_memory_and_threads(data, monkeypatch, given, told):
+@pytest.mark.parametrize("given, passed_on", [((), "--max_held_gb=0.004"), (("--max_held_gb=0",), "--max_held_gb=0.0")])
+def test_a_worker_gets_its_share_of_memory_and_threads(data, monkeypatch, given, passed_on):
     commandlines = []
 
     class Finished:
@@ -137,10 +157,10 @@ def test_a_worker_is_told_its_share_of_memory_and_threads(data, monkeypatch, giv
     with commands.parsed("reproduce", *experiment(data, "table1", "--workers=2"), *given):
         assert command.train_in_processes() == []
     assert len(commandlines) == 2
-    assert told in commandlines[0] and f"--threads={max(1, os.cpu_count() // 2)}" in commandlines[0]
+    assert passed_on in commandlines[0] and f"--threads={max(1, os.cpu_count() // 2)}" in commandlines[0]
 
 
-def test_shards_are_parts_of_the_whole_and_bring_their_teachers(data):
+def test_shards_divide_the_trials_and_include_the_teachers_they_need(data):
     def listed(*arguments):
         *lines, summary = commands.succeed("reproduce", *experiment(data, "all", "--dry_run"), *arguments).out.splitlines()
         return {line.split()[-1] for line in lines}, int(summary.split()[0])
@@ -158,48 +178,49 @@ def test_shards_are_parts_of_the_whole_and_bring_their_teachers(data):
     "arguments, words",
     [
         ((), "name what to run: one or more of table1, figure2"),
-        (("table7",), "'table7' is no experiment; choose among table1"),
-        (("report", "table1"), "report stands alone"),
+        (("table7",), "'table7' is unknown; choose one or more of table1"),
+        (("report", "table1"), "report takes no other names"),
         (("table1", "--ks=ten"), "--ks=ten: give whole numbers"),
         (("table1", "--shard=0/2"), "--shard=0/2: give i/n"),
         (("table1", "--shard=3/2"), "--shard=3/2: give i/n"),
-        (("table1", "--families=DbofModel"), "--families='DbofModel' is unknown"),
-        (("table1", "--dbof_cluster_size=8"), "--dbof_cluster_size has no effect here"),
-        (("table6", "--pca_eigenvalues=nowhere.npy"), "--pca_eigenvalues=nowhere.npy cannot be read"),
-        (("table1", "--seed=3"), "--seed has no effect here"),
-        (("table1", "--model=MoeModel"), "--model has no effect here"),
-        (("table1", "--batch_size=17"), "--batch_size=17, and "),
-        (("table2", "--batch_size=12"), "--batch_size=12, and "),
-        (("table1", "--vocabulary=nowhere.csv"), "--vocabulary=nowhere.csv cannot be read"),
+        (("table1", "--families=DbofModel"), "--families=DbofModel: is unknown"),
+        (("table1", "--dbof_cluster_size=8"), "--dbof_cluster_size: has no effect here"),
+        (("table6", "--pca_eigenvalues=nowhere.npy"), "--pca_eigenvalues=nowhere.npy: cannot be read"),
+        (("table1", "--seed=3"), "--seed: has no effect here"),
+        (("table1", "--model=MoeModel"), "--model: has no effect here"),
+        (("table1", "--batch_size=17"), "--batch_size=17: "),
+        (("table2", "--batch_size=12"), "--batch_size=12: "),
+        (("table1", "--vocabulary=nowhere.csv"), "--vocabulary=nowhere.csv: cannot be read"),
     ],
     ids=lambda value: None,
 )
-def test_what_cannot_be_run_is_refused_before_the_first_training(data, arguments, words):
+def test_invalid_arguments_are_refused_before_the_first_training(data, arguments, words):
     ended = commands.run("reproduce", *experiment(data), *arguments)
     assert ended.code == 2 and words in ended.lines[-1], ended
     assert not (data.parent / "out").exists()
 
 
-def test_files_must_be_named(tmp_path, data):
+def test_missing_files_and_folders_are_reported(tmp_path, data):
     out = f"--output_dir={tmp_path / 'out'}"
-    assert "--train_data_pattern is missing" in commands.fail("reproduce", "table1", out, *FEATURES)
-    assert "--output_dir is missing" in commands.fail("reproduce", "table1", f"--data={data}", *FEATURES)
-    assert "--ks has no effect with report" in commands.fail("reproduce", "report", out, "--ks=6")
+    assert "--train_data_pattern: is missing" in commands.fail("reproduce", "table1", out, *FEATURES)
+    assert "--output_dir: is missing" in commands.fail("reproduce", "table1", f"--data={data}", *FEATURES)
+    assert "--ks: has no effect with report" in commands.fail("reproduce", "report", out, "--ks=6")
     for path in data.glob("validate[1-9]*"):
         path.unlink()
-    assert "has 1 files validate*.tfrecord" in commands.fail("reproduce", "table1", out, f"--data={data}", *FEATURES)
-    assert "holds no experiment" in commands.fail("reproduce", "report", out)
+    assert "contains 1 files validate*.tfrecord" in commands.fail("reproduce", "table1", out, f"--data={data}", *FEATURES)
+    assert "contains no experiment" in commands.fail("reproduce", "report", out)
 
 
-def test_a_foreign_file_among_the_results_is_told_before_the_first_training(data):
+def test_an_invalid_file_among_the_results_is_reported_before_the_first_training(data):
     results = data.parent / "out" / "results"
     results.mkdir(parents=True)
     (results / "package.json").write_text("{}")
     line = commands.fail("reproduce", *experiment(data, "table1"))
-    assert "package.json cannot be read as a result" in line and "Remove" in line
+    assert "package.json cannot be read" in line and "Remove" in line
 
 
-def test_no_video_is_trained_on_and_scored(data):
+@pytest.mark.slow
+def test_a_video_in_two_sets_is_refused(data):
     shutil.copy(data / "train1.tfrecord", data / "validate9.tfrecord")
     line = commands.run("reproduce", *experiment(data, "table1")).lines[-1]
     assert line.startswith("Error: --eval_data_pattern=") and "validate9.tfrecord holds the video 'v008'" in line
@@ -207,24 +228,24 @@ def test_no_video_is_trained_on_and_scored(data):
 
 
 @pytest.mark.slow
-def test_ctrl_c_has_workers_save_and_says_how_to_go_on(data):
+def test_ctrl_c_makes_workers_save_and_reports_how_to_resume(data):
     command = [sys.executable, "-m", "reproduce", *experiment(data, "figure2", "--workers=2"), "--num_epochs=200"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:
-        said = []
+        lines = []
         for line in process.stdout:
-            said.append(line)
-            if "epoch 1 ends" in line and "interrupted" not in said:
+            lines.append(line)
+            if "epoch 1 ends" in line and "interrupted" not in lines:
                 os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-                said.append("interrupted")
-        assert process.wait() == 130, said
-    after = "".join(said[said.index("interrupted") :])
-    assert "The same command goes on from there." in after and "Traceback" not in after
+                lines.append("interrupted")
+        assert process.wait() == 130, lines
+    after = "".join(lines[lines.index("interrupted") :])
+    assert "Run the same command to resume." in after and "Traceback" not in after
 
 
 @pytest.mark.slow
-def test_workers_share_the_cells_and_a_killed_one_leaves_its_own_to_the_others(data):
+def test_workers_divide_the_trials_and_take_over_those_of_a_killed_worker(data):
     command = [sys.executable, "-m", "reproduce", *experiment(data, "figure2", "--workers=2")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         worker = None
@@ -234,6 +255,6 @@ def test_workers_share_the_cells_and_a_killed_one_leaves_its_own_to_the_others(d
                 worker = int(children[0])
                 os.kill(worker, signal.SIGKILL)
         assert process.wait() == 0, line
-    assert worker is not None and "4 of 4 cells finished" in line
+    assert worker is not None and "4 of 4 trials finished" in line
     results = [json.loads(path.read_text()) for path in (data.parent / "out" / "results").glob("*.json")]
     assert {result["about"]["experiment"] for result in results} == {shlex.join(["python", *command[1:]])}

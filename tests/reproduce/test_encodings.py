@@ -1,4 +1,4 @@
-"""Figure 3's choices and numbers against loops that say the same slowly."""
+"""The choices and numbers of Figure 3, compared with slow loops."""
 
 import math
 
@@ -18,7 +18,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def slow_classes(labels, count, most_overlap):
-    """By sets of videos: a class joins if all classes, with it among them, share few enough of their videos."""
+    """By sets of videos: a class is added if no class then shares too many of its videos."""
     videos = {index: {row for row, has in enumerate(labels[:, index]) if has} for index in range(labels.shape[1])}
     chosen = []
     for index in sorted(videos, key=lambda index: (-len(videos[index]), index)):
@@ -35,19 +35,19 @@ def slow_classes(labels, count, most_overlap):
     return chosen
 
 
-@given(LABELS, st.integers(1, 5), st.sampled_from([0, 0.25, 0.5, 1]))  # exact in binary: bounds are met alike
-def test_classes_are_chosen_as_the_slow_loop_does(labels, count, most_overlap):
+@given(LABELS, st.integers(1, 5), st.sampled_from([0, 0.25, 0.5, 1]))  # exact in binary
+def test_classes_agree_with_a_slow_loop(labels, count, most_overlap):
     assert encodings.choose_classes(labels, count, (most_overlap,)) == slow_classes(labels, count, most_overlap)
 
 
 @given(LABELS, st.integers(1, 5))
-def test_the_least_overlap_under_which_enough_classes_fit_is_taken(labels, count):
+def test_the_smallest_overlap_that_allows_enough_classes_is_used(labels, count):
     tried = [slow_classes(labels, count, most_overlap) for most_overlap in (0.25, 0.5, 1)]
     expected = next((chosen for chosen in tried if len(chosen) == count), tried[-1])
     assert encodings.choose_classes(labels, count, (0.25, 0.5, 1)) == expected
 
 
-def test_the_most_frequent_class_comes_first_and_one_inside_it_never():
+def test_the_most_frequent_class_is_first_and_its_subclass_is_skipped():
     labels = np.zeros((100, 4), np.uint8)
     labels[:60, 2] = 1  # the most frequent
     labels[:30, 0] = 1  # always with class 2
@@ -57,21 +57,21 @@ def test_the_most_frequent_class_comes_first_and_one_inside_it_never():
 
 
 @pytest.mark.parametrize("together, chosen", [(1, [0, 1]), (2, [0])])
-def test_a_class_may_share_a_tenth_of_its_videos_and_no_more(together, chosen):
+def test_a_class_may_share_at_most_a_tenth_of_its_videos(together, chosen):
     labels = np.zeros((40, 2), np.uint8)
     labels[:20, 0] = 1
     labels[20 - together : 30 - together, 1] = 1  # of ten videos
     assert encodings.choose_classes(labels, overlaps=(0.1,)) == chosen
 
 
-def test_no_labels_no_classes_and_no_videos():
+def test_without_labels_there_are_no_classes_and_no_videos():
     labels = np.zeros((3, 4), np.uint8)
     assert encodings.choose_classes(labels) == []
     assert encodings.choose_videos(labels, []).tolist() == []
 
 
 @given(LABELS, st.integers(1, 4), st.data())
-def test_videos_are_chosen_as_the_slow_loop_does(labels, per_class, data):
+def test_videos_agree_with_a_slow_loop(labels, per_class, data):
     classes = data.draw(st.lists(st.integers(0, labels.shape[1] - 1), unique=True))
     counts, expected = dict.fromkeys(classes, 0), []
     for row, video in enumerate(labels):
@@ -82,14 +82,14 @@ def test_videos_are_chosen_as_the_slow_loop_does(labels, per_class, data):
     assert encodings.choose_videos(labels, classes, per_class).tolist() == expected
 
 
-def test_many_videos_are_counted_beyond_what_a_byte_holds():
+def test_counts_above_255_do_not_overflow():
     labels = np.ones((700, 1), np.uint8)
     assert len(encodings.choose_videos(labels, encodings.choose_classes(labels), per_class=400)) == 400
 
 
 @given(SOME, SOME)
 @settings(max_examples=50)
-def test_closeness_is_what_slow_loops_find(teacher, student):
+def test_closeness_agrees_with_slow_loops(teacher, student):
     def squared(one, other):
         return sum((a - b) ** 2 for a, b in zip(one, other))
 
@@ -104,10 +104,10 @@ def test_closeness_is_what_slow_loops_find(teacher, student):
     if spread > 1e-9:
         assert found["relative_distance"] == pytest.approx(sum(map(squared, teacher, student)) / spread)
     else:
-        assert math.isnan(found["relative_distance"]) or found["relative_distance"] > 1e9  # 0 but for rounding
+        assert math.isnan(found["relative_distance"]) or found["relative_distance"] > 1e9  # 0 apart from rounding
 
 
-def test_a_student_that_agrees_is_at_no_distance_and_one_that_says_the_mean_at_one():
+def test_closeness_is_0_for_equal_encodings_and_1_for_the_mean():
     teacher = RANDOM.normal(size=(50, 8)).astype(np.float32)
     assert encodings.closeness(teacher, teacher) == {"relative_distance": 0, "nearest_is_own": 1}
     mean = np.tile(teacher.mean(axis=0), (50, 1))
@@ -116,14 +116,14 @@ def test_a_student_that_agrees_is_at_no_distance_and_one_that_says_the_mean_at_o
     assert found["nearest_is_own"] == 1 / 50  # the mean is nearest to one of them
 
 
-def test_a_teacher_that_says_the_same_of_all_videos_tells_nothing():
+def test_closeness_is_nan_for_a_constant_teacher():
     same = np.ones((4, 2), np.float32)
     found = encodings.closeness(same, same)
     assert math.isnan(found["relative_distance"]) and found["nearest_is_own"] == 0
 
 
 @pytest.mark.parametrize("num_videos, size", [(1, 4), (2, 1), (5, 3)])
-def test_every_number_of_videos_has_its_places_twice_and_always_the_same(num_videos, size):
+def test_the_projection_is_deterministic_for_any_number_of_videos(num_videos, size):
     teacher = RANDOM.normal(size=(num_videos, size))
     student = teacher + 0.01 * RANDOM.normal(size=teacher.shape)
     one, other = encodings.project(teacher, student), encodings.project(teacher, student)
@@ -132,7 +132,7 @@ def test_every_number_of_videos_has_its_places_twice_and_always_the_same(num_vid
         np.testing.assert_array_equal(first, second)
 
 
-def test_the_places_of_a_video_are_near_each_other_and_those_of_two_classes_apart():
+def test_the_projection_keeps_videos_together_and_classes_apart():
     teacher = np.concatenate([RANDOM.normal(size=(15, 16)), 20 + RANDOM.normal(size=(15, 16))])
     teachers, students = encodings.project(teacher, teacher + 0.05 * RANDOM.normal(size=teacher.shape))
     apart = np.linalg.norm(teachers[:15].mean(axis=0) - teachers[15:].mean(axis=0))
@@ -140,10 +140,10 @@ def test_the_places_of_a_video_are_near_each_other_and_those_of_two_classes_apar
 
 
 @pytest.mark.parametrize("num_videos, expected", [(500, 30), (45, 89 / 3), (2, 1), (1, 1 / 3)])  # by hand
-def test_perplexity_leaves_three_times_as_many_neighbors(num_videos, expected):
+def test_perplexity_is_at_most_a_third_of_the_neighbors(num_videos, expected):
     assert encodings.perplexity(num_videos) == pytest.approx(expected)
 
 
-def test_nothing_to_project_is_said():
+def test_projecting_no_videos_is_refused():
     with pytest.raises(ValueError, match="no held-out video has exactly one"):
         encodings.project(np.zeros((0, 4)), np.zeros((0, 4)))

@@ -1,4 +1,4 @@
-"""The papers' cost figures from their formula, and the parts of networks against counts by hand."""
+"""The formula gives the papers' cost figures, and the parts of networks agree with counts by hand."""
 
 import decimal
 
@@ -11,7 +11,7 @@ from youtube8m_distill.families import build
 
 
 def slow_papers_cost(num_frames, num_classes):
-    """The same count, operation by operation: one frame's layers, gates and cells, then the classifier's products."""
+    """The same count, operation by operation: layers, gates, and cells of each frame, then the classifier's products."""
     cells = 1024
     element_by_element = ["add a bias"] * 4 + ["forget gate's bias"] + ["sigmoid"] * 3 + ["tanh of the candidate"]
     element_by_element += ["forget * carry", "input * candidate", "their sum", "tanh of the carry", "output * tanh"]
@@ -19,7 +19,7 @@ def slow_papers_cost(num_frames, num_classes):
     for _ in range(num_frames):
         for _layer in ("first", "second"):
             for _gate in ("input", "candidate", "forget", "output"):
-                total += sum(numbers_read * cells for numbers_read in (cells, cells))  # what comes in; the state
+                total += sum(numbers_read * cells for numbers_read in (cells, cells))  # input and state
             total += len(element_by_element) * cells
     return total + sum(4 * cells for _ in range(num_classes))
 
@@ -29,7 +29,7 @@ def printed(multiply_adds):
     return decimal.Decimal(multiply_adds).scaleb(-9).quantize(decimal.Decimal("0.001"), decimal.ROUND_HALF_UP)
 
 
-def test_a_frame_costs_what_the_operations_of_its_cells_add_up_to():
+def test_the_cost_of_a_frame_is_the_sum_of_its_operations():
     assert flops.papers_multiply_adds(1) == slow_papers_cost(1, 0) == 16_805_888
 
 
@@ -46,7 +46,7 @@ def test_no_other_number_of_frames_gives_the_figure(row):
         assert float(printed(flops.papers_multiply_adds(num_frames, row.num_classes))) != row.giga
 
 
-def test_the_papers_figures_are_all_there():
+def test_all_figures_of_the_papers_are_listed():
     # Teacher-student network 2018, Table 4; CVPR 2019, Table 3.
     figures = {
         source: [row.giga for row in flops.PUBLISHED_COST if row.source == source]
@@ -56,7 +56,7 @@ def test_the_papers_figures_are_all_there():
     assert [row.label for row in flops.PUBLISHED_COST] == 2 * ["Teacher-Skyline", "k=30", "k=20", "k=10"]
 
 
-def test_the_rows_are_those_that_tables_show():
+def test_the_listed_figures_equal_those_in_published():
     cost = {row.label: {} for row in flops.PUBLISHED_COST}
     for row in flops.PUBLISHED_COST:
         cost[row.label][row.source] = row.giga
@@ -74,14 +74,14 @@ def test_the_formula_of_nextvlad_gives_the_papers_figures(num_frames, giga):
     assert float(giga) in published.TABLE6_GIGA.values()
 
 
-def test_the_parts_of_a_hierarchical_rnn_by_hand():
+def test_the_parts_of_hrnn_agree_with_a_count_by_hand():
     # 7 frames of 9 numbers, 4 cells, so states of 16 numbers, in blocks of 3; 2 experts and 3 gates for 5 classes.
     lower, upper = (9 + 4) * 16 + (4 + 4) * 16, (16 + 4) * 16 + (4 + 4) * 16
-    assert flops.parts(networks.frame_level()) == [
+    assert flops.parts(networks.frame_level()) == (
         ("lower LSTM", 7 * lower, lower + 2 * 16),
         ("upper LSTM", 3 * upper, upper + 2 * 16),
         ("classifier", 16 * 5 * (2 + 3), 16 * 5 * (2 + 3) + 2 * 5),
-    ]  # biases of the experts only
+    )  # biases of the experts only
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_parts_add_up_to_the_network(network):
     assert found[-1].name == "classifier" and found[-1].multiply_adds == model.classifier.multiply_adds()
 
 
-def test_a_family_without_levels_has_an_encoder():
+def test_other_families_have_one_encoder_part():
     assert [part.name for part in flops.parts(networks.frame_level("NetVLADModelLF"))] == ["encoder", "classifier"]
 
 
@@ -123,7 +123,7 @@ def test_each_row_has_the_papers_blocks(small, num_frames, blocks):
     assert row.values[3].mean * 1e9 == pytest.approx(448 * blocks)
 
 
-def test_the_papers_own_figures_stand_only_at_the_frames_that_give_them(small):
+def test_the_papers_figures_are_shown_only_at_the_frames_that_give_them(small):
     rows = {row.labels[0]: [value.paper for value in row.values] for row in flops.cost_table(small).rows}
     assert rows["300"][:2] == [5.042, 5.058] and rows["15"][:2] == [0.252, 0.268]
     assert rows["20"][:2] == rows["10"][:2] == rows["6"][:2] == [None, None]
@@ -134,4 +134,4 @@ def test_the_papers_own_figures_stand_only_at_the_frames_that_give_them(small):
 def test_the_published_network_costs_5_71_and_0_77_giga():
     table = flops.cost_table(config.network_config(), (300, 30))
     assert [f"{row.values[-1].mean:.2f}" for row in table.rows] == ["5.71", "0.77"]
-    assert "125,779,500 in all" in table.note
+    assert "125,779,500 in total" in table.note

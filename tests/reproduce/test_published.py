@@ -1,24 +1,24 @@
-"""The papers' numbers say what the papers say of them in words, and agree where two tables have the same."""
+"""The papers' numbers agree with the papers' text and with each other."""
 
 import pytest
 
 from reproduce import flops, published
-from reproduce.cells import ALL_LOSSES, BASELINES, SKYLINE
 from reproduce.grid import PAPER_KS
 from reproduce.recipes import table1, table4
 from reproduce.recipes.table1 import METHODS_AND_LOSSES, PARALLEL_LOSSES, SERIAL_LOSSES
+from reproduce.trials import ALL_LOSSES, BASELINES, SKYLINE
 
 GAP, MAP = 0, 1
 STUDENT_ROWS = [("parallel", loss) for loss in PARALLEL_LOSSES] + [("serial", loss) for loss in SERIAL_LOSSES]
 
 
 def row(method, loss=(), measure=GAP):
-    """One line of Table 1, from k = 6 to k = 30."""
+    """One row of Table 1, from k = 6 to k = 30."""
     return [published.table1(method, loss, k)[measure] for k in PAPER_KS]
 
 
-def test_single_scores_of_table_1_are_the_printed_ones():
-    """Corners and middle, read off the PDF of CVPR 2019, Table 1."""
+def test_selected_scores_of_table_1_equal_the_printed_ones():
+    """Read from the PDF of CVPR 2019, Table 1."""
     assert published.table1("uniform", (), 6) == (0.715, 0.266)
     assert published.table1("first_middle_last", (), 30) == (0.721, 0.287)
     assert published.table1("random", (), 15) == (0.717, 0.268)
@@ -28,8 +28,8 @@ def test_single_scores_of_table_1_are_the_printed_ones():
     assert published.table1("serial", ALL_LOSSES, 30) == (0.806, 0.405)
 
 
-def test_the_columns_of_table_1_add_up_to_those_of_the_slides():
-    """Sums of the 14 lines of the table in the slides of 2019, taken from its text: a digit that differs shows."""
+def test_the_column_sums_of_table_1_equal_those_of_the_slides():
+    """Sums of the 14 rows of the table in the slides of 2019, which reveal any wrong digit."""
     sums = [
         [sum(score[measure] for (_, _, k), score in published.TABLE1.items() if k == column) for column in PAPER_KS]
         for measure in (GAP, MAP)
@@ -56,7 +56,7 @@ def test_every_student_is_above_uniform_and_below_the_skyline(method, loss, meas
 
 
 @pytest.mark.parametrize("measure", [GAP, MAP])
-def test_no_student_is_above_the_serial_one_of_all_losses(measure):
+def test_no_student_is_above_the_serial_one_with_all_losses(measure):
     """CVPR 2019, section 6, point 3: serial training has the best results of Table 1."""
     best = row("serial", ALL_LOSSES, measure)
     for method, loss in STUDENT_ROWS:
@@ -70,8 +70,8 @@ def test_scores_rise_with_k(method, loss, measure):
     assert scores == sorted(set(scores))
 
 
-def test_at_30_frames_serial_students_lose_what_the_text_says():
-    """Both papers, on computation time: GAP and mAP drop by 0.5-0.9% and 0.9-2%. Of the losses that both have."""
+def test_the_drop_of_serial_students_at_30_frames_equals_the_text():
+    """Both papers, on computation time: GAP and mAP drop by 0.5-0.9% and 0.9-2%, for the losses that both have."""
     drops = [
         [bound - score for bound, score in zip(published.SKYLINE_SCORES, published.table1("serial", loss, 30))]
         for loss in SERIAL_LOSSES
@@ -82,7 +82,7 @@ def test_at_30_frames_serial_students_lose_what_the_text_says():
     assert (min(maps), max(maps)) == pytest.approx((0.009, 0.020))
 
 
-def test_the_fewer_the_videos_the_further_the_student_is_above_uniform():
+def test_the_lead_over_uniform_grows_with_fewer_videos():
     """CVPR 2019, section 6, point 2."""
     for measure in (GAP, MAP):
         leads = [
@@ -95,7 +95,7 @@ def test_the_fewer_the_videos_the_further_the_student_is_above_uniform():
     assert published.table2("uniform", 0.5, 30) == (0.776, 0.349)
 
 
-def test_with_all_videos_table_2_is_table_1():
+def test_table_2_equals_table_1_on_all_videos():
     for method, loss in (("serial", ALL_LOSSES), ("uniform", ())):
         assert published.table2(method, 1.0, 30) == published.table1(method, loss, 30)
     assert published.table2(SKYLINE, 1.0, 30) == published.SKYLINE_SCORES
@@ -108,7 +108,7 @@ def test_30_frames_take_a_tenth_of_the_flops_and_30_percent_less_time():
     assert few.hours / whole.hours == pytest.approx(0.7, abs=0.005)
 
 
-def test_costs_of_both_papers_are_those_that_the_formula_is_held_against():
+def test_the_costs_of_table_3_equal_those_in_flops():
     by_source = {(row.source, row.giga) for row in flops.PUBLISHED_COST}
     assert by_source == (
         {(flops.CVPR, cost.giga) for cost in published.TABLE3.values()}
@@ -118,7 +118,7 @@ def test_costs_of_both_papers_are_those_that_the_formula_is_held_against():
 
 @pytest.mark.parametrize("method", ["parallel", "serial"])
 @pytest.mark.parametrize("loss", table4.LOSSES)
-def test_the_final_columns_of_table_4_are_table_1_at_30_frames(method, loss):
+def test_the_final_columns_of_table_4_equal_table_1_at_30_frames(method, loss):
     assert published.table4(method, loss, False, 30) == published.table1(method, loss, 30)
 
 
@@ -136,19 +136,19 @@ def test_matching_intermediate_encodings_changes_gap_by_0_002_at_most():
 
 @pytest.mark.parametrize("scores, k", [(published.TABLE5, 10), (published.TABLE5, 30), (published.TABLE6, 30)])
 def test_students_of_other_families_are_above_uniform_and_below_their_skyline(scores, k):
-    """CVPR 2019, section 6, points 7 and 8. GAP is the higher of the two: the paper prints mAP first."""
+    """CVPR 2019, section 6, points 7 and 8. GAP is higher than mAP; the paper prints mAP first."""
     for measure in (GAP, MAP):
         assert scores["uniform", k][measure] < scores["serial", k][measure] < scores[SKYLINE, None][measure]
     assert all(gap > mean_ap for gap, mean_ap in scores.values())
 
 
-def test_a_nextvlad_of_30_frames_takes_a_tenth_of_the_flops():
+def test_nextvlad_with_30_frames_takes_a_tenth_of_the_flops():
     """CVPR 2019, Table 6: 1.337 and 0.134 billion."""
     assert published.TABLE6_GIGA["serial", 30] / published.TABLE6_GIGA[SKYLINE, None] == pytest.approx(0.1, abs=0.001)
     assert published.TABLE6_GIGA["serial", 30] == published.TABLE6_GIGA["uniform", 30]
 
 
-def test_what_the_papers_do_not_have_is_unknown():
+def test_numbers_that_the_papers_lack_are_none():
     assert published.table1("uniform", (), 7) == (None, None)
     assert published.table1("parallel", ("pred",), 30) == (None, None)
     assert published.table2("serial", 0.1, 20) == published.table2(SKYLINE, 0.5, 30) == (None, None)
@@ -157,6 +157,6 @@ def test_what_the_papers_do_not_have_is_unknown():
     assert published.table5("uniform", 20) == published.table6("uniform", 10) == (None, None)
 
 
-def test_table_1_has_every_line_that_is_trained():
-    lines = table1.METHODS_AND_LOSSES[1:]  # the Skyline has no k
-    assert set(published.TABLE1) == {(method, loss, k) for method, loss in lines for k in PAPER_KS}
+def test_table_1_has_every_row_that_is_trained():
+    rows = table1.METHODS_AND_LOSSES[1:]  # the Skyline has no k
+    assert set(published.TABLE1) == {(method, loss, k) for method, loss in rows for k in PAPER_KS}

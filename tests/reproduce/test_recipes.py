@@ -1,19 +1,19 @@
-"""Every recipe is a lab note, trains what the paper did, and shows what of it is finished, each number in its place."""
+"""Every recipe documents itself, trains what the paper trained, and shows what is finished, each number in its place."""
 
 import statistics
 
 import pytest
 
 from reproduce import figures, published, tables
-from reproduce.cells import ALL_LOSSES, HRNN, NETVLAD, NEXTVLAD, SKYLINE, Cell
 from reproduce.grid import Grid
 from reproduce.recipes import RECIPES, table1, table3, table4, table5, table6
 from reproduce.results import Results
+from reproduce.trials import ALL_LOSSES, HRNN, NETVLAD, NEXTVLAD, SKYLINE, Trial
 from tests.reproduce.made_up import made_up_result, made_up_results
 
 FULL, SMALL = Grid(), Grid(ks=(6, 10, 30), seeds=3)
-# Trainings with one seed, teachers among them: Table 1 has 6 baselines and 8 students at each of 5 k, and the Skyline.
-NUM_CELLS = {
+# Trainings with one seed, including teachers: Table 1 has 6 baselines and 8 students at each of 5 k, and the Skyline.
+NUM_TRIALS = {
     "table1": 1 + 5 * (6 + 8),
     "figure2": 1 + 6,
     "table2": 4 * 3,
@@ -29,11 +29,11 @@ TABLES = ("table1", "table2", "table3", "table4", "table5", "table6")
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 METHODS = {title: method for method, title in tables.METHOD_TITLES.items()}
 PUBLISHED = {
-    "table1": lambda cell: published.table1(cell.method, cell.student_loss, cell.k),
-    "table2": lambda cell: published.table2(cell.method, cell.train_fraction, cell.k),
-    "table4": lambda cell: published.table4(cell.method, cell.student_loss, cell.match_intermediate, cell.k),
-    "table5": lambda cell: published.table5(cell.method, cell.k),
-    "table6": lambda cell: published.table6(cell.method, cell.k),
+    "table1": lambda trial: published.table1(trial.method, trial.student_loss, trial.k),
+    "table2": lambda trial: published.table2(trial.method, trial.train_fraction, trial.k),
+    "table4": lambda trial: published.table4(trial.method, trial.student_loss, trial.match_intermediate, trial.k),
+    "table5": lambda trial: published.table5(trial.method, trial.k),
+    "table6": lambda trial: published.table6(trial.method, trial.k),
 }
 LOSSES = {tables.loss_title(loss): loss for _, loss in table1.METHODS_AND_LOSSES}
 
@@ -44,13 +44,13 @@ def results():
 
 
 def part_of(results, number):
-    """Every second cell, from the first or the second on; the timings with the first half."""
-    kept = sorted(results, key=lambda result: result.cell.name)[number::2]
+    """Every second trial, starting with number 0 or 1; number 0 also has the timings."""
+    kept = sorted(results, key=lambda result: result.trial.name)[number::2]
     return Results(kept, results.timings if number == 0 else {})
 
 
 @every_recipe
-def test_a_recipe_says_what_it_asks_how_and_what_the_paper_found(name):
+def test_a_recipe_documents_its_question_command_and_expected_outcome(name):
     recipe = RECIPES[name]
     assert f"python -m reproduce {name} " in recipe.__doc__
     assert recipe.QUESTION.endswith("?")
@@ -58,77 +58,76 @@ def test_a_recipe_says_what_it_asks_how_and_what_the_paper_found(name):
 
 
 def shown(name, results, grid):
-    """The tables of a recipe that are made of results."""
+    """The tables of a recipe that depend on results."""
     return [output for output in RECIPES[name].outputs(results, grid) if output.name != "cost_parts"]
 
 
 @every_recipe
 @pytest.mark.parametrize("grid", [FULL, SMALL, Grid(ks=(20,))], ids=["full", "small", "one k"])
-def test_a_plan_has_each_cell_once_and_leaves_seeds_to_the_grid(name, grid):
-    cells = RECIPES[name].plan(grid)
-    assert len(set(cells)) == len(cells)
-    assert {cell.seed for cell in cells} == {0}
-    assert {cell.k for cell in cells} <= {None, *grid.ks}
+def test_a_plan_has_no_duplicates_and_only_seed_0(name, grid):
+    trials = RECIPES[name].plan(grid)
+    assert len(set(trials)) == len(trials)
+    assert {trial.seed for trial in trials} == {0}
+    assert {trial.k for trial in trials} <= {None, *grid.ks}
 
 
 @every_recipe
 def test_a_full_grid_trains_as_many_networks_as_the_paper(name):
-    assert len(FULL.cells(RECIPES[name].plan(FULL))) == NUM_CELLS[name]
+    assert len(FULL.trials(RECIPES[name].plan(FULL))) == NUM_TRIALS[name]
 
 
 @every_recipe
-@pytest.mark.parametrize("grid", [FULL, SMALL], ids=["full", "small"])
-def test_outputs_are_tables_and_figures(name, grid, results):
-    outputs = RECIPES[name].outputs(results[grid], grid)
+def test_outputs_are_tables_and_figures(name, results):
+    outputs = RECIPES[name].outputs(results[FULL], FULL)
     assert all(isinstance(output, tables.Table | figures.Figure) for output in outputs)
     assert outputs or name not in TABLES
 
 
-def test_no_two_outputs_are_written_to_one_file(results):
-    """Tables and figures go to folders of their own."""
+def test_no_two_outputs_have_the_same_file(results):
+    """Tables and figures have separate folders."""
     outputs = [output for recipe in RECIPES.values() for output in recipe.outputs(results[FULL], FULL)]
     assert len({(type(output), output.name) for output in outputs}) == len(outputs)
 
 
 @every_recipe
-def test_nothing_is_shown_of_nothing(name):
+def test_there_are_no_outputs_without_results(name):
     assert RECIPES[name].outputs(Results(), FULL) == []
 
 
 @every_recipe
 @pytest.mark.parametrize("number", [0, 1])
-def test_half_of_the_cells_are_shown_without_the_others(name, number, results):
+def test_half_of_the_trials_can_be_shown(name, number, results):
     for output in RECIPES[name].outputs(part_of(results[SMALL], number), SMALL):
         if isinstance(output, tables.Table):
             assert output.to_markdown() and output.to_csv()
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_of_one_cell_has_its_rows_alone(name, results):
-    """The last of the plan; the row of the Skyline would be another."""
-    cell = RECIPES[name].plan(FULL)[-1]
-    table = shown(name, Results([results[FULL].get(cell)]), FULL)[0]
+def test_a_table_of_one_trial_has_one_row(name, results):
+    """The last trial of the plan, without the row of the Skyline."""
+    trial = RECIPES[name].plan(FULL)[-1]
+    table = shown(name, Results([results[FULL].get(trial)]), FULL)[0]
     assert len(table.rows) == 1
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_rows_that_are_not_wanted_are_left_out(name, results):
+def test_methods_outside_the_grid_are_left_out(name, results):
     grid = Grid(methods=("uniform",))
     labels = {row.labels[0] for table in shown(name, results[FULL], grid) for row in table.rows}
     assert labels <= {"Uniform-k", *(f"k={k}" for k in grid.ks)}
 
 
-def test_families_that_are_not_wanted_are_left_out(results):
+def test_families_outside_the_grid_are_left_out(results):
     grid = Grid(families=(NETVLAD,))
     assert [name for name in TABLES if shown(name, results[FULL], grid)] == ["table5"]
 
 
-def cell_of(name, labels, group):
-    """The Cell of which a table says to show the scores, read from its words alone."""
+def trial_of(name, labels, group):
+    """The Trial whose scores a table claims to show, derived from its texts."""
     method = METHODS[labels[0]]
     k = None if method == SKYLINE else int(group.removeprefix("k=")) if group.startswith("k=") else 30
     loss = LOSSES[labels[1]] if len(labels) > 1 else ALL_LOSSES if method == "serial" else ()
-    return Cell(
+    return Trial(
         {"table5": NETVLAD, "table6": NEXTVLAD}.get(name, HRNN),
         method,
         k,
@@ -139,24 +138,24 @@ def cell_of(name, labels, group):
 
 
 @pytest.mark.parametrize("name", [name for name in TABLES if name != "table3"])
-def test_each_score_stands_under_its_k_and_measure_beside_its_method(name):
-    """All scores differ: GAP from 0.6 on in steps of 0.0001, mAP half of it."""
-    cells = {cell: None for recipe in RECIPES.values() for cell in FULL.cells(recipe.plan(FULL))}
-    distinct = Results(made_up_result(cell, 0.6 + number / 10_000) for number, cell in enumerate(cells))
+def test_each_score_is_in_the_row_and_column_of_its_trial(name):
+    """All scores differ: GAP increases from 0.6 in steps of 0.0001, and mAP is half of it."""
+    trials = {trial: None for recipe in RECIPES.values() for trial in FULL.trials(recipe.plan(FULL))}
+    distinct = Results(made_up_result(trial, 0.6 + number / 10_000) for number, trial in enumerate(trials))
     (table,) = RECIPES[name].outputs(distinct, FULL)
     found = set()
     for row in table.rows:
         for (group, title), value in zip(table.columns, row.values):
             if title in tables.MEASURES.values():
-                cell = cell_of(name, row.labels, group)
-                score = distinct.get(cell).score({"GAP": "gap_at_20", "mAP": "mean_average_precision"}[title])
-                figure = PUBLISHED[name](cell)[{"GAP": 0, "mAP": 1}[title]]
+                trial = trial_of(name, row.labels, group)
+                score = distinct.get(trial).score({"GAP": "gap_at_20", "mAP": "mean_average_precision"}[title])
+                figure = PUBLISHED[name](trial)[{"GAP": 0, "mAP": 1}[title]]
                 assert (value.mean, value.paper) == (score, figure), (row.labels, group, title)
-                found.add((cell, title))
-    assert found == {(cell, title) for cell in RECIPES[name].plan(FULL) for title in ("GAP", "mAP")}
+                found.add((trial, title))
+    assert found == {(trial, title) for trial in RECIPES[name].plan(FULL) for title in ("GAP", "mAP")}
 
 
-def test_table_1_is_laid_out_as_the_papers(results):
+def test_table_1_has_the_layout_of_the_paper(results):
     (table,) = table1.outputs(results[FULL], FULL)
     assert [(row.section, *row.labels) for row in table.rows] == [
         ("", "Teacher-Skyline", ""),
@@ -175,16 +174,16 @@ def test_table_1_is_laid_out_as_the_papers(results):
     assert [value.paper for value in uniform.values][:4] == [0.715, 0.266, 0.759, 0.324]
 
 
-def test_several_seeds_are_shown_by_mean_and_deviation(results):
+def test_several_seeds_are_shown_as_mean_and_deviation(results):
     (table,) = table1.outputs(results[SMALL], SMALL)
     uniform = next(row for row in table.rows if row.labels[0] == "Uniform-k").values[0]
-    scores = [results[SMALL].get(Cell(HRNN, "uniform", 6, seed=seed)).score() for seed in range(3)]
+    scores = [results[SMALL].get(Trial(HRNN, "uniform", 6, seed=seed)).score() for seed in range(3)]
     assert (uniform.mean, uniform.deviation, uniform.count) == pytest.approx(
         (statistics.fmean(scores), statistics.stdev(scores), 3)
     )
 
 
-def test_at_a_k_that_the_paper_has_not_there_is_no_figure_of_it():
+def test_there_is_no_paper_number_at_another_k():
     grid = Grid(ks=(8, 12))
     made_up = made_up_results(grid)
     for name in TABLES:
@@ -193,8 +192,8 @@ def test_at_a_k_that_the_paper_has_not_there_is_no_figure_of_it():
             assert all(value.paper is None for value in values if isinstance(value, tables.Value)), name
 
 
-def test_table_3_sets_cost_and_speed_of_each_k_beside_the_skylines(results):
-    """Made-up networks cost 19e6 * frames + 16e6, and predict 30,150 / frames videos a second, the median of two."""
+def test_table_3_compares_cost_and_speed_with_the_skyline(results):
+    """Made-up networks cost 19e6 * frames + 16e6 and predict 30,150 / frames videos per second, the median of two."""
     table, parts = table3.outputs(results[FULL], FULL)
     assert parts.name == "cost_parts"
     by_label = {row.labels[0]: row.values for row in table.rows}
@@ -207,7 +206,7 @@ def test_table_3_sets_cost_and_speed_of_each_k_beside_the_skylines(results):
         "1,005",
         "0.100 (0.701)",
     ]
-    # The formula gives the paper's figure of k=10 for 9 frames.
+    # The paper's figure for k=10 is what the formula gives for 9 frames.
     assert [str(value) for value in by_label["k=10"][:2]] == ["10", "0.184 (0.167)"]
     assert [str(value) for value in by_label["Teacher-Skyline"]] == [
         "300",
@@ -221,20 +220,20 @@ def test_table_3_sets_cost_and_speed_of_each_k_beside_the_skylines(results):
 
 
 def test_table_3_without_timings_or_skyline_leaves_gaps(results):
-    uniform = Results([results[FULL].get(Cell(HRNN, "uniform", 6))])
+    uniform = Results([results[FULL].get(Trial(HRNN, "uniform", 6))])
     ((row,), note) = [(table.rows, table.note) for table in table3.outputs(uniform, FULL)][0]
     assert list(map(tables.text_of, row.values)) == ["6", "0.117", "0.130", "", "", ""]
-    assert "Videos a second" not in note
+    assert "Videos per second" not in note
 
 
-def test_table_4_says_which_terms_its_third_line_has(results):
+def test_the_note_of_table_4_names_the_terms_of_its_third_row(results):
     (table,) = table4.outputs(results[FULL], FULL)
     assert [row.labels for row in table.rows][2] == ("Parallel", "L_rep, L_pred, L_CE")
     assert [value.paper for value in table.rows[5].values] == [0.806, 0.405, 0.806, 0.405]
     assert "L_rep + L_pred" in table.note
 
 
-def test_table_5_has_the_papers_two_k_rising(results):
+def test_table_5_has_the_two_k_of_the_paper(results):
     (table,) = table5.outputs(results[FULL], FULL)
     assert [group for group, _ in table.columns] == ["k=10", "k=10", "k=30", "k=30"]
     (table,) = table5.outputs(results[FULL], Grid(ks=(30,)))
@@ -250,6 +249,6 @@ def test_table_6_has_the_cost_of_each_network(results):
     ]
 
 
-def test_notes_say_on_how_many_videos_scores_are(results):
+def test_notes_report_the_number_of_held_out_videos(results):
     (table,) = table1.outputs(results[FULL], FULL)
-    assert table.note.startswith("Ours on 1,000 held-out videos")
+    assert table.note.startswith("Our scores on 1,000 held-out videos")

@@ -1,4 +1,4 @@
-"""Tables show what they hold: for readers rounded, with deviation and the paper's number; for programs all of it."""
+"""Tables: Markdown rounded, with deviations and the papers' numbers; CSV with all digits."""
 
 import io
 
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, strategies
 
 from reproduce import tables
-from reproduce.cells import HRNN, Cell
 from reproduce.grid import Grid
 from reproduce.results import Results
 from reproduce.tables import Row, Table, Value
+from reproduce.trials import HRNN, Trial
 
 COLUMNS = (("k=6", "GAP"), ("k=6", "mAP"))
 
@@ -33,16 +33,16 @@ def read_csv(table):
         ([], 0.759, "– (0.759)"),
     ],
 )
-def test_a_value_reads_as_mean_deviation_and_the_papers(scores, paper, text):
+def test_a_value_shows_mean_deviation_and_the_papers_number(scores, paper, text):
     assert str(Value.of(scores, paper)) == text
 
 
-def test_digits_are_those_asked_for():
+def test_values_have_the_given_number_of_decimals():
     assert str(Value.of([1234.56], 7, digits=0)) == "1,235 (7)"
     assert str(Value.of([0.5, 0.7], digits=1)) == "0.6 ± 0.1"
 
 
-def test_without_any_number_there_is_no_value():
+def test_there_is_no_value_without_numbers():
     assert Value.of([]) is None
 
 
@@ -52,14 +52,14 @@ def test_a_score_of_zero_is_a_number():
 
 
 @given(strategies.lists(strategies.floats(0, 1), min_size=2, max_size=5))
-def test_mean_and_deviation_are_those_of_pandas(scores):
+def test_mean_and_deviation_equal_those_of_pandas(scores):
     value, series = Value.of(scores), pd.Series(scores)
     assert value.count == len(scores)
     assert value.mean == pytest.approx(series.mean())
     assert value.deviation == pytest.approx(series.std(), abs=1e-9)
 
 
-def test_markdown_has_title_header_sections_once_and_note():
+def test_markdown_has_title_header_sections_and_note():
     rows = (
         Row(("Skyline",), (Value.of([0.81]), Value.of([0.41]))),
         Row(("Uniform",), (Value.of([0.7]), None), "Baselines"),
@@ -78,20 +78,20 @@ def test_markdown_has_title_header_sections_once_and_note():
     assert text.endswith("\n\nRead with care.\n")
 
 
-def test_markdown_has_words_on_the_left_and_numbers_on_the_right():
+def test_markdown_aligns_text_left_and_numbers_right():
     columns = (("", "verdict"), ("", "GAP"), ("", "evidence"))
     text = table(Row(("x",), ("holds", Value.of([0.7]), "3 of 3")), columns=columns).to_markdown()
     right = [cell.endswith(":") for cell in text.splitlines()[3].split("|")[1:-1]]
     assert right == [False, False, True, False]
 
 
-def test_markdown_leaves_a_column_without_group_its_title_and_bars_their_place():
+def test_markdown_shows_columns_without_a_group_and_escapes_bars():
     text = table(Row(("a|b",), ("yes",)), columns=(("", "verdict"),)).to_markdown()
     assert "verdict" in text.splitlines()[2]
     assert r"a\|b" in text
 
 
-def test_csv_has_everything_unrounded_and_gaps_empty():
+def test_csv_has_all_digits_and_empty_gaps():
     found = read_csv(
         table(
             Row(("Uniform",), (Value.of([0.1, 0.2], 0.715), None), "Baselines"),
@@ -112,7 +112,7 @@ def test_csv_has_everything_unrounded_and_gaps_empty():
     assert float(last["k=6 mAP mean"]) == 1 / 3 and last["k=6 mAP sd"] == ""
 
 
-def test_csv_leaves_columns_of_words_as_they_are():
+def test_csv_keeps_columns_of_text_unchanged():
     found = read_csv(table(Row(("gap, at k",), ("holds", "because")), Row(("last",), (None, "therefore"))))
     assert found.to_dict("list") == {
         "Training": ["gap, at k", "last"],
@@ -128,20 +128,20 @@ def test_save_writes_both_files(tmp_path):
     assert (tmp_path / "tables/example.csv").read_text(encoding="utf-8") == example.to_csv()
 
 
-def test_the_data_stand_below_a_table_that_is_passed_on():
+def test_markdown_describes_the_data_below_the_table():
     example = table(Row(("Uniform",), (Value.of([0.7]), None)), note="A note.")
     assert example.to_markdown("Made up.").endswith("\n\nA note.\n\nData: Made up.\n")
     assert "Data:" not in example.to_markdown()
 
 
-def test_a_number_that_is_no_mean_over_seeds_has_no_seeds():
+def test_a_number_that_is_not_a_mean_over_seeds_has_no_seeds():
     (found,) = read_csv(table(Row(("Uniform",), (Value.plain(0.5, 0.7), Value.plain(None, 0.3))))).to_dict("records")
     assert (found["k=6 GAP mean"], found["k=6 GAP seeds"], found["k=6 GAP paper"]) == ("0.5", "", "0.7")
     assert (found["k=6 mAP mean"], found["k=6 mAP seeds"], found["k=6 mAP paper"]) == ("", "", "0.3")
     assert Value.plain(None) is None
 
 
-def test_the_note_on_speed_tells_what_rounds_differ_by_and_nothing_where_there_were_none():
+def test_the_note_on_speed_reports_the_scatter_of_the_rounds():
     def results(*rounds):
         networks = [{"k": k, "videos_per_second": list(rates)} for k, rates in zip((None, 6), rounds)]
         return Results(timings={HRNN: {"networks": networks, "num_videos": 2000, "machine": "2 cores"}})
@@ -151,20 +151,20 @@ def test_the_note_on_speed_tells_what_rounds_differ_by_and_nothing_where_there_w
     assert tables.speed_note(results((), ()), HRNN) == tables.speed_note(Results(), HRNN) == ""
 
 
-def test_a_row_of_another_width_is_refused():
+def test_a_row_with_the_wrong_number_of_values_is_refused():
     with pytest.raises(AssertionError, match="example"):
         table(Row(("Uniform",), (None,)))
 
 
-def test_rows_without_a_number_of_ours_are_left_out_and_a_table_of_such_too():
+def test_rows_and_tables_without_our_numbers_are_left_out():
     ours = Row(("Uniform",), (Value.of([0.7]), None))
     papers, words = Row(("Last",), (Value.of([], 0.255), None)), Row(("First",), ("10", None))
     assert tables.finished(table(papers, ours, words)) == [table(ours)]
     assert tables.finished(table(papers, words)) == []
 
 
-def test_a_cell_outside_the_grid_has_no_value():
+def test_a_trial_outside_the_grid_has_no_value():
     grid = Grid(ks=(6,))
-    cells = [Cell(HRNN, "uniform", 6), Cell(HRNN, "uniform", 10)]
-    gap, mean_ap, *others = tables.score_values(Results(), grid, cells, [(0.715, 0.266), (0.759, 0.324)])
+    trials = [Trial(HRNN, "uniform", 6), Trial(HRNN, "uniform", 10)]
+    gap, mean_ap, *others = tables.score_values(Results(), grid, trials, [(0.715, 0.266), (0.759, 0.324)])
     assert (str(gap), str(mean_ap), others) == ("– (0.715)", "– (0.266)", [None, None])

@@ -1,14 +1,15 @@
-"""Cells are trained once each, with their teachers, and scored on what no training has seen."""
+"""Trials are trained once, with their teachers, and scored on held-out videos."""
 
 import json
+import logging
 
 import pytest
 
 from reproduce import settings as settings_module
 from reproduce import worker as worker_module
-from reproduce.cells import ALL_LOSSES, HRNN, SKYLINE, Cell
-from reproduce.results import path_of, read_result, read_results, write_result
-from reproduce.settings import Settings, run_folder
+from reproduce.results import path_of, read_results, write_result
+from reproduce.settings import ExperimentSettings, run_folder
+from reproduce.trials import ALL_LOSSES, HRNN, Trial
 from reproduce.worker import Worker
 from tests import commands
 from tests.reproduce.made_up import made_up_result
@@ -16,12 +17,14 @@ from youtube8m_distill import config, runs
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.metrics import Evaluator
 
-STUDENT = Cell(HRNN, "serial", 4, ALL_LOSSES)
-PARALLEL = Cell(HRNN, "parallel", 4, ("rep",))
+STUDENT = Trial(HRNN, "serial", 4, ALL_LOSSES)
+PARALLEL = Trial(HRNN, "parallel", 4, ("rep",))
 
 
 @pytest.fixture
-def worker(tmp_path, monkeypatch):
+def worker(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("reproduce"), "propagate", True)
+    caplog.set_level(logging.INFO)
     commands.use_quick_encoder(monkeypatch)
     videos = commands.frame_videos(32)
     patterns = [
@@ -29,7 +32,7 @@ def worker(tmp_path, monkeypatch):
         for name, part in (("train", videos[:12]), ("validate", videos[12:20]), ("eval", videos[20:]))
     ]
     features = config.FeatureConfig(("rgb", "audio"), (6, 3))
-    settings = Settings(
+    settings = ExperimentSettings(
         *patterns,
         features,
         commands.NUM_CLASSES,
@@ -37,17 +40,14 @@ def worker(tmp_path, monkeypatch):
         {"batch_size": 4, "num_epochs": 2, "base_learning_rate": 0.05},
     )
     shards = runs.find_shards("eval_data_pattern", patterns[2], features)
-    lines = []
-    found = Worker(tmp_path / "out", settings, make_strategy(), shards, {"machine": "this one"}, lines.append)
-    found.lines = lines
-    return found
+    return Worker(tmp_path / "out", settings, make_strategy(), shards, {"machine": "this one"})
 
 
 @pytest.mark.slow
-def test_a_student_brings_its_teacher_and_all_are_trained_once_and_kept_as_plain_files(worker, monkeypatch):
+def test_a_student_is_trained_after_its_teacher_and_each_only_once(worker, monkeypatch):
     assert worker.work([STUDENT, PARALLEL]) == {}
     results = read_results(worker.folder)
-    assert {result.cell for result in results} == {STUDENT, STUDENT.teacher, PARALLEL}
+    assert {result.trial for result in results} == {STUDENT, STUDENT.teacher, PARALLEL}
     assert {role for role in results.get(PARALLEL).networks} == {"teacher", "student"}
     result = results.get(STUDENT)
     run = runs.open_run(run_folder(worker.folder, STUDENT))
@@ -71,47 +71,43 @@ def test_a_student_brings_its_teacher_and_all_are_trained_once_and_kept_as_plain
 
 
 @pytest.mark.slow
-def test_a_cell_of_another_process_is_left_to_it(worker, monkeypatch):
-    cells = [Cell(HRNN, "first", 2), Cell(HRNN, "last", 2)]
-    held = runs.lock_run(run_folder(worker.folder, cells[0]))
+def test_a_trial_of_another_process_is_skipped_meanwhile(worker, monkeypatch, caplog):
+    trials = [Trial(HRNN, "first", 2), Trial(HRNN, "last", 2)]
+    held = runs.lock_run(run_folder(worker.folder, trials[0]))
     held.__enter__()
     sleeps = []
 
     def sleep(seconds):
-        sleeps.append([path_of(worker.folder, cell).exists() for cell in cells])
+        sleeps.append([path_of(worker.folder, trial).exists() for trial in trials])
         held.__exit__(None, None, None)
 
     monkeypatch.setattr(worker_module.time, "sleep", sleep)
-    assert worker.work(cells) == {}
-    assert sleeps == [[False, True]]  # the other cell was done meanwhile
-    assert all(path_of(worker.folder, cell).exists() for cell in cells)
-    assert [line for line in worker.lines if "Waiting" in line] == [
-        f"Waiting for what other processes train: {cells[0].name}"
-    ]
+    assert worker.work(trials) == {}
+    assert sleeps == [[False, True]]  # the other trial was trained first
+    assert all(path_of(worker.folder, trial).exists() for trial in trials)
+    assert caplog.messages.count(f"Waiting for trials of other processes: {trials[0].name}") == 1
 
 
-def test_a_student_whose_teachers_run_is_gone_is_left_out_with_what_to_do(worker):
+def test_a_student_whose_teachers_run_is_missing_fails_with_a_remedy(worker):
     teacher = path_of(worker.folder, STUDENT.teacher)
     write_result(worker.folder, made_up_result(STUDENT.teacher), {"average_precision": [0.5], "num_positives": [1]})
     (failure,) = worker.work([STUDENT]).values()
-    assert failure == f"its teacher's run is gone. Remove {teacher}, and the teacher is trained again."
+    assert failure == f"the run of its teacher is missing. Remove {teacher} to train the teacher again."
 
 
-def test_numbers_that_go_wrong_end_one_cell_and_its_students(worker, monkeypatch):
-    train_run = runs.train_run
-
-    def diverge(run, *arguments):
-        if run.folder.name == Cell(HRNN, SKYLINE).name:
+def test_a_trial_that_diverges_fails_with_its_students_and_others_continue(worker, monkeypatch, caplog):
+    def diverge(trial, _):
+        if trial == STUDENT.teacher:
             raise FloatingPointError("step 3: the loss is nan")
-        return train_run(run, *arguments)
+        write_result(worker.folder, made_up_result(trial), {"average_precision": [0.5], "num_positives": [1]})
 
-    monkeypatch.setattr(runs, "train_run", diverge)
-    others = Cell(HRNN, "first", 2)
-    failures = worker.work([STUDENT, others])
+    monkeypatch.setattr(worker, "_train_and_evaluate", diverge)
+    other = Trial(HRNN, "first", 2)
+    failures = worker.work([STUDENT, other])
     assert failures == {
         STUDENT.teacher: "step 3: the loss is nan",
         STUDENT: f"its teacher {STUDENT.teacher.name} could not be trained",
     }
-    assert any("could not be trained: step 3: the loss is nan" in line for line in worker.lines)
-    assert read_result(path_of(worker.folder, others)).cell == others
+    assert any("could not be trained: step 3: the loss is nan" in line for line in caplog.messages)
+    assert path_of(worker.folder, other).exists()
     assert not path_of(worker.folder, STUDENT).exists()

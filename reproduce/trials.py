@@ -1,0 +1,90 @@
+"""Trials: the single trainings that the papers' tables and figures consist of."""
+
+import dataclasses
+
+from youtube8m_distill import config as configs
+from youtube8m_distill import schema
+from youtube8m_distill.settings import require
+
+SKYLINE = "skyline"  # the teacher: all frames, no teacher of its own
+BASELINES = ("uniform", "random", "first", "middle", "last", "first_middle_last")  # k frames, no teacher
+STUDENTS = ("parallel", "serial")  # k frames, evenly spaced, with a teacher
+METHODS = (SKYLINE, *BASELINES, *STUDENTS)
+
+HRNN, NETVLAD, NEXTVLAD = "HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel"
+ALL_LOSSES = configs.STUDENT_LOSSES  # rep, pred, ce
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Trial:
+    """One training. Sizes and schedule are not part of it; all trials of an experiment share them.
+
+    Attributes:
+        family: a value of --model.
+        method: one of METHODS.
+        k: number of frames that the network, or the student, sees; None for all.
+        student_loss: loss terms, in the order of config.STUDENT_LOSSES; empty without a student.
+        match_intermediate: whether L_rep^I is added.
+        train_fraction: fraction of the training videos.
+        seed: random seed.
+    """
+
+    family: str
+    method: str
+    k: int | None = None
+    student_loss: tuple[str, ...] = ()
+    match_intermediate: bool = False
+    train_fraction: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        require(self.method in METHODS, "method", f"is unknown; choose one of {', '.join(METHODS)}.", self.method)
+        require((self.k is None) == (self.method == SKYLINE), "k", f"{self.method} does not go with this k.", self.k)
+        require(
+            bool(self.student_loss) == (self.method in STUDENTS),
+            "student_loss",
+            f"must be given for {' and '.join(STUDENTS)}, and only for them. The method is {self.method}.",
+            self.student_loss,
+        )
+
+    @property
+    def name(self) -> str:
+        """The unique name of this trial, used for files and folders."""
+        parts = [self.family, self.method]
+        parts += [f"k{self.k}"] if self.k else []
+        parts += ["+".join(self.student_loss)] if self.student_loss else []
+        parts += ["intermediate"] if self.match_intermediate else []
+        parts += [f"of{self.train_fraction:g}"] if self.train_fraction != 1.0 else []
+        return "-".join([*parts, f"seed{self.seed}"])
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The networks that this trial trains, the main one last."""
+        students = {"serial": (schema.STUDENT,), "parallel": (schema.TEACHER, schema.STUDENT)}
+        return students.get(self.method, (schema.TEACHER,))
+
+    @property
+    def main_role(self) -> str:
+        return self.roles[-1]
+
+    @property
+    def teacher(self) -> "Trial | None":
+        """The trial that trains the teacher of a serial student; None for all other methods."""
+        if self.method != "serial":
+            return None
+        return Trial(self.family, SKYLINE, train_fraction=self.train_fraction, seed=self.seed)
+
+    def with_seed(self, seed: int) -> "Trial":
+        return dataclasses.replace(self, seed=seed)
+
+
+def with_teachers(trials) -> list[Trial]:
+    """The trials and the teachers that they need, without duplicates, most expensive first."""
+    return sorted({*trials, *(trial.teacher for trial in trials if trial.teacher)}, key=most_expensive_first)
+
+
+def most_expensive_first(trial: Trial):
+    """Sort key: teachers before students, then by the approximate number of frames that a training step reads."""
+    teacher = {"serial": schema.MAX_FRAMES / 3 if trial.match_intermediate else 0, "parallel": schema.MAX_FRAMES}
+    frames = (trial.k or schema.MAX_FRAMES) + teacher.get(trial.method, 0)
+    return (trial.method != SKYLINE, -frames * trial.train_fraction, trial.name)
