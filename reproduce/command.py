@@ -181,7 +181,7 @@ def train(cells, settings, strategy, eval_shards):
         print(f"Stopped by {stopped.signal.name}. The same command goes on from there.", file=sys.stderr, flush=True)
         sys.exit(entry.SIGNALLED + stopped.signal)
     except (ValueError, OSError) as error:
-        entry.fail(f"{our_flags.flag_of(error)} The same command goes on with what is not finished.")
+        entry.fail(f"{entry.message_of(error)} The same command goes on with what is not finished.")
     return [f"{cell.name}: {reason}" for cell, reason in failures.items()]
 
 
