@@ -37,6 +37,7 @@ from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli.eval import read_vocabulary
+from youtube8m_distill.cli.loading import load_tensorflow
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, make_strategy
 from youtube8m_distill.errors import SettingError
@@ -103,6 +104,7 @@ def define_flags():
 
 
 def main(*names):
+    load_tensorflow()
     with entry.user_errors():
         recipes = chosen_recipes(names)
         if not FLAGS.output_dir:

@@ -54,7 +54,7 @@ def test_what_was_taken_out_is_a_run_for_every_other_command(tmp_path, mixture):
         "--gating_reduction=2",
     )
     assert f"teacher: starts with 61 numbers of the teacher in {taken}, step 9: everything." in said.out
-    commands.succeed("inference", f"--train_dir={taken}", f"--input_data_pattern={files}", f"--output_file={tmp_path}/p.csv")
+    commands.succeed("infer", f"--train_dir={taken}", f"--input_data_pattern={files}", f"--output_file={tmp_path}/p.csv")
     assert len(commands.read_csv(tmp_path / "p.csv")) == 8
 
 

@@ -28,7 +28,7 @@ def files(tmp_path):
 
 def predicted(run, files, output, *arguments):
     said = commands.succeed(
-        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={output}", *arguments
+        "infer", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={output}", *arguments
     )
     return said, commands.read_csv(output)
 
@@ -82,7 +82,7 @@ def test_files_with_labels_of_2017_and_compressed_give_the_same_predictions(run,
 
 def refused(run, files, output, *arguments):
     return commands.fail(
-        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={output}", *arguments
+        "infer", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={output}", *arguments
     )
 
 
@@ -90,7 +90,7 @@ def refused(run, files, output, *arguments):
 def test_what_must_be_given(missing):
     given = {"train_dir": "run", "input_data_pattern": "x", "output_file": "y"}
     del given[missing]
-    line = commands.fail("inference", *[f"--{name}={value}" for name, value in given.items()])
+    line = commands.fail("infer", *[f"--{name}={value}" for name, value in given.items()])
     also = ", and so is --input_model_tgz" if missing == "train_dir" else ""
     assert line == f"Error: --{missing} is missing{also}; see --helpshort."
 
@@ -135,7 +135,7 @@ def test_a_bad_record_leaves_the_old_file_as_it_was(run, tmp_path):
     path = write_with_bad_record(tmp_path / "bad.tfrecord", 2)
     (tmp_path / "p.csv").write_text("old")
     ended = commands.run(
-        "inference",
+        "infer",
         f"--train_dir={run.folder}",
         f"--input_data_pattern={path}",
         f"--output_file={tmp_path}/p.csv",
@@ -153,13 +153,13 @@ def test_a_bad_record_leaves_the_old_file_as_it_was(run, tmp_path):
 def test_after_a_bad_record_the_same_command_with_skipping_goes_on(run, files, tmp_path):
     path = write_with_bad_record(tmp_path / "data" / "test5.tfrecord", 6)
     arguments = f"--train_dir={run.folder}", f"--input_data_pattern={files}", "--batch_size=2"
-    ended = commands.run("inference", *arguments, f"--output_file={tmp_path}/p.csv")
+    ended = commands.run("infer", *arguments, f"--output_file={tmp_path}/p.csv")
     assert ended.code == 2 and f"file {path}, record 6: " in ended.lines[-1]
     kept = int(re.match("The predictions for ([0-9]+) videos are kept in ", ended.out)[1])
     assert kept >= 10 and not (tmp_path / "p.csv").exists()
     for output in ("p.csv", "anew.csv"):
         ended = commands.succeed(
-            "inference", *arguments, f"--output_file={tmp_path}/{output}", "--skip_bad_records", "--max_bad_fraction=0.1"
+            "infer", *arguments, f"--output_file={tmp_path}/{output}", "--skip_bad_records", "--max_bad_fraction=0.1"
         )
         assert ("Going on after 8 videos, in file 2 of 3; " in ended.out) == (output == "p.csv")
         assert [line for line in ended.lines if line.startswith("Warning: 1 of 16 records ")][1:], "said twice"
@@ -183,7 +183,7 @@ def test_a_network_goes_through_an_archive(run, files, tmp_path):
     shutil.rmtree(run.folder)
     for more in ((), (f"--untar_model_dir={tmp_path}/model",)):
         said = commands.succeed(
-            "inference",
+            "infer",
             f"--input_model_tgz={tmp_path}/model.tgz",
             f"--input_data_pattern={files}",
             f"--output_file={tmp_path}/other.csv",
@@ -208,7 +208,7 @@ def test_a_network_goes_through_an_archive(run, files, tmp_path):
     ],
 )
 def test_archives_that_cannot_be_used(arguments, words, tmp_path):
-    line = commands.fail("inference", "--input_data_pattern=x", f"--output_file={tmp_path}/p.csv", *arguments)
+    line = commands.fail("infer", "--input_data_pattern=x", f"--output_file={tmp_path}/p.csv", *arguments)
     assert line.startswith(f"Error: {words}") and not list(tmp_path.iterdir())
 
 
@@ -219,7 +219,7 @@ def test_an_output_is_never_a_file_to_read(run, files, tmp_path, flag):
     link.symlink_to(victim)
     others = {"output_file": f"{tmp_path}/p.csv", flag: link}
     line = commands.fail(
-        "inference",
+        "infer",
         f"--train_dir={run.folder}",
         f"--input_data_pattern={files}",
         *(f"--{name}={value}" for name, value in others.items()),

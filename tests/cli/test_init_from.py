@@ -205,7 +205,7 @@ def test_eigenvalues_stay_with_the_weights_on_the_whole_road(tmp_path, files, ei
         assert_scale(run, "teacher", checkpoint=checkpoint)
     commands.succeed("eval", "--run_once", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
     commands.succeed(
-        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={tmp_path}/p.csv"
+        "infer", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={tmp_path}/p.csv"
     )
     student, said = train(
         tmp_path, files, "--mode=serial", f"--teacher_dir={run.folder}", "--max_steps=1", folder="student", family=()

@@ -62,7 +62,9 @@ def train():
 def evaluate():
     """Score a trained network on labeled files: GAP, mAP, Hit@1, PERR and loss.
 
-    yt8m eval --train_dir=runs/student --eval_data_pattern='yt8m/validate*.tfrecord' --run_once
+        yt8m eval --train_dir=runs/student --eval_data_pattern='yt8m/validate*.tfrecord' --run_once
+
+    Without --run_once, every new checkpoint is scored as it appears, until the command is interrupted.
     """
     our_flags.define_files(
         "Data",
@@ -177,8 +179,8 @@ def synthesize():
 
         yt8m synthesize --output_dir=yt8m_sample
 
-    This writes 3,700 videos of 100 classes, about 1 GB. With --from_video_level='yt8m/2/video/validate*.tfrecord', frames are
-    synthesized around the means of real videos, which keep their ids and labels.
+    This writes 3,700 videos of 100 classes, about 1 GB. With --from_video_level='yt8m/2/video/validate*.tfrecord', frames
+    are synthesized around the means of real videos, which keep their ids and labels.
     """
     our_flags.define_files("Data set to write", ("output_dir", "Folder to write: new, empty, or from the same command."))
     GROUPS["Data set to write"] += setting_flags.define_all(SyntheticConfig)
