@@ -93,7 +93,7 @@ def test_a_folder_that_is_there_and_empty_is_filled(tmp_path, quick_encoder):
 @pytest.mark.parametrize(
     "path, words",
     [
-        ("2", "submodel='2' is not in this mixture; choose one of 0, 1"),
+        ("2", "submodel=2: is not in this mixture; choose one of 0, 1"),
         ("-1", "submodel='-1' is not"),
         ("0.0", "submodel='0.0' is not"),
         ("first", "submodel='first' is not"),
