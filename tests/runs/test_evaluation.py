@@ -83,7 +83,7 @@ def test_it_goes_on_after_what_is_done_and_says_where_each_video_stands(run, tmp
         files=3,
     )
     shards = find_files(path)
-    shards = (shards[0], dataclasses.replace(shards[1], left_out=(2,)), shards[2])
+    shards = (shards[0], dataclasses.replace(shards[1], excluded=(2,)), shards[2])
     network = runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
     whole = list(network.predict(shards, 2))
     assert network.num_long_videos == 3

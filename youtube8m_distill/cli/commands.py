@@ -37,6 +37,7 @@ def train():
         ("train_data_pattern", "Globs of training files, comma-separated, local or gs://."),
         ("validation_data_pattern", "Globs of validation files: the best checkpoint is chosen on them."),
     )
+    our_flags.define_exclusions()
     our_flags.define_training_folder()
     our_flags.define_distillation()
     our_flags.define_frames()
@@ -71,7 +72,7 @@ def evaluate():
         ("eval_data_pattern", "Globs of labeled files, comma-separated."),
         ("vocabulary", "Official vocabulary CSV: adds class names to the results per class."),
     )
-    our_flags.define_skipping()
+    our_flags.define_exclusions()
     our_flags.define_trained_network()
     our_flags.define_top_k()
     flags.DEFINE_boolean("run_once", False, "Score one checkpoint and exit. Otherwise score every new one as it appears.")
@@ -104,7 +105,7 @@ def infer():
     resumes.
     """
     our_flags.define_files("Data", ("input_data_pattern", "Globs of the files to read, comma-separated."))
-    our_flags.define_skipping()
+    our_flags.define_exclusions()
     our_flags.define_trained_network()
     flags.DEFINE_string(
         "input_model_tgz", "", "Archive to read the network from instead of --train_dir; --output_model_tgz writes one."
@@ -157,7 +158,7 @@ def compact():
         ("input_data_pattern", "Globs of frame-level files, comma-separated."),
         ("output_dir", "Folder to write: new, empty, or partly written by the same command."),
     )
-    our_flags.define_skipping()
+    our_flags.define_exclusions()
     our_flags.define_frames("Frames to keep", "uniform; strided if --every_n is given")
     flags.DEFINE_integer(
         "seed",

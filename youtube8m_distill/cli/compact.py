@@ -13,22 +13,17 @@ from youtube8m_distill.data.tfrecord import estimate_records
 from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
-MOST_CLASSES = 4716  # of the 2017 set; later ones have fewer
 
 
 def main():
     with entry.user_errors():
         frames = our_flags.frame_view("uniform")
-        found = runs.usable_shards(
-            "input_data_pattern", FLAGS.input_data_pattern, None, MOST_CLASSES, **our_flags.skipping()
-        )
-        check_frame_level(found.shards)
+        shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, exclusions=our_flags.exclusions())
+        check_frame_level(shards)
     with contextlib.ExitStack() as held:
         with entry.user_errors():
             check_held = held.enter_context(runs.locked(FLAGS.output_dir, flag="output_dir"))
-            jobs = compact.prepare_folder(found.shards, frames, FLAGS.output_dir, FLAGS.seed)
-            warning = runs.write_report(f"{FLAGS.output_dir}/bad_records.csv", found)
-        our_flags.warn(warning)
+            jobs = compact.prepare_folder(shards, frames, FLAGS.output_dir, FLAGS.seed)
         try:
             count = write(jobs, frames, check_held)
         except (ValueError, OSError) as error:  # a bad record, a full disk
@@ -36,8 +31,7 @@ def main():
                 f"{entry.message_of(error).rstrip('.')}. The files in --output_dir={FLAGS.output_dir} are complete; run "
                 "the command again to resume."
             )
-    print(summary(found.shards, jobs, count))
-    our_flags.warn(warning)
+    print(summary(shards, jobs, count))
 
 
 def check_frame_level(shards):

@@ -43,16 +43,9 @@ def main():
         strategy = make_strategy(FLAGS.num_gpu)
         names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
         network = run.config.networks[role]
-        found = runs.usable_shards(
-            "eval_data_pattern",
-            FLAGS.eval_data_pattern,
-            network.features,
-            network.num_classes,
-            [network.view],
-            **our_flags.skipping(),
+        shards = runs.find_shards(
+            "eval_data_pattern", FLAGS.eval_data_pattern, network.features, [network.view], our_flags.exclusions()
         )
-        warning = write_report(folder, found)
-    our_flags.warn(warning)
     checkpoint = FLAGS.checkpoint or "best"
     if not FLAGS.run_once:
         checkpoint = wait_for_checkpoint(run, after=None)
@@ -60,8 +53,7 @@ def main():
         network = runs.LoadedNetwork(
             run, strategy, role, checkpoint, FLAGS.mixed_precision, top_k=FLAGS.top_k, keep_predictions=FLAGS.full_map
         )
-    evaluate_checkpoint(network, found.shards, folder, names)
-    our_flags.warn(warning)
+    evaluate_checkpoint(network, shards, folder, names)
     while not FLAGS.run_once:
         checkpoint = wait_for_checkpoint(run, after=checkpoint)
         with entry.user_errors():
@@ -69,16 +61,7 @@ def main():
                 network.restore(checkpoint)
             except FileNotFoundError:  # the training has removed it; there is a newer one
                 continue
-        evaluate_checkpoint(network, found.shards, folder, names)
-        our_flags.warn(warning)
-
-
-def write_report(folder, found):
-    """Lists the records that were left out; returns a warning about them."""
-    try:
-        return runs.write_report(folder / "bad_records.csv", found)
-    except OSError as error:
-        raise SettingError("output_dir", f"cannot be written to: {error}", folder) from error
+        evaluate_checkpoint(network, shards, folder, names)
 
 
 def wait_for_checkpoint(run, after):

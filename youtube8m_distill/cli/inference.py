@@ -33,18 +33,17 @@ def main():
                 top_k=FLAGS.top_k,
                 for_metrics=False,
             )
-            found = runs.usable_shards(
+            shards = runs.find_shards(
                 "input_data_pattern",
                 FLAGS.input_data_pattern,
                 network.config.features,
-                network.config.num_classes,
                 [network.config.view],
-                **our_flags.skipping(),
+                our_flags.exclusions(),
             )
-            check_outputs(found.shards)
+            check_outputs(shards)
             if FLAGS.output_model_tgz:
                 write_archive(run, network)
-            predict(network, found)
+            predict(network, shards)
 
 
 def checkpoint():
@@ -74,13 +73,11 @@ def check_outputs(shards):
             raise SettingError(name, "is also an input file; name another.", FLAGS[name].value)
 
 
-def predict(network, found):
+def predict(network, shards):
     """Writes the CSV and prints what it holds."""
     started = time.monotonic()
     with about("output_file", "was not written: "):
-        warning = runs.write_report(f"{FLAGS.output_file}.bad_records.csv", found)
-        our_flags.warn(warning)
-        predicted = runs.predict_to_csv(FLAGS.output_file, network, found.shards, FLAGS.batch_size)
+        predicted = runs.predict_to_csv(FLAGS.output_file, network, shards, FLAGS.batch_size)
     print(
         f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
         f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}"
@@ -88,7 +85,6 @@ def predict(network, found):
     long_videos = about_long_videos(predicted.num_long_videos)
     if long_videos:
         print(long_videos)
-    our_flags.warn(warning)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,6 @@ def check_flags():
     """
     _refuse_flags_without_effect()
     _refuse_settings_of_absent_terms(FLAGS.student_loss or configs.STUDENT_LOSSES)
-    our_flags.skipping()
     for name, reason in (
         ("init_from", "is the same as --train_dir; a new run needs its own folder."),
         ("teacher_dir", "is the same as --train_dir; the student needs its own folder."),
@@ -72,6 +71,7 @@ def _run_config(teacher):
         FLAGS.pca_eigenvalues,
         FLAGS.init_from,
         FLAGS.teacher_targets_dir,
+        FLAGS.exclude_records,
     )
 
 
@@ -157,7 +157,7 @@ def _as_stored(network, runs):
     changes = {}
     if not network.is_video_level:
         names = network.features.names
-        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, names, FLAGS.skip_bad_records)
+        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, names, our_flags.exclusions())
         changes["features"] = network.features.replace(dtype=dtype)
     if "reverse_whitening" in network.settings():
         changes["reverse_whitening"] = bool(FLAGS.pca_eigenvalues) or runs.has_eigenvalues(FLAGS.init_from)

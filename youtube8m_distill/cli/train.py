@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pathlib
 import sys
 import time
 
@@ -10,7 +9,6 @@ from absl import flags
 
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
-from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.engine import cluster as clusters
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
@@ -26,15 +24,11 @@ def main():
             strategy = make_strategy(FLAGS.num_gpu, cluster=cluster)
             config = run_config.config_from_flags()
             check_batch_size(config.training.batch_size, strategy)
-            folder = None if FLAGS.start_new_model else pathlib.Path(FLAGS.train_dir)
-            training_files = runs.find_training_files(config, folder)
+            training_files = runs.find_training_files(config)
             config = runs.pin(config, training_files)
             with chief_first(strategy):
                 run = held.enter_context(begin(config, strategy))
-                warning = runs.keep_screenings(run, training_files) if is_chief(strategy) else ""
-        our_flags.warn(warning)
         train(run, training_files, strategy)
-        our_flags.warn(warning)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ Compression, IdKey = Literal["none", "gzip"], Literal["id", "video_id"]
 
 
 class SyntheticConfig(Settings):
-    """What to write. Without `from_video_level`, labels come first and frames follow from them."""
+    """What to write. Without `from_video_level`, labels are drawn first, and frames follow from them."""
 
     num_train_videos: int = setting(3000, "Videos of the train split.", ge=0)
     num_validate_videos: int = setting(500, "Videos of the validate split.", ge=0)
@@ -59,6 +59,6 @@ class SyntheticConfig(Settings):
             )
 
     @property
-    def sizes(self):
+    def sizes(self) -> dict[str, int]:
         """Split -> how many videos, in the order of SPLITS."""
         return dict(zip(SPLITS, (self.num_train_videos, self.num_validate_videos, self.num_test_videos)))

@@ -9,12 +9,11 @@ import numpy as np
 
 from youtube8m_distill import display, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.ids import SeenVideos, hash_ids
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.screening import hash_ids
 from youtube8m_distill.data.tfrecord import estimate_records
 from youtube8m_distill.engine.predictor import BestClasses, Predictor, evaluate
-from youtube8m_distill.runs.seen_videos import SeenVideos
 
 # Large products reach their full rate from some 2,000 rows on, and frames are what takes memory.
 FRAMES_A_BATCH, MOST_VIDEOS = 38_400, 1024
@@ -160,5 +159,5 @@ def _after(shards, done):
     if not shards[done.shard :]:
         return ()
     first, *others = shards[done.shard :]
-    left_out = sorted({*range(done.records), *first.left_out})
-    return (dataclasses.replace(first, left_out=tuple(left_out)), *others)
+    excluded = sorted({*range(done.records), *first.excluded})
+    return (dataclasses.replace(first, excluded=tuple(excluded)), *others)

@@ -3,7 +3,6 @@
 config.json     everything that rebuilds the networks
 checkpoints/    the last few states of the training (see training/checkpoints.py)
 best/           weights of the best state on validation GAP, where there is validation data
-bad_records.*   records that are left out, where --skip_bad_records is set: .csv for people, .json for the next start
 tensorboard/    one TensorBoard run a network
 .lock           who trains there (see runs/lock.py)
 """
@@ -24,8 +23,8 @@ from youtube8m_distill.runs.lock import locked
 from youtube8m_distill.settings import fields_with
 
 CONFIG_FILE = "config.json"
-BAD_RECORDS_FILE, BAD_RECORDS_REPORT = "bad_records.json", "bad_records.csv"
-OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval", BAD_RECORDS_FILE, BAD_RECORDS_REPORT)
+# The last two were written by versions that skipped bad records themselves.
+OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval", "bad_records.json", "bad_records.csv")
 
 READING_TRIES = 5  # a training replaces its best folder once an epoch, and reading takes seconds
 

@@ -1,7 +1,6 @@
 """Trains a run: from its configuration and files to checkpoints and TensorBoard logs."""
 
 import dataclasses
-import json
 import math
 import os
 
@@ -9,10 +8,10 @@ import keras
 
 from youtube8m_distill import files, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.exclusions import read_exclusions
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.screening_report import write_report
 from youtube8m_distill.data.tfrecord import count_records, estimate_records
 from youtube8m_distill.engine import callbacks, loop
 from youtube8m_distill.engine.cluster import GONE
@@ -24,8 +23,8 @@ from youtube8m_distill.errors import SettingError
 from youtube8m_distill.families.build import build_model
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.initial_weights import check_initial_weights, take_initial_weights
-from youtube8m_distill.runs.run import BAD_RECORDS_FILE, BAD_RECORDS_REPORT, open_run
-from youtube8m_distill.runs.shards import fingerprint, usable_shards
+from youtube8m_distill.runs.run import open_run
+from youtube8m_distill.runs.shards import find_sets, fingerprint
 from youtube8m_distill.runs.targets import StoredTargets, check_targets, complete_targets
 from youtube8m_distill.schemes.divergence import refuse_bad_numbers
 from youtube8m_distill.schemes.stages import build_stages, build_student
@@ -37,58 +36,36 @@ SECONDS_FOR_THE_CHIEF = 10  # that a worker gives it to save, when both are told
 class TrainingFiles:
     """The files of a run, looked into."""
 
-    screenings: tuple  # of data.screening.Screening: of the training files and, if there are any, validation's
+    train: tuple  # of data.tfrecord.Shard
+    validation: tuple
     num_train: int
     num_train_is_exact: bool
 
-    @property
-    def train(self):
-        return self.screenings[0].shards
-
-    @property
-    def validation(self):
-        return self.screenings[1].shards if len(self.screenings) > 1 else ()
-
     def held_in(self, records):
-        """The same files out of a HeldRecords, as far as it has room for them."""
-        screenings = (dataclasses.replace(found, shards=records.hold(found.shards)) for found in self.screenings)
-        return dataclasses.replace(self, screenings=tuple(screenings))
+        """The same files, held in memory by a HeldRecords as far as it has room for them."""
+        return dataclasses.replace(self, train=records.hold(self.train), validation=records.hold(self.validation))
 
 
-def find_training_files(config, folder=None):
+def find_training_files(config):
     """Finds and checks a run's files, those it starts with too, before anything is built or written.
 
     Args:
         config: RunConfig.
-        folder: of the run; what `keep_screenings` has noted there need not be looked for again.
     Returns:
-        TrainingFiles.
+        TrainingFiles, without excluded records.
     Raises:
         FileNotFoundError, ValueError: beginning with the name of the flag that is to blame.
     """
     check_initial_weights(config)
     network, training = config.networks[config.main_role], config.training
-    known = _known_screenings(folder)
-
-    def usable(flag, roles):
-        views = [config.networks[role].view for role in roles]
-        return usable_shards(
-            flag,
-            getattr(config, flag),
-            network.features,
-            network.num_classes,
-            views,
-            skip=training.skip_bad_records,
-            max_bad_fraction=training.max_bad_fraction,
-            known=known.get(flag),
-        )
-
-    screenings = [usable("train_data_pattern", config.networks)]
-    train, batch_size = screenings[0].shards, training.batch_size
-    if config.validation_data_pattern:
-        screenings.append(usable("validation_data_pattern", config.trained_roles))
-        _refuse_overlap(config, train, screenings[1].shards)
-    fraction = training.train_fraction
+    exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
+    roles = {"train_data_pattern": config.networks, "validation_data_pattern": config.trained_roles}
+    patterns = {flag: getattr(config, flag) for flag in roles if flag == "train_data_pattern" or getattr(config, flag)}
+    views = {flag: [config.networks[role].view for role in roles[flag]] for flag in patterns}
+    found = find_sets(patterns, network.features, views, exclusions)
+    train, validation = found["train_data_pattern"], found.get("validation_data_pattern", ())
+    _refuse_overlap(config, train, validation)
+    fraction, batch_size = training.train_fraction, training.batch_size
     found = count_records(train, at_most=math.ceil(batch_size / fraction))
     if int(found * fraction) < batch_size:
         share = f", of which train_fraction={fraction:g} takes about {found * fraction:.0f}" if fraction < 1 else ""
@@ -98,33 +75,7 @@ def find_training_files(config, folder=None):
             "batch is never padded or cut short. Choose a smaller batch.",
             batch_size,
         )
-    return TrainingFiles(tuple(screenings), *estimate_records(train))
-
-
-def _known_screenings(folder):
-    """What `keep_screenings` has written, by flag; nothing where it has not, or cannot be read."""
-    try:
-        known = json.loads((folder / BAD_RECORDS_FILE).read_text(encoding="utf-8")) if folder else {}
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def keep_screenings(run, training_files):
-    """Notes in a run's folder which records are left out, for a resumed run and, as a report, for people.
-
-    Returns:
-        str, a warning line with their number; empty where there is none.
-    Raises:
-        OSError: if the folder cannot be written to.
-    """
-    if not run.config.training.skip_bad_records:
-        (run.folder / BAD_RECORDS_FILE).unlink(missing_ok=True)
-        return write_report(run.folder / BAD_RECORDS_REPORT)
-    flags = ("train_data_pattern", "validation_data_pattern")
-    known = {flag: screening.to_json() for flag, screening in zip(flags, training_files.screenings)}
-    files.write_text(run.folder / BAD_RECORDS_FILE, json.dumps(known) + "\n")
-    return write_report(run.folder / BAD_RECORDS_REPORT, *training_files.screenings)
+    return TrainingFiles(train, validation, *estimate_records(train))
 
 
 def _refuse_overlap(config, train, validation):
