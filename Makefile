@@ -41,7 +41,7 @@ help:  ## list the targets
 install: .venv/.installed-test  ## create .venv and install the package with its test dependencies
 
 demo: install  ## train a teacher, a baseline and two students on a synthetic sample set; at most 10 minutes
-	$(BIN)/python -m youtube8m_distill.cli.demo --output_dir=demo
+	$(BIN)/yt8m demo --output_dir=demo
 
 tensorboard: install  ## show the demo's training curves at http://localhost:6006
 	$(BIN)/tensorboard --logdir=demo/runs
@@ -75,7 +75,7 @@ bench-all: install  ## run all benchmarks, including those on 100,000 videos
 	$(BIN)/python benchmarks/bench.py --all $(ARGS)
 
 seeds: install  ## compare the methods over 5 seeds on the demo's sample set; about an hour
-	$(BIN)/python -m youtube8m_distill.cli.demo --output_dir=demo_seeds --seeds=5
+	$(BIN)/yt8m demo --output_dir=demo_seeds --seeds=5
 
 reproduce: .venv/.installed-reproduce  ## reproduce the papers' tables and figures at small size; about an hour (3 with VIDEO_LEVEL=GLOB)
 	$(BIN)/yt8m synthesize --output_dir=$(REPRODUCE_DIR)/data --seed=1 --num_test_videos=0 $(REPRODUCE_DATA)

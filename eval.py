@@ -1,3 +1,3 @@
-from youtube8m_distill.cli.eval import run
+from youtube8m_distill.cli.main import run
 
-run()
+run("eval")

@@ -42,7 +42,8 @@ def measure():
         command = [
             sys.executable,
             "-m",
-            "youtube8m_distill.cli.inference",
+            "youtube8m_distill",
+            "infer",
             f"--train_dir={folder}/run",
             f"--input_data_pattern={files}",
         ]

@@ -44,11 +44,11 @@ def measure():
             ("train: a student of a teacher, its first step compiled and done", "train", *serial, UNTIL_STEP),
             (f"train: a teacher, {SHARDS.value:,} files", "train", *shards),
             ("eval: the teacher", "eval", "--run_once", f"--train_dir={folder}/teacher", f"--eval_data_pattern={few}"),
-            ("inference: the teacher", "inference", f"--train_dir={folder}/teacher", f"--input_data_pattern={few}", csv),
-            ("inference: the student", "inference", f"--train_dir={folder}/student", f"--input_data_pattern={few}", csv),
+            ("inference: the teacher", "infer", f"--train_dir={folder}/teacher", f"--input_data_pattern={few}", csv),
+            ("inference: the student", "infer", f"--train_dir={folder}/student", f"--input_data_pattern={few}", csv),
             (
                 f"inference: the student, {SHARDS.value:,} files, to the end",
-                "inference",
+                "infer",
                 f"--train_dir={folder}/student",
                 f"--input_data_pattern={many}",
                 csv,
@@ -77,7 +77,7 @@ def measure():
 
 
 def seconds(command, arguments):
-    module = [__file__] if ALONE in arguments else ["-m", f"youtube8m_distill.cli.{command}"]
+    module = [__file__] if ALONE in arguments else ["-m", "youtube8m_distill", command]
     started = time.perf_counter()
     ran = subprocess.run([sys.executable, *module, *arguments], capture_output=True, text=True, check=False)
     taken = time.perf_counter() - started
@@ -88,7 +88,7 @@ def seconds(command, arguments):
 
 def train_a_little():
     """Runs train.py in this process and ends it at its first batch, or after its first step."""
-    from youtube8m_distill.cli import train
+    from youtube8m_distill.cli import main
     from youtube8m_distill.engine import callbacks
     from youtube8m_distill.schemes import scheme
 
@@ -97,7 +97,7 @@ def train_a_little():
     else:
         scheme.TrainingScheme.train_step = lambda self, batch: os._exit(0)
     sys.argv = [argument for argument in sys.argv if argument not in (ALONE, UNTIL_STEP)]
-    train.run()
+    main.run("train")
 
 
 if __name__ == "__main__":

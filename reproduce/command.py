@@ -45,7 +45,7 @@ from reproduce.worker import Worker, machine
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.eval import read_vocabulary
-from youtube8m_distill.cli.flags import flag_of
+from youtube8m_distill.cli.loading import load_tensorflow
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, make_strategy
 from youtube8m_distill.errors import SettingError
@@ -59,6 +59,7 @@ PACKAGES = ("tensorflow", "keras", "numpy")
 
 
 def main(*names):
+    load_tensorflow()
     with entry.user_errors():
         recipes = chosen_recipes(names)
         if not FLAGS.output_dir:
@@ -134,7 +135,7 @@ def train(trials, settings, strategy, eval_shards):
         print(f"Stopped by {stopped.signal.name}. Run the same command to resume.", file=sys.stderr, flush=True)
         sys.exit(entry.SIGNALLED + stopped.signal)
     except (ValueError, OSError) as error:
-        entry.fail(f"{flag_of(error)} Run the same command again to train what is not finished.")
+        entry.fail(f"{entry.message_of(error)} Run the same command again to train what is not finished.")
     return [f"{trial.name}: {reason}" for trial, reason in failures.items()]
 
 

@@ -123,7 +123,6 @@ class Worker:
         files = runs.find_training_files(config)
         folder = settings_module.run_folder(self.folder, trial)
         run = runs.prepare_run(folder, runs.pin(config, files), check_held=check_held)
-        runs.keep_screenings(run, files)
         runs.train_run(run, files.held_in(self.records), self.strategy)
         return run
 

@@ -1,4 +1,4 @@
-"""The commands, called in this process as a shell would call them, and small record files for them to read."""
+"""Runs the commands in this process, as a shell would, and writes small record files for them to read."""
 
 import contextlib
 import gzip
@@ -12,11 +12,11 @@ from unittest import mock
 import h5py
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from tests import networks, records, tiny_training
 from youtube8m_distill import config, runs
-from youtube8m_distill.cli import entry
+from youtube8m_distill.cli import entry, main
 from youtube8m_distill.cli import flags as our_flags
 
 FLAGS = flags.FLAGS
@@ -28,7 +28,7 @@ QUICK = ("--batch_size=4", "--num_epochs=1", "--base_learning_rate=0.01")
 
 
 class Ended(NamedTuple):
-    """What a command left behind: its exit code, standard output and standard error."""
+    """How a command ended: its exit code, standard output and standard error."""
 
     code: int
     out: str
@@ -41,8 +41,7 @@ class Ended(NamedTuple):
 
 @contextlib.contextmanager
 def fresh_flags():
-    """absl's one set of flags without any of ours, inside and after: every command defines its own."""
-    app.define_help_flags()
+    """Removes this package's flags from absl's global set, inside the block and after it: every command defines its own."""
     others, groups = set(FLAGS), dict(our_flags.GROUPS)
     our_flags.GROUPS.clear()
     try:
@@ -55,56 +54,55 @@ def fresh_flags():
         our_flags.GROUPS.update(groups)
 
 
-def module_of(command):
-    """The module of a command: one of the package's, or the reproduction's."""
-    return importlib.import_module("reproduce.command" if command == "reproduce" else f"youtube8m_distill.cli.{command}")
-
-
 def defined(command):
-    """Defines a command's flags and returns its module; to be used inside `fresh_flags`."""
-    module = module_of(command)
-    module.define_flags()
-    return module
+    """Defines a command's flags, inside `fresh_flags`; returns its description."""
+    if command == "reproduce":
+        reproduce = importlib.import_module("reproduce.command")
+        reproduce.define_flags()
+        return reproduce.__doc__
+    main.COMMANDS[command].define_flags()
+    return main.COMMANDS[command].description
 
 
 @contextlib.contextmanager
 def parsed(command, *arguments):
-    """A command's module, with its flags defined and parsed as for these arguments."""
+    """A command's flags, defined and parsed as for these arguments."""
     with fresh_flags():
-        module = defined(command)
+        defined(command)
         FLAGS([command, *map(str, arguments)])
-        yield module
+        yield FLAGS
 
 
 def run(command, *arguments):
-    """Runs a command from its arguments to its end; returns Ended."""
-    module = module_of(command)
+    """Runs a command from its arguments to its exit code; returns Ended."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    argv = [f"{command}.py", *map(str, arguments)]
-    # `_leave` may end the process without giving pytest a chance.
+    # `_leave` may end the process without unwinding the stack.
     with (
         fresh_flags(),
-        mock.patch.object(sys, "argv", argv),
+        mock.patch.object(sys, "argv", [f"yt8m {command}", *map(str, arguments)]),
         mock.patch.object(entry, "_leave", sys.exit),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
         try:
-            module.run()
+            if command == "reproduce":
+                importlib.import_module("reproduce.command").run()
+            else:
+                main.run(command)
         except SystemExit as ended:
             code = ended.code or 0
     return Ended(code, out.getvalue(), err.getvalue())
 
 
 def succeed(command, *arguments):
-    """Runs a command that must end well; returns Ended."""
+    """Runs a command that must succeed; returns Ended."""
     ended = run(command, *arguments)
     assert ended.code == 0, ended.err
     return ended
 
 
 def fail(command, *arguments):
-    """Runs a command that must refuse its arguments in one line; returns that line."""
+    """Runs a command that must refuse its arguments with one line; returns that line."""
     ended = run(command, *arguments)
     assert ended.code == 2, ended
     assert ended.out == "" and len(ended.lines) == 1, ended

@@ -89,7 +89,7 @@ def _train(arguments, events, output, quick):
     if quick:
         _be_quick()
     sys.argv = ["train.py", *arguments]
-    importlib.import_module("youtube8m_distill.cli.train").run()
+    importlib.import_module("youtube8m_distill.cli.main").run("train")
 
 
 def _report(report):

@@ -127,7 +127,7 @@ def test_no_evaluation_is_needed_before_predictions(road, tmp_path):
     runs_without_eval = ["teacher", "rep"]
     for name in runs_without_eval:
         commands.succeed(
-            "inference",
+            "infer",
             f"--train_dir={found[name].folder}",
             f"--input_data_pattern={files['test']}",
             f"--output_file={tmp_path}/{name}.csv",
@@ -141,7 +141,7 @@ def test_the_two_networks_of_a_parallel_run_predict_differently(road, tmp_path):
     files, found = road
     for role in ("teacher", "student"):
         commands.succeed(
-            "inference",
+            "infer",
             f"--train_dir={found['parallel'].folder}",
             f"--network={role}",
             f"--input_data_pattern={files['test']}",
@@ -172,10 +172,7 @@ def test_video_level_models_go_the_same_road(tmp_path, model):
     )
     assert run.checkpoints.steps() == [2] and metrics(run, files, "teacher")["max_frames"] == 1
     commands.succeed(
-        "inference",
-        f"--train_dir={run.folder}",
-        f"--input_data_pattern={files['test']}",
-        f"--output_file={tmp_path}/p.csv.gz",
+        "infer", f"--train_dir={run.folder}", f"--input_data_pattern={files['test']}", f"--output_file={tmp_path}/p.csv.gz"
     )
     assert len(commands.read_csv(tmp_path / "p.csv.gz")) == 9
 
@@ -215,7 +212,7 @@ def test_h_rnns_on_the_same_road_and_the_script_in_the_root(tmp_path, monkeypatc
     assert ended.stdout.startswith("7 videos by the student of step ") and len(ended.stdout.splitlines()) == 1
     assert all(line.startswith("predict: ") for line in ended.stderr.splitlines())
     monkeypatch.chdir(tmp_path)
-    commands.succeed("inference", "--train_dir=student", "--output_file=again.csv", "--input_data_pattern=moved_data/test*")
+    commands.succeed("infer", "--train_dir=student", "--output_file=again.csv", "--input_data_pattern=moved_data/test*")
     again, found = commands.read_csv("again.csv"), commands.read_csv("p.csv")
     assert list(found) == list(again)
     for video, pairs in found.items():

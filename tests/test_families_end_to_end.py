@@ -47,10 +47,7 @@ def test_a_family_is_trained_taught_scored_and_predicts(tmp_path, model):
     said = commands.succeed("eval", "--run_once", f"--train_dir={student.folder}", f"--eval_data_pattern={files['train']}")
     assert "GAP" in said.out
     commands.succeed(
-        "inference",
-        f"--train_dir={student.folder}",
-        f"--input_data_pattern={files['test']}",
-        f"--output_file={tmp_path}/p.csv",
+        "infer", f"--train_dir={student.folder}", f"--input_data_pattern={files['test']}", f"--output_file={tmp_path}/p.csv"
     )
     found = commands.read_csv(tmp_path / "p.csv")
     assert list(found) == [f"v{number:03d}" for number in range(7)]

@@ -118,7 +118,7 @@ def evaluate(place, out, again):
 
 def infer(place, out, again):
     return (
-        "inference",
+        "infer",
         f"--train_dir={place}/run",
         f"--input_data_pattern={place}/data/train*",
         f"--output_file={out}/predictions.csv",

@@ -259,7 +259,7 @@ def test_25_kills_in_every_mode_lose_nothing(folder, mode, monkeypatch):
     if quick:
         never.start()
     else:
-        subprocess.run([sys.executable, "-m", "youtube8m_distill.cli.train", *never.command], check=True)
+        subprocess.run([sys.executable, "-m", "youtube8m_distill", "train", *never.command], check=True)
     chance, signals, starts, split = random.Random(f"25 kills: {mode}"), collections.Counter(), 0, 0
     for number in itertools.count():
         run = Killed(folder, mode, f"killed{number}", quick, more)

@@ -46,12 +46,12 @@ def pattern(tmp_path):
     return commands.write_files(tmp_path / "data", "test", commands.frame_videos(3))
 
 
-def refused(run, pattern, command="inference"):
+def refused(run, pattern, command="infer"):
     """The one line with which a command refuses a run. Nothing is written anywhere."""
     outside = run.folder.parent
     before = commands.entries(outside)
     output = {
-        "inference": [f"--input_data_pattern={pattern}", f"--output_file={outside}/out.csv"],
+        "infer": [f"--input_data_pattern={pattern}", f"--output_file={outside}/out.csv"],
         "eval": [f"--eval_data_pattern={pattern}", f"--output_dir={outside}/out", "--run_once"],
     }[command]
     line = commands.fail(command, f"--train_dir={run.folder}", *output)
@@ -189,7 +189,7 @@ def test_weights_that_keras_would_not_write_are_refused(run, weights, pattern, m
         weights_file.load_weights(build.build_model(NETWORK, name="teacher"), weights)
 
 
-@pytest.mark.parametrize("command", ["inference", "eval"])
+@pytest.mark.parametrize("command", ["infer", "eval"])
 def test_a_command_refuses_hostile_weights_in_one_line(run, weights, pattern, command):
     _replace(weights, _external_link)
     assert "is a link to another place" in refused(run, pattern, command)
@@ -369,7 +369,7 @@ def test_paths_in_a_configuration_lead_nowhere(run, pattern, tmp_path):
     change_config(run, {name: str(tmp_path / "victim" / name) for name in names}, network=False)
     before = commands.entries(run.folder)
     commands.succeed(
-        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={pattern}", f"--output_file={tmp_path}/out/out.csv"
+        "infer", f"--train_dir={run.folder}", f"--input_data_pattern={pattern}", f"--output_file={tmp_path}/out/out.csv"
     )
     assert commands.entries(run.folder) == before and not os.listdir(tmp_path / "victim")
     assert sorted(os.listdir(tmp_path)) == ["data", "out", "run", "victim"]

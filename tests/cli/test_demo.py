@@ -10,7 +10,7 @@ from youtube8m_distill.cli import demo
 
 @pytest.fixture
 def called(monkeypatch):
-    """The commands that the demo runs, in order: (name, {flag: value}, switches); they only leave metrics behind."""
+    """The commands that the demo runs, in order, as (name, {flag: value}, switches). They only write metrics."""
     calls = []
 
     def command(name, *switches, **values):
@@ -31,23 +31,23 @@ def flags_of(command, calls):
     return [values for name, values, _ in calls if name == command]
 
 
-def test_the_whole_road_in_order(tmp_path, called):
-    said = commands.succeed("demo", f"--output_dir={tmp_path}/demo")
-    assert [name for name, _, _ in called] == ["synthesize", *["train", "eval"] * 4, "inference"]
+def test_the_commands_run_in_order(tmp_path, called):
+    ended = commands.succeed("demo", f"--output_dir={tmp_path}/demo")
+    assert [name for name, _, _ in called] == ["synthesize", *["train", "eval"] * 4, "infer"]
     teacher, uniform, serial, parallel = flags_of("train", called)
     assert serial["teacher_dir"] == teacher["train_dir"] and serial["mode"] == "serial"
     assert (teacher["mode"], uniform["mode"], parallel["mode"]) == ("teacher", "teacher", "parallel")
     assert uniform["frames_per_video"] == serial["frames_per_video"] == parallel["frames_per_video"] == 10
     assert "frames_per_video" not in teacher
-    assert flags_of("inference", called)[0]["train_dir"] == serial["train_dir"]
-    assert [line.split()[:2] for line in said.out.splitlines() if line.startswith(tuple(demo.RUNS))] == [
+    assert flags_of("infer", called)[0]["train_dir"] == serial["train_dir"]
+    assert [line.split()[:2] for line in ended.out.splitlines() if line.startswith(tuple(demo.RUNS))] == [
         [name, "300"] for name in demo.RUNS
     ]
-    assert "1.23 M" in said.out
-    assert (tmp_path / "demo" / "results.txt").read_text().strip() in said.out
+    assert "1.23 M" in ended.out
+    assert (tmp_path / "demo" / "results.txt").read_text().strip() in ended.out
 
 
-def test_what_chooses_the_epoch_is_not_what_is_scored(tmp_path, called):
+def test_the_best_epoch_is_not_chosen_on_the_scored_files(tmp_path, called):
     commands.succeed("demo", f"--output_dir={tmp_path}/demo")
     shards = [f"sample/validate{number:04d}.tfrecord" for number in range(5)]
     scored = [shard for shard in shards if pathlib.PurePath(shard).match(demo.HELD_OUT_FILES)]
@@ -59,14 +59,14 @@ def test_what_chooses_the_epoch_is_not_what_is_scored(tmp_path, called):
         assert values["eval_data_pattern"] == tmp_path / "demo" / demo.HELD_OUT_FILES
 
 
-def test_several_seeds_give_mean_and_deviation(tmp_path, called):
-    said = commands.succeed("demo", f"--output_dir={tmp_path}/demo", "--seeds=2")
+def test_several_seeds_give_means_and_standard_deviations(tmp_path, called):
+    ended = commands.succeed("demo", f"--output_dir={tmp_path}/demo", "--seeds=2")
     assert sorted(values["seed"] for values in flags_of("train", called)) == [0] * 4 + [1] * 4
     assert len({values["train_dir"] for values in flags_of("train", called)}) == 8
     for serial in [values for values in flags_of("train", called) if values["mode"] == "serial"]:
         assert str(serial["teacher_dir"]).endswith(f"teacher_seed{serial['seed']}")
-    # The teacher is scored by the 3rd and the 11th command: 0.503 and 0.511, apart by 0.008 = 2 deviations / sqrt(2).
-    assert "0.5070 ± 0.0057" in said.out
+    # The 3rd and the 11th command score the teacher: 0.503 and 0.511. Their sample deviation is 0.008 / sqrt(2).
+    assert "0.5070 ± 0.0057" in ended.out
     assert len(json.loads((tmp_path / "demo" / "results.json").read_text())) == 8
 
 
@@ -78,11 +78,11 @@ def test_a_command_that_fails_ends_the_demo(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         demo.command("train", "--x", output_dir="a b")
     said = capsys.readouterr()
-    assert said.out == "\n$ train.py --x '--output_dir=a b'\n"
-    assert "`train` ended with exit code 3; its message stands above." in said.err
+    assert said.out == "\n$ yt8m train --x '--output_dir=a b'\n"
+    assert "`yt8m train` failed with exit code 3; see its message above." in said.err
 
 
-def test_the_table_has_a_line_a_network():
+def test_the_table_has_one_line_per_network():
     rows = pd.DataFrame(
         [
             {

@@ -58,16 +58,16 @@ def by_hand(run, files, top_k=schema.TOP_K, step=7):
 
 @pytest.mark.parametrize("top_k", [2, 20])
 def test_metrics_are_the_evaluators_over_the_network_called_by_hand(run, files, top_k):
-    said = scored(run, files, f"--top_k={top_k}", "--batch_size=4")
+    ended = scored(run, files, f"--top_k={top_k}", "--batch_size=4")
     found = metrics_of(run.folder / "eval" / "teacher")
     expected = by_hand(run, files, min(top_k, 5)).result()
     expected[f"gap_at_{top_k}"] = expected.pop(f"gap_at_{min(top_k, 5)}")
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, rel=1e-5), name
-    assert f"GAP@{top_k} " in said.out and f"{found['hit_at_one']:.4f}" in said.out
+    assert f"GAP@{top_k} " in ended.out and f"{found['hit_at_one']:.4f}" in ended.out
 
 
-def test_the_record_says_what_was_scored(run, files):
+def test_metrics_json_states_what_was_scored(run, files):
     scored(run, files, "--batch_size=4")
     found = metrics_of(run.folder / "eval" / "teacher")
     assert found["network"] == "teacher" and found["checkpoint_step"] == 7 and found["eval_data_pattern"] == files
@@ -75,7 +75,7 @@ def test_the_record_says_what_was_scored(run, files):
     assert found["videos_per_second"] > 0 and found["multiply_adds"] > 0
 
 
-def test_another_checkpoint_and_another_folder(run, files, tmp_path):
+def test_checkpoint_and_output_dir_are_used(run, files, tmp_path):
     scored(run, files, "--checkpoint=3", f"--output_dir={tmp_path}/scores")
     found = metrics_of(tmp_path / "scores")
     assert found["checkpoint_step"] == 3
@@ -84,7 +84,7 @@ def test_another_checkpoint_and_another_folder(run, files, tmp_path):
 
 
 @pytest.mark.parametrize("year", VOCABULARIES)
-def test_per_class_results_carry_the_names_of_either_vocabulary(run, files, tmp_path, year):
+def test_results_per_class_have_the_names_of_either_vocabulary(run, files, tmp_path, year):
     (tmp_path / "vocabulary.csv").write_text(VOCABULARIES[year])
     scored(run, files, f"--vocabulary={tmp_path}/vocabulary.csv")
     rows = pd.read_csv(run.folder / "eval" / "teacher" / "per_class.csv")
@@ -94,23 +94,23 @@ def test_per_class_results_carry_the_names_of_either_vocabulary(run, files, tmp_
     np.testing.assert_allclose(rows["average_precision"], expected["average_precision"], rtol=1e-6)
 
 
-def test_a_class_may_be_called_na(tmp_path):
+def test_a_class_may_have_the_name_na(tmp_path):
     (tmp_path / "names.csv").write_text(VOCABULARIES["2018"].replace("Dance", "NA"))
     assert "NA" in eval_command.read_vocabulary(f"{tmp_path}/names.csv").tolist()
 
 
-def test_without_a_vocabulary_there_are_no_names(run, files):
+def test_without_a_vocabulary_there_is_no_name_column(run, files):
     scored(run, files)
     assert "name" not in pd.read_csv(run.folder / "eval" / "teacher" / "per_class.csv").columns
 
 
-def test_the_full_map_is_added_when_asked_for(run, files):
-    said = scored(run, files, "--full_map")
-    assert "mAP, all predictions" in said.out
+def test_full_map_adds_the_map_over_all_predictions(run, files):
+    ended = scored(run, files, "--full_map")
+    assert "mAP, all predictions" in ended.out
     assert 0 < metrics_of(run.folder / "eval" / "teacher")["full_mean_average_precision"] <= 1
 
 
-# ---- what cannot be scored
+# ---- refusals
 
 
 def refused(run, files, *arguments):
@@ -119,15 +119,15 @@ def refused(run, files, *arguments):
     return line
 
 
-def test_files_without_labels(run, tmp_path):
+def test_files_without_labels_are_refused(run, tmp_path):
     files = commands.write_files(tmp_path / "data", "test", commands.frame_videos(4, labels=False))
     ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once")
     assert ended.code == 2 and not (run.folder / "eval").exists()
-    assert ended.lines[-1].startswith(f"Error: --eval_data_pattern={files} holds no labels")
-    assert "use inference.py" in ended.lines[-1]
+    assert ended.lines[-1].startswith(f"Error: --eval_data_pattern={files}: holds no labels")
+    assert "use `yt8m infer`" in ended.lines[-1]
 
 
-def test_a_record_that_cannot_be_used_is_named(run, tmp_path):
+def test_a_bad_record_is_named(run, tmp_path):
     videos = [records.frame_record(records.random_frames(2), labels=[label]) for label in (0, 5)]
     records.write(tmp_path / "bad.tfrecord", videos)
     ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={tmp_path}/bad.tfrecord", "--run_once")
@@ -135,20 +135,12 @@ def test_a_record_that_cannot_be_used_is_named(run, tmp_path):
     assert ended.lines[-1].startswith(f"Error: file {tmp_path}/bad.tfrecord, record 1: ")
 
 
-@pytest.mark.parametrize("missing", ["train_dir", "eval_data_pattern"])
-def test_what_must_be_given(missing):
-    given = {"train_dir": "run", "eval_data_pattern": "x"}
-    del given[missing]
-    line = commands.fail("eval", *[f"--{name}={value}" for name, value in given.items()])
-    assert line == f"Error: --{missing} is missing; see --helpshort."
-
-
-def test_no_file_matches_even_where_it_would_wait_for_a_checkpoint(tmp_path):
+def test_a_pattern_without_files_is_refused_before_waiting_for_a_checkpoint(tmp_path):
     run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=())
     assert refused(run, f"{tmp_path}/none").startswith(f"Error: --eval_data_pattern={tmp_path}/none: ")
 
 
-def test_a_folder_that_is_no_run(tmp_path, files):
+def test_a_folder_without_a_run_is_refused(tmp_path, files):
     line = commands.fail("eval", f"--train_dir={tmp_path}/none", f"--eval_data_pattern={files}", "--run_once")
     assert f"{tmp_path}/none' is not a training directory: it does not exist." in line
 
@@ -158,15 +150,15 @@ def test_a_folder_that_is_no_run(tmp_path, files):
     [
         (("--run_once", "--checkpoint=5"), "--checkpoint=5: "),
         (("--run_once", "--checkpoint=newest"), "--checkpoint=newest: "),
-        (("--checkpoint=3",), "--checkpoint=3 names one checkpoint; add --run_once."),
-        (("--run_once", "--network=student"), "--network='student': the run in"),
-        (("--run_once", "--vocabulary=/nowhere.csv"), "--vocabulary=/nowhere.csv cannot be read as CSV"),
-        (("--run_once", "--num_gpu=2"), "--num_gpu=2, and TensorFlow sees 0"),
+        (("--checkpoint=3",), "--checkpoint=3: names one checkpoint; add --run_once."),
+        (("--run_once", "--network=student"), "--network=student: the run in"),
+        (("--run_once", "--vocabulary=/nowhere.csv"), "--vocabulary=/nowhere.csv: cannot be read as CSV"),
+        (("--run_once", "--num_gpu=2"), "--num_gpu=2: TensorFlow sees 0 GPU(s)"),
         (("--run_once", "--batch_size=0"), "--batch_size=0: "),
         (("--run_once", "--top_k=0"), "--top_k=0: "),
     ],
 )
-def test_bad_values_are_named_with_their_flag(run, files, arguments, words):
+def test_an_invalid_value_is_named_with_its_flag(run, files, arguments, words):
     assert refused(run, files, *arguments).startswith(f"Error: {words}")
 
 
@@ -178,12 +170,12 @@ def test_bad_values_are_named_with_their_flag(run, files, arguments, words):
         (b"\xff\xfe\x00\xd8", "cannot be read as CSV"),
     ],
 )
-def test_a_vocabulary_of_another_form(run, files, tmp_path, content, words):
+def test_a_file_that_is_not_a_vocabulary_is_refused(run, files, tmp_path, content, words):
     (tmp_path / "names.csv").write_bytes(content)
     assert words in refused(run, files, "--run_once", f"--vocabulary={tmp_path}/names.csv")
 
 
-def test_an_output_folder_that_cannot_be_made(run, files, tmp_path):
+def test_an_output_dir_that_cannot_be_created_is_refused(run, files, tmp_path):
     (tmp_path / "file").write_text("")
     ended = commands.run(
         "eval",
@@ -195,30 +187,30 @@ def test_an_output_folder_that_cannot_be_made(run, files, tmp_path):
     assert ended.code == 2 and ended.lines[-1].startswith(f"Error: --output_dir={tmp_path}/file/scores")
 
 
-def test_a_run_without_a_checkpoint(tmp_path, files):
+def test_a_run_without_a_checkpoint_is_refused(tmp_path, files):
     run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=())
     assert "holds no checkpoint yet; let its training reach one" in refused(run, files, "--run_once")
 
 
-# ---- bad records, left out when asked for
+# ---- bad records
 
 
-def spoil(folder):
-    """Three bad records among the nine good ones, in a file each; returns the glob."""
+def add_bad_records(folder):
+    """Adds three bad records to nine good ones, each in its own file; returns the glob."""
     for name, label in (("bad0", 5), ("bad1", -1)):
         records.write(folder / f"{name}.tfrecord", [records.frame_record(records.random_frames(2), labels=[label])])
     (folder / "bad2.tfrecord").write_bytes(b"")
     return f"{folder}/*.tfrecord"
 
 
-def test_bad_records_are_left_out_listed_and_counted_where_that_is_asked_for(run, files, tmp_path):
+def test_skip_bad_records_lists_and_counts_them(run, files, tmp_path):
     expected = by_hand(run, files, 5).result()
-    said = scored(run, spoil(tmp_path / "data"), "--skip_bad_records", "--max_bad_fraction=0.25")
+    ended = scored(run, add_bad_records(tmp_path / "data"), "--skip_bad_records", "--max_bad_fraction=0.25")
     folder = run.folder / "eval" / "teacher"
     found = metrics_of(folder)
     assert found["num_videos"] == 9 and found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
     warning = f"Warning: about 3 of 12 records (25 %) were left out; listed in {folder}/bad_records.csv"
-    assert [line for line in said.lines if line.startswith("Warning")] == [warning] * 2 and said.lines[-1] == warning
+    assert [line for line in ended.lines if line.startswith("Warning")] == [warning] * 2 and ended.lines[-1] == warning
     report = pd.read_csv(folder / "bad_records.csv", dtype=str).fillna("")
     assert report["file"].tolist() == [f"{tmp_path}/data/bad{i}.tfrecord" for i in range(3)]
     assert report["record"].tolist() == ["0", "0", ""]
@@ -230,7 +222,7 @@ def test_bad_records_are_left_out_listed_and_counted_where_that_is_asked_for(run
 
 
 def test_more_bad_records_than_allowed_are_refused(run, files, tmp_path):
-    files = spoil(tmp_path / "data")
+    files = add_bad_records(tmp_path / "data")
     ended = commands.run(
         "eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once", "--skip_bad_records"
     )
@@ -238,13 +230,13 @@ def test_more_bad_records_than_allowed_are_refused(run, files, tmp_path):
     assert ended.lines[-1].startswith("Error: --max_bad_fraction=0.01: about 3 of 12 records (25 %) cannot be used; ")
 
 
-def test_videos_of_more_than_300_frames_are_counted_at_the_end(run, tmp_path):
+def test_videos_of_more_than_300_frames_are_counted(run, tmp_path):
     videos = [records.frame_record(records.random_frames(count), b"%d" % count, [0]) for count in (301, 300, 400)]
-    said = scored(run, records.write(tmp_path / "long.tfrecord", videos))
-    assert about_long_videos(2) in said.out.splitlines()
+    ended = scored(run, records.write(tmp_path / "long.tfrecord", videos))
+    assert about_long_videos(2) in ended.out.splitlines()
 
 
-def test_a_class_name_is_no_formula(run, files, tmp_path):
+def test_formulas_in_class_names_are_escaped(run, files, tmp_path):
     (tmp_path / "vocabulary.csv").write_text(VOCABULARIES["2018"].replace("Dance", "=1+2"))
     scored(run, files, f"--vocabulary={tmp_path}/vocabulary.csv")
     assert pd.read_csv(run.folder / "eval" / "teacher" / "per_class.csv")["name"][2] == spreadsheet_safe("=1+2") != "=1+2"
@@ -253,7 +245,7 @@ def test_a_class_name_is_no_formula(run, files, tmp_path):
 # ---- following a training
 
 
-def test_without_run_once_each_new_checkpoint_is_scored_once_with_sleep_between_looks(run, files, monkeypatch):
+def test_without_run_once_each_new_checkpoint_is_scored_once(run, files, monkeypatch):
     looks = []
 
     def sleep(seconds):
@@ -271,7 +263,7 @@ def test_without_run_once_each_new_checkpoint_is_scored_once_with_sleep_between_
     assert ended.code == 130 and ended.lines[-1] == "Interrupted."
 
 
-def test_it_waits_for_the_first_checkpoint(tmp_path, files, monkeypatch):
+def test_without_run_once_it_waits_for_the_first_checkpoint(tmp_path, files, monkeypatch):
     run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=())
     looks = iter([lambda: commands.save_checkpoint(run, 2)])
 

@@ -1,4 +1,4 @@
-"""The flags of the families on the command line: what they set, and where they have no effect."""
+"""The flags of the families: what they set, and which families refuse them."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def refusal(tmp_path, files, *arguments):
 
 
 @pytest.mark.parametrize("model", networks.TINY)
-def test_a_familys_flags_make_its_network(files, model):
+def test_the_flags_of_a_family_describe_its_network(files, model):
     sizes = [f"--{name}={value}" for name, value in networks.TINY[model].items()]
     found = asked_for(
         files, f"--model={model}", "--num_classes=5", "--frame_selection=first", "--frames_per_video=7", *sizes
@@ -38,7 +38,7 @@ def test_dropout_has_two_names(files, flag):
     assert asked_for(files, "--model=LstmModel", f"--{flag}=0.125").networks["teacher"].family.dropout == 0.125
 
 
-def test_dropout_is_refused_under_its_first_name(tmp_path, files):
+def test_an_invalid_drop_rate_is_refused_as_dropout(tmp_path, files):
     assert refusal(tmp_path, files, "--drop_rate=1").startswith("Error: --dropout=1.0: choose a value from 0, below 1.")
 
 
@@ -55,7 +55,10 @@ def test_dropout_is_refused_under_its_first_name(tmp_path, files):
         ),
         (("--model=NeXtVLADModel", "--moe_l2=1"), "--moe_l2=1.0: has no effect with model=NeXtVLADModel"),
         (("--model=NeXtVLADModel", "--groups=5"), "--groups=5: 5 groups do not divide"),
-        (("--model=MoeModel", "--mode=parallel"), "--model=MoeModel: reads video-level files; distillation is over frames"),
+        (
+            ("--model=MoeModel", "--mode=parallel"),
+            "--model=MoeModel: reads video-level files, and --mode=parallel selects frames",
+        ),
     ],
 )
 def test_a_flag_of_another_family_is_refused(tmp_path, files, arguments, words):

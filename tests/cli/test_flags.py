@@ -1,65 +1,67 @@
+"""Flags that several commands share, and the settings they stand for."""
+
 import pytest
 
 from tests import commands
 from youtube8m_distill import config, schema
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli import run_config, setting_flags
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.cli.main import COMMANDS
 
-COMMANDS = ("train", "eval", "inference", "demo", "extract")
 FLAGS = commands.FLAGS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_flag_of_ours_stands_in_exactly_one_group(command):
+def test_every_flag_is_in_exactly_one_group(command):
     with commands.fresh_flags():
         before = set(FLAGS)
         commands.defined(command)
-        refused = {name for name in set(FLAGS) - before if FLAGS[name].help.startswith("Not served: ")}
+        unsupported = {name for name in set(FLAGS) - before if FLAGS[name].help.startswith("Not supported: ")}
         grouped = [name for names in our_flags.GROUPS.values() for name in names]
-        assert sorted(grouped) == sorted(set(FLAGS) - before - refused)
+        assert sorted(grouped) == sorted(set(FLAGS) - before - unsupported)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_flag_explains_itself(command):
+def test_the_help_of_every_flag_is_a_sentence(command):
     with commands.fresh_flags():
         commands.defined(command)
         for name in (name for names in our_flags.GROUPS.values() for name in names):
             assert FLAGS[name].help.rstrip().endswith("."), name
 
 
-def test_flags_that_are_not_given_leave_the_recipe_to_the_configuration():
+def test_flags_that_are_not_given_keep_the_defaults():
     with commands.parsed("train"):
         assert config.TrainingConfig(**our_flags.given(*setting_flags.training_flags())) == config.TrainingConfig()
         assert our_flags.given(*run_config.NETWORK_FLAGS) == {}
         assert our_flags.feature_config() == config.FeatureConfig()
 
 
-@pytest.mark.parametrize(
-    "name, given, field",
-    [
-        ("batch_size", 8, "batch_size"),
-        ("num_epochs", 2, "num_epochs"),
-        ("finetune_epochs", 3, "finetune_epochs"),
-        ("max_steps", 9, "max_steps"),
-        ("optimizer", "AdagradOptimizer", "optimizer"),
-        ("base_learning_rate", 0.5, "base_learning_rate"),
-        ("learning_rate_decay", 0.5, "learning_rate_decay"),
-        ("learning_rate_decay_examples", 11, "learning_rate_decay_examples"),
-        ("regularization_penalty", 0.25, "regularization_penalty"),
-        ("clip_gradient_norm", 0.75, "clip_gradient_norm"),
-        ("seed", 7, "seed"),
-        ("mixed_precision", True, "mixed_precision"),
-        ("train_fraction", 0.125, "train_fraction"),
-        ("checkpoint_steps", 12, "checkpoint_steps"),
-        ("validation_steps", 13, "validation_steps"),
-        ("max_to_keep", 14, "max_to_keep"),
-    ],
-)
-def test_a_training_flag_sets_its_own_field_alone(name, given, field):
-    with commands.parsed("train", f"--{name}={given}"):
+OTHER_VALUES = {
+    "batch_size": 8,
+    "num_epochs": 2,
+    "finetune_epochs": 3,
+    "max_steps": 9,
+    "optimizer": "AdagradOptimizer",
+    "base_learning_rate": 0.5,
+    "learning_rate_decay": 0.25,
+    "learning_rate_decay_examples": 11,
+    "regularization_penalty": 0.125,
+    "clip_gradient_norm": 0.75,
+    "seed": 7,
+    "mixed_precision": True,
+    "train_fraction": 0.375,
+    "checkpoint_steps": 12,
+    "validation_steps": 13,
+    "max_to_keep": 14,
+    "num_readers": 15,
+}
+
+
+def test_a_training_flag_sets_the_field_of_its_name():
+    assert len(set(OTHER_VALUES.values())) == len(OTHER_VALUES), "a swap of two flags would show"
+    with commands.parsed("train", *(f"--{name}={value}" for name, value in OTHER_VALUES.items())):
         found = config.TrainingConfig(**our_flags.given(*setting_flags.training_flags()))
-    assert found == config.TrainingConfig(**{field: given})
+    assert found == config.TrainingConfig(**OTHER_VALUES)
 
 
 @pytest.mark.parametrize(
@@ -77,17 +79,17 @@ def test_frame_flags_complete_each_other(arguments, expected):
         assert our_flags.frame_view("all") == config.FrameView(*expected)
 
 
-def test_a_student_sees_30_frames_unless_told_otherwise():
+def test_a_student_sees_30_frames_by_default():
     with commands.parsed("train"):
         assert our_flags.frame_view("uniform") == config.FrameView("uniform", 30)
 
 
-def test_video_level_models_read_the_means():
+def test_video_level_models_read_mean_features():
     with commands.parsed("train", "--model=MoeModel"):
         assert our_flags.feature_config() == config.FeatureConfig(schema.VIDEO_FEATURES, (1024, 128), False, "float32")
 
 
-def test_sizes_follow_from_known_names_in_their_order():
+def test_feature_sizes_follow_from_known_names():
     with commands.parsed("train", "--feature_names=audio, rgb"):
         assert our_flags.feature_config().sizes == (128, 1024)
 
@@ -102,20 +104,13 @@ def test_sizes_follow_from_known_names_in_their_order():
         (("--noframe_features",), "frame_features=false: HierarchicalLstmModel reads frame-level files"),
     ],
 )
-def test_features_that_cannot_be_are_refused_by_flag(arguments, words):
+def test_invalid_features_are_refused_by_flag(arguments, words):
     with commands.parsed("train", *arguments), pytest.raises(ValueError) as raised:
         our_flags.feature_config()
     assert str(raised.value).startswith(words)
 
 
-def test_an_error_about_a_flag_is_shown_with_its_dashes():
-    with commands.parsed("train"):
-        assert our_flags.flag_of(SettingError("batch_size", "is odd.", 3)) == "--batch_size=3: is odd."
-        assert our_flags.flag_of(SettingError("network_size", "is odd.", 3)) == "network_size=3: is odd."
-        assert our_flags.flag_of(OSError("/data/x is empty")) == "/data/x is empty"
-
-
-def test_video_level_models_start_from_the_starters_recipe_and_given_flags_win():
+def test_flags_override_the_published_recipe_of_a_model():
     with commands.parsed("train", "--model=MoeModel", "--train_data_pattern=x", "--regularization_penalty=3"):
         training = run_config.config_from_flags().training
     assert (training.batch_size, training.base_learning_rate, training.regularization_penalty) == (1024, 0.01, 3.0)

@@ -1,3 +1,5 @@
+"""Prediction to a Kaggle CSV: what it holds, refusals, resuming, archives."""
+
 import gzip
 import pathlib
 import re
@@ -22,15 +24,15 @@ def run(tmp_path):
 
 @pytest.fixture
 def files(tmp_path):
-    """9 videos without labels in two files, as the official test split."""
+    """9 videos without labels in two files, like the official test split."""
     return commands.write_files(tmp_path / "data", "test", commands.frame_videos(9, labels=False))
 
 
 def predicted(run, files, output, *arguments):
-    said = commands.succeed(
-        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={output}", *arguments
+    ended = commands.succeed(
+        "infer", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={output}", *arguments
     )
-    return said, commands.read_csv(output)
+    return ended, commands.read_csv(output)
 
 
 def by_hand(run, files, step=7):
@@ -44,8 +46,8 @@ def by_hand(run, files, step=7):
 
 
 @pytest.mark.parametrize("top_k, step", [(2, 7), (20, 3)])
-def test_the_csv_holds_the_networks_predictions_in_the_order_of_the_files(run, files, tmp_path, top_k, step):
-    said, rows = predicted(
+def test_the_csv_has_the_predictions_in_the_order_of_the_files(run, files, tmp_path, top_k, step):
+    ended, rows = predicted(
         run, files, tmp_path / "new" / "p.csv", f"--top_k={top_k}", f"--checkpoint={step}", "--batch_size=4"
     )
     expected = by_hand(run, files, step)
@@ -54,53 +56,44 @@ def test_the_csv_holds_the_networks_predictions_in_the_order_of_the_files(run, f
         classes = np.argsort(-predictions, kind="stable")[:top_k]
         assert [c for c, _ in rows[video_id]] == list(classes)
         assert [p for _, p in rows[video_id]] == pytest.approx(list(predictions[classes]), rel=1e-5)
-    assert said.out.startswith(f"9 videos by the teacher of step {step} in ")
-    assert said.out.endswith(f"{tmp_path}/new/p.csv\n")
+    assert ended.out.startswith(f"9 videos by the teacher of step {step} in ")
+    assert ended.out.endswith(f"{tmp_path}/new/p.csv\n")
 
 
-def test_the_best_checkpoint_is_used_where_there_is_one(run, files, tmp_path):
+def test_the_best_checkpoint_is_the_default(run, files, tmp_path):
     (run.folder / "checkpoints" / "step-00000003").rename(run.folder / "best")
     assert "of step 3 in" in predicted(run, files, tmp_path / "p.csv")[0].out
     assert "of step 7 in" in predicted(run, files, tmp_path / "p.csv", "--checkpoint=last")[0].out
 
 
-def test_a_name_with_gz_is_compressed(run, files, tmp_path):
+def test_a_name_that_ends_with_gz_is_compressed(run, files, tmp_path):
     _, plain = predicted(run, files, tmp_path / "p.csv")
     _, packed = predicted(run, files, tmp_path / "p.csv.gz")
     assert plain == packed and len(plain) == 9
     assert gzip.decompress((tmp_path / "p.csv.gz").read_bytes()) == (tmp_path / "p.csv").read_bytes()
 
 
-def test_files_with_labels_of_2017_and_compressed_give_the_same_predictions(run, files, tmp_path):
+def test_compressed_files_of_2017_give_the_same_predictions(run, files, tmp_path):
     _, expected = predicted(run, files, tmp_path / "p.csv")
     old = commands.write_files(tmp_path / "old", "v", commands.frame_videos(9, id_key="video_id"), compression="GZIP")
     assert predicted(run, old, tmp_path / "old.csv")[1] == expected
 
 
-# ---- what is refused
+# ---- refusals
 
 
 def refused(run, files, output, *arguments):
     return commands.fail(
-        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={output}", *arguments
+        "infer", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={output}", *arguments
     )
 
 
-@pytest.mark.parametrize("missing", ["train_dir", "input_data_pattern", "output_file"])
-def test_what_must_be_given(missing):
-    given = {"train_dir": "run", "input_data_pattern": "x", "output_file": "y"}
-    del given[missing]
-    line = commands.fail("inference", *[f"--{name}={value}" for name, value in given.items()])
-    also = ", and so is --input_model_tgz" if missing == "train_dir" else ""
-    assert line == f"Error: --{missing} is missing{also}; see --helpshort."
-
-
-def test_no_file_matches(run, tmp_path):
+def test_a_pattern_without_files_is_refused(run, tmp_path):
     line = refused(run, f"{tmp_path}/none", tmp_path / "p.csv")
     assert line.startswith(f"Error: --input_data_pattern={tmp_path}/none: ") and not (tmp_path / "p.csv").exists()
 
 
-def test_files_of_other_sizes(run, tmp_path):
+def test_files_with_other_feature_sizes_are_refused(run, tmp_path):
     frames = records.random_frames(2, sizes=(("rgb", 5), ("audio", 3)))
     path = records.write(tmp_path / "a.tfrecord", [records.frame_record(frames)])
     assert "feature_sizes gives 6" in refused(run, path, tmp_path / "p.csv")
@@ -111,85 +104,85 @@ def test_files_of_other_sizes(run, tmp_path):
     [
         (("--checkpoint=5",), "--checkpoint=5: "),
         (("--checkpoint=first",), "--checkpoint=first: "),
-        (("--network=student",), "--network='student': the run in"),
+        (("--network=student",), "--network=student: the run in"),
     ],
 )
-def test_a_network_or_checkpoint_that_is_not_there(run, files, tmp_path, arguments, words):
+def test_a_network_or_checkpoint_that_does_not_exist_is_refused(run, files, tmp_path, arguments, words):
     line = refused(run, files, tmp_path / "p.csv", *arguments)
     assert line.startswith(f"Error: {words}") and not (tmp_path / "p.csv").exists()
 
 
-def test_a_folder_that_cannot_be_made_leaves_nothing(run, files, tmp_path):
+def test_an_output_file_that_cannot_be_created_is_refused(run, files, tmp_path):
     (tmp_path / "file").write_text("")
     line = refused(run, files, tmp_path / "file" / "p.csv")
-    assert line.startswith(f"Error: --output_file={tmp_path}/file/p.csv cannot be written: ")
+    assert line.startswith(f"Error: --output_file={tmp_path}/file/p.csv: cannot be written: ")
 
 
 def write_with_bad_record(path, good):
-    """Good records, each with an id of its own, and one whose frames are too short."""
+    """Writes valid records and one whose frames are too short."""
     videos = [records.frame_record(records.random_frames(2), b"w%03d" % number) for number in range(good)]
     return records.write(path, [*videos, records.frame_record({"rgb": [b"123"], "audio": [b"12"]}, b"bad")])
 
 
-def test_a_bad_record_leaves_the_old_file_as_it_was(run, tmp_path):
+def test_a_bad_record_leaves_an_existing_csv_unchanged(run, tmp_path):
     path = write_with_bad_record(tmp_path / "bad.tfrecord", 2)
     (tmp_path / "p.csv").write_text("old")
     ended = commands.run(
-        "inference",
+        "infer",
         f"--train_dir={run.folder}",
         f"--input_data_pattern={path}",
         f"--output_file={tmp_path}/p.csv",
         "--batch_size=4",
     )
     assert ended.code == 2 and ended.out == ""
-    assert ended.lines[-1].startswith(f"Error: --output_file={tmp_path}/p.csv was not written: file {path}, record 2: ")
+    assert ended.lines[-1].startswith(f"Error: --output_file={tmp_path}/p.csv: was not written: file {path}, record 2: ")
     assert (tmp_path / "p.csv").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tfrecord", "p.csv", "run"]
 
 
-# ---- stopped and gone on with, bad records, archives
+# ---- resuming, bad records, archives
 
 
-def test_after_a_bad_record_the_same_command_with_skipping_goes_on(run, files, tmp_path):
+def test_after_a_bad_record_the_command_with_skip_bad_records_resumes(run, files, tmp_path):
     path = write_with_bad_record(tmp_path / "data" / "test5.tfrecord", 6)
     arguments = f"--train_dir={run.folder}", f"--input_data_pattern={files}", "--batch_size=2"
-    ended = commands.run("inference", *arguments, f"--output_file={tmp_path}/p.csv")
+    ended = commands.run("infer", *arguments, f"--output_file={tmp_path}/p.csv")
     assert ended.code == 2 and f"file {path}, record 6: " in ended.lines[-1]
     kept = int(re.match("The predictions for ([0-9]+) videos are kept in ", ended.out)[1])
     assert kept >= 10 and not (tmp_path / "p.csv").exists()
-    for output in ("p.csv", "anew.csv"):
+    for output in ("p.csv", "fresh.csv"):
         ended = commands.succeed(
-            "inference", *arguments, f"--output_file={tmp_path}/{output}", "--skip_bad_records", "--max_bad_fraction=0.1"
+            "infer", *arguments, f"--output_file={tmp_path}/{output}", "--skip_bad_records", "--max_bad_fraction=0.1"
         )
-        assert ("Going on after 8 videos, in file 2 of 3; " in ended.out) == (output == "p.csv")
-        assert [line for line in ended.lines if line.startswith("Warning: 1 of 16 records ")][1:], "said twice"
+        assert ("Resuming after 8 videos, in file 2 of 3; " in ended.out) == (output == "p.csv")
+        assert [line for line in ended.lines if line.startswith("Warning: 1 of 16 records ")][1:], "ended twice"
         assert "15 videos by the teacher of step 7 in " in ended.out
-    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "anew.csv").read_bytes()
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
     assert f"{path},6," in (tmp_path / "p.csv.bad_records.csv").read_text()
     assert list(commands.read_csv(tmp_path / "p.csv"))[8:] == ["v008", *(f"w{number:03d}" for number in range(6))]
 
 
-def test_videos_that_are_cut_are_counted(run, tmp_path):
+def test_videos_of_more_than_300_frames_are_counted(run, tmp_path):
     path = records.write(
         tmp_path / "long.tfrecord",
         [records.frame_record(records.random_frames(length), b"v%d" % length) for length in (1, 300, 301, 400)],
     )
-    said, rows = predicted(run, path, tmp_path / "p.csv")
-    assert said.out.endswith("2 videos have more than 300 frames; those past frame 300 were left out.\n") and len(rows) == 4
+    ended, rows = predicted(run, path, tmp_path / "p.csv")
+    assert ended.out.endswith("2 videos have more than 300 frames; those past frame 300 were left out.\n") and len(rows) == 4
 
 
-def test_a_network_goes_through_an_archive(run, files, tmp_path):
-    said, expected = predicted(run, files, tmp_path / "p.csv", f"--output_model_tgz={tmp_path}/model.tgz", "--checkpoint=3")
+def test_a_network_from_an_archive_gives_the_same_predictions(run, files, tmp_path):
+    ended, expected = predicted(run, files, tmp_path / "p.csv", f"--output_model_tgz={tmp_path}/model.tgz", "--checkpoint=3")
     shutil.rmtree(run.folder)
     for more in ((), (f"--untar_model_dir={tmp_path}/model",)):
-        said = commands.succeed(
-            "inference",
+        ended = commands.succeed(
+            "infer",
             f"--input_model_tgz={tmp_path}/model.tgz",
             f"--input_data_pattern={files}",
             f"--output_file={tmp_path}/other.csv",
             *more,
         )
-        assert "9 videos by the teacher of step 3 in " in said.out
+        assert "9 videos by the teacher of step 3 in " in ended.out
         assert commands.read_csv(tmp_path / "other.csv") == expected
     assert (tmp_path / "model" / "config.json").exists()
 
@@ -197,31 +190,31 @@ def test_a_network_goes_through_an_archive(run, files, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (("--train_dir=run", "--input_model_tgz=x.tgz"), "--input_model_tgz=x.tgz takes the place of --train_dir; give one"),
-        (("--train_dir=run", "--untar_model_dir=x"), "--untar_model_dir=x has no effect without --input_model_tgz"),
-        (("--input_model_tgz=no/x.tgz",), "--input_model_tgz=no/x.tgz is no file"),
+        (("--train_dir=run", "--input_model_tgz=x.tgz"), "--input_model_tgz=x.tgz: replaces --train_dir; give only one"),
+        (("--train_dir=run", "--untar_model_dir=x"), "--untar_model_dir=x: has no effect without --input_model_tgz"),
+        (("--input_model_tgz=no/x.tgz",), "--input_model_tgz=no/x.tgz: "),
         (
             ("--input_model_tgz=no/x.tgz", "--untar_model_dir=setup.py"),
-            "--untar_model_dir=setup.py exists and is not a folder",
+            "--untar_model_dir=setup.py: exists and is not a folder",
         ),
-        (("--train_dir=run", "--output_model_tgz=tests"), "--output_model_tgz=tests exists and is not a regular file"),
+        (("--train_dir=run", "--output_model_tgz=tests"), "--output_model_tgz=tests: exists and is not a regular file"),
     ],
 )
-def test_archives_that_cannot_be_used(arguments, words, tmp_path):
-    line = commands.fail("inference", "--input_data_pattern=x", f"--output_file={tmp_path}/p.csv", *arguments)
+def test_invalid_flags_of_archives_are_refused(arguments, words, tmp_path):
+    line = commands.fail("infer", "--input_data_pattern=x", f"--output_file={tmp_path}/p.csv", *arguments)
     assert line.startswith(f"Error: {words}") and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("flag", ["output_file", "output_model_tgz"])
-def test_an_output_is_never_a_file_to_read(run, files, tmp_path, flag):
+def test_an_output_cannot_replace_an_input_file(run, files, tmp_path, flag):
     victim = sorted(pathlib.Path(files).parent.glob(pathlib.Path(files).name))[0]
     before, link = victim.read_bytes(), tmp_path / "link"
     link.symlink_to(victim)
     others = {"output_file": f"{tmp_path}/p.csv", flag: link}
     line = commands.fail(
-        "inference",
+        "infer",
         f"--train_dir={run.folder}",
         f"--input_data_pattern={files}",
         *(f"--{name}={value}" for name, value in others.items()),
     )
-    assert f"--{flag}={link} is one of the files to read, too" in line and victim.read_bytes() == before
+    assert f"--{flag}={link}: is also an input file" in line and victim.read_bytes() == before

@@ -1,6 +1,5 @@
-"""inference.py killed again and again, in processes of its own: the file is that of one that was never killed."""
+"""Prediction in processes that are killed again and again: the CSV is that of a process that was not."""
 
-import importlib
 import json
 import multiprocessing
 import os
@@ -13,22 +12,23 @@ import threading
 import pytest
 
 from tests import commands, networks
+from youtube8m_distill.cli import main
 
 NUM_VIDEOS, BATCH_SIZE, NUM_FILES = 1200, 4, 7
-LATEST = {"batch": 12, "commit": 3}  # of a process, at which it is killed at random: long before all is done
+LATEST = {"batch": 12, "commit": 3}  # events of a process at which it is killed: long before it ends
 
-# Forks of one process that has imported TensorFlow, which has started no thread of its own by then.
+# Forks of one process that has imported TensorFlow, which has not started any thread yet.
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["youtube8m_distill.cli.inference", "tests.commands"])
 
 
 def infer(arguments, output, moment=None):
-    """Runs inference.py in a process until it ends or, at a moment, is killed; returns its exit code.
+    """Runs the command in a process until it ends or is killed; returns its exit code.
 
     Args:
         arguments: list of str.
         output: path to which its output is added.
-        moment: (event, count, seconds, signal): kill it so many seconds after the count-th "batch", "commit" or "end".
+        moment: (event, count, seconds, signal): kill it this long after the count-th "batch", "commit" or "end".
     """
     process = _processes.Process(target=_infer, args=(arguments, str(output), moment))
     process.start()
@@ -55,7 +55,7 @@ def _infer(arguments, output, moment):
         predictions._move = _then(kill if event == "end" else _nothing, predictions._move)
         files.remove_folder = _then(kill if event == "end" else _nothing, files.remove_folder)
     sys.argv = ["inference.py", *arguments]
-    importlib.import_module("youtube8m_distill.cli.inference").run()
+    main.run("infer")
 
 
 def _nothing():
@@ -90,7 +90,7 @@ def arguments(tmp_path, monkeypatch):
 
 
 def committed(path):
-    """Videos that a killed process has left."""
+    """Videos that a killed process has committed."""
     try:
         return json.loads(pathlib.Path(f"{path}.progress/committed.json").read_text())["videos"]
     except FileNotFoundError:
@@ -98,7 +98,7 @@ def committed(path):
 
 
 def check(arguments, folder, name, moments):
-    """Kills at these moments, one process each, and lets the next one end; returns how many were killed at work."""
+    """Kills one process at each of these moments and lets the next one end; returns how many were killed."""
     whole, path, output = folder / f"whole-{name}", folder / name, folder / "output"
     assert infer([*arguments, f"--output_file={whole}"], output) == 0, output.read_text()
     killed, before = 0, 0
@@ -106,7 +106,7 @@ def check(arguments, folder, name, moments):
         code = infer([*arguments, f"--output_file={path}"], output, moment)
         assert code in (0, -moment[3], 128 + moment[3]), output.read_text()
         killed += code != 0
-        if code == 0:  # it had ended before: from the start again
+        if code == 0:  # it ended before the moment came: start over
             path.unlink()
         else:
             assert not path.exists() or path.read_bytes() == whole.read_bytes()
@@ -120,14 +120,14 @@ def check(arguments, folder, name, moments):
 
 
 @pytest.mark.slow
-def test_killed_twice_it_ends_as_if_it_never_was(arguments, tmp_path):
+def test_two_kills_do_not_change_the_csv(arguments, tmp_path):
     moments = [("batch", 60, 0.0, signal.SIGKILL), ("commit", 10, 0.0005, signal.SIGTERM)]
     assert check(arguments, tmp_path, "p.csv", moments) == 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["p.csv", "p.csv.gz"])
-def test_killed_ten_times_at_random_it_ends_as_if_it_never_was(arguments, tmp_path, name):
+def test_ten_kills_at_random_do_not_change_the_csv(arguments, tmp_path, name):
     chance = random.Random(name)
     events = [chance.choice(list(LATEST)) for _ in range(8)]
     moments = [

@@ -1,4 +1,4 @@
-"""What a training starts with: --init_from and --pca_eigenvalues."""
+"""What a training starts from: --init_from and --pca_eigenvalues."""
 
 import json
 
@@ -18,7 +18,7 @@ NEXTVLAD = (
     "--groups=2",
     "--gating_reduction=2",
 )
-STANDS_STILL = "--base_learning_rate=1e-30"  # weights after a step are those before it
+NO_CHANGE = "--base_learning_rate=1e-30"  # a step leaves the weights as they are
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +46,8 @@ def arguments(tmp_path, files, *more, family=SMALL, folder="run"):
 
 def train(tmp_path, files, *more, **options):
     """Trains; returns the Run and what was printed."""
-    said = commands.succeed(*arguments(tmp_path, files, *more, **options))
-    return runs.open_run(tmp_path / options.get("folder", "run")), said.out
+    ended = commands.succeed(*arguments(tmp_path, files, *more, **options))
+    return runs.open_run(tmp_path / options.get("folder", "run")), ended.out
 
 
 def refusal(tmp_path, files, *more, **options):
@@ -64,58 +64,61 @@ def weights(run, role=None, checkpoint="last"):
 
 
 def small(**options):
-    return networks.frame_level(**{"lstm_layers": 1, "frames": config.FrameView("uniform", 4), **options})
+    return networks.frame_level(**{"lstm_layers": 1, "view": config.FrameView("uniform", 4), **options})
 
 
-def test_a_run_starts_with_the_weights_of_another_and_counts_from_nought(tmp_path, files):
+def test_a_run_starts_with_the_weights_of_another_at_step_zero(tmp_path, files):
     source = commands.save_run(tmp_path / "source", small(dtype="float32"))
-    run, said = train(tmp_path, files, f"--init_from={source.folder}", STANDS_STILL)
-    assert f"teacher: starts with 146 numbers of the teacher in {source.folder}, step 3: everything." in said
-    assert "Done: step 2, 1 epoch(s)" in said
+    run, printed = train(tmp_path, files, f"--init_from={source.folder}", NO_CHANGE)
+    assert f"teacher: starts with 146 numbers of the teacher in {source.folder}, step 3: everything." in printed
+    assert "Done: step 2, 1 epoch(s)" in printed
     tiny_training.assert_same_weights(weights(run), weights(source), rounding=1e-12)
     assert run.checkpoints.newest_progress().step == 2 and run.config.init_from == str(source.folder)
     assert run.config.init_weights.startswith("step 3, sha256 ")
 
 
 @pytest.mark.slow
-def test_weights_are_taken_once_and_the_optimiser_is_new(tmp_path, files):
-    """Stopped and gone on with, a run ends as one that never stopped, and both move away from where they began."""
+def test_initial_weights_are_read_once(tmp_path, files):
+    """A resumed run ends with the weights of an uninterrupted one, and both have changed."""
     source = commands.save_run(tmp_path / "source", small())
     given = f"--init_from={source.folder}"
     straight, _ = train(tmp_path, files, given, "--num_epochs=2", folder="straight")
     train(tmp_path, files, given, "--num_epochs=2", "--max_steps=2", folder="stopped")
-    resumed, said = train(tmp_path, files, given, "--num_epochs=2", folder="stopped")
-    assert "Found step 2 of this run" in said and "starts with" not in said
+    resumed, printed = train(tmp_path, files, given, "--num_epochs=2", folder="stopped")
+    assert "Found step 2 of this run" in printed and "starts with" not in printed
     tiny_training.assert_same_weights(weights(resumed), weights(straight))
     assert all(tiny_training.differ(weights(straight), weights(source)))
 
 
-def test_a_run_goes_on_with_an_unchanged_source_only(tmp_path, files):
+def test_a_run_resumes_only_with_an_unchanged_source(tmp_path, files):
     source = commands.save_run(tmp_path / "source", small())
     given = f"--init_from={source.folder}"
     run, _ = train(tmp_path, files, given)
     before = commands.entries(run.folder)
     without = commands.fail(*arguments(tmp_path, files))
-    assert "init_from ('" in without and "init_weights ('step 3, sha256" in without
+    assert "init_from (" in without and "init_weights (step 3, sha256" in without
     commands.save_checkpoint(source, 5)
-    assert "init_weights ('step 3, sha256 " in commands.fail(*arguments(tmp_path, files, given))
+    assert "init_weights (step 3, sha256 " in commands.fail(*arguments(tmp_path, files, given))
     assert commands.entries(run.folder) == before
 
 
-def test_a_student_starts_with_an_encoder_of_its_own_and_the_teachers_classifier(tmp_path, files):
+def test_a_student_starts_with_the_sources_encoder_and_the_teachers_classifier(tmp_path, files):
     teacher, source = (
         commands.save_run(tmp_path / name, small(), steps=(step,)) for name, step in (("teacher", 3), ("source", 5))
     )
-    run, said = train(
+    run, printed = train(
         tmp_path,
         files,
         "--mode=serial",
         f"--teacher_dir={teacher.folder}",
         f"--init_from={source.folder}",
-        STANDS_STILL,
+        NO_CHANGE,
         "--max_steps=1",
     )
-    assert "student: starts with 36 numbers of the teacher in" in said and "The classifier comes from the teacher." in said
+    assert (
+        "student: starts with 36 numbers of the teacher in" in printed
+        and "The classifier comes from the teacher." in printed
+    )
     found = run.load_network()[0]
     for ours, theirs in (
         (found.encoder, source.load_network()[0].encoder),
@@ -140,21 +143,21 @@ def test_a_source_of_another_shape_is_refused_by_name(tmp_path, files, more, wor
     assert line.startswith(f"Error: --init_from={tmp_path}/source: the teacher there is {words}")
 
 
-def test_a_source_that_is_not_there_is_refused(tmp_path, files):
+def test_a_source_that_does_not_exist_is_refused(tmp_path, files):
     line = refusal(tmp_path, files, f"--init_from={tmp_path}/source")
     assert line.startswith(f"Error: --init_from={tmp_path}/source: ") and line.endswith("it does not exist.")
 
 
 @pytest.mark.parametrize("switch", [(), ("--start_new_model",)])
-def test_the_source_cannot_be_the_runs_own_folder(tmp_path, files, switch):
+def test_the_source_cannot_be_train_dir(tmp_path, files, switch):
     source = commands.save_run(tmp_path / "run", small())
     before = commands.entries(source.folder)
     line = commands.fail(*arguments(tmp_path, files, f"--init_from={tmp_path}/data/../run", *switch))
-    assert line.startswith("Error: --init_from=") and "is --train_dir too" in line
+    assert line.startswith("Error: --init_from=") and "is the same as --train_dir" in line
     assert commands.entries(source.folder) == before
 
 
-def test_a_video_level_network_with_another_classifier_is_refused(tmp_path):
+def test_a_video_level_source_with_another_classifier_is_refused(tmp_path):
     files = commands.write_files(tmp_path / "data", "train", commands.video_means(6))
     commands.save_run(tmp_path / "source", networks.video_level("MoeModel"))
     line = commands.fail(
@@ -189,9 +192,9 @@ def assert_scale(run, *roles, checkpoint="last"):
 
 
 @pytest.mark.slow
-def test_eigenvalues_stay_with_the_weights_on_the_whole_road(tmp_path, files, eigenvalues):
-    """Best and last have them; evaluation, prediction, a student, another run need no file."""
-    run, said = train(
+def test_eigenvalues_are_saved_with_the_weights(tmp_path, files, eigenvalues):
+    """Both checkpoints have them. Evaluation, prediction, a student and another run need no file."""
+    run, printed = train(
         tmp_path,
         files,
         f"--pca_eigenvalues={eigenvalues}",
@@ -199,21 +202,21 @@ def test_eigenvalues_stay_with_the_weights_on_the_whole_road(tmp_path, files, ei
         "--max_steps=1",
         family=NEXTVLAD,
     )
-    assert "reverse_whitening=True" in said and "Frames are L2-normalized" not in said
+    assert "reverse_whitening=True" in printed and "Frames are L2-normalized" not in printed
     eigenvalues.unlink()
     for checkpoint in ("best", "last"):
         assert_scale(run, "teacher", checkpoint=checkpoint)
     commands.succeed("eval", "--run_once", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
     commands.succeed(
-        "inference", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={tmp_path}/p.csv"
+        "infer", f"--train_dir={run.folder}", f"--input_data_pattern={files}", f"--output_file={tmp_path}/p.csv"
     )
-    student, said = train(
+    student, printed = train(
         tmp_path, files, "--mode=serial", f"--teacher_dir={run.folder}", "--max_steps=1", folder="student", family=()
     )
     assert_scale(student, "student")
-    other, said = train(tmp_path, files, f"--init_from={run.folder}", "--max_steps=1", folder="other", family=NEXTVLAD)
+    other, printed = train(tmp_path, files, f"--init_from={run.folder}", "--max_steps=1", folder="other", family=NEXTVLAD)
     assert_scale(other, "teacher")
-    assert other.config.networks["teacher"].reverse_whitening is True and "Frames are L2-normalized" not in said
+    assert other.config.networks["teacher"].family.reverse_whitening is True and "Frames are L2-normalized" not in printed
 
 
 def write(tmp_path):
@@ -226,32 +229,36 @@ def test_both_networks_of_a_parallel_run_have_the_eigenvalues(tmp_path, files, e
     assert_scale(run, "teacher", "student")
 
 
-def test_without_eigenvalues_a_run_says_what_is_published(tmp_path, files):
-    run, said = train(tmp_path, files, "--max_steps=1", family=NEXTVLAD)
-    assert "as published, this family reverses their PCA's whitening: give --pca_eigenvalues to do so." in said
-    assert json.loads((run.folder / "config.json").read_text())["networks"]["teacher"]["reverse_whitening"] is False
+def test_without_eigenvalues_a_run_prints_what_is_published(tmp_path, files):
+    run, printed = train(tmp_path, files, "--max_steps=1", family=NEXTVLAD)
+    assert (
+        "As published, this family reverses the whitening of the features' PCA instead; --pca_eigenvalues does so."
+        in printed
+    )
+    assert (
+        json.loads((run.folder / "config.json").read_text())["networks"]["teacher"]["family"]["reverse_whitening"] is False
+    )
 
 
-def test_a_run_that_goes_on_wants_the_file_that_it_was_given(tmp_path, files, eigenvalues):
+def test_a_resumed_run_needs_the_file_it_was_given(tmp_path, files, eigenvalues):
     given = f"--pca_eigenvalues={eigenvalues}"
     run, _ = train(tmp_path, files, given, "--max_steps=1", family=NEXTVLAD)
     before = commands.entries(run.folder)
-    assert "reverse_whitening (True then, False now)" in commands.fail(*arguments(tmp_path, files, family=NEXTVLAD))
+    assert "reverse_whitening (true there, false here)" in commands.fail(*arguments(tmp_path, files, family=NEXTVLAD))
     eigenvalues.unlink()
     line = commands.fail(*arguments(tmp_path, files, given, family=NEXTVLAD))
-    assert line.startswith(f"Error: {given}: '{eigenvalues}' is not a file. Give the eigenvals.npy")
+    assert line.startswith(f"Error: {given}: ") and "Give the eigenvals.npy" in line
     assert commands.entries(run.folder) == before
 
 
-@pytest.mark.parametrize("model", ["HierarchicalLstmModel", "LstmModel", "DbofModel", "NetVLADModelLF"])
-def test_a_family_that_normalises_frames_takes_no_eigenvalues(tmp_path, files, eigenvalues, model):
-    line = refusal(tmp_path, files, f"--pca_eigenvalues={eigenvalues}", family=(*FEATURES, f"--model={model}"))
-    assert line.startswith(f"Error: --pca_eigenvalues has no effect with --model={model}")
+def test_a_family_that_normalizes_frames_takes_no_eigenvalues(tmp_path, files, eigenvalues):
+    line = refusal(tmp_path, files, f"--pca_eigenvalues={eigenvalues}", family=(*FEATURES, "--model=LstmModel"))
+    assert line.startswith("Error: --pca_eigenvalues: has no effect with --model=LstmModel")
 
 
-def test_a_student_of_a_trained_teacher_takes_no_eigenvalues_of_its_own(tmp_path, files, eigenvalues):
+def test_a_student_of_a_trained_teacher_takes_no_eigenvalues(tmp_path, files, eigenvalues):
     line = refusal(tmp_path, files, "--mode=serial", f"--pca_eigenvalues={eigenvalues}")
-    assert line.startswith("Error: --pca_eigenvalues has no effect with --mode=serial")
+    assert line.startswith("Error: --pca_eigenvalues: has no effect with --mode=serial")
 
 
 @pytest.mark.parametrize(
@@ -263,7 +270,7 @@ def test_a_student_of_a_trained_teacher_takes_no_eigenvalues_of_its_own(tmp_path
         (np.ones(5), "holds 5 numbers, and rgb has 6"),
     ],
 )
-def test_a_bad_file_of_eigenvalues_is_one_line(tmp_path, files, eigenvalues, content, words):
+def test_an_invalid_file_of_eigenvalues_is_refused(tmp_path, files, eigenvalues, content, words):
     if isinstance(content, bytes):
         eigenvalues.write_bytes(content)
     else:

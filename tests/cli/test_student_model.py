@@ -1,4 +1,4 @@
-"""--student_model: a mixture teaches a network of the kind that it is made of."""
+"""--student_model: a mixture teaches a network of the kind it consists of."""
 
 import pytest
 
@@ -81,28 +81,28 @@ def test_a_mixture_teaches_a_single_network_by_its_predictions(tmp_path, files, 
 
 
 @pytest.mark.parametrize("model", ["MixNeXtVladModel", "NeXtVLADModel"])
-def test_a_mixture_of_mixtures_teaches_both_kinds_that_are_in_it(tmp_path, files, model):
+def test_a_mixture_of_mixtures_teaches_both_kinds_it_consists_of(tmp_path, files, model):
     found = asked_for(files, *serial(tmp_path, "MODNeXtVladModel"), f"--student_model={model}")
     assert found.networks["student"] == student(model) and found.distillation == BY_PREDICTIONS
 
 
 @pytest.mark.slow
-def test_a_mixture_taught_by_a_mixture_of_mixtures_is_trained_and_read_again(tmp_path, files):
+def test_a_mixture_of_mixtures_teaches_a_mixture(tmp_path, files):
     run, _ = train(tmp_path, files, *serial(tmp_path, "MODNeXtVladModel"), "--student_model=MixNeXtVladModel")
     assert sorted(run.load_network()[0].submodels()) == ["", "0", "1"]
 
 
-def test_the_recipe_of_the_training_is_that_of_the_students_family(files):
+def test_the_training_recipe_is_that_of_the_students_family(files):
     assert asked_for(files, *parallel(), SINGLE).training.learning_rate_decay_examples == 2_000_000
     assert asked_for(files, *parallel()).training.learning_rate_decay_examples == 2_500_000
 
 
-def test_a_student_of_the_teachers_own_kind_matches_everything(tmp_path, files):
+def test_a_student_of_the_teachers_model_uses_every_loss_term(tmp_path, files):
     found = asked_for(files, *serial(tmp_path, "MixNeXtVladModel"), "--student_model=MixNeXtVladModel")
     assert found.distillation == config.DistillationConfig() and found.networks["student"] == student("MixNeXtVladModel")
 
 
-def test_what_concerns_the_mixture_reaches_the_teacher_and_the_rest_both(files):
+def test_flags_of_mixtures_set_the_teacher_and_other_flags_set_both_networks(files):
     found = asked_for(files, *parallel(), SINGLE, "--cl_temperature=7", "--stop_mixture_gradient", "--dropout=0.25")
     teacher, single = (found.networks[role] for role in ("teacher", "student"))
     assert (teacher.family.cl_temperature, teacher.family.stop_mixture_gradient, teacher.family.dropout) == (7.0, True, 0.25)
@@ -116,14 +116,14 @@ def test_what_concerns_the_mixture_reaches_the_teacher_and_the_rest_both(files):
         (("--share_classifier",), "--share_classifier=true: no classifier is common between a MixNeXtVladModel"),
         (("--freeze_classifier",), "--freeze_classifier=true: keeps the teacher's classifier as it is"),
         (("--match_intermediate",), "--match_intermediate=true: has no meaning with model=NeXtVLADModel"),
-        (("--rep_weight=2",), "--rep_weight: has an effect only where --student_loss has rep"),
+        (("--rep_weight=2",), "--rep_weight: has an effect only with rep in --student_loss"),
         (("--cl_temperature=7",), "--cl_temperature=7.0: has no effect with model=NeXtVLADModel"),
         (("--student_frames_per_block=3",), "--student_frames_per_block: has no effect with model=NeXtVLADModel"),
-        (("--groups=4",), "--groups: asks for 4, and the teacher in"),
-        (("--mod_number=2",), "--mod_number: asks for 2, and the teacher in"),
+        (("--groups=4",), "--groups=4: the teacher in"),
+        (("--mod_number=2",), "--mod_number=2: the teacher in"),
     ],
 )
-def test_what_a_single_student_of_a_mixture_cannot_have_is_refused(tmp_path, files, more, words):
+def test_settings_that_a_single_student_of_a_mixture_cannot_have_are_refused(tmp_path, files, more, words):
     line = refusal(tmp_path, files, *serial(tmp_path, "MixNeXtVladModel"), SINGLE, *more)
     assert line.removeprefix("Error: ").startswith(words)
 
@@ -132,17 +132,17 @@ def test_what_a_single_student_of_a_mixture_cannot_have_is_refused(tmp_path, fil
     "teacher, asked",
     [("MixNeXtVladModel", "LstmModel"), ("MixNeXtVladModel", "MODNeXtVladModel"), ("NeXtVLADModel", "MixNeXtVladModel")],
 )
-def test_a_family_that_is_no_part_of_the_teacher_is_refused(tmp_path, files, teacher, asked):
+def test_a_model_that_the_teacher_does_not_contain_is_refused(tmp_path, files, teacher, asked):
     line = refusal(tmp_path, files, *serial(tmp_path, teacher), f"--student_model={asked}")
     assert line.startswith(f"Error: --student_model={asked}: the teacher is a {teacher}, and distillation is within one")
 
 
-def test_the_teachers_family_given_for_the_students_leads_to_the_right_flag(tmp_path, files):
+def test_model_instead_of_student_model_gets_a_hint(tmp_path, files):
     line = refusal(tmp_path, files, *serial(tmp_path, "MixNeXtVladModel"), "--model=NeXtVLADModel")
-    assert line.startswith("Error: --model: asks for NeXtVLADModel, and the teacher in")
+    assert line.startswith("Error: --model=NeXtVLADModel: the teacher in")
     assert line.endswith("Give --student_model for the student's.")
 
 
-def test_a_single_network_has_no_student(tmp_path, files):
+def test_student_model_without_distillation_is_refused(tmp_path, files):
     line = refusal(tmp_path, files, *MIX, SINGLE)
     assert line.startswith("Error: --student_model: has no effect with --mode=teacher")

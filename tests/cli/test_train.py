@@ -1,3 +1,5 @@
+"""Training by the command: refusals, runs, resuming."""
+
 import json
 import signal
 from unittest import mock
@@ -27,7 +29,7 @@ def files(tmp_path):
 
 
 def refusal(tmp_path, files, *arguments):
-    """The one line by which a training is refused before it has written anything."""
+    """The line that refuses a training before anything is written."""
     line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *arguments)
     assert not (tmp_path / "run").exists()
     return line
@@ -37,55 +39,50 @@ def write(tmp_path, name, *videos):
     return records.write(tmp_path / name, videos)
 
 
-# ---- files that do not serve
+# ---- files
 
 
-def test_a_pattern_that_matches_nothing(tmp_path):
+def test_a_pattern_without_files_is_refused(tmp_path):
     line = refusal(tmp_path, f"{tmp_path}/none*.tfrecord", *SMALL, *QUICK)
     assert line.startswith(f"Error: --train_data_pattern={tmp_path}/none*.tfrecord: ")
     assert "matches no file (commas separate patterns). Quote it" in line
 
 
-def test_no_pattern_at_all(tmp_path):
-    line = commands.fail("train", f"--train_dir={tmp_path}/run")
-    assert line.startswith("Error: --train_data_pattern is missing: give the training files")
-
-
-def test_a_validation_pattern_that_matches_nothing(tmp_path, files):
+def test_a_validation_pattern_without_files_is_refused(tmp_path, files):
     line = refusal(tmp_path, files, *SMALL, *QUICK, f"--validation_data_pattern={tmp_path}/none*")
     assert line.startswith(f"Error: --validation_data_pattern={tmp_path}/none*: ")
 
 
-def test_other_feature_sizes_than_the_files(tmp_path, files):
+def test_other_feature_sizes_than_the_files_have_are_refused(tmp_path, files):
     line = refusal(tmp_path, files, "--feature_sizes=1024,3", *QUICK)
     assert line.startswith("Error: --train_data_pattern=") and "train0.tfrecord" in line
     assert "'rgb' holds" in line and "of 6 bytes" in line and "feature_sizes gives 1024" in line
 
 
-def test_a_feature_that_the_files_do_not_have(tmp_path, files):
+def test_a_feature_that_the_files_do_not_have_is_refused(tmp_path, files):
     line = refusal(tmp_path, files, "--feature_names=rgb,depth", "--feature_sizes=6,3", *QUICK)
     assert "no frame-level feature 'depth'" in line and "rgb (" in line
 
 
-def test_video_level_files_for_a_frame_level_model(tmp_path):
+def test_video_level_files_are_refused_for_a_frame_level_model(tmp_path):
     files = commands.write_files(tmp_path / "data", "train", commands.video_means(6))
     line = refusal(tmp_path, files, *FEATURES, *QUICK)
     assert "looks video-level" in line and "mean_rgb" in line
 
 
-def test_an_empty_file(tmp_path, files):
+def test_an_empty_file_is_refused(tmp_path, files):
     (tmp_path / "data" / "train9.tfrecord").touch()
     line = refusal(tmp_path, files, *SMALL, *QUICK)
     assert line.startswith("Error: --train_data_pattern=")
     assert "train9.tfrecord is empty (0 bytes): fetch it again" in line
 
 
-def test_a_file_of_something_else(tmp_path, files):
+def test_a_file_of_another_format_is_refused(tmp_path, files):
     (tmp_path / "data" / "train9.tfrecord").write_text("VideoId,LabelConfidencePairs\n" * 9)
     assert "train9.tfrecord (261 bytes) is not a TFRecord file" in refusal(tmp_path, files, *SMALL, *QUICK)
 
 
-def test_a_label_outside_the_classes_names_file_and_record(tmp_path):
+def test_a_label_outside_the_classes_is_reported_with_file_and_record(tmp_path):
     frames = records.random_frames(2)
     videos = [records.frame_record(frames, commands.video_id(i), [7 if i == 3 else 0]) for i in range(8)]
     ended = commands.run(
@@ -101,110 +98,99 @@ def test_a_label_outside_the_classes_names_file_and_record(tmp_path):
     assert ended.lines[-1].endswith("Training stopped; there is no checkpoint yet.")
 
 
-# ---- sizes that do not serve
+# ---- sizes
 
 
-@pytest.mark.parametrize("frames", [0, 301])
-def test_frames_per_video_outside_1_to_300(tmp_path, files, frames):
-    line = refusal(tmp_path, files, *SMALL, *QUICK, f"--frames_per_video={frames}")
-    assert line.startswith(f"Error: --frames_per_video={frames}") and "300" in line
-
-
-def test_a_set_smaller_than_the_batch(tmp_path, files):
+def test_a_batch_larger_than_the_data_set_is_refused(tmp_path, files):
     line = refusal(tmp_path, files, *SMALL, "--batch_size=11")
     assert line.startswith("Error: --batch_size=11, and ") and "holds only 10 records" in line
     assert line.endswith("Choose a smaller batch.")
 
 
-def test_a_share_of_the_set_smaller_than_the_batch(tmp_path, files):
+def test_a_batch_larger_than_train_fraction_of_the_data_set_is_refused(tmp_path, files):
     line = refusal(tmp_path, files, *SMALL, "--batch_size=6", "--train_fraction=0.5")
     assert "10 records, of which train_fraction=0.5 takes about 5" in line
 
 
-def test_a_batch_that_the_replicas_do_not_divide(tmp_path, files, monkeypatch):
+def test_a_batch_that_the_replicas_cannot_share_is_refused(tmp_path, files, monkeypatch):
     two_cpus = make_strategy(devices=["/cpu:0", "/cpu:1"])
     monkeypatch.setattr(train_command, "make_strategy", lambda *args, **kwargs: two_cpus)
     line = refusal(tmp_path, files, *SMALL, "--batch_size=5")
-    assert line.startswith("Error: --batch_size=5 is not a multiple of the 2 replicas; try 4.")
+    assert line.startswith("Error: --batch_size=5: is not a multiple of the 2 replicas; try 4.")
 
 
-def test_more_gpus_than_there_are(tmp_path, files):
-    assert refusal(tmp_path, files, "--num_gpu=3").startswith("Error: --num_gpu=3, and TensorFlow sees 0 GPU(s)")
+def test_more_gpus_than_exist_are_refused(tmp_path, files):
+    assert refusal(tmp_path, files, "--num_gpu=3").startswith("Error: --num_gpu=3: TensorFlow sees 0 GPU(s)")
 
 
 @pytest.mark.parametrize(
     "argument",
     [
+        "--frames_per_video=0",
+        "--frames_per_video=301",
         "--batch_size=0",
-        "--num_epochs=0",
-        "--base_learning_rate=0",
         "--dropout=1",
-        "--train_fraction=0",
         "--train_fraction=1.5",
         "--lstm_cells=0",
         "--seed=-1",
-        "--num_classes=0",
-        "--learning_rate_decay=2",
-        "--regularization_penalty=-1",
     ],
 )
-def test_values_out_of_range_are_named_with_their_flag(tmp_path, files, argument):
+def test_a_value_out_of_range_is_named_with_its_flag(tmp_path, files, argument):
     assert refusal(tmp_path, files, *FEATURES, argument).startswith(f"Error: {argument}")
 
 
-# ---- flags that do not go together
+# ---- contradictory flags
 
 
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (("--frame_selection=all", "--frames_per_video=3"), "--frames_per_video=3 with frame_selection='all'"),
-        (("--every_n=3", "--frames_per_video=3"), "--frames_per_video=3 with frame_selection='strided'"),
-        (("--frame_selection=strided",), "--every_n=None with frame_selection='strided'"),
-        (("--frame_selection=uniform", "--every_n=2"), "--every_n=2 with frame_selection='uniform'"),
-        (("--mode=parallel", "--freeze_classifier"), "--freeze_classifier in mode=parallel"),
-        (("--mode=parallel", "--student_loss=rep", "--noshare_classifier"), "--student_loss=rep without share_classifier"),
-        (("--mode=parallel", "--student_loss=rep,kd"), "--student_loss='kd'"),
-        (("--mode=parallel", "--pred_weight=-1"), "--pred_weight=-1"),
-        (("--student_loss=rep",), "--student_loss has no effect with --mode=teacher"),
-        (("--nomatch_intermediate",), "--match_intermediate has no effect with --mode=teacher"),
-        (("--teacher_dir=x",), "--teacher_dir has no effect with --mode=teacher"),
-        (("--finetune_epochs=2",), "--finetune_epochs has no effect with --mode=teacher"),
-        (("--student_frames_per_block=3",), "--student_frames_per_block has no effect with --mode=teacher"),
-        (("--mode=parallel", "--teacher_dir=x"), "--teacher_dir has no effect with --mode=parallel"),
-        (("--mode=parallel", "--finetune_epochs=2"), "--finetune_epochs has no effect with --mode=parallel"),
-        (("--mode=serial", "--frames_per_block=2"), "--frames_per_block has no effect with --mode=serial"),
+        (("--frame_selection=all", "--frames_per_video=3"), "--frames_per_video=3: with frame_selection=all"),
+        (("--every_n=3", "--frames_per_video=3"), "--frames_per_video=3: with frame_selection=strided"),
+        (("--frame_selection=strided",), "--every_n=None: with frame_selection=strided"),
+        (("--mode=parallel", "--freeze_classifier"), "--freeze_classifier=true: in mode=parallel"),
+        (("--mode=parallel", "--student_loss=rep", "--noshare_classifier"), "--student_loss=rep: without share_classifier"),
+        (("--mode=parallel", "--student_loss=rep,kd"), "--student_loss=rep,kd: 'kd' is unknown"),
+        (("--mode=parallel", "--pred_weight=-1"), "--pred_weight=-1.0: choose a value from 0"),
+        (("--student_loss=rep",), "--student_loss: has no effect with --mode=teacher"),
+        (("--nomatch_intermediate",), "--match_intermediate: has no effect with --mode=teacher"),
+        (("--finetune_epochs=2",), "--finetune_epochs: has no effect with --mode=teacher"),
+        (("--mode=parallel", "--teacher_dir=x"), "--teacher_dir: has no effect with --mode=parallel"),
+        (("--mode=parallel", "--finetune_epochs=2"), "--finetune_epochs: has no effect with --mode=parallel"),
+        (("--mode=serial", "--frames_per_block=2"), "--frames_per_block: has no effect with --mode=serial"),
+        (("--mode=serial",), "--teacher_dir: is missing; --mode=serial needs"),
         (
             ("--mode=serial", "--student_loss=ce", "--pred_weight=2"),
-            "--pred_weight has an effect only where --student_loss has",
-        ),
-        (
-            ("--mode=serial", "--student_loss=ce", "--rep_weight=2"),
-            "--rep_weight has an effect only where --student_loss has",
+            "--pred_weight: has an effect only with pred in --student_loss",
         ),
         (
             ("--mode=serial", "--student_loss=pred", "--ce_weight=2"),
-            "--ce_weight has an effect only where --student_loss has",
+            "--ce_weight: has an effect only with ce in --student_loss",
         ),
         (
             ("--mode=serial", "--student_loss=rep", "--prediction_distance=kl"),
-            "--prediction_distance has an effect only where",
+            "--prediction_distance: has an effect only with pred",
         ),
         (
             ("--mode=serial", "--intermediate_weight=2"),
-            "--intermediate_weight has an effect only where --match_intermediate",
+            "--intermediate_weight: has an effect only with --match_intermediate",
         ),
-        (("--mode=parallel", "--intermediate_reduction=sum"), "--intermediate_reduction has an effect only where"),
-        (("--mode=serial", "--finetune_epochs=2"), "--finetune_epochs has an effect only where --student_loss=rep"),
-        (("--video_level_classifier_model=LogisticModel", "--moe_num_mixtures=3"), "--moe_num_mixtures has no effect with"),
-        (("--model=MoeModel", "--frames_per_video=3"), "--frames_per_video has no effect with --model=MoeModel"),
-        (("--model=MoeModel", "--lstm_cells=3"), "--lstm_cells has no effect with model=MoeModel and"),
-        (("--model=LogisticModel", "--dropout=0.1"), "--dropout has no effect with model=LogisticModel"),
+        (
+            ("--mode=parallel", "--intermediate_reduction=sum"),
+            "--intermediate_reduction: has an effect only with --match_intermediate",
+        ),
+        (("--mode=serial", "--finetune_epochs=2"), "--finetune_epochs: has an effect only with --student_loss=rep"),
+        (
+            ("--video_level_classifier_model=LogisticModel", "--moe_num_mixtures=3"),
+            "--moe_num_mixtures=3: has no effect with",
+        ),
+        (("--model=MoeModel", "--frames_per_video=3"), "--frames_per_video: has no effect with --model=MoeModel"),
+        (("--model=MoeModel", "--lstm_cells=3"), "--lstm_cells=3: has no effect with model=MoeModel and"),
+        (("--model=LogisticModel", "--dropout=0.1"), "--dropout=0.1: has no effect with model=LogisticModel"),
     ],
 )
-def test_contradictions_are_refused(tmp_path, files, arguments, words):
-    given = () if arguments[0].startswith("--model") else FEATURES
-    assert refusal(tmp_path, files, *given, "--batch_size=4", *arguments).startswith(f"Error: {words}")
+def test_contradictory_flags_are_refused_without_reading_files(tmp_path, arguments, words):
+    assert refusal(tmp_path, "x", "--batch_size=4", *arguments).startswith(f"Error: {words}")
 
 
 # ---- the teacher's folder
@@ -214,32 +200,28 @@ def serial(tmp_path, files, teacher, *arguments):
     return refusal(tmp_path, files, "--mode=serial", f"--teacher_dir={teacher}", *QUICK, *FEW_FRAMES, *arguments)
 
 
-def test_no_teacher_dir(tmp_path, files):
-    assert refusal(tmp_path, files, "--mode=serial").startswith("Error: --teacher_dir is missing: --mode=serial needs")
-
-
-def test_a_teacher_dir_that_is_not_there(tmp_path, files):
+def test_a_teacher_dir_that_does_not_exist_is_refused(tmp_path, files):
     line = serial(tmp_path, files, tmp_path / "none")
     assert line.startswith(f"Error: --teacher_dir={tmp_path}/none: ") and line.endswith("it does not exist.")
 
 
-def test_a_teacher_dir_of_something_else(tmp_path, files):
+def test_a_teacher_dir_without_a_run_is_refused(tmp_path, files):
     assert "holds no config.json" in serial(tmp_path, files, tmp_path / "data")
 
 
-def test_a_teacher_without_a_checkpoint(tmp_path, files):
+def test_a_teacher_without_a_checkpoint_is_refused(tmp_path, files):
     commands.save_run(tmp_path / "teacher", networks.frame_level(), steps=())
     assert "holds no checkpoint yet; let its training reach one" in serial(tmp_path, files, tmp_path / "teacher")
 
 
-def test_a_teacher_whose_configuration_is_damaged(tmp_path, files):
+def test_a_teacher_with_a_damaged_configuration_is_refused(tmp_path, files):
     commands.save_run(tmp_path / "teacher", networks.frame_level())
     (tmp_path / "teacher" / "config.json").write_text("{")
     line = serial(tmp_path, files, tmp_path / "teacher")
     assert line.startswith("Error: --teacher_dir=") and "config.json cannot be read: not JSON" in line
 
 
-def test_a_teacher_that_reads_video_level_files(tmp_path, files):
+def test_a_teacher_that_reads_video_level_files_is_refused(tmp_path, files):
     commands.save_run(tmp_path / "teacher", networks.video_level("MoeModel"))
     assert "--model=MoeModel" in serial(tmp_path, files, tmp_path / "teacher")
 
@@ -247,23 +229,29 @@ def test_a_teacher_that_reads_video_level_files(tmp_path, files):
 @pytest.mark.parametrize(
     "argument, words",
     [
-        ("--lstm_cells=8", "--lstm_cells asks for 8, and the teacher in"),
-        ("--lstm_layers=1", "--lstm_layers asks for 1"),
-        ("--num_classes=9", "--num_classes asks for 9"),
-        ("--moe_num_mixtures=3", "--moe_num_mixtures asks for 3"),
-        ("--model=MoeModel", "--model asks for MoeModel, "),
-        ("--video_level_classifier_model=LogisticModel", "--video_level_classifier_model asks for LogisticModel, "),
-        ("--feature_sizes=3,6", "--feature_names asks for rgb,audio with feature_sizes=3,6, and the teacher in"),
+        ("--lstm_cells=8", "--lstm_cells=8: the teacher in {teacher} has 4."),
+        ("--lstm_layers=1", "--lstm_layers=1: the teacher in {teacher} has 2."),
+        ("--num_classes=9", "--num_classes=9: the teacher in {teacher} has 5."),
+        ("--moe_num_mixtures=3", "--moe_num_mixtures=3: the teacher in {teacher} has 2."),
+        ("--model=MoeModel", "--model=MoeModel: the teacher in {teacher} has HierarchicalLstmModel."),
+        (
+            "--video_level_classifier_model=LogisticModel",
+            "--video_level_classifier_model=LogisticModel: the teacher in {teacher} has MoeModel.",
+        ),
+        (
+            "--feature_sizes=3,6",
+            "--feature_names=rgb,audio with feature_sizes=3,6: the teacher in {teacher} has rgb,audio with feature_sizes=6,3.",
+        ),
     ],
 )
-def test_a_teacher_of_another_family_or_size(tmp_path, files, argument, words):
+def test_a_student_of_another_family_or_size_is_refused(tmp_path, files, argument, words):
     commands.save_run(tmp_path / "teacher", networks.frame_level())
     line = serial(tmp_path, files, tmp_path / "teacher", argument)
-    assert line.startswith(f"Error: {words}")
-    assert line.endswith("distillation is between networks of one family and size.")
+    assert line.startswith(f"Error: {words.format(teacher=tmp_path / 'teacher')}")
+    assert line.endswith("Distillation is between networks of one family and size.")
 
 
-def test_the_teachers_own_folder_cannot_be_the_students(tmp_path, files):
+def test_a_student_cannot_use_the_folder_of_its_teacher(tmp_path, files):
     teacher = tmp_path / "teacher"
     commands.save_run(teacher, networks.frame_level())
     before = commands.entries(teacher)
@@ -276,7 +264,7 @@ def test_the_teachers_own_folder_cannot_be_the_students(tmp_path, files):
         "--start_new_model",
         *QUICK,
     )
-    assert line.startswith("Error: --teacher_dir=") and "is --train_dir too" in line
+    assert line.startswith("Error: --teacher_dir=") and "is the same as --train_dir" in line
     assert commands.entries(teacher) == before
 
 
@@ -284,29 +272,26 @@ def test_the_teachers_own_folder_cannot_be_the_students(tmp_path, files):
 
 
 @pytest.mark.parametrize("switch", [(), ("--start_new_model",)])
-def test_a_folder_of_something_else_is_refused_and_untouched(tmp_path, files, switch):
-    (tmp_path / "thesis" / "best").mkdir(parents=True)
-    (tmp_path / "thesis" / "best" / "chapter1.txt").write_text("years of work")
-    before = commands.entries(tmp_path / "thesis")
-    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/thesis", *SMALL, *QUICK, *switch)
-    assert "holds files and no config.json" in line and "name another, or an empty one" in line
-    assert commands.entries(tmp_path / "thesis") == before
+@pytest.mark.parametrize(
+    "name, text, words",
+    [
+        ("chapter1.txt", "years of work", "is not empty and holds no config.json"),
+        ("config.json", "{", "its config.json cannot be read (not JSON"),
+        ("config.json", '{"name": "other"}', "its config.json cannot be read (not a run configuration"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused_and_not_touched(tmp_path, files, switch, name, text, words):
+    other = tmp_path / "other"
+    (other / "best").mkdir(parents=True)
+    (other / "best" / "a").write_text("a")
+    (other / name).write_text(text)
+    before = commands.entries(other)
+    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={other}", *SMALL, *QUICK, *switch)
+    assert line.startswith(f"Error: --train_dir={other}: {words}")
+    assert commands.entries(other) == before
 
 
-@pytest.mark.parametrize("switch", [(), ("--start_new_model",)])
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": 1, "mode": "teacher"}', '{"name": "somebody else\'s"}'])
-def test_a_damaged_configuration_is_refused_and_untouched(tmp_path, files, switch, text):
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "config.json").write_text(text)
-    (tmp_path / "other" / "best").mkdir()
-    (tmp_path / "other" / "best" / "a").write_text("a")
-    before = commands.entries(tmp_path / "other")
-    line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/other", *SMALL, *QUICK, *switch)
-    assert f"{tmp_path}/other/config.json cannot be read: " in line
-    assert commands.entries(tmp_path / "other") == before
-
-
-def test_a_train_dir_that_is_a_file(tmp_path, files):
+def test_a_train_dir_that_is_a_file_is_refused(tmp_path, files):
     (tmp_path / "note").write_text("a")
     line = commands.fail("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/note", *SMALL, *QUICK)
     assert "exists and is not a folder; name another" in line and (tmp_path / "note").read_text() == "a"
@@ -329,7 +314,7 @@ def settings(folder):
     return json.loads((folder / "config.json").read_text())
 
 
-def test_a_run_says_what_it_does_and_keeps_its_configuration(tmp_path, files):
+def test_a_run_prints_its_settings_and_saves_its_configuration(tmp_path, files):
     said = trained(tmp_path, files, "--seed=3", "--checkpoint_steps=1", "--max_to_keep=2", "--dropout=0.25")
     assert "mode=teacher on 1 device(s): " in said.out
     assert "data: 10 training videos in 2 file(s), 0 validation file(s)" in said.out
@@ -350,7 +335,7 @@ def test_a_run_says_what_it_does_and_keeps_its_configuration(tmp_path, files):
     assert checkpoints(tmp_path / "run") == ["step-00000001", "step-00000002"]
 
 
-def test_a_finished_run_started_again_does_nothing_and_says_so(tmp_path, files):
+def test_a_finished_run_started_again_changes_nothing(tmp_path, files):
     trained(tmp_path, files)
     before = commands.entries(tmp_path / "run")
     said = trained(tmp_path, files)
@@ -358,7 +343,7 @@ def test_a_finished_run_started_again_does_nothing_and_says_so(tmp_path, files):
     assert commands.entries(tmp_path / "run") == before
 
 
-def test_a_step_limit_below_the_step_reached_changes_nothing(tmp_path, files):
+def test_a_lower_max_steps_changes_nothing(tmp_path, files):
     trained(tmp_path, files)
     assert "Nothing was left to train" in trained(tmp_path, files, "--max_steps=1").out
     assert checkpoints(tmp_path / "run") == ["step-00000002"]
@@ -367,15 +352,12 @@ def test_a_step_limit_below_the_step_reached_changes_nothing(tmp_path, files):
 @pytest.mark.parametrize(
     "argument, words",
     [
-        ("--base_learning_rate=0.5", "base_learning_rate (0.01 then, 0.5 now)"),
-        ("--batch_size=5", "batch_size (4 then, 5 now)"),
-        ("--seed=1", "seed (0 then, 1 now)"),
-        ("--dropout=0.1", "dropout (0.5 then, 0.1 now)"),
-        ("--frames_per_video=3", "frames_per_video (4 then, 3 now)"),
-        ("--train_fraction=0.9", "train_fraction (1.0 then, 0.9 now)"),
+        ("--base_learning_rate=0.5", "base_learning_rate (0.01 there, 0.5 here)"),
+        ("--dropout=0.1", "dropout (0.5 there, 0.1 here)"),
+        ("--frames_per_video=3", "frames_per_video (4 there, 3 here)"),
     ],
 )
-def test_other_hyper_parameters_are_refused_by_name_on_resume(tmp_path, files, argument, words):
+def test_a_run_cannot_be_resumed_with_other_settings(tmp_path, files, argument, words):
     run = commands.save_run(
         tmp_path / "run", networks.frame_level(num_classes=5, view=config.FrameView("uniform", 4), lstm_layers=1)
     )
@@ -387,8 +369,8 @@ def test_other_hyper_parameters_are_refused_by_name_on_resume(tmp_path, files, a
     line = commands.fail(
         "train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES, argument
     )
-    assert words in line and "--start_new_model to replace it" in line
-    assert line.count(" then, ") == 1
+    assert words in line and "replace it with --start_new_model" in line
+    assert line.count(" there, ") == 1
     assert commands.entries(tmp_path / "run") == before
 
 
@@ -400,7 +382,7 @@ def test_more_epochs_continue_a_finished_run(tmp_path, files):
     assert settings(tmp_path / "run")["training"]["num_epochs"] == 2
 
 
-def test_start_new_model_replaces_the_run_and_keeps_foreign_files(tmp_path, files):
+def test_start_new_model_replaces_the_run_and_keeps_other_files(tmp_path, files):
     trained(tmp_path, files)
     (tmp_path / "run" / "notes.txt").write_text("mine")
     (tmp_path / "run" / "plots").mkdir()
@@ -413,15 +395,15 @@ def test_start_new_model_replaces_the_run_and_keeps_foreign_files(tmp_path, file
     assert checkpoints(tmp_path / "run") == ["step-00000001"]
 
 
-def test_float_frames_are_recognized_and_kept_in_the_configuration(tmp_path):
+def test_float_frames_are_detected(tmp_path):
     floats = commands.write_files(tmp_path / "data", "floats", commands.frame_videos(8, dtype=np.float32))
     trained(tmp_path, floats)
     assert settings(tmp_path / "run")["networks"]["teacher"]["features"]["dtype"] == "float32"
 
 
 @pytest.mark.slow
-def test_files_of_2017_and_compressed_files_train_like_any(tmp_path):
-    """The same videos under both id keys, plain and packed, give the same weights."""
+def test_compressed_files_of_2017_give_the_same_weights(tmp_path):
+    """The same videos with both id keys, uncompressed and compressed."""
     for folder, id_key, compression in (("new", "id", ""), ("old", "video_id", "GZIP")):
         videos = commands.frame_videos(8, id_key=id_key)
         files = commands.write_files(tmp_path / folder, "train", videos, compression=compression)
@@ -439,7 +421,7 @@ def test_the_best_checkpoint_is_chosen_on_validation(tmp_path, files):
 
 
 @pytest.mark.parametrize("flag", ["train_dir", "validation_data_pattern"])
-def test_what_would_be_lost_or_cheat_is_refused(tmp_path, files, flag):
+def test_remote_train_dirs_and_training_files_for_validation_are_refused(tmp_path, files, flag):
     value = {"train_dir": "gs://bucket/run", "validation_data_pattern": files}[flag]
     words = {"train_dir": "is not on this machine", "validation_data_pattern": "names 2 training file(s) too"}[flag]
     line = commands.fail(
@@ -455,16 +437,16 @@ def test_what_would_be_lost_or_cheat_is_refused(tmp_path, files, flag):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_goes_on_with_the_same_files_and_the_same_order_only(tmp_path, files):
+def test_a_run_resumes_only_with_the_same_files_in_the_same_order(tmp_path, files):
     trained(tmp_path, files)
     arguments = (f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES)
-    assert "num_readers (8 then, 2 now)" in commands.fail("train", *arguments, "--num_readers=2")
+    assert "num_readers (8 there, 2 here)" in commands.fail("train", *arguments, "--num_readers=2")
     commands.write_files(tmp_path / "data", "train_more", commands.frame_videos(2))
     line = commands.fail("train", *arguments)
     assert "train_files (" in line and "2 file(s)" in line and "4 file(s)" in line
 
 
-def test_a_student_goes_on_with_the_same_teacher_only(tmp_path, files):
+def test_a_student_resumes_only_with_the_same_teacher(tmp_path, files):
     teacher = trained(tmp_path, files) and tmp_path / "run"
     arguments = (
         f"--train_data_pattern={files}",
@@ -476,10 +458,10 @@ def test_a_student_goes_on_with_the_same_teacher_only(tmp_path, files):
     )
     commands.succeed("train", *arguments)
     trained(tmp_path, files, "--num_epochs=2")
-    assert "teacher_weights ('step 2, sha256 " in commands.fail("train", *arguments, "--num_epochs=2")
+    assert "teacher_weights (step 2, sha256 " in commands.fail("train", *arguments, "--num_epochs=2")
 
 
-def test_a_training_that_diverges_stops_and_keeps_no_bad_checkpoint(tmp_path, files):
+def test_a_training_that_diverges_saves_no_bad_checkpoint(tmp_path, files):
     ended = commands.run(
         "train",
         f"--train_data_pattern={files}",
@@ -513,8 +495,8 @@ def _not_a_number(scheme, batch, training):
     return {"teacher/label_loss": float("nan") * predictions[:, 0]}, {"teacher": predictions}
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, files):
-    """The signal comes as the first step is told of; two steps are an epoch, so that it ends before the next one's check."""
+def test_sigterm_saves_and_the_same_command_resumes(tmp_path, files):
+    """The signal arrives in the middle of the run. The step in progress ends, and the resumed run gets identical weights."""
     whole = trained(tmp_path, files, "--num_epochs=3", folder="whole")
     show, tell = callbacks.ProgressDisplay.on_train_batch_end, []
 
@@ -536,7 +518,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, files):
     assert ended.code == 143 and "SIGTERM: saving after this step." in ended.out
     assert ended.lines[-1] == (
         f"Stopped by SIGTERM; the last good checkpoint is {tmp_path}/run/checkpoints/step-00000004. "
-        "The same command goes on from there."
+        "The same command resumes it."
     )
     commands.succeed("train", *arguments)
     assert "Done: step 7" in whole.out
@@ -544,7 +526,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, files):
         np.testing.assert_array_equal(mine, expected)
 
 
-def test_bad_records_are_left_out_where_that_is_asked_for(tmp_path, files):
+def test_skip_bad_records_leaves_them_out(tmp_path, files):
     good, odd = (
         records.frame_record(records.random_frames(2), video_id, [label])
         for video_id, label in ((b"good", 1), (b"odd", commands.NUM_CLASSES))
@@ -555,19 +537,22 @@ def test_bad_records_are_left_out_where_that_is_asked_for(tmp_path, files):
     assert ended.code == 2 and f"{bad}, record " in ended.lines[-1]
     ended = commands.run("train", *arguments, "--skip_bad_records")
     assert ended.code == 2 and "Error: --max_bad_fraction=0.01: 3 of 14 records" in ended.lines[-1]
-    assert "--max_bad_fraction has an effect only with" in commands.fail("train", *arguments, "--max_bad_fraction=0.5")
+    assert "--max_bad_fraction: has an effect only with" in commands.fail("train", *arguments, "--max_bad_fraction=0.5")
     said = commands.succeed("train", *arguments, "--skip_bad_records", "--max_bad_fraction=0.5")
     warning = f"Warning: 3 of 14 records (21 %) were left out; listed in {tmp_path}/run/bad_records.csv"
     assert [line for line in said.lines if line.startswith("Warning")] == [warning] * 2
     assert "data: 11 training videos" in said.out
     listed = (tmp_path / "run" / "bad_records.csv").read_text().splitlines()
-    assert [line.split(",")[1] for line in listed[1:]] == ["0", "2", "3"]  # the first has an id that came before
+    assert [line.split(",")[1] for line in listed[1:]] == ["0", "2", "3"]  # the first has a duplicate id
     with mock.patch.object(screening, "_screen_files") as again:
         commands.succeed("train", *arguments, "--skip_bad_records", "--max_bad_fraction=0.5", "--num_epochs=2")
     again.assert_not_called()
 
 
-def test_videos_longer_than_what_is_read_are_counted(tmp_path):
+def test_videos_of_more_than_300_frames_are_counted(tmp_path):
     videos = commands.frame_videos(7) + [records.frame_record(records.random_frames(301), b"long", [1])]
     said = trained(tmp_path, commands.write_files(tmp_path / "data", "train", videos), "--num_epochs=2")
-    assert "2 of 16 videos trained on here, every epoch counted, have more than 300 frames; those past frame 300" in said.out
+    assert (
+        "2 of 16 videos (counted in every epoch) have more than 300 frames; the rest of their frames was not read."
+        in said.out
+    )

@@ -79,7 +79,7 @@ def test_inference_reads_while_another_process_trains(tmp_path, holder, monkeypa
     (tmp_path / "lock").rename(tmp_path / "run" / ".lock")
     files = commands.write_files(tmp_path / "data", "test", commands.frame_videos(3))
     commands.succeed(
-        "inference", f"--train_dir={tmp_path}/run", f"--input_data_pattern={files}", f"--output_file={tmp_path}/out.csv"
+        "infer", f"--train_dir={tmp_path}/run", f"--input_data_pattern={files}", f"--output_file={tmp_path}/out.csv"
     )
     with pytest.raises(ValueError, match="is in use"), lock.locked(tmp_path / "run"):
         pass

@@ -1,3 +1,1 @@
-"""Command lines: one module for each thing to do."""
-
-from youtube8m_distill.cli import quiet as quiet  # before any module here imports TensorFlow
+"""The command line. `main` finds the command, `commands` describes each, and one module for each does the work."""

@@ -1,10 +1,4 @@
-"""The whole road on a sample set that it writes itself: teacher, baseline, two students, scores, CSV, TensorBoard logs.
-
-    python -m youtube8m_distill.cli.demo --output_dir=demo
-
-Every step is one of the commands that real data take, printed before it runs. Cells, classes and the set are small, and
-the batch with the set, so that a few minutes on two cores hold enough steps; nothing else differs.
-"""
+"""Runs every step on a small synthetic data set: teacher, baseline, two students, scores, predictions."""
 
 import json
 import pathlib
@@ -18,7 +12,6 @@ from absl import flags
 
 from youtube8m_distill import files
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli import flags as our_flags
 
 FLAGS = flags.FLAGS
 
@@ -31,10 +24,10 @@ SAMPLE = {
     "videos_per_shard": 250,
     "seed": 1,
 }
-SELECTION_FILES = "sample/validate0000.tfrecord"  # chooses the best epoch
-HELD_OUT_FILES = "sample/validate000[1-9].tfrecord"  # is seen by no training
+SELECTION_FILES = "sample/validate0000.tfrecord"  # the best epoch is chosen on it
+HELD_OUT_FILES = "sample/validate000[1-9].tfrecord"  # no training reads these
 NUM_HELD_OUT = SAMPLE["num_validate_videos"] - SAMPLE["videos_per_shard"]
-# Rate and decay so that the teacher has converged some epochs before the end: a parallel student learns from it there.
+# With this rate and decay, the teacher converges some epochs before the end, and a parallel student learns from it then.
 TRAINING = {
     "batch_size": 32,
     "num_epochs": 8,
@@ -45,32 +38,24 @@ TRAINING = {
 NETWORK = {"num_classes": SAMPLE["num_classes"], "lstm_cells": 64}
 UNIFORM = {"frame_selection": "uniform", "frames_per_video": FRAMES_PER_VIDEO}
 
-# name -> flags of train.py; a serial student needs the teacher before it.
+# name -> flags of the training; a serial student needs the teacher before it.
 RUNS = {
     "teacher": {"mode": "teacher", **NETWORK},
     "uniform": {"mode": "teacher", **NETWORK, **UNIFORM},
     "serial": {"mode": "serial", **UNIFORM},
-    # L_rep alone: in so short a training, the student's other terms hold the shared classifier back (BUILD_NOTES.md).
+    # L_rep alone: in such a short training, the student's other terms slow the shared classifier down (BUILD_NOTES.md).
     "parallel": {"mode": "parallel", "student_loss": "rep", **NETWORK, **UNIFORM},
 }
 COLUMNS = {"gap_at_20": "GAP", "mean_average_precision": "mAP", "hit_at_one": "Hit@1", "perr": "PERR"}
 
 
-def define_flags():
-    flags.DEFINE_string("output_dir", "demo", "Where the sample set, the runs and predictions.csv go.")
-    flags.DEFINE_integer("seeds", 1, "Train everything under so many seeds and print mean and standard deviation.", 1)
-    our_flags.GROUPS["Demo"] = ["output_dir", "seeds"]
-
-
 def main():
     folder = pathlib.Path(FLAGS.output_dir)
-    with entry.user_errors():
-        files.check_output("output_dir", folder, folder=True)
     started = time.monotonic()
     command("synthesize", output_dir=folder / "sample", **SAMPLE)
     records = [record for seed in range(FLAGS.seeds) for record in train_and_score(folder, seed)]
     command(
-        "inference",
+        "infer",
         train_dir=run_folder(folder, "serial", 0),
         input_data_pattern=folder / "sample/test*.tfrecord",
         output_file=folder / "predictions.csv",
@@ -80,15 +65,15 @@ def main():
         files.write_text(folder / "results.json", json.dumps(records, indent=2) + "\n")
         files.write_text(folder / "results.txt", report + "\n")
     print(
-        f"\n{report}\n\nOn {NUM_HELD_OUT} held-out videos of the synthetic sample set; videos a second "
-        f"on this machine, from files to scores, after the first batch.\n"
+        f"\n{report}\n\nOn {NUM_HELD_OUT} held-out videos of the synthetic data set; videos per second are "
+        f"measured on this machine, from files to scores, after the first batch.\n"
         f"Done in {time.monotonic() - started:.0f} s. Predictions: {folder / 'predictions.csv'}. Curves: "
         f"tensorboard --logdir={folder / 'runs'} (or `make tensorboard`)."
     )
 
 
 def train_and_score(folder, seed):
-    """Trains the four networks under one seed and returns a record for each."""
+    """Trains and scores the four networks with one seed; returns a record for each."""
     records = []
     for name, settings in RUNS.items():
         if settings["mode"] == "serial":
@@ -115,17 +100,16 @@ def run_folder(folder, name, seed):
 
 
 def command(name, *switches, **values):
-    """Runs one of our commands as a user would, after printing it."""
-    arguments = [*switches, *(f"--{flag}={value}" for flag, value in values.items())]
-    module = [sys.executable, "-m", f"youtube8m_distill.cli.{name}"]
-    print(f"\n$ {name}.py {shlex.join(map(str, arguments))}", flush=True)
-    status = subprocess.run([*module, *arguments], check=False).returncode
+    """Prints a command as a user would write it, and runs it in a process of its own."""
+    arguments = [name, *switches, *(f"--{flag}={value}" for flag, value in values.items())]
+    print(f"\n$ yt8m {shlex.join(map(str, arguments))}", flush=True)
+    status = subprocess.run([sys.executable, "-m", "youtube8m_distill", *arguments], check=False).returncode
     if status:
-        entry.fail(f"`{name}` ended with exit code {status}; its message stands above.")
+        entry.fail(f"`yt8m {name}` failed with exit code {status}; see its message above.")
 
 
 def table(records):
-    """One line a network: what it sees, how good it is, what it costs. Several seeds give mean ± standard deviation."""
+    """One line per network: its frames, scores and cost. With several seeds, scores are mean ± standard deviation."""
     titles = ["network", "frames", *COLUMNS.values(), "multiply-adds", "videos/s"]
     lines = [f"{titles[0]:<12}{titles[1]:>7}" + "".join(f"{title:>18}" for title in titles[2:])]
     for name in RUNS:
@@ -138,12 +122,3 @@ def table(records):
 
 def _mean_and_deviation(values):
     return f"{values.mean():.4f}" + (f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else "")
-
-
-def run():
-    define_flags()
-    entry.run(main, __doc__)
-
-
-if __name__ == "__main__":
-    run()

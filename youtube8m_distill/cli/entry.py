@@ -1,66 +1,69 @@
-"""What the commands have in common: parsing, grouped help, one-line errors."""
+"""What all commands share: parsing flags, grouped help, logging, and errors in one line."""
 
 import contextlib
 import logging
 import os
+import pathlib
 import re
 import signal
 import sys
 import textwrap
 
-import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli.memory import keep_freed_memory
+from youtube8m_distill.errors import SettingError, written
 
 FLAGS = flags.FLAGS
+HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("h", "help", "helpshort", "helpfull")}
+SCRIPTS = {"train": "train.py", "eval": "eval.py", "infer": "inference.py"}
 TYPES = {"comma": "a,b,c", "string": "TEXT", "int": "N", "float": "X"}  # as --helpshort shows them
-SIGNALLED = 128  # plus the signal's number: what shells report for a program that a signal has ended
+SIGNALLED = 128  # plus the signal's number: the exit code of a program that a signal ended
 INTERRUPTED = SIGNALLED + signal.SIGINT
+LOGGERS = ("youtube8m_distill", "reproduce")
 
 
 def run(main, description, takes_names=False):
-    """Parses flags and calls `main()`. Console commands and the scripts in the clone's root end here.
+    """Parses flags, calls `main()` and ends the process.
 
     Args:
-        main: function without arguments; with `takes_names` it gets what stands on the command line beside flags.
+        main: function without arguments; with `takes_names` it gets the arguments that are not flags.
         description: str, for --helpshort.
         takes_names: bool.
     """
-    if any(argument.lstrip("-") in ("help", "helpshort", "h") and argument.startswith("-") for argument in sys.argv[1:]):
-        print(grouped_help(description))
-        sys.exit(0)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    keep_freed_memory()
-    # As Ctrl-C: what holds something on the way out lets go of it, or keeps it for the next start.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(SIGNALLED + signal.SIGTERM))
-    # With it TensorFlow 2.21 makes one operation of several sums, which adds them in an order that is left to chance: on
-    # CPUs the same batch may differ in its last bits from one run to the next, and what is gone on with must be what one go
-    # would have given.
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-
-    def checked(argv):
-        if len(argv) > 1 and not takes_names:
-            fail(
-                f"unexpected argument {argv[1]!r}. Flags are written --name=value; quote patterns so that the shell does "
-                "not expand them."
-            )
-        if FLAGS.is_parsed() and "log_device_placement" in FLAGS and FLAGS.log_device_placement:
-            tf.debugging.set_log_device_placement(True)
-        main(*argv[1:])
-
+    code = 0
     try:
-        app.run(checked, flags_parser=_parse)
+        _run(main, description, takes_names)
+        sys.stdout.flush()
     except SystemExit as ended:
-        _leave(ended.code)
+        code = ended.code
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        _leave(INTERRUPTED)
+        code = INTERRUPTED
+    except BrokenPipeError:  # as in `yt8m train --helpshort | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = SIGNALLED + signal.SIGPIPE
+    _leave(code)
+
+
+def _run(main, description, takes_names):
+    if HELP & set(sys.argv[1:]):
+        print(grouped_help(description))
+        return
+    _, *names = _parse(sys.argv)
+    if names and not takes_names:
+        fail(
+            f"unexpected argument {names[0]!r}. Flags are written --name=value; quote patterns so that the shell does "
+            "not expand them."
+        )
+    # Like Ctrl-C, so that locks are released and finished work is kept.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(SIGNALLED + signal.SIGTERM))
+    with logging_to_console():
+        main(*names)
 
 
 def _parse(arguments):
-    """absl's parsing, with what it refuses in one line of the form that every other error has."""
+    """The arguments that are not flags. A flag that absl refuses is an error in one line."""
     try:
         return FLAGS(arguments)
     except flags.Error as error:
@@ -69,7 +72,7 @@ def _parse(arguments):
 
 
 def _leave(code):
-    """Ends the process with a code. tensorflow-io 0.37.1 aborts in its destructors, so where it was used they do not run."""
+    """Ends the process. tensorflow-io 0.37.1 aborts in its destructors, so they are skipped where it is loaded."""
     if "tensorflow_io" not in sys.modules:
         sys.exit(code)
     sys.stdout.flush()
@@ -77,35 +80,76 @@ def _leave(code):
     os._exit(code or 0)
 
 
+class Console(logging.Handler):
+    """Prints information to standard output, and warnings to standard error with "Warning: " in front."""
+
+    def emit(self, record):
+        if record.levelno >= logging.WARNING:
+            print(f"Warning: {record.getMessage()}", file=sys.stderr, flush=True)
+        else:
+            print(record.getMessage(), flush=True)
+
+
+@contextlib.contextmanager
+def logging_to_console():
+    """Shows what the package logs inside the block."""
+    handler = Console(logging.INFO)
+    for logger in map(logging.getLogger, LOGGERS):
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in map(logging.getLogger, LOGGERS):
+            logger.removeHandler(handler)
+            logger.propagate = True
+
+
 @contextlib.contextmanager
 def user_errors():
     """Ends the program with one line on what the user gave and can change."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
-        fail(our_flags.flag_of(error))
+        fail(message_of(error))
+
+
+def message_of(error):
+    """An error in words; a SettingError as `--name=value: reason` if the command has such a flag."""
+    return f"--{error}" if isinstance(error, SettingError) and error.name in FLAGS else str(error)
 
 
 def fail(message):
-    """Ends the program with one line, whatever a stranger's file has put into the message."""
+    """Ends the program with one line. Characters that do not print, as from a file of unknown origin, are escaped."""
     line = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in message)
     print(f"Error: {line}", file=sys.stderr)
     sys.exit(2)
 
 
+def program(command):
+    """How to call a command, in the way in which this one was called: `train.py` or `yt8m train`."""
+    called = sys.argv[0]
+    if pathlib.Path(called).name in SCRIPTS.values():
+        return SCRIPTS.get(command, f"yt8m {command}")
+    return f"{called.rpartition(' ')[0] or 'yt8m'} {command}"
+
+
 def grouped_help(description):
     """The flags of this command by group, each with its default."""
-    lines = [description.strip(), "", "Flags (all commands also take --flagfile=FILE, --helpfull):"]
+    lines = [description.strip(), "", "Flags (all commands also take --flagfile=FILE):"]
     for title, names in our_flags.GROUPS.items():
         lines += ["", f"{title}:"]
         for name in names:
             lines += _flag_lines(FLAGS[name])
-    return "\n".join(lines)
+    return re.sub(r"\byt8m (train|eval|infer)\b", lambda match: program(match[1]), "\n".join(lines))
 
 
 def _flag_lines(flag):
     help_text = re.sub(r"^<[^>]*>: ", "", flag.help)  # absl repeats the choices there
-    default = "" if flag.default in (None, "") else f" (default: {flag.default_as_str.strip(chr(39))})"
+    default = "" if flag.default in (None, "") else f" Default: {written(flag.default)}."
     usage = textwrap.wrap(
         _usage(flag).replace("|", "| "), 110, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
     )

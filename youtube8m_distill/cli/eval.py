@@ -1,7 +1,4 @@
-"""Scores a trained network: Hit@1, PERR, GAP@20, mAP and loss over labeled record files.
-
-eval.py --train_dir=runs/student --eval_data_pattern='yt8m/validate*.tfrecord' --run_once
-"""
+"""Scores a trained network on labeled files."""
 
 import csv
 import json
@@ -36,45 +33,15 @@ TITLES = {
 }
 
 
-def define_flags():
-    our_flags.define_files(
-        "Data",
-        ("eval_data_pattern", "Globs of labeled files, comma-separated."),
-        ("vocabulary", "Official vocabulary CSV: class names beside the per-class results."),
-    )
-    our_flags.define_exclusions()
-    our_flags.define_trained_network()
-    our_flags.define_top_k()
-    flags.DEFINE_boolean("run_once", False, "Score one checkpoint and end. Otherwise every new one as it appears.")
-    flags.DEFINE_boolean(
-        "full_map",
-        False,
-        "Also the exact mAP over all predictions, which are kept on disk meanwhile: 4 bytes a video and class.",
-    )
-    flags.DEFINE_string(
-        "output_dir",
-        "",
-        "Where metrics.json, per_class.csv and TensorBoard logs go. Default: eval/ in --train_dir, by network.",
-    )
-    our_flags.GROUPS["Output"] += ["run_once", "full_map", "output_dir"]
-    our_flags.define_run()
-    our_flags.define_refused(segment_labels=our_flags.SEGMENTS, num_readers=our_flags.READERS)
-
-
 def main():
     with entry.user_errors():
         refuse_cluster(os.environ)
-        for name in ("train_dir", "eval_data_pattern"):
-            if not FLAGS[name].value:
-                raise SettingError(name, "is missing; see --helpshort.")
         run = runs.open_run(FLAGS.train_dir)
         role = run.role(FLAGS.network)
         folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
         files.check_output("output_dir", folder, folder=True)
         strategy = make_strategy(FLAGS.num_gpu)
         names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
-        if not FLAGS.run_once and FLAGS.checkpoint not in (None, "last"):
-            raise SettingError("checkpoint", "names one checkpoint; add --run_once.", FLAGS.checkpoint)
         network = run.config.networks[role]
         shards = runs.find_shards(
             "eval_data_pattern", FLAGS.eval_data_pattern, network.features, [network.view], our_flags.exclusions()
@@ -92,13 +59,13 @@ def main():
         with entry.user_errors():
             try:
                 network.restore(checkpoint)
-            except FileNotFoundError:  # the training has removed it since; there is a newer one
+            except FileNotFoundError:  # the training has removed it; there is a newer one
                 continue
         evaluate_checkpoint(network, shards, folder, names)
 
 
 def wait_for_checkpoint(run, after):
-    """The newest step of a run, once it is another than `after`."""
+    """Waits until the newest step of a run is not `after`; returns it."""
     while True:
         steps = run.checkpoints.steps()
         if steps and steps[-1] != after:
@@ -108,13 +75,13 @@ def wait_for_checkpoint(run, after):
 
 
 def evaluate_checkpoint(network, shards, folder, names):
-    """Scores a network as it is loaded, prints the table and writes every file."""
+    """Scores a loaded network, prints the table and writes every file."""
     with entry.user_errors():
         metrics, per_class = score(network, shards)
         if not metrics["num_labels"]:
             raise SettingError(
                 "eval_data_pattern",
-                "holds no labels, so there is nothing to score against; use inference.py on such files.",
+                f"holds no labels to score against; use `{entry.program('infer')}` on such files.",
                 FLAGS.eval_data_pattern,
             )
     record = {
@@ -129,12 +96,12 @@ def evaluate_checkpoint(network, shards, folder, names):
         **metrics,
     }
     try:
-        runs.open_run(FLAGS.train_dir)  # or a folder that has been removed would stand there again, with eval/ alone
+        runs.open_run(FLAGS.train_dir)  # or a run that was removed would come back as a folder with nothing but eval/
         files.write_text(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
         write_per_class(folder / "per_class.csv", per_class, names)
         write_scalars(folder, metrics, network.progress.step)
     except OSError as error:
-        entry.fail(f"--output_dir={folder} cannot be written to: {error}")
+        entry.fail(f"--output_dir={folder}: cannot be written to: {error}")
     print(table(record))
     long_videos = about_long_videos(network.num_long_videos)
     if long_videos:
@@ -151,14 +118,14 @@ def score(network, shards):
 
 
 def read_vocabulary(path):
-    """Class names by index from an official vocabulary CSV, of 2018 and later or of 2017.
+    """Class names by index from an official vocabulary CSV, of 2017 or later.
 
     Raises:
-        ValueError: if it cannot be read or has neither's columns.
+        SettingError: if it cannot be read, or has other columns.
     """
     try:
         vocabulary = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a class may be called NA
-    except (OSError, ValueError) as error:  # pandas' and Unicode's errors are ValueErrors of odd signatures
+    except (OSError, ValueError) as error:  # errors of pandas and of decoding are ValueErrors
         raise SettingError("vocabulary", f"cannot be read as CSV: {error}", path) from error
     for index, name in VOCABULARY_COLUMNS:
         if {index, name} <= set(vocabulary.columns):
@@ -172,7 +139,7 @@ def read_vocabulary(path):
 
 
 def write_per_class(path, per_class, names):
-    """One row a class: index, name where known, number of videos with it, average precisions. No name is a formula."""
+    """Writes one row per class: index, name if known, number of its videos, average precisions. Formulas are escaped."""
     rows = pd.DataFrame(per_class)
     rows.insert(0, "class", rows.index)
     if names is not None:
@@ -200,12 +167,3 @@ def table(record):
         f"at most {record['max_frames']} frame(s) of each"
     ]
     return "\n".join(lines + [f"  {title:<22}{value:>12}" for title, value in shown.items()])
-
-
-def run():
-    define_flags()
-    entry.run(main, __doc__)
-
-
-if __name__ == "__main__":
-    run()

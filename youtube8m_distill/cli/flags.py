@@ -1,10 +1,9 @@
-"""Command-line flags by group, and the way from flags to configurations.
+"""Flags that several commands share, in groups, and the settings they stand for.
 
-Names, types and meanings are the starter code's and the authors' where they still have one. A flag that is not given
-takes the model's published recipe, or in serial training the teacher's value.
+Names, types and meanings are those of the starter code and of the authors' releases. A flag that is not given takes the
+published value of the model, or in serial training the value of the teacher.
 """
 
-import re
 import sys
 
 from absl import flags
@@ -12,15 +11,14 @@ from absl import flags
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
 from youtube8m_distill.cli import setting_flags
-from youtube8m_distill.data.exclusions import read_exclusions
 from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
-GROUPS = {}  # title -> names, in the order in which --helpshort prints them
+GROUPS = {}  # title -> names of flags, in the order of --helpshort
 
 
 def _group(title, *definitions):
-    """Defines flags and notes them under a title. A definition: (define, name, default, help, *more)."""
+    """Defines flags as one group. A definition: (define, name, default, help, *more)."""
     GROUPS[title] = []
     for define, name, *arguments in definitions:
         define(name, *arguments)
@@ -38,19 +36,21 @@ def define_exclusions():
 
 
 def exclusions():
-    """The entries of the list in --exclude_records.
+    """The entries of the list in --exclude_records. Loads TensorFlow.
 
     Raises:
         SettingError: if it is not an exclusion list.
     """
+    from youtube8m_distill.data.exclusions import read_exclusions
+
     return read_exclusions(FLAGS.exclude_records) if FLAGS.exclude_records else ()
 
 
 def define_run():
     _group(
         "Devices",
-        (flags.DEFINE_integer, "num_gpu", None, "GPUs to use; all there are if not given, the CPU if there is none."),
-        (flags.DEFINE_boolean, "log_device_placement", False, "Print the device of every operation."),
+        (flags.DEFINE_integer, "num_gpu", None, "Number of GPUs to use. Default: all; without a GPU, the CPU."),
+        (flags.DEFINE_boolean, "log_device_placement", False, "Print the device of every TensorFlow operation."),
     )
 
 
@@ -78,26 +78,26 @@ def define_network():
             None,
             "Features to read, comma-separated. Default: rgb,audio; for video-level models mean_rgb,mean_audio.",
         ),
-        (flags.DEFINE_list, "feature_sizes", None, "Their sizes. Default: 1024,128."),
+        (flags.DEFINE_list, "feature_sizes", None, "Sizes of these features. Default: 1024,128."),
         (
             flags.DEFINE_boolean,
             "frame_features",
             None,
-            "Whether files are frame-level (SequenceExample). Follows from --model.",
+            "Whether the files are frame-level. Follows from --model; accepted for compatibility with the starter code.",
         ),
         (
             flags.DEFINE_string,
             "pca_eigenvalues",
             "",
-            "File eigenvals.npy of the feature extractor's PCA: NeXtVLADModel "
-            "and its mixtures then reverse the whitening of the frames, as published, instead of normalizing them.",
+            "The file eigenvals.npy of the feature extractor's PCA. NeXtVLADModel and its mixtures then reverse the "
+            "whitening of the frames, as published, instead of normalizing each frame.",
         ),
         (
             flags.DEFINE_string,
             "init_from",
             "",
-            "Training directory whose best weights a new run starts from: all of "
-            "them, or the encoder's where the classifiers differ.",
+            "Training directory whose best weights a new run starts from: all of them, or only the encoder's if the "
+            "classifiers differ.",
         ),
     )
     groups = setting_flags.define_family_groups()
@@ -106,14 +106,14 @@ def define_network():
     GROUPS["Classifiers"] = setting_flags.define_classifiers()
     GROUPS.update(groups)
     flags.DEFINE_integer(
-        "student_frames_per_block", None, "Block length of the H-RNN student. Default: 5 if that divides k, otherwise 3."
+        "student_frames_per_block", None, "Block length of an H-RNN student. Default: 5 if that divides k, otherwise 3."
     )
     next(names for names in groups.values() if setting_flags.FRAMES_PER_BLOCK in names).append("student_frames_per_block")
 
 
 def define_frames(
-    title="Frames that the network sees (in serial and parallel mode: the student)",
-    default="all in mode=teacher, uniform otherwise",
+    title="Frames that the network sees; with --mode=serial or parallel, the student",
+    default="all with --mode=teacher, otherwise uniform; uniform if --frames_per_video is given, strided if --every_n is",
 ):
     _group(
         title,
@@ -122,10 +122,15 @@ def define_frames(
             "frame_selection",
             None,
             configs.FRAME_SELECTIONS,
-            f"Default: {default}; strided where --every_n is given.",
+            f"Which frames of a video. Default: {default}.",
         ),
-        (flags.DEFINE_integer, "frames_per_video", None, "k, for every selection but all and strided. Default: 30."),
-        (flags.DEFINE_integer, "every_n", None, "Stride of --frame_selection=strided."),
+        (
+            flags.DEFINE_integer,
+            "frames_per_video",
+            None,
+            "k, the number of frames, for all selections but all and strided. Default: 30.",
+        ),
+        (flags.DEFINE_integer, "every_n", None, "Every n-th frame, for --frame_selection=strided."),
     )
 
 
@@ -137,36 +142,38 @@ def define_distillation():
             "mode",
             "teacher",
             configs.MODES,
-            "teacher: one network (teacher or baseline); serial: student of a trained teacher; parallel: both together.",
+            "teacher: train one network, a teacher or a baseline; serial: train a student of a trained teacher; parallel: "
+            "train both together.",
         ),
         (flags.DEFINE_string, "teacher_dir", "", "Training directory of the teacher (serial)."),
         (
             flags.DEFINE_string,
             "teacher_targets_dir",
             "",
-            "Folder for the teacher's targets (serial): computed once, then read in its place, by any number of students.",
+            "Folder for the teacher's targets (serial). They are computed once, and any number of students read them "
+            "instead of running the teacher.",
         ),
         (
             flags.DEFINE_enum,
             "student_model",
             None,
             configs.MODELS,
-            "Network family of the student. Default: the "
-            "teacher's; of a mixture also what it is made of, with --student_loss=pred,ce.",
+            "Network family of the student. Default: the teacher's. A mixture can also teach the kind of network it "
+            "consists of, with --student_loss=pred,ce.",
         ),
     )
     GROUPS["Distillation"] += setting_flags.define_all(configs.DistillationConfig)
 
 
 def define_training():
-    """All of TrainingConfig, in three groups: the recipe, what a run's folder holds, and how files are read."""
+    """All of TrainingConfig, in three groups: the recipe, what the run's folder holds, and how files are read."""
     names = setting_flags.define_all(configs.TrainingConfig)
     of_folder, of_data = ("checkpoint_steps", "validation_steps", "max_to_keep"), ("num_readers",)
     GROUPS["Folder"] += of_folder
     GROUPS["Data"] += of_data
-    title = "Training (defaults: the H-RNN's; other families have their own, printed when a run starts)"
+    title = "Training (defaults of the H-RNN; other families have their own, printed when a run starts)"
     GROUPS[title] = [name for name in names if name not in of_folder + of_data]
-    flags.DEFINE_enum("label_loss", "CrossEntropyLoss", ["CrossEntropyLoss"], "L_CE.")
+    flags.DEFINE_enum("label_loss", "CrossEntropyLoss", ["CrossEntropyLoss"], "Loss between predictions and labels, L_CE.")
     GROUPS[title].append("label_loss")
 
 
@@ -177,13 +184,13 @@ def define_training_folder():
             flags.DEFINE_string,
             "train_dir",
             "/tmp/yt8m_model/",
-            "Where checkpoints, config.json and logs go. A run there is resumed.",
+            "Folder for checkpoints, config.json and logs. A run that is there is resumed.",
         ),
         (
             flags.DEFINE_boolean,
             "start_new_model",
             False,
-            "Replace the run in --train_dir. A folder that holds something else is never touched.",
+            "Replace the run in --train_dir. A folder that holds anything else is never touched.",
         ),
     )
 
@@ -197,38 +204,38 @@ def define_trained_network():
             "network",
             None,
             [schema.TEACHER, schema.STUDENT],
-            "Which network of the run; the student where there is one.",
+            "Which network of the run. Default: the student if there is one.",
         ),
         (
             flags.DEFINE_string,
             "checkpoint",
             None,
-            "best, last, or a step. Default: best; where eval.py follows a training, the newest.",
+            "best, last, or a step. Default: best; the newest when yt8m eval follows a training.",
         ),
         (
             flags.DEFINE_integer,
             "batch_size",
             None,
-            "Videos at a time, over all GPUs together. Default: by the frames "
-            "that the network sees, on each GPU 128 videos of 300 frames, 1,024 of 37 and fewer.",
+            "Videos per batch, over all GPUs together. Default: depends on the frames that the network sees; per GPU 128 "
+            "videos of 300 frames, 1,024 of 37 frames or fewer.",
             1,
         ),
         (
             flags.DEFINE_boolean,
             "mixed_precision",
             None,
-            "Compute the encoder in bfloat16; classifier and scores stay float32. Default: as the network was trained.",
+            "Compute the encoder in bfloat16; classifier and scores stay float32. Default: as in training.",
         ),
     )
 
 
 def define_top_k():
-    flags.DEFINE_integer("top_k", schema.TOP_K, "Best classes of each video that count.", 1)
+    flags.DEFINE_integer("top_k", schema.TOP_K, "Number of best classes of each video to keep.", 1)
     GROUPS.setdefault("Output", []).append("top_k")
 
 
 class _Refused(flags.ArgumentParser):
-    """A flag that is known and cannot be served: setting it is an error with a reason, never ignored."""
+    """Refuses every value of a flag of the starter code that is not supported, with the reason."""
 
     def __init__(self, reason):
         super().__init__()
@@ -240,16 +247,16 @@ class _Refused(flags.ArgumentParser):
 
 def define_refused(**reasons):
     for name, reason in reasons.items():
-        # boolean: `--name` alone is refused too, and does not swallow the argument after it.
-        flags.DEFINE_flag(flags.Flag(_Refused(reason), None, name, None, "Not served: " + reason, boolean=True))
+        # Boolean, so that `--name` alone is refused too, and does not consume the next argument.
+        flags.DEFINE_flag(flags.Flag(_Refused(reason), None, name, None, "Not supported: " + reason, boolean=True))
 
 
-READERS = "files are read in their order, one after the other; only training reads several at a time"
+READERS = "files are read one after the other; only training reads several at a time"
 SEGMENTS = "segment-level labels are not in this version; train and predict on whole videos"
 
 
 def feature_config():
-    """FeatureConfig from the flags: names and sizes given, or the recipe of the model."""
+    """FeatureConfig from the flags; names and sizes that are not given are those the model reads."""
     video_level = configs.FAMILY_OF[FLAGS.model].is_video_level
     if FLAGS.frame_features is not None and FLAGS.frame_features == video_level:
         raise SettingError(
@@ -289,20 +296,22 @@ def frame_view(default_selection):
 
 
 def given(*names):
-    """Those of the named flags that were given, as a dict."""
+    """The named flags that were given, as a dict name -> value."""
     return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+
+
+def require_given(*names):
+    """Refuses a command line without one of these flags.
+
+    Raises:
+        SettingError: naming the first that is missing.
+    """
+    for name in names:
+        if not FLAGS[name].value:
+            raise SettingError(name, "is missing; see --helpshort.")
 
 
 def warn(line):
     """Prints a line to standard error, if there is one."""
     if line:
         print(line, file=sys.stderr, flush=True)
-
-
-def flag_of(message):
-    """A message, or an error's, with `--` in front where it is about a flag."""
-    if isinstance(message, SettingError):
-        return f"--{message}" if message.name in FLAGS else str(message)
-    message = str(message)
-    match = re.match(r"(\w+)( is | in | has | asks |=)", message)
-    return f"--{message}" if match and match[1] in FLAGS else message

@@ -26,10 +26,10 @@ class DistillationConfig(Settings):
         1.0, "Weight of L_rep^I, the squared distance of the states after common frames.", ge=0.0
     )
     prediction_distance: PredictionDistance = setting(
-        "kl", "d in L_pred: kl of independent Bernoullis, categorical_kl as in the authors' release, or squared."
+        "kl", "Distance d in L_pred: kl of independent Bernoullis, categorical_kl as in the authors' release, or squared."
     )
     match_intermediate: bool = setting(False, "Also match the states after common frames (L_rep^I, H-RNN only).")
-    intermediate_reduction: Reduction = setting("mean", "L_rep^I over the common frames; sum is the paper's equation 3.")
+    intermediate_reduction: Reduction = setting("mean", "Mean or sum over the common frames; sum is the paper's equation 3.")
     share_classifier: bool = setting(
         True, "Serial: the student's classifier starts from the teacher's. Parallel: one classifier for both."
     )

@@ -32,7 +32,7 @@ THREADS = 32  # the full set is 3844 files, perhaps behind a network
 EXACT_BELOW_BYTES = 2**32  # `estimate_records` counts every record of a set smaller than this
 SAMPLED_SHARDS = 4  # and this many files of a larger one
 
-EXAMPLE_SET = "python -m youtube8m_distill.cli.synthesize --output_dir=yt8m_sample"
+EXAMPLE_SET = "yt8m synthesize --output_dir=yt8m_sample"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,6 @@ _LABELS, _FRAMES = 0, 1  # a video's two streams of random numbers: labels can b
 
 _CHARACTERS = (string.digits + string.ascii_letters).encode()
 _NUM_IDS = len(_CHARACTERS) ** 4
-MOST_VIDEOS = _NUM_IDS // len(_SPLIT_NUMBERS)  # in a split
 
 
 def make_source(config):

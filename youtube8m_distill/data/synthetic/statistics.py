@@ -11,7 +11,9 @@ import math
 
 import numpy as np
 
-LONGEST = 301  # measured: the longest of 5,978 videos, one frame more than readers take
+from youtube8m_distill.config.synthetic import MAX_FRAMES
+
+LONGEST = MAX_FRAMES
 LENGTH_QUANTILES = (
     (0.0, 1),
     (0.01, 121),

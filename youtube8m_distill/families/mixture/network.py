@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from youtube8m_distill import schema
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.layers.batch_normalization import BatchNormalization
 from youtube8m_distill.layers.initializers import variance_scaling
@@ -134,13 +135,14 @@ class NetworkMixture(keras.Model):
         """The network at a path as of `submodels`: the very object, a VideoClassifier or NetworkMixture to use alone.
 
         Raises:
-            ValueError: if there is none.
+            SettingError: if there is none.
         """
         found = self.submodels()
         if path not in found:
-            raise ValueError(
-                f"submodel={path!r} is not in this mixture; choose one of {', '.join(filter(None, found))}, "
-                "or an empty path for the whole."
+            raise SettingError(
+                "submodel",
+                f"is not in this mixture; choose one of {', '.join(filter(None, found))}, or an empty path for the whole.",
+                path,
             )
         return found[path]
 

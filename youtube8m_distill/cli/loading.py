@@ -1,0 +1,45 @@
+"""Loads TensorFlow for a command, after its flags have been checked."""
+
+import logging
+import os
+import sys
+import tempfile
+
+from absl import flags
+
+from youtube8m_distill.cli.memory import keep_freed_memory
+
+FLAGS = flags.FLAGS
+
+
+def load_tensorflow():
+    """Imports TensorFlow without its start-up lines and sets the options that all commands share."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors become exceptions, so no message is lost
+    if "tensorflow" not in sys.modules:
+        _import_quietly()
+    import tensorflow as tf
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    keep_freed_memory()
+    # With this optimizer, TensorFlow 2.21 fuses sums of three or more terms and adds them in varying order on CPUs. The last
+    # bits of a batch would then differ from run to run, and a resumed run could not be identical to an uninterrupted one.
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    if "log_device_placement" in FLAGS and FLAGS.log_device_placement:
+        tf.debugging.set_log_device_placement(True)
+
+
+def _import_quietly():
+    """Imports TensorFlow with standard error redirected. TF_CPP_MIN_LOG_LEVEL does not silence what CUDA's stub prints."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            hidden.seek(0)
+            os.write(stderr, hidden.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

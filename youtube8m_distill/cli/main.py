@@ -1,0 +1,49 @@
+"""The console command `yt8m` and its subcommands."""
+
+import difflib
+import importlib
+import pathlib
+import sys
+
+from youtube8m_distill.cli import entry, loading
+from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli.commands import COMMANDS
+
+
+def main():
+    """Runs the subcommand named first in `sys.argv`; without one, lists them all."""
+    program = "python -m youtube8m_distill" if pathlib.Path(sys.argv[0]).name == "__main__.py" else "yt8m"
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in entry.HELP:
+        print(usage(program))
+        return
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        entry.fail(f"unknown command {name!r}.{hint} `{program}` lists all commands.")
+    sys.argv = [f"{program} {name}", *arguments]
+    run(name)
+
+
+def usage(program):
+    """Every subcommand with the first line of its description."""
+    lines = [f"  {name:<12}{command.description.partition(chr(10))[0]}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [f"Usage: {program} COMMAND --flag=value ...", "", *lines, "", f"`{program} COMMAND --helpshort` lists its flags."]
+    )
+
+
+def run(name):
+    """Runs a command with the flags in `sys.argv`, from parsing them to the exit code."""
+    command = COMMANDS[name]
+    command.define_flags()
+
+    def action():
+        with entry.user_errors():
+            our_flags.require_given(*command.required)
+            command.check_flags()
+        if command.uses_tensorflow:
+            loading.load_tensorflow()
+        importlib.import_module(f"youtube8m_distill.cli.{command.module}").main()
+
+    entry.run(action, command.description)
