@@ -103,8 +103,8 @@ def videos(count=40, seed=0):
 
 
 def flat(data, role="teacher"):
-    """The same videos as one network sees them."""
-    return {**data[role], **{name: data[name] for name in ("labels", "epoch", "position")}}
+    """The same videos as a run that trains one network reads them."""
+    return {name: data[name] for name in (role, "labels", "epoch", "position")}
 
 
 def batches(data, batch_size=8):

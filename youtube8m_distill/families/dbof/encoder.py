@@ -1,9 +1,10 @@
 """Deep bag of frames (Abu-El-Haija et al. 2016, "YouTube-8M"; the starter code's `DbofModel`)."""
 
 import math
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill.families.base import Encoder
 from youtube8m_distill.layers import masking
@@ -51,10 +52,10 @@ class DeepBagOfFrames(Encoder):
         self.batch_norm = batch_norm
 
     @property
-    def encoding_size(self):
+    def encoding_size(self) -> int:
         return self.hidden_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.frame_size = input_shape[-1]
         self.clusters = self._dense("clusters", self.frame_size, self.num_clusters, 1.0 / math.sqrt(self.frame_size))
         self.hidden = self._dense("hidden", self.num_clusters, self.hidden_size, 0.01)
@@ -80,7 +81,7 @@ class DeepBagOfFrames(Encoder):
         layer.build((None, size))
         return layer
 
-    def pool(self, frames, num_frames, training=False):
+    def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """The encoding. A video without frames has pooled votes of 0."""
         votes = self._votes(frames, num_frames, training)  # [B, T, clusters]
         pooled = ops.cast(POOLINGS[self.pooling](votes, num_frames), self.compute_dtype)
@@ -97,11 +98,11 @@ class DeepBagOfFrames(Encoder):
         votes = self.cluster_normalization(self.clusters(frames), mask=real, training=training)
         return ACTIVATIONS[self.activation](votes)
 
-    def multiply_adds(self, num_frames):
+    def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         return num_frames * self.frame_size * self.num_clusters + self.num_clusters * self.hidden_size
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_clusters": self.num_clusters,

@@ -1,7 +1,9 @@
 """H-RNN: one LSTM reads blocks of frames, a second reads the blocks (Bhardwaj et al., CVPR 2019, section 3.1)."""
 
+from typing import Any
+
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill.families.base import Encoder
 from youtube8m_distill.layers import lstm
@@ -28,15 +30,15 @@ class HierarchicalRNN(Encoder):
         self.upper = lstm.StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="upper")
 
     @property
-    def encoding_size(self):
+    def encoding_size(self) -> int:
         return self.upper.state_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.frame_size = input_shape[-1]
         self.lower.build((None, self.frames_per_block, self.frame_size))
         self.upper.build((None, None, self.lower.state_size))
 
-    def pool(self, frames, num_frames, training=False):
+    def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """The encoding; zeros for a video without frames."""
         blocks, lengths, num_blocks = self._fold(frames, num_frames)
         states = self.lower(blocks, lengths, training=training)  # [batch * b, state]
@@ -73,14 +75,14 @@ class HierarchicalRNN(Encoder):
         filled_blocks = -(-ops.cast(num_frames, "int32") // self.frames_per_block)
         return self.upper(states, filled_blocks, training=training)
 
-    def multiply_adds(self, num_frames):
+    def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         filled_blocks = -(-num_frames // self.frames_per_block)
         return num_frames * self.lower.multiply_adds(self.frame_size) + filled_blocks * self.upper.multiply_adds(
             self.lower.state_size
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "frames_per_block": self.frames_per_block,

@@ -1,9 +1,10 @@
 """NetVLAD: frames are summed up by how they differ from learned centers (Miech et al. 2017, arXiv 1706.06905)."""
 
 import math
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill.families.base import Encoder
 from youtube8m_distill.layers.batch_normalization import BatchNormalization
@@ -46,7 +47,7 @@ class NetVLADPooling(keras.layers.Layer):
         self.batch_norm = batch_norm
         self.subtract_centers = subtract_centers
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.size = input_shape[-1]
         stddev = 1.0 / math.sqrt(self.size)
         self.assign = keras.layers.Dense(
@@ -67,7 +68,7 @@ class NetVLADPooling(keras.layers.Layer):
                 name="centers", shape=(self.size, self.num_clusters), autocast=False, initializer=_normal(stddev)
             )
 
-    def call(self, frames, num_frames, training=False):
+    def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         mask = frame_mask(num_frames, ops.shape(frames)[1])
         assignment = self._assignment(frames, mask, training)  # [B, T, K]
         vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, assignment), "float32")
@@ -88,14 +89,14 @@ class NetVLADPooling(keras.layers.Layer):
         return ops.cast(ops.where(mask[:, :, None], shares, 0.0), frames.dtype)
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         return self.size * self.num_clusters
 
-    def multiply_adds(self, num_frames):
+    def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only: assignments, and their sums."""
         return 2 * num_frames * self.size * self.num_clusters
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_clusters": self.num_clusters,
@@ -104,7 +105,7 @@ class NetVLADPooling(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]):
         return cls(**_in_american(config))
 
 
@@ -186,7 +187,7 @@ class NetVLAD(Encoder):
     def _normalization(self, name):
         return BatchNormalization(dtype=self.dtype_policy, name=name)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         if self.frame_normalization is not None:
             self.frame_normalization.build(input_shape)
         for size, pooling in zip(self.feature_sizes, self.poolings):
@@ -197,7 +198,7 @@ class NetVLAD(Encoder):
             if layer is not None:
                 layer.build((None, self.encoding_size))
 
-    def pool(self, frames, num_frames, training=False):
+    def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """The whole encoding: dropout, which the paper has none of, would stand right before the classifier."""
         if self.frame_normalization is not None:
             mask = frame_mask(num_frames, ops.shape(frames)[1])
@@ -218,13 +219,13 @@ class NetVLAD(Encoder):
             start += size
         return pooled
 
-    def multiply_adds(self, num_frames):
+    def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         poolings = sum(pooling.multiply_adds(num_frames) for pooling in self.poolings)
         gating = 0 if self.gating is None else self.gating.multiply_adds()
         return poolings + self.vlad_size * self.encoding_size + gating
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "feature_sizes": self.feature_sizes,
@@ -238,7 +239,7 @@ class NetVLAD(Encoder):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]):
         return cls(**_in_american(config))
 
 

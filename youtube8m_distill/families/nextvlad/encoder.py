@@ -1,9 +1,10 @@
 """NeXtVLAD: NetVLAD over groups of a widened frame, each group with its own attention (Lin, Xiao, Fan 2018)."""
 
 import itertools
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill.families.base import Encoder
 from youtube8m_distill.layers.batch_normalization import BatchNormalization
@@ -43,7 +44,7 @@ class NeXtVLADPooling(keras.layers.Layer):
     def _normalization(self, name):
         return BatchNormalization(dtype=self.dtype_policy, name=name)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.frame_size = input_shape[-1]
         self.wide_size = self.expansion * self.frame_size
         self.group_size = self.wide_size // self.groups
@@ -68,10 +69,10 @@ class NeXtVLADPooling(keras.layers.Layer):
         return layer
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         return self.group_size * self.num_clusters
 
-    def call(self, frames, num_frames, training=False):
+    def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         max_frames = ops.shape(frames)[1]
         mask = frame_mask(num_frames, max_frames)  # [B, T]
         x = self.expand(frames)  # [B, T, G * d]
@@ -96,7 +97,7 @@ class NeXtVLADPooling(keras.layers.Layer):
         weights = ops.softmax(scores, axis=-1) * ops.reshape(attention, (-1, num_groups, 1))
         return ops.cast(weights, self.compute_dtype)
 
-    def multiply_adds(self, num_frames):
+    def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         widening = self.frame_size * self.wide_size
         attention = self.wide_size * self.groups
@@ -104,7 +105,7 @@ class NeXtVLADPooling(keras.layers.Layer):
         aggregation = self.groups * self.group_size * self.num_clusters
         return num_frames * (widening + attention + assignment + aggregation)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_clusters": self.num_clusters,
@@ -167,10 +168,10 @@ class NeXtVLAD(Encoder):
         return NeXtVLADPooling(num_clusters, groups, self.expansion, dtype=self.dtype_policy, name=f"pooling_{index + 1}")
 
     @property
-    def encoding_size(self):
+    def encoding_size(self) -> int:
         return self.hidden_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         for pooling, size in zip(self.poolings, self.feature_sizes):
             pooling.build((None, None, size))
         self.pooled_size = sum(pooling.output_size for pooling in self.poolings)
@@ -188,7 +189,7 @@ class NeXtVLAD(Encoder):
         layer.build((None, input_size))
         return layer
 
-    def pool(self, frames, num_frames, training=False):
+    def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """Descriptors of all features. Arguments as for `call`. float [batch, pooled size]."""
         # Attention 0 does not silence a number that is infinite or none.
         frames = ops.where(frame_mask(num_frames, ops.shape(frames)[1])[:, :, None], frames, ops.zeros_like(frames))
@@ -201,19 +202,19 @@ class NeXtVLAD(Encoder):
             axis=-1,
         )
 
-    def project(self, pooled, training=False, update_statistics=True):
+    def project(self, pooled: KerasTensor, training: bool = False, update_statistics: bool = True) -> KerasTensor:
         options = {"training": training, "update_statistics": update_statistics}
         hidden = self.hidden_normalization(self.hidden(pooled), **options)  # [B, H]
         gates = ops.relu(self.gate_normalization(self.squeeze(hidden), **options))  # [B, H / r]
         return hidden * ops.sigmoid(self.excite(gates))
 
-    def multiply_adds(self, num_frames):
+    def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         gate = 2 * self.hidden_size * (self.hidden_size // self.gating_reduction)
         frames = sum(pooling.multiply_adds(num_frames) for pooling in self.poolings)
         return frames + self.pooled_size * self.hidden_size + gate
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "feature_sizes": self.feature_sizes,
