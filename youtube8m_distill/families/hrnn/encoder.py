@@ -11,19 +11,19 @@ from youtube8m_distill.layers import lstm
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class HierarchicalRNN(Encoder):
-    """Encodes a video in two levels: frames to block encodings, block encodings to the video's.
+    """Encodes a video in two levels: frames to block encodings, block encodings to the video's encoding.
 
-    Both levels are stacks of LSTM layers; an encoding is their concatenated final state, at the published size 4 * 1024
-    numbers. Every block starts from a zero state and shares the lower weights, so blocks fold into the batch axis: 300
-    frames are 20 + 15 steps in sequence, not 300. An empty block is not read by the upper level.
+    Both levels are stacks of LSTM layers. The encoding is the upper level's concatenated final state, 4 * 1024 numbers at
+    the published size. Every block starts from a zero state, so blocks fold into the batch axis: 300 frames take 20 + 15
+    sequential steps instead of 300. The upper level does not read empty blocks.
 
     Args:
-        frames_per_block: int. The teacher's is 20 in the paper (15 in the original code), a student's 5 or 3.
-        cells: int. Width of the LSTM layers.
-        num_layers: int. Layers of each level.
+        frames_per_block: 20 for the paper's teacher (15 in the original code), 5 or 3 for students.
+        cells: width of the LSTM layers.
+        num_layers: layers of each level.
     """
 
-    def __init__(self, frames_per_block=20, cells=1024, num_layers=2, **kwargs):
+    def __init__(self, frames_per_block: int = 20, cells: int = 1024, num_layers: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.frames_per_block = frames_per_block
         self.lower = lstm.StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="lower")
@@ -44,14 +44,14 @@ class HierarchicalRNN(Encoder):
         states = self.lower(blocks, lengths, training=training)  # [batch * b, state]
         return self._encode_blocks(states, num_frames, num_blocks, training)
 
-    def pool_with_frame_states(self, frames, num_frames):
+    def pool_with_frame_states(self, frames: KerasTensor, num_frames: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
         """The encoding, and the lower level's state after each frame (I in the paper's equation 3).
 
         Args:
             frames: float [batch, T, size].
             num_frames: int [batch].
         Returns:
-            float [batch, encoding_size] and float [batch, T, state size]. Rows of padding mean nothing.
+            float [batch, encoding_size] and float [batch, T, state size]; ignore the rows of padding.
         """
         blocks, lengths, num_blocks = self._fold(frames, num_frames)
         states = self.lower.states_after_each_step(blocks, lengths)  # [batch * b, l, state]

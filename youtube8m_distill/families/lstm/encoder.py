@@ -13,15 +13,14 @@ from youtube8m_distill.layers.lstm import StackedLSTM
 class LSTMEncoder(Encoder):
     """Encodes a video as the top layer's output after its last real frame, `cells` numbers.
 
-    The starter code gives its classifier this instead of the concatenated state of all layers, which its authors found
-    worse.
+    The authors of the starter code found the concatenated state of all layers worse.
 
     Args:
-        cells: int. Width of every layer.
-        num_layers: int.
+        cells: width of every layer.
+        num_layers: number of layers.
     """
 
-    def __init__(self, cells=1024, num_layers=2, **kwargs):
+    def __init__(self, cells: int = 1024, num_layers: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stack = StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="stack")
 

@@ -60,7 +60,7 @@ class NeXtVLADFields(FrameFamilySettings):
     def classifier_options(self, classifier: str) -> dict[str, Any]:
         if classifier != "LogisticModel":
             return {}
-        # The authors regularize the bias too, and start all their weights alike.
+        # The release regularizes the bias too, and uses one initializer everywhere.
         from youtube8m_distill.layers.initializers import variance_scaling
 
         return {"regularize_bias": True, "initializer": variance_scaling(self.nextvlad_hidden_size)}
