@@ -3,13 +3,13 @@
     VideoId,LabelConfidencePairs
     abcd,1 0.9 2 0.5 4 0.123457
 
-Pairs are written as by the starter code's `inference.py` since 2018, "%i %g" with single spaces: 6 significant digits.
+Pairs have the format of the starter code's `inference.py` since 2018: "%i %g" with single spaces, 6 significant digits.
 
-An id is written byte for byte, also one that is not UTF-8; in quotes only if it holds a comma, another character that some
-program takes for a separator, a quote or a line break; with an apostrophe in front only if a spreadsheet could take it for a
-formula (`spreadsheet`). `read_predictions` gives every id back as it was. Pandas alone gives them back with
-`read_csv(path, dtype=str, keep_default_na=False)`, but for the apostrophes; where ids may not be UTF-8, add
-`encoding_errors="surrogateescape"` and take `id.encode("utf-8", "surrogateescape")`.
+Ids are written byte for byte, even if they are not UTF-8. An id is quoted only if it contains a comma, a quote, a line break
+or another character that some program treats as a separator. It gets a leading apostrophe only if a spreadsheet could treat
+it as a formula (`spreadsheet`). `read_predictions` restores every id. Pandas reads them, with the apostrophes, by
+`read_csv(path, dtype=str, keep_default_na=False)`; for ids that are not UTF-8, add `encoding_errors="surrogateescape"` and
+use `id.encode("utf-8", "surrogateescape")`.
 """
 
 import array
@@ -19,42 +19,56 @@ import gzip
 import os
 import shutil
 import zlib
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from youtube8m_distill import files
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.spreadsheet import spreadsheet_safe, without_protection
 
 HEADER = b"VideoId,LabelConfidencePairs\n"
-GZIP_LEVEL = 6  # gzip's own default; Python's is 9: half the speed for files 0.6 % smaller
-QUOTED = ',;"\t\r\n'  # a spreadsheet of a country with decimal commas begins a new cell at a semicolon
+GZIP_LEVEL = 6  # gzip's default; Python's default 9 takes twice as long for files 0.6 % smaller
+QUOTED = ',;"\t\r\n'  # spreadsheets split cells at semicolons in countries with decimal commas
 
 
 class Predictions(NamedTuple):
-    """What a Kaggle CSV holds."""
+    """The contents of a Kaggle CSV."""
 
-    video_ids: list  # of bytes, N
+    video_ids: list[bytes]  # N
     classes: np.ndarray  # int32 [N, k], the best class of each video first
     scores: np.ndarray  # float32 [N, k]
 
 
-def write_predictions(path, rows, top_k=None):
-    """Writes predictions, batch after batch in the order they come; memory does not grow with their number.
+Path = str | os.PathLike[str]
+Batch = tuple[Sequence[bytes], ArrayLike, ArrayLike]
 
-    The file takes its name when it is complete; on an error, what stood at `path` before still stands. A path that ends
-    with `.gz` is compressed, the same rows always to the same bytes.
+
+def write_predictions(path: Path, rows: Iterable[Batch], top_k: int | None = None) -> int:
+    """Writes predictions batch by batch, in their order. Memory does not grow with their number.
+
+    The file is written atomically: on an error, an older file at `path` stays. A path that ends with `.gz` is compressed;
+    equal rows give equal bytes.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_predictions(f"{folder}/p.csv", [([b"abcd"], [[1, 2]], [[0.9, 0.5]])])
+    ...     read_predictions(f"{folder}/p.csv").video_ids
+    1
+    [b'abcd']
 
     Args:
-        path: where the CSV goes. Its folder is created.
-        rows: iterable of batches (video_ids, classes, scores): a sequence of B bytes, integers [B, k] and float [B, k],
-            the best class of each video first.
-        top_k: pairs written for each video, None for all k; all k too if there are fewer.
+        path: of the CSV. Its folder is created.
+        rows: batches (video_ids, classes, scores): a sequence of B bytes, integers [B, k] and float [B, k], the best class
+            of each video first.
+        top_k: pairs to write for each video; None for all k.
     Returns:
         The number of videos written.
     Raises:
-        ValueError: if `csv_lines` refuses a batch or `top_k` is below 1.
+        SettingError: if `top_k` is below 1.
+        ValueError: if a batch is invalid, as in `csv_lines`.
     """
     if top_k is not None and top_k < 1:
         raise SettingError("top_k", "write at least 1 class a video.", top_k)
@@ -67,40 +81,43 @@ def write_predictions(path, rows, top_k=None):
     return count
 
 
-def compress(source, path):
-    """Writes a finished, uncompressed CSV to `path` as the `.gz` that `write_predictions` gives for the same rows."""
+def compress(source: Path, path: Path) -> None:
+    """Compresses a finished CSV to the bytes that `write_predictions` writes to a `.gz` for the same rows."""
     with open(source, "rb") as file, _open(path) as packed:
         shutil.copyfileobj(file, packed, 2**20)
 
 
 @contextlib.contextmanager
-def _open(path):
-    """A file to write bytes to, compressed if the name says so."""
+def _open(path: Path) -> Iterator[Any]:
+    """A file for writing bytes, compressed if its name ends with `.gz`."""
     with open(path, "wb") as file:
         if not os.fspath(path).endswith(".gz"):
             yield file
         else:
-            # Neither name nor time inside, or two runs would differ.
+            # Without a name and time, so that equal rows give equal bytes.
             with gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as packed:
                 yield packed
 
 
-def csv_lines(video_ids, classes, scores):
-    """The lines of a batch.
+def csv_lines(video_ids: Sequence[bytes | str], classes: ArrayLike, scores: ArrayLike) -> list[bytes]:
+    """The lines of a batch, each with its line break.
+
+    >>> csv_lines([b"abcd"], [[1, 2]], [[0.9, 0.123456789]])
+    [b'abcd,1 0.9 2 0.123457\\n']
 
     Args:
         video_ids: sequence of B bytes (or str).
         classes, scores: integers and float [B, k], the best class of each video first.
     Returns:
-        list of bytes, each with its line break.
+        B lines.
     Raises:
-        ValueError: if shapes do not fit, a score is not finite, scores rise, a class is negative or an id holds a zero
-            byte.
+        ValueError: if shapes do not fit, a score is not finite, scores increase, a class is negative or an id contains a
+            zero byte.
     """
     classes, scores = np.asarray(classes), np.asarray(scores)
     _check(video_ids, classes, scores)
-    # One conversion for the batch and one format for a row: 250,000 rows/s at k = 20 on one core, 160,000 pair by pair.
-    pairs = np.empty((len(classes), 2 * classes.shape[1]), object)  # Python's int and float by turns
+    # One conversion per batch and one format per row are faster than formatting pairs.
+    pairs = np.empty((len(classes), 2 * classes.shape[1]), object)  # Python ints and floats in turn
     pairs[:, 0::2], pairs[:, 1::2] = classes, scores
     template = "%s," + " ".join(["%i %g"] * classes.shape[1]) + "\n"
     return [
@@ -109,17 +126,17 @@ def csv_lines(video_ids, classes, scores):
     ]
 
 
-def csv_field(video_id):
-    """An id, bytes or str, as a CSV field: str, in which bytes that are not UTF-8 are surrogate escapes.
+def csv_field(video_id: bytes | str) -> str:
+    """An id as a CSV field, in which bytes that are not UTF-8 are surrogate escapes.
 
-    The csv module would leave a lone carriage return unquoted before Python 3.13.
+    Python's csv module does not quote a lone carriage return before Python 3.13.
 
     Raises:
-        ValueError: if it holds a zero byte.
+        ValueError: if it contains a zero byte.
     """
     text = video_id if isinstance(video_id, str) else video_id.decode("utf-8", "surrogateescape")
     if "\0" in text:
-        raise ValueError(f"video id {video_id!r} holds a zero byte, which CSV readers drop: it would not come back.")
+        raise ValueError(f"video id {video_id!r} contains a zero byte, which CSV readers drop.")
     text = spreadsheet_safe(text)
     if any(special in text for special in QUOTED):
         return '"' + text.replace('"', '""') + '"'
@@ -127,7 +144,7 @@ def csv_field(video_id):
 
 
 def _check(video_ids, classes, scores):
-    """Refuses a batch that would make a wrong file."""
+    """Raises for a batch that would make an invalid file."""
     if classes.ndim != 2 or classes.shape != scores.shape or len(video_ids) != len(classes) or not classes.shape[1]:
         raise ValueError(
             "A batch must be (video_ids [B], classes [B, k], scores [B, k]). Received "
@@ -144,24 +161,22 @@ def _check(video_ids, classes, scores):
             f"scores must be finite. Received NaN or infinity for video "
             f"{video_ids[int(np.argmin(finite))]!r}: the model's predictions are not numbers."
         )
-    falling = (scores[:, 1:] <= scores[:, :-1]).all(axis=1)
-    if not falling.all():
+    descending = (scores[:, 1:] <= scores[:, :-1]).all(axis=1)
+    if not descending.all():
         raise ValueError(
-            "scores must fall along a row, the best class first. Video "
-            f"{video_ids[int(np.argmin(falling))]!r} has one that rises."
+            "scores must not increase within a row, the best class comes first. They do for video "
+            f"{video_ids[int(np.argmin(descending))]!r}."
         )
 
 
-def read_predictions(path):
-    """Reads a CSV that was written here, with every id as it was.
+def read_predictions(path: Path) -> Predictions:
+    """Reads a CSV from `write_predictions` and restores every id.
 
     Args:
-        path: the CSV; one that ends with `.gz` is compressed.
-    Returns:
-        Predictions.
+        path: of the CSV; compressed if it ends with `.gz`.
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is not such a CSV, or its rows do not all have as many pairs.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not such a CSV, or the number of pairs varies between rows.
     """
     video_ids, numbers = [], array.array("d")
     try:
@@ -176,5 +191,5 @@ def read_predictions(path):
                 numbers.extend(map(float, pairs.split(" ")))
         table = np.array(numbers).reshape(len(video_ids), -1, 2) if video_ids else np.zeros((0, 0, 2))
     except (ValueError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is not a CSV of predictions, all with as many pairs: {error}.") from error
+        raise ValueError(f"{path} is not a CSV of predictions with an equal number of pairs per row: {error}.") from error
     return Predictions(video_ids, table[..., 0].astype(np.int32), table[..., 1].astype(np.float32))

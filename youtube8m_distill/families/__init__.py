@@ -1,6 +1,6 @@
 """Network families, one folder each: frames in, encoding and class probabilities out.
 
-This list is all that has to know a new family. Importing it loads neither TensorFlow nor Keras.
+A new family is added to this list only. Importing it loads neither TensorFlow nor Keras.
 """
 
 from youtube8m_distill.families.classifiers import CLASSIFIERS as CLASSIFIERS

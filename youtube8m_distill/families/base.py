@@ -1,54 +1,58 @@
-"""What every network family gives: frames to one vector a video, in two parts with room for dropout in between."""
+"""The interface of every frame-level family: frames to one vector per video, in two parts with dropout in between."""
 
 import keras
+from keras import KerasTensor
 
 
 class Encoder(keras.layers.Layer):
-    """Base of the frame-level families: `pool` looks at the frames, `project` turns the result into the encoding.
+    """Base class of the frame-level families: `pool` reads the frames, `project` turns the result into the encoding.
 
-    Dropout, where a family has it, stands between the two; VideoClassifier applies it, so that the encoding without
-    dropout, which distillation matches, is there at the cost of the second part only. Most families have no second part.
+    VideoClassifier applies dropout between the two. The encoding without dropout, which distillation matches, then costs
+    only a second call of `project`. Most families have no second part.
 
-    A family also has the attribute `encoding_size` (int), `multiply_adds(num_frames)` (int: multiply-adds of one video,
-    matrix products only).
-
-    Layers, not weights, are to compute in `pool` and `project`: neither runs inside Keras' automatic casts.
+    Compute with layers, not with weights, in `pool` and `project`: Keras' automatic casts do not reach them.
     """
 
-    def call(self, frames, num_frames, training=False):
+    encoding_size: int
+
+    def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """Encoding of each video, without dropout.
 
         Args:
             frames: float [batch, T, size].
-            num_frames: int [batch]. Real frames; they come first.
+            num_frames: int [batch]. Number of real frames; they come first.
             training: bool.
         Returns:
             float [batch, encoding_size].
         """
         return self.project(self.pool(frames, num_frames, training), training)
 
-    def pool(self, frames, num_frames, training=False):
-        """The frames' part. Arguments as for `call`. float [batch, some size]."""
+    def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
+        """The first part, float [batch, any size]. Arguments as for `call`."""
         raise NotImplementedError
 
-    def pool_with_frame_states(self, frames, num_frames):
-        """`pool`, and the state after each frame, float [batch, T, state size], where a family has such.
+    def pool_with_frame_states(self, frames: KerasTensor, num_frames: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+        """`pool`, and the state after each frame, float [batch, T, state size].
 
         Raises:
-            ValueError: if it has not.
+            ValueError: if the family has no such states.
         """
         raise ValueError(
             f"frame_states=True: {type(self).__name__} has no state after each frame; match encodings or predictions."
         )
 
-    def project(self, pooled, training=False, update_statistics=True):
-        """The encoding from what `pool` gives.
+    def project(self, pooled: KerasTensor, training: bool = False, update_statistics: bool = True) -> KerasTensor:
+        """The encoding from a result of `pool`.
 
         Args:
-            pooled: float [batch, some size].
+            pooled: float [batch, any size].
             training: bool.
-            update_statistics: bool. Whether batch normalization moves its moving statistics; once a step is enough.
+            update_statistics: whether batch normalization updates its moving statistics; once per step is enough.
         Returns:
             float [batch, encoding_size].
         """
         return pooled
+
+    def multiply_adds(self, num_frames: int) -> int:
+        """Multiply-adds of one video of `num_frames` frames, matrix products only."""
+        raise NotImplementedError

@@ -1,26 +1,44 @@
-"""From a NetworkConfig to a network. The only file of this room, beside the settings, that knows configurations."""
+"""Builds networks from their NetworkConfigs. The only file here, besides the settings, that reads configurations."""
 
 import concurrent.futures
 import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import keras
 
-from youtube8m_distill.families.mixture.network import MixtureGate, NetworkMixture
+from youtube8m_distill.config.network import NetworkConfig
+from youtube8m_distill.families.mixture.network import MixtureGate, Network, NetworkMixture
 from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.layers.preprocessing import L2Preprocessing, ReverseWhitening
 
+Result = TypeVar("Result")
 
-def build_model(network, dtype="float32", output_layers=None, name=None):
-    """Builds the network that a NetworkConfig describes, weights included.
+
+def build_model(
+    network: NetworkConfig,
+    dtype: str = "float32",
+    output_layers: Sequence[keras.layers.Layer] | None = None,
+    name: str | None = None,
+) -> Network:
+    """Builds the network that a NetworkConfig describes, with its weights.
+
+    >>> import numpy as np
+    >>> from youtube8m_distill import config
+    >>> model = build_model(config.network_config(lstm_cells=4, num_classes=5))
+    >>> batch = {"frames": np.zeros((2, 300, 1152), "uint8"), "num_frames": np.array([300, 20])}
+    >>> outputs = model(batch)
+    >>> tuple(outputs["encoding"].shape), tuple(outputs["predictions"].shape)
+    ((2, 16), (2, 5))
 
     Args:
-        network: NetworkConfig.
+        network: what to build.
         dtype: "float32" or "mixed_bfloat16". The classifier and every loss stay float32.
-        output_layers: another network's `output_layers`, to be used in place of new ones, so that both share them.
-        name: of the model; the weights' names begin with it.
+        output_layers: `output_layers` of another network to share, instead of new ones.
+        name: of the model; the paths of its weights start with it.
     Returns:
-        VideoClassifier, or NetworkMixture where the model is one; built. Its initial weights follow from
-        `keras.utils.set_random_seed`. With reverse whitening, its preprocessing still wants its eigenvalues.
+        A built VideoClassifier, or NetworkMixture for mixtures. `keras.utils.set_random_seed` fixes its initial weights.
+        With reverse whitening, call `preprocessing.set_eigenvalues` next.
     """
     given = None if output_layers is None else iter(output_layers)
     model = _assemble(network, _preprocessing(network, dtype), dtype, given, name)
@@ -28,20 +46,20 @@ def build_model(network, dtype="float32", output_layers=None, name=None):
     return model
 
 
-def look_at(network, look):
-    """`look(model)` for the network of a NetworkConfig, whose weights have shapes and no values: it takes no memory."""
+def look_at(network: NetworkConfig, look: Callable[[Network], Result]) -> Result:
+    """`look(model)` for a network whose weights have shapes but no values, so that it takes no memory."""
 
     def build_and_look():
         with keras.StatelessScope(initialize_variables=False):
             return look(build_model(network))
 
-    # In a thread of its own: the variables without values, which Keras keeps a list of, go with it.
+    # Keras keeps a list of variables without values for each thread; this one ends with the thread.
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         return thread.submit(build_and_look).result()
 
 
-def count_weights(network):
-    """How many numbers the network of a NetworkConfig has as weights. Takes no memory for them."""
+def count_weights(network: NetworkConfig) -> int:
+    """How many numbers the weights of a network hold, without creating them."""
     return look_at(network, lambda model: sum(math.prod(weight.shape) for weight in model.weights))
 
 
@@ -53,7 +71,7 @@ def _preprocessing(network, dtype):
 
 
 def _assemble(network, preprocessing, dtype, given, name):
-    """The network or, level by level, the mixture; output layers come from the iterator `given` where there is one."""
+    """The network, or the mixture and its members. Output layers come from the iterator `given` unless it is None."""
     family = network.family
     if family.is_mixture:
         member, count = network.member(), family.num_members

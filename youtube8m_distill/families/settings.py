@@ -1,15 +1,19 @@
-"""What every family's settings have in common. Imports neither TensorFlow nor Keras, so that help texts are quick.
+"""What the settings of all families have in common. Imports neither TensorFlow nor Keras, so that help texts are fast.
 
-A family is a folder: `settings.py` holds one frozen class with the fields, their published values and the published
-training recipe; `encoder.py` holds the Keras layer. The class knows how to build its encoder.
+A family is a folder: `settings.py` holds a frozen class with the fields, their published values and the published
+training recipe; `encoder.py` holds the Keras layer, which the class builds.
 """
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from youtube8m_distill.settings import Settings, require, setting
 
+if TYPE_CHECKING:
+    from youtube8m_distill.config import FeatureConfig, FrameView
+    from youtube8m_distill.families.base import Encoder
 
-def dropout_field(published):
+
+def dropout_field(published: float) -> Any:
     """The field `dropout` of a family, with its published value."""
     return setting(
         published,
@@ -24,15 +28,15 @@ class FamilySettings(Settings):
     """Settings of one network family. Subclasses narrow `model` to the name that `--model` takes and add their fields.
 
     Class attributes:
-        title: what the family is, in a few words, for help and docs.
-        published_classifier: name of the classifier that it was published with.
-        classifier_settings: dict, settings of that classifier where they were published with other values than its own.
-        training: dict, TrainingConfig field -> published value where it differs from the H-RNN's.
-        fixed_classifier: why no other classifier fits; "" where any does.
-        is_video_level: whether it reads a video's mean features instead of frames.
-        is_mixture: whether it is a network of networks.
-        encoder_has_weights: whether its encoder learns anything.
-        has_frame_states: whether its encoder has a state after each frame, for L_rep^I.
+        title: the family in a few words, for help and docs.
+        published_classifier: name of the classifier that the family was published with.
+        classifier_settings: published settings of that classifier that differ from its defaults.
+        training: TrainingConfig field -> published value, if it differs from the H-RNN's.
+        fixed_classifier: why no other classifier is possible; "" if any is.
+        is_video_level: whether the family reads a video's mean features instead of frames.
+        is_mixture: whether the network consists of networks.
+        encoder_has_weights: whether the encoder is trained.
+        has_frame_states: whether the encoder has a state after each frame, for L_rep^I.
     """
 
     model: str
@@ -47,45 +51,50 @@ class FamilySettings(Settings):
     encoder_has_weights: ClassVar[bool] = True
     has_frame_states: ClassVar[bool] = False
 
-    def for_view(self, view):
-        """These settings with whatever follows from the frames that the network sees."""
+    def for_view(self, view: "FrameView") -> "FamilySettings":
+        """These settings, completed by what follows from the frames that the network sees."""
         return self
 
-    def check(self, features, classifier):
-        """Refuses settings that do not fit the stored features or the classifier.
+    def check(self, features: "FeatureConfig", classifier: Settings) -> None:
+        """Raises if the settings do not fit the stored features or the classifier.
 
         Args:
-            features: config.FeatureConfig.
+            features: what is stored for a video.
             classifier: settings of the classifier.
         Raises:
             SettingError: naming the setting.
         """
 
-    def member(self):
+    @property
+    def num_members(self) -> int:
+        """Number of members of a mixture.
+
+        Raises:
+            NotImplementedError: if `is_mixture` is False.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+    def member(self) -> "FamilySettings":
         """Settings of one member of a mixture.
 
         Raises:
-            NotImplementedError: where `is_mixture` is False.
+            NotImplementedError: if `is_mixture` is False.
         """
         raise NotImplementedError(type(self).__name__)
 
-    def build_encoder(self, features, dtype):
+    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder | None":
         """The family's encoder, not built yet.
 
         Args:
-            features: config.FeatureConfig.
+            features: what is stored for a video.
             dtype: "float32" or "mixed_bfloat16".
         Returns:
-            families.base.Encoder; None for a video-level family, whose features are the encoding.
+            An encoder; None for a video-level family, whose features are the encoding.
         """
         raise NotImplementedError(type(self).__name__)
 
-    def classifier_options(self, classifier):
-        """dict of further arguments for the classifier layer, where the family has its own way with it.
-
-        Args:
-            classifier: name of the classifier.
-        """
+    def classifier_options(self, classifier: str) -> dict[str, Any]:
+        """More arguments for the layer of the classifier with this name."""
         return {}
 
 
@@ -95,8 +104,8 @@ class FrameFamilySettings(FamilySettings):
     dropout: float = dropout_field(0.0)
 
 
-def check_halves(settings, features, *names):
-    """Refuses fewer than 2 of what features after the first get half of."""
+def check_halves(settings: FamilySettings, features: "FeatureConfig", *names: str) -> None:
+    """Raises if a setting is below 2 and there are features after the first, which get half of it."""
     for name in names:
         value = getattr(settings, name)
         require(

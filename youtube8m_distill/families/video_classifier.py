@@ -1,46 +1,59 @@
-"""A network: preprocessing, encoder, classifier. Teacher and student are both this class."""
+"""A network: preprocessing, encoder, classifier. Teacher and student are both of this class."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill import schema
+from youtube8m_distill.families.base import Encoder
+from youtube8m_distill.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class VideoClassifier(keras.Model):
     """Frames (or a video's mean features) in, class probabilities out.
 
-    Teacher and student differ in the frames they are given and in the encoder's block length, not in code. The
-    classifier is an object handed in, so that two networks may share it.
+    Teacher and student differ in the frames they see and in the encoder's block length, not in code. The classifier is an
+    argument, so that two networks can share it.
 
     Args:
         preprocessing: layer from stored values to floats.
-        encoder: models.encoder.Encoder, `(frames, num_frames) -> encoding`, or None where the preprocessed mean features
-            of a video-level file are the encoding.
-        classifier: layer `encoding -> {"predictions": ...}`, with `logits` too where there are such.
-        feature_size: int. Numbers in one frame, all features together.
-        dropout: float. Share dropped between the encoder's two parts, in training only; for most families that is right
-            before the classifier. Distillation always reads the encoding without it.
+        encoder: `(frames, num_frames) -> encoding`; None if the preprocessed mean features of a video-level file are the
+            encoding.
+        classifier: layer `encoding -> {"predictions": ...}`, a logistic one with `logits` too.
+        feature_size: numbers in one frame, all features together.
+        dropout: share dropped between the encoder's two parts, in training only; for most families that is right before
+            the classifier. Distillation reads the encoding without dropout.
 
     Call arguments:
-        batch: dict with `frames` [batch, T, feature_size] in the stored dtype and `num_frames` int [batch]; or, without
-            encoder, `features` float32 [batch, feature_size].
-        frame_states: bool. Ask for the encoder's state after each frame too (H-RNN).
+        batch: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype and `num_frames` int
+            [batch]; without encoder, `features` float32 [batch, feature_size].
+        frame_states: whether to return the encoder's state after each frame (H-RNN).
 
-    Output: dict with `encoding` float [batch, D], `predictions` float32 [batch, num_classes] in 0 .. 1, `logits` of a
-    logistic classifier, and `frame_states` float [batch, T, state size] where asked.
+    Output: dict with `encoding` float [batch, D], `predictions` float32 [batch, num_classes] from 0 to 1, `logits` of a
+    logistic classifier, and `frame_states` float [batch, T, state size] if asked for.
     """
 
-    def __init__(self, preprocessing, encoder, classifier, feature_size, dropout=0.0, **kwargs):
+    def __init__(
+        self,
+        preprocessing: keras.layers.Layer,
+        encoder: Encoder | None,
+        classifier: keras.layers.Layer,
+        feature_size: int,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(autocast=False, **kwargs)
         self.preprocessing = preprocessing
         self.encoder = encoder
         self.classifier = classifier
         self.feature_size = feature_size
-        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout, dtype=self.dtype_policy)
 
-    def build(self, input_shape=None):
-        """Creates all weights; sizes are known from the arguments, so no input is needed."""
+    def build(self, input_shape: Any = None) -> None:
+        """Creates all weights. Sizes follow from the arguments, so no input shape is needed."""
         if not self.preprocessing.built:
             self.preprocessing.build((None, self.feature_size))
         if self.encoder is not None and not self.encoder.built:
@@ -51,28 +64,32 @@ class VideoClassifier(keras.Model):
         self.built = True
 
     @property
-    def classifiers(self):
-        """The classifier in a list: what a network made of several networks has several of."""
+    def classifiers(self) -> list[keras.layers.Layer]:
+        """The classifier in a list, as a mixture has several."""
         return [self.classifier]
 
     @property
-    def output_layers(self):
-        """The layers from encoding to predictions: what a student may share with its teacher."""
+    def output_layers(self) -> list[keras.layers.Layer]:
+        """The layers from encoding to predictions, which a student can share with its teacher."""
         return [self.classifier]
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return self.classifier.num_classes
 
-    def call(self, batch, training=False, frame_states=False):
+    def call(
+        self, batch: Mapping[str, KerasTensor], training: bool = False, frame_states: bool = False
+    ) -> dict[str, KerasTensor]:
         if self.encoder is None:
             encoding = self.preprocessing(batch[schema.FEATURES])
             return {"encoding": encoding, **self.classifier(encoding, training=training)}
-        # Keras derives signatures with float stand-ins; lengths are whole numbers everywhere below.
+        # Keras derives signatures with float placeholders; the code below needs integers.
         num_frames = ops.cast(batch[schema.NUM_FRAMES], "int32")
         return self.from_frames(self.preprocessing(batch[schema.FRAMES]), num_frames, training, frame_states)
 
-    def from_frames(self, frames, num_frames, training=False, frame_states=False):
+    def from_frames(
+        self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False, frame_states: bool = False
+    ) -> dict[str, KerasTensor]:
         """The part of `call` after the preprocessing.
 
         Args:
@@ -80,8 +97,9 @@ class VideoClassifier(keras.Model):
             num_frames: int32 [batch].
             training, frame_states: as for `call`.
         Returns:
-            dict as of `call`.
+            As `call`.
         """
+        assert self.encoder is not None, "a network without an encoder reads features"
         states = {}
         if frame_states:
             pooled, states["frame_states"] = self.encoder.pool_with_frame_states(frames, num_frames)
@@ -89,27 +107,27 @@ class VideoClassifier(keras.Model):
             pooled = self.encoder.pool(frames, num_frames, training)
         encoding = dropped = self.encoder.project(pooled, training)
         if training and self.dropout.rate:
-            # Moving statistics come from the pass without dropout, as evaluation has it: dropout widens the variance.
+            # Moving statistics come from the pass without dropout, like evaluation: dropout increases the variance.
             dropped = self.encoder.project(self.dropout(pooled, training=True), training, update_statistics=False)
         return {"encoding": encoding, **states, **self.classifier(dropped, training=training)}
 
-    def predictions_without_dropout(self, outputs, training=False):
-        """What a student is to match: the predictions of `call`'s outputs as they are without dropout.
+    def predictions_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> KerasTensor:
+        """The predictions that a student matches: those of `outputs`, but without dropout.
 
         Args:
-            outputs: what `call` gave.
+            outputs: a result of `call`.
             training: as for that call.
         Returns:
             float32 [batch, num_classes].
         """
         return self.classifier(outputs["encoding"], training=training, update_statistics=False)["predictions"]
 
-    def multiply_adds(self, num_frames):
-        """Multiply-adds of one video of `num_frames` frames, matrix products only. A rate counts 2 FLOPs for each."""
+    def multiply_adds(self, num_frames: int) -> int:
+        """Multiply-adds of one video of `num_frames` frames, matrix products only. Each is 2 FLOPs."""
         encoder = 0 if self.encoder is None else self.encoder.multiply_adds(num_frames)
         return encoder + self.classifier.multiply_adds()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
@@ -122,14 +140,14 @@ class VideoClassifier(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "VideoClassifier":
         layers = {
             key: keras.saving.deserialize_keras_object(config[key]) for key in ("preprocessing", "encoder", "classifier")
         }
         return cls(**{**config, **layers})
 
-    def get_build_config(self):
+    def get_build_config(self) -> dict[str, Any]:
         return {"input_shape": None}
 
-    def build_from_config(self, config):
+    def build_from_config(self, config: dict[str, Any]) -> None:
         self.build()

@@ -1,1 +1,1 @@
-"""Layers that several families share. `keras.ops` only, so any Keras backend runs them."""
+"""Layers that several families share. They use `keras.ops` only, so they run on every Keras backend."""

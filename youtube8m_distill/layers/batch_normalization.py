@@ -1,59 +1,66 @@
-"""Batch normalization over the real rows of a padded batch, and over all replicas (Ioffe and Szegedy 2015)."""
+"""Batch normalization over the real rows of a padded batch and over all replicas (Ioffe and Szegedy 2015)."""
+
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
+
+from youtube8m_distill.layers import replicas
 
 FLOAT32 = {"dtype": "float32", "autocast": False}
-# Replicas write equal values, so the first one's do for all.
+# All replicas write equal values, so the value of the first one is kept.
 STATE = {"trainable": False, "aggregation": "only_first_replica"}
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class BatchNormalization(keras.layers.Layer):
-    """`gamma * (x - mean) / sqrt(variance + epsilon) + beta`, with the statistics of each entry of the last axis.
+    """`gamma * (x - mean) / sqrt(variance + epsilon) + beta`, with statistics for each entry of the last axis.
 
-    In training these are the batch's, over the rows that are real; otherwise the moving ones. Keras' own layer forgets
-    the other replicas when it has a mask. Statistics are float32 whatever the precision around them, and a batch without
-    any real row moves none. A layer with `trainable=False` always uses the moving ones, as Keras' does.
+    Training uses the statistics of the batch over its real rows and over all replicas (Keras' own layer ignores the
+    other replicas when it has a mask); evaluation uses moving statistics. Statistics are float32 in every precision. A
+    batch without real rows does not update them. With `trainable=False` the layer always uses the moving statistics, as
+    Keras' layer does.
 
     Args:
-        momentum: float. Share of the moving statistics that an update keeps; 0.999 is slim's default. Update n, counted
-            from 0, keeps at most (1 + n) / (10 + n), as TensorFlow's ExponentialMovingAverage does, so that the start
-            is soon forgotten.
-        epsilon: float. As slim's default.
+        momentum: share of the moving statistics that an update keeps; slim's default is 0.999. Update n, counted from 0,
+            keeps at most (1 + n) / (10 + n), as TensorFlow's ExponentialMovingAverage does, so that the initial values
+            fade quickly.
+        epsilon: slim's default.
 
     Call arguments:
         x: float [..., size].
-        mask: bool, the shape of `x` without its last axis, or None where every row is real. Other rows count as zeros,
-            whatever lies there, and in no statistic.
+        mask: bool, the shape of `x` without its last axis; None if every row is real. Other rows count as zeros,
+            whatever they hold, and are left out of the statistics.
         training: bool.
-        update_statistics: bool. Whether a call in training moves the moving statistics.
+        update_statistics: bool. Whether a call in training updates the moving statistics.
 
     Output: the shape of `x`, in the layer's compute dtype.
     """
 
-    def __init__(self, momentum=0.999, epsilon=1e-3, **kwargs):
+    def __init__(self, momentum: float = 0.999, epsilon: float = 1e-3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.momentum = momentum
         self.epsilon = epsilon
-        self.supports_masking = True  # or Keras warns of every mask
+        self.supports_masking = True  # otherwise Keras warns about every mask
 
-    def compute_mask(self, x, previous_mask):
-        """None: encoders hand masks on as arguments, never attached to tensors."""
+    def compute_mask(self, x: KerasTensor, previous_mask: KerasTensor | None) -> None:
+        """None: encoders pass masks as arguments and do not attach them to tensors."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         size = input_shape[-1]
         self.gamma = self.add_weight(name="gamma", shape=(size,), initializer="ones", **FLOAT32)
         self.beta = self.add_weight(name="beta", shape=(size,), initializer="zeros", **FLOAT32)
         self.moving_mean = self.add_weight(name="moving_mean", shape=(size,), initializer="zeros", **FLOAT32, **STATE)
         self.moving_variance = self.add_weight(name="moving_variance", shape=(size,), initializer="ones", **FLOAT32, **STATE)
-        # A float, since TensorFlow has no int32 variables on GPUs.
+        # A float because TensorFlow does not place int32 variables on GPUs.
         self.num_updates = self.add_weight(name="num_updates", shape=(), initializer="zeros", **FLOAT32, **STATE)
 
-    def call(self, x, mask=None, training=False, update_statistics=True):
+    def call(
+        self, x: KerasTensor, mask: KerasTensor | None = None, training: bool = False, update_statistics: bool = True
+    ) -> KerasTensor:
         x = ops.cast(x, "float32")
         if mask is not None:
-            # Selecting rather than multiplying: padding may hold anything.
+            # Select instead of multiplying: padding may hold NaN.
             x = ops.where(mask[..., None], x, 0.0)
         if training and self.trainable:
             count, mean, variance = self._batch_statistics(x, mask)
@@ -61,7 +68,7 @@ class BatchNormalization(keras.layers.Layer):
                 self._move(count, mean, variance)
             normalized = (x - mean) * self._scale(variance) + self.beta
         else:
-            # Known beforehand, mean and offset become one number: two passes over x rather than three.
+            # Mean and offset are constants here and merge into one number: two passes over x instead of three.
             scale = self._scale(self.moving_variance)
             normalized = x * scale + (self.beta - self.moving_mean * scale)
         return ops.cast(normalized, self.compute_dtype)
@@ -69,19 +76,15 @@ class BatchNormalization(keras.layers.Layer):
     def _scale(self, variance):
         return self.gamma * ops.rsqrt(variance + self.epsilon)
 
-    def sum_over_replicas(self, tensors):
-        """Each of a list of tensors summed over all replicas. One replica here; the training step puts its own in place."""
-        return tensors
-
     def _batch_statistics(self, x, mask):
-        """Count of real rows (scalar), their mean and variance [size], over all replicas; zeros where there is no row."""
+        """Count of real rows (scalar), their mean and variance [size], over all replicas; zeros if there is no row."""
         axes = tuple(range(len(x.shape) - 1))
         real = ops.ones_like(x[..., :1]) if mask is None else ops.cast(mask, "float32")[..., None]
-        count, total = self.sum_over_replicas([ops.sum(real), ops.sum(x, axis=axes)])
+        count, total = replicas.sum_over_replicas([ops.sum(real), ops.sum(x, axis=axes)])
         rows = ops.maximum(count, 1.0)
         mean = total / rows
-        # A second pass; the mean of squares less the square of the mean would cancel where means are large.
-        (squares,) = self.sum_over_replicas([ops.sum(ops.square((x - mean) * real), axis=axes)])
+        # A second pass: the mean of squares minus the squared mean would cancel if means are large.
+        (squares,) = replicas.sum_over_replicas([ops.sum(ops.square((x - mean) * real), axis=axes)])
         return count, mean, squares / rows
 
     def _move(self, count, mean, variance):
@@ -91,5 +94,5 @@ class BatchNormalization(keras.layers.Layer):
         self.moving_variance.assign(momentum * self.moving_variance + (1.0 - momentum) * variance)
         self.num_updates.assign(self.num_updates + ops.cast(count > 0, "float32"))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}

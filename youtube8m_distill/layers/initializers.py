@@ -1,16 +1,17 @@
-"""How weights start where the families' own code has it otherwise than Keras' layers."""
+"""Initial weights that differ from those of Keras' layers."""
 
 import math
 
 import keras
 
 
-def variance_scaling(fan_in):
-    """slim's `variance_scaling_initializer()`: normal, cut at two deviations; a factor 1.3 on the variance makes that good.
+def variance_scaling(fan_in: int) -> keras.initializers.Initializer:
+    """slim's `variance_scaling_initializer()`: a normal distribution cut at two deviations.
 
-    A new object at every call: an initializer used twice gives the same numbers twice.
+    A factor 1.3 on the variance makes up for the cut. Every call returns a new object: an initializer that is used twice
+    gives the same numbers twice.
 
     Args:
-        fan_in: int. Numbers that one output is made of.
+        fan_in: number of inputs of one output.
     """
     return keras.initializers.TruncatedNormal(stddev=math.sqrt(1.3 * 2 / fan_in))

@@ -1,17 +1,19 @@
-"""Logistic classifier: one sigmoid a class (the starter code's `LogisticModel`)."""
+"""Logistic classifier: one sigmoid for each class (the starter code's `LogisticModel`)."""
+
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 # The starter's regularizer is l2 * sum(w^2) / 2; Keras' L2 has no half.
 STARTER_L2 = 1e-8
 
 
 @ops.custom_gradient
-def _half_square_sum(w):
-    """`sum(w^2) / 2`, whose gradient is w. Left to itself, TensorFlow makes a matrix of ones first, as large as w."""
+def _half_square_sum(w: KerasTensor) -> Any:
+    """`sum(w^2) / 2` with the gradient w. TensorFlow's own gradient first creates a matrix of ones as large as w."""
 
-    def gradient(*upstreams, upstream=None):  # TensorFlow hands it by place, torch by name
+    def gradient(*upstreams, upstream=None):  # TensorFlow passes it by position, torch by name
         return (upstreams[0] if upstream is None else upstream) * w
 
     return ops.sum(ops.square(w)) / 2, gradient
@@ -19,34 +21,41 @@ def _half_square_sum(w):
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class SlimL2(keras.regularizers.Regularizer):
-    """`l2 * sum(w^2) / 2`, as TensorFlow 1's slim has it."""
+    """`l2 * sum(w^2) / 2`, as in TensorFlow 1's slim."""
 
-    def __init__(self, l2):
+    def __init__(self, l2: float) -> None:
         self.l2 = l2
 
-    def __call__(self, w):
-        # Flat, at no cost: a function with a gradient of its own takes tensors, not TensorFlow's variables.
+    def __call__(self, w: KerasTensor) -> KerasTensor:
+        # A reshape turns a variable into a tensor: functions with a custom gradient do not take TensorFlow variables.
         return self.l2 * _half_square_sum(ops.reshape(w, (-1,)))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"l2": self.l2}
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class Logistic(keras.layers.Layer):
-    """`sigmoid(x W + b)`, in float32 whatever the precision of the encoder.
+    """`sigmoid(x W + b)`, in float32 for any precision of the encoder.
 
     Args:
-        num_classes: int.
-        l2: float. Regularization of W.
-        regularize_bias: bool. The same for b, as NeXtVLAD's authors have it.
-        initializer: of W; a name or object that Keras knows.
+        num_classes: number of classes.
+        l2: regularization of W.
+        regularize_bias: whether b is regularized too, as in NeXtVLAD's release.
+        initializer: of W; a Keras initializer or its name.
 
     Input: float [batch, size].
-    Output: dict with `logits` float32 [batch, num_classes] and `predictions`, their sigmoid, 0 .. 1.
+    Output: dict with `logits` float32 [batch, num_classes] and `predictions`, their sigmoid.
     """
 
-    def __init__(self, num_classes, l2=STARTER_L2, regularize_bias=False, initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self,
+        num_classes: int,
+        l2: float = STARTER_L2,
+        regularize_bias: bool = False,
+        initializer: str | keras.initializers.Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_classes = num_classes
         self.l2 = l2
@@ -61,19 +70,19 @@ class Logistic(keras.layers.Layer):
             name="logits",
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.logits.build(input_shape)
         self.encoding_size = input_shape[-1]
 
-    def call(self, encoding, training=False, update_statistics=True):
+    def call(self, encoding: KerasTensor, training: bool = False, update_statistics: bool = True) -> dict[str, KerasTensor]:
         logits = self.logits(encoding)
         return {"logits": logits, "predictions": ops.sigmoid(logits)}
 
-    def multiply_adds(self):
+    def multiply_adds(self) -> int:
         """Multiply-adds of one video, matrix products only."""
         return self.encoding_size * self.num_classes
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,

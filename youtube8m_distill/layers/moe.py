@@ -1,9 +1,10 @@
 """Mixture-of-experts classifier (the starter code's `MoeModel`)."""
 
 import functools
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill.layers.gating import ContextGating
 from youtube8m_distill.layers.logistic import STARTER_L2, SlimL2
@@ -11,27 +12,33 @@ from youtube8m_distill.layers.logistic import STARTER_L2, SlimL2
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class MixtureOfExperts(keras.layers.Layer):
-    """For each class, M logistic experts mixed by a softmax gate with one more entry that votes no.
+    """For each class, M logistic experts mixed by a softmax gate that has one more entry, for a dummy expert of 0.
 
-    `p_c = sum over m < M of softmax(x Wg)_cm * sigmoid(x We + b)_cm`, in float32 whatever the precision of the
-    encoder. The gates have no bias; before training every p is M / (M + 1) / 2.
+    `p_c = sum over m < M of softmax(x Wg)_cm * sigmoid(x We + b)_cm`, in float32 for any precision of the encoder. The
+    gates have no bias; before training every p is M / (M + 1) / 2.
 
-    With probability gating, context gating after the classifier (Miech et al. 2017, `--moe_prob_gating`), the output is
-    `p * sigmoid(BN(p Wp))`: classes that go together strengthen one another.
+    Probability gating is context gating of the predictions (Miech et al. 2017, `--moe_prob_gating`): the output is
+    `p * sigmoid(BN(p Wp))`, so that classes that occur together support each other.
 
     Args:
-        num_classes: int.
-        num_mixtures: int. M, without the dummy expert.
-        l2: float. Regularization of Wg and We.
-        probability_gating: bool.
-        remove_diagonal: bool. Probability gating in which no class speaks for itself.
+        num_classes: number of classes.
+        num_mixtures: M, without the dummy expert.
+        l2: regularization of Wg and We.
+        probability_gating: whether predictions are gated.
+        remove_diagonal: whether the diagonal of Wp is left out.
 
     Input: float [batch, size]. Output: dict with `predictions` float32 [batch, num_classes], 0 .. 1.
     """
 
     def __init__(
-        self, num_classes, num_mixtures=2, l2=STARTER_L2, probability_gating=False, remove_diagonal=False, **kwargs
-    ):
+        self,
+        num_classes: int,
+        num_mixtures: int = 2,
+        l2: float = STARTER_L2,
+        probability_gating: bool = False,
+        remove_diagonal: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_classes = num_classes
         self.num_mixtures = num_mixtures
@@ -39,25 +46,23 @@ class MixtureOfExperts(keras.layers.Layer):
         self.remove_diagonal = remove_diagonal
         self.gates = self._dense(num_mixtures + 1, use_bias=False, name="gates")
         self.experts = self._dense(num_mixtures, use_bias=True, name="experts")
-        self.gating = (
-            None
-            if not probability_gating
-            else ContextGating(remove_diagonal=remove_diagonal, dtype="float32", name="probability_gating")
-        )
+        self.gating = None
+        if probability_gating:
+            self.gating = ContextGating(remove_diagonal=remove_diagonal, dtype="float32", name="probability_gating")
 
     def _dense(self, per_class, **kwargs):
         return keras.layers.Dense(
             self.num_classes * per_class, kernel_regularizer=SlimL2(self.l2), dtype="float32", **kwargs
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.gates.build(input_shape)
         self.experts.build(input_shape)
         if self.gating is not None:
             self.gating.build((None, self.num_classes))
         self.encoding_size = input_shape[-1]
 
-    def call(self, encoding, training=False, update_statistics=True):
+    def call(self, encoding: KerasTensor, training: bool = False, update_statistics: bool = True) -> dict[str, KerasTensor]:
         gates = ops.reshape(self.gates(encoding), (-1, self.num_classes, self.num_mixtures + 1))  # class-major
         experts = ops.reshape(self.experts(encoding), (-1, self.num_classes, self.num_mixtures))
         predictions = self._mixed(ops.unstack(gates, axis=-1), ops.unstack(ops.sigmoid(experts), axis=-1))
@@ -67,21 +72,21 @@ class MixtureOfExperts(keras.layers.Layer):
 
     @staticmethod
     def _mixed(gates, votes):
-        """Votes by the softmax of the gates, from lists of [batch, num_classes]; the last gate's expert votes no.
+        """Votes weighted by the softmax of the gates, from lists of [batch, num_classes]; the last gate has no vote.
 
-        Written out, since a softmax and sums over an axis of three entries take three times as long.
+        A softmax and sums over an axis of three entries would take three times as long.
         """
         highest = functools.reduce(ops.maximum, gates)
         shares = [ops.exp(gate - highest) for gate in gates]
         weighted = [share * vote for share, vote in zip(shares, votes)]
         return functools.reduce(_add, weighted) / functools.reduce(_add, shares)
 
-    def multiply_adds(self):
+    def multiply_adds(self) -> int:
         """Multiply-adds of one video, matrix products only."""
         gating = 0 if self.gating is None else self.gating.multiply_adds()
         return self.encoding_size * self.num_classes * (2 * self.num_mixtures + 1) + gating
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,
@@ -93,9 +98,9 @@ class MixtureOfExperts(keras.layers.Layer):
 
 
 def _add(a, b):
-    """The sum of two tensors that are not negative.
+    """The sum of two non-negative tensors.
 
-    The maximum keeps TensorFlow from making one operation of several sums, which adds them in an order that depends on
-    whose memory is free first: the last bits of predictions would differ from call to call.
+    The maximum keeps TensorFlow from fusing several sums into one operation, which adds them in an order that varies
+    between calls: the last bits of predictions would differ.
     """
     return ops.maximum(a + b, 0.0)

@@ -1,22 +1,24 @@
-"""LSTM layers on CPUs: no work for padding, and none for the zero state before the first step."""
+"""LSTM layers on CPUs that spend no work on padding or on the zero state before the first step."""
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
-# Steps are laid out one after the other, and starting takes the longer the more there are: for a step of training with its
-# gradients, a student's few take no longer than Keras' loop, a teacher's 20 take ten seconds more.
+LayerWeights = list[KerasTensor]  # kernel, recurrent kernel, bias
+
+# Steps are unrolled, so tracing takes longer the more there are. In training, a student's few steps trace as fast as Keras'
+# loop; a teacher's 20 would take ten seconds more.
 MAX_STEPS, MAX_STEPS_IN_TRAINING = 64, 8
 
 
-def serves(sequence, training):
-    """Whether `final_state` is to be used rather than Keras' own layers. bool.
+def serves(sequence: KerasTensor, training: bool) -> bool:
+    """Whether to use `final_state` instead of Keras' own layers.
 
-    It is with TensorFlow on CPUs, for sequences of a known and small number of steps. On GPUs Keras has cuDNN; other
-    backends compile for shapes that are known beforehand, and those here follow from the lengths.
+    True with TensorFlow on CPUs, for sequences of a known and small number of steps. Keras uses cuDNN on GPUs; other
+    backends need static shapes, and the shapes here depend on the lengths.
 
     Args:
-        sequence: float [rows, steps, size]. One step alone is no work for it, and leaves recurrent kernels without gradient.
-        training: bool.
+        sequence: float [rows, steps, size]. With a single step, recurrent kernels would get no gradient.
+        training: whether gradients are needed.
     """
     steps, most = sequence.shape[1], MAX_STEPS_IN_TRAINING if training else MAX_STEPS
     return (
@@ -27,17 +29,17 @@ def serves(sequence, training):
     )
 
 
-def final_state(layers, sequence, lengths):
-    """State of stacked layers after the last real step of each sequence; zeros for a sequence without one.
+def final_state(layers: list[LayerWeights], sequence: KerasTensor, lengths: KerasTensor) -> KerasTensor:
+    """State of stacked layers after the last real step of each sequence; zeros for a sequence without steps.
 
-    The longest sequences come first. So the rows that a step moves are always the first ones, which takes no mask and no
+    Sequences are sorted, the longest first. The rows that a step changes are then always the first ones: no mask, no
     copy, and padding is never read.
 
     Args:
-        layers: for each layer its kernel [size, 4 * cells], recurrent kernel [cells, 4 * cells] and bias [4 * cells], in the
-            sequence's dtype; gates in Keras' order.
-        sequence: float [rows, steps, size], the number of steps known.
-        lengths: int32 [rows], 0 .. steps. Real steps; they come first.
+        layers: for each layer, kernel [size, 4 * cells], recurrent kernel [cells, 4 * cells] and bias [4 * cells], in the
+            sequence's dtype, with gates in Keras' order.
+        sequence: float [rows, steps, size] with a static number of steps.
+        lengths: int32 [rows], from 0 to steps. Number of real steps; they come first.
     Returns:
         [rows, 2 * num_layers * cells]: c1, h1, c2, h2, ..., in the sequence's dtype.
     """
@@ -50,8 +52,8 @@ def final_state(layers, sequence, lengths):
     for step in range(1, num_steps):
         ended.append([part[running[step] :] for part in state])
         state = [part[: running[step]] for part in state]
-        # The count is read off the state, so that a step's inputs wait for the step before. Those of all steps would
-        # else be computed at once, and kept.
+        # Taking the count from the state makes a step's inputs wait for the step before; otherwise the inputs of all
+        # steps would be computed at once and kept in memory.
         state = _step(layers, inputs.gates(step, ops.shape(state[0])[0]), state)
     parts = [ops.cast(ops.concatenate(column[::-1]), sequence.dtype) for column in zip(*ended, state)]
     found = ops.concatenate(parts, axis=-1)
@@ -60,7 +62,7 @@ def final_state(layers, sequence, lengths):
 
 
 class _Inputs:
-    """What the inputs add to the first layer's gates, `x W + b`, for the rows that a step moves."""
+    """The inputs' part of the first layer's gates, `x W + b`, for the rows that a step changes."""
 
     def __init__(self, layer, sequence, order, running):
         num_steps, size = sequence.shape[1:]
@@ -69,8 +71,8 @@ class _Inputs:
         self.first_rows = order * num_steps
         self.ends = ops.cumsum(running)
         self.ahead = None
-        # One product for all steps is faster than small ones. It takes no more memory than the sequence where that is as
-        # wide as the gates: in H-RNN's upper level, whose products are the small ones.
+        # One product for all steps is faster than many small ones. If the sequence is as wide as the gates, as in H-RNN's
+        # upper level, the product takes no more memory than the sequence.
         if size >= self.kernel.shape[1]:
             self.ahead = self._project([self._of_step(step, running[step]) for step in range(num_steps)])
 
@@ -87,12 +89,12 @@ class _Inputs:
 
 
 def _step(layers, gates, state):
-    """Moves all layers by one step. List of c1, h1, c2, h2, ...; c is float32.
+    """The state after one more step: a list c1, h1, c2, h2, ...; c is float32.
 
     Args:
-        layers: as of `final_state`.
+        layers: as for `final_state`.
         gates: [rows, 4 * cells]. The inputs' part of the first layer's gates.
-        state: such a list, or None for zeros: half of a first step's products are of zeros.
+        state: the list before the step; None for zeros, whose products are skipped.
     """
     moved = []
     for index, (kernel, recurrent_kernel, bias) in enumerate(layers):
@@ -101,14 +103,14 @@ def _step(layers, gates, state):
         carry = None
         if state is not None:
             carry, hidden = state[2 * index : 2 * index + 2]
-            # Not ops.add, which takes a matrix without rows for a bias.
+            # Not ops.add, which mistakes a matrix without rows for a bias.
             gates = gates + ops.matmul(hidden, recurrent_kernel)
         moved += _cell(gates, carry)
     return moved
 
 
 def _cell(gates, carry):
-    """New c, float32, and h, in the gates' dtype, of one layer. Whatever is not a product is fastest in float32."""
+    """New c (float32) and h (the gates' dtype) of one layer. Elementwise operations are fastest in float32."""
     i, f, g, o = (ops.cast(gate, "float32") for gate in ops.split(gates, 4, axis=-1))
     new = ops.sigmoid(i) * ops.tanh(g)
     if carry is not None:

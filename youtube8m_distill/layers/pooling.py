@@ -2,35 +2,35 @@
 
 import math
 
-from keras import ops
+from keras import KerasTensor, ops
 
-from youtube8m_distill.layers import masking
+from youtube8m_distill.layers.masking import frame_mask
 
 
-def mean_of_real_frames(frames, num_frames):
+def mean_of_real_frames(frames: KerasTensor, num_frames: KerasTensor) -> KerasTensor:
     """Mean over each video's real frames, summed in float32; zeros for a video without frames.
 
     Args:
         frames: float [batch, T, size].
-        num_frames: int [batch], 0 .. T. Real frames; they come first.
+        num_frames: int [batch], from 0 to T. Number of real frames; they come first.
     Returns:
         float32 [batch, size].
     """
-    real = masking.frame_mask(num_frames, ops.shape(frames)[1])[:, :, None]
+    real = frame_mask(num_frames, ops.shape(frames)[1])[:, :, None]
     total = ops.sum(ops.where(real, ops.cast(frames, "float32"), 0.0), axis=1)
-    # The starter divides by the plain count: by zero for a video without frames.
+    # The starter code divides by the plain count, which is zero for a video without frames.
     return total / ops.cast(ops.maximum(num_frames, 1), "float32")[:, None]
 
 
-def max_of_real_frames(frames, num_frames):
+def max_of_real_frames(frames: KerasTensor, num_frames: KerasTensor) -> KerasTensor:
     """Maximum over each video's real frames; zeros for a video without frames.
 
     Args:
         frames: float [batch, T, size], of any sign.
-        num_frames: int [batch], 0 .. T. Real frames; they come first.
+        num_frames: int [batch], from 0 to T. Number of real frames; they come first.
     Returns:
         float [batch, size].
     """
-    real = masking.frame_mask(num_frames, ops.shape(frames)[1])[:, :, None]
+    real = frame_mask(num_frames, ops.shape(frames)[1])[:, :, None]
     largest = ops.max(ops.where(real, frames, -math.inf), axis=1)
     return ops.where(ops.cast(num_frames, "int32")[:, None] > 0, largest, 0.0)

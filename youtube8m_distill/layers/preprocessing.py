@@ -1,36 +1,38 @@
-"""Stored values to network input: dequantizing, L2 normalization or reverse whitening, on the device."""
+"""Stored values to network input on the device: dequantization, then L2 normalization or reverse whitening."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill import schema
 
 
-def dequantize(codes):
-    """Turns stored bytes back into features, as the starter code's `Dequantize` does.
+def dequantize(codes: KerasTensor) -> KerasTensor:
+    """Features from stored bytes, as the starter code's `Dequantize` computes them.
 
     Args:
-        codes: uint8 [..., size]. One byte a feature.
+        codes: uint8 [..., size].
     Returns:
-        float32 [..., size] in -1.992 .. 2.008: `codes * 4 / 255 + 4 / 512 - 2`.
+        float32 [..., size] from -1.992 to 2.008: `codes * 4 / 255 + 4 / 512 - 2`.
     """
     return ops.cast(codes, "float32") * schema.DEQUANTIZE_SCALE + schema.DEQUANTIZE_BIAS
 
 
-def l2_normalize(x, axis=-1):
-    """Scales one axis to length 1; zeros stay zeros. Same shape and dtype."""
+def l2_normalize(x: KerasTensor, axis: int = -1) -> KerasTensor:
+    """Scales one axis to length 1; zeros stay zeros. The shape and dtype of `x`."""
     square_sum = ops.sum(ops.square(x), axis=axis, keepdims=True)
     return x * ops.rsqrt(ops.maximum(square_sum, 1e-12))
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class L2Preprocessing(keras.layers.Layer):
-    """Dequantizes what is stored as bytes, then L2-normalizes the whole vector, rgb and audio together.
+    """Dequantizes stored bytes, then L2-normalizes the whole vector, rgb and audio together.
 
-    Padding rows come out as some unit vector: whoever reads frames also reads `num_frames`.
+    Padding rows become arbitrary unit vectors; use `num_frames` to tell them apart.
 
     Args:
         stored_dtype: "uint8" (the official frame files) or "float32" (video-level files, MediaPipe's frame files).
@@ -38,42 +40,41 @@ class L2Preprocessing(keras.layers.Layer):
     Input: [..., size] in the stored dtype. Output: float [..., size] in the layer's compute dtype, each of length 1.
     """
 
-    def __init__(self, stored_dtype="uint8", **kwargs):
+    def __init__(self, stored_dtype: str = "uint8", **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # float features stay float32 until they are normalized
         self.stored_dtype = stored_dtype
 
-    def call(self, values):
-        values = dequantize(values) if self.stored_dtype == "uint8" else ops.cast(values, "float32")
-        return ops.cast(l2_normalize(values), self.compute_dtype)
+    def call(self, values: KerasTensor) -> KerasTensor:
+        return ops.cast(l2_normalize(_as_floats(values, self.stored_dtype)), self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stored_dtype": self.stored_dtype}
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class ReverseWhitening(keras.layers.Layer):
-    """Dequantizes and gives the first feature back the spread that its PCA took away; no L2 (Lin, Xiao, Fan 2018).
+    """Dequantizes and undoes the PCA whitening of the first feature; no L2 normalization (Lin, Xiao, Fan 2018).
 
-    The official rgb features are whitened: number i was divided by the root of eigenvalue i. The other way round is
-    `(x - offset) * scale` with `scale = sqrt(eigenvalue) + 1e-4`, where the offset takes back the half step that the
-    dequantizer adds to bytes. Other features pass as they are.
+    The official rgb features are whitened: number i was divided by the root of eigenvalue i. This layer computes
+    `(x - offset) * scale` with `scale = sqrt(eigenvalue) + 1e-4`; the offset removes the half step that the dequantizer
+    adds to bytes. Other features pass unchanged.
 
-    The scale is a weight that no step trains: saved weights carry it, so a saved network needs no file of eigenvalues.
-    It is 1 until `set_eigenvalues`.
+    The scale is a non-trainable weight, so a saved network needs no file of eigenvalues. It is 1 until
+    `set_eigenvalues`.
 
     Args:
         stored_dtype: "uint8" (the official frame files) or "float32" (MediaPipe's frame files).
-        feature_sizes: ints. Numbers in a frame of each feature; the first is the whitened one.
+        feature_sizes: size of each feature; the first feature is the whitened one.
 
     Input: [..., sum of feature_sizes] in the stored dtype. Output: float of the same shape in the layer's compute dtype.
     """
 
-    def __init__(self, stored_dtype, feature_sizes, **kwargs):
+    def __init__(self, stored_dtype: str, feature_sizes: Sequence[int], **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # everything is float32 until it is scaled
         self.stored_dtype = stored_dtype
         self.feature_sizes = tuple(feature_sizes)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.scale = self.add_weight(
             name="scale",
             shape=(sum(self.feature_sizes),),
@@ -83,51 +84,58 @@ class ReverseWhitening(keras.layers.Layer):
             autocast=False,
         )
 
-    def set_eigenvalues(self, eigenvalues):
-        """Fills the scale.
+    def set_eigenvalues(self, eigenvalues: np.ndarray) -> None:
+        """Sets the scale from the eigenvalues of the features' PCA.
 
         Args:
-            eigenvalues: float [n] or [n, 1], n at least the size of the first feature: of the features' PCA, in order.
+            eigenvalues: float [n] or [n, 1], in order; n is at least the size of the first feature.
+        Raises:
+            ValueError: if they do not fit.
         """
         values = _flat_eigenvalues(eigenvalues, "eigenvalues")
         whitened, *others = self.feature_sizes
         if len(values) < whitened:
             raise ValueError(
                 f"eigenvalues must hold one number for each of the first feature's {whitened}. Received "
-                f"{len(values)}: take those of the PCA that made these features."
+                f"{len(values)}: give those of the PCA that produced these features."
             )
         self.scale.assign(np.concatenate([np.sqrt(values[:whitened]) + 1e-4, np.ones(sum(others))]).astype(np.float32))
 
-    def call(self, values):
-        values = dequantize(values) if self.stored_dtype == "uint8" else ops.cast(values, "float32")
+    def call(self, values: KerasTensor) -> KerasTensor:
+        values = _as_floats(values, self.stored_dtype)
         return ops.cast((values - self._offset()) * self.scale, self.compute_dtype)
 
     def _offset(self):
-        """float32 [size]: how far the dequantizer's values lie above the features that were stored."""
+        """float32 [size]: how far dequantized values lie above the stored features."""
         whitened, *others = self.feature_sizes
         half_step = schema.DEQUANTIZE_BIAS - schema.QUANTIZED_LOW if self.stored_dtype == "uint8" else 0.0
         return np.array([half_step] * whitened + [0.0] * sum(others), np.float32)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stored_dtype": self.stored_dtype, "feature_sizes": self.feature_sizes}
 
 
-def read_eigenvalues(path):
-    """The eigenvalues of the features' PCA from a .npy file, as `eigenvals.npy` of the official feature extractor.
+def _as_floats(values, stored_dtype):
+    return dequantize(values) if stored_dtype == "uint8" else ops.cast(values, "float32")
+
+
+def read_eigenvalues(path: str | os.PathLike[str]) -> np.ndarray:
+    """The eigenvalues of the features' PCA from a .npy file such as `eigenvals.npy` of the official feature extractor.
 
     Args:
-        path: of a file with a float array [n] or [n, 1].
+        path: a file with a float array [n] or [n, 1].
     Returns:
         float64 [n], finite and not negative.
     Raises:
-        FileNotFoundError, ValueError: with what to give instead.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds no eigenvalues.
     """
     advice = "Give the eigenvals.npy that comes with the official feature extractor's PCA (yt8m_pca)."
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{str(path)!r} is not a file. {advice}")
     with open(path, "rb") as file:
         try:
-            # Unlike np.load, it takes .npy only; and a pickle, which could run code, is refused.
+            # Unlike np.load, this reads .npy only. A pickle could run code and is rejected.
             values = np.lib.format.read_array(file, allow_pickle=False)
         except ValueError as error:
             raise ValueError(f"{str(path)!r} is not a readable .npy file of numbers: {error} {advice}") from error
@@ -142,13 +150,13 @@ def _flat_eigenvalues(values, what):
     if not values.shape or values.shape[1:] not in ((), (1,)):
         raise ValueError(
             f"{what} must be of shape [n] or [n, 1]. Received {list(values.shape)}: give the eigenvalues, "
-            "one for each dimension, and not the eigenvectors."
+            "one for each dimension, not the eigenvectors."
         )
     values = values.reshape(-1).astype(np.float64)
     bad = ~(np.isfinite(values) & (values >= 0))
     if bad.any():
         raise ValueError(
             f"{what} must be finite and not negative. Received {values[bad][0]} at {int(np.argmax(bad))}: "
-            "give the eigenvalues as the PCA gave them."
+            "give the eigenvalues as the PCA computed them."
         )
     return values

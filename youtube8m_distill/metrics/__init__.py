@@ -1,4 +1,4 @@
-"""How good predictions are: per video, ranked over all videos, and everything together for an evaluation."""
+"""Metrics: per video, over all videos, and all of them together for an evaluation."""
 
 from youtube8m_distill.metrics.average_precision import average_precision
 from youtube8m_distill.metrics.evaluate import Evaluator

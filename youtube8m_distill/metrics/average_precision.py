@@ -1,29 +1,33 @@
-"""The one definition of average precision that GAP and mAP share."""
+"""The definition of average precision that GAP and mAP share."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def average_precision(scores, hits, num_positives):
-    """Non-interpolated average precision of (score, is it true) pairs, as the YouTube-8M starter's `ap_at_n`.
+def average_precision(scores: ArrayLike, hits: ArrayLike, num_positives: int | np.integer) -> float:
+    """Non-interpolated average precision of (score, is it true) pairs, like `ap_at_n` of the starter code.
 
         AP = 1 / num_positives * sum over true pairs of precision(score of the pair)
         precision(s) = true pairs scored s or more / pairs scored s or more
 
-    Without equal scores this is the starter's number. Equal scores form one group, whose precision is taken at its end:
-    the starter shuffles them, so that its value depends on the order of the videos; ours does not, to the last bit.
+    Without equal scores this is the starter code's value. Equal scores form one group with the precision at its end, so
+    the value does not depend on the order of the pairs, not even in the last bit. The starter code shuffles equal scores.
+
+    >>> average_precision([0.9, 0.8, 0.7], [True, False, True], num_positives=2)  # (1/1 + 2/3) / 2
+    0.8333333333333333
 
     Args:
         scores: float [n], finite.
         hits: bool [n], whether each pair is true.
-        num_positives: all that could have been found, also those that are no pair here.
+        num_positives: number of all positives, including those that are not among the pairs.
     Returns:
-        A float in 0..1; 0.0 if there are no positives, as the starter.
+        A float from 0 to 1; 0.0 if there are no positives, as in the starter code.
     Raises:
         ValueError: if the shapes differ, a score is not finite or there are more hits than positives.
     """
     scores, hits = np.asarray(scores), np.asarray(hits, dtype=bool)
     if scores.ndim != 1 or scores.shape != hits.shape:
-        raise ValueError(f"scores and hits must be flat and of one length. Received {scores.shape} and {hits.shape}.")
+        raise ValueError(f"scores and hits must be flat and of the same length. Received {scores.shape} and {hits.shape}.")
     if not np.isfinite(scores).all():
         raise ValueError(f"scores must be finite. Received {np.count_nonzero(~np.isfinite(scores))} NaN or infinite.")
     ranked, true = np.sort(scores), np.sort(scores[hits])

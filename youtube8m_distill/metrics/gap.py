@@ -1,38 +1,45 @@
-"""GAP@20, the challenges' measure: one average precision over the pooled best predictions of all videos."""
+"""GAP@20, the metric of the challenges: one average precision over the pooled best predictions of all videos."""
 
 import numpy as np
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill import schema
 from youtube8m_distill.metrics.average_precision import average_precision
 from youtube8m_distill.metrics.per_video import nan_unless_finite, positives_and_scores
-from youtube8m_distill.metrics.ranking import checked_top_k, require_depth
+from youtube8m_distill.metrics.ranking import Ranking, checked_top_k, require_depth
 
 
 class GlobalAveragePrecision:
     """Streaming, exact GAP@k.
 
-    The `top_k` best (score, true or not) pairs of every video are pooled and ranked together. The denominator is all
-    labels of all videos, also those outside the best `top_k`. The value does not depend on the order of the videos or
-    on how batches are cut.
+    The `top_k` best (score, is it true) pairs of all videos are pooled and ranked together. The denominator is all labels
+    of all videos, including those outside the best `top_k`. The value does not depend on the order of the videos or on the
+    batch size.
 
-    Memory: 5 bytes a pair; at `top_k` 20 and 1.1 million videos (the validation set) 110 MB, and 220 MB
-    more during `result`.
+    >>> import numpy as np
+    >>> from youtube8m_distill.metrics import rank
+    >>> gap = GlobalAveragePrecision(top_k=2)
+    >>> gap.update_state(rank(np.array([[1, 0, 0], [0, 0, 1]]), np.array([[0.9, 0.6, 0.1], [0.8, 0.3, 0.7]]), top_k=2))
+    >>> round(gap.result(), 3)  # (1/1 + 2/3) / 2
+    0.833
+
+    Memory: 5 bytes per pair, 110 MB at `top_k` 20 and 1.1 million videos (the validation set), and 220 MB more in
+    `result`.
     """
 
-    def __init__(self, top_k=schema.TOP_K):
+    def __init__(self, top_k: int = schema.TOP_K) -> None:
         self.top_k = checked_top_k(top_k)
         self.reset_state()
 
-    def update_state(self, ranking):
-        """Takes in a batch. `ranking`: a `Ranking` of `top_k` classes or more (or of all, where there are fewer)."""
+    def update_state(self, ranking: Ranking) -> None:
+        """Adds the ranking of a batch, of `top_k` classes or more, or of all classes."""
         require_depth(ranking, self.top_k)
         self._scores.append(ranking.scores[:, : self.top_k])
         self._hits.append(ranking.hits[:, : self.top_k])
         self._num_positives += int(ranking.num_labels.sum())
 
-    def result(self):
-        """GAP of everything seen since the last reset, a float; 0.0 if no video had a label."""
+    def result(self) -> float:
+        """GAP of all videos since the last reset; 0.0 if no video has a label."""
         if not self._scores:
             return 0.0
         return average_precision(
@@ -41,18 +48,18 @@ class GlobalAveragePrecision:
             self._num_positives,
         )
 
-    def reset_state(self):
-        """Forgets every video."""
+    def reset_state(self) -> None:
+        """Removes all videos."""
         self._scores, self._hits, self._num_positives = [], [], 0
 
 
-def minibatch_gap(labels, predictions, top_k=schema.TOP_K):
-    """GAP@k of one batch, in a graph: the training monitor. Same definition as `GlobalAveragePrecision`.
+def minibatch_gap(labels: KerasTensor, predictions: KerasTensor, top_k: int = schema.TOP_K) -> KerasTensor:
+    """GAP@k of one batch, for graphs: the training monitor. Same definition as `GlobalAveragePrecision`.
 
     Args:
         labels: any numeric dtype [batch, num_classes]; a class is true where the value is above 0.
         predictions: float [batch, num_classes].
-        top_k: pairs of each video that count; all of them if there are fewer classes.
+        top_k: pairs of each video that count; all if there are fewer classes.
     Returns:
         float32 scalar; NaN if a prediction is not finite, 0.0 if there are no labels.
     Raises:
@@ -63,7 +70,7 @@ def minibatch_gap(labels, predictions, top_k=schema.TOP_K):
     hits = ops.reshape(ops.take_along_axis(positive, classes, axis=-1), [-1])
     scores = ops.reshape(scores, [-1])
     order = ops.argsort(scores)
-    scores, hits = ops.take(scores, order), ops.cast(ops.take(hits, order), "int32")  # rising
+    scores, hits = ops.take(scores, order), ops.cast(ops.take(hits, order), "int32")  # ascending
     num_lower = ops.cast(ops.searchsorted(scores, scores, side="left"), "int32")
     as_high = ops.size(scores) - num_lower
     num_hits = ops.cumsum(hits)

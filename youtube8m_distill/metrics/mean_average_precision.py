@@ -1,38 +1,46 @@
-"""mAP: average precision class by class, then the mean over the classes that occur.
+"""mAP: the average precision of each class, then the mean over the classes that occur.
 
-Two of them: the starter code's, which looks only at pairs among a video's best 20, and the full one over all
-predictions, which does not fit in memory and is kept on disk.
+There are two: the starter code's, over each video's best 20 pairs, and the full one, over all predictions, which do not
+fit in memory and are kept on disk.
 """
 
 import os
 import tempfile
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from youtube8m_distill import schema
 from youtube8m_distill.metrics.average_precision import average_precision
-from youtube8m_distill.metrics.ranking import checked_top_k, finite_float32, require_classes, require_depth
+from youtube8m_distill.metrics.ranking import Ranking, checked_top_k, finite_float32, require_classes, require_depth
 
-BLOCK_BYTES = 256 * 2**20  # what the full mAP reads at a time; any value gives the same result
+BLOCK_BYTES = 256 * 2**20  # read at a time by the full mAP; does not change the result
 
 
 class MeanAveragePrecision:
-    """Streaming, exact mAP by the starter's definition.
+    """Streaming, exact mAP as defined by the starter code.
 
-    The pairs of a class are the videos that have it among their `top_k` best; the denominator is all videos that have
-    the label. Classes without a label in the set are left out of the mean.
+    The pairs of a class are the videos that have it among their `top_k` best; the denominator is all videos with that
+    label. Classes without any label are left out of the mean.
 
-    Memory: 7 bytes a pair (9 with more than 32,767 classes); at `top_k` 20 and 1.1 million videos 154 MB, of which
-    110 MB are the ranking's own arrays, shared with a GAP fed by the same rankings. `result` takes 500 MB more.
+    >>> import numpy as np
+    >>> from youtube8m_distill.metrics import rank
+    >>> mean = MeanAveragePrecision(num_classes=3, top_k=2)
+    >>> mean.update_state(rank(np.array([[1, 0, 1], [0, 0, 1]]), np.array([[0.9, 0.6, 0.1], [0.8, 0.3, 0.7]]), top_k=2))
+    >>> mean.result()  # class 0: 1, class 2: 1/2
+    0.75
+
+    Memory: 7 bytes per pair (9 with more than 32,767 classes), 154 MB at `top_k` 20 and 1.1 million videos. 110 MB of that
+    are arrays of the rankings, which a GAP of the same rankings shares. `result` takes 500 MB more.
     """
 
-    def __init__(self, num_classes, top_k=schema.TOP_K):
+    def __init__(self, num_classes: int, top_k: int = schema.TOP_K) -> None:
         self.num_classes, self.top_k = num_classes, checked_top_k(top_k)
         self._class_dtype = np.int16 if num_classes <= np.iinfo(np.int16).max else np.int32
         self.reset_state()
 
-    def update_state(self, ranking):
-        """Takes in a batch. `ranking`: a `Ranking` of `top_k` classes or more (or of all, where there are fewer)."""
+    def update_state(self, ranking: Ranking) -> None:
+        """Adds the ranking of a batch, of `top_k` classes or more, or of all classes."""
         require_depth(ranking, self.top_k)
         require_classes(ranking.num_classes, self.num_classes)
         self._pairs.append(
@@ -45,18 +53,18 @@ class MeanAveragePrecision:
         self._num_positives += np.bincount(ranking.label_classes, minlength=self.num_classes)
         self._per_class = None
 
-    def result(self):
-        """Mean over the classes that have a label, a float; 0.0 if none has."""
+    def result(self) -> float:
+        """Mean over the classes that have a label; 0.0 if none has."""
         return mean_over_classes(self.per_class())
 
-    def per_class(self):
+    def per_class(self) -> dict[str, np.ndarray]:
         """`average_precision` float64 [num_classes] (NaN without labels) and `num_positives` int64 [num_classes]."""
         if self._per_class is None:
             self._per_class = _per_class(self._average_precisions(), self._num_positives)
         return self._per_class
 
-    def reset_state(self):
-        """Forgets every video."""
+    def reset_state(self) -> None:
+        """Removes all videos."""
         self._pairs, self._per_class = [], None
         self._num_positives = np.zeros(self.num_classes, np.int64)
 
@@ -74,24 +82,23 @@ class MeanAveragePrecision:
 
 
 class FullMeanAveragePrecision:
-    """Streaming, exact mAP over every prediction of every video, kept in a temporary file.
+    """Streaming, exact mAP over all predictions of all videos, which are kept in a temporary file.
 
-    Each batch is written class by class, so that a block of classes is one contiguous read a batch. The file has no
-    name where the system allows that, and goes with the process however that ends; `close`, or leaving a `with` block,
-    removes it at once.
+    Each batch is written class by class, so that a block of classes is one contiguous read per batch. The file is deleted
+    when the process ends, by `close`, and at the end of a `with` block.
 
-    Disk: 4 bytes a prediction, 17 GB for 1.1 million videos and 3862 classes. Memory: 8 bytes a label (27 MB there)
-    and, in `result`, `BLOCK_BYTES` or one class of all videos, whichever is more.
+    Disk: 4 bytes per prediction, 17 GB for 1.1 million videos and 3862 classes. Memory: 8 bytes per label (27 MB there)
+    and, in `result`, `BLOCK_BYTES` or one class of all videos, whichever is larger.
     """
 
-    def __init__(self, num_classes, folder):
+    def __init__(self, num_classes: int, folder: str | os.PathLike[str]) -> None:
         self.num_classes = num_classes
         os.makedirs(folder, exist_ok=True)
         self._file = tempfile.TemporaryFile(prefix="full_map.", dir=folder)
         self.reset_state()
 
-    def update_state(self, labels, predictions):
-        """Takes in a batch.
+    def update_state(self, labels: ArrayLike, predictions: ArrayLike) -> None:
+        """Adds a batch.
 
         Args:
             labels: any numeric dtype [B, num_classes]; a class is a label where the value is above 0.
@@ -103,7 +110,7 @@ class FullMeanAveragePrecision:
         labels, predictions = np.asarray(labels), finite_float32(predictions, "predictions")
         if labels.ndim != 2 or labels.shape != predictions.shape:
             raise ValueError(
-                "labels and predictions must have one shape, [batch, num_classes]. "
+                "labels and predictions must have the same shape, [batch, num_classes]. "
                 f"Received {labels.shape} and {predictions.shape}."
             )
         require_classes(labels.shape[1], self.num_classes)
@@ -115,30 +122,30 @@ class FullMeanAveragePrecision:
         self._num_videos += len(labels)
         self._per_class = None
 
-    def result(self):
-        """Mean over the classes that have a label, a float; 0.0 if none has."""
+    def result(self) -> float:
+        """Mean over the classes that have a label; 0.0 if none has."""
         return mean_over_classes(self.per_class())
 
-    def per_class(self):
+    def per_class(self) -> dict[str, np.ndarray]:
         """`average_precision` float64 [num_classes] (NaN without labels) and `num_positives` int64 [num_classes]."""
         if self._per_class is None:
             self._per_class = self._compute_per_class()
         return self._per_class
 
-    def reset_state(self):
-        """Forgets every video and empties the file."""
+    def reset_state(self) -> None:
+        """Removes all videos and empties the file."""
         self._file.seek(0)
         self._file.truncate()
         self._labels, self._batch_sizes, self._num_videos, self._per_class = [], [], 0, None
 
-    def close(self):
-        """Removes the file; the metric is of no use afterwards."""
+    def close(self) -> None:
+        """Deletes the file. The metric cannot be used afterwards."""
         self._file.close()
 
-    def __enter__(self):
+    def __enter__(self) -> "FullMeanAveragePrecision":
         return self
 
-    def __exit__(self, *unused):
+    def __exit__(self, *unused: object) -> None:
         self.close()
 
     def _compute_per_class(self):
@@ -157,7 +164,7 @@ class FullMeanAveragePrecision:
         return _per_class(values, positives)
 
     def _read_block(self, first, last):
-        """Predictions of classes `first` to `last`, the latter not included. float32 [last - first, num_videos]."""
+        """Predictions of the classes from `first` up to, but not including, `last`. float32 [last - first, num_videos]."""
         block = np.empty((last - first, self._num_videos), np.float32)
         seen = 0
         for size in self._batch_sizes:
@@ -168,7 +175,7 @@ class FullMeanAveragePrecision:
         return block
 
 
-def mean_over_classes(per_class):
+def mean_over_classes(per_class: dict[str, np.ndarray]) -> float:
     """Mean average precision of the classes that have positives; 0.0 if none has."""
     occurs = per_class["num_positives"] > 0
     return float(np.mean(per_class["average_precision"][occurs])) if occurs.any() else 0.0

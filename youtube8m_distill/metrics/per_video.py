@@ -1,20 +1,23 @@
-"""Hit@1 and PERR: one number for each video, computed where the predictions are (eagerly or in a graph).
+"""Hit@1 and PERR: one number per video, computed on the device (eagerly or in a graph).
 
-Definitions are those of the YouTube-8M starter code (`eval_util.py`), with a fixed rule for equal predictions: the
-lower class index comes first. A graph cannot raise on a value, so a video with a prediction that is not finite gets
-NaN, which no mean can hide; `Evaluator` then refuses it by name.
+Definitions are those of the starter code (`eval_util.py`); among equal predictions the lower class index comes first. A
+graph cannot raise on a value, so a video with a prediction that is not finite gets NaN, and `Evaluator` raises for it.
 """
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
-# Hardly a video has more labels than this (19 at most in 2018), and on a CPU the best 32 of 3862 classes are found in a
-# twelfth of the time of sorting them all. A batch with such a video is sorted in full, so the value is always exact.
+# Videos rarely have more labels than this (at most 19 in 2018). On a CPU, finding the best 32 of 3862 classes takes a
+# twelfth of the time of sorting them all. Batches with more labels are sorted in full, so the value is always exact.
 SHALLOW_DEPTH = 32
 
 
-def hit_at_one(labels, predictions):
-    """1.0 where the most confident class is a true label, else 0.0; also 0.0 for a video without labels.
+def hit_at_one(labels: KerasTensor, predictions: KerasTensor) -> KerasTensor:
+    """1.0 if the most confident class is a label of the video, otherwise 0.0.
+
+    >>> import numpy as np
+    >>> np.asarray(hit_at_one(np.array([[0, 1], [1, 0]]), np.array([[0.2, 0.9], [0.1, 0.3]]))).tolist()
+    [1.0, 0.0]
 
     Args:
         labels: any numeric dtype [batch, num_classes]; a class is true where the value is above 0.
@@ -25,22 +28,26 @@ def hit_at_one(labels, predictions):
         ValueError: if the two shapes differ.
     """
     positive, predictions = positives_and_scores(labels, predictions)
-    # Not argmax: Keras's puts -0.0 below 0.0 on a CPU, and would then disagree with every ranking.
+    # Not argmax, which orders -0.0 below 0.0 on a CPU, unlike every ranking.
     _, best = ops.top_k(predictions, 1)  # [B, 1]
     hits = ops.take_along_axis(positive, best, axis=-1)[:, 0]
     return nan_unless_finite(ops.cast(hits, "float32"), predictions)
 
 
-def perr(labels, predictions, best=None):
-    """Precision at equal recall rate: the true share of a video's n best classes, n being its number of labels.
+def perr(labels: KerasTensor, predictions: KerasTensor, best: tuple[KerasTensor, KerasTensor] | None = None) -> KerasTensor:
+    """Precision at equal recall rate: the share of labels among a video's n best classes, n its number of labels.
 
-    A class counts as found only if its prediction is above 0; a video without labels gets 0.0.
+    A class counts only if its prediction is above 0; a video without labels gets 0.0.
+
+    >>> import numpy as np
+    >>> np.asarray(perr(np.array([[1, 0, 1]]), np.array([[0.9, 0.6, 0.1]]))).tolist()  # the best two are 0 and 1
+    [0.5]
 
     Args:
         labels: any numeric dtype [batch, num_classes]; a class is true where the value is above 0.
         predictions: float [batch, num_classes].
-        best: `ops.top_k(predictions, depth)` where the caller has it, of any depth. It spares finding the best classes
-            again, unless a video has more labels than that.
+        best: `ops.top_k(predictions, depth)` of any depth, if the caller has it. It is reused unless a video has more
+            than `depth` labels.
     Returns:
         float32 [batch].
     Raises:
@@ -69,8 +76,8 @@ def perr(labels, predictions, best=None):
     return nan_unless_finite(values, predictions)
 
 
-def positives_and_scores(labels, predictions):
-    """Checked inputs of an in-graph metric: bool labels and float32 predictions, both [batch, num_classes]."""
+def positives_and_scores(labels: KerasTensor, predictions: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    """Checks the inputs of a metric. Returns bool labels and float32 predictions, both [batch, num_classes]."""
     labels, predictions = ops.convert_to_tensor(labels), ops.convert_to_tensor(predictions)
     shapes = tuple(labels.shape), tuple(predictions.shape)
     same = all(a == b or None in (a, b) for a, b in zip(*shapes))
@@ -82,6 +89,6 @@ def positives_and_scores(labels, predictions):
     return positive, ops.cast(predictions, "float32")
 
 
-def nan_unless_finite(values, predictions):
-    """`values` [batch], NaN for each video whose `predictions` [batch, num_classes] hold NaN or infinity."""
+def nan_unless_finite(values: KerasTensor, predictions: KerasTensor) -> KerasTensor:
+    """`values` [batch], but NaN for each video whose `predictions` [batch, num_classes] hold NaN or infinity."""
     return ops.where(ops.all(ops.isfinite(predictions), axis=-1), values, float("nan"))

@@ -1,1 +1,1 @@
-"""What is minimized: named losses from a batch, and the training step around them."""
+"""What is minimized: named losses of a batch, and the training step around them."""

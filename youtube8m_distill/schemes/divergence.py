@@ -1,91 +1,90 @@
-"""Numbers that go wrong: the first step whose loss or gradient is not finite, remembered where the step runs."""
+"""Detects divergence: remembers the first step whose loss or gradient is not finite, inside the training step."""
 
 import math
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
 
+if TYPE_CHECKING:
+    from youtube8m_distill.schemes.scheme import TrainingScheme
+
+_ADVICE = "Try a smaller base_learning_rate, or look for wrong values in the records."
+
 
 class FirstDivergence:
-    """Keeps the numbers of the newest step until some of them are not finite; from then on those of that step.
+    """Keeps the numbers of the latest step until some of them are not finite; then it keeps those of that step.
 
-    So nobody has to look after each step to name the one at which it began. All replicas and machines hold the same, and
-    to read it none needs the others: one that saves may ask alone.
+    The host can therefore check rarely and still name the first bad step. All replicas and machines hold equal values, so
+    one of them can read alone.
 
     Args:
-        names: list of str, of the numbers.
+        names: of the numbers.
     """
 
-    def __init__(self, names):
+    def __init__(self, names: list[str]) -> None:
         self.names = names
-        # As the optimizer's own counter: each replica writes the same.
+        # Aggregated as the optimizer's own counter: each replica writes the same value.
         self._finite_steps = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica")
         self._values = keras.Variable(tf.zeros(len(names)), trainable=False, aggregation="only_first_replica")
 
-    def update(self, values):
-        """Takes in the numbers of a step, float32 [names], of the global batch. Called inside `strategy.run`."""
-        going_well = _all_finite(self._values)
-        self._values.assign(tf.where(going_well, values, self._values))
-        self._finite_steps.assign_add(tf.cast(going_well & _all_finite(values), "int64"))
+    def update(self, values: tf.Tensor) -> None:
+        """Adds the numbers of a step, float32 [names], of the global batch. Called inside `strategy.run`."""
+        finite_so_far = _all_finite(self._values)
+        self._values.assign(tf.where(finite_so_far, values, self._values))
+        self._finite_steps.assign_add(tf.cast(finite_so_far & _all_finite(values), "int64"))
 
-    def count_from(self, step):
-        """Lets the next step be number `step` + 1."""
+    def count_from(self, step: int) -> None:
+        """Makes the next step number `step` + 1."""
         self._finite_steps.assign(step)
 
-    def read(self):
-        """None, or the number of the first bad step and its numbers by name."""
+    def read(self) -> tuple[int, dict[str, float]] | None:
+        """The number of the first bad step and its values by name; None if every step was finite."""
         values = keras.ops.convert_to_numpy(self._values).tolist()
         if all(map(math.isfinite, values)):
             return None
         return int(keras.ops.convert_to_numpy(self._finite_steps)) + 1, dict(zip(self.names, values, strict=True))
 
 
-def refuse_divergence(scheme):
-    """Ends a training whose numbers have gone wrong. To be called before anybody reads or keeps what it made.
+def refuse_divergence(scheme: "TrainingScheme") -> None:
+    """Ends a training that has diverged. Call it before anything that the training produced is read or saved.
 
     Raises:
-        FloatingPointError: with the first step whose loss or gradient was not finite, and the terms of that step's loss.
+        FloatingPointError: naming the first step whose loss or gradient was not finite, and that step's loss terms.
     """
     found = scheme.first_divergence()
     if found is None:
         return
     step, values = found
-    wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
-    fine = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if name not in wrong)
-    raise FloatingPointError(
-        f"Training diverged at step {step}: "
-        f"{', '.join(f'{name} is {value}' for name, value in wrong.items())}"
-        f"{f' ({fine})' if fine else ''}. {_ADVICE}"
-    )
+    bad = ", ".join(f"{name} is {value}" for name, value in values.items() if not math.isfinite(value))
+    finite = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if math.isfinite(value))
+    raise FloatingPointError(f"Training diverged at step {step}: {bad}{f' ({finite})' if finite else ''}. {_ADVICE}")
 
 
-def refuse_bad_numbers(scheme, step):
-    """Ends a training before anything of a step is saved that is not finite: its loss, its gradient, what it made of them.
+def refuse_bad_numbers(scheme: "TrainingScheme", step: int) -> None:
+    """Ends a training before variables that are not finite are saved.
 
-    A step that was itself well may leave weights, slots of the optimizer or batch statistics that are not.
+    A step with a finite loss and gradient can still leave bad weights, optimizer slots or batch statistics.
 
     Args:
-        scheme: TrainingScheme.
-        step: int, the last one.
+        scheme: the scheme in training.
+        step: the last step.
     Raises:
-        FloatingPointError: as `refuse_divergence`; or with the last step, and the variables.
+        FloatingPointError: as in `refuse_divergence`, or naming the last step and the variables.
     """
     refuse_divergence(scheme)
     networks = [variable for network in scheme.networks.values() for variable in network.variables]
-    wrong = [
+    bad = [
         variable.path
         for variable in [*networks, *scheme.optimizer.variables]
         if tf.as_dtype(variable.dtype).is_floating and not _all_finite(variable)
     ]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    if bad:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise FloatingPointError(
-            f"Training diverged at step {step}: it left numbers that are not finite in "
-            f"{', '.join(wrong[:3])}{more}. {_ADVICE}"
+            f"Training diverged at step {step}: there are numbers that are not finite in "
+            f"{', '.join(bad[:3])}{more}. {_ADVICE}"
         )
-
-
-_ADVICE = "Try a smaller base_learning_rate, or look for wrong values in the records."
 
 
 def _all_finite(values):

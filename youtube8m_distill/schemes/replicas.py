@@ -1,26 +1,19 @@
-"""Replicas as seen from inside `strategy.run`: the one place where a per-video loss becomes a minibatch's."""
+"""How the loss of each video becomes the loss of the global batch, on one replica or on several."""
 
 import tensorflow as tf
 from keras import ops
 
-
-def num_replicas():
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def replica_index():
-    """Which replica this code runs on, counted from 0 over all machines; 0 outside of `strategy.run`. int64 scalar."""
-    context = tf.distribute.get_replica_context()
-    return tf.cast(0 if context is None else context.replica_id_in_sync_group, tf.int64)
+from youtube8m_distill.layers.replicas import num_replicas as num_replicas
+from youtube8m_distill.layers.replicas import replica_index as replica_index
+from youtube8m_distill.layers.replicas import sum_over_replicas as sum_over_replicas
 
 
-def mean_over_global_batch(per_video):
-    """Average whose gradient, summed over replicas of equal size, is that of the whole batch. Scalar from [batch]."""
+def mean_over_global_batch(per_video: tf.Tensor) -> tf.Tensor:
+    """A mean whose gradient, summed over equally large replicas, is the gradient of the whole batch's mean.
+
+    Args:
+        per_video: float [batch].
+    Returns:
+        A scalar.
+    """
     return ops.mean(per_video) / num_replicas()
-
-
-def sum_over_replicas(tensors):
-    """The same tensors, each summed over all replicas. Called inside `strategy.run`; gradients pass."""
-    if num_replicas() == 1:
-        return tensors
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensors)

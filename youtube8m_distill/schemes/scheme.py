@@ -1,77 +1,94 @@
-"""The training step that every scheme shares: tape, weighting, all-reduce, clipping, trackers."""
+"""The training step that every scheme shares: gradients, weighting, all-reduce, clipping, logged means."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
 
-from youtube8m_distill import compat, schema
+from youtube8m_distill import schema
+from youtube8m_distill.families.mixture.network import Network
 from youtube8m_distill.metrics.gap import minibatch_gap
 from youtube8m_distill.metrics.per_video import hit_at_one
 from youtube8m_distill.schemes import replicas
 from youtube8m_distill.schemes.divergence import FirstDivergence
 
-REPLICA_STRIDE = 1_000_003  # prime, so that no small sum of layers' seeds and steps makes up for it
+Value = TypeVar("Value")
+Batch = Mapping[str, Any]  # nested by role, as in `schema.py`
+Losses = dict[str, tf.Tensor]  # `role/term` -> float32 [batch]
+
+
+def by_role(role: str, terms: Mapping[str, Value]) -> dict[str, Value]:
+    """The same values under the names that a scheme logs.
+
+    >>> by_role("student", {"label_loss": 1.0})
+    {'student/label_loss': 1.0}
+    """
+    return {f"{role}/{term}": value for term, value in terms.items()}
 
 
 class TrainingScheme(keras.Model):
-    """Base of the schemes: a Keras model whose `train_step` is built around one hook, `compute_losses`.
+    """Base class of the schemes: a Keras model whose `train_step` is built around one hook, `compute_losses`.
 
-    `compile(optimizer=...)` and `fit` work on it, on one device or under MirroredStrategy; the command line drives the
-    same `train_step` through `training/loop.py`. Logged names are `role/term`, the same terms for every role.
+    `compile(optimizer=...)` and `fit` work, on one device or under MirroredStrategy. The command line runs the same
+    `train_step` from `engine/loop.py`. Logged names are `role/term`, with the same terms for every role.
 
     Args:
-        networks: dict role -> VideoClassifier: the networks that this scheme trains and that a checkpoint keeps.
-        loss_weights: dict `role/term` -> float. The terms of `compute_losses` that are minimized; others are reported.
-        regularization_penalty: float. Factor on the layers' own regularization terms.
-        clip_gradient_norm: float. Greatest L2 norm of one variable's gradient over the global batch; 0 for no limit.
+        networks: role -> network: the networks that this scheme trains and that a checkpoint holds.
+        loss_weights: `role/term` -> weight. These terms of `compute_losses` are minimized; the others are only logged.
+        regularization_penalty: factor on the layers' own regularization terms.
+        clip_gradient_norm: largest L2 norm of one variable's gradient over the global batch; 0 for no limit.
     """
 
-    def __init__(self, networks, loss_weights, regularization_penalty=1.0, clip_gradient_norm=1.0, **kwargs):
+    def __init__(
+        self,
+        networks: dict[str, Network],
+        loss_weights: dict[str, float],
+        regularization_penalty: float = 1.0,
+        clip_gradient_norm: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(autocast=False, **kwargs)
         self.networks = networks
         self.loss_weights = loss_weights
         self.regularization_penalty = regularization_penalty
         self.clip_gradient_norm = clip_gradient_norm
-        for network in networks.values():
-            _share_batch_statistics(network)
-            _drop_apart(network)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.tracked_names()}
         self.divergence = FirstDivergence(["loss", *loss_weights, "regularization_loss", "gradient_norm"])
         self.built = True
 
-    def compute_losses(self, batch, training):
-        """The hook. One forward pass of everything that this scheme needs.
+    def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
+        """The hook: one forward pass of everything that this scheme needs.
 
-        Args:
-            batch: dict of tensors as in `schema.py`.
-            training: bool.
         Returns:
-            dict `role/term` -> float32 [batch], and dict role -> predictions float32 [batch, num_classes] of every
-            network in `networks`.
+            `role/term` -> float32 [batch], and role -> predictions, float32 [batch, num_classes], of every network in
+            `networks`.
         """
         raise NotImplementedError
 
-    def loss_names(self):
-        """Keys of the first dict of `compute_losses`."""
+    def loss_names(self) -> list[str]:
+        """Keys of the first dict that `compute_losses` returns."""
         return list(self.loss_weights)
 
-    def tracked_names(self):
+    def tracked_names(self) -> list[str]:
+        """Names of all logged means."""
         monitors = [f"{role}/{name}" for role in self.networks for name in ("gap_at_20", "hit_at_one")]
         return ["loss", "regularization_loss", *self.loss_names(), *monitors]
 
     @property
-    def main_role(self):
-        """The network that the scheme is about: the student where there is one."""
+    def main_role(self) -> str:
+        """The network that this scheme is about: the student if there is one."""
         return schema.STUDENT if schema.STUDENT in self.networks else next(iter(self.networks))
 
-    def call(self, batch, training=False):
+    def call(self, batch: Batch, training: bool = False) -> dict[str, Any]:
         return self.networks[self.main_role](batch[self.main_role], training=training)
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 
-    def train_step(self, batch):
-        """One step of the optimizer on one replica's share of the global batch. Returns the trackers' means so far."""
+    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """One optimizer step on one replica's share of the global batch. Returns the current means of all trackers."""
         with tf.GradientTape() as tape:
             losses, predictions = self.compute_losses(batch, training=True)
             loss, regularization = self._weigh(losses)
@@ -88,21 +105,21 @@ class TrainingScheme(keras.Model):
         self.optimizer.apply_gradients(zip(self._share(gradients), self.trainable_variables))
         return self._track(batch, loss, regularization, losses, predictions)
 
-    def first_divergence(self):
-        """The first training step at which something was not finite, if there was one.
+    def first_divergence(self) -> tuple[int, dict[str, float]] | None:
+        """The first training step at which something was not finite, or None.
 
         Returns:
-            None, or the step's number, from 1, and a dict: `loss`, the minimized terms and `regularization_loss`, means
-            over the global batch, and `gradient_norm`, that of all variables together before clipping.
+            The step's number, from 1, and a dict: `loss`, the minimized terms and `regularization_loss`, means over the
+            global batch, and `gradient_norm`, the norm of all gradients together before clipping.
         """
         return self.divergence.read()
 
-    def test_step(self, batch):
+    def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         losses, predictions = self.compute_losses(batch, training=False)
         loss, regularization = self._weigh(losses)
         return self._track(batch, loss, regularization, losses, predictions)
 
-    def _weigh(self, losses):
+    def _weigh(self, losses: Losses) -> tuple[Any, Any]:
         loss = sum(weight * losses[name] for name, weight in self.loss_weights.items())  # [B]
         return loss, self.regularization_penalty * tf.add_n([tf.zeros(()), *self.losses])
 
@@ -110,23 +127,26 @@ class TrainingScheme(keras.Model):
         without = [v.path for v, gradient in zip(self.trainable_variables, gradients) if gradient is None]
         if without:
             raise ValueError(
-                f"no minimized term reaches {', '.join(without)}: set trainable=False there, or add a term "
+                f"No minimized term depends on {', '.join(without)}: set trainable=False there, or add a term "
                 f"to {', '.join(self.loss_weights)}."
             )
         return gradients
 
     def _clip(self, gradients):
-        """Each gradient, summed over the replicas before, so that N of them take the step of one, and their joint norm."""
+        """The clipped gradients and their joint norm before clipping.
+
+        Gradients are summed over the replicas before, so that N replicas take the same step as one.
+        """
         squares = [tf.reduce_sum(tf.square(gradient)) for gradient in gradients]
         if self.clip_gradient_norm:
-            longest = self.clip_gradient_norm
+            limit = self.clip_gradient_norm
             gradients = [
-                gradient * longest / tf.maximum(tf.sqrt(square), longest) for gradient, square in zip(gradients, squares)
+                gradient * limit / tf.maximum(tf.sqrt(square), limit) for gradient, square in zip(gradients, squares)
             ]
         return gradients, tf.sqrt(tf.add_n(squares))
 
     def _share(self, gradients):
-        """What each replica hands to a Keras optimizer, which sums over the replicas once more: an N-th."""
+        """An N-th of each gradient on N replicas: Keras optimizers sum gradients over the replicas once more."""
         count = replicas.num_replicas()
         return gradients if count == 1 else [gradient / count for gradient in gradients]
 
@@ -139,25 +159,3 @@ class TrainingScheme(keras.Model):
         for name, value in values.items():
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
-
-
-def _share_batch_statistics(network):
-    """Lets layers with batch statistics sum these over the replicas of whatever strategy runs the step.
-
-    They keep doing so after the scheme is gone; without replicas the sum is the batch's own.
-    """
-    for layer in compat.all_layers(network):
-        if hasattr(layer, "sum_over_replicas"):
-            layer.sum_over_replicas = replicas.sum_over_replicas
-
-
-def _drop_apart(network):
-    """Lets every replica draw dropout masks of its own. The generators' states stay equal, as a checkpoint keeps them."""
-    for layer in compat.all_layers(network):
-        if isinstance(layer, keras.layers.Dropout) and layer.rate:
-            compat.shift_dropout_seeds(layer, _replica_shift)
-
-
-def _replica_shift():
-    """What a replica adds to its dropout seeds, int64 [2]: zeros on the first one."""
-    return tf.stack([replicas.replica_index() * REPLICA_STRIDE, 0])

@@ -1,27 +1,42 @@
-"""Serial training: a trained teacher, frozen, guides a student (CVPR 2019, section 4, training (a) to (e))."""
+"""Serial training: a trained, frozen teacher guides a student (CVPR 2019, section 4, training (a) to (e))."""
+
+from typing import Any
+
+import tensorflow as tf
 
 from youtube8m_distill import schema
+from youtube8m_distill.families.mixture.network import Network
 from youtube8m_distill.schemes import targets
-from youtube8m_distill.schemes.scheme import TrainingScheme
+from youtube8m_distill.schemes.scheme import Batch, Losses, TrainingScheme
+from youtube8m_distill.schemes.student_terms import StudentTerms
 
 
 class SerialDistiller(TrainingScheme):
-    """A student that matches a frozen teacher: no dropout in the teacher, none of its state moves.
+    """A student that matches a frozen teacher. The teacher runs without dropout and none of its state changes.
+
+    >>> from youtube8m_distill import config
+    >>> from youtube8m_distill.families.build import build_model
+    >>> all_frames = config.network_config("FrameLevelLogisticModel", num_classes=5)
+    >>> ten_frames = all_frames.with_view(config.FrameView(frame_selection="uniform", frames_per_video=10))
+    >>> terms = StudentTerms({"prediction_loss": 0.5, "label_loss": 1.0})
+    >>> scheme = SerialDistiller(build_model(ten_frames), build_model(all_frames), terms)
+    >>> scheme.loss_weights
+    {'student/prediction_loss': 0.5, 'student/label_loss': 1.0}
 
     Args:
-        student: VideoClassifier or NetworkMixture, trained.
-        teacher: the same, left exactly as it is. It may share a classifier with the student only where that layer is
-            frozen too. None where batches hold its targets, `schema.TARGETS` as `targets.pack` makes them: it is then
-            not run, and batches need no frames of its own.
-        terms: StudentTerms.
-        **kwargs: of TrainingScheme, but for `networks` and `loss_weights`.
+        student: VideoClassifier or NetworkMixture, trained by this scheme.
+        teacher: the same kind; it is set to `trainable=False`. It may share a classifier with the student only if that
+            layer is frozen too. None if batches hold its targets, `schema.TARGETS` from `targets.pack`: then the teacher
+            does not run and batches need no frames for it.
+        terms: what the student minimizes.
+        **kwargs: of TrainingScheme.
     """
 
-    def __init__(self, student, teacher, terms, **kwargs):
+    def __init__(self, student: Network, teacher: Network | None, terms: StudentTerms, **kwargs: Any) -> None:
         if teacher is None and terms.needs_frame_states:
             raise ValueError(
-                "intermediate_representation_loss needs the teacher's frame states, and stored targets have "
-                "none: hand over the teacher itself."
+                "intermediate_representation_loss needs the teacher's frame states, and stored targets have none: "
+                "pass the teacher itself."
             )
         if teacher is not None:
             teacher.trainable = False
@@ -29,13 +44,13 @@ class SerialDistiller(TrainingScheme):
         super().__init__({schema.STUDENT: student}, terms.loss_weights, **kwargs)
         self.teacher = teacher
 
-    def compute_losses(self, batch, training):
-        teacher, states = self._teach(batch), self.terms.needs_frame_states
+    def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
+        teacher, states = self._teacher_outputs(batch), self.terms.needs_frame_states
         student = self.networks[schema.STUDENT](batch[schema.STUDENT], training=training, frame_states=states)
         return self.terms(student, teacher, batch), {schema.STUDENT: student["predictions"]}
 
-    def _teach(self, batch):
-        """What the student is to match: outputs of the teacher, run now or before the training."""
+    def _teacher_outputs(self, batch):
+        """Outputs of the teacher, computed now or read from the batch."""
         if self.teacher is None:
             return targets.unpack(batch[schema.TARGETS], self.networks[schema.STUDENT].num_classes)
         return self.teacher(batch[schema.TEACHER], training=False, frame_states=self.terms.needs_frame_states)

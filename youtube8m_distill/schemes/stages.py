@@ -1,13 +1,17 @@
-"""From configurations to a student and the scheme that trains it. The only file of this room that knows them."""
+"""Builds the student of a run and the stages of its training. The only file in this package that reads configurations."""
 
 import dataclasses
-import typing
+import functools
+from collections.abc import Callable
 
 from youtube8m_distill import schema
+from youtube8m_distill.config import DistillationConfig, NetworkConfig, RunConfig
 from youtube8m_distill.families.build import build_model
-from youtube8m_distill.schemes.objectives import LabelObjective
+from youtube8m_distill.families.mixture.network import Network
+from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelTerms
 from youtube8m_distill.schemes.online_mixture import OnlineMixtureObjective
 from youtube8m_distill.schemes.parallel import ParallelDistiller
+from youtube8m_distill.schemes.scheme import TrainingScheme
 from youtube8m_distill.schemes.serial import SerialDistiller
 from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
@@ -15,56 +19,58 @@ from youtube8m_distill.schemes.supervised import Supervised
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One optimizer's worth of training.
+    """A part of a training that has its own optimizer and schedule.
 
     Attributes:
         name: for messages.
-        build_scheme: function without arguments that returns the TrainingScheme, not yet compiled, and sets which
-            weights move in it. Call it when the stage begins.
+        build_scheme: returns the TrainingScheme, not yet compiled, and sets which weights it trains. Call it when the
+            stage starts.
         roles: the networks whose frames a batch holds.
-        num_epochs: int.
-        stored_targets: bool, whether a batch holds the teacher's targets in place of its frames.
+        num_epochs: passes over the training videos.
+        stored_targets: whether a batch holds the teacher's targets instead of its frames.
     """
 
     name: str
-    build_scheme: typing.Callable
-    roles: tuple
+    build_scheme: Callable[[], TrainingScheme]
+    roles: tuple[str, ...]
     num_epochs: int
     stored_targets: bool = False
 
 
-def build_student(config, teacher, dtype="float32"):
+def build_student(config: RunConfig, teacher: Network, dtype: str = "float32") -> Network:
     """The student of a run, with the classifier that its settings ask for.
 
-    Serial: the student's own layer, which starts from the teacher's weights; or, frozen, the teacher's very layer.
-    Parallel: one layer for both. Without sharing: its own layer, newly initialized.
+    Serial: a layer of its own that starts from the teacher's weights; if frozen, the teacher's layer itself. Parallel:
+    one layer for both. Without sharing: a layer of its own, newly initialized.
 
     Args:
-        config: RunConfig of mode serial or parallel.
-        teacher: VideoClassifier.
+        config: of mode serial or parallel.
+        teacher: the built teacher.
         dtype: as for `build_model`.
     """
     distillation = config.distillation
+    assert distillation is not None, "RunConfig requires it of students"
     one_layer = distillation.share_classifier and (config.mode == "parallel" or distillation.freeze_classifier)
     student = build_model(
         config.networks[schema.STUDENT], dtype, teacher.output_layers if one_layer else None, schema.STUDENT
     )
     student.preprocessing.set_weights(teacher.preprocessing.get_weights())
     if distillation.share_classifier and not one_layer:
-        for ours, theirs in zip(student.output_layers, teacher.output_layers, strict=True):
-            ours.set_weights(theirs.get_weights())
+        for own, taught in zip(student.output_layers, teacher.output_layers, strict=True):
+            own.set_weights(taught.get_weights())
     return student
 
 
-def label_objective(network):
-    """What a network minimizes where it learns from labels, from its NetworkConfig."""
+def label_objective(network: NetworkConfig) -> LabelTerms:
+    """What a network minimizes to fit the labels."""
     if network.is_mixture:
-        return OnlineMixtureObjective(network.family.cl_temperature, network.family.stop_mixture_gradient)
-    return LabelObjective()
+        settings = network.settings()
+        return OnlineMixtureObjective(settings["cl_temperature"], settings["stop_mixture_gradient"])
+    return LABELS_ALONE
 
 
-def student_terms(distillation, student):
-    """The StudentTerms of a DistillationConfig and the student's NetworkConfig."""
+def student_terms(distillation: DistillationConfig, student: NetworkConfig) -> StudentTerms:
+    """What a student minimizes."""
     named = {
         "rep": ("representation_loss", distillation.rep_weight),
         "pred": ("prediction_loss", distillation.pred_weight),
@@ -78,24 +84,29 @@ def student_terms(distillation, student):
     )
 
 
-def build_stages(config, networks):
-    """What a run trains, in order.
+def build_stages(config: RunConfig, networks: dict[str, Network]) -> list[Stage]:
+    """The stages of a run, in order.
 
-    One stage, but for a serial run on `rep` alone: there the encoder first matches the teacher's, then encoder and
-    classifier are fine-tuned with the label loss, under a fresh optimizer and schedule (CVPR 2019, training (a)).
+    There is one stage, except in a serial run on `rep` alone: there the encoder first matches the teacher's, then encoder
+    and classifier are fine-tuned on the label loss with a new optimizer and schedule (CVPR 2019, training (a)).
 
     Args:
-        config: RunConfig.
-        networks: dict role -> VideoClassifier.
-    Returns:
-        list of Stage.
+        config: of the run.
+        networks: role -> network.
     """
     training, distillation = config.training, config.distillation
     options = {"regularization_penalty": training.regularization_penalty, "clip_gradient_norm": training.clip_gradient_norm}
-    teacher, student = networks[schema.TEACHER], networks.get(schema.STUDENT)
-    both, alone = (schema.TEACHER, schema.STUDENT), (schema.STUDENT,)
-    stored = bool(config.teacher_targets_dir)
+    teacher = networks[schema.TEACHER]
     objectives = {role: label_objective(network) for role, network in config.networks.items()}
+    if distillation is None:
+        build = functools.partial(Supervised, teacher, schema.TEACHER, objectives[schema.TEACHER], **options)
+        return [Stage("teacher", build, (schema.TEACHER,), training.num_epochs)]
+
+    student, terms = networks[schema.STUDENT], student_terms(distillation, config.networks[schema.STUDENT])
+    both, alone, stored = (schema.TEACHER, schema.STUDENT), (schema.STUDENT,), bool(config.teacher_targets_dir)
+    if config.mode == "parallel":
+        build = functools.partial(ParallelDistiller, student, teacher, terms, objectives[schema.TEACHER], **options)
+        return [Stage("parallel", build, both, training.num_epochs)]
 
     def train_outputs(trainable):
         for layer in student.output_layers:
@@ -103,28 +114,12 @@ def build_stages(config, networks):
 
     def match():
         train_outputs(distillation.trains_classifier)
-        terms = student_terms(distillation, config.networks[schema.STUDENT])
         return SerialDistiller(student, None if stored else teacher, terms, **options)
 
     def fine_tune():
         train_outputs(True)
         return Supervised(student, schema.STUDENT, objectives[schema.STUDENT], **options)
 
-    def together():
-        terms = student_terms(distillation, config.networks[schema.STUDENT])
-        return ParallelDistiller(student, teacher, terms, objectives[schema.TEACHER], **options)
-
-    if config.mode == "teacher":
-        return [
-            Stage(
-                "teacher",
-                lambda: Supervised(teacher, schema.TEACHER, objectives[schema.TEACHER], **options),
-                (schema.TEACHER,),
-                training.num_epochs,
-            )
-        ]
-    if config.mode == "parallel":
-        return [Stage("parallel", together, both, training.num_epochs)]
     name = "serial" if distillation.trains_classifier else "matching"
     first = Stage(name, match, alone if stored else both, training.num_epochs, stored)
     if distillation.trains_classifier:

@@ -1,71 +1,72 @@
-"""The student's objective, the same in serial and parallel training: which terms, at which weight."""
+"""The student's loss terms and their weights, the same in serial and in parallel training."""
 
 import dataclasses
-import typing
+from collections.abc import Mapping
+from typing import Any
 
 from youtube8m_distill import schema
 from youtube8m_distill.schemes import losses
-from youtube8m_distill.schemes.objectives import LABELS_ALONE
+from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelTerms, Outputs
+from youtube8m_distill.schemes.scheme import Batch, Losses, by_role
 
 
 @dataclasses.dataclass(frozen=True)
 class StudentTerms:
-    """Computes the loss terms of a student from its own and its teacher's outputs.
+    """The loss terms of a student, from its own and its teacher's outputs.
+
+    Mixtures fit in: a mixture's encoding is the concatenation of its members' encodings, so `representation_loss` of two
+    mixtures is the sum over corresponding networks. A single student may match a mixture's predictions.
 
     Args:
-        weights: dict from `representation_loss`, `prediction_loss`, `label_loss` and
-            `intermediate_representation_loss` to a float; the terms that are minimized. `label_loss` stands for the
-            student's whole label objective: it is a factor on each of that one's terms.
+        weights: from `representation_loss`, `prediction_loss`, `label_loss` and `intermediate_representation_loss` to a
+            weight; these terms are minimized. `label_loss` stands for the whole label objective: its weight multiplies
+            each term of the objective.
         prediction_distance: a key of `losses.DISTANCES`.
         intermediate_reduction: "mean" or "sum".
-        objective: LabelObjective, or OnlineMixtureObjective where the student is a mixture.
-
-    Mixtures fit in: a mixture's encoding is its members', one after the other, so `representation_loss` of two mixtures
-    is the sum over corresponding networks. A single student may match a mixture's predictions.
+        objective: LabelObjective, or OnlineMixtureObjective if the student is a mixture.
     """
 
-    weights: dict
+    weights: Mapping[str, float]
     prediction_distance: str = "kl"
     intermediate_reduction: str = "mean"
-    objective: typing.Any = LABELS_ALONE
+    objective: LabelTerms = LABELS_ALONE
 
     @property
-    def needs_frame_states(self):
+    def needs_frame_states(self) -> bool:
+        """Whether networks must return their state after each frame."""
         return "intermediate_representation_loss" in self.weights
 
     @property
-    def loss_weights(self):
+    def loss_weights(self) -> dict[str, float]:
         """Weights under the names that a training scheme logs: `student/term`."""
         weights = {}
         for term, weight in self.weights.items():
             own = self.objective.weights if term == "label_loss" else {term: 1.0}
-            weights.update({f"{schema.STUDENT}/{name}": weight * factor for name, factor in own.items()})
-        return weights
+            weights.update({name: weight * factor for name, factor in own.items()})
+        return by_role(schema.STUDENT, weights)
 
-    def __call__(self, student, teacher, batch):
-        """The terms of `loss_weights`.
+    def __call__(self, student: Outputs, teacher: Outputs, batch: Batch) -> Losses:
+        """The terms named in `loss_weights`.
 
         Args:
-            student, teacher: outputs of the networks (`encoding`, `predictions`, where needed `frame_states`).
-            batch: the nested batch of `schema.py`.
+            student, teacher: outputs of the networks: `encoding`, `predictions` and, if needed, `frame_states`.
+            batch: nested by role, as in `schema.py`.
         Returns:
-            dict `student/term` -> float32 [batch].
+            `student/term` -> float32 [batch].
         """
-        compute = {
-            "representation_loss": lambda: losses.representation_loss(student["encoding"], teacher["encoding"]),
-            "prediction_loss": lambda: losses.prediction_loss(
-                student["predictions"], teacher["predictions"], self.prediction_distance
-            ),
-            "intermediate_representation_loss": lambda: losses.intermediate_representation_loss(
-                student["frame_states"],
-                teacher["frame_states"],
-                batch[schema.STUDENT][schema.FRAME_INDICES],
-                batch[schema.TEACHER][schema.FRAME_INDICES],
-                self.intermediate_reduction,
-            ),
-        }
-        terms = {}
+        terms: dict[str, Any] = {}
         for term in self.weights:
-            own = self.objective(student, batch[schema.LABELS]) if term == "label_loss" else {term: compute[term]()}
-            terms.update({f"{schema.STUDENT}/{name}": value for name, value in own.items()})
-        return terms
+            terms.update(self._compute(term, student, teacher, batch))
+        return by_role(schema.STUDENT, terms)
+
+    def _compute(self, term, student, teacher, batch):
+        if term == "label_loss":
+            return self.objective(student, batch[schema.LABELS])
+        if term == "representation_loss":
+            return {term: losses.representation_loss(student["encoding"], teacher["encoding"])}
+        if term == "prediction_loss":
+            predictions = student["predictions"], teacher["predictions"]
+            return {term: losses.prediction_loss(*predictions, self.prediction_distance)}
+        states = student["frame_states"], teacher["frame_states"]
+        indices = batch[schema.STUDENT][schema.FRAME_INDICES], batch[schema.TEACHER][schema.FRAME_INDICES]
+        return {term: losses.intermediate_representation_loss(*states, *indices, self.intermediate_reduction)}

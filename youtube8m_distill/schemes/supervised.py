@@ -1,28 +1,39 @@
-"""Learning from labels alone: a teacher, or a baseline on fewer frames."""
+"""Training on labels alone: a teacher, or a baseline on fewer frames."""
+
+from typing import Any
+
+import tensorflow as tf
 
 from youtube8m_distill import schema
-from youtube8m_distill.schemes.objectives import LABELS_ALONE
-from youtube8m_distill.schemes.scheme import TrainingScheme
+from youtube8m_distill.families.mixture.network import Network
+from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelTerms
+from youtube8m_distill.schemes.scheme import Batch, Losses, TrainingScheme, by_role
 
 
 class Supervised(TrainingScheme):
-    """One network that minimizes its label objective: L_CE (CVPR 2019, equation 1), or a mixture's.
+    """One network that minimizes its label terms: L_CE (CVPR 2019, equation 1), or those of a mixture.
+
+    >>> from youtube8m_distill import config
+    >>> from youtube8m_distill.families.build import build_model
+    >>> network = build_model(config.network_config("FrameLevelLogisticModel", num_classes=5))
+    >>> Supervised(network, "student").loss_weights
+    {'student/label_loss': 1.0}
 
     Args:
         network: VideoClassifier or NetworkMixture.
-        role: under which name it is logged and kept.
+        role: the name under which the network is logged and saved, and the key of its frames in a batch.
         objective: LabelObjective, or OnlineMixtureObjective for a mixture.
-        **kwargs: of TrainingScheme, but for `networks` and `loss_weights`.
+        **kwargs: of TrainingScheme.
     """
 
-    def __init__(self, network, role=schema.TEACHER, objective=LABELS_ALONE, **kwargs):
+    def __init__(
+        self, network: Network, role: str = schema.TEACHER, objective: LabelTerms = LABELS_ALONE, **kwargs: Any
+    ) -> None:
         self.role = role
         self.objective = objective
-        weights = {f"{role}/{term}": weight for term, weight in objective.weights.items()}
-        super().__init__({role: network}, weights, **kwargs)
+        super().__init__({role: network}, by_role(role, objective.weights), **kwargs)
 
-    def compute_losses(self, batch, training):
+    def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
         outputs = self.networks[self.role](batch[self.role], training=training)
         terms = self.objective(outputs, batch[schema.LABELS])
-        losses = {f"{self.role}/{term}": value for term, value in terms.items()}
-        return losses, {self.role: outputs["predictions"]}
+        return by_role(self.role, terms), {self.role: outputs["predictions"]}

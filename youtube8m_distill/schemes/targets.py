@@ -1,38 +1,41 @@
-"""A frozen teacher's outputs as one row of numbers a video, for keeping: its encoding, then its logits."""
+"""A frozen teacher's outputs as one row of numbers per video, for storage: the encoding, then the logits."""
 
+import tensorflow as tf
 from keras import ops
 
-# Beyond it nothing is told apart: sigmoid(30) is 1 in float32, sigmoid(-30) is 1e-13, and the losses clip at 1e-5.
+from youtube8m_distill.schemes.objectives import Outputs
+
+# Larger logits carry no information: sigmoid(30) is 1 in float32, sigmoid(-30) is 1e-13, and the losses clip at 1e-5.
 LARGEST_LOGIT = 30.0
 
 
-def pack(outputs, dtype="float16"):
+def pack(outputs: Outputs, dtype: str = "float16") -> tf.Tensor:
     """The targets E_T and P_T of each video.
 
-    P_T is kept as logits: in float16 these tell 0.0001 from 0.000101 and 0.9999 from 0.999899, where probabilities have
-    nothing between 0.9995 and 1.
+    P_T is stored as logits. In float16 they distinguish 0.0001 from 0.000101 and 0.9999 from 0.999899; probabilities
+    have no value between 0.9995 and 1.
 
     Args:
-        outputs: of a network: `encoding` float [batch, D], `predictions` float32 [batch, num_classes] in 0 .. 1, and
-            `logits` where it has them.
+        outputs: of a network: `encoding` float [batch, D], `predictions` float32 [batch, num_classes] from 0 to 1, and
+            `logits` if it has them.
         dtype: of the result.
     Returns:
-        `dtype` [batch, D + num_classes]: encoding, then logits within -LARGEST_LOGIT .. LARGEST_LOGIT. A number of the
-        encoding that the dtype cannot hold is infinite.
+        `dtype` [batch, D + num_classes]: encoding, then logits from -LARGEST_LOGIT to LARGEST_LOGIT. A number of the
+        encoding that is out of the dtype's range becomes infinite.
     """
     logits = outputs["logits"] if "logits" in outputs else _logit(outputs["predictions"])
     logits = ops.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT)
     return ops.cast(ops.concatenate([ops.cast(outputs["encoding"], "float32"), logits], axis=-1), dtype)
 
 
-def unpack(targets, num_classes):
-    """The teacher's outputs from what `pack` gave.
+def unpack(targets: tf.Tensor, num_classes: int) -> dict[str, tf.Tensor]:
+    """The teacher's outputs from a result of `pack`.
 
     Args:
         targets: float [batch, D + num_classes].
-        num_classes: int.
+        num_classes: number of classes.
     Returns:
-        dict with `encoding` float32 [batch, D] and `predictions` float32 [batch, num_classes].
+        `encoding` float32 [batch, D] and `predictions` float32 [batch, num_classes].
     """
     targets = ops.cast(targets, "float32")
     return {"encoding": targets[:, :-num_classes], "predictions": ops.sigmoid(targets[:, -num_classes:])}

@@ -1,9 +1,10 @@
 """Deep bag of frames (Abu-El-Haija et al. 2016, "YouTube-8M"; the starter code's `DbofModel`)."""
 
 import math
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill.families.base import Encoder
 from youtube8m_distill.layers import masking
@@ -11,34 +12,39 @@ from youtube8m_distill.layers.batch_normalization import BatchNormalization
 from youtube8m_distill.layers.pooling import max_of_real_frames, mean_of_real_frames
 
 ACTIVATIONS = {"sigmoid": ops.sigmoid, "relu6": ops.relu6}
-
-
 POOLINGS = {"max": max_of_real_frames, "average": mean_of_real_frames}
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class DeepBagOfFrames(Encoder):
-    """Frames vote for clusters, the votes are pooled over the frames, and one dense layer encodes the pool.
+    """Frames vote for clusters, votes are pooled over the frames, and a dense layer encodes the pooled votes.
 
-    `act(BN(pool over t of act(BN(BN(x_t) Wc)) Wh))`; without batch normalization there is a bias after Wc and Wh in its
-    place, and the frames stay as they come. Statistics are of real frames, the last ones of videos. The published code
-    draws 30 frames with replacement, at evaluation too; this reads all the frames it is given.
+    `act(BN(pool over t of act(BN(BN(x_t) Wc)) Wh))`. Without batch normalization, Wc and Wh have biases and the frames are
+    not normalized. Statistics are over real frames, those of the last normalization over videos. The published code draws
+    30 frames with replacement, also in evaluation; this layer reads all frames of its input.
 
-    With 300 frames the votes of 1024 videos are 10 GB in float32, several times over in training: choose the batch size
-    by it.
+    Memory: with 300 frames, the votes of 1024 videos take 10 GB in float32, several times that in training.
 
     Args:
-        num_clusters: int.
-        hidden_size: int. Size of the encoding.
+        num_clusters: number of clusters.
+        hidden_size: size of the encoding.
         pooling: "max" or "average".
-        activation: "sigmoid" or "relu6", of the votes and of the encoding. The default is the starter code's, which had
-            relu6 before August 2019.
-        batch_norm: bool.
+        activation: "sigmoid" or "relu6", of the votes and of the encoding. The default is that of the starter code, which
+            had relu6 before August 2019.
+        batch_norm: whether to use batch normalization.
     Raises:
         ValueError: if `pooling` or `activation` is unknown.
     """
 
-    def __init__(self, num_clusters=8192, hidden_size=1024, pooling="max", activation="sigmoid", batch_norm=True, **kwargs):
+    def __init__(
+        self,
+        num_clusters: int = 8192,
+        hidden_size: int = 1024,
+        pooling: str = "max",
+        activation: str = "sigmoid",
+        batch_norm: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if pooling not in POOLINGS:
             raise ValueError(f"pooling={pooling!r} is unknown; choose one of {', '.join(sorted(POOLINGS))}.")
@@ -51,10 +57,10 @@ class DeepBagOfFrames(Encoder):
         self.batch_norm = batch_norm
 
     @property
-    def encoding_size(self):
+    def encoding_size(self) -> int:
         return self.hidden_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.frame_size = input_shape[-1]
         self.clusters = self._dense("clusters", self.frame_size, self.num_clusters, 1.0 / math.sqrt(self.frame_size))
         self.hidden = self._dense("hidden", self.num_clusters, self.hidden_size, 0.01)
@@ -80,8 +86,8 @@ class DeepBagOfFrames(Encoder):
         layer.build((None, size))
         return layer
 
-    def pool(self, frames, num_frames, training=False):
-        """The encoding. A video without frames has pooled votes of 0."""
+    def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
+        """The encoding. The pooled votes of a video without frames are 0."""
         votes = self._votes(frames, num_frames, training)  # [B, T, clusters]
         pooled = ops.cast(POOLINGS[self.pooling](votes, num_frames), self.compute_dtype)
         hidden = self.hidden(pooled)  # [B, hidden]
@@ -97,11 +103,11 @@ class DeepBagOfFrames(Encoder):
         votes = self.cluster_normalization(self.clusters(frames), mask=real, training=training)
         return ACTIVATIONS[self.activation](votes)
 
-    def multiply_adds(self, num_frames):
+    def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         return num_frames * self.frame_size * self.num_clusters + self.num_clusters * self.hidden_size
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_clusters": self.num_clusters,

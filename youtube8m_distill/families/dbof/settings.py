@@ -1,9 +1,13 @@
 """Deep bag of frames: settings and recipe of the starter code, with the batch size of its README's frame-level command."""
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from youtube8m_distill.families.settings import FrameFamilySettings
 from youtube8m_distill.settings import setting, size
+
+if TYPE_CHECKING:
+    from youtube8m_distill.config import FeatureConfig
+    from youtube8m_distill.families.base import Encoder
 
 
 class DBoFSettings(FrameFamilySettings):
@@ -19,7 +23,7 @@ class DBoFSettings(FrameFamilySettings):
     dbof_activation: Literal["sigmoid", "relu6"] = setting("sigmoid", "Activation.")
     dbof_add_batch_norm: bool = setting(True, "Batch normalization; otherwise biases.")
 
-    def build_encoder(self, features, dtype):
+    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
         from youtube8m_distill.families.dbof.encoder import DeepBagOfFrames
 
         return DeepBagOfFrames(

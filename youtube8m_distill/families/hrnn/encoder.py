@@ -1,7 +1,9 @@
 """H-RNN: one LSTM reads blocks of frames, a second reads the blocks (Bhardwaj et al., CVPR 2019, section 3.1)."""
 
+from typing import Any
+
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill.families.base import Encoder
 from youtube8m_distill.layers import lstm
@@ -9,47 +11,47 @@ from youtube8m_distill.layers import lstm
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class HierarchicalRNN(Encoder):
-    """Encodes a video in two levels: frames to block encodings, block encodings to the video's.
+    """Encodes a video in two levels: frames to block encodings, block encodings to the video's encoding.
 
-    Both levels are stacks of LSTM layers; an encoding is their concatenated final state, at the published size 4 * 1024
-    numbers. Every block starts from a zero state and shares the lower weights, so blocks fold into the batch axis: 300
-    frames are 20 + 15 steps in sequence, not 300. An empty block is not read by the upper level.
+    Both levels are stacks of LSTM layers. The encoding is the upper level's concatenated final state, 4 * 1024 numbers at
+    the published size. Every block starts from a zero state, so blocks fold into the batch axis: 300 frames take 20 + 15
+    sequential steps instead of 300. The upper level does not read empty blocks.
 
     Args:
-        frames_per_block: int. The teacher's is 20 in the paper (15 in the original code), a student's 5 or 3.
-        cells: int. Width of the LSTM layers.
-        num_layers: int. Layers of each level.
+        frames_per_block: 20 for the paper's teacher (15 in the original code), 5 or 3 for students.
+        cells: width of the LSTM layers.
+        num_layers: layers of each level.
     """
 
-    def __init__(self, frames_per_block=20, cells=1024, num_layers=2, **kwargs):
+    def __init__(self, frames_per_block: int = 20, cells: int = 1024, num_layers: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.frames_per_block = frames_per_block
         self.lower = lstm.StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="lower")
         self.upper = lstm.StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="upper")
 
     @property
-    def encoding_size(self):
+    def encoding_size(self) -> int:
         return self.upper.state_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.frame_size = input_shape[-1]
         self.lower.build((None, self.frames_per_block, self.frame_size))
         self.upper.build((None, None, self.lower.state_size))
 
-    def pool(self, frames, num_frames, training=False):
+    def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """The encoding; zeros for a video without frames."""
         blocks, lengths, num_blocks = self._fold(frames, num_frames)
         states = self.lower(blocks, lengths, training=training)  # [batch * b, state]
         return self._encode_blocks(states, num_frames, num_blocks, training)
 
-    def pool_with_frame_states(self, frames, num_frames):
+    def pool_with_frame_states(self, frames: KerasTensor, num_frames: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
         """The encoding, and the lower level's state after each frame (I in the paper's equation 3).
 
         Args:
             frames: float [batch, T, size].
             num_frames: int [batch].
         Returns:
-            float [batch, encoding_size] and float [batch, T, state size]. Rows of padding mean nothing.
+            float [batch, encoding_size] and float [batch, T, state size]; ignore the rows of padding.
         """
         blocks, lengths, num_blocks = self._fold(frames, num_frames)
         states = self.lower.states_after_each_step(blocks, lengths)  # [batch * b, l, state]
@@ -73,14 +75,14 @@ class HierarchicalRNN(Encoder):
         filled_blocks = -(-ops.cast(num_frames, "int32") // self.frames_per_block)
         return self.upper(states, filled_blocks, training=training)
 
-    def multiply_adds(self, num_frames):
+    def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         filled_blocks = -(-num_frames // self.frames_per_block)
         return num_frames * self.lower.multiply_adds(self.frame_size) + filled_blocks * self.upper.multiply_adds(
             self.lower.state_size
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "frames_per_block": self.frames_per_block,

@@ -1,18 +1,21 @@
-"""Weights of the paper's original TensorFlow 1 code, brought into our networks."""
+"""Loads the weights of the paper's original TensorFlow 1 code into a network."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
+from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.layers.moe import MixtureOfExperts
 
-FORGET_BIAS = 1.0  # BasicLSTMCell adds it at run time; ours is part of the stored bias
+FORGET_BIAS = 1.0  # BasicLSTMCell adds it at run time; Keras stores it in the bias
 
 
-def convert_lstm_kernel(kernel, bias):
+def convert_lstm_kernel(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A `BasicLSTMCell`'s weights in the layout of a Keras LSTM.
 
-    TF1 keeps one kernel for input and state, its gates in the order i, j, f, o; Keras keeps two kernels, their gates in
-    the order i, f, c (= j), o.
+    TF1 has one kernel for input and state, with gates in the order i, j, f, o. Keras has two kernels, with gates in the
+    order i, f, c (= j), o.
 
     Args:
         kernel: float [input + cells, 4 * cells].
@@ -31,23 +34,22 @@ def convert_lstm_kernel(kernel, bias):
     return kernel[:-cells], kernel[-cells:], bias
 
 
-def assign_original_weights(network, arrays, scope="model"):
-    """Fills an H-RNN network with a `MoeModel` classifier from the original code's variables.
+def assign_original_weights(network: VideoClassifier, arrays: Mapping[str, np.ndarray], scope: str = "model") -> None:
+    """Sets the weights of an H-RNN network with a `MoeModel` classifier from the original code's variables.
 
-    The original's teacher is `frames_per_block=15` on all frames; its student cuts whatever it sees into 5 blocks.
+    The original teacher has `frames_per_block=15` on all frames; its student cuts its frames into 5 blocks.
 
     Args:
-        network: VideoClassifier with a HierarchicalRNN encoder and a MixtureOfExperts classifier, of the same sizes.
-        arrays: dict variable name -> array, with names as `tf.train.load_checkpoint` lists them, for example
+        network: with a HierarchicalRNN encoder and a MixtureOfExperts classifier, of the same sizes.
+        arrays: variable name -> array, with names as `tf.train.load_checkpoint` lists them, for example
             `model/RNN_L1/rnn/multi_rnn_cell/cell_0/basic_lstm_cell/kernel` or `model/classifier/gates/weights`.
         scope: "model" for the teacher, "model_student" for the student.
     Raises:
-        ValueError: if the network is of another kind, or a variable is missing, stands under two names, or has another
-            shape than ours.
+        ValueError: if the network is of another kind, or a variable is missing, ambiguous or of another shape.
     """
     if not (isinstance(network.encoder, HierarchicalRNN) and isinstance(network.classifier, MixtureOfExperts)):
         raise ValueError(
-            "the original's weights need a HierarchicalRNN encoder and a MixtureOfExperts classifier. "
+            "The original weights need a HierarchicalRNN encoder and a MixtureOfExperts classifier. "
             f"Received: {type(network.encoder).__name__} and {type(network.classifier).__name__}."
         )
     for level, name in ((network.encoder.lower, "RNN_L1"), (network.encoder.upper, "RNN_L2")):
@@ -68,7 +70,7 @@ def _assign_level(level, arrays, scope, name):
 
 
 def _find(arrays, scope, *parts):
-    """The one variable of `scope` whose name holds all parts, whole path steps each, the last at its end."""
+    """Name and values of the only variable of `scope` whose path contains all parts and ends with the last one."""
     found = [
         name
         for name in arrays
@@ -78,7 +80,7 @@ def _find(arrays, scope, *parts):
     ]
     if len(found) != 1:
         raise ValueError(
-            f"expected one variable {scope}/…/{'/…/'.join(parts)}; found {', '.join(found) or 'none'} "
+            f"Expected one variable {scope}/…/{'/…/'.join(parts)}; found {', '.join(found) or 'none'} "
             f"among {len(arrays)} variables."
         )
     return found[0], np.asarray(arrays[found[0]])
@@ -87,7 +89,7 @@ def _find(arrays, scope, *parts):
 def _assign(variable, path, values):
     if tuple(variable.shape) != values.shape:
         raise ValueError(
-            f"{path} gives the shape {values.shape}, and {variable.path} has {tuple(variable.shape)}: "
-            "build the network at the original's sizes (lstm_cells, lstm_layers, num_classes, features)."
+            f"{path} has the shape {values.shape}, but {variable.path} has {tuple(variable.shape)}: "
+            "build the network with the original's sizes (lstm_cells, lstm_layers, num_classes, features)."
         )
     variable.assign(values)

@@ -1,10 +1,14 @@
 """H-RNN's settings and recipe: Bhardwaj et al., CVPR 2019, section 5.2."""
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from youtube8m_distill import schema
 from youtube8m_distill.families.settings import FrameFamilySettings, dropout_field
 from youtube8m_distill.settings import MAX_REPEATS, setting, size
+
+if TYPE_CHECKING:
+    from youtube8m_distill.config import FeatureConfig, FrameView
+    from youtube8m_distill.families.base import Encoder
 
 
 class HRNNSettings(FrameFamilySettings):
@@ -26,10 +30,10 @@ class HRNNSettings(FrameFamilySettings):
     )
     dropout: float = dropout_field(0.5)
 
-    def for_view(self, view):
+    def for_view(self, view: "FrameView") -> "HRNNSettings":
         return self if self.frames_per_block else self.replace(frames_per_block=default_frames_per_block(view))
 
-    def build_encoder(self, features, dtype):
+    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
         from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
 
         assert self.frames_per_block is not None, "for_view sets it"
@@ -38,7 +42,7 @@ class HRNNSettings(FrameFamilySettings):
         )
 
 
-def default_frames_per_block(view):
+def default_frames_per_block(view: "FrameView") -> int:
     """The paper's block lengths: 20 for a network that sees all frames, 5 where it divides k, otherwise 3."""
     if view.frame_selection == "all":
         return 20

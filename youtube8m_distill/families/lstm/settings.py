@@ -1,9 +1,13 @@
 """A stack of LSTM layers: settings and recipe of the starter code."""
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from youtube8m_distill.families.settings import FrameFamilySettings
 from youtube8m_distill.settings import MAX_REPEATS, setting, size
+
+if TYPE_CHECKING:
+    from youtube8m_distill.config import FeatureConfig
+    from youtube8m_distill.families.base import Encoder
 
 
 class LSTMSettings(FrameFamilySettings):
@@ -16,7 +20,7 @@ class LSTMSettings(FrameFamilySettings):
     lstm_cells: int = size(1024, "Width of the LSTM layers.")
     lstm_layers: int = setting(2, "LSTM layers, in H-RNN of each level.", ge=1, le=MAX_REPEATS)
 
-    def build_encoder(self, features, dtype):
+    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
         from youtube8m_distill.families.lstm.encoder import LSTMEncoder
 
         return LSTMEncoder(self.lstm_cells, self.lstm_layers, dtype=dtype, name="lstm")

@@ -1,8 +1,12 @@
 """The mean of the frames: settings and recipe of the starter code."""
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from youtube8m_distill.families.settings import FrameFamilySettings
+
+if TYPE_CHECKING:
+    from youtube8m_distill.config import FeatureConfig
+    from youtube8m_distill.families.base import Encoder
 
 
 class MeanPoolSettings(FrameFamilySettings):
@@ -15,7 +19,7 @@ class MeanPoolSettings(FrameFamilySettings):
 
     model: Literal["FrameLevelLogisticModel"] = "FrameLevelLogisticModel"
 
-    def build_encoder(self, features, dtype):
+    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
         from youtube8m_distill.families.mean_pool.encoder import MeanPool
 
         return MeanPool(dtype=dtype, name="mean_pool")

@@ -1,7 +1,12 @@
-"""Mixtures of networks: several whole networks, and a gate that weighs them video by video (Mix and MOD of 2019)."""
+"""Mixtures of networks: several networks, and a gate that weights them for each video (Mix and MOD, Lin et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, Union
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill import schema
 from youtube8m_distill.errors import SettingError
@@ -14,23 +19,23 @@ from youtube8m_distill.layers.pooling import mean_of_real_frames
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class MixtureGate(keras.layers.Layer):
-    """How much each member counts for a video: `softmax(W BN(mean of the real frames) + b)`, in float32.
+    """The weight of each member for a video: `softmax(W BN(mean of the real frames) + b)`, in float32.
 
-    The release takes the mean over padding too; here a frame that is not there has no say. A video without frames counts
-    as a mean of zeros, and leaves the batch's statistics alone.
+    The release takes the mean over padding too. The mean of a video without frames is zeros; such videos are left out of
+    the batch statistics.
 
     Args:
-        num_members: int.
+        num_members: number of members.
 
     Input: frames float [batch, T, size] and num_frames int [batch]. Output: float32 [batch, num_members], sum 1.
     """
 
-    def __init__(self, num_members, **kwargs):
+    def __init__(self, num_members: int, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_members = num_members
         self.normalization = BatchNormalization(dtype="float32", name="normalization")
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.feature_size = input_shape[-1]
         self.normalization.build((None, self.feature_size))
         self.scores = keras.layers.Dense(
@@ -38,19 +43,19 @@ class MixtureGate(keras.layers.Layer):
         )
         self.scores.build((None, self.feature_size))
 
-    def call(self, frames, num_frames, training=False):
+    def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         mean = mean_of_real_frames(frames, num_frames)  # [B, size]
         return ops.softmax(self.scores(self.normalization(mean, mask=num_frames > 0, training=training)), axis=-1)
 
-    def multiply_adds(self):
+    def multiply_adds(self) -> int:
         """Multiply-adds of one video, matrix products only."""
         return self.feature_size * self.num_members
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_members": self.num_members}
 
 
-def mix_logits(gate, logits):
+def mix_logits(gate: KerasTensor, logits: Sequence[KerasTensor]) -> KerasTensor:
     """`z = sum over m of w_m z_m`.
 
     Args:
@@ -59,37 +64,45 @@ def mix_logits(gate, logits):
     Returns:
         float32 [batch, num_classes].
     """
-    # Products one by one: a matrix product may be rounded to fewer bits on a GPU.
+    # Not a matrix product, which a GPU may round to fewer bits.
     return ops.sum(gate[:, :, None] * ops.stack(logits, axis=1), axis=1)
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class NetworkMixture(keras.Model):
-    """Several networks under one gate; to everything else, one network with the interface of VideoClassifier.
+    """Several networks and a gate, with the interface of VideoClassifier.
 
-    A member may be a mixture itself: three networks make a MixNeXtVLAD, four of those a MOD. Every member has weights of
-    its own and is a plain network that can be taken out, saved and used alone (`submodel`). The preprocessing is the same
-    object in all of them; it runs once.
+    A member may be a mixture: three networks make a MixNeXtVLAD, four of those a MOD. Every member has weights of its own
+    and is a network that can be saved and used alone (`submodel`). All members hold the same preprocessing object, which
+    runs once.
 
-    The encoding is the members' encodings, one after the other. Between two mixtures of the same shape,
-    `representation_loss` is therefore the sum of that loss over corresponding networks.
+    The encoding is the concatenation of the members' encodings. `representation_loss` of two mixtures of the same shape is
+    therefore the sum of that loss over corresponding networks.
 
     Args:
-        preprocessing: layer from stored values to floats, the very object that each member holds.
-        members: list of VideoClassifiers with a Logistic classifier (logits are what is mixed) or NetworkMixtures, of
-            different names: `member_0`, `member_1`, ... Not built, their weights' paths begin with the mixture's name.
-        feature_size: int. Numbers in one frame, all features together.
-        gate: MixtureGate that another mixture has too, or None for one of its own.
+        preprocessing: layer from stored values to floats, the object that each member holds.
+        members: VideoClassifiers with a Logistic classifier (their logits are mixed) or NetworkMixtures, with different
+            names: `member_0`, `member_1`, ... If they are not built, the paths of their weights start with the mixture's
+            name.
+        feature_size: numbers in one frame, all features together.
+        gate: another mixture's MixtureGate to share; None for a new one.
 
     Call arguments:
-        batch: dict with `frames` [batch, T, feature_size] in the stored dtype and `num_frames` int [batch].
-        frame_states: bool. Only for the interface's sake: a mixture has no state after each frame.
+        batch: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype, `num_frames` int [batch].
+        frame_states: must be False: a mixture has no state after each frame.
 
     Output: dict with `encoding` float [batch, sum of D], `logits` float32 [batch, num_classes], `predictions`, their
-    sigmoid, `gate` float32 [batch, M] and `members`, list of M dicts of outputs, nested where a member is a mixture.
+    sigmoid, `gate` float32 [batch, M] and `members`, a list of the M members' outputs.
     """
 
-    def __init__(self, preprocessing, members, feature_size, gate=None, **kwargs):
+    def __init__(
+        self,
+        preprocessing: keras.layers.Layer,
+        members: Sequence[Network],
+        feature_size: int,
+        gate: MixtureGate | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(autocast=False, **kwargs)
         _check_members(preprocessing, members)
         self.preprocessing = preprocessing
@@ -97,8 +110,8 @@ class NetworkMixture(keras.Model):
         self.feature_size = feature_size
         self.gate = MixtureGate(len(members), name="gate") if gate is None else gate
 
-    def build(self, input_shape=None):
-        """Creates all weights; sizes are known from the arguments, so no input is needed."""
+    def build(self, input_shape: Any = None) -> None:
+        """Creates all weights. Sizes follow from the arguments, so no input shape is needed."""
         if not self.preprocessing.built:
             self.preprocessing.build((None, self.feature_size))
         for member in self.members:
@@ -109,51 +122,51 @@ class NetworkMixture(keras.Model):
         self.built = True
 
     @property
-    def classifiers(self):
-        """The classifiers of all networks that are no mixtures, in order."""
+    def classifiers(self) -> list[keras.layers.Layer]:
+        """The classifiers of all networks in the mixture, in order."""
         return [classifier for member in self.members for classifier in member.classifiers]
 
     @property
-    def output_layers(self):
-        """The layers from encodings to predictions, gates before what they weigh: what a student may share."""
-        return [self.gate] + [layer for member in self.members for layer in member.output_layers]
+    def output_layers(self) -> list[keras.layers.Layer]:
+        """The layers from encodings to predictions, which a student can share; each gate comes before its members."""
+        return [self.gate, *(layer for member in self.members for layer in member.output_layers)]
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return self.members[0].num_classes
 
-    def submodels(self) -> dict[str, "VideoClassifier | NetworkMixture"]:
-        """dict path -> network of everything in the mixture: "" is the whole, "2" member 2, "2.0" its member 0."""
-        found: dict[str, VideoClassifier | NetworkMixture] = {"": self}
+    def submodels(self) -> dict[str, Network]:
+        """Path -> network, for all networks in the mixture: "" is the mixture, "2" member 2, "2.0" its member 0."""
+        found: dict[str, Network] = {"": self}
         for index, member in enumerate(self.members):
             below = member.submodels() if isinstance(member, NetworkMixture) else {"": member}
             for path, network in below.items():
                 found[f"{index}.{path}".rstrip(".")] = network
         return found
 
-    def submodel(self, path):
-        """The network at a path as of `submodels`: the very object, a VideoClassifier or NetworkMixture to use alone.
+    def submodel(self, path: str) -> Network:
+        """The network at a path of `submodels`. It is the object itself, not a copy.
 
         Raises:
-            SettingError: if there is none.
+            SettingError: if there is no such path.
         """
         found = self.submodels()
         if path not in found:
             raise SettingError(
                 "submodel",
-                f"is not in this mixture; choose one of {', '.join(filter(None, found))}, or an empty path for the whole.",
+                f"is not in this mixture; choose one of {', '.join(filter(None, found))}, or an empty path for the whole mixture.",
                 path,
             )
         return found[path]
 
-    def call(self, batch, training=False, frame_states=False):
+    def call(self, batch: Mapping[str, KerasTensor], training: bool = False, frame_states: bool = False) -> dict[str, Any]:
         if frame_states:
             raise ValueError("frame_states=True: a mixture has no state after each frame; match encodings or predictions.")
-        # Keras derives signatures with float stand-ins; lengths are whole numbers everywhere below.
+        # Keras derives signatures with float placeholders; the code below needs integers.
         num_frames = ops.cast(batch[schema.NUM_FRAMES], "int32")
         return self.from_frames(self.preprocessing(batch[schema.FRAMES]), num_frames, training)
 
-    def from_frames(self, frames, num_frames, training=False):
+    def from_frames(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> dict[str, Any]:
         """The part of `call` after the preprocessing.
 
         Args:
@@ -161,7 +174,7 @@ class NetworkMixture(keras.Model):
             num_frames: int32 [batch].
             training: as for `call`.
         Returns:
-            dict as of `call`.
+            As `call`.
         """
         members = [member.from_frames(frames, num_frames, training) for member in self.members]
         gate = self.gate(frames, num_frames, training=training)
@@ -169,15 +182,15 @@ class NetworkMixture(keras.Model):
         encoding = ops.concatenate([outputs["encoding"] for outputs in members], axis=-1)
         return {"encoding": encoding, "logits": logits, "predictions": ops.sigmoid(logits), "gate": gate, "members": members}
 
-    def predictions_without_dropout(self, outputs, training=False):
-        """As of VideoClassifier: the predictions of `call`'s outputs without dropout. float32 [batch, num_classes]."""
+    def predictions_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> KerasTensor:
+        """As in VideoClassifier: the predictions of `outputs`, but without dropout. float32 [batch, num_classes]."""
         return ops.sigmoid(_logits_without_dropout(self, outputs, training))
 
-    def multiply_adds(self, num_frames):
-        """Multiply-adds of one video of `num_frames` frames, matrix products only. A rate counts 2 FLOPs for each."""
+    def multiply_adds(self, num_frames: int) -> int:
+        """Multiply-adds of one video of `num_frames` frames, matrix products only. Each is 2 FLOPs."""
         return sum(member.multiply_adds(num_frames) for member in self.members) + self.gate.multiply_adds()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
@@ -188,37 +201,40 @@ class NetworkMixture(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Network:
         return _network_of(config, keras.saving.deserialize_keras_object(config["preprocessing"]))
 
-    def get_build_config(self):
+    def get_build_config(self) -> dict[str, Any]:
         return {"input_shape": None}
 
-    def build_from_config(self, config):
+    def build_from_config(self, config: dict[str, Any]) -> None:
         self.build()
 
 
+Network: TypeAlias = Union[VideoClassifier, NetworkMixture]  # noqa: UP007
+
+
 def _check_members(preprocessing, members):
-    """Refuses what cannot be mixed, and names that two members share."""
+    """Raises for members that cannot be mixed and for duplicate names."""
     if not members:
-        raise ValueError("members=[]: a mixture has at least one.")
+        raise ValueError("members=[]: a mixture needs at least one.")
     names = [member.name for member in members]
     if len(set(names)) < len(names):
-        raise ValueError(f"members are named {', '.join(names)}: give each a name of its own, as member_0, member_1.")
+        raise ValueError(f"members have the names {', '.join(names)}: give each a different one, such as member_0.")
     for member in members:
         if member.preprocessing is not preprocessing:
-            raise ValueError(f"{member.name} has another preprocessing object: hand the mixture's to every member.")
+            raise ValueError(f"{member.name} has another preprocessing object: pass the mixture's object to every member.")
         if isinstance(member, VideoClassifier) and member.encoder is None:
             raise ValueError(f"{member.name} has no encoder: members of a mixture read frames.")
         without = [classifier.name for classifier in member.classifiers if not isinstance(classifier, Logistic)]
         if without:
-            raise ValueError(f"{member.name}: classifier {without[0]} gives no logits to mix; use Logistic.")
+            raise ValueError(f"{member.name}: classifier {without[0]} has no logits to mix; use Logistic.")
     if len({classifier.num_classes for member in members for classifier in member.classifiers}) > 1:
         raise ValueError(f"members {', '.join(names)} differ in num_classes.")
 
 
 def _logits_without_dropout(network, outputs, training):
-    """Logits from the encodings of `outputs`, which know no dropout. float32 [batch, num_classes]."""
+    """Logits from the encodings of `outputs`, which are without dropout. float32 [batch, num_classes]."""
     if isinstance(network, NetworkMixture):
         logits = [_logits_without_dropout(*pair, training) for pair in zip(network.members, outputs["members"])]
         return mix_logits(outputs["gate"], logits)
@@ -226,7 +242,7 @@ def _logits_without_dropout(network, outputs, training):
 
 
 def _config_without_preprocessing(member):
-    """A member's configuration but for what all members share."""
+    """A member's configuration without the preprocessing, which all members share."""
     config = _without("preprocessing", member.get_config())
     if isinstance(member, NetworkMixture):
         return config
@@ -234,15 +250,16 @@ def _config_without_preprocessing(member):
 
 
 def _without(left_out, config):
-    """A dict less one key. A layer's configuration less `build_config` brings it back without weights.
+    """A dict without one key.
 
-    Those then get paths that begin with the mixture's name, when the whole is built.
+    A layer that is restored without `build_config` has no weights yet. It gets them when the mixture is built, with paths
+    that start with the mixture's name.
     """
     return {key: value for key, value in config.items() if key != left_out}
 
 
 def _network_of(config, preprocessing):
-    """The network of a configuration: NetworkMixture where it has members, otherwise VideoClassifier."""
+    """The network of a configuration: a NetworkMixture if it has members, otherwise a VideoClassifier."""
     if "members" in config:
         members = [_network_of(member, preprocessing) for member in config["members"]]
         return NetworkMixture(**{**config, "preprocessing": preprocessing, "members": members})

@@ -1,12 +1,16 @@
 """Settings and recipe of mixtures of NeXtVLADs: Lin et al. 2019 (MOD) with its release.
 
-The release trains its mixtures at T = 1 on videos and T = 20 on segments, and narrows the gates to a 16th.
+The release trains its mixtures with T = 1 on videos and T = 20 on segments, and narrows the gates to a 16th.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from youtube8m_distill.families.nextvlad.settings import NeXtVLADFields, NeXtVLADSettings
-from youtube8m_distill.settings import MAX_REPEATS, require, setting, size
+from youtube8m_distill.families.settings import FamilySettings
+from youtube8m_distill.settings import MAX_REPEATS, Settings, require, setting, size
+
+if TYPE_CHECKING:
+    from youtube8m_distill.config import FeatureConfig
 
 
 class MixtureFields(NeXtVLADFields):
@@ -33,7 +37,7 @@ class MixtureFields(NeXtVLADFields):
         False, "Keep that distillation from moving the mixture toward its members.", shapes_weights=False
     )
 
-    def check(self, features, classifier):
+    def check(self, features: "FeatureConfig", classifier: Settings) -> None:
         super().check(features, classifier)
         require(
             not self.stop_mixture_gradient or self.cl_temperature,
@@ -43,11 +47,10 @@ class MixtureFields(NeXtVLADFields):
         )
 
     @property
-    def num_members(self):
+    def num_members(self) -> int:
         return self.mix_number
 
-    def member(self):
-        """Settings of one member."""
+    def member(self) -> FamilySettings:
         return NeXtVLADSettings(**_shared(self, NeXtVLADSettings))
 
 
@@ -68,13 +71,13 @@ class MODSettings(MixtureFields):
     mod_number: int = setting(4, "MixNeXtVladModels in a MODNeXtVladModel.", ge=2, le=MAX_REPEATS)
 
     @property
-    def num_members(self):
+    def num_members(self) -> int:
         return self.mod_number
 
-    def member(self):
+    def member(self) -> FamilySettings:
         return MixtureSettings(**_shared(self, MixtureSettings))
 
 
 def _shared(settings, kind):
-    """The values of the fields that `kind` has too, but for `model`."""
+    """The values of the fields that `kind` has too, except `model`."""
     return {name: value for name, value in settings.values().items() if name in kind.model_fields and name != "model"}

@@ -1,52 +1,54 @@
-"""NetVLAD: frames are summed up by how they differ from learned centers (Miech et al. 2017, arXiv 1706.06905)."""
+"""NetVLAD: sums of the frames' differences from learned centers (Miech et al. 2017, arXiv 1706.06905)."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from youtube8m_distill.families.base import Encoder
 from youtube8m_distill.layers.batch_normalization import BatchNormalization
 from youtube8m_distill.layers.gating import ContextGating
 from youtube8m_distill.layers.masking import frame_mask
 
-# As in TensorFlow's l2_normalize: a cluster without frames stays zero, and gradients stay finite.
+# As in TensorFlow's l2_normalize. A cluster without frames stays zero, and gradients stay finite.
 SMALLEST_SQUARE = 1e-12
 
 
 def _normal(stddev):
-    # A new object for each weight: one that is used twice gives the same numbers twice.
+    # A new object for each weight: an initializer that is used twice gives the same numbers twice.
     return keras.initializers.RandomNormal(stddev=stddev)
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class NetVLADPooling(keras.layers.Layer):
-    """One feature's frames to one vector: for each cluster, the assigned frames' sum of differences from its center.
+    """One feature's frames to one vector: for each cluster, the sum of its frames' differences from the center.
 
-    `a_t = softmax(BN(x_t Wc))` over the clusters and `V = sum over t of x_t a_t^T - c * sum over t of a_t`, [D, K]; each
-    cluster's column to length 1, D-major flattening, the whole to length 1. The centers c are weights of their own, as
-    published: they do not follow from Wc.
+    `a_t = softmax(BN(x_t Wc))` over the clusters and `V = sum over t of x_t a_t^T - c * sum over t of a_t`, [D, K]. Each
+    cluster's column is scaled to length 1, the matrix is flattened D-major, and the whole vector is scaled to length 1. The
+    centers c are independent of Wc, as published.
 
     Args:
-        num_clusters: int. K.
-        batch_norm: bool. Batch normalization of the assignments, as published; otherwise a bias.
-        subtract_centers: bool. False is the paper's LightVLAD, which sums the frames themselves.
+        num_clusters: K.
+        batch_norm: whether assignments are batch-normalized, as published; otherwise they have a bias.
+        subtract_centers: False is the paper's LightVLAD, which sums the frames themselves.
 
     Call arguments:
         frames: float [batch, T, D].
-        num_frames: int [batch]. Real frames; they come first.
+        num_frames: int [batch]. Number of real frames; they come first.
         training: bool.
 
     Output: float [batch, D * K]; zeros for a video without frames.
     """
 
-    def __init__(self, num_clusters, batch_norm=True, subtract_centers=True, **kwargs):
+    def __init__(self, num_clusters: int, batch_norm: bool = True, subtract_centers: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_clusters = num_clusters
         self.batch_norm = batch_norm
         self.subtract_centers = subtract_centers
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         self.size = input_shape[-1]
         stddev = 1.0 / math.sqrt(self.size)
         self.assign = keras.layers.Dense(
@@ -59,7 +61,7 @@ class NetVLADPooling(keras.layers.Layer):
         )
         self.assign.build(input_shape)
         if self.batch_norm:
-            # float32 goes straight into the softmax.
+            # Its output goes into the softmax, in float32.
             self.normalization = BatchNormalization(dtype="float32", name="normalization")
             self.normalization.build((*input_shape[:-1], self.num_clusters))
         if self.subtract_centers:
@@ -67,12 +69,12 @@ class NetVLADPooling(keras.layers.Layer):
                 name="centers", shape=(self.size, self.num_clusters), autocast=False, initializer=_normal(stddev)
             )
 
-    def call(self, frames, num_frames, training=False):
+    def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         mask = frame_mask(num_frames, ops.shape(frames)[1])
         assignment = self._assignment(frames, mask, training)  # [B, T, K]
         vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, assignment), "float32")
         if self.subtract_centers:
-            # Of the shares as the product above has them, rounded or not.
+            # Sum the shares in the precision of the product above.
             total = ops.sum(ops.cast(assignment, "float32"), axis=1)[:, None, :]  # [B, 1, K]
             vlad = vlad - total * self.centers
         vlad = ops.cast(vlad * _normalizing_factors(vlad), self.compute_dtype)
@@ -82,20 +84,20 @@ class NetVLADPooling(keras.layers.Layer):
         """Shares of the clusters in each frame, zero in padding. [batch, T, K] in the compute dtype."""
         logits = self.assign(frames)
         if self.batch_norm:
-            # Padding has a part in the batch statistics only; its shares are zero in any case.
+            # The mask only matters for the batch statistics; the shares of padding are zeroed below.
             logits = self.normalization(logits, mask=mask if training else None, training=training)
         shares = ops.softmax(ops.cast(logits, "float32"), axis=-1)
         return ops.cast(ops.where(mask[:, :, None], shares, 0.0), frames.dtype)
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         return self.size * self.num_clusters
 
-    def multiply_adds(self, num_frames):
+    def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only: assignments, and their sums."""
         return 2 * num_frames * self.size * self.num_clusters
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_clusters": self.num_clusters,
@@ -104,14 +106,14 @@ class NetVLADPooling(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]):
         return cls(**_in_american(config))
 
 
 def _normalizing_factors(vlad):
-    """What normalizes each cluster's column, and then all of them together. float32 [B, 1, K] from [B, D, K].
+    """Factors that normalize each cluster's column, then the whole. float32 [B, 1, K] from [B, D, K].
 
-    The length of the whole after the first step follows from the columns' own, which saves a second pass.
+    The length of the whole follows from the lengths of the columns, without a second pass over the matrix.
     """
     squares = ops.sum(ops.square(vlad), axis=1, keepdims=True)
     within = ops.rsqrt(ops.maximum(squares, SMALLEST_SQUARE))
@@ -121,36 +123,36 @@ def _normalizing_factors(vlad):
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class NetVLAD(Encoder):
-    """One NetVLAD pooling a feature, a linear layer over them all, context gating (the paper's best single model).
+    """One NetVLADPooling for each feature, a linear layer, and context gating (the paper's best single model).
 
-    Batch statistics count real frames only; the release drew as many frames of every video, with replacement, and so
-    had no padding.
+    Batch statistics are over real frames only. The release has no padding: it draws a fixed number of frames from each
+    video, with replacement.
 
     Args:
-        feature_sizes: tuple of int. Numbers of each feature in a frame, in order: rgb, audio.
-        num_clusters: int. Of the first feature; each other has half as many. 256 as published.
-        hidden_size: int. Width of the encoding. 1024 as published.
-        relu: bool. relu6 after the linear layer, with batch normalization between them in place of the bias.
-        batch_norm: bool. Batch normalization of frames, assignments, gates, and before relu6; otherwise biases.
-        gating: bool. Context gating of the encoding.
-        gating_remove_diagonal: bool. Gating without the diagonal of its matrix.
-        subtract_centers: bool. False is LightVLAD.
+        feature_sizes: size of each feature, in order: rgb, audio.
+        num_clusters: of the first feature; every other one has half as many.
+        hidden_size: size of the encoding.
+        relu: whether relu6 follows the linear layer; with `batch_norm`, batch normalization replaces its bias.
+        batch_norm: whether frames, assignments, gates and the input of relu6 are batch-normalized; otherwise biases.
+        gating: whether the encoding has context gating.
+        gating_remove_diagonal: whether the diagonal of the gating matrix is left out.
+        subtract_centers: False is LightVLAD.
     Raises:
-        ValueError: where a feature would be left without clusters.
+        ValueError: if a feature would have no clusters.
     """
 
     def __init__(
         self,
-        feature_sizes,
-        num_clusters=256,
-        hidden_size=1024,
-        relu=False,
-        batch_norm=True,
-        gating=True,
-        gating_remove_diagonal=False,
-        subtract_centers=True,
-        **kwargs,
-    ):
+        feature_sizes: Sequence[int],
+        num_clusters: int = 256,
+        hidden_size: int = 1024,
+        relu: bool = False,
+        batch_norm: bool = True,
+        gating: bool = True,
+        gating_remove_diagonal: bool = False,
+        subtract_centers: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.feature_sizes = tuple(feature_sizes)
         self.num_clusters = num_clusters
@@ -186,7 +188,7 @@ class NetVLAD(Encoder):
     def _normalization(self, name):
         return BatchNormalization(dtype=self.dtype_policy, name=name)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         if self.frame_normalization is not None:
             self.frame_normalization.build(input_shape)
         for size, pooling in zip(self.feature_sizes, self.poolings):
@@ -197,8 +199,8 @@ class NetVLAD(Encoder):
             if layer is not None:
                 layer.build((None, self.encoding_size))
 
-    def pool(self, frames, num_frames, training=False):
-        """The whole encoding: dropout, which the paper has none of, would stand right before the classifier."""
+    def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
+        """The whole encoding. Dropout, which the paper does not use, would come right before the classifier."""
         if self.frame_normalization is not None:
             mask = frame_mask(num_frames, ops.shape(frames)[1])
             frames = self.frame_normalization(frames, mask=mask, training=training)
@@ -218,13 +220,13 @@ class NetVLAD(Encoder):
             start += size
         return pooled
 
-    def multiply_adds(self, num_frames):
+    def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         poolings = sum(pooling.multiply_adds(num_frames) for pooling in self.poolings)
         gating = 0 if self.gating is None else self.gating.multiply_adds()
         return poolings + self.vlad_size * self.encoding_size + gating
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "feature_sizes": self.feature_sizes,
@@ -238,10 +240,10 @@ class NetVLAD(Encoder):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]):
         return cls(**_in_american(config))
 
 
 def _in_american(config: dict) -> dict:
-    """The same configuration under today's names: version 0.1 wrote `subtract_centres`."""
+    """The configuration with current names: version 0.1 saved `subtract_centres`."""
     return {{"subtract_centres": "subtract_centers"}.get(name, name): value for name, value in config.items()}

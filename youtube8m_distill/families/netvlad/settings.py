@@ -4,10 +4,14 @@ Architecture: Miech et al. 2017 with their published best single model. Number o
 Bhardwaj et al., CVPR 2019, section 5.2.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from youtube8m_distill.families.settings import FrameFamilySettings, check_halves
-from youtube8m_distill.settings import require, setting, size
+from youtube8m_distill.settings import Settings, require, setting, size
+
+if TYPE_CHECKING:
+    from youtube8m_distill.config import FeatureConfig
+    from youtube8m_distill.families.base import Encoder
 
 
 class NetVLADSettings(FrameFamilySettings):
@@ -31,7 +35,7 @@ class NetVLADSettings(FrameFamilySettings):
     gating_remove_diag: bool = setting(False, "Gates without an entry's own weight.")
     lightvlad: bool = setting(False, "Sums instead of residuals from centers.")
 
-    def check(self, features, classifier):
+    def check(self, features: "FeatureConfig", classifier: Settings) -> None:
         check_halves(self, features, "netvlad_cluster_size")
         gates_predictions = getattr(classifier, "moe_prob_gating", False)
         require(
@@ -41,7 +45,7 @@ class NetVLADSettings(FrameFamilySettings):
             True,
         )
 
-    def build_encoder(self, features, dtype):
+    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
         from youtube8m_distill.families.netvlad.encoder import NetVLAD
 
         return NetVLAD(
@@ -57,5 +61,5 @@ class NetVLADSettings(FrameFamilySettings):
             name="netvlad",
         )
 
-    def classifier_options(self, classifier):
+    def classifier_options(self, classifier: str) -> dict[str, Any]:
         return {"remove_diagonal": self.gating_remove_diag} if classifier == "MoeModel" else {}

@@ -1,9 +1,13 @@
 """NeXtVLAD's settings and recipe: Lin, Xiao, Fan 2018, best single model. Number of epochs: CVPR 2019, section 5.2."""
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from youtube8m_distill.families.settings import FrameFamilySettings, check_halves, dropout_field
-from youtube8m_distill.settings import require, setting, size
+from youtube8m_distill.settings import Settings, require, setting, size
+
+if TYPE_CHECKING:
+    from youtube8m_distill.config import FeatureConfig
+    from youtube8m_distill.families.base import Encoder
 
 
 class NeXtVLADFields(FrameFamilySettings):
@@ -29,7 +33,7 @@ class NeXtVLADFields(FrameFamilySettings):
     )
     dropout: float = dropout_field(0.5)
 
-    def check(self, features, classifier):
+    def check(self, features: "FeatureConfig", classifier: Settings) -> None:
         require(
             not self.reverse_whitening or features.names[0] == "rgb",
             "feature_names",
@@ -53,10 +57,10 @@ class NeXtVLADFields(FrameFamilySettings):
             self.gating_reduction,
         )
 
-    def classifier_options(self, classifier):
+    def classifier_options(self, classifier: str) -> dict[str, Any]:
         if classifier != "LogisticModel":
             return {}
-        # The authors regularize the bias too, and start all their weights alike.
+        # The release regularizes the bias too, and uses one initializer everywhere.
         from youtube8m_distill.layers.initializers import variance_scaling
 
         return {"regularize_bias": True, "initializer": variance_scaling(self.nextvlad_hidden_size)}
@@ -69,7 +73,7 @@ class NeXtVLADSettings(NeXtVLADFields):
 
     model: Literal["NeXtVLADModel"] = "NeXtVLADModel"
 
-    def build_encoder(self, features, dtype):
+    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
         from youtube8m_distill.families.nextvlad.encoder import NeXtVLAD
 
         return NeXtVLAD(

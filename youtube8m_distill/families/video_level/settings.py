@@ -1,8 +1,11 @@
 """Video-level models: settings and recipe of the starter code. The classifier is the whole network."""
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from youtube8m_distill.families.settings import FamilySettings
+
+if TYPE_CHECKING:
+    from youtube8m_distill.config import FeatureConfig
 
 
 class VideoLevelSettings(FamilySettings):
@@ -13,7 +16,7 @@ class VideoLevelSettings(FamilySettings):
     is_video_level: ClassVar[bool] = True
     encoder_has_weights: ClassVar[bool] = False
 
-    def build_encoder(self, features, dtype):
+    def build_encoder(self, features: "FeatureConfig", dtype: str) -> None:
         return None
 
 
