@@ -27,7 +27,7 @@ BATCH_SIZE, REPEATS = 256, 4  # files are read so many times in a round
 
 
 def measure():
-    frames = config.FrameView("uniform", FRAMES.value)
+    frames = config.FrameView(frame_selection="uniform", frames_per_video=FRAMES.value)
     lengths = made_up.real_lengths(VIDEOS.value)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

@@ -102,9 +102,9 @@ def training_step_seconds(model, frames, batch_size):
     keras.utils.set_random_seed(0)
     settings, training = family_costs.published(model, frames), config.TrainingConfig(**config.FAMILY_OF[model].training)
     network = build_model(settings, name=schema.TEACHER)
-    scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: settings}, training), {schema.TEACHER: network})[
-        0
-    ].build_scheme()
+    scheme = build_stages(
+        config.RunConfig(mode="teacher", networks={schema.TEACHER: settings}, training=training), {schema.TEACHER: network}
+    )[0].build_scheme()
     scheme.compile(optimizer=build_optimizer(training))
     scheme.optimizer.build(scheme.trainable_variables)
     labels = np.random.default_rng(0).random((batch_size, settings.num_classes)) < 3 / settings.num_classes

@@ -29,7 +29,9 @@ def measure():
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it logs every reduction over replicas
     strategy = make_strategy()
     batch = random_batch(BATCH, FRAMES, CLASSES)
-    network = config.network_config(num_classes=CLASSES, view=config.FrameView("uniform", FRAMES), lstm_cells=64)
+    network = config.network_config(
+        num_classes=CLASSES, view=config.FrameView(frame_selection="uniform", frames_per_video=FRAMES), lstm_cells=64
+    )
     scheme = build(network, strategy)
     step = tf.function(scheme.train_step)
     several = tf.function(lambda batch: repeat(scheme.train_step, batch))

@@ -47,10 +47,14 @@ def published(model, frames):
     if model in config.VIDEO_LEVEL_MODELS:
         sizes = tuple(schema.FEATURE_SIZES[name] for name in schema.VIDEO_FEATURES)
         return config.network_config(
-            model, features=config.FeatureConfig(schema.VIDEO_FEATURES, sizes, False, "float32"), frames=None
+            model,
+            features=config.FeatureConfig(names=schema.VIDEO_FEATURES, sizes=sizes, frame_features=False, dtype="float32"),
+            frames=None,
         )
     whole = frames == schema.MAX_FRAMES
-    return config.network_config(model, view=config.FrameView() if whole else config.FrameView("uniform", frames))
+    return config.network_config(
+        model, view=config.FrameView() if whole else config.FrameView(frame_selection="uniform", frames_per_video=frames)
+    )
 
 
 if __name__ == "__main__":

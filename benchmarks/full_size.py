@@ -70,9 +70,9 @@ def measure(model):
     network = family_costs.published(model, FRAMES.value)
     training = config.TrainingConfig(**{**config.FAMILY_OF[model].training, "optimizer": OPTIMIZER.value})
     teacher = build_model(network, name=schema.TEACHER)
-    scheme = build_stages(config.RunConfig("teacher", {schema.TEACHER: network}, training), {schema.TEACHER: teacher})[
-        0
-    ].build_scheme()
+    scheme = build_stages(
+        config.RunConfig(mode="teacher", networks={schema.TEACHER: network}, training=training), {schema.TEACHER: teacher}
+    )[0].build_scheme()
     scheme.compile(optimizer=build_optimizer(training))
     scheme.optimizer.build(scheme.trainable_variables)
     batch = {name: tf.constant(values) for name, values in random_batch(network).items()}

@@ -28,7 +28,7 @@ ROUNDS = flags.DEFINE_integer("rounds", 1, "Measurements of each size.", 1)
 ALONE = flags.DEFINE_string("alone", None, "Measure the files of this pattern in this process, with the run next to them.")
 FRAMES, CELLS, BATCH_SIZE, VIDEOS_A_FILE = 10, 32, 128, 1000
 CSV = ("video_id", "classes", "scores")  # what the CSV is made of
-NETWORK = config.network_config(view=config.FrameView("uniform", FRAMES), lstm_cells=CELLS)
+NETWORK = config.network_config(view=config.FrameView(frame_selection="uniform", frames_per_video=FRAMES), lstm_cells=CELLS)
 
 
 def measure():

@@ -36,7 +36,9 @@ def measure():
         folder = pathlib.Path(folder)
         files = made_up.write_videos(folder / "data", [NUM_FRAMES] * total, VIDEOS_A_SHARD.value, NUM_CLASSES)
         network = config.network_config(
-            num_classes=NUM_CLASSES, view=config.FrameView("uniform", NUM_FRAMES), lstm_cells=CELLS.value
+            num_classes=NUM_CLASSES,
+            view=config.FrameView(frame_selection="uniform", frames_per_video=NUM_FRAMES),
+            lstm_cells=CELLS.value,
         )
         made_up.save_network(folder / "run", network)
         command = [

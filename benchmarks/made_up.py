@@ -76,7 +76,9 @@ def save_network(folder, network):
         folder: path, new.
         network: config.NetworkConfig.
     """
-    run = runs.prepare_run(folder, config.RunConfig("teacher", {schema.TEACHER: network}, config.TrainingConfig()))
+    run = runs.prepare_run(
+        folder, config.RunConfig(mode="teacher", networks={schema.TEACHER: network}, training=config.TrainingConfig())
+    )
     step = run.checkpoints.step_folder(STEP)
     step.mkdir(parents=True)
     build_model(network, name=schema.TEACHER).save_weights(step / f"{schema.TEACHER}.weights.h5")

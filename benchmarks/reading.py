@@ -28,7 +28,11 @@ DRAWN = flags.DEFINE_integer("drawn", 5120, "Videos to time each way of reading 
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds.", 2)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Videos a batch.", 1)
 FEATURES = config.FeatureConfig()
-TEACHER, STUDENT, SMALL = config.FrameView(), config.FrameView("uniform", 30), config.FrameView("uniform", 10)
+TEACHER, STUDENT, SMALL = (
+    config.FrameView(),
+    config.FrameView(frame_selection="uniform", frames_per_video=30),
+    config.FrameView(frame_selection="uniform", frames_per_video=10),
+)
 BOTH = {schema.TEACHER: TEACHER, schema.STUDENT: STUDENT}
 VIEWS = {
     "student, 30 frames": STUDENT,

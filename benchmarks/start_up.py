@@ -31,7 +31,9 @@ def measure():
         few = made_up.write_videos(folder / "few", [schema.MAX_FRAMES] * 8)
         many = made_up.write_videos(folder / "many", [10] * SHARDS.value, videos_per_shard=1)
         made_up.save_network(folder / "teacher", config.network_config())
-        made_up.save_network(folder / "student", config.network_config(view=config.FrameView("uniform", 10)))
+        made_up.save_network(
+            folder / "student", config.network_config(view=config.FrameView(frame_selection="uniform", frames_per_video=10))
+        )
         made_up.save_network(folder / "mixture", config.network_config("MixNeXtVladModel"))
         train = [ALONE, f"--train_data_pattern={few}", "--batch_size=8", f"--train_dir={folder}/run", "--start_new_model"]
         serial = [*train, "--mode=serial", f"--teacher_dir={folder}/teacher", "--frames_per_video=30"]

@@ -51,12 +51,15 @@ def measure():
 
 def run_config(folder, k):
     """A serial run's RunConfig with stored targets."""
-    pair = {schema.TEACHER: TEACHER, schema.STUDENT: config.network_config(view=config.FrameView("uniform", k))}
+    pair = {
+        schema.TEACHER: TEACHER,
+        schema.STUDENT: config.network_config(view=config.FrameView(frame_selection="uniform", frames_per_video=k)),
+    }
     return config.RunConfig(
-        "serial",
-        pair,
-        config.TrainingConfig(batch_size=BATCH_SIZE.value),
-        config.DistillationConfig(),
+        mode="serial",
+        networks=pair,
+        training=config.TrainingConfig(batch_size=BATCH_SIZE.value),
+        distillation=config.DistillationConfig(),
         teacher_dir=str(folder / "teacher"),
         teacher_targets_dir=str(folder / "targets"),
     )

@@ -44,7 +44,7 @@ def measure():
 
 def load(folder, k):
     """The network as inference.py loads it; k is None for all frames."""
-    frames = config.FrameView() if k is None else config.FrameView("uniform", k)
+    frames = config.FrameView() if k is None else config.FrameView(frame_selection="uniform", frames_per_video=k)
     run = made_up.save_network(folder, config.network_config(view=frames))
     return runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
 

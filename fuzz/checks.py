@@ -20,14 +20,21 @@ from youtube8m_distill.runs import archive
 
 NUM_CLASSES = 5
 SIZES = (6, 3)
-BYTES = config.FeatureConfig(("rgb", "audio"), SIZES)
-FLOATS = config.FeatureConfig(("rgb", "audio"), SIZES, dtype="float32")
-MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), SIZES, False, "float32")
+BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=SIZES)
+FLOATS = config.FeatureConfig(names=("rgb", "audio"), sizes=SIZES, dtype="float32")
+MEANS = config.FeatureConfig(names=("mean_rgb", "mean_audio"), sizes=SIZES, frame_features=False, dtype="float32")
 READINGS = {
     "all": (BYTES, NUM_CLASSES, config.FrameView()),
-    "uniform": (BYTES, NUM_CLASSES, config.FrameView("uniform", 4)),
-    "both": (BYTES, NUM_CLASSES, {"teacher": config.FrameView("first", 9), "student": config.FrameView("last", 3)}),
-    "floats": (FLOATS, NUM_CLASSES, config.FrameView("strided", every_n=7)),
+    "uniform": (BYTES, NUM_CLASSES, config.FrameView(frame_selection="uniform", frames_per_video=4)),
+    "both": (
+        BYTES,
+        NUM_CLASSES,
+        {
+            "teacher": config.FrameView(frame_selection="first", frames_per_video=9),
+            "student": config.FrameView(frame_selection="last", frames_per_video=3),
+        },
+    ),
+    "floats": (FLOATS, NUM_CLASSES, config.FrameView(frame_selection="strided", every_n=7)),
     "means": (MEANS, NUM_CLASSES, None),
 }
 

@@ -216,9 +216,15 @@ WIRE_CHANGES = (_twice, _with_unknown, _in_pieces, _longer_length, _cut, _with_n
 def some_configs():
     """config.json texts: every family, every mode."""
     training = config.TrainingConfig()
-    found = [config.RunConfig("teacher", {"teacher": network}, training) for network in networks.every_network().values()]
+    found = [
+        config.RunConfig(mode="teacher", networks={"teacher": network}, training=training)
+        for network in networks.every_network().values()
+    ]
     both = {"teacher": networks.frame_level(), "student": networks.frame_level()}
-    found += [config.RunConfig(mode, both, training, config.DistillationConfig()) for mode in ("serial", "parallel")]
+    found += [
+        config.RunConfig(mode=mode, networks=both, training=training, distillation=config.DistillationConfig())
+        for mode in ("serial", "parallel")
+    ]
     return [config.to_json(run) for run in found]
 
 
@@ -272,7 +278,9 @@ def batch(video_ids, classes, scores, k):
 
 def some_archives():
     """Contents of tar files as `archive.pack` makes them, with few bytes in place of weights."""
-    text = config.to_json(config.RunConfig("teacher", {"teacher": networks.frame_level()}, config.TrainingConfig()))
+    text = config.to_json(
+        config.RunConfig(mode="teacher", networks={"teacher": networks.frame_level()}, training=config.TrainingConfig())
+    )
     entries = {"config.json": text.encode(), "best/progress.json": b'{"step": 3}', "best/teacher.weights.h5": b"weights"}
     return [_tar(entries.items()), _tar(reversed(entries.items()))]
 

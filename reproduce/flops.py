@@ -142,7 +142,9 @@ def _row(num_frames, found):
 def _at(network, num_frames):
     """The same network for another number of frames, with the matching block length."""
     is_all = num_frames == schema.MAX_FRAMES
-    return network.with_view(configs.FrameView() if is_all else configs.FrameView("uniform", num_frames))
+    return network.with_view(
+        configs.FrameView() if is_all else configs.FrameView(frame_selection="uniform", frames_per_video=num_frames)
+    )
 
 
 def _published(source, num_frames):

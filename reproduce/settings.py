@@ -114,7 +114,9 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
             schema.TEACHER: _network(trial, settings, configs.FrameView()),
             schema.STUDENT: _network(trial, settings, _view(trial)),
         }
-        distillation = configs.DistillationConfig(trial.student_loss, match_intermediate=trial.match_intermediate)
+        distillation = configs.DistillationConfig(
+            student_loss=trial.student_loss, match_intermediate=trial.match_intermediate
+        )
     else:
         networks, distillation = {schema.TEACHER: _network(trial, settings, _view(trial))}, None
     options = {
@@ -124,12 +126,12 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
     }
     whitened = _is_whitened(trial, settings) and trial.method != "serial"
     return configs.RunConfig(
-        trial.method if trial.method in STUDENTS else "teacher",
-        networks,
-        configs.TrainingConfig(**options),
-        distillation,
-        settings.train_data_pattern,
-        settings.validation_data_pattern,
+        mode=trial.method if trial.method in STUDENTS else "teacher",
+        networks=networks,
+        training=configs.TrainingConfig(**options),
+        distillation=distillation,
+        train_data_pattern=settings.train_data_pattern,
+        validation_data_pattern=settings.validation_data_pattern,
         teacher_dir=str(run_folder(folder, trial.teacher)) if trial.teacher else "",
         pca_eigenvalues=settings.pca_eigenvalues if whitened else "",
         teacher_targets_dir=_targets_dir(trial, settings, folder),
@@ -188,7 +190,9 @@ def _given_training(trial, settings):
 def _view(trial):
     if trial.k is None:
         return configs.FrameView()
-    return configs.FrameView(trial.method if trial.method in BASELINES else "uniform", trial.k)
+    return configs.FrameView(
+        frame_selection=trial.method if trial.method in BASELINES else "uniform", frames_per_video=trial.k
+    )
 
 
 def _family_settings(trial, settings):

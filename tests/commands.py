@@ -167,7 +167,9 @@ def use_quick_encoder(monkeypatch):
 
 def save_run(folder, network, steps=(3,)):
     """A run's folder as training leaves it, but with random weights of another seed for every step; returns the Run."""
-    run = runs.prepare_run(folder, config.RunConfig("teacher", {"teacher": network}, config.TrainingConfig()))
+    run = runs.prepare_run(
+        folder, config.RunConfig(mode="teacher", networks={"teacher": network}, training=config.TrainingConfig())
+    )
     for step in steps:
         save_checkpoint(run, step)
     return run

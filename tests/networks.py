@@ -29,7 +29,12 @@ IN_ORDER = ("HierarchicalLstmModel", "LstmModel")  # families that tell the fram
 
 def frame_level(model="HierarchicalLstmModel", classifier=None, dtype="uint8", **options):
     """NetworkConfig of a frame-level family."""
-    options = {"num_classes": NUM_CLASSES, "view": config.FrameView("first", MAX_FRAMES), **TINY[model], **options}
+    options = {
+        "num_classes": NUM_CLASSES,
+        "view": config.FrameView(frame_selection="first", frames_per_video=MAX_FRAMES),
+        **TINY[model],
+        **options,
+    }
     return config.network_config(
         model, features=config.FeatureConfig(sizes=SIZES, dtype=dtype), classifier=classifier, **options
     )
@@ -37,7 +42,7 @@ def frame_level(model="HierarchicalLstmModel", classifier=None, dtype="uint8", *
 
 def video_level(model):
     """NetworkConfig of a model that reads the video's mean."""
-    features = config.FeatureConfig(("mean_rgb", "mean_audio"), SIZES, False, "float32")
+    features = config.FeatureConfig(names=("mean_rgb", "mean_audio"), sizes=SIZES, frame_features=False, dtype="float32")
     return config.network_config(model, NUM_CLASSES, features)
 
 

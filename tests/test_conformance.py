@@ -284,8 +284,8 @@ TERMS = [
 
 def pair(network):
     """The network as teacher on six frames, and as student on three."""
-    teacher = network.replace(view=config.FrameView("uniform", 6))
-    return teacher, network.replace(view=config.FrameView("uniform", 3))
+    teacher = network.replace(view=config.FrameView(frame_selection="uniform", frames_per_video=6))
+    return teacher, network.replace(view=config.FrameView(frame_selection="uniform", frames_per_video=3))
 
 
 def serial(network, weights):

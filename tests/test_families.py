@@ -158,7 +158,7 @@ def test_a_classifier_other_than_the_published_one_has_its_own_defaults():
         ),
         (
             "NeXtVLADModel",
-            {"reverse_whitening": True, "features": config.FeatureConfig(("audio", "rgb"), (128, 1024))},
+            {"reverse_whitening": True, "features": config.FeatureConfig(names=("audio", "rgb"), sizes=(128, 1024))},
             "feature_names=audio,rgb: .* rgb, which must come first",
         ),
         ("LstmModel", {"frames_per_block": 5}, "frames_per_block=5: has no effect with model=LstmModel"),
@@ -171,7 +171,9 @@ def test_contradictory_settings_are_refused(model, options, message):
 
 @pytest.mark.parametrize("model", config.MODELS)
 def test_every_family_round_trips_through_json(model):
-    run = config.RunConfig("teacher", {"teacher": config.network_config(model)}, config.TrainingConfig())
+    run = config.RunConfig(
+        mode="teacher", networks={"teacher": config.network_config(model)}, training=config.TrainingConfig()
+    )
     assert config.from_json(config.to_json(run)) == run
 
 
@@ -191,11 +193,16 @@ def test_settings_of_all_families_load_without_keras():
 # ---- who may learn from whom ----------------------------------------------------------------------------------------
 
 MOD, MIX, SINGLE = (networks.frame_level(model) for model in ("MODNeXtVladModel", "MixNeXtVladModel", "NeXtVLADModel"))
-LABELS_AND_PREDICTIONS = config.DistillationConfig(("pred", "ce"), share_classifier=False)
+LABELS_AND_PREDICTIONS = config.DistillationConfig(student_loss=("pred", "ce"), share_classifier=False)
 
 
 def run_of(teacher, student, distillation, mode="serial"):
-    return config.RunConfig(mode, {"teacher": teacher, "student": student}, config.TrainingConfig(), distillation)
+    return config.RunConfig(
+        mode=mode,
+        networks={"teacher": teacher, "student": student},
+        training=config.TrainingConfig(),
+        distillation=distillation,
+    )
 
 
 @pytest.mark.parametrize("mode", ["serial", "parallel"])
@@ -204,9 +211,9 @@ def test_a_mixture_teaches_its_kind_of_member_by_predictions_only(mode, teacher,
     run_of(teacher, student, LABELS_AND_PREDICTIONS, mode)
     both = f"between a {teacher.model} and"
     with pytest.raises(SettingError, match=f"student_loss=rep,ce: no encoding is common {both}"):
-        run_of(teacher, student, config.DistillationConfig(("rep", "ce"), share_classifier=False), mode)
+        run_of(teacher, student, config.DistillationConfig(student_loss=("rep", "ce"), share_classifier=False), mode)
     with pytest.raises(SettingError, match=f"share_classifier=true: no classifier is common {both}"):
-        run_of(teacher, student, config.DistillationConfig(("pred",)), mode)
+        run_of(teacher, student, config.DistillationConfig(student_loss=("pred",)), mode)
 
 
 @pytest.mark.parametrize("network", [MOD, MIX, SINGLE], ids=lambda network: network.model)
@@ -240,11 +247,11 @@ def test_only_the_hierarchical_rnn_has_states_to_match(model):
 
 def test_an_encoding_without_weights_cannot_be_matched_alone():
     network = networks.frame_level("FrameLevelLogisticModel")
-    run_of(network, network, config.DistillationConfig(("rep", "ce")))
+    run_of(network, network, config.DistillationConfig(student_loss=("rep", "ce")))
     with pytest.raises(SettingError, match="student_loss=rep: trains nothing: .*FrameLevelLogisticModel"):
-        run_of(network, network, config.DistillationConfig(("rep",)))
+        run_of(network, network, config.DistillationConfig(student_loss=("rep",)))
     with pytest.raises(SettingError, match="freeze_classifier=true: leaves nothing to train: .*FrameLevelLogisticModel"):
-        run_of(network, network, config.DistillationConfig(("ce",), freeze_classifier=True))
+        run_of(network, network, config.DistillationConfig(student_loss=("ce",), freeze_classifier=True))
 
 
 def test_dbof_serves_every_choice_of_its_settings():

@@ -66,7 +66,9 @@ def write_videos(folder):
 
 
 def save_teacher(folder):
-    commands.save_run(folder, networks.frame_level(lstm_layers=1, view=config.FrameView("uniform", 6)))
+    commands.save_run(
+        folder, networks.frame_level(lstm_layers=1, view=config.FrameView(frame_selection="uniform", frames_per_video=6))
+    )
 
 
 def command(folder, mode, run):

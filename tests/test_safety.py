@@ -382,6 +382,6 @@ def test_targets_are_not_written_where_a_teachers_configuration_says(run):
 
 
 def test_names_of_features_are_looked_up_and_nothing_else():
-    features = config.FeatureConfig(("../../evil", "/etc/passwd"), (6, 3))
+    features = config.FeatureConfig(names=("../../evil", "/etc/passwd"), sizes=(6, 3))
     network = config.network_config("NetVLADModelLF", 5, features, netvlad_cluster_size=4, netvlad_hidden_size=5)
     assert build.build_model(network).count_params() == build.count_weights(network)

@@ -81,12 +81,14 @@ def test_frame_flags_complete_each_other(arguments, expected):
 
 def test_a_student_sees_30_frames_by_default():
     with commands.parsed("train"):
-        assert our_flags.frame_view("uniform") == config.FrameView("uniform", 30)
+        assert our_flags.frame_view("uniform") == config.FrameView(frame_selection="uniform", frames_per_video=30)
 
 
 def test_video_level_models_read_mean_features():
     with commands.parsed("train", "--model=MoeModel"):
-        assert our_flags.feature_config() == config.FeatureConfig(schema.VIDEO_FEATURES, (1024, 128), False, "float32")
+        assert our_flags.feature_config() == config.FeatureConfig(
+            names=schema.VIDEO_FEATURES, sizes=(1024, 128), frame_features=False, dtype="float32"
+        )
 
 
 def test_feature_sizes_follow_from_known_names():

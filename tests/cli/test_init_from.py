@@ -64,7 +64,9 @@ def weights(run, role=None, checkpoint="last"):
 
 
 def small(**options):
-    return networks.frame_level(**{"lstm_layers": 1, "view": config.FrameView("uniform", 4), **options})
+    return networks.frame_level(
+        **{"lstm_layers": 1, "view": config.FrameView(frame_selection="uniform", frames_per_video=4), **options}
+    )
 
 
 def test_a_run_starts_with_the_weights_of_another_at_step_zero(tmp_path, files):

@@ -61,10 +61,10 @@ def asked_for(files, *more):
 
 
 def student(model="NeXtVLADModel", **options):
-    return networks.frame_level(model, view=config.FrameView("uniform", 4), **options)
+    return networks.frame_level(model, view=config.FrameView(frame_selection="uniform", frames_per_video=4), **options)
 
 
-BY_PREDICTIONS = config.DistillationConfig(("pred", "ce"), share_classifier=False)
+BY_PREDICTIONS = config.DistillationConfig(student_loss=("pred", "ce"), share_classifier=False)
 
 
 @pytest.mark.parametrize("mode", ["serial", pytest.param("parallel", marks=pytest.mark.slow)])

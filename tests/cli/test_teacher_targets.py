@@ -86,7 +86,12 @@ def test_match_intermediate_cannot_use_stored_targets(tmp_path, files):
 def test_a_teacher_of_random_frames_has_no_targets_to_store(tmp_path, files):
     line = refusal(
         tmp_path,
-        *arguments(tmp_path, files, f"--teacher_targets_dir={tmp_path}/targets", view=config.FrameView("random", 3)),
+        *arguments(
+            tmp_path,
+            files,
+            f"--teacher_targets_dir={tmp_path}/targets",
+            view=config.FrameView(frame_selection="random", frames_per_video=3),
+        ),
     )
     assert line.startswith("Error: --teacher_targets_dir") and "(frame_selection=random)" in line
 

@@ -326,7 +326,7 @@ def test_a_run_prints_its_settings_and_saves_its_configuration(tmp_path, files):
     assert kept.networks["teacher"] == config.network_config(
         num_classes=5,
         features=config.FeatureConfig(sizes=(6, 3)),
-        view=config.FrameView("uniform", 4),
+        view=config.FrameView(frame_selection="uniform", frames_per_video=4),
         lstm_cells=4,
         lstm_layers=1,
         dropout=0.25,
@@ -359,7 +359,10 @@ def test_a_lower_max_steps_changes_nothing(tmp_path, files):
 )
 def test_a_run_cannot_be_resumed_with_other_settings(tmp_path, files, argument, words):
     run = commands.save_run(
-        tmp_path / "run", networks.frame_level(num_classes=5, view=config.FrameView("uniform", 4), lstm_layers=1)
+        tmp_path / "run",
+        networks.frame_level(
+            num_classes=5, view=config.FrameView(frame_selection="uniform", frames_per_video=4), lstm_layers=1
+        ),
     )
     kept = run.config.replace(
         train_data_pattern=files, training=config.TrainingConfig(batch_size=4, num_epochs=1, base_learning_rate=0.01)

@@ -14,11 +14,11 @@ from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 
 SIZES = (("rgb", 6), ("audio", 3))
-BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
-FLOATS = config.FeatureConfig(("rgb", "audio"), (6, 3), dtype="float32")
-MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (6, 3), False, "float32")
+BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
+FLOATS = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3), dtype="float32")
+MEANS = config.FeatureConfig(names=("mean_rgb", "mean_audio"), sizes=(6, 3), frame_features=False, dtype="float32")
 NUM_CLASSES = 12
-VIEW = config.FrameView("uniform", 5)
+VIEW = config.FrameView(frame_selection="uniform", frames_per_video=5)
 DAMAGED = "damaged or cut short; fetch the file again"
 
 

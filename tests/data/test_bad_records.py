@@ -10,7 +10,7 @@ from youtube8m_distill.data import bad_records, pipeline, tfrecord
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 
-MEANS = config.FeatureConfig(("mean_rgb",), (4,), False, "float32")
+MEANS = config.FeatureConfig(names=("mean_rgb",), sizes=(4,), frame_features=False, dtype="float32")
 PARSER = VideoParser(MEANS, 10, {"student": None})
 
 

@@ -11,8 +11,8 @@ from youtube8m_distill.data.check import check_records, find_for_check
 from youtube8m_distill.data.parsing.batch import VideoParser
 
 SIZES = (("rgb", 6), ("audio", 3))
-BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
-MEANS = config.FeatureConfig(("mean_rgb",), (4,), False, "float32")
+BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
+MEANS = config.FeatureConfig(names=("mean_rgb",), sizes=(4,), frame_features=False, dtype="float32")
 NUM_CLASSES = 12
 
 
@@ -59,7 +59,7 @@ def remaining(pattern, report):
 
 def ids(shards):
     """Ids of all videos that are read, in order."""
-    parser = VideoParser(BYTES, NUM_CLASSES, {"student": config.FrameView("first", 1)})
+    parser = VideoParser(BYTES, NUM_CLASSES, {"student": config.FrameView(frame_selection="first", frames_per_video=1)})
     with bad_records.naming_bad_records(shards):
         batches = list(pipeline.make_dataset(shards, parser, 50).as_numpy_iterator())
     return [video_id for batch in batches for video_id in batch["video_id"]]

@@ -12,7 +12,7 @@ from youtube8m_distill.data.tfrecord import find_files
 
 LENGTHS = (1, 3, 4, 5, 9, 300, 305)
 K = 4
-FOUR = config.FrameView("uniform", K)
+FOUR = config.FrameView(frame_selection="uniform", frames_per_video=K)
 
 
 def frames_of(length, dtype=np.uint8):
@@ -55,7 +55,7 @@ def parsed(shards):
 @pytest.mark.parametrize("selection, dtype, compression", [("uniform", "uint8", ""), ("random", "float32", "GZIP")])
 def test_a_student_gets_the_same_frames_as_from_the_original_files(tmp_path, selection, dtype, compression):
     path = write(tmp_path / "in", [video(length, np.dtype(dtype)) for length in LENGTHS], compression=compression)
-    view = config.FrameView(selection, K)
+    view = config.FrameView(frame_selection=selection, frames_per_video=K)
     shards = make(path, tmp_path / "out", view, seed=3)
     expected, found = read(find_files(path), view, dtype, seed=3), read(shards, view, dtype, seed=3)
     assert found["student"]["num_frames"].tolist() == [min(n, K) for n in LENGTHS]
@@ -68,7 +68,7 @@ def test_a_student_gets_the_same_frames_as_from_the_original_files(tmp_path, sel
 def test_every_selection_keeps_the_frames_that_it_selects(tmp_path, selection):
     path = write(tmp_path / "in", [video(length) for length in LENGTHS])
     options = {} if selection == "all" else {"frames_per_video": K}
-    shards = make(path, tmp_path / "out", config.FrameView(selection, **options))
+    shards = make(path, tmp_path / "out", config.FrameView(frame_selection=selection, **options))
     for before, after in zip(parsed(find_files(path)), parsed(shards), strict=True):
         for name, frames in before.feature_lists.feature_list.items():
             taken = oracles.selected_frames(selection, min(len(frames.feature), 300), K)
@@ -148,9 +148,9 @@ def started(tmp_path):
 @pytest.mark.parametrize(
     "view, words",
     [
-        (config.FrameView("uniform", 5), "frames_per_video (4 there, 5 here)"),
-        (config.FrameView("first", K), "frame_selection (uniform there, first here)"),
-        (config.FrameView("random", K), "seed (not set there, 0 here)"),
+        (config.FrameView(frame_selection="uniform", frames_per_video=5), "frames_per_video (4 there, 5 here)"),
+        (config.FrameView(frame_selection="first", frames_per_video=K), "frame_selection (uniform there, first here)"),
+        (config.FrameView(frame_selection="random", frames_per_video=K), "seed (not set there, 0 here)"),
     ],
 )
 def test_a_folder_with_other_settings_is_refused(tmp_path, started, view, words):

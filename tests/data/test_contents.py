@@ -5,9 +5,9 @@ from tests import records
 from youtube8m_distill import config
 from youtube8m_distill.data import contents, tfrecord
 
-BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
-FLOATS = config.FeatureConfig(("rgb", "audio"), (6, 3), dtype="float32")
-MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (6, 3), False, "float32")
+BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
+FLOATS = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3), dtype="float32")
+MEANS = config.FeatureConfig(names=("mean_rgb", "mean_audio"), sizes=(6, 3), frame_features=False, dtype="float32")
 
 
 def shards(tmp_path, record):
@@ -54,7 +54,7 @@ def test_a_missing_feature_is_reported_with_the_stored_ones(tmp_path):
         match=r"one.tfrecord has no frame-level feature 'inc3'; its first record holds "
         r"audio \(4 frames of 3 bytes\), id \(4 bytes\), .*, rgb \(4 frames of 6",
     ):
-        contents.check_features(frame_file(tmp_path), config.FeatureConfig(("inc3",), (6,)))
+        contents.check_features(frame_file(tmp_path), config.FeatureConfig(names=("inc3",), sizes=(6,)))
 
 
 def test_a_file_of_the_wrong_level_is_distinguished_from_a_wrong_name(tmp_path):
@@ -63,7 +63,10 @@ def test_a_file_of_the_wrong_level_is_distinguished_from_a_wrong_name(tmp_path):
     with pytest.raises(ValueError, match="no video-level feature 'mean_rgb'.*looks frame-level: .*choose a model"):
         contents.check_features(frame_file(tmp_path), MEANS)
     with pytest.raises(ValueError) as raised:
-        contents.check_features(video_file(tmp_path), config.FeatureConfig(("mean_inc3",), (6,), False, "float32"))
+        contents.check_features(
+            video_file(tmp_path),
+            config.FeatureConfig(names=("mean_inc3",), sizes=(6,), frame_features=False, dtype="float32"),
+        )
     assert "looks" not in str(raised.value)
 
 

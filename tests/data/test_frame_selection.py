@@ -16,7 +16,7 @@ def view(selection, count):
     if selection == "all":
         return config.FrameView()
     key = "every_n" if selection == "strided" else "frames_per_video"
-    return config.FrameView(selection, **{key: count})
+    return config.FrameView(frame_selection=selection, **{key: count})
 
 
 def seeds(*pairs):

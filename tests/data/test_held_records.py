@@ -15,7 +15,7 @@ from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import find_files
 
-FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
+FEATURES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ def shards(tmp_path):
 
 
 def batches(shards, training):
-    parser = VideoParser(FEATURES, commands.NUM_CLASSES, {"student": config.FrameView("random", 4)}, 3)
+    parser = VideoParser(
+        FEATURES, commands.NUM_CLASSES, {"student": config.FrameView(frame_selection="random", frames_per_video=4)}, 3
+    )
     order = TrainingOrder(3, num_epochs=3, num_readers=2, shuffle_buffer=4) if training else None
     return list(make_dataset(shards, parser, 4, order).as_numpy_iterator())
 

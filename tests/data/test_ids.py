@@ -9,7 +9,7 @@ from youtube8m_distill.data.ids import SeenVideos, check_sets, hash_ids
 from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.errors import SettingError
 
-FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
+FEATURES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
 
 
 def test_hashes_are_reproducible_and_different_for_different_ids():

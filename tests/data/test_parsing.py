@@ -15,9 +15,9 @@ REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
 needs_real_records = pytest.mark.skipif(not REAL.is_dir(), reason="no folder of real records beside the repository")
 
 SIZES = (("rgb", 6), ("audio", 3))
-BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
-FLOATS = config.FeatureConfig(("rgb", "audio"), (6, 3), dtype="float32")
-MEANS = config.FeatureConfig(("mean_rgb", "mean_audio"), (6, 3), False, "float32")
+BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
+FLOATS = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3), dtype="float32")
+MEANS = config.FeatureConfig(names=("mean_rgb", "mean_audio"), sizes=(6, 3), frame_features=False, dtype="float32")
 ALL = config.FrameView()
 MEAN = {"student": None}  # views of video-level records
 NUM_CLASSES = 12
@@ -76,7 +76,7 @@ def test_a_role_gets_the_frames_of_its_selection(run, features, dtype, selection
     if features is FLOATS and run is together and selection != "last":
         pytest.skip("floats are always parsed one by one")
     key = {"all": {}, "strided": {"every_n": 4}}.get(selection, {"frames_per_video": 4})
-    view = config.FrameView(selection, **key)
+    view = config.FrameView(frame_selection=selection, **key)
     videos = [records.random_frames(num_frames, SIZES, dtype=dtype) for num_frames in (1, 4, 5, 11, 300, 307)]
     reading = reading_of(features, view)
     for frames, found in zip(videos, run(reading, *map(records.frame_record, videos)), strict=True):
@@ -88,7 +88,7 @@ def test_a_role_gets_the_frames_of_its_selection(run, features, dtype, selection
 @settings(max_examples=15, deadline=None)
 @given(num_frames=strategies.integers(1, 320), k=strategies.integers(1, 300), seed=strategies.integers(0, 2**31))
 def test_each_row_is_the_frame_that_its_index_names(num_frames, k, seed):
-    view = config.FrameView("random", k)
+    view = config.FrameView(frame_selection="random", frames_per_video=k)
     frames = records.random_frames(num_frames, SIZES, seed)
     [found] = together(reading_of(BYTES, view, seed), records.frame_record(frames))
     found = found["student"]
@@ -101,7 +101,7 @@ def test_equal_parsers_are_traced_once_per_process(monkeypatch):
     traced = []
     build = record_parsing.build_record_parser
     monkeypatch.setattr(record_parsing, "build_record_parser", lambda *reading: traced.append(reading) or build(*reading))
-    views = {"teacher": ALL, "student": config.FrameView("last", 2)}
+    views = {"teacher": ALL, "student": config.FrameView(frame_selection="last", frames_per_video=2)}
     record = records.frame_record(records.random_frames(5, SIZES))
     for _ in range(3):
         in_a_dataset((BYTES, NUM_CLASSES, dict(views), 81), record)  # no other test uses this seed
@@ -110,7 +110,7 @@ def test_equal_parsers_are_traced_once_per_process(monkeypatch):
 
 @each_way
 def test_each_role_gets_its_own_frames(run):
-    views = {"teacher": ALL, "student": config.FrameView("last", 2)}
+    views = {"teacher": ALL, "student": config.FrameView(frame_selection="last", frames_per_video=2)}
     frames = records.random_frames(5, SIZES)
     [found] = run(reading_of(BYTES, views), records.frame_record(frames))
     assert sorted(found) == ["labels", "stored_frames", "student", "teacher", "video_id"]
@@ -120,7 +120,7 @@ def test_each_role_gets_its_own_frames(run):
 
 def test_features_are_joined_in_the_requested_order():
     frames = records.random_frames(5, SIZES)
-    reversed_features = config.FeatureConfig(("audio", "rgb"), (3, 6))
+    reversed_features = config.FeatureConfig(names=("audio", "rgb"), sizes=(3, 6))
     [found] = together(reading_of(reversed_features, ALL), records.frame_record(frames))
     assert_view(found["student"], {"audio": frames["audio"], "rgb": frames["rgb"]}, range(5), 300)
 
@@ -154,7 +154,7 @@ def test_random_frames_are_a_function_of_seed_epoch_and_video_id():
     frames = records.random_frames(200, SIZES)
 
     def drawn(seed=1, epoch=0, video_id=b"abcd", run=together, number=0):
-        reading = reading_of(BYTES, config.FrameView("random", 10), seed)
+        reading = reading_of(BYTES, config.FrameView(frame_selection="random", frames_per_video=10), seed)
         [found] = run(reading, records.frame_record(frames, video_id), epoch=epoch, number=number)
         return found["student"]["frame_indices"].numpy().tolist()
 
@@ -193,7 +193,7 @@ MALFORMED = {
 @pytest.mark.parametrize("run", [together, pytest.param(in_a_dataset, marks=pytest.mark.slow), one_by_one])
 @pytest.mark.parametrize("reason", MALFORMED)
 def test_an_invalid_frame_level_record_is_reported_with_file_and_number(run, reason):
-    view = config.FrameView("first", 1)  # frames that no role sees are checked, too
+    view = config.FrameView(frame_selection="first", frames_per_video=1)  # frames that no role sees are checked, too
     with pytest.raises(bad_records.BadRecordError) as raised, bad_records.naming_bad_records():
         run(reading_of(BYTES, view), MALFORMED[reason], path="a b/'c'.tfrecord")
     assert str(raised.value).startswith(f"file a b/'c'.tfrecord, record 7: {reason}")
@@ -277,7 +277,9 @@ def read_real(pattern, features, num_classes, view):
     ],
 )
 def test_real_video_level_records_equal_their_protos(pattern, num_classes, id_length):
-    features = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
+    features = config.FeatureConfig(
+        names=("mean_rgb", "mean_audio"), sizes=(1024, 128), frame_features=False, dtype="float32"
+    )
     shards, found = read_real(pattern, features, num_classes, None)
     assert len(found["video_id"]) == tfrecord.count_records(shards)
     for i, serialized in enumerate(tf.data.TFRecordDataset(shards[0].path)):
@@ -292,14 +294,16 @@ def test_real_video_level_records_equal_their_protos(pattern, num_classes, id_le
 
 @needs_real_records
 def test_a_2017_file_read_with_the_classes_of_2018_names_the_label():
-    features = config.FeatureConfig(("mean_rgb", "mean_audio"), (1024, 128), False, "float32")
+    features = config.FeatureConfig(
+        names=("mean_rgb", "mean_audio"), sizes=(1024, 128), frame_features=False, dtype="float32"
+    )
     complaint = r"validatea0.tfrecord, record \d+: label \d+ is outside 0 .. 3861"
     with pytest.raises(bad_records.BadRecordError, match=complaint), bad_records.naming_bad_records():
         read_real("2017_video_level/validatea0.tfrecord", features, 3862, None)
 
 
 @needs_real_records
-@pytest.mark.parametrize("view", [ALL, config.FrameView("uniform", 30)])
+@pytest.mark.parametrize("view", [ALL, config.FrameView(frame_selection="uniform", frames_per_video=30)])
 def test_the_real_frame_level_record_equals_its_proto(view):
     shards, found = read_real("2018_frame_level/*.tfrecord", config.FeatureConfig(), 3862, view)
     stored = tf.train.SequenceExample.FromString(tfrecord.first_record(shards[0])).feature_lists.feature_list

@@ -11,9 +11,11 @@ from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.errors import SettingError
 
-FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
-NUMBERS = VideoParser(config.FeatureConfig(("mean_rgb",), (1,), False, "float32"), 5, {"student": None})
-FIRST = config.FrameView("first", 2)
+FEATURES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
+NUMBERS = VideoParser(
+    config.FeatureConfig(names=("mean_rgb",), sizes=(1,), frame_features=False, dtype="float32"), 5, {"student": None}
+)
+FIRST = config.FrameView(frame_selection="first", frames_per_video=2)
 COUNTS = (4, 1, 6, 3, 5, 2, 2)  # records in each file, 23 in all
 TOTAL = sum(COUNTS)
 
@@ -125,7 +127,9 @@ def test_a_share_of_a_last_batch_may_be_empty(plain):
 
 
 def test_a_share_of_frames_may_be_empty(videos):
-    dataset = pipeline.make_dataset(videos, parser(config.FrameView("random", 2)), 9, share=(0, 9))
+    dataset = pipeline.make_dataset(
+        videos, parser(config.FrameView(frame_selection="random", frames_per_video=2)), 9, share=(0, 9)
+    )
     assert [tuple(batch["student"]["frames"].shape) for batch in dataset] == [(1, 2, 9), (0, 2, 9)]
 
 
@@ -266,7 +270,9 @@ def test_a_batch_is_nested_by_role_with_a_single_role_too(videos):
 
 def drawn(videos, seed, order=None):
     """The batches, and {(epoch or None, video id): the frames drawn for it}."""
-    dataset = pipeline.make_dataset(videos, parser(config.FrameView("random", 2), seed), 5, order, with_ids=True)
+    dataset = pipeline.make_dataset(
+        videos, parser(config.FrameView(frame_selection="random", frames_per_video=2), seed), 5, order, with_ids=True
+    )
     found, frames = list(dataset.as_numpy_iterator()), {}
     for batch in found:
         epochs = batch.get("epoch", [None] * 5)

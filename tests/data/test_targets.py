@@ -10,7 +10,7 @@ from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.targets import TargetFiles
 
-MEANS = config.FeatureConfig(("mean_rgb",), (1,), False, "float32")
+MEANS = config.FeatureConfig(names=("mean_rgb",), sizes=(1,), frame_features=False, dtype="float32")
 COUNTS = (4, 3, 6)
 SIZE = 5
 

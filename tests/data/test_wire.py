@@ -10,14 +10,14 @@ from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing import batch, record, wire
 
 SIZES = (("rgb", 6), ("audio", 3))
-BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
-RGB = config.FeatureConfig(("rgb",), (6,))
+BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
+RGB = config.FeatureConfig(names=("rgb",), sizes=(6,))
 NUM_CLASSES = 12
 VIEWS = {
     "teacher": config.FrameView(),
-    "student": config.FrameView("random", 7),
-    "third": config.FrameView("uniform", 4),
-    "fourth": config.FrameView("first", 3),
+    "student": config.FrameView(frame_selection="random", frames_per_video=7),
+    "third": config.FrameView(frame_selection="uniform", frames_per_video=4),
+    "fourth": config.FrameView(frame_selection="first", frames_per_video=3),
 }
 
 
@@ -196,7 +196,7 @@ def test_official_records_are_never_parsed_one_at_a_time(videos, monkeypatch, tr
 
     build_record_parser = record.build_record_parser
     monkeypatch.setattr(record, "build_record_parser", build_refusing_parser)
-    views = {"teacher": config.FrameView(), "student": config.FrameView("uniform", 3)}
+    views = {"teacher": config.FrameView(), "student": config.FrameView(frame_selection="uniform", frames_per_video=3)}
     # Parsers are cached for the whole process; no other test uses this seed, so none gets this one.
     parser = batch.VideoParser(BYTES, NUM_CLASSES, views, 162)
     dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder() if training else None)
@@ -216,7 +216,9 @@ def test_only_selected_frames_are_decoded(monkeypatch):
         return found
 
     monkeypatch.setattr(tf.io, "decode_raw", decode_raw)
-    parse = batch.VideoParser(BYTES, NUM_CLASSES, {"student": config.FrameView("uniform", 3)})
+    parse = batch.VideoParser(
+        BYTES, NUM_CLASSES, {"student": config.FrameView(frame_selection="uniform", frames_per_video=3)}
+    )
     with records.untraced():
         parse(batch.Records(*unparsed([records.frame_record(records.random_frames(300, SIZES))] * 2)))
     lengths = 2 * 6 * (2 + 3 * 2)  # tags and lengths: two per record, three per list
@@ -225,7 +227,9 @@ def test_only_selected_frames_are_decoded(monkeypatch):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_frames_stay_bytes_and_records_are_batched_before_parsing(videos, training):
-    parser = batch.VideoParser(BYTES, NUM_CLASSES, {"student": config.FrameView("uniform", 3)})
+    parser = batch.VideoParser(
+        BYTES, NUM_CLASSES, {"student": config.FrameView(frame_selection="uniform", frames_per_video=3)}
+    )
     dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder() if training else None)
     assert dataset.element_spec["student"]["frames"].dtype == tf.uint8
     assert not any(spec.dtype == tf.float32 for spec in tf.nest.flatten(dataset.element_spec))

@@ -111,7 +111,11 @@ def test_batches_of_the_pipeline_mark_where_epochs_end(tmp_path):
         tmp_path / "train0.tfrecord",
         [records.frame_record(records.random_frames(3, seed=i), f"id{i}".encode(), [i % 5]) for i in range(10)],
     )
-    parser = VideoParser(tiny_training.FEATURES, tiny_training.NUM_CLASSES, {"teacher": config.FrameView("uniform", 2)})
+    parser = VideoParser(
+        tiny_training.FEATURES,
+        tiny_training.NUM_CLASSES,
+        {"teacher": config.FrameView(frame_selection="uniform", frames_per_video=2)},
+    )
     dataset = make_dataset(find_files(path), parser, 4, TrainingOrder(num_epochs=3))
     dataset = dataset.map(lambda batch: {**batch, "value": tf.cast(batch["teacher"]["num_frames"], tf.float32)})
     _, recorder, progress = _run(dataset, 4)

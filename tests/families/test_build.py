@@ -36,7 +36,7 @@ def test_the_whole_network_built_has_the_published_number_of_parameters(num_clas
 
 
 def test_the_student_of_30_frames_costs_what_is_published():
-    student = config.network_config(num_classes=2, view=config.FrameView("uniform", 30))
+    student = config.network_config(num_classes=2, view=config.FrameView(frame_selection="uniform", frames_per_video=30))
     model = build.build_model(student)
     assert model.encoder.multiply_adds(30) + 3862 * (model.classifier.multiply_adds() // 2) == 774_299_648
 

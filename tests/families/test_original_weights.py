@@ -12,7 +12,9 @@ CELLS, NUM_CLASSES = 6, 4
 def network(frames_per_video, frames_per_block, sizes=(5, 3), **options):
     options = {"lstm_cells": CELLS, "num_classes": NUM_CLASSES, "frames_per_block": frames_per_block, **options}
     return config.network_config(
-        features=config.FeatureConfig(sizes=sizes), view=config.FrameView("first", frames_per_video), **options
+        features=config.FeatureConfig(sizes=sizes),
+        view=config.FrameView(frame_selection="first", frames_per_video=frames_per_video),
+        **options,
     )
 
 

@@ -25,7 +25,7 @@ def settings(tmp_path):
     ]
     return ExperimentSettings(
         *patterns,
-        config.FeatureConfig(("rgb", "audio"), (6, 3)),
+        config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3)),
         commands.NUM_CLASSES,
         network={"lstm_cells": 4, "nextvlad_cluster_size": 4, "groups": 2, "expansion": 2, "dropout": 0.25},
         training={"batch_size": 4, "num_epochs": 3, "finetune_epochs": 2, "base_learning_rate": 0.01},

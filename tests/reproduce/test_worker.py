@@ -31,7 +31,7 @@ def worker(tmp_path, monkeypatch, caplog):
         commands.write_files(tmp_path / "data", name, part)
         for name, part in (("train", videos[:12]), ("validate", videos[12:20]), ("eval", videos[20:]))
     ]
-    features = config.FeatureConfig(("rgb", "audio"), (6, 3))
+    features = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
     settings = ExperimentSettings(
         *patterns,
         features,

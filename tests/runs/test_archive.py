@@ -73,7 +73,12 @@ def test_unpacking_gives_the_packed_run(run, tmp_path, checkpoint, step):
 
 
 def test_both_networks_of_a_parallel_run_are_packed(tmp_path):
-    both = config.RunConfig("parallel", PARALLEL, config.TrainingConfig(), config.DistillationConfig(("pred", "ce")))
+    both = config.RunConfig(
+        mode="parallel",
+        networks=PARALLEL,
+        training=config.TrainingConfig(),
+        distillation=config.DistillationConfig(student_loss=("pred", "ce")),
+    )
     run = runs.prepare_run(tmp_path / "run", both)
     commands.save_checkpoint(run, 4)
     teacher = run.checkpoints.step_folder(4) / "teacher.weights.h5"

@@ -5,7 +5,7 @@ from tests import commands, networks
 from youtube8m_distill import config, runs
 from youtube8m_distill.engine.strategy import make_strategy
 
-NETWORK = networks.frame_level(view=config.FrameView("first", 4), dropout=0.5)
+NETWORK = networks.frame_level(view=config.FrameView(frame_selection="first", frames_per_video=4), dropout=0.5)
 
 
 @pytest.mark.parametrize("max_videos", [3, 100])

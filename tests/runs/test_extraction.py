@@ -5,7 +5,7 @@ from tests import commands, networks, tiny_training
 from youtube8m_distill import config, runs
 from youtube8m_distill.engine.strategy import make_strategy
 
-FRAMES = config.FrameView("first", 4)
+FRAMES = config.FrameView(frame_selection="first", frames_per_video=4)
 
 
 def mixture(model="MixNeXtVladModel", **options):
@@ -76,7 +76,10 @@ def test_a_network_of_a_pair_can_be_chosen(tmp_path, quick_encoder):
     run = commands.save_run(tmp_path / "mixture", mixture())
     networks.build(mixture(), seed=5, name="student").save_weights(run.weights_folder() / "student.weights.h5")
     pair = config.RunConfig(
-        "parallel", {"teacher": mixture(), "student": mixture()}, config.TrainingConfig(), config.DistillationConfig()
+        mode="parallel",
+        networks={"teacher": mixture(), "student": mixture()},
+        training=config.TrainingConfig(),
+        distillation=config.DistillationConfig(),
     )
     (run.folder / "config.json").write_text(config.to_json(pair))
     for network, seed in ((None, 5), ("student", 5), ("teacher", 3)):

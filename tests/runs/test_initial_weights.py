@@ -27,8 +27,17 @@ def quick_encoder(monkeypatch):
 def run_config(folder, network, mode="teacher", student=None, share=True, **settings):
     """A RunConfig of one network or of a pair, that starts with the weights in a folder."""
     pair = {"teacher": network} if mode == "teacher" else {"teacher": network, "student": student or network}
-    distillation = None if mode == "teacher" else config.DistillationConfig(LABELS_AND_PREDICTIONS, share_classifier=share)
-    return config.RunConfig(mode, pair, config.TrainingConfig(), distillation, init_from=str(folder or ""), **settings)
+    distillation = (
+        None if mode == "teacher" else config.DistillationConfig(student_loss=LABELS_AND_PREDICTIONS, share_classifier=share)
+    )
+    return config.RunConfig(
+        mode=mode,
+        networks=pair,
+        training=config.TrainingConfig(),
+        distillation=distillation,
+        init_from=str(folder or ""),
+        **settings,
+    )
 
 
 def start(configuration):
@@ -92,7 +101,11 @@ def test_a_network_of_the_same_shape_loads_everything(tmp_path, network, caplog)
 def test_settings_beyond_the_shape_may_differ(tmp_path, quick_encoder, caplog):
     theirs = source(tmp_path, networks.frame_level(dtype="float32"))
     ours = networks.frame_level(
-        dtype="uint8", view=config.FrameView("uniform", 4), frames_per_block=2, dropout=0.1, moe_l2=1e-3
+        dtype="uint8",
+        view=config.FrameView(frame_selection="uniform", frames_per_video=4),
+        frames_per_block=2,
+        dropout=0.1,
+        moe_l2=1e-3,
     )
     found, _ = start(run_config(tmp_path, ours))
     assert_equal([found["teacher"]], [theirs])
@@ -154,7 +167,7 @@ def test_a_mixture_with_other_classes_also_loads_the_gates(tmp_path, quick_encod
             "dbof_activation=relu6 there, sigmoid here",
         ),
         (
-            networks.frame_level("LstmModel").replace(features=config.FeatureConfig(("rgb",), (9,))),
+            networks.frame_level("LstmModel").replace(features=config.FeatureConfig(names=("rgb",), sizes=(9,))),
             networks.frame_level("LstmModel"),
             "feature_names=rgb of 9 there, rgb,audio of 6,3 here",
         ),

@@ -13,7 +13,7 @@ from youtube8m_distill import config, runs
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.runs import lock
 
-TEACHER = config.RunConfig("teacher", {"teacher": networks.frame_level()}, config.TrainingConfig())
+TEACHER = config.RunConfig(mode="teacher", networks={"teacher": networks.frame_level()}, training=config.TrainingConfig())
 # Takes the lock as a training does, prints a line, and waits to be killed. Loads lock.py by its path, without TensorFlow.
 HOLD = """
 import importlib.util, sys

@@ -10,7 +10,7 @@ from tests import commands, networks
 from youtube8m_distill import config, runs
 from youtube8m_distill.runs import run as folders
 
-TEACHER = config.RunConfig("teacher", {"teacher": networks.frame_level()}, config.TrainingConfig())
+TEACHER = config.RunConfig(mode="teacher", networks={"teacher": networks.frame_level()}, training=config.TrainingConfig())
 
 
 def changed(run_config, **training):
@@ -98,7 +98,9 @@ def test_a_damaged_configuration_is_named(tmp_path, content, words):
 
 def test_a_role_must_be_trained_by_the_run(tmp_path):
     networks_of = {"teacher": networks.frame_level(), "student": networks.frame_level()}
-    serial = config.RunConfig("serial", networks_of, config.TrainingConfig(), config.DistillationConfig())
+    serial = config.RunConfig(
+        mode="serial", networks=networks_of, training=config.TrainingConfig(), distillation=config.DistillationConfig()
+    )
     run = runs.prepare_run(tmp_path, serial)
     assert run.role() == run.role("student") == "student"
     with pytest.raises(ValueError, match="network=teacher: the run in .* has only student"):

@@ -20,8 +20,12 @@ from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.runs import targets as stored
 from youtube8m_distill.schemes import targets as formulas
 
-TEACHER = networks.frame_level(view=config.FrameView("first", 6), lstm_layers=1, dropout=0.5)
-STUDENT = networks.frame_level(view=config.FrameView("uniform", 3), lstm_layers=1, dropout=0.5)
+TEACHER = networks.frame_level(
+    view=config.FrameView(frame_selection="first", frames_per_video=6), lstm_layers=1, dropout=0.5
+)
+STUDENT = networks.frame_level(
+    view=config.FrameView(frame_selection="uniform", frames_per_video=3), lstm_layers=1, dropout=0.5
+)
 SIZE = commands.QuickEncoder.encoding_size + commands.NUM_CLASSES
 
 
@@ -58,13 +62,13 @@ def run_config(
         "finetune_epochs": 1,
         **training,
     }
-    distillation = config.DistillationConfig(student_loss, share_classifier=pair[0].model == pair[1].model)
+    distillation = config.DistillationConfig(student_loss=student_loss, share_classifier=pair[0].model == pair[1].model)
     return config.RunConfig(
-        "serial",
-        dict(zip(("teacher", "student"), pair)),
-        config.TrainingConfig(**options),
-        distillation,
-        pattern,
+        mode="serial",
+        networks=dict(zip(("teacher", "student"), pair)),
+        training=config.TrainingConfig(**options),
+        distillation=distillation,
+        train_data_pattern=pattern,
         teacher_dir=str(tmp_path / "teacher"),
         teacher_targets_dir=str(tmp_path / folder) if is_stored else "",
     )
@@ -367,8 +371,8 @@ def test_every_family_learns_from_stored_targets(
 ):
     monkeypatch.undo()
     pair = (
-        networks.frame_level(teacher, view=config.FrameView("first", 6)),
-        networks.frame_level(student, view=config.FrameView("uniform", 3)),
+        networks.frame_level(teacher, view=config.FrameView(frame_selection="first", frames_per_video=6)),
+        networks.frame_level(student, view=config.FrameView(frame_selection="uniform", frames_per_video=3)),
     )
     found = []
     for is_stored in (False, True):

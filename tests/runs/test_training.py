@@ -10,8 +10,12 @@ from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.engine.strategy import make_strategy
 
-TEACHER = networks.frame_level(view=config.FrameView("first", 6), lstm_layers=1, dropout=0.5)
-STUDENT = networks.frame_level(view=config.FrameView("random", 3), lstm_layers=1, dropout=0.5)
+TEACHER = networks.frame_level(
+    view=config.FrameView(frame_selection="first", frames_per_video=6), lstm_layers=1, dropout=0.5
+)
+STUDENT = networks.frame_level(
+    view=config.FrameView(frame_selection="random", frames_per_video=3), lstm_layers=1, dropout=0.5
+)
 
 
 @pytest.fixture
@@ -30,8 +34,15 @@ def train(folder, mode, files, steps, *, student_loss=("rep", "pred", "ce"), epo
     training = config.TrainingConfig(
         batch_size=4, base_learning_rate=0.01, num_epochs=epochs, finetune_epochs=2, max_steps=steps, **settings
     )
-    distillation = None if mode == "teacher" else config.DistillationConfig(student_loss)
-    run_config = config.RunConfig(mode, pair, training, distillation, files, teacher_dir=teacher_dir)
+    distillation = None if mode == "teacher" else config.DistillationConfig(student_loss=student_loss)
+    run_config = config.RunConfig(
+        mode=mode,
+        networks=pair,
+        training=training,
+        distillation=distillation,
+        train_data_pattern=files,
+        teacher_dir=teacher_dir,
+    )
     run = runs.prepare_run(folder, run_config)
     runs.train_run(run, runs.find_training_files(run_config), make_strategy())
     return run
@@ -134,7 +145,13 @@ def test_the_history_has_the_validation_of_every_epoch(tmp_path, files, monkeypa
 
 
 def run_config(files, **training):
-    return config.RunConfig("teacher", {"teacher": TEACHER}, config.TrainingConfig(**training), None, files)
+    return config.RunConfig(
+        mode="teacher",
+        networks={"teacher": TEACHER},
+        training=config.TrainingConfig(**training),
+        distillation=None,
+        train_data_pattern=files,
+    )
 
 
 def test_training_files_are_counted(files):

@@ -30,7 +30,10 @@ def run_config(mode, **distillation):
     if mode != "teacher":
         networks["student"] = STUDENT
     return config.RunConfig(
-        mode, networks, TRAINING, None if mode == "teacher" else config.DistillationConfig(**distillation)
+        mode=mode,
+        networks=networks,
+        training=TRAINING,
+        distillation=None if mode == "teacher" else config.DistillationConfig(**distillation),
     )
 
 

@@ -264,7 +264,12 @@ def feature_config():
         )
     names = FLAGS.feature_names or (schema.VIDEO_FEATURES if video_level else schema.FRAME_FEATURES)
     names = [name.strip() for name in names]
-    return configs.FeatureConfig(tuple(names), _feature_sizes(names), not video_level, "float32" if video_level else "uint8")
+    return configs.FeatureConfig(
+        names=tuple(names),
+        sizes=_feature_sizes(names),
+        frame_features=not video_level,
+        dtype="float32" if video_level else "uint8",
+    )
 
 
 def _feature_sizes(names):
@@ -292,7 +297,7 @@ def frame_view(default_selection):
     k = FLAGS.frames_per_video
     if k is None and selection not in ("all", "strided"):
         k = 30
-    return configs.FrameView(selection, k, FLAGS.every_n)
+    return configs.FrameView(frame_selection=selection, frames_per_video=k, every_n=FLAGS.every_n)
 
 
 def given(*names):

@@ -61,17 +61,17 @@ def _run_config(teacher):
         **{**configs.FAMILY_OF[model].training, **our_flags.given(*setting_flags.training_flags())}
     )
     return configs.RunConfig(
-        FLAGS.mode,
-        networks,
-        training,
-        distillation,
-        FLAGS.train_data_pattern,
-        FLAGS.validation_data_pattern,
-        FLAGS.teacher_dir,
-        FLAGS.pca_eigenvalues,
-        FLAGS.init_from,
-        FLAGS.teacher_targets_dir,
-        FLAGS.exclude_records,
+        mode=FLAGS.mode,
+        networks=networks,
+        training=training,
+        distillation=distillation,
+        train_data_pattern=FLAGS.train_data_pattern,
+        validation_data_pattern=FLAGS.validation_data_pattern,
+        teacher_dir=FLAGS.teacher_dir,
+        pca_eigenvalues=FLAGS.pca_eigenvalues,
+        init_from=FLAGS.init_from,
+        teacher_targets_dir=FLAGS.teacher_targets_dir,
+        exclude_records=FLAGS.exclude_records,
     )
 
 
