@@ -87,7 +87,7 @@ def rate(network, shards, num_batches, path):
 
 
 class AnyVideos:
-    """Stands in for runs.seen_videos.SeenVideos where files are read several times over."""
+    """Stands in for data.ids.SeenVideos where files are read repeatedly."""
 
     def add(self, found, shards, records):
         """Nothing was seen before."""
