@@ -2,9 +2,9 @@
 
     python benchmarks/compact.py [--videos=1024] [--frames_per_video=10]
 
-Made-up videos of real lengths. Reading is what a student of k frames reads, from the originals and from their compact
-files, in turn, the best of the rounds; writing is what the compact command does, one file after the other. All files are
-in memory, where they are read fastest; from a disk or over a network the smaller ones gain more.
+Made-up videos of real lengths. Reading is the input of a student of k frames, from the originals and from their compact
+files in turn, the best of the rounds. Writing is the compact command, one file after the other. All files are in the page
+cache; from a disk or over a network the smaller ones gain more.
 """
 
 import pathlib
@@ -17,30 +17,31 @@ import figures
 import made_up
 from youtube8m_distill import config, schema
 from youtube8m_distill.data import compact
+from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import find_files
 
 VIDEOS = flags.DEFINE_integer("videos", 1024, "Videos.", 1)
 FRAMES = flags.DEFINE_integer("frames_per_video", 10, "k.", 1, schema.MAX_FRAMES)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Times that each set is read.", 1)
-BATCH_SIZE, REPEATS = 256, 4  # files are read so many times in a round
+ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each set is read.", 1)
+BATCH_SIZE, REPEATS = 256, 4  # each file is read REPEATS times per round
 
 
 def measure():
-    frames = config.FrameView(frame_selection="uniform", frames_per_video=FRAMES.value)
+    view = config.FrameView(frame_selection="uniform", frames_per_video=FRAMES.value)
     lengths = made_up.real_lengths(VIDEOS.value)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         originals = find_files(made_up.write_videos(folder / "originals", lengths))
         started = time.perf_counter()
-        for shard, path in compact.prepare_folder(originals, frames, folder / "compact"):
-            compact.compact_file(shard, frames, path)
+        for shard, path in compact.prepare_folder(originals, view, folder / "compact"):
+            compact.compact_file(shard, view, path)
         writing = len(lengths) / (time.perf_counter() - started)
         shards = find_files(f"{folder}/compact/*.tfrecord")
         rates = {name: [] for name in ("originals", "compact")}
         for _ in range(ROUNDS.value):
-            rates["originals"].append(reading(originals, frames))
-            rates["compact"].append(reading(shards, frames))
+            rates["originals"].append(reading(originals, view))
+            rates["compact"].append(reading(shards, view))
     share = sum(shard.size for shard in shards) / sum(shard.size for shard in originals)
     yield figures.Figure(f"compact files of {FRAMES.value} frames: share of the bytes", share, "x")
     yield figures.Figure("k over the mean number of frames", FRAMES.value * len(lengths) / sum(lengths), "x")
@@ -52,12 +53,12 @@ def measure():
     )
 
 
-def reading(shards, frames):
+def reading(shards, view):
     """Videos/s of the reader."""
-    network = config.network_config(view=frames)
-    dataset = make_dataset(shards * REPEATS, network.features, network.num_classes, frames, BATCH_SIZE, training=False)
+    parser = VideoParser(config.FeatureConfig(), schema.NUM_CLASSES, {schema.STUDENT: view})
+    dataset = make_dataset(shards * REPEATS, parser, BATCH_SIZE)
     started = time.perf_counter()
-    count = sum(int(batch[schema.NUM_FRAMES].shape[0]) for batch in dataset)
+    count = sum(len(batch[schema.LABELS]) for batch in dataset)
     return count / (time.perf_counter() - started)
 
 

@@ -1,10 +1,10 @@
-"""A day's work in small: 1,000 files, 100,000 videos of 10 frames through inference.py. Does it grow, does it leak?
+"""A small day's work: 1,000 files with 100,000 videos of 10 frames through inference.py. Does memory grow or leak?
 
     python benchmarks/load.py [--shards=1000] [--videos_per_shard=100] [--cells=16]
 
-The command runs as a shell runs it, with an untrained H-RNN of few cells, so that what is measured is the way of the videos
-and not the network. Its memory and its open files are looked at every second. Then the same command is killed in the middle,
-started again, and must leave the same bytes.
+The command runs as from a shell, with an untrained H-RNN of few cells, to measure the pipeline and not the network. Its
+memory and its open files are sampled every second. Then the same command is killed in the middle and restarted, and must
+write the same bytes.
 """
 
 import contextlib
@@ -71,22 +71,22 @@ def measure():
 
 
 class ProcessKilled(Exception):
-    """As was asked for."""
+    """The process was killed as requested."""
 
 
 def watch(command, output, total, kill_at=None):
-    """Runs a command to its end, or kills it when a share of the videos is done.
+    """Runs a command to its end, or kills it when a fraction of the videos is done.
 
     Returns:
-        float array [looks, (videos done, bytes of memory, open files)] and the seconds that it took.
+        float array [samples, (videos done, bytes of memory, open files)] and the seconds that it took.
     Raises:
-        ProcessKilled: if it was killed as asked for.
+        ProcessKilled: if it was killed as requested.
     """
     looks, started = [], time.perf_counter()
     with open(output.with_suffix(".log"), "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         while process.poll() is None:
             time.sleep(SECONDS_BETWEEN_LOOKS)
-            with contextlib.suppress(OSError, IndexError):  # it has just ended
+            with contextlib.suppress(OSError, IndexError):  # the process has just ended
                 looks.append((committed(output), *resources(process.pid)))
             if kill_at is not None and committed(output) >= kill_at * total:
                 process.send_signal(signal.SIGKILL)
@@ -98,7 +98,7 @@ def watch(command, output, total, kill_at=None):
 
 
 def committed(output):
-    """Videos whose rows are certainly on disk."""
+    """Number of videos whose rows are committed to disk."""
     try:
         return json.loads((output.with_name(output.name + ".progress") / "committed.json").read_text())["videos"]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the measurements of speed run on: made-up videos in files of the official format, untrained networks in runs."""
+"""Inputs of the speed measurements: made-up videos in files of the official format, and runs of untrained networks."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ from youtube8m_distill.data.synthetic import records
 from youtube8m_distill.data.synthetic.statistics import SIZE, draw_length, generator
 from youtube8m_distill.families.build import build_model
 
-DIFFERENT = 64  # videos of one length with frames of their own; beyond them only ids and labels differ
+DIFFERENT = 64  # videos of the same length with frames of their own; further ones differ in ids and labels only
 LABELS_A_VIDEO = 3  # about as in the 2018 set
 STEP = 1
 
@@ -35,13 +35,13 @@ def write_videos(folder, lengths, videos_per_shard=250, num_classes=schema.NUM_C
                 key = length, number % DIFFERENT
                 if key not in frames:
                     frames[key] = _frames(random.integers(0, 256, (length, SIZE), np.uint8))
-                # A message is its fields in any order, so what is costly to build serves many videos.
+                # A message is its fields in any order, so the expensive part can be reused for many videos.
                 writer.write(_context(number, random.choice(num_classes, LABELS_A_VIDEO, replace=False)) + frames[key])
     return f"{folder}/*.tfrecord"
 
 
 def multiply_adds_done(network, num_frames):
-    """What an H-RNN computes of `network.multiply_adds`, on CPUs: all but the products of the zero states to begin with."""
+    """`network.multiply_adds` of an H-RNN without the products of the initial zero states, which CPUs skip."""
     encoder = network.encoder
     sequences = -(-num_frames // encoder.frames_per_block) + 1
     zeros = encoder.lower.num_layers * 4 * encoder.lower.cells**2
@@ -49,7 +49,7 @@ def multiply_adds_done(network, num_frames):
 
 
 def real_lengths(count):
-    """Frames of so many videos, distributed as in the official set. list of int, 300 at most."""
+    """Numbers of frames of `count` videos, distributed as in the official set. list of int, at most 300."""
     rng = generator(0)
     return [draw_length(rng, schema.MAX_FRAMES) for _ in range(count)]
 
@@ -70,7 +70,7 @@ def _context(number, labels):
 
 
 def save_network(folder, network):
-    """A run's folder as a training leaves it, with a network as it is before its first step; returns the Run.
+    """Writes a run's folder as after a training, with an untrained network; returns the Run.
 
     Args:
         folder: path, new.

@@ -1,12 +1,11 @@
-"""Reading: videos a second of each network's input, beside bare TFRecordDataset and a parser of single records to float32.
+"""Reading: videos per second of each network's input, compared with bare TFRecordDataset and a record-by-record parser.
 
     python benchmarks/reading.py [--num_videos=1200] [--drawn=5120] [--rounds=3]
 
-Synthetic official frame-level files whose lengths are distributed as the real ones (mean 230 frames), in the page cache,
-read again and again. Everything is measured in turns in one process, each way from its first batch on, so without the half
-second in which TensorFlow sets up a pipeline; ratios are of medians over the rounds. Bare is the faster of two ways to
-drain TFRecordDataset over the same files: inside one `reduce`, and from Python. Memory is what the process holds after the
-first round and after the last.
+Synthetic frame-level files with lengths distributed like the real ones (mean 230 frames), in the page cache, read
+repeatedly. Everything is measured in turns in one process, each way after its first batch, which excludes the half second of
+setting up a pipeline. Ratios are of medians over the rounds. "Bare" is the faster of two ways to drain TFRecordDataset over
+the same files: inside one `reduce`, and from Python. Memory is that of the process after the first and the last round.
 """
 
 import itertools
@@ -21,32 +20,36 @@ import tensorflow as tf
 from absl import flags
 
 import figures
-from youtube8m_distill import config, data, schema
+from youtube8m_distill import config, schema
+from youtube8m_distill.data.order import TrainingOrder
+from youtube8m_distill.data.parsing.batch import VideoParser
+from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.synthetic.dataset import SyntheticConfig, write_dataset
+from youtube8m_distill.data.tfrecord import find_files
 
 NUM_VIDEOS = flags.DEFINE_integer("num_videos", 1200, "Videos to write; they take 0.26 MB each.", 400)
-DRAWN = flags.DEFINE_integer("drawn", 5120, "Videos to time each way of reading on, in each round.", 128)
+DRAWN = flags.DEFINE_integer("drawn", 5120, "Videos read to time each way, in each round.", 128)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds.", 2)
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Videos a batch.", 1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Videos per batch.", 1)
 FEATURES = config.FeatureConfig()
 TEACHER, STUDENT, SMALL = (
     config.FrameView(),
     config.FrameView(frame_selection="uniform", frames_per_video=30),
     config.FrameView(frame_selection="uniform", frames_per_video=10),
 )
-BOTH = {schema.TEACHER: TEACHER, schema.STUDENT: STUDENT}
 VIEWS = {
-    "student, 30 frames": STUDENT,
-    "student, 10 frames": SMALL,
-    "teacher, 300 frames": TEACHER,
-    "teacher and student": BOTH,
+    "student, 30 frames": {schema.STUDENT: STUDENT},
+    "student, 10 frames": {schema.STUDENT: SMALL},
+    "teacher, 300 frames": {schema.TEACHER: TEACHER},
+    "teacher and student": {schema.TEACHER: TEACHER, schema.STUDENT: STUDENT},
 }
 TARGETS = {"student, 30 frames": 0.65, "teacher, 300 frames": 0.5}
 
 
 def measure():
     with tempfile.TemporaryDirectory() as folder:
-        data.write_dataset(
-            data.SyntheticConfig(
+        write_dataset(
+            SyntheticConfig(
                 num_train_videos=NUM_VIDEOS.value,
                 num_validate_videos=0,
                 num_test_videos=0,
@@ -55,7 +58,7 @@ def measure():
             ),
             folder,
         )
-        yield from measure_files(data.find_files(f"{folder}/train*.tfrecord"))
+        yield from measure_files(find_files(f"{folder}/train*.tfrecord"))
 
 
 def measure_files(shards):
@@ -67,9 +70,9 @@ def measure_files(shards):
         "one record at a time to float32": lambda: drawn(float32_batches(paths), BATCH_SIZE.value, DRAWN.value // 6),
     }
     for (name, views), training in itertools.product(VIEWS.items(), (False, True)):
-        dataset = data.make_dataset(
-            long_set(shards), FEATURES, schema.NUM_CLASSES, views, BATCH_SIZE.value, training=training, num_epochs=None
-        )
+        parser = VideoParser(FEATURES, schema.NUM_CLASSES, views)
+        records = TrainingOrder(num_epochs=None) if training else None
+        dataset = make_dataset(long_set(shards), parser, BATCH_SIZE.value, records)
         ways[f"{name}, {order(training)}"] = lambda dataset=dataset: drawn(dataset, BATCH_SIZE.value)
     speed, first_memory = {name: [] for name in ways}, None
     for _ in range(ROUNDS.value):
@@ -83,7 +86,7 @@ def measure_files(shards):
 
 
 def long_set(shards):
-    """The files so often that no epoch ends, or the shuffle buffer would be filled anew every thousand videos."""
+    """The files repeated so that no epoch ends, since every epoch fills the shuffle buffer again."""
     return shards * (2 + (DRAWN.value + BATCH_SIZE.value) // NUM_VIDEOS.value)
 
 
@@ -103,14 +106,14 @@ def rates(speed):
 
 
 def reduced(dataset):
-    """Videos a second of a dataset drained without leaving TensorFlow."""
+    """Videos per second of a dataset drained inside TensorFlow."""
     started = time.perf_counter()
     dataset.take(DRAWN.value).reduce(np.int64(0), lambda count, _: count + 1).numpy()
     return DRAWN.value / (time.perf_counter() - started)
 
 
 def drawn(dataset, videos_an_element, videos=None):
-    """Videos a second of a dataset drawn from Python, from the second element on."""
+    """Videos per second of a dataset drawn from Python, from the second element on."""
     iterator = iter(dataset)
     next(iterator)
     elements = (videos or DRAWN.value) // videos_an_element
@@ -121,13 +124,13 @@ def drawn(dataset, videos_an_element, videos=None):
 
 
 def memory():
-    """Memory that the process holds now, in MiB."""
+    """Memory of the process now, in MiB."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def float32_batches(paths):
-    """Each record on its own: all frames decoded, turned into floats and padded, then batched, as the starter code does."""
+    """Record by record: decodes, dequantizes and pads all frames, then batches, as the starter code does."""
 
     def parse(serialized):
         _, lists = tf.io.parse_single_sequence_example(

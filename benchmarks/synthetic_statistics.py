@@ -1,4 +1,4 @@
-"""Statistics of the synthetic frames beside those measured on real YouTube-8M records.
+"""Statistics of synthetic frames next to those measured on real YouTube-8M records.
 
     python benchmarks/synthetic_statistics.py [--num_videos=300]
 
@@ -13,8 +13,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 import numpy as np
 from absl import app, flags
 
-from youtube8m_distill import config, data
+from youtube8m_distill import config
+from youtube8m_distill.data.parsing.batch import VideoParser
+from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.quantize import dequantize
+from youtube8m_distill.data.synthetic.dataset import SyntheticConfig, write_dataset
+from youtube8m_distill.data.tfrecord import find_files
 
 NUM_VIDEOS = flags.DEFINE_integer("num_videos", 300, "Videos to make.", 50)
 LAGS = (1, 2, 5, 10, 20)
@@ -48,12 +52,12 @@ def main(_):
 def make_videos(count):
     """Dequantized frames of each synthetic video. float [N, 1152]."""
     with tempfile.TemporaryDirectory() as folder:
-        data.write_dataset(
-            data.SyntheticConfig(num_train_videos=count, num_validate_videos=0, num_test_videos=0, num_classes=100), folder
+        write_dataset(
+            SyntheticConfig(num_train_videos=count, num_validate_videos=0, num_test_videos=0, num_classes=100), folder
         )
-        shards = data.find_files(f"{folder}/train*.tfrecord")
-        for batch in data.make_dataset(shards, config.FeatureConfig(), 100, config.FrameView(), 1, training=False):
-            yield dequantize(batch["frames"].numpy()[0, : int(batch["num_frames"][0])])
+        parser = VideoParser(config.FeatureConfig(), 100, {"teacher": config.FrameView()})
+        for batch in make_dataset(find_files(f"{folder}/train*.tfrecord"), parser, 1).as_numpy_iterator():
+            yield dequantize(batch["teacher"]["frames"][0, : batch["teacher"]["num_frames"][0]])
 
 
 def statistics(videos):

@@ -1,1 +1,1 @@
-"""A coverage-guided fuzzer (atheris) over what reads strangers' files and what writes for other programs: `make fuzz`."""
+"""A coverage-guided fuzzer (atheris) of all readers of foreign files and of the CSV writer: `make fuzz`."""

@@ -1,7 +1,7 @@
 """Runs one target of the fuzzer: python -m fuzz records|configs|csv|archives [libFuzzer's flags, as -runs=100000]
 
-It ends with 0 after that many inputs. An input that breaks a promise ends it with its traceback, and lies in build/fuzz/
-then; give that file as an argument to see it again. (A record may be one of the 15 before: good ones are read together.)
+It exits with 0 after that many inputs. An input that breaks a promise ends it with a traceback and is saved in build/fuzz/.
+To reproduce, give that file as an argument. (The record may be one of the 15 before: valid ones are read together.)
 """
 
 import os
@@ -14,19 +14,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # both before TensorFlow is 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import atheris  # noqa: E402
-import tensorflow as tf  # noqa: E402, F401      before ours, so that only ours is instrumented
+import tensorflow as tf  # noqa: E402, F401      imported first, so that it is not instrumented
 
 with atheris.instrument_imports(include=["youtube8m_distill", "fuzz"]):
     from fuzz import checks, mutations
 
 OUTPUT = pathlib.Path("build") / "fuzz"
 LONGEST_INPUT = 20_000  # bytes: 302 frames of 9 bytes are a record of 6,000
-SECONDS_AN_INPUT = 60  # more is a hang; the first input of a reading pays for its graph
+SECONDS_AN_INPUT = 60  # longer is a hang; the first input of a parser includes tracing
 
 
 def records(alone):
-    """The first byte chooses how the rest is read. Good records are read together, files to see again `alone`."""
-    found = [checks.RecordCheck(reading, 1 if alone else 16) for reading in checks.READINGS.values()]
+    """The first byte chooses the parser. Valid records are read together, files to reproduce `alone`."""
+    found = [checks.RecordCheck(parser, 1 if alone else 16) for parser in checks.PARSERS.values()]
     seeds = [bytes([number]) + record for record in mutations.some_records() for number in range(len(found))]
     return (
         lambda data: found[data[0] % len(found)](data[1:]) if data else None,
@@ -49,14 +49,14 @@ def csv(alone):
 
 
 def _rows(data):
-    """Batches of `checks.check_csv` out of bytes."""
+    """Batches for `checks.check_csv` from bytes."""
     batches, k = [], data.ConsumeIntInRange(1, 4)
     for _ in range(data.ConsumeIntInRange(0, 3)):
         count = data.ConsumeIntInRange(0, 4)
         ids = [data.ConsumeBytes(data.ConsumeIntInRange(0, 12)) for _ in range(count)]
         classes = [data.ConsumeIntListInRange(k, 0, 2**31 - 1) for _ in range(count)]
         scores = [data.ConsumeFloatListInRange(k, 0.0, 1.0) for _ in range(count)]
-        if data.ConsumeProbability() < 0.9:  # otherwise as they are, mostly to be refused
+        if data.ConsumeProbability() < 0.9:  # otherwise unsorted, which is mostly refused
             scores = [sorted(row, reverse=True) for row in scores]
         batches.append(mutations.batch(ids, classes, scores, k))
     return batches
@@ -72,7 +72,7 @@ def _folder():
 
 
 def _mutator(change):
-    """libFuzzer's own changes half of the time, ours the other half."""
+    """Uses libFuzzer's own mutations half of the time, `change` otherwise."""
 
     def mutate(data, max_size, seed):
         chance = random.Random(seed)
@@ -88,7 +88,7 @@ def main(arguments):
     if not arguments or arguments[0] not in TARGETS:
         sys.exit(__doc__)
     name, *options = arguments
-    given = [option for option in options if not option.startswith("-")]  # files to see again
+    given = [option for option in options if not option.startswith("-")]  # files to reproduce
     check, seeds, change = TARGETS[name](bool(given))
     corpus = OUTPUT / name
     corpus.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def main(arguments):
         *options,
         *([] if given else [str(corpus)]),
     ]
-    # libFuzzer looks for the mutator by its presence.
+    # libFuzzer calls the mutator if there is one.
     mutators = {} if change is None else {"custom_mutator": _mutator(change)}
     atheris.Setup([sys.argv[0], *options], check, **mutators)
     atheris.Fuzz()

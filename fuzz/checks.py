@@ -1,7 +1,6 @@
-"""What must hold of any input whatever: each check takes one, and raises AssertionError where it does not.
+"""What must hold for every input: each check takes one and raises AssertionError if it does not hold.
 
-The fuzzer and the property tests share them. Inputs that are refused as they should be pass; a crash shows as any other
-exception.
+The fuzzer and the property tests share them. Inputs that are refused as they should be pass; a crash is any other exception.
 """
 
 import gzip
@@ -14,7 +13,7 @@ from google.protobuf.message import DecodeError
 from tests import oracles
 from youtube8m_distill import config, runs
 from youtube8m_distill.data import bad_records
-from youtube8m_distill.data.parsing import batch
+from youtube8m_distill.data.parsing.batch import Records, VideoParser
 from youtube8m_distill.export import kaggle
 from youtube8m_distill.runs import archive
 
@@ -23,10 +22,10 @@ SIZES = (6, 3)
 BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=SIZES)
 FLOATS = config.FeatureConfig(names=("rgb", "audio"), sizes=SIZES, dtype="float32")
 MEANS = config.FeatureConfig(names=("mean_rgb", "mean_audio"), sizes=SIZES, frame_features=False, dtype="float32")
-READINGS = {
-    "all": (BYTES, NUM_CLASSES, config.FrameView()),
-    "uniform": (BYTES, NUM_CLASSES, config.FrameView(frame_selection="uniform", frames_per_video=4)),
-    "both": (
+PARSERS = {
+    "all": VideoParser(BYTES, NUM_CLASSES, {"teacher": config.FrameView()}),
+    "uniform": VideoParser(BYTES, NUM_CLASSES, {"student": config.FrameView(frame_selection="uniform", frames_per_video=4)}),
+    "both": VideoParser(
         BYTES,
         NUM_CLASSES,
         {
@@ -34,8 +33,8 @@ READINGS = {
             "student": config.FrameView(frame_selection="last", frames_per_video=3),
         },
     ),
-    "floats": (FLOATS, NUM_CLASSES, config.FrameView(frame_selection="strided", every_n=7)),
-    "means": (MEANS, NUM_CLASSES, None),
+    "floats": VideoParser(FLOATS, NUM_CLASSES, {"student": config.FrameView(frame_selection="strided", every_n=7)}),
+    "means": VideoParser(MEANS, NUM_CLASSES, {"teacher": None}),
 }
 
 
@@ -43,43 +42,37 @@ READINGS = {
 
 
 class Refused(Exception):
-    """Why a record is none, by plain rules."""
+    """Why a record is invalid, by plain rules."""
 
 
 class RecordCheck:
-    """Gives records to the package's parser and compares with `read_by_hand`.
+    """Gives records to a parser of the package and compares the result with `read_by_hand`.
 
-    Records that are to be refused are tried at once, behind a few good ones; good ones in batches, and alone if anything is
-    wrong with their batch. Those that no protocol buffer library writes (`_is_odd`) may be refused whatever they say, since
-    TensorFlow's parser reads some of them otherwise; what it takes from them must lie in them literally.
+    Invalid records are tried at once, after a few valid ones; valid ones in batches, and alone if their batch fails. Records
+    that no protocol buffer library writes (`_is_odd`) may always be refused, since TensorFlow's parser reads some of them
+    differently; but whatever it reads from them must be contained in them.
 
     Args:
-        reading: one of READINGS.
-        together: how many good records make a batch.
+        parser: one of PARSERS.
+        together: how many valid records make a batch.
     """
 
-    def __init__(self, reading, together=16):
-        self.reading, self.together, self.waiting, self.good = reading, together, [], []
-        parse = batch.build_parser(*reading)
-        self._parse = tf.function(
-            lambda *fields: parse(batch.Records(*fields)),
-            autograph=False,
-            input_signature=[tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)],
-        )
+    def __init__(self, parser, together=16):
+        self.parser, self.together, self.waiting, self.good = parser, together, [], []
 
     def __call__(self, serialized):
         if _is_odd(serialized):
             self._check_odd(serialized)
             return
         try:
-            self.waiting.append((serialized, read_by_hand(serialized, self.reading)))
+            self.waiting.append((serialized, read_by_hand(serialized, self.parser)))
         except Refused as reason:
             self._assert_refused([*self.good, serialized], str(reason))
         if len(self.waiting) == self.together:
             self.flush()
 
     def flush(self):
-        """Checks the good records that still wait for their batch to be full."""
+        """Checks the valid records of the last, incomplete batch."""
         waiting, self.waiting = self.waiting, []
         try:
             self._assert_read(waiting)
@@ -90,24 +83,26 @@ class RecordCheck:
         self.good = [serialized for serialized, _ in waiting[: len(waiting) % 3]]
 
     def parse(self, serialized):
-        """A batch of what the package reads in these records, as numpy. Raises BadRecordError."""
+        """The batch that the package reads from these records, as numpy. Raises BadRecordError."""
         count = len(serialized)
         with bad_records.naming_bad_records():
-            found = self._parse(
-                tf.constant(serialized),
-                tf.fill([count], "some/file"),
-                tf.range(count, dtype=tf.int64),
-                tf.zeros([count], tf.int64),
+            found = self.parser(
+                Records(
+                    tf.constant(serialized),
+                    tf.fill([count], "some/file"),
+                    tf.range(count, dtype=tf.int64),
+                    tf.zeros([count], tf.int64),
+                )
             )
         return tf.nest.map_structure(lambda values: values.numpy(), found)
 
     def _assert_refused(self, serialized, reason):
-        """That the last one of these records is, by its own number."""
-        told = f"file some/file, record {len(serialized) - 1}: "
+        """Asserts that the last of these records is refused, with its number."""
+        prefix = f"file some/file, record {len(serialized) - 1}: "
         try:
             self.parse(serialized)
         except bad_records.BadRecordError as error:
-            assert str(error).startswith(told) and len(str(error)) > len(told), f"{error}: {reason}: {serialized!r}"
+            assert str(error).startswith(prefix) and len(str(error)) > len(prefix), f"{error}: {reason}: {serialized!r}"
         else:
             raise AssertionError(f"accepted, though it is {reason}: {serialized!r}")
 
@@ -126,9 +121,9 @@ class RecordCheck:
         try:
             found = self.parse([serialized])
         except bad_records.BadRecordError as error:
-            assert str(error), "refused without a word"
+            assert str(error), "refused without a message"
             return
-        views = [found[role] for role in ("teacher", "student") if role in found] or [found]
+        views = [found[role] for role in self.parser.views]
         assert found["video_id"][0] in serialized, found["video_id"]
         for view in views:
             rows = view["frames"][0, : view["num_frames"][0]] if "frames" in view else view["features"]
@@ -138,7 +133,7 @@ class RecordCheck:
 
 
 def _is_odd(serialized):
-    """Whether a protocol buffer library would write what it reads here in another number of bytes, or can read nothing."""
+    """Whether a protocol buffer library cannot read a message, or would write it with another number of bytes."""
     try:
         message = tf.train.SequenceExample.FromString(serialized)  # an Example is one without frames
     except DecodeError:
@@ -156,26 +151,26 @@ def _assert_equal(found, expected, serialized):
             assert np.array_equal(found[name], value), f"{name}: {found[name]} instead of {value}: {serialized!r}"
 
 
-def read_by_hand(serialized, reading):
-    """What protocol buffers' own reader finds in a message: a dict as `batch.build_parser` gives it, of one record.
+def read_by_hand(serialized, parser):
+    """What protocol buffers' own reader finds in a message: the dict of one record, as from a VideoParser.
 
     Raises:
         Refused.
     """
-    features, num_classes, views = reading
+    features = parser.features
     message = tf.train.SequenceExample.FromString(serialized)
     context = message.context.feature
     ids = [value for name in ("id", "video_id") for value in _values(context, name, "bytes_list")]
     labels = _values(context, "labels", "int64_list")
-    _require(ids and ids[0] and b"\0" not in ids[0], "without id, or with one that no CSV holds")
-    _require(all(0 <= label < num_classes for label in labels), "with a label that does not exist")
-    _require(len(set(labels)) == len(labels), "with a label twice")
-    found = {"video_id": ids[0], "labels": oracles.multi_hot(labels, num_classes)}
+    _require(ids and ids[0] and b"\0" not in ids[0], "without id, or with one that a CSV cannot hold")
+    _require(all(0 <= label < parser.num_classes for label in labels), "with an unknown label")
+    _require(len(set(labels)) == len(labels), "with a duplicate label")
+    found = {"video_id": ids[0], "labels": oracles.multi_hot(labels, parser.num_classes)}
     if not features.frame_features:
         means = [np.float32(_values(context, name, "float_list")) for name in features.names]
         _require([len(mean) for mean in means] == list(features.sizes), "with a feature of another size")
-        _require(all(np.isfinite(mean).all() for mean in means), "with a number that is none")
-        return found | {"features": np.concatenate(means)}
+        _require(all(np.isfinite(mean).all() for mean in means), "with a number that is not finite")
+        return found | {role: {"features": np.concatenate(means)} for role in parser.views}
     lists = message.feature_lists.feature_list
     frames = {
         name: _frames(lists[name].feature if name in lists else (), size, features.dtype)
@@ -183,10 +178,8 @@ def read_by_hand(serialized, reading):
     }
     [count, *others] = map(len, frames.values())
     _require(count and set(others) <= {count}, "without frames, or with other numbers of them")
-    found["num_stored_frames"] = count
-    if isinstance(views, dict):
-        return found | {role: _view(frames, view) for role, view in views.items()}
-    return found | _view(frames, views)
+    found["stored_frames"] = count
+    return found | {role: _view(frames, view) for role, view in parser.views.items()}
 
 
 def _require(condition, reason):
@@ -225,11 +218,11 @@ def _view(frames, view):
 
 
 def check_config(text):
-    """A text is a RunConfig that comes back from its own JSON, or it is refused by ValueError."""
+    """A text is a RunConfig that its own JSON restores, or it is refused with a ValueError."""
     try:
         found = config.from_json(text)
     except ValueError as error:
-        assert str(error), "refused without a word"
+        assert str(error), "refused without a message"
         return
     written = config.to_json(found)
     again = config.from_json(written)
@@ -238,12 +231,12 @@ def check_config(text):
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------
 
-FORMULA = tuple("=+-@\t\r\n")  # what makes a formula of a cell that begins with it, in one program or another
+FORMULA = tuple("=+-@\t\r\n")  # a cell that starts with one of these is a formula to some program
 PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 def check_csv(folder, batches):
-    """Rows come back from the file, bit for bit but for the 6 digits of a score, or are refused by ValueError.
+    """Rows are read back exactly, with scores of 6 digits, or are refused with a ValueError.
 
     Args:
         folder: pathlib.Path to write in.
@@ -254,7 +247,7 @@ def check_csv(folder, batches):
     try:
         count = kaggle.write_predictions(path, batches)
     except ValueError as error:
-        assert str(error) and not list(folder.iterdir()), "refused, and something was left behind"
+        assert str(error) and not list(folder.iterdir()), "refused, but a file was left behind"
         return
     expected = [
         (video_id, list(pairs))
@@ -282,7 +275,7 @@ def check_csv(folder, batches):
 
 
 def check_archive(folder, content):
-    """The bytes of a tar file, compressed, are a run, or are refused by ValueError; nothing is written elsewhere.
+    """A compressed tar file is a run or is refused with a ValueError, and nothing is written elsewhere.
 
     Args:
         folder: pathlib.Path, empty; empty again afterwards.

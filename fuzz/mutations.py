@@ -1,4 +1,4 @@
-"""Inputs to begin with, and changes that keep an input's form: what flipping bytes alone would take very long to find."""
+"""Seed inputs, and mutations that keep an input's form, which flipping bytes alone would take very long to find."""
 
 import io
 import json
@@ -47,7 +47,7 @@ ODD_VALUES = (
 
 
 def some_records():
-    """Serialized records of every layout, all of them good with one reading of `checks.READINGS` or another."""
+    """Serialized records of every layout, each valid for one of `checks.PARSERS`."""
     found = [
         records.frame_record(records.random_frames(count, seed=count), b"video %d" % count, labels, key)
         for count, labels, key in ((1, (), "id"), (3, (1, 4), "video_id"), (12, (0,), "id"), (302, (2,), "id"))
@@ -58,15 +58,15 @@ def some_records():
 
 
 def mutate_record(serialized, random):
-    """Another record: a field changed, added, removed, of another type, or the message written otherwise.
+    """Another record: a field changed, added, removed, of another type, or the message written differently.
 
     Args:
-        serialized: bytes. What is no message comes back as it is.
+        serialized: bytes. Returned unchanged if it is not a message.
         random: random.Random.
     """
     try:
         message = tf.train.SequenceExample.FromString(serialized)
-    except Exception:  # whatever the reason: there is nothing to change then
+    except Exception:  # nothing to change
         return serialized
     for _ in range(random.randint(1, 3)):
         random.choice(MESSAGE_CHANGES)(message, random)
@@ -132,7 +132,7 @@ def _add_frames(message, random):
 
 
 def _cut_frames_anew(message, random):
-    """The same bytes in frames of another length, as a writer that took the wrong size would leave them."""
+    """The same bytes in frames of another length, as from a writer with the wrong size."""
     frames = _list(message, random)
     joined = b"".join(b"".join(frame.bytes_list.value) for frame in frames)
     size = random.choice((1, 2, 3, 6, 9, 12, 18))
@@ -156,7 +156,7 @@ MESSAGE_CHANGES = (
     _drop_list,
 )
 
-# What the format allows and hardly any writer does: fields in any order, in pieces, unknown ones, lengths in many bytes.
+# Valid but rarely written: fields in any order, in pieces, unknown fields, lengths with more bytes than needed.
 _UNKNOWN = (
     b"\x18\x05",
     b"\x22\x03abc",
@@ -190,7 +190,7 @@ def _in_pieces(written, random):
 
 
 def _longer_length(written, random):
-    """One byte that may be a length, as two bytes that say the same."""
+    """One byte that may be a length, written as two bytes with the same value."""
     places = [i for i, byte in enumerate(written[:400]) if 0 < byte < 0x80]
     if not places:
         return written
@@ -203,7 +203,7 @@ def _cut(written, random):
 
 
 def _with_name_in_bytes(written, random):
-    """A feature's name with a byte that is not UTF-8."""
+    """A feature's name with invalid UTF-8."""
     return written.replace(random.choice((b"rgb", b"id", b"audio")), random.choice((b"r\xffb", b"\xc3d", b"rgb")), 1)
 
 
@@ -214,7 +214,7 @@ WIRE_CHANGES = (_twice, _with_unknown, _in_pieces, _longer_length, _cut, _with_n
 
 
 def some_configs():
-    """config.json texts: every family, every mode."""
+    """Texts of config.json: every family, every mode."""
     training = config.TrainingConfig()
     found = [
         config.RunConfig(mode="teacher", networks={"teacher": network}, training=training)
@@ -229,7 +229,7 @@ def some_configs():
 
 
 def mutate_config(text, random):
-    """Another JSON text: values changed, removed, renamed, or moved to where another stands."""
+    """Another JSON text: values changed, removed, renamed, or copied from elsewhere."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -253,7 +253,7 @@ def mutate_config(text, random):
 
 
 def _places(value):
-    """(dict or list, key or index) of all that is in a JSON value."""
+    """(dict or list, key or index) of everything inside a JSON value."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in inside:
         yield value, key
@@ -264,12 +264,12 @@ def _places(value):
 
 
 def some_csv():
-    """Bytes that ids, classes and scores are taken from."""
+    """Bytes from which ids, classes and scores are drawn."""
     return [bytes(range(256)), b'=1+1,"a"\r\n' * 20, bytes(60), b"\xff\xfe\x00'" * 30]
 
 
 def batch(video_ids, classes, scores, k):
-    """A batch of `checks.check_csv` from lists of rows, of which there may be none."""
+    """A batch for `checks.check_csv` from lists of rows, which may be empty."""
     return video_ids, np.reshape(np.int64(classes), [-1, k]), np.reshape(np.float32(scores), [-1, k])
 
 
@@ -277,7 +277,7 @@ def batch(video_ids, classes, scores, k):
 
 
 def some_archives():
-    """Contents of tar files as `archive.pack` makes them, with few bytes in place of weights."""
+    """Contents of tar files like those of `archive.pack`, with a few bytes instead of weights."""
     text = config.to_json(
         config.RunConfig(mode="teacher", networks={"teacher": networks.frame_level()}, training=config.TrainingConfig())
     )
@@ -286,11 +286,11 @@ def some_archives():
 
 
 def mutate_archive(content, random):
-    """Another tar file: a member of another name, type or size, twice, or missing."""
+    """Another tar file: a member renamed, with another type or size, duplicated, or missing."""
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             members = [(member, archive.extractfile(member).read() if member.isreg() else b"") for member in archive]
-    except Exception:  # whatever the reason: there is nothing to change then
+    except Exception:  # nothing to change
         return content
     if not members:
         return content

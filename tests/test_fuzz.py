@@ -1,4 +1,4 @@
-"""The fuzzer's checks on some hundred inputs, half of them by hypothesis; `make fuzz` goes on from here."""
+"""The fuzzer's checks on a few hundred inputs; `make fuzz` runs them on many more."""
 
 import json
 import random
@@ -6,10 +6,10 @@ import random
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
-from youtube8m_distill.config.text import FORMAT
 
 from fuzz import checks, mutations
 from youtube8m_distill import config
+from youtube8m_distill.config import FORMAT
 
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 
 def mutants(seeds, mutate, count, seed):
-    """Seeds changed again and again, and those with a few bytes changed as nobody means to."""
+    """Seeds mutated repeatedly, each also with a few random bytes changed."""
     chance, found = random.Random(seed), list(seeds)
     while len(found) < count:
         changed = mutate(chance.choice(found), chance)
@@ -34,25 +34,25 @@ def mutants(seeds, mutate, count, seed):
 # ---- records ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reading", ["all", "uniform", "means"])
-def test_every_record_is_read_as_protocol_buffers_read_it_or_refused(reading):
-    check = checks.RecordCheck(checks.READINGS[reading])
-    for serialized in mutants(mutations.some_records(), mutations.mutate_record, 150, seed=len(reading)):
+@pytest.mark.parametrize("parser", ["all", "uniform", "means"])
+def test_every_record_is_read_as_protocol_buffers_read_it_or_refused(parser):
+    check = checks.RecordCheck(checks.PARSERS[parser])
+    for serialized in mutants(mutations.some_records(), mutations.mutate_record, 120, seed=len(parser)):
         check(serialized)
     check.flush()
 
 
-def test_a_wrong_answer_would_be_noticed():
-    check = checks.RecordCheck(checks.READINGS["uniform"], together=1)
+def test_the_check_notices_wrong_results():
+    check = checks.RecordCheck(checks.PARSERS["uniform"], together=1)
     good = mutations.some_records()[1]
     check(good)
     for other in mutations.some_records()[:3:2]:
         with pytest.raises(AssertionError, match=" instead of "):
-            check._assert_read([(good, checks.read_by_hand(other, check.reading))])
+            check._assert_read([(good, checks.read_by_hand(other, check.parser))])
     with pytest.raises(AssertionError, match="accepted, though it is bad"):
         check._assert_refused([good], "bad")
     with pytest.raises(AssertionError, match="refused, "):
-        check._assert_read([(mutations.some_records()[5], checks.read_by_hand(good, check.reading))])
+        check._assert_read([(mutations.some_records()[5], checks.read_by_hand(good, check.parser))])
 
 
 # ---- configurations --------------------------------------------------------------------------------------------------
@@ -80,8 +80,8 @@ def test_any_text_is_a_configuration_or_refused(text):
     checks.check_config(text)
 
 
-def test_changed_configurations_come_back_from_their_own_json_or_are_refused():
-    for text in mutants(mutations.some_configs(), mutations.mutate_config, 500, seed=1):
+def test_mutated_configurations_are_restored_from_their_own_json_or_refused():
+    for text in mutants(mutations.some_configs(), mutations.mutate_config, 300, seed=1):
         checks.check_config(text)
 
 
@@ -107,7 +107,7 @@ def test_rows_come_back_from_the_csv_or_are_refused(folder, batches):
     checks.check_csv(folder, batches)
 
 
-def test_a_changed_csv_would_be_noticed(folder, monkeypatch):
+def test_the_check_notices_a_changed_csv(folder, monkeypatch):
     batches = [mutations.batch([b"a"], [[1]], [[0.5]], 1)]
     checks.check_csv(folder, batches)
     monkeypatch.setattr(
@@ -130,7 +130,7 @@ def test_changed_archives_are_runs_or_refused(tmp_path):
 # ---- the mutations themselves ----------------------------------------------------------------------------------------
 
 
-def test_most_changes_make_another_input():
+def test_most_mutations_change_the_input():
     chance = random.Random(0)
     for seeds, mutate in (
         (mutations.some_records(), mutations.mutate_record),

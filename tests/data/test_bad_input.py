@@ -9,9 +9,14 @@ import pytest
 import tensorflow as tf
 
 from tests import oracles, records
-from youtube8m_distill import config, data
+from youtube8m_distill import config
+from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.contents import check_features
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
+from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.tfrecord import Shard, estimate_records, find_files
+from youtube8m_distill.errors import BadRecordError
 
 SIZES = (("rgb", 6), ("audio", 3))
 BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
@@ -37,18 +42,18 @@ def folder(one_folder):
 
 @functools.cache
 def dataset_of(files, features, training, view):
-    shards = tuple(data.Shard(path, compression, 0) for path, compression in files)
+    shards = tuple(Shard(path, compression, 0) for path, compression in files)
     parser = VideoParser(features, NUM_CLASSES, {"student": view})
-    return data.make_dataset(shards, parser, 3, TrainingOrder() if training else None)
+    return make_dataset(shards, parser, 3, TrainingOrder() if training else None)
 
 
 def read(pattern, features=BYTES, training=False, view=VIEW):
     """All batches of some files, read as the commands read them."""
-    shards = data.find_files(str(pattern))
-    data.check_features(shards, features)
-    data.estimate_records(shards)
+    shards = find_files(str(pattern))
+    check_features(shards, features)
+    estimate_records(shards)
     files = tuple((shard.path, shard.compression) for shard in shards)
-    with data.naming_bad_records(shards):
+    with naming_bad_records(shards):
         return list(dataset_of(files, features, training, view if features.frame_features else None).as_numpy_iterator())
 
 
@@ -142,12 +147,12 @@ def test_a_damaged_compressed_file_is_named(folder, change):
 )
 def test_a_file_without_records_is_named_before_anything_is_read(folder, content, reason):
     with pytest.raises(ValueError, match=f"^{folder}/b {reason}"):
-        data.find_files(three_files(folder, content))
+        find_files(three_files(folder, content))
 
 
 def test_a_record_of_another_format_is_named(folder):
     pattern = three_files(folder, [GOOD[0], b"VideoId,LabelConfidencePairs\nabcd,1 0.5\n"])
-    with pytest.raises(data.BadRecordError, match=f"^file {folder}/b, record 1: neither a SequenceExample nor an Exam"):
+    with pytest.raises(BadRecordError, match=f"^file {folder}/b, record 1: neither a SequenceExample nor an Exam"):
         read(pattern)
 
 
@@ -265,7 +270,7 @@ def test_a_bad_record_is_named_with_its_file_its_number_and_the_reason(folder, f
     features, record, reason = FAULTS[fault]
     good = GOOD_RECORD[features]
     pattern = three_files(folder, [good(20), good(21), record, good(22)], good)
-    with pytest.raises(data.BadRecordError, match=f"^file {folder}/b, record 2: {re.escape(reason)}"):
+    with pytest.raises(BadRecordError, match=f"^file {folder}/b, record 2: {re.escape(reason)}"):
         read(pattern, features)
 
 
@@ -273,7 +278,7 @@ def test_a_bad_record_is_named_with_its_file_its_number_and_the_reason(folder, f
 def test_a_bad_record_is_named_in_training_too(folder, fault):
     _, record, reason = FAULTS[fault]
     pattern = three_files(folder, [video(20), video(21), record, video(22)])
-    with pytest.raises(data.BadRecordError, match=f"^file {folder}/b, record 2: {re.escape(reason)}"):
+    with pytest.raises(BadRecordError, match=f"^file {folder}/b, record 2: {re.escape(reason)}"):
         read(pattern, training=True)
 
 
@@ -333,6 +338,6 @@ def test_messages_name_files_with_unusual_names_correctly(folder):
         ]
     ):
         path = records.write(folder / f"{number} 'ü' \\ \"a\"\tb\nc", [video(0), record])
-        with pytest.raises(data.BadRecordError) as raised:
+        with pytest.raises(BadRecordError) as raised:
             read(folder / f"{number} *")
         assert str(raised.value).startswith(f"file {path}, record 1: {reason}")

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from tests import oracles
 from tests.metrics import strategies
-from youtube8m_distill.metrics import GlobalAveragePrecision, minibatch_gap, rank
+from tests.metrics.ranked import rank
+from youtube8m_distill.metrics import GlobalAveragePrecision, minibatch_gap
 
 # Pooled at k = 2, by falling score: 0.9 true, 0.8 false, 0.7 true, 0.6 false. The first video's label 2 is cut.
 LABELS = np.array([[1, 0, 1], [0, 0, 1]], np.uint8)
@@ -89,7 +90,7 @@ def test_a_gap_that_has_seen_nothing_is_zero_and_reset_goes_back_there():
     assert metric.result() == pytest.approx(5 / 9)
 
 
-def test_a_deeper_ranking_is_cut_to_the_metrics_own_top_k():
+def test_a_deeper_ranking_is_cut_to_the_top_k_of_the_metric():
     metric = GlobalAveragePrecision(2)
     metric.update_state(rank(LABELS, PREDICTIONS, 3))
     assert metric.result() == host_gap(LABELS, PREDICTIONS, 2)

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from tests import oracles
 from tests.metrics import strategies
-from youtube8m_distill.metrics import FullMeanAveragePrecision, MeanAveragePrecision, mean_average_precision, rank
+from tests.metrics.ranked import rank
+from youtube8m_distill.metrics import FullMeanAveragePrecision, MeanAveragePrecision, mean_average_precision
 
 # Each video's best two, by class: class 0 has 0.9 true and 0.8 false; class 1 has 0.6 false; class 2 has 0.7 true, and
 # a label of the first video that is cut. Without the cut class 1 has 0.3 false more, class 2 0.1 true.

@@ -21,9 +21,8 @@ from youtube8m_distill.data.parsing.batch import Records, VideoParser
 CHUNK = 64  # records parsed together: 15 MB of official ones
 READERS = 4  # files read at a time
 PIECE = 2**12  # bytes of a compressed file unpacked at a time
-FIRST_FRAME = config.FrameView(
-    frame_selection="first", frames_per_video=1
-)  # every frame is checked, whichever are selected; one is cut out
+# Every frame is checked, whichever are selected.
+FIRST_FRAME = config.FrameView(frame_selection="first", frames_per_video=1)
 
 
 @dataclasses.dataclass(frozen=True)

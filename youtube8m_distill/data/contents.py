@@ -121,8 +121,9 @@ def detect_dtype(
         frame_features = any(stored.num_frames is not None for stored in found.values())
     for name in names:
         _check_present(path, found, name, frame_features)
-    dtype, *others = {DTYPES.get(found[name].kind) for name in names}
-    if dtype is None or others:
+    dtypes: list[Literal["uint8", "float32"] | None] = [DTYPES.get(found[name].kind) for name in names]
+    dtype = dtypes[0]
+    if dtype is None or set(dtypes) != {dtype}:
         listing = ", ".join(f"{name} ({found[name]})" for name in names)
         raise ValueError(f"{path}: the features must all be bytes or all be floats; the first record holds {listing}.")
     return dtype

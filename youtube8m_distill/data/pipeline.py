@@ -202,8 +202,8 @@ def _is_chosen(path, number, fraction):
 
 
 def _with_place(training, share, *rows):
-    """(place, *fields) of a batch, or of one worker's share of it. In training, the place is (position after the batch, epoch
-    of its first record), otherwise ()."""
+    """(place, *fields) of a batch, or of one worker's share of it. In training, the place is (position after the batch,
+    epoch of its first record), otherwise ()."""
     if training:
         rows, (groups, used) = rows
         place = tf.concat([groups[-1], used[-1:]], axis=0), groups[0, 0]

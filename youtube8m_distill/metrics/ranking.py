@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from youtube8m_distill import schema
-
 
 class Ranking(NamedTuple):
     """The k best classes of each video of a batch, best first, and the labels they are judged by.
@@ -23,28 +21,6 @@ class Ranking(NamedTuple):
     num_labels: np.ndarray  # int32 [B]: all labels of the video, also those below the k best
     label_classes: np.ndarray  # int32 [sum of num_labels]: the labels, video after video, rising within each
     num_classes: int  # how many classes there are to choose from
-
-
-def rank(labels, predictions, top_k=schema.TOP_K):
-    """Ranks all predictions of a batch.
-
-    Args:
-        labels: any numeric dtype [B, num_classes]; a class is a label where the value is above 0.
-        predictions: float [B, num_classes]; compared as float32.
-        top_k: classes kept for each video; all of them if there are fewer.
-    Returns:
-        A `Ranking`.
-    Raises:
-        ValueError: if the shapes differ, a value is not finite or `top_k` is below 1.
-    """
-    labels, predictions = _multi_hot(labels), finite_float32(predictions, "predictions")
-    if predictions.shape != labels.shape:
-        raise ValueError(
-            "labels and predictions must have one shape, [batch, num_classes]. "
-            f"Received {labels.shape} and {predictions.shape}."
-        )
-    classes = _best_classes(predictions, checked_top_k(top_k))
-    return _judge(labels, classes, np.take_along_axis(predictions, classes, axis=1))
 
 
 def ranking_from_top(labels, top_classes, top_scores):
@@ -116,18 +92,6 @@ def _multi_hot(labels):
     if labels.dtype.kind == "f":
         labels = finite_float32(labels, "labels")
     return labels > 0
-
-
-def _best_classes(predictions, top_k):
-    """Classes of the `top_k` highest of each row of float32 [B, num_classes], best first. int64 [B, k]."""
-    num_classes = predictions.shape[1]
-    top_k = min(top_k, num_classes)
-    # One integer that falls with the score and, among equals, rises with the class. No two in a row are the same, so
-    # any partition is the right one. Bits of a positive float32 rise with its value; those of a negative one fall.
-    bits = predictions.view(np.int32).astype(np.int64)
-    rising = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
-    keys = np.arange(num_classes) - rising * num_classes
-    return np.sort(np.partition(keys, top_k - 1, axis=1)[:, :top_k], axis=1) % num_classes
 
 
 def _judge(labels, classes, scores):
