@@ -117,6 +117,17 @@ def user_errors():
         fail(message_of(error))
 
 
+@contextlib.contextmanager
+def about(flag, what=""):
+    """Turns errors inside the block into SettingErrors about a flag, `what` before the reason. SettingErrors pass."""
+    try:
+        yield
+    except SettingError:
+        raise
+    except (ValueError, OSError) as error:
+        raise SettingError(flag, f"{what}{error}", FLAGS[flag].value) from error
+
+
 def message_of(error):
     """An error in words; a SettingError as `--name=value: reason` if the command has such a flag."""
     return f"--{error}" if isinstance(error, SettingError) and error.name in FLAGS else str(error)

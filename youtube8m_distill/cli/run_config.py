@@ -172,6 +172,10 @@ def _trained_teacher(runs):
     except (FileNotFoundError, ValueError) as error:
         raise SettingError("teacher_dir", f"{error}", FLAGS.teacher_dir) from error
     teacher = run.config.networks[run.config.main_role]
+    if teacher.is_video_level:
+        raise SettingError(
+            "teacher_dir", f"a {teacher.model} reads video-level files, and distillation selects frames.", FLAGS.teacher_dir
+        )
     asked = our_flags.given(*(name for name in NETWORK_FLAGS if setting_flags.shapes_weights(name)))
     if FLAGS["model"].present:
         asked["model"] = FLAGS.model
