@@ -39,8 +39,8 @@ def features(shards):
         return None
     names = tuple(name.strip() for name in FLAGS.feature_names)
     dtype, stored = contents.detect_dtype((first,), names), contents.stored_features(first)
-    per_frame = stored[names[0]].num_frames is not None
-    return config.FeatureConfig(names, tuple(stored[name].size for name in names), per_frame, dtype)
+    per_frame, sizes = stored[names[0]].num_frames is not None, tuple(stored[name].size for name in names)
+    return config.FeatureConfig(names=names, sizes=sizes, frame_features=per_frame, dtype=dtype)
 
 
 def advice():

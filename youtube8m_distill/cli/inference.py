@@ -69,7 +69,7 @@ def check_outputs(shards):
     """Refuses an output that would replace one of the input files."""
     inputs = {os.path.realpath(shard.path) for shard in shards}
     for name in ("output_file", "output_model_tgz"):
-        if os.path.realpath(FLAGS[name].value) in inputs:
+        if os.path.realpath(str(FLAGS[name].value)) in inputs:
             raise SettingError(name, "is also an input file; name another.", FLAGS[name].value)
 
 

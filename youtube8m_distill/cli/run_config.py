@@ -15,7 +15,7 @@ FLAGS = flags.FLAGS
 NETWORK_FLAGS = setting_flags.network_flags()
 
 
-def check_flags():
+def check_flags() -> None:
     """Refuses flags that are wrong whatever the files and the teacher are. Does not load TensorFlow.
 
     Raises:
@@ -39,7 +39,7 @@ def check_flags():
     configs.DistillationConfig(**our_flags.given(*setting_flags.distillation_flags()))
 
 
-def config_from_flags():
+def config_from_flags() -> configs.RunConfig:
     """The RunConfig that the command line asks for, after `check_flags`. Loads TensorFlow to read files.
 
     Raises:
@@ -61,17 +61,17 @@ def _run_config(teacher):
         **{**configs.FAMILY_OF[model].training, **our_flags.given(*setting_flags.training_flags())}
     )
     return configs.RunConfig(
-        FLAGS.mode,
-        networks,
-        training,
-        distillation,
-        FLAGS.train_data_pattern,
-        FLAGS.validation_data_pattern,
-        FLAGS.teacher_dir,
-        FLAGS.pca_eigenvalues,
-        FLAGS.init_from,
-        FLAGS.teacher_targets_dir,
-        FLAGS.exclude_records,
+        mode=FLAGS.mode,
+        networks=networks,
+        training=training,
+        distillation=distillation,
+        train_data_pattern=FLAGS.train_data_pattern,
+        validation_data_pattern=FLAGS.validation_data_pattern,
+        teacher_dir=FLAGS.teacher_dir,
+        pca_eigenvalues=FLAGS.pca_eigenvalues,
+        init_from=FLAGS.init_from,
+        teacher_targets_dir=FLAGS.teacher_targets_dir,
+        exclude_records=FLAGS.exclude_records,
     )
 
 
