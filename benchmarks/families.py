@@ -1,10 +1,9 @@
-"""Every network family through the commands on one synthetic sample set: teacher, baseline, students of 30 and 10 frames.
+"""Accuracy and cost of every network family on one synthetic data set: teacher, baseline, students of 30 and 10 frames.
 
     python benchmarks/families.py [--output_dir=families] [--models=NetVLADModelLF,...]
 
-Clusters, cells, classes and the set are small; nothing else differs from real data. Each line of the table is one training
-by train.py, scored by eval.py on held-out videos and run by inference.py over the test files. What has been trained
-before in --output_dir is not trained again.
+Networks and data set are small; nothing else differs from real data. Each line of the table is one training, scored on
+held-out videos, with predictions for the test files. Finished trainings in --output_dir are not repeated.
 """
 
 import pathlib
@@ -14,7 +13,7 @@ from absl import app, flags
 
 import road
 
-OUTPUT_DIR = flags.DEFINE_string("output_dir", "families", "Where the sample set and all runs go.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "families", "Folder for the data set and all runs.")
 FAMILIES = {
     "HierarchicalLstmModel": {"lstm_cells": 64},
     "NetVLADModelLF": {"netvlad_cluster_size": 16, "netvlad_hidden_size": 64},
@@ -23,10 +22,10 @@ FAMILIES = {
     "DbofModel": {"dbof_cluster_size": 256, "dbof_hidden_size": 64},
     "LstmModel": {"lstm_cells": 64, "num_epochs": 1},
     "FrameLevelLogisticModel": {},
-    # Twelve networks: a few steps show that they go the road, and no more.
+    # Twelve networks: a few steps only show that every command works.
     "MODNeXtVladModel": {**road.NEXTVLAD, "nextvlad_cluster_size": 8, "nextvlad_hidden_size": 32, "max_steps": 20},
 }
-OF_THE_TRAINING = ("num_epochs", "max_steps", "mixed_precision")
+TRAINING_FLAGS = ("num_epochs", "max_steps", "mixed_precision")
 MODELS = flags.DEFINE_list("models", list(FAMILIES), "Families to train.")
 
 
@@ -39,8 +38,8 @@ def main(_):
 
 
 def family(folder, model):
-    """Trains, scores and runs one family's networks; yields a record for each."""
-    training = {name: value for name, value in FAMILIES[model].items() if name in OF_THE_TRAINING}
+    """Trains and scores one family's networks; yields a record for each."""
+    training = {name: value for name, value in FAMILIES[model].items() if name in TRAINING_FLAGS}
     network = {"model": model, "num_classes": road.SAMPLE["num_classes"], **FAMILIES[model]}
     teacher = folder / "runs" / model / "teacher"
     serial = {"mode": "serial", "teacher_dir": teacher, **training}

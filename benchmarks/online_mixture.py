@@ -1,13 +1,13 @@
-"""Online mixtures on one synthetic sample set: the temperature, a member alone, and a mixture as teacher.
+"""Online mixtures on one synthetic data set: the temperature, one member, and a mixture as teacher.
 
     python benchmarks/online_mixture.py [--output_dir=families] [--seeds=1]
 
-First, MixNeXtVladModel on 30 frames without distillation between its networks (T = 0) and with it (T = 1, 20), beside one
-NeXtVLADModel alone; and the mixture's first network taken out. Then students of 10 frames: of a NeXtVLADModel and of a
-MixNeXtVladModel that see all frames, beside baselines without a teacher. Scores are GAP over whole videos, mean and
+First, MixNeXtVladModel on 30 frames without distillation between its networks (T = 0) and with it (T = 1, 20), the first
+network extracted from each mixture, and one NeXtVLADModel. Then students of 10 frames that learn from a NeXtVLADModel or a
+MixNeXtVladModel on all frames, and baselines without a teacher. Scores are GAP over whole videos, mean and
 standard deviation over seeds of weights, data order and dropout. (The paper's table of T is MAP@K over segments.)
 
-What has been trained before in --output_dir is not trained again.
+Finished trainings in --output_dir are not repeated.
 """
 
 import pathlib
@@ -17,9 +17,9 @@ from absl import app, flags
 
 import road
 
-OUTPUT_DIR = flags.DEFINE_string("output_dir", "families", "Where the sample set and all runs go.")
-SEEDS = flags.DEFINE_integer("seeds", 1, "Seeds of each training; the teachers have one.", 1)
-# One width of gate for both, though the published mixtures halve it: of so small a layer little would be left.
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "families", "Folder for the data set and all runs.")
+SEEDS = flags.DEFINE_integer("seeds", 1, "Number of seeds of each training; teachers have one.", 1)
+# The same gate width for both. The published mixtures halve it, which would leave little of such a small layer.
 SINGLE, MIXTURE = (
     {"model": model, "num_classes": road.SAMPLE["num_classes"], **road.NEXTVLAD, "gating_reduction": 8}
     for model in ("NeXtVLADModel", "MixNeXtVladModel")
@@ -39,7 +39,7 @@ def main(_):
 
 
 def temperatures(folder, seed):
-    """A mixture at each temperature, its first network alone, and a network that was never in a mixture."""
+    """A mixture at each temperature, its first network, and a network trained alone."""
     part, place, see = "30 frames", folder / "runs" / "temperature", {"frames_per_video": 30, "seed": seed}
     alone = place / f"alone_seed{seed}"
     yield {"part": part, "network": "NeXtVLAD", **road.train_and_score(folder, alone, **SINGLE, **see)}
@@ -54,7 +54,7 @@ def temperatures(folder, seed):
 
 
 def students(folder, seed):
-    """Students of 10 frames with one network or a mixture as teacher, and the same networks without."""
+    """Students of 10 frames with a single network or a mixture as teacher, and baselines."""
     part, place = "10 frames", folder / "runs" / "mixture_as_teacher"
     teachers = {"NeXtVLAD": place / "NeXtVLAD_teacher", "MixNeXtVLAD": place / "MixNeXtVLAD_teacher"}
     for (name, run), network in zip(teachers.items(), (SINGLE, MIXTURE)):

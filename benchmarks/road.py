@@ -1,4 +1,4 @@
-"""What the measurements of accuracy have in common: one synthetic sample set, one schedule, and the commands' road."""
+"""What the measurements of accuracy share: one synthetic data set, one schedule, and the commands to run."""
 
 import json
 import shlex
@@ -22,20 +22,20 @@ SCHEDULE = {
 }
 # Clusters and hidden layer are small; bfloat16 is faster on processors that have it.
 NEXTVLAD = {"nextvlad_cluster_size": 16, "nextvlad_hidden_size": 64, "mixed_precision": True, "num_epochs": 4}
-SCORED = "sample/validate000[1-9].tfrecord"  # the first file chooses the best epoch
+SCORED = "sample/validate000[1-9].tfrecord"  # the best epoch is chosen on the first file
 SCORES = {"gap_at_20": "GAP", "mean_average_precision": "mAP", "hit_at_one": "Hit@1"}
 
 
 def write_sample(folder):
-    """Writes the sample set to `<folder>/sample` unless it is there."""
+    """Writes the data set to `<folder>/sample` unless it exists."""
     if not (folder / "sample").is_dir():
         command("synthesize", output_dir=folder / "sample", **SAMPLE)
 
 
 def train_and_score(folder, run, **options):
-    """One training with these flags, its scores on held-out videos, and its predictions for unlabeled ones.
+    """Trains with these flags, scores held-out videos, and predicts unlabeled ones.
 
-    A run that has been scored before is not repeated. Returns a dict of scores and cost.
+    A run that has been scored is not repeated. Returns a dict of scores and cost.
     """
     if not scores_file(run).is_file():
         command(
@@ -46,7 +46,7 @@ def train_and_score(folder, run, **options):
             **{**SCHEDULE, **options},
         )
         command(
-            "inference",
+            "infer",
             train_dir=run,
             batch_size=64,
             input_data_pattern=folder / "sample/test*.tfrecord",
@@ -75,7 +75,7 @@ def scores_file(run):
 
 
 def command(name, *switches, **values):
-    """Runs one of the commands as a user would, after printing it."""
-    arguments = [*switches, *(f"--{flag}={value}" for flag, value in values.items())]
-    print(f"\n$ {name}.py {shlex.join(map(str, arguments))}", flush=True)
-    subprocess.run([sys.executable, "-m", f"youtube8m_distill.cli.{name}", *arguments], check=True)
+    """Prints a command as a user would write it, and runs it."""
+    arguments = [name, *switches, *(f"--{flag}={value}" for flag, value in values.items())]
+    print(f"\n$ yt8m {shlex.join(map(str, arguments))}", flush=True)
+    subprocess.run([sys.executable, "-m", "youtube8m_distill", *arguments], check=True)

@@ -1,4 +1,4 @@
-"""The whole road on small files: teacher, its scores, students of three kinds, their scores, the CSV."""
+"""All commands one after the other on small files: teacher, students of three kinds, scores, predictions."""
 
 import json
 import pathlib
@@ -48,7 +48,7 @@ def weights(run, role, checkpoint="last"):
 
 
 def tags(run, role):
-    """Names of the curves of one network."""
+    """Names of the TensorBoard scalars of one network."""
     return {
         value.tag
         for path in (run.folder / "tensorboard" / role).iterdir()
@@ -59,8 +59,8 @@ def tags(run, role):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Files and finished runs of quick encoders, by name."""
-    folder = tmp_path_factory.mktemp("road")
+    """Files, and finished runs with quick encoders by name."""
+    folder = tmp_path_factory.mktemp("end_to_end")
     with pytest.MonkeyPatch.context() as monkeypatch:
         commands.use_quick_encoder(monkeypatch)
         files = write_set(folder / "data")
@@ -75,14 +75,14 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture
-def road(finished, monkeypatch):
+def trained(finished, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     return finished
 
 
-def test_every_run_ends_where_its_epochs_end(road):
-    """14 videos, batches of 4: 3 steps an epoch; the two epochs of the second stage of `rep` have 7."""
-    assert {name: run.checkpoints.steps()[-1] for name, run in road[1].items()} == {
+def test_every_run_has_the_steps_of_its_epochs(trained):
+    """14 videos in batches of 4: 3 steps in one epoch, 7 in the two epochs of the second stage of `rep`."""
+    assert {name: run.checkpoints.steps()[-1] for name, run in trained[1].items()} == {
         "teacher": 3,
         "serial": 3,
         "frozen": 3,
@@ -91,14 +91,14 @@ def test_every_run_ends_where_its_epochs_end(road):
     }
 
 
-def test_a_serial_training_leaves_the_teacher_as_it_was(road):
-    """The student's classifier starts from the teacher's and moves; a frozen one stays."""
-    teacher = weights(road[1]["teacher"], "teacher", "best")
-    classifier = len(tiny_training.weights(road[1]["teacher"].load_network()[0].classifier))
-    assert all(tiny_training.differ(weights(road[1]["serial"], "student")[-classifier:], teacher[-classifier:]))
-    assert not any(tiny_training.differ(weights(road[1]["frozen"], "student")[-classifier:], teacher[-classifier:]))
-    assert all(tiny_training.differ(weights(road[1]["rep"], "student")[-classifier:], teacher[-classifier:]))
-    assert not (road[1]["serial"].folder / "best" / "teacher.weights.h5").exists()
+def test_a_serial_training_does_not_change_the_teacher(trained):
+    """The student's classifier starts from the teacher's and changes; a frozen one does not."""
+    teacher = weights(trained[1]["teacher"], "teacher", "best")
+    classifier = len(tiny_training.weights(trained[1]["teacher"].load_network()[0].classifier))
+    assert all(tiny_training.differ(weights(trained[1]["serial"], "student")[-classifier:], teacher[-classifier:]))
+    assert not any(tiny_training.differ(weights(trained[1]["frozen"], "student")[-classifier:], teacher[-classifier:]))
+    assert all(tiny_training.differ(weights(trained[1]["rep"], "student")[-classifier:], teacher[-classifier:]))
+    assert not (trained[1]["serial"].folder / "best" / "teacher.weights.h5").exists()
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_a_serial_training_leaves_the_teacher_as_it_was(road):
         ("parallel", "teacher", 300),
     ],
 )
-def test_every_trained_network_is_scored_as_at_its_best_validation(road, name, role, max_frames):
-    files, found = road
+def test_evaluation_gives_the_score_of_the_best_validation(trained, name, role, max_frames):
+    files, found = trained
     scores = metrics(found[name], files, role)
     assert scores["network"] == role and scores["max_frames"] == max_frames and scores["num_videos"] == 8
     progress = json.loads((found[name].folder / "best" / "progress.json").read_text())
@@ -122,8 +122,8 @@ def test_every_trained_network_is_scored_as_at_its_best_validation(road, name, r
         assert scores["gap_at_20"] == pytest.approx(progress["best_value"])
 
 
-def test_no_evaluation_is_needed_before_predictions(road, tmp_path):
-    files, found = road
+def test_predictions_need_no_evaluation(trained, tmp_path):
+    files, found = trained
     runs_without_eval = ["teacher", "rep"]
     for name in runs_without_eval:
         commands.succeed(
@@ -137,8 +137,8 @@ def test_no_evaluation_is_needed_before_predictions(road, tmp_path):
     assert predicted[0] != predicted[1]
 
 
-def test_the_two_networks_of_a_parallel_run_predict_differently(road, tmp_path):
-    files, found = road
+def test_the_two_networks_of_a_parallel_run_give_different_predictions(trained, tmp_path):
+    files, found = trained
     for role in ("teacher", "student"):
         commands.succeed(
             "infer",
@@ -150,13 +150,13 @@ def test_the_two_networks_of_a_parallel_run_predict_differently(road, tmp_path):
     assert commands.read_csv(tmp_path / "teacher.csv") != commands.read_csv(tmp_path / "student.csv")
 
 
-def test_the_curves_of_teacher_and_student_carry_the_same_tags(road):
-    both = tags(road[1]["parallel"], "teacher") & tags(road[1]["parallel"], "student")
+def test_the_scalars_of_teacher_and_student_have_the_same_names(trained):
+    both = tags(trained[1]["parallel"], "teacher") & tags(trained[1]["parallel"], "student")
     assert {"epoch/gap_at_20", "validation/gap_at_20", "train/gap_at_20"} <= both
 
 
 @pytest.mark.parametrize("model", [pytest.param("LogisticModel", marks=pytest.mark.slow), "MoeModel"])
-def test_video_level_models_go_the_same_road(tmp_path, model):
+def test_video_level_models_work_with_every_command(tmp_path, model):
     files = {
         split: commands.write_files(tmp_path / "data", split, commands.video_means(9, seed))
         for seed, split in enumerate(("train", "validate", "test"))
@@ -178,8 +178,8 @@ def test_video_level_models_go_the_same_road(tmp_path, model):
 
 
 @pytest.mark.slow
-def test_h_rnns_on_the_same_road_and_the_script_in_the_root(tmp_path, monkeypatch):
-    """Real families, states matched too; the CSV is written by a process of its own that knows the folder only."""
+def test_a_run_can_be_moved_and_read_by_another_process(tmp_path, monkeypatch):
+    """H-RNNs that also match states. A new process writes the CSV from the run's folder, without data or teacher."""
     files = write_set(tmp_path / "data")
     train(tmp_path, "teacher", files, *SMALL, "--max_steps=1")
     run = train(

@@ -1,4 +1,4 @@
-"""Every frame-level family from a teacher's training to the student's CSV, by the commands."""
+"""Every frame-level family from the training of a teacher to the predictions of a student, by the commands."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def train(folder, name, files, *arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", networks.TINY)
-def test_a_family_is_trained_taught_scored_and_predicts(tmp_path, model):
+def test_a_family_works_with_every_command(tmp_path, model):
     files = write_set(tmp_path / "data")
     sizes = [f"--{name}={value}" for name, value in networks.TINY[model].items()]
     teacher = train(
@@ -44,8 +44,8 @@ def test_a_family_is_trained_taught_scored_and_predicts(tmp_path, model):
     student = train(tmp_path, "student", files, "--mode=serial", f"--teacher_dir={teacher.folder}", *FEW_FRAMES)
     assert {role: network.model for role, network in student.config.networks.items()} == {"teacher": model, "student": model}
     assert teacher.config.networks["teacher"].max_frames == 7 and student.config.networks["student"].max_frames == 4
-    said = commands.succeed("eval", "--run_once", f"--train_dir={student.folder}", f"--eval_data_pattern={files['train']}")
-    assert "GAP" in said.out
+    ended = commands.succeed("eval", "--run_once", f"--train_dir={student.folder}", f"--eval_data_pattern={files['train']}")
+    assert "GAP" in ended.out
     commands.succeed(
         "infer", f"--train_dir={student.folder}", f"--input_data_pattern={files['test']}", f"--output_file={tmp_path}/p.csv"
     )

@@ -1,5 +1,4 @@
 import pytest
-import tensorflow as tf
 
 from tests import commands, records
 from youtube8m_distill import runs
@@ -69,10 +68,7 @@ def test_networks_that_see_other_frames_refuse_compact_files(tmp_path, files):
             *commands.QUICK,
             *flags,
         )
-        assert line.endswith(
-            f"the files in {tmp_path}/out are compact and hold 4 uniform frames only, but the network sees "
-            f"{seen}; give it the original files."
-        )
+        assert f"the files in {tmp_path}/out hold 4 uniform" in line and f"the network sees {seen}" in line
 
 
 def test_two_processes_cannot_write_the_same_folder(tmp_path, files):
@@ -101,22 +97,3 @@ def test_a_bad_record_is_named_and_complete_files_are_kept(tmp_path):
     ended = commands.run(*compact(f"{tmp_path}/a*", tmp_path / "out"))
     assert ended.code == 2 and ended.lines[-1].startswith(f"Error: file {bad}, record 1: no frames under 'audio'. The files")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a0.tfrecord", "compact.json"]
-
-
-@pytest.mark.slow
-def test_skip_bad_records_leaves_them_out(tmp_path, files):
-    bad = records.frame_record(records.random_frames(2), labels=[-1])
-    records.write(tmp_path / "in" / "train2.tfrecord", [bad, *commands.frame_videos(14)[12:], bad])
-    path = tmp_path / "in" / "train1.tfrecord"
-    path.write_bytes(path.read_bytes()[:-7])
-    ended = commands.succeed(
-        *compact(files, tmp_path / "out", "--frames_per_video=4", "--skip_bad_records", "--max_bad_fraction=0.3")
-    )
-    warning = f"Warning: about 3 of 16 records (19 %) were left out; listed in {tmp_path}/out/bad_records.csv"
-    assert [line for line in ended.lines if line.startswith("Warning")] == [warning] * 2
-    assert ended.out.startswith(f"{tmp_path}/out: 13 videos in 3 file(s)")
-    found = [
-        tf.train.SequenceExample.FromString(record.numpy()).context.feature["id"].bytes_list.value[0]
-        for record in tf.data.TFRecordDataset([f"{tmp_path}/out/train{i}.tfrecord" for i in range(3)])
-    ]
-    assert found == [commands.video_id(number) for number in range(14) if number != 11]

@@ -192,44 +192,6 @@ def test_a_run_without_a_checkpoint_is_refused(tmp_path, files):
     assert "holds no checkpoint yet; let its training reach one" in refused(run, files, "--run_once")
 
 
-# ---- bad records
-
-
-def add_bad_records(folder):
-    """Adds three bad records to nine good ones, each in its own file; returns the glob."""
-    for name, label in (("bad0", 5), ("bad1", -1)):
-        records.write(folder / f"{name}.tfrecord", [records.frame_record(records.random_frames(2), labels=[label])])
-    (folder / "bad2.tfrecord").write_bytes(b"")
-    return f"{folder}/*.tfrecord"
-
-
-def test_skip_bad_records_lists_and_counts_them(run, files, tmp_path):
-    expected = by_hand(run, files, 5).result()
-    ended = scored(run, add_bad_records(tmp_path / "data"), "--skip_bad_records", "--max_bad_fraction=0.25")
-    folder = run.folder / "eval" / "teacher"
-    found = metrics_of(folder)
-    assert found["num_videos"] == 9 and found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
-    warning = f"Warning: about 3 of 12 records (25 %) were left out; listed in {folder}/bad_records.csv"
-    assert [line for line in ended.lines if line.startswith("Warning")] == [warning] * 2 and ended.lines[-1] == warning
-    report = pd.read_csv(folder / "bad_records.csv", dtype=str).fillna("")
-    assert report["file"].tolist() == [f"{tmp_path}/data/bad{i}.tfrecord" for i in range(3)]
-    assert report["record"].tolist() == ["0", "0", ""]
-    assert [reason.split(";")[0] for reason in report["reason"]] == [
-        "label 5 is outside 0 .. 4",
-        "label -1 is outside 0 .. 4",
-        "the file is empty (0 bytes)",
-    ]
-
-
-def test_more_bad_records_than_allowed_are_refused(run, files, tmp_path):
-    files = add_bad_records(tmp_path / "data")
-    ended = commands.run(
-        "eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}", "--run_once", "--skip_bad_records"
-    )
-    assert ended.code == 2 and not (run.folder / "eval").exists()
-    assert ended.lines[-1].startswith("Error: --max_bad_fraction=0.01: about 3 of 12 records (25 %) cannot be used; ")
-
-
 def test_videos_of_more_than_300_frames_are_counted(run, tmp_path):
     videos = [records.frame_record(records.random_frames(count), b"%d" % count, [0]) for count in (301, 300, 400)]
     ended = scored(run, records.write(tmp_path / "long.tfrecord", videos))

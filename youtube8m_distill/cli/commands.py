@@ -220,6 +220,28 @@ def check_extract():
     files.check_output("output_dir", FLAGS.output_dir, folder=True)
 
 
+def check():
+    """Read every record of some files and report those that cannot be used.
+
+        yt8m check --input_data_pattern='yt8m/*.tfrecord' --output_file=bad_records.csv
+
+    The list names file, record and reason; training, evaluation, prediction and `yt8m compact` skip the records in it with
+    --exclude_records=bad_records.csv. The exit code is 0 if every record can be used, 1 if any cannot.
+    """
+    our_flags.define_files("Data", ("input_data_pattern", "Globs of the files to check, comma-separated."))
+    flags.DEFINE_integer(
+        "num_classes", schema.NUM_CLASSES, "Classes of the data set; larger labels are bad. Give 4716 for files of 2017.", 1
+    )
+    flags.DEFINE_list("feature_names", None, "Features that every record must have. Default: those of the first record.")
+    GROUPS["Data"] += ["num_classes", "feature_names"]
+    our_flags.define_files("Output", ("output_file", "CSV to write, for --exclude_records. Default: none."))
+
+
+def check_check():
+    if FLAGS.output_file:
+        files.check_output("output_file", FLAGS.output_file)
+
+
 def demo():
     """Run every step on a small synthetic data set: teacher, baseline, two students, scores, predictions.
 
@@ -267,5 +289,6 @@ COMMANDS = {
     "compact": Command("compact", compact, ("input_data_pattern", "output_dir"), check_compact),
     "synthesize": Command("synthesize", synthesize, ("output_dir",), check_synthesize),
     "extract": Command("extract", extract, ("train_dir", "submodel", "output_dir"), check_extract),
+    "check": Command("check", check, ("input_data_pattern",), check_check),
     "demo": Command("demo", demo, (), check_demo, uses_tensorflow=False),
 }

@@ -8,6 +8,8 @@ import re
 import signal
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from absl import flags
 
@@ -23,13 +25,13 @@ INTERRUPTED = SIGNALLED + signal.SIGINT
 LOGGERS = ("youtube8m_distill", "reproduce")
 
 
-def run(main, description, takes_names=False):
+def run(main: Callable[..., None], description: str, takes_names: bool = False) -> None:
     """Parses flags, calls `main()` and ends the process.
 
     Args:
-        main: function without arguments; with `takes_names` it gets the arguments that are not flags.
-        description: str, for --helpshort.
-        takes_names: bool.
+        main: without arguments; with `takes_names` it gets the arguments that are not flags.
+        description: for --helpshort.
+        takes_names: whether arguments that are not flags are allowed.
     """
     code = 0
     try:
@@ -91,7 +93,7 @@ class Console(logging.Handler):
 
 
 @contextlib.contextmanager
-def logging_to_console():
+def logging_to_console() -> Iterator[None]:
     """Shows what the package logs inside the block."""
     handler = Console(logging.INFO)
     for logger in map(logging.getLogger, LOGGERS):
@@ -107,7 +109,7 @@ def logging_to_console():
 
 
 @contextlib.contextmanager
-def user_errors():
+def user_errors() -> Iterator[None]:
     """Ends the program with one line on what the user gave and can change."""
     try:
         yield
@@ -117,19 +119,30 @@ def user_errors():
         fail(message_of(error))
 
 
-def message_of(error):
+@contextlib.contextmanager
+def about(flag: str, what: str = "") -> Iterator[None]:
+    """Turns errors inside the block into SettingErrors about a flag, `what` before the reason. SettingErrors pass."""
+    try:
+        yield
+    except SettingError:
+        raise
+    except (ValueError, OSError) as error:
+        raise SettingError(flag, f"{what}{error}", FLAGS[flag].value) from error
+
+
+def message_of(error: Exception) -> str:
     """An error in words; a SettingError as `--name=value: reason` if the command has such a flag."""
     return f"--{error}" if isinstance(error, SettingError) and error.name in FLAGS else str(error)
 
 
-def fail(message):
+def fail(message: str) -> NoReturn:
     """Ends the program with one line. Characters that do not print, as from a file of unknown origin, are escaped."""
     line = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in message)
     print(f"Error: {line}", file=sys.stderr)
     sys.exit(2)
 
 
-def program(command):
+def program(command: str) -> str:
     """How to call a command, in the way in which this one was called: `train.py` or `yt8m train`."""
     called = sys.argv[0]
     if pathlib.Path(called).name in SCRIPTS.values():
@@ -137,7 +150,7 @@ def program(command):
     return f"{called.rpartition(' ')[0] or 'yt8m'} {command}"
 
 
-def grouped_help(description):
+def grouped_help(description: str) -> str:
     """The flags of this command by group, each with its default."""
     lines = [description.strip(), "", "Flags (all commands also take --flagfile=FILE):"]
     for title, names in our_flags.GROUPS.items():

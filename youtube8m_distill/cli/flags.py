@@ -5,12 +5,14 @@ published value of the model, or in serial training the value of the teacher.
 """
 
 import sys
+from typing import Any
 
 from absl import flags
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
 from youtube8m_distill.cli import setting_flags
+from youtube8m_distill.config.video import FrameSelection
 from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
@@ -255,7 +257,7 @@ READERS = "files are read one after the other; only training reads several at a 
 SEGMENTS = "segment-level labels are not in this version; train and predict on whole videos"
 
 
-def feature_config():
+def feature_config() -> configs.FeatureConfig:
     """FeatureConfig from the flags; names and sizes that are not given are those the model reads."""
     video_level = configs.FAMILY_OF[FLAGS.model].is_video_level
     if FLAGS.frame_features is not None and FLAGS.frame_features == video_level:
@@ -286,7 +288,7 @@ def _feature_sizes(names):
     return tuple(schema.FEATURE_SIZES[name] for name in names)
 
 
-def frame_view(default_selection):
+def frame_view(default_selection: FrameSelection) -> configs.FrameView:
     """FrameView from --frame_selection, --frames_per_video and --every_n."""
     selection = FLAGS.frame_selection
     if selection is None and FLAGS.every_n is not None:
@@ -300,12 +302,12 @@ def frame_view(default_selection):
     return configs.FrameView(frame_selection=selection, frames_per_video=k, every_n=FLAGS.every_n)
 
 
-def given(*names):
+def given(*names: str) -> dict[str, Any]:
     """The named flags that were given, as a dict name -> value."""
     return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
 
 
-def require_given(*names):
+def require_given(*names: str) -> None:
     """Refuses a command line without one of these flags.
 
     Raises:

@@ -55,12 +55,12 @@ def open_run(stack):
     if FLAGS.train_dir:
         return runs.open_run(FLAGS.train_dir)
     folder = FLAGS.untar_model_dir or os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), "model")
-    with about("input_model_tgz"):
+    with entry.about("input_model_tgz"):
         return unpack(FLAGS.input_model_tgz, folder)
 
 
 def write_archive(run, network):
-    with about("output_model_tgz", "was not written: "):
+    with entry.about("output_model_tgz", "was not written: "):
         if pack(run, checkpoint(), FLAGS.output_model_tgz) != network.progress:
             raise ValueError("the training of this network has saved another checkpoint meanwhile; run the command again.")
 
@@ -69,14 +69,14 @@ def check_outputs(shards):
     """Refuses an output that would replace one of the input files."""
     inputs = {os.path.realpath(shard.path) for shard in shards}
     for name in ("output_file", "output_model_tgz"):
-        if os.path.realpath(FLAGS[name].value) in inputs:
+        if os.path.realpath(str(FLAGS[name].value)) in inputs:
             raise SettingError(name, "is also an input file; name another.", FLAGS[name].value)
 
 
 def predict(network, shards):
     """Writes the CSV and prints what it holds."""
     started = time.monotonic()
-    with about("output_file", "was not written: "):
+    with entry.about("output_file", "was not written: "):
         predicted = runs.predict_to_csv(FLAGS.output_file, network, shards, FLAGS.batch_size)
     print(
         f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
@@ -85,14 +85,3 @@ def predict(network, shards):
     long_videos = about_long_videos(predicted.num_long_videos)
     if long_videos:
         print(long_videos)
-
-
-@contextlib.contextmanager
-def about(flag, what=""):
-    """Makes errors inside the block SettingErrors about a flag; SettingErrors about other flags stay as they are."""
-    try:
-        yield
-    except SettingError:
-        raise
-    except (ValueError, OSError) as error:
-        raise SettingError(flag, f"{what}{error}", FLAGS[flag].value) from error

@@ -12,7 +12,7 @@ from youtube8m_distill.cli.memory import keep_freed_memory
 FLAGS = flags.FLAGS
 
 
-def load_tensorflow():
+def load_tensorflow() -> None:
     """Imports TensorFlow without its start-up lines and sets the options that all commands share."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors become exceptions, so no message is lost
     if "tensorflow" not in sys.modules:

@@ -10,7 +10,7 @@ from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli.commands import COMMANDS
 
 
-def main():
+def main() -> None:
     """Runs the subcommand named first in `sys.argv`; without one, lists them all."""
     program = "python -m youtube8m_distill" if pathlib.Path(sys.argv[0]).name == "__main__.py" else "yt8m"
     name, *arguments = sys.argv[1:] or ["--help"]
@@ -25,7 +25,7 @@ def main():
     run(name)
 
 
-def usage(program):
+def usage(program: str) -> str:
     """Every subcommand with the first line of its description."""
     lines = [f"  {name:<12}{command.description.partition(chr(10))[0]}" for name, command in COMMANDS.items()]
     return "\n".join(
@@ -33,7 +33,7 @@ def usage(program):
     )
 
 
-def run(name):
+def run(name: str) -> None:
     """Runs a command with the flags in `sys.argv`, from parsing them to the exit code."""
     command = COMMANDS[name]
     command.define_flags()

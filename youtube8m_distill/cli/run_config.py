@@ -15,7 +15,7 @@ FLAGS = flags.FLAGS
 NETWORK_FLAGS = setting_flags.network_flags()
 
 
-def check_flags():
+def check_flags() -> None:
     """Refuses flags that are wrong whatever the files and the teacher are. Does not load TensorFlow.
 
     Raises:
@@ -39,7 +39,7 @@ def check_flags():
     configs.DistillationConfig(**our_flags.given(*setting_flags.distillation_flags()))
 
 
-def config_from_flags():
+def config_from_flags() -> configs.RunConfig:
     """The RunConfig that the command line asks for, after `check_flags`. Loads TensorFlow to read files.
 
     Raises:
@@ -172,6 +172,10 @@ def _trained_teacher(runs):
     except (FileNotFoundError, ValueError) as error:
         raise SettingError("teacher_dir", f"{error}", FLAGS.teacher_dir) from error
     teacher = run.config.networks[run.config.main_role]
+    if teacher.is_video_level:
+        raise SettingError(
+            "teacher_dir", f"a {teacher.model} reads video-level files, and distillation selects frames.", FLAGS.teacher_dir
+        )
     asked = our_flags.given(*(name for name in NETWORK_FLAGS if setting_flags.shapes_weights(name)))
     if FLAGS["model"].present:
         asked["model"] = FLAGS.model

@@ -10,7 +10,8 @@ VIDEO_LEVEL = "video_level"  # the folder of the video-level files
 MOST_SHARDS = 10_000  # official names number the shards of a split with four digits
 MOST_VIDEOS = 62**4 // len(SPLITS)  # in a split: official ids have four letters or digits
 MAX_FRAMES = 301  # measured: the longest of 5,978 videos, one frame more than readers take
-Compression, IdKey = Literal["none", "gzip"], Literal["id", "video_id"]
+Compression = Literal["none", "gzip"]
+IdKey = Literal["id", "video_id"]
 
 
 class SyntheticConfig(Settings):

@@ -1,0 +1,49 @@
+"""Reads every record of some files and reports those that cannot be used."""
+
+import sys
+
+from absl import flags
+
+from youtube8m_distill import config
+from youtube8m_distill.cli import entry
+from youtube8m_distill.data import check, contents
+from youtube8m_distill.data.exclusions import write_exclusions
+
+FLAGS = flags.FLAGS
+SHOWN = 10  # faults that are printed; the list holds all of them
+SOMETHING_IS_WRONG = 1  # exit code
+
+
+def main():
+    with entry.user_errors():
+        with entry.about("input_data_pattern"):
+            shards = check.find_for_check(FLAGS.input_data_pattern)
+            report = check.check_records(shards, features(shards), FLAGS.num_classes)
+        if FLAGS.output_file:
+            with entry.about("output_file"):
+                write_exclusions(FLAGS.output_file, report)
+    for fault in report.faults[:SHOWN]:
+        print(fault)
+    if len(report.faults) > SHOWN:
+        print(f"... and {len(report.faults) - SHOWN:,} more.")
+    print(report.summary())
+    if report.faults:
+        print(advice())
+        sys.exit(SOMETHING_IS_WRONG)
+
+
+def features(shards):
+    """FeatureConfig of --feature_names in the first readable file; None for all features that it has."""
+    first = next((shard for shard in shards if not shard.problem), None)
+    if FLAGS.feature_names is None or first is None:
+        return None
+    names = tuple(name.strip() for name in FLAGS.feature_names)
+    dtype, stored = contents.detect_dtype((first,), names), contents.stored_features(first)
+    per_frame, sizes = stored[names[0]].num_frames is not None, tuple(stored[name].size for name in names)
+    return config.FeatureConfig(names=names, sizes=sizes, frame_features=per_frame, dtype=dtype)
+
+
+def advice():
+    if not FLAGS.output_file:
+        return "Add --output_file=bad_records.csv to write a list of them for --exclude_records."
+    return f"Skip them with --exclude_records={FLAGS.output_file} in train, eval, infer and compact."
