@@ -67,7 +67,7 @@ def test_the_listed_figures_equal_those_in_published():
 
 @pytest.mark.parametrize("num_frames, giga", [(300, "1.337"), (30, "0.134")])
 def test_the_formula_of_nextvlad_gives_the_papers_figures(num_frames, giga):
-    # CVPR 2019, Table 6. Layer by layer: widening, assignment to the clusters of each group, weighted sums.
+    # CVPR 2019, Table 6. Layer by layer: expansion, assignment to the clusters of each group, weighted sums.
     frame = sum(1024 for _ in range(2 * 1024)) + sum(2048 for _ in range(8 * 128)) + sum(2048 // 8 for _ in range(8 * 128))
     assert flops.papers_nextvlad_multiply_adds(num_frames) == num_frames * frame
     assert printed(num_frames * frame) == decimal.Decimal(giga)
@@ -118,7 +118,7 @@ def test_each_row_of_the_table_has_the_cost_of_its_frames(small):
 
 @pytest.mark.parametrize("num_frames, blocks", [(300, 15), (30, 6), (20, 4), (15, 3), (10, 2), (6, 2)])
 def test_each_row_has_the_papers_blocks(small, num_frames, blocks):
-    # Blocks of 20 frames for the teacher, of 5 where they divide k, else of 3 (section 5.2); 448 a block, as above.
+    # Blocks of 20 frames for the teacher, of 5 where they divide k, otherwise of 3 (section 5.2); 448 per block, as above.
     (row,) = flops.cost_table(small, (num_frames,)).rows
     assert row.values[3].mean * 1e9 == pytest.approx(448 * blocks)
 

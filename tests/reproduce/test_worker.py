@@ -61,7 +61,7 @@ def test_a_student_is_trained_after_its_teacher_and_each_only_once(worker, monke
     assert result.command == settings_module.command(STUDENT, worker.settings, worker.folder)
     classes = results.classes(STUDENT)
     assert list(classes) == ["class", "num_positives", "average_precision"] and len(classes) == commands.NUM_CLASSES
-    assert classes["num_positives"].sum() == 12  # one label a video
+    assert classes["num_positives"].sum() == 12  # one label per video
     assert not (run.folder / "checkpoints").exists() and (run.folder / "best").is_dir()
     assert (worker.folder / "targets" / STUDENT.teacher.name / "manifest.json").exists()
     before = path_of(worker.folder, STUDENT).read_bytes()
