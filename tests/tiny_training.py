@@ -15,7 +15,7 @@ from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.layers.logistic import Logistic
 from youtube8m_distill.layers.preprocessing import L2Preprocessing
 
-FEATURES = config.FeatureConfig(("rgb", "audio"), (6, 3))
+FEATURES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
 NUM_CLASSES = 5
 TWO_CPUS = ["/cpu:0", "/cpu:1"]
 ALL_TERMS = {"representation_loss": 1.5, "prediction_loss": 0.7, "label_loss": 1.2, "intermediate_representation_loss": 0.4}
@@ -58,7 +58,7 @@ def network_config(num_frames=6, frames_per_block=3, **settings):
         num_classes=NUM_CLASSES,
         features=FEATURES,
         frames_per_block=frames_per_block,
-        view=config.FrameView("uniform", num_frames),
+        view=config.FrameView(frame_selection="uniform", frames_per_video=num_frames),
         **settings,
     )
 
