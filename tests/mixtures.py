@@ -15,7 +15,7 @@ SHAPES = {"one level": ONE_LEVEL, "two levels": TWO_LEVELS}
 
 @keras.saving.register_keras_serializable(package="tests")
 class MeanEncoder(tiny_training.MeanEncoder):
-    """The one of `schemes`, which a file may name."""
+    """The encoder of `tiny_training`, registered so that a file can refer to it."""
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -46,7 +46,7 @@ def mixture(shape=ONE_LEVEL, role="teacher", classifiers=None, dropout=0.0, prep
 
 
 def randomize(network, seed=0):
-    """Weights far from their start, moving statistics too; returns the network."""
+    """Sets random weights and moving statistics; returns the network."""
     random = np.random.default_rng(seed)
     for variable in network.weights:
         positive = "variance" in variable.path or "num_updates" in variable.path
@@ -57,7 +57,7 @@ def randomize(network, seed=0):
 def tree(network, values=None):
     """A network's weights in float64, as `oracles.tiny_mixture` reads them.
 
-    `values` are arrays that stand in for `network.trainable_variables`.
+    `values` replace `network.trainable_variables`.
     """
     if values is None:
         values = [variable.numpy().astype(np.float64) for variable in network.trainable_variables]
@@ -96,7 +96,7 @@ class Videos:
 
 
 def with_an_empty_video(data):
-    """The videos of `schemes.videos`, number 2 without any frame but full of padding."""
+    """The videos of `tiny_training.videos`; number 2 has no frames, only padding."""
     for role in ("teacher", "student"):
         data[role]["num_frames"][2] = 0
         data[role]["frame_indices"][2] = -1

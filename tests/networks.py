@@ -1,4 +1,4 @@
-"""Small networks of every family, batches for them, and weights that are far from their start."""
+"""Small networks of every family with random weights, and batches for them."""
 
 import keras
 import numpy as np
@@ -8,12 +8,12 @@ from youtube8m_distill.families import build as builders
 
 SIZES = (6, 3)
 NUM_CLASSES = 5
-MAX_FRAMES = 7  # with blocks of 3: the last one is never full
-COUNTS = (7, 4, 1, 0)  # all blocks, a block begun, one frame, none
+MAX_FRAMES = 7  # in blocks of 3 the last one is never full
+COUNTS = (7, 4, 1, 0)  # full blocks, a started block, one frame, none
 
 
 NEXTVLAD = {"nextvlad_cluster_size": 4, "nextvlad_hidden_size": 6, "groups": 2, "gating_reduction": 2}
-# What is small in each family; a new one needs a line here and in families.FAMILIES.
+# Small settings of each family; a new family needs a line here and in families.FAMILIES.
 TINY = {
     "HierarchicalLstmModel": {"frames_per_block": 3, "lstm_cells": 4},
     "NetVLADModelLF": {"netvlad_cluster_size": 4, "netvlad_hidden_size": 5},
@@ -24,7 +24,7 @@ TINY = {
     "LstmModel": {"lstm_cells": 4},
     "FrameLevelLogisticModel": {},
 }
-IN_ORDER = ("HierarchicalLstmModel", "LstmModel")  # families that tell the frames' order
+IN_ORDER = ("HierarchicalLstmModel", "LstmModel")  # families for which the order of frames matters
 
 
 def frame_level(model="HierarchicalLstmModel", classifier=None, dtype="uint8", **options):
@@ -58,7 +58,7 @@ def every_network():
 
 
 def build(network, seed=0, **options):
-    """The network with random weights, biases too, so that none can be left out unnoticed; variances are above 0."""
+    """The network with random weights and biases, so that tests notice a missing one; variances are above 0."""
     model = builders.build_model(network, **options)
     random = np.random.default_rng(seed)
     for variable in model.weights:
@@ -68,7 +68,7 @@ def build(network, seed=0, **options):
 
 
 def batch(network, counts=COUNTS, seed=0):
-    """A batch for a network; what lies past `num_frames` is as random as the rest."""
+    """A batch for a network; padding is random too."""
     random = np.random.default_rng(seed)
     if network.is_video_level:
         return {"features": random.normal(size=(len(counts), network.features.size)).astype(np.float32)}

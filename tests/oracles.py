@@ -1,4 +1,4 @@
-"""Slow, obvious numpy: what each fast function of the package must equal."""
+"""Slow, simple numpy versions of the package's functions: expected values for tests."""
 
 import numpy as np
 
@@ -127,8 +127,6 @@ def multi_hot(labels, num_classes):
 
 def padded_view(frames, indices, length):
     """What a network gets of a video, (rows [length, all sizes], indices [length]), from {name: frames [N, size]}."""
-    import numpy as np
-
     rows = np.concatenate(list(frames.values()), axis=1)
     view, places = np.zeros((length, rows.shape[1]), rows.dtype), np.full(length, -1)
     for place, index in enumerate(indices):
@@ -147,8 +145,6 @@ def autocorrelation(frames, lag):
 
 def distances_of_fifths(frames):
     """From the mean of each fifth of a video to the mean of the whole."""
-    import numpy as np
-
     fifths = np.array_split(frames, 5)
     return [np.linalg.norm(fifth.mean(axis=0) - frames.mean(axis=0)) for fifth in fifths]
 

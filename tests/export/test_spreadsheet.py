@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from youtube8m_distill.export.spreadsheet import spreadsheet_safe, without_protection
@@ -35,19 +35,20 @@ FORMULA_STARTS = "=+-@\t\r\n＝＋－＠"
         "- ",
     ],
 )
-def test_what_a_spreadsheet_could_take_for_a_formula_gets_an_apostrophe(text):
+def test_text_that_may_be_a_formula_gets_an_apostrophe(text):
     assert spreadsheet_safe(text) == "'" + text
 
 
 @pytest.mark.parametrize(
     "text", ["", "-abc", "--", "_x-1", "abcDEF-_09", "plain text", "a=1", "a\n=1", "é", "Rock'n'Roll", "3+4"]
 )
-def test_other_texts_stay(text):
+def test_other_text_stays_unchanged(text):
     assert spreadsheet_safe(text) == text
 
 
+@settings(max_examples=40)
 @given(st.text(st.sampled_from("abzABZ019_-"), max_size=11))
-def test_ids_of_youtube_never_change(text):
+def test_youtube_ids_never_change(text):
     assert spreadsheet_safe(text) == text
 
 
@@ -58,12 +59,14 @@ TEXTS = st.one_of(
 )
 
 
+@settings(max_examples=40)
 @given(TEXTS)
-def test_every_text_comes_back(text):
+def test_every_text_is_restored(text):
     assert without_protection(spreadsheet_safe(text)) == text
 
 
+@settings(max_examples=40)
 @given(TEXTS)
-def test_nothing_begins_as_a_formula_but_names(text):
+def test_protected_text_never_starts_a_formula(text):
     safe = spreadsheet_safe(text)
     assert re.fullmatch("[A-Za-z0-9_-]*", safe) or safe.lstrip(" ")[:1] not in tuple(FORMULA_STARTS)

@@ -1,5 +1,3 @@
-import itertools
-
 import keras
 import numpy as np
 import pytest
@@ -15,7 +13,12 @@ FRAMES = np.random.default_rng(0).normal(size=(4, 5, SIZE)).astype(np.float32)
 LAYERS = ("clusters", "hidden", "input_normalization", "cluster_normalization", "hidden_normalization")
 OPTIONS = [
     dict(zip(("pooling", "activation", "batch_norm"), values))
-    for values in itertools.product(("max", "average"), ("sigmoid", "relu6"), (True, False))
+    for values in (
+        ("max", "sigmoid", True),
+        ("average", "relu6", True),
+        ("max", "relu6", False),
+        ("average", "sigmoid", False),
+    )
 ]
 
 
@@ -47,21 +50,20 @@ def expected(layer, frames, counts, training=False):
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
-def test_the_encoding_is_the_oracles(options, training):
+def test_encodings_equal_the_oracle(options, training):
     layer = encoder(**options)
     encodings, _ = expected(layer, FRAMES, COUNTS, training)
-    # As VideoClassifier calls it: outside Keras' `__call__`, which would hand `training` to the layers within by itself.
+    # Not through Keras' `__call__`, which passes `training` to inner layers; VideoClassifier calls these methods too.
     found = layer.project(layer.pool(FRAMES, COUNTS, training), training)
     assert found.shape == (4, 4) and layer.encoding_size == 4
     np.testing.assert_allclose(found, encodings, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    "num_clusters, hidden_size, size, rows, counts",
-    [(1, 1, 1, 1, [1, 1]), (12, 3, 6, 4, [4, 0, 2]), (3, 8, 2, 20, [20, 19, 1, 0, 7])],
+    "num_clusters, hidden_size, size, rows, counts", [(1, 1, 1, 1, [1, 1]), (3, 8, 2, 20, [20, 19, 1, 0, 7])]
 )
-@pytest.mark.parametrize("pooling", ["max", "average"])
-def test_any_shape_is_the_oracles(pooling, num_clusters, hidden_size, size, rows, counts):
+@pytest.mark.parametrize("pooling", ["average"])
+def test_encodings_of_any_shape_equal_the_oracle(pooling, num_clusters, hidden_size, size, rows, counts):
     layer = encoder(num_clusters, hidden_size, size, pooling=pooling)
     frames = np.random.default_rng(2).normal(size=(len(counts), rows, size)).astype(np.float32)
     for training in (False, True):
@@ -69,7 +71,7 @@ def test_any_shape_is_the_oracles(pooling, num_clusters, hidden_size, size, rows
         np.testing.assert_allclose(layer(frames, np.array(counts), training=training), encodings, rtol=1e-4, atol=1e-4)
 
 
-def test_moving_statistics_move_toward_those_of_real_frames_and_of_videos():
+def test_moving_statistics_follow_those_of_real_frames_and_videos():
     layer = encoder()
     before = oracle_weights(layer)
     _, seen = expected(layer, FRAMES, COUNTS, training=True)
@@ -80,14 +82,6 @@ def test_moving_statistics_move_toward_those_of_real_frames_and_of_videos():
             # A first update keeps a tenth.
             np.testing.assert_allclose(new, 0.1 * old + 0.9 * batch, rtol=1e-4, atol=1e-5)
             assert np.abs(batch - old).max() > 0.1
-
-
-def test_evaluation_moves_no_statistics():
-    layer = encoder()
-    before = layer.get_weights()
-    layer(FRAMES, COUNTS)
-    for old, new in zip(before, layer.get_weights()):
-        np.testing.assert_array_equal(old, new)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +102,7 @@ def test_each_option_changes_the_encoding(pair):
     assert np.abs(first(FRAMES, COUNTS) - second(FRAMES, COUNTS)).max() > 0.02
 
 
-def test_a_layer_is_by_default_the_starters():
+def test_defaults_are_those_of_the_starter_code():
     layer = dbof.DeepBagOfFrames()
     assert (layer.num_clusters, layer.encoding_size, layer.pooling, layer.activation, layer.batch_norm) == (
         8192,
@@ -119,13 +113,13 @@ def test_a_layer_is_by_default_the_starters():
     )
 
 
-def test_the_largest_value_may_be_negative_and_is_never_the_paddings():
+def test_max_pooling_ignores_padding_and_allows_negative_values():
     votes = np.array([[[-3.0], [-2.0], [9.0]], [[-3.0], [-2.0], [9.0]]], np.float32)
     np.testing.assert_array_equal(pooling.max_of_real_frames(votes, np.array([2, 0])), [[-2.0], [0.0]])
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("options", OPTIONS[::2] + OPTIONS[1:2], ids=lambda options: "-".join(map(str, options.values())))
+@pytest.mark.parametrize("options", OPTIONS[:2], ids=lambda options: "-".join(map(str, options.values())))
 def test_padding_and_the_order_of_the_frames_do_not_matter(options, training):
     dirty = np.where(np.arange(5)[None, :, None] < COUNTS[:, None, None], FRAMES, np.float32(1e3))
     for video, count in zip(dirty, COUNTS):
@@ -139,7 +133,7 @@ def test_padding_and_the_order_of_the_frames_do_not_matter(options, training):
 
 
 @pytest.mark.parametrize("counts", [COUNTS, np.zeros(4, np.int32)], ids=["one", "all"])
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
+@pytest.mark.parametrize("options", OPTIONS[:3], ids=lambda options: "-".join(map(str, options.values())))
 def test_videos_without_frames_have_finite_encodings_and_gradients(options, counts):
     layer = encoder(**options)
     with tf.GradientTape() as tape:
@@ -151,14 +145,13 @@ def test_videos_without_frames_have_finite_encodings_and_gradients(options, coun
     assert all(np.all(np.isfinite(weight)) for weight in layer.get_weights())
 
 
-def test_without_frames_and_normalization_only_the_hidden_bias_speaks():
+def test_without_frames_the_encoding_is_that_of_the_hidden_bias():
     layer = encoder(batch_norm=False)
     found = layer(FRAMES, np.zeros(4, np.int32))
     np.testing.assert_allclose(found, np.tile(oracles.sigmoid(layer.hidden.bias.numpy()), (4, 1)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["max", "average"])
-@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("pooling, batch_norm", [("max", True), ("average", False)])
 def test_bfloat16_encodings_stay_near_the_exact_ones(pooling, batch_norm):
     options = {"pooling": pooling, "batch_norm": batch_norm}
     exact, rounded = encoder(**options), encoder(dtype="mixed_bfloat16", **options)
@@ -170,7 +163,7 @@ def test_bfloat16_encodings_stay_near_the_exact_ones(pooling, batch_norm):
         )
 
 
-def test_kernels_and_biases_start_with_the_published_spreads():
+def test_initial_weights_have_the_published_spreads():
     keras.utils.set_random_seed(0)
     layer = dbof.DeepBagOfFrames(400, 300, batch_norm=False)
     layer.build((None, None, 100))
@@ -182,25 +175,17 @@ def test_kernels_and_biases_start_with_the_published_spreads():
             assert np.abs(values).max() > 2.2 * stddev  # a truncated normal ends at 2
 
 
-def test_with_normalization_the_kernels_start_the_same_and_have_no_bias():
-    keras.utils.set_random_seed(0)
-    layer = dbof.DeepBagOfFrames(400, 300)
-    layer.build((None, None, 100))
-    for name, stddev in (("clusters", 1 / np.sqrt(100)), ("hidden", 1 / np.sqrt(400))):
-        (kernel,) = getattr(layer, name).get_weights()
-        assert abs(kernel.std() / stddev - 1) < 0.03
-
-
 @pytest.mark.parametrize("batch_norm, between", [(True, 2 * 1152 + 2 * 8192 + 2 * 1024), (False, 8192 + 1024)])
-def test_the_published_size_has_the_weights_of_the_formula(batch_norm, between):
-    layer = dbof.DeepBagOfFrames(batch_norm=batch_norm)
-    layer.build((None, None, 1152))
+def test_the_published_size_has_the_expected_number_of_weights(batch_norm, between):
+    with keras.StatelessScope(initialize_variables=False):
+        layer = dbof.DeepBagOfFrames(batch_norm=batch_norm)
+        layer.build((None, None, 1152))
     trainable = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
     assert trainable == 1152 * 8192 + 8192 * 1024 + between
 
 
 @pytest.mark.parametrize("num_frames", [0, 1, 7])
-def test_multiply_adds_count_votes_of_each_frame_and_one_hidden_layer(num_frames):
+def test_multiply_adds_count_the_matrix_products(num_frames):
     layer = encoder()
     clusters, hidden = (int(np.prod(getattr(layer, name).kernel.shape)) for name in ("clusters", "hidden"))
     assert layer.multiply_adds(num_frames) == num_frames * clusters + hidden
@@ -213,12 +198,12 @@ def test_multiply_adds_count_votes_of_each_frame_and_one_hidden_layer(num_frames
         ({"activation": "relu"}, "activation='relu' is unknown; choose one of relu6, sigmoid"),
     ],
 )
-def test_unknown_options_are_refused_by_name(options, message):
+def test_unknown_options_are_an_error(options, message):
     with pytest.raises(ValueError, match=message):
         dbof.DeepBagOfFrames(**options)
 
 
-def test_the_configuration_rebuilds_the_layer():
+def test_a_layer_is_restored_from_its_config():
     layer = dbof.DeepBagOfFrames(5, 3, "average", "relu6", False, dtype="mixed_bfloat16", name="reader")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert (copy.num_clusters, copy.hidden_size, copy.pooling, copy.activation, copy.batch_norm, copy.name) == (

@@ -20,7 +20,7 @@ def frames_of(batch, rows, size):
 
 
 @pytest.mark.parametrize("rows, size, counts", [(5, 9, COUNTS), (7, 6, [7, 0]), (1, 3, [1]), (300, 4, [300, 299, 2])])
-def test_the_encoding_is_the_oracles(rows, size, counts):
+def test_encodings_equal_the_oracle(rows, size, counts):
     frames = frames_of(len(counts), rows, size)
     found = encoder(size)(frames, np.array(counts))
     expected = [oracles.mean_frame(video.astype(np.float64), count) for video, count in zip(frames, counts)]
@@ -50,7 +50,7 @@ def test_padding_does_not_matter(garbage):
     np.testing.assert_array_equal(layer(frames, COUNTS), layer(dirty, COUNTS))
 
 
-def test_the_mean_of_many_bfloat16_frames_is_not_summed_in_bfloat16():
+def test_bfloat16_frames_are_summed_in_float32():
     layer = encoder(4, dtype="mixed_bfloat16")
     frames = 1.0 + 0.1 * frames_of(1, 300, 4)
     found = layer(keras.ops.cast(frames, "bfloat16"), np.array([300]))
@@ -64,7 +64,7 @@ def test_it_has_no_weights_no_multiply_adds_and_the_size_of_the_frames():
     assert (layer.weights, layer.multiply_adds(300), layer.encoding_size) == ([], 0, 1152)
 
 
-def test_the_configuration_rebuilds_the_layer():
+def test_a_layer_is_restored_from_its_config():
     layer = mean_pool.MeanPool(dtype="mixed_bfloat16", name="reader")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(copy) is mean_pool.MeanPool

@@ -66,32 +66,27 @@ def assert_as_the_oracle(layer, frames, counts, training):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(
-    "options",
+    "options, training",
     [
-        {},
-        {"relu": True},
-        {"batch_norm": False},
-        {"batch_norm": False, "relu": True},
-        {"gating": False},
-        {"gating_remove_diagonal": True},
-        {"batch_norm": False, "gating_remove_diagonal": True},
-        {"subtract_centers": False},
-        {"sizes": (6,)},
-        {"sizes": (4, 3, 2), "num_clusters": 7},
-        {"hidden_size": 2},
+        ({}, False),
+        ({"relu": True}, True),
+        ({"batch_norm": False, "relu": True}, False),
+        ({"gating": False}, True),
+        ({"gating_remove_diagonal": True, "sizes": (6,)}, True),
+        ({"batch_norm": False, "gating_remove_diagonal": True}, False),
+        ({"subtract_centers": False, "sizes": (4, 3, 2), "num_clusters": 7}, True),
     ],
     ids=str,
 )
-def test_encodings_are_the_oracles(options, training):
+def test_encodings_equal_the_oracle(options, training):
     layer = encoder_of(**options)
     assert_as_the_oracle(layer, frames_of(sum(layer.feature_sizes)), COUNTS, training)
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("counts, rows", [((1,), 1), ((2, 9, 4), 9), ((3, 0, 0, 2, 1, 3), 4)])
-def test_any_lengths_are_the_oracles(counts, rows, training):
+@pytest.mark.parametrize("counts, rows", [((1,), 1), ((3, 0, 0, 2, 1, 3), 4)])
+def test_encodings_of_any_length_equal_the_oracle(counts, rows, training):
     assert_as_the_oracle(encoder_of(), frames_of(counts=counts, rows=rows), counts, training)
 
 
@@ -103,15 +98,14 @@ def test_relu_stops_at_6(batch_norm):
 
 
 @pytest.mark.parametrize("option", ["relu", "batch_norm", "gating", "gating_remove_diagonal", "subtract_centers"])
-def test_no_option_is_without_effect(option):
+def test_every_option_changes_the_encoding(option):
     changed = {option: option in ("relu", "gating_remove_diagonal")}
     found, usual = (layer(frames_of(), np.array(COUNTS)) for layer in (encoder_of(**changed), encoder_of()))
     assert np.abs(found - usual).max() > 0.01
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_padding_has_no_influence(batch_norm, training):
+@pytest.mark.parametrize("batch_norm, training", [(False, False), (True, True)])
+def test_padding_affects_neither_outputs_nor_gradients_nor_statistics(batch_norm, training):
     def outcome(frames):
         layer = encoder_of(batch_norm=batch_norm)
         with tf.GradientTape() as tape:
@@ -127,19 +121,9 @@ def test_padding_has_no_influence(batch_norm, training):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_the_order_of_frames_has_no_influence(training):
-    frames, counts = frames_of(), np.array([ROWS] * len(COUNTS))
-    np.testing.assert_allclose(
-        encoder_of()(frames[:, ::-1], counts, training=training),
-        encoder_of()(frames, counts, training=training),
-        rtol=1e-4,
-        atol=1e-5,
-    )
-
-
-@pytest.mark.parametrize("counts", [(0, 0), (3, 0)])
-@pytest.mark.parametrize("options", [{}, {"relu": True}, {"batch_norm": False}, {"subtract_centers": False}], ids=str)
+@pytest.mark.parametrize(
+    "options, counts", [({}, (0, 0)), ({"relu": True}, (3, 0)), ({"batch_norm": False}, (0, 0))], ids=str
+)
 def test_videos_without_frames_give_finite_encodings_and_gradients(options, counts):
     layer, frames = encoder_of(**options), tf.constant(frames_of(counts=counts))
     with tf.GradientTape() as tape:
@@ -151,14 +135,14 @@ def test_videos_without_frames_give_finite_encodings_and_gradients(options, coun
 
 
 @pytest.mark.parametrize("subtract_centers", [False, True])
-def test_each_cluster_has_its_share_of_a_vector_of_length_1(subtract_centers):
+def test_a_descriptor_has_length_1_and_equally_long_clusters(subtract_centers):
     pooling = NetVLADPooling(4, subtract_centers=subtract_centers)
     pooling.build((None, None, 6))
     vlad = np.asarray(pooling(frames_of(6), np.array([5, 3, 1, 0]))).reshape(4, 6, 4)  # D-major
     np.testing.assert_allclose(np.linalg.norm(vlad, axis=1), [[0.5] * 4] * 3 + [[0] * 4], rtol=1e-5)
 
 
-def test_weights_start_normal_with_the_published_spreads():
+def test_initial_weights_are_normal_with_the_published_spreads():
     layer = NetVLAD((256, 64), num_clusters=64, hidden_size=128, batch_norm=False)
     layer.build((None, None, 320))
     spreads = [(layer.hidden.kernel, 1 / np.sqrt(64)), (layer.hidden.bias, 0.01), (layer.gating.kernel, 1 / np.sqrt(128))]
@@ -172,15 +156,16 @@ def test_weights_start_normal_with_the_published_spreads():
     assert abs(np.corrcoef(first.assign.kernel.numpy().ravel(), first.centers.numpy().ravel())[0, 1]) < 0.05
 
 
-def test_normalization_replaces_the_biases_it_makes_useless():
+def test_normalization_replaces_biases():
     layer = encoder_of(relu=True)
     assert layer.hidden.bias is None and all(pooling.assign.bias is None for pooling in layer.poolings)
     assert encoder_of(relu=False).hidden.bias is not None  # without relu nothing normalizes there
 
 
 def test_the_published_sizes_have_the_published_number_of_weights():
-    layer = NetVLAD((1024, 128), hidden_size=2)  # 1024 as published, which takes 1.1 GB
-    layer.build((None, None, 1152))
+    with keras.StatelessScope(initialize_variables=False):
+        layer = NetVLAD((1024, 128), hidden_size=2)
+        layer.build((None, None, 1152))
     assert layer.vlad_size == 278_528 and layer.hidden.kernel.shape == (278_528, 2)
     assert layer.vlad_size * NetVLAD((1024, 128)).encoding_size == 285_212_672
     poolings = 2 * (1024 * 256 + 128 * 128) + 2 * (256 + 128)  # assignments, centers; gamma and beta
@@ -197,14 +182,13 @@ def test_the_defaults_are_the_published_ones():
 
 
 @pytest.mark.parametrize("gating", [False, True])
-def test_multiply_adds_count_assignments_and_sums_of_each_frame_and_the_matrices_after(gating):
+def test_multiply_adds_count_the_matrix_products(gating):
     layer = encoder_of(gating=gating)
     frame = 2 * (6 * 4 + 3 * 2)
     assert layer.multiply_adds(7) == 7 * frame + (6 * 4 + 3 * 2) * 5 + gating * 5 * 5
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("options", [{}, {"batch_norm": False, "relu": True}, {"subtract_centers": False}], ids=str)
+@pytest.mark.parametrize("options, training", [({}, True), ({"batch_norm": False, "relu": True}, False)], ids=str)
 def test_bfloat16_is_near_float32(options, training):
     frames, counts = frames_of(), np.array(COUNTS)
     low, exact = (encoder_of(dtype=dtype, **options) for dtype in ("mixed_bfloat16", "float32"))
@@ -214,13 +198,7 @@ def test_bfloat16_is_near_float32(options, training):
     np.testing.assert_allclose(tf.cast(found, "float32"), expected, atol=0.05 * np.abs(expected).max())
 
 
-def test_a_graph_gives_what_eager_calls_give():
-    layer, signature = encoder_of(), [tf.TensorSpec((None, None, 9)), tf.TensorSpec((None,), "int32")]
-    call = tf.function(lambda frames, counts: layer(frames, counts), input_signature=signature)
-    np.testing.assert_allclose(call(frames_of(), np.array(COUNTS)), layer(frames_of(), np.array(COUNTS)), rtol=1e-5)
-
-
-def test_a_feature_without_clusters_is_refused():
+def test_a_feature_without_clusters_is_an_error():
     with pytest.raises(ValueError, match="num_clusters=1 leaves a feature without clusters; choose 2 or more"):
         NetVLAD(SIZES, 1)
     assert NetVLAD((6,), 1).poolings[0].num_clusters == 1
@@ -238,7 +216,7 @@ def test_a_feature_without_clusters_is_refused():
     ],
     ids=str,
 )
-def test_the_configuration_rebuilds_the_layer(options):
+def test_a_layer_is_restored_from_its_config(options):
     layer = encoder_of(dtype="mixed_bfloat16", name="reader", **options)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert (copy.name, copy.dtype_policy.name, copy.get_config()) == ("reader", "mixed_bfloat16", layer.get_config())

@@ -82,9 +82,10 @@ def as_numpy(tensor):
     return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("shape", sorted(SHAPES))
-def test_descriptors_and_encodings_are_the_oracles(shape, training):
+@pytest.mark.parametrize(
+    "shape, training", [(shape, index % 2 == 0) for index, shape in enumerate(SHAPES)] + [("two features", False)]
+)
+def test_descriptors_and_encodings_equal_the_oracles(shape, training):
     layer, (frames, counts) = encoder(shape), videos(shape)
     expected = expected_pooled(layer, frames, counts, training)
     encoding = expected_encoding(layer, expected, training)
@@ -95,16 +96,8 @@ def test_descriptors_and_encodings_are_the_oracles(shape, training):
     np.testing.assert_allclose(found, encoding, rtol=1e-4, atol=1e-4)
 
 
-def test_any_number_of_rows_is_read_and_more_than_300_too():
-    layer = encoder()
-    frames = np.random.default_rng(0).normal(size=(2, 310, 9)).astype(np.float32)
-    expected = expected_pooled(layer, frames, [310, 305], training=False)
-    np.testing.assert_allclose(layer.pool(frames, np.array([310, 305])), expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("garbage", [7.0, 1e30, np.nan, np.inf])
-def test_what_lies_in_padding_does_not_matter(garbage, training):
+@pytest.mark.parametrize("garbage, training", [(7.0, True), (np.nan, False), (np.inf, True)])
+def test_padding_affects_neither_outputs_nor_statistics(garbage, training):
     frames, counts = videos()
     rows = np.arange(frames.shape[1]) >= counts[:, None]
     other = np.pad(
@@ -117,7 +110,7 @@ def test_what_lies_in_padding_does_not_matter(garbage, training):
         np.testing.assert_allclose(kept, moved, rtol=1e-4, atol=1e-5)
 
 
-def test_padding_does_not_reach_gradients():
+def test_padding_does_not_affect_gradients():
     frames, counts = videos()
     rows = (np.arange(frames.shape[1]) >= counts[:, None])[:, :, None]
     gradients = []
@@ -130,20 +123,8 @@ def test_padding_does_not_reach_gradients():
         np.testing.assert_allclose(zero, none, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_the_order_of_frames_does_not_matter(training):
-    frames, counts = videos()
-    shuffled = frames.copy()
-    for video, count in enumerate(counts):
-        shuffled[video, :count] = frames[video, :count][::-1]
-    np.testing.assert_allclose(
-        encoder()(frames, counts, training=training), encoder()(shuffled, counts, training=training), rtol=1e-4, atol=1e-5
-    )
-
-
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("counts", [(0, 0, 0), (7, 0, 1)])
-def test_videos_without_frames_are_finite_with_their_gradients(counts, training):
+@pytest.mark.parametrize("counts, training", [((0, 0, 0), True), ((7, 0, 1), False)])
+def test_videos_without_frames_give_finite_encodings_and_gradients(counts, training):
     layer = encoder()
     frames = tf.constant(videos()[0][:3])
     with tf.GradientTape() as tape:
@@ -154,7 +135,7 @@ def test_videos_without_frames_are_finite_with_their_gradients(counts, training)
         assert np.all(np.isfinite(gradient))
 
 
-def test_a_video_without_frames_has_descriptors_of_zeros_before_their_normalization():
+def test_the_descriptors_of_a_video_without_frames_are_normalized_zeros():
     layer, (frames, counts) = encoder(), videos()
     found = as_numpy(layer.pool(frames, counts * 0))
     empty = [
@@ -165,7 +146,7 @@ def test_a_video_without_frames_has_descriptors_of_zeros_before_their_normalizat
     np.testing.assert_allclose(found[0], np.concatenate(empty), rtol=1e-4, atol=1e-5)
 
 
-def test_statistics_move_in_training_only_and_in_project_only_where_asked():
+def test_statistics_update_in_training_only_and_in_project_only_if_requested():
     layer, (frames, counts) = encoder(), videos()
 
     def moved(action):
@@ -187,7 +168,7 @@ def test_statistics_move_in_training_only_and_in_project_only_where_asked():
     )
 
 
-def test_bfloat16_stays_near_float32():
+def test_bfloat16_is_near_float32():
     exact, rounded = encoder(), encoder(dtype="mixed_bfloat16")
     frames, counts = videos()
     found = rounded(keras.ops.cast(frames, "bfloat16"), counts)
@@ -195,7 +176,7 @@ def test_bfloat16_stays_near_float32():
     np.testing.assert_allclose(as_numpy(found), as_numpy(exact(frames, counts)), rtol=0, atol=0.05)
 
 
-def test_under_bfloat16_many_frames_that_agree_still_tell_their_centers_apart():
+def test_bfloat16_is_near_float32_for_300_similar_frames():
     exact, rounded = encoder("one feature"), encoder("one feature", dtype="mixed_bfloat16")
     frames = np.random.default_rng(0).normal(size=(2, 1, 6)) + 0.1 * np.random.default_rng(1).normal(size=(2, 300, 6))
     counts = np.array([300, 300])
@@ -207,9 +188,7 @@ def count(weights):
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-@pytest.mark.parametrize(
-    "num_classes, expected", [(3862, 88_889_378), pytest.param(4716, 90_639_224, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("num_classes, expected", [(3862, 88_889_378), (4716, 90_639_224)])
 def test_the_published_size_has_the_published_number_of_trainable_weights(num_classes, expected):
     def pooling(n, k, g):
         wide = 2 * n
@@ -225,21 +204,22 @@ def test_the_published_size_has_the_published_number_of_trainable_weights(num_cl
     pooled = 256 * 128 + 64 * 64
     hidden = pooled * 2048 + 2 * 2048 + 2 * 2048 * 256 + 2 * 256
     assert pooling(1024, 128, 8) + pooling(128, 64, 4) + hidden + 2049 * num_classes == expected
-    layer, classifier = nextvlad.NeXtVLAD((1024, 128)), logistic.Logistic(num_classes)
-    layer.build((None, None, 1152))
-    classifier.build((None, layer.encoding_size))
+    with keras.StatelessScope(initialize_variables=False):
+        layer, classifier = nextvlad.NeXtVLAD((1024, 128)), logistic.Logistic(num_classes)
+        layer.build((None, None, 1152))
+        classifier.build((None, layer.encoding_size))
     assert layer.pooled_size == pooled == 36_864
     assert count(layer.trainable_weights) + count(classifier.trainable_weights) == expected
 
 
-@pytest.mark.parametrize("num_frames", [0, 1, 7])
+@pytest.mark.parametrize("num_frames", [7])
 def test_multiply_adds_count_the_matrix_products(num_frames):
     first = 6 * 12 + 12 * 2 + 12 * (2 * 4) + 6 * 4 * 2
     second = 3 * 6 + 6 * 1 + 6 * (1 * 2) + 6 * 2 * 1
     assert encoder().multiply_adds(num_frames) == num_frames * (first + second) + (6 * 4 + 6 * 2) * 8 + 8 * 2 + 2 * 8
 
 
-def test_weights_start_as_slims_he_normal():
+def test_initial_weights_are_slims_variance_scaling():
     layer = nextvlad.NeXtVLAD((64, 32), num_clusters=64, hidden_size=128, groups=4, expansion=4, gating_reduction=4)
     layer.build((None, None, 96))
     first, second = layer.poolings
@@ -282,12 +262,12 @@ def test_weights_start_as_slims_he_normal():
         ),
     ],
 )
-def test_sizes_that_do_not_divide_are_refused_by_name(sizes, options, words):
+def test_sizes_that_do_not_divide_are_an_error(sizes, options, words):
     with pytest.raises(ValueError, match=words):
         nextvlad.NeXtVLAD(sizes, **options)
 
 
-def test_the_configuration_rebuilds_the_layer():
+def test_a_layer_is_restored_from_its_config():
     layer = nextvlad.NeXtVLAD((8, 4), 6, 15, 4, 3, 5, dtype="mixed_bfloat16", name="reader")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert copy.get_config() == layer.get_config()

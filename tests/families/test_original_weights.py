@@ -29,7 +29,7 @@ def frames_and_preprocessed(counts, rows, size):
     return frames, values
 
 
-def assert_gives_the_originals_outputs(scope, num_blocks, rows, counts, sizes=(5, 3)):
+def assert_outputs_equal_the_originals(scope, num_blocks, rows, counts, sizes=(5, 3)):
     arrays = oracles.original_arrays(scope, sum(sizes), CELLS, NUM_CLASSES)
     model = build.build_model(network(rows, rows // num_blocks, sizes))
     original_weights.assign_original_weights(model, arrays, scope)
@@ -39,23 +39,24 @@ def assert_gives_the_originals_outputs(scope, num_blocks, rows, counts, sizes=(5
         encoding, predictions = oracles.original_network(arrays, scope, values[video], count, num_blocks)
         np.testing.assert_allclose(found["encoding"][video], encoding, rtol=0, atol=1e-4)
         np.testing.assert_allclose(found["predictions"][video], predictions, rtol=0, atol=1e-4)
-    assert np.ptp(found["predictions"], axis=0).max() > 0.01  # the cases tell videos apart
+    assert np.ptp(found["predictions"], axis=0).max() > 0.01  # the predictions differ between videos
 
 
-def test_the_teacher_with_20_blocks_of_15_gives_the_originals_outputs():
-    assert_gives_the_originals_outputs("model", 20, 300, [300, 299, 151, 150, 16, 15, 1, 0])
+def test_the_teachers_outputs_equal_the_originals():
+    assert_outputs_equal_the_originals("model", 20, 300, [300, 151, 15, 1, 0])
 
 
-def test_the_teacher_gives_them_at_the_real_feature_size():
-    assert_gives_the_originals_outputs("model", 20, 300, [300, 157], sizes=(1024, 128))
+@pytest.mark.slow
+def test_the_teachers_outputs_equal_the_originals_at_full_feature_size():
+    assert_outputs_equal_the_originals("model", 20, 300, [300, 157], sizes=(1024, 128))
 
 
-@pytest.mark.parametrize("k", [30, 20, 15, 10])
-def test_the_student_with_5_blocks_gives_the_originals_outputs(k):
-    assert_gives_the_originals_outputs("model_student", 5, k, [k, k - 1, k // 5 + 1, k // 5, 1, 0])
+@pytest.mark.parametrize("k", [30, 10])
+def test_the_students_outputs_equal_the_originals(k):
+    assert_outputs_equal_the_originals("model_student", 5, k, [k, k - 1, k // 5 + 1, k // 5, 1, 0])
 
 
-def test_blocks_of_another_length_than_the_originals_give_other_outputs():
+def test_another_block_length_gives_other_outputs():
     arrays = oracles.original_arrays("model", 8, CELLS, NUM_CLASSES)
     frames, _ = frames_and_preprocessed([30], 30, 8)
     found = []
@@ -66,7 +67,7 @@ def test_blocks_of_another_length_than_the_originals_give_other_outputs():
     assert np.abs(found[0] - found[1]).max() > 0.01
 
 
-def test_a_kernel_is_cut_in_two_and_its_gates_brought_into_keras_order():
+def test_a_kernel_is_split_and_its_gates_are_reordered_for_keras():
     # One input, one cell: the gates i, j, f, o are single columns.
     kernel, recurrent, bias = original_weights.convert_lstm_kernel(
         np.array([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]), np.array([0.1, 0.2, 0.3, 0.4])
@@ -76,7 +77,7 @@ def test_a_kernel_is_cut_in_two_and_its_gates_brought_into_keras_order():
     np.testing.assert_allclose(bias, [0.1, 1.3, 0.2, 0.4])
 
 
-def test_teacher_and_student_of_one_checkpoint_are_told_apart_and_slots_left_alone():
+def test_teacher_and_student_of_one_checkpoint_are_distinguished():
     teacher = oracles.original_arrays("model", 8, CELLS, NUM_CLASSES, seed=1)
     student = oracles.original_arrays("model_student", 8, CELLS, NUM_CLASSES, seed=2)
     slots = {f"{name}/Adam": 0 * values for name, values in teacher.items()}
@@ -104,26 +105,25 @@ def changed(**changes):
 @pytest.mark.parametrize(
     "arrays, options, message",
     [
-        (changed(model__classifier__gates__weights=None), {}, "expected one variable model/…/gates/weights; found none"),
+        (changed(model__classifier__gates__weights=None), {}, "Expected one variable model/…/gates/weights; found none"),
         (
             changed(model__other__gates__weights=np.zeros((24, 12))),
             {},
             "found model/classifier/gates/weights, model/other/gates/weights among",
         ),
         ({}, {}, "RNN_L1.* found none among 0 variables"),
-        (changed(), {"lstm_cells": 7}, "RNN_L1/.*cell_0.*kernel gives the shape .*at the original's sizes"),
-        (changed(), {"num_classes": 5}, r"gates/weights gives the shape \(24, 12\), .* has \(24, 15\)"),
-        (changed(), {"lstm_layers": 1}, "RNN_L2/.*gives the shape"),
+        (changed(), {"lstm_cells": 7}, "RNN_L1/.*cell_0.*kernel has the shape .*with the original's sizes"),
+        (changed(), {"num_classes": 5}, r"gates/weights has the shape \(24, 12\), .* has \(24, 15\)"),
         (changed(), {"lstm_layers": 3}, "RNN_L1/…/cell_2/…/kernel; found none"),
         (changed(), {"classifier": "LogisticModel"}, "need a HierarchicalRNN encoder and a MixtureOfExperts classifier"),
     ],
 )
-def test_what_does_not_fit_is_named(arrays, options, message):
+def test_a_variable_that_does_not_fit_is_named(arrays, options, message):
     model = build.build_model(network(30, 6, **options))
     with pytest.raises(ValueError, match=message):
         original_weights.assign_original_weights(model, arrays)
 
 
-def test_a_network_of_another_family_is_refused():
+def test_a_network_of_another_family_is_an_error():
     with pytest.raises(ValueError, match="need a HierarchicalRNN encoder"):
         original_weights.assign_original_weights(networks.build(networks.video_level("MoeModel")), changed())

@@ -1,4 +1,4 @@
-"""Numbers of parameters in the papers' tables. The closed forms are first held against small networks that are built."""
+"""Numbers of parameters in the papers' tables. The closed forms are first compared with small networks."""
 
 import math
 
@@ -10,16 +10,17 @@ from youtube8m_distill.families import build
 
 
 def built(network):
-    return sum(math.prod(weight.shape) for weight in build.build_model(network).trainable_weights)
+    return build.look_at(network, lambda model: sum(math.prod(weight.shape) for weight in model.trainable_weights))
 
 
 def nextvlad_parameters(network):
     """Trainable numbers of a NeXtVLAD with a logistic classifier, layer by layer."""
-    hidden, narrow = network.nextvlad_hidden_size, network.nextvlad_hidden_size // network.gating_reduction
+    family = network.family
+    hidden, narrow = family.nextvlad_hidden_size, family.nextvlad_hidden_size // family.gating_reduction
     total, pooled = 0, 0
     for index, size in enumerate(network.features.sizes):
-        clusters, groups = (n // (1 if index == 0 else 2) for n in (network.nextvlad_cluster_size, network.groups))
-        wide = network.expansion * size
+        clusters, groups = (n // (1 if index == 0 else 2) for n in (family.nextvlad_cluster_size, family.groups))
+        wide = family.expansion * size
         total += (size + 1) * wide + (wide + 1) * groups  # widening, attention
         total += wide * groups * clusters + 2 * groups * clusters  # assignment and its normalization
         total += wide // groups * clusters  # centers
@@ -37,7 +38,7 @@ def parameters(network):
     """Trainable numbers of a NeXtVLAD, of a mixture, or of a mixture of mixtures."""
     if not network.is_mixture:
         return nextvlad_parameters(network)
-    members = network.mod_number or network.mix_number
+    members = network.family.num_members
     return members * parameters(network.member()) + gate_parameters(network, members)
 
 
@@ -51,12 +52,12 @@ def parameters(network):
     ],
     ids=lambda network: network.model,
 )
-def test_the_closed_forms_count_what_is_built(network):
+def test_the_closed_forms_equal_built_networks(network):
     assert parameters(network) == built(network)
 
 
 @pytest.mark.parametrize("num_classes, expected", [(3862, 88_889_378), (4716, 90_639_224)])
-def test_nextvlad_has_the_parameters_of_its_release(num_classes, expected):
+def test_nextvlad_has_the_number_of_parameters_of_its_release(num_classes, expected):
     assert parameters(config.network_config("NeXtVLADModel", num_classes)) == expected
 
 
@@ -74,11 +75,11 @@ LARGE = {"nextvlad_cluster_size": 256, "expansion": 4, "gating_reduction": 8}
         ("MODNeXtVladModel", {}, 1000),
     ],
 )
-def test_the_tables_of_the_mixtures_paper(model, options, millions):
+def test_mixtures_have_the_numbers_of_parameters_of_their_paper(model, options, millions):
     found = parameters(config.network_config(model, 1000, **options)) / 1e6
     assert found == pytest.approx(millions, rel=0.012)
 
 
-def test_the_bag_of_frames_of_the_mixtures_paper():
+def test_the_bag_of_frames_has_the_number_of_parameters_of_the_mixtures_paper():
     network = config.network_config("DbofModel", 1000, dbof_cluster_size=2048, moe_num_mixtures=5)
     assert built(network) / 1e6 == pytest.approx(16, abs=0.5)

@@ -28,10 +28,8 @@ def normalizing(layer, training):
     return lambda rows: oracles.batch_normalized(rows, gamma, beta, statistics)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("remove_diagonal", [False, True])
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_gates_weigh_each_entry_as_the_oracle(batch_norm, remove_diagonal, training):
+@pytest.mark.parametrize("batch_norm, remove_diagonal, training", [(False, True, False), (True, False, True)])
+def test_gated_encodings_equal_the_oracle(batch_norm, remove_diagonal, training):
     layer = layer_of(batch_norm=batch_norm, remove_diagonal=remove_diagonal)
     expected = oracles.context_gated(
         list(ENCODINGS.astype(np.float64)),
@@ -51,14 +49,14 @@ def test_gates_read_columns_of_the_kernel():
 
 
 @pytest.mark.parametrize("update_statistics", [False, True])
-def test_statistics_of_the_gates_move_where_asked(update_statistics):
+def test_gate_statistics_update_only_if_requested(update_statistics):
     layer = layer_of()
     before = layer.normalization.moving_mean.numpy()
     layer(ENCODINGS, training=True, update_statistics=update_statistics)
     assert np.array_equal(layer.normalization.moving_mean.numpy(), before) != update_statistics
 
 
-def test_the_start_is_normal_with_the_published_spread_and_the_bias_is_drawn_on_its_own():
+def test_initial_weights_are_normal_with_the_published_spread():
     layer = ContextGating(batch_norm=False)
     layer.build((None, 400))
     for weight in (layer.kernel, layer.bias):
@@ -73,12 +71,11 @@ def test_normalization_replaces_the_bias():
     assert [weight.name for weight in layer_of(batch_norm=True).trainable_weights] == ["kernel", "gamma", "beta"]
 
 
-def test_multiply_adds_are_those_of_the_kernel():
+def test_multiply_adds_count_the_kernel():
     assert layer_of().multiply_adds() == SIZE * SIZE
 
 
-@pytest.mark.parametrize("remove_diagonal", [False, True])
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("batch_norm, remove_diagonal", [(True, False), (False, True)])
 def test_bfloat16_is_near_float32(batch_norm, remove_diagonal):
     options = {"batch_norm": batch_norm, "remove_diagonal": remove_diagonal}
     found = layer_of(dtype="mixed_bfloat16", **options)(ENCODINGS, training=True)
@@ -89,7 +86,7 @@ def test_bfloat16_is_near_float32(batch_norm, remove_diagonal):
 
 
 @pytest.mark.parametrize("batch_norm, remove_diagonal", [(True, False), (False, True)])
-def test_the_configuration_rebuilds_the_layer(batch_norm, remove_diagonal):
+def test_a_layer_is_restored_from_its_config(batch_norm, remove_diagonal):
     layer = ContextGating(batch_norm, remove_diagonal, dtype="mixed_bfloat16", name="gates")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert (copy.normalization is not None, copy.remove_diagonal, copy.name) == (batch_norm, remove_diagonal, "gates")

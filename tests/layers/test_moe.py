@@ -13,8 +13,8 @@ def classifier(num_mixtures, num_classes=5, **options):
     return layer
 
 
-@pytest.mark.parametrize("num_mixtures", [1, 2, 4])
-def test_experts_vote_by_the_shares_of_their_gates(num_mixtures):
+@pytest.mark.parametrize("num_mixtures", [1, 4])
+def test_predictions_equal_the_oracle(num_mixtures):
     layer = classifier(num_mixtures)
     random = np.random.default_rng(1)
     layer.set_weights([random.normal(size=weight.shape) for weight in layer.weights])
@@ -24,12 +24,12 @@ def test_experts_vote_by_the_shares_of_their_gates(num_mixtures):
 
 
 @pytest.mark.parametrize("num_mixtures, expected", [(1, 1 / 4), (2, 1 / 3), (4, 2 / 5)])
-def test_an_unknowing_network_gives_every_class_the_published_start(num_mixtures, expected):
+def test_predictions_for_zero_encodings_are_the_published_initial_value(num_mixtures, expected):
     found = classifier(num_mixtures)(np.zeros((3, 6), np.float32))["predictions"]  # as of a video without frames
     np.testing.assert_allclose(found, np.full((3, 5), expected), rtol=1e-6)
 
 
-def test_small_encodings_start_near_the_published_third_and_the_published_loss():
+def test_the_initial_loss_is_the_published_one():
     found = np.asarray(classifier(2, 4716)(1e-3 * ENCODINGS)["predictions"])
     np.testing.assert_allclose(found, 1 / 3, atol=1e-3)
     p = found[0].astype(np.float64)
@@ -37,7 +37,7 @@ def test_small_encodings_start_near_the_published_third_and_the_published_loss()
     assert loss == pytest.approx(1914.25, abs=0.5)  # three labels of 4716; the original's log says 1914.09
 
 
-def test_gates_have_no_bias_and_experts_start_with_zero():
+def test_gates_have_no_bias_and_expert_biases_start_at_zero():
     layer = classifier(2)
     assert layer.gates.bias is None and not np.any(layer.experts.bias.numpy())
     for kernel, columns in ((layer.gates.kernel, 15), (layer.experts.kernel, 10)):
@@ -45,7 +45,7 @@ def test_gates_have_no_bias_and_experts_start_with_zero():
         assert 0.8 * limit < np.abs(kernel.numpy()).max() <= limit
 
 
-def test_the_regulariser_is_the_starters_half_of_the_squares_of_both_matrices():
+def test_the_regularizer_is_half_the_sum_of_squares_of_both_matrices():
     layer = classifier(2)
     layer.set_weights([np.full(weight.shape, 100.0) for weight in layer.weights])
     layer(ENCODINGS)
@@ -57,7 +57,7 @@ def test_multiply_adds_count_gates_and_experts(num_mixtures, expected):
     assert classifier(num_mixtures).multiply_adds() == expected
 
 
-def test_probabilities_are_float32_whatever_is_asked():
+def test_predictions_are_float32_in_every_precision():
     layer = moe.MixtureOfExperts(5, dtype="mixed_bfloat16")
     assert layer(ENCODINGS)["predictions"].dtype == "float32" and layer.gates.kernel.dtype == "float32"
     exact = classifier(2)
@@ -66,7 +66,7 @@ def test_probabilities_are_float32_whatever_is_asked():
 
 
 @pytest.mark.parametrize("remove_diagonal", [False, True])
-def test_classes_gate_the_probabilities_of_one_another(remove_diagonal):
+def test_probability_gating_equals_the_oracle(remove_diagonal):
     layer, plain = classifier(2, probability_gating=True, remove_diagonal=remove_diagonal), classifier(2)
     random = np.random.default_rng(1)
     layer.set_weights([np.abs(random.normal(size=weight.shape)) for weight in layer.weights])
@@ -84,7 +84,7 @@ def test_classes_gate_the_probabilities_of_one_another(remove_diagonal):
     assert layer.multiply_adds() == plain.multiply_adds() + 5 * 5
 
 
-def test_the_configuration_rebuilds_the_layer():
+def test_a_layer_is_restored_from_its_config():
     layer = classifier(3, l2=0.5, probability_gating=True, remove_diagonal=True)
     copy = moe.MixtureOfExperts.from_config(layer.get_config())
     assert (copy.num_classes, copy.num_mixtures, copy.l2) == (5, 3, 0.5)

@@ -36,8 +36,8 @@ def folder(tmp_path_factory):
 
 
 @given(videos=strategies.videos_with_ties(), top_k=st.integers(1, 10))
-@settings(max_examples=30, deadline=None)
-def test_every_number_equals_its_slow_definition(folder, videos, top_k):
+@settings(max_examples=15, deadline=None)
+def test_every_metric_equals_its_oracle(folder, videos, top_k):
     labels, predictions = videos
     losses = np.linspace(0.1, 3.0, len(labels), dtype=np.float32)
     result, _ = evaluate(labels, predictions, losses, top_k, folder)
@@ -55,7 +55,7 @@ def test_every_number_equals_its_slow_definition(folder, videos, top_k):
     assert result == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_numbers_of_a_small_case_by_hand():
+def test_metrics_of_a_small_case_equal_hand_computed_values():
     result, per_class = evaluate(LABELS, PREDICTIONS, LOSSES, top_k=2)
     assert result == pytest.approx(
         {
@@ -74,32 +74,32 @@ def test_the_numbers_of_a_small_case_by_hand():
 
 
 @given(data=st.data(), videos=strategies.videos_with_ties(), top_k=st.integers(1, 8))
-@settings(max_examples=30, deadline=None)
-def test_neither_the_cut_into_batches_nor_the_order_changes_a_bit(folder, data, videos, top_k):
+@settings(max_examples=15, deadline=None)
+def test_batch_sizes_and_order_do_not_change_any_metric(folder, data, videos, top_k):
     losses = np.array([0.1, 1e6, 3e-5, 7.7, 0.3, 12.0], np.float32)[: len(videos[0])]
     batches = data.draw(strategies.cuts(len(videos[0])))
     assert evaluate(*videos, losses, top_k, folder, batches)[0] == evaluate(*videos, losses, top_k, folder)[0]
 
 
-def test_a_huge_loss_does_not_swallow_the_small_ones_wherever_it_stands():
+def test_the_mean_loss_is_exact_next_to_a_huge_loss():
     labels, predictions = np.repeat(LABELS, 3, axis=0), np.repeat(PREDICTIONS, 3, axis=0)
     losses = np.array([2.0**54, 1, 1, 1, 1, 1], np.float32)  # in float64, 2 ** 54 + 1 is 2 ** 54
     for order in (losses, losses[::-1]):
         assert evaluate(labels, predictions, order, top_k=2)[0]["loss"] == (2**54 + 5) / 6
 
 
-def test_the_result_is_ready_for_json(folder):
+def test_the_result_can_be_written_as_json(folder):
     result, _ = evaluate(LABELS, PREDICTIONS, LOSSES, 2, folder)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_per_class_holds_the_full_map_beside_the_starters(folder):
+def test_per_class_contains_the_full_average_precision(folder):
     _, per_class = evaluate(LABELS, PREDICTIONS, LOSSES, 2, folder)
     np.testing.assert_array_equal(per_class["full_average_precision"], [1.0, np.nan, 1.0])
     np.testing.assert_array_equal(per_class["average_precision"], [1.0, np.nan, 0.5])
 
 
-def test_perr_is_the_callers_because_the_best_k_are_too_few_for_many_labels():
+def test_perr_is_correct_for_more_labels_than_top_k():
     labels, predictions = np.ones([1, 30], np.uint8), np.linspace(1, 0.1, 30, dtype=np.float32)[None]
     assert evaluate(labels, predictions, LOSSES[:1], top_k=20)[0]["perr"] == 1.0
 
@@ -110,7 +110,7 @@ def test_a_short_last_batch_counts_each_video_once():
     assert result["num_videos"] == 2
 
 
-def test_reset_forgets_every_video(folder):
+def test_reset_removes_all_videos(folder):
     with Evaluator(3, 2, folder) as evaluator:
         feed(evaluator, 1 - LABELS, PREDICTIONS, 9 * LOSSES)
         evaluator.reset_state()
@@ -118,14 +118,14 @@ def test_reset_forgets_every_video(folder):
         assert evaluator.result() == evaluate(LABELS, PREDICTIONS, LOSSES, 2, folder)[0]
 
 
-def test_arrays_may_be_used_again_after_an_update():
+def test_arrays_may_be_reused_after_an_update():
     evaluator, losses, ratios = Evaluator(3, 3), LOSSES.copy(), np.array([0.25, 0.5], np.float32)
     evaluator.update_state(LABELS, [[0, 1, 2], [0, 2, 1]], np.sort(PREDICTIONS)[:, ::-1], losses, ratios)
     losses[:], ratios[:] = 100.0, 100.0
     assert (evaluator.result()["loss"], evaluator.result()["perr"]) == (1.25, 0.375)
 
 
-def test_an_evaluation_of_no_video_is_an_error():
+def test_evaluating_no_video_is_an_error():
     with pytest.raises(ValueError, match="There is no video to evaluate"):
         Evaluator(3).result()
 
@@ -147,8 +147,8 @@ GOOD = dict(
         (dict(losses=[0.5, np.nan]), "losses must be finite. Received nan for video 1"),
         (dict(losses=[np.inf, 0.5]), "losses must be finite. Received inf for video 0"),
         (dict(perr=[0.5, np.nan]), "perr .* must be finite. Received nan for video 1 of the batch"),
-        (dict(losses=[0.5]), r"losses must hold one number a video, \[2\]. Received shape \(1,\)"),
-        (dict(perr=0.5), r"perr .* must hold one number a video, \[2\]. Received shape \(\)"),
+        (dict(losses=[0.5]), r"losses must hold one number per video, \[2\]. Received shape \(1,\)"),
+        (dict(perr=0.5), r"perr .* must hold one number per video, \[2\]. Received shape \(\)"),
         (dict(labels=np.eye(2, 4)), "The batch has 4 classes, the metric 3"),
         (dict(top_classes=[[0], [0]], top_scores=[[0.9], [0.8]]), "holds 1 classes a video, of 3; top_k=2 are needed"),
         (dict(predictions=None), "the full mAP needs all predictions"),
@@ -156,7 +156,7 @@ GOOD = dict(
         (dict(predictions=PREDICTIONS[:1]), r"Received \(2, 3\) and \(1, 3\)"),
     ],
 )
-def test_a_batch_that_is_refused_says_why_and_leaves_no_trace(folder, change, message):
+def test_an_invalid_batch_is_an_error_and_changes_nothing(folder, change, message):
     with Evaluator(3, 2, folder) as evaluator:
         evaluator.update_state(**GOOD)
         before = evaluator.result()
@@ -167,7 +167,7 @@ def test_a_batch_that_is_refused_says_why_and_leaves_no_trace(folder, change, me
         assert evaluator.result()["num_videos"] == 4
 
 
-def test_a_video_takes_no_more_memory_than_its_best_classes():
+def test_memory_per_video_is_that_of_its_best_classes():
     """148 bytes: 20 scores, classes and hits, a loss, a PERR; not the 3862 labels that came with them."""
     evaluator, batches, size = Evaluator(3862), 40, 100
     labels, ones = np.eye(size, 3862, dtype=np.uint8), np.ones(size, np.float32)

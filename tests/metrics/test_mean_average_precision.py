@@ -33,14 +33,14 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("full_map")
 
 
-def test_map_is_the_mean_over_classes_with_labels_of_pairs_among_the_best():
+def test_map_equals_a_hand_computed_value():
     metric = streamed(LABELS, PREDICTIONS, 2)
     np.testing.assert_array_equal(metric.per_class()["average_precision"], [1.0, np.nan, 1 / 2])
     np.testing.assert_array_equal(metric.per_class()["num_positives"], [1, 0, 2])
     assert metric.result() == pytest.approx((1 + 1 / 2) / 2)
 
 
-def test_the_full_map_looks_below_the_best_classes_too(folder):
+def test_the_full_map_includes_all_classes(folder):
     result, per_class = full(folder, LABELS, PREDICTIONS)
     np.testing.assert_array_equal(per_class["average_precision"], [1.0, np.nan, 1.0])
     np.testing.assert_array_equal(per_class["num_positives"], [1, 0, 2])
@@ -48,8 +48,8 @@ def test_the_full_map_looks_below_the_best_classes_too(folder):
 
 
 @given(videos=strategies.videos_with_ties(), top_k=st.integers(1, 10))
-@settings(max_examples=60, deadline=None)
-def test_map_takes_equal_scores_as_one_group(videos, top_k):
+@settings(max_examples=20, deadline=None)
+def test_map_equals_the_oracle_with_equal_scores(videos, top_k):
     metric = streamed(*videos, top_k)
     assert metric.result() == pytest.approx(oracles.mean_average_precision(*videos, top_k), abs=1e-12)
     for c, value in oracles.class_average_precisions(*videos, top_k).items():
@@ -57,15 +57,15 @@ def test_map_takes_equal_scores_as_one_group(videos, top_k):
 
 
 @given(videos=strategies.videos_without_ties(), top_k=st.integers(1, 10))
-@settings(max_examples=40, deadline=None)
-def test_without_equal_scores_map_is_the_starters(videos, top_k):
+@settings(max_examples=15, deadline=None)
+def test_without_equal_scores_map_equals_the_starter_codes(videos, top_k):
     expected = oracles.mean_average_precision(*videos, top_k, oracles.starter_average_precision)
     assert streamed(*videos, top_k).result() == pytest.approx(expected, abs=1e-12)
 
 
 @given(data=st.data(), videos=strategies.videos_with_ties(), block_bytes=st.sampled_from([1, 40, 10**6]))
-@settings(max_examples=40, deadline=None)
-def test_the_full_map_ranks_all_classes_whatever_the_cuts_the_order_and_the_blocks(folder, data, videos, block_bytes):
+@settings(max_examples=15, deadline=None)
+def test_batch_sizes_order_and_blocks_do_not_change_the_full_map(folder, data, videos, block_bytes):
     batches = data.draw(strategies.cuts(len(videos[0])))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mean_average_precision, "BLOCK_BYTES", block_bytes)
@@ -77,8 +77,8 @@ def test_the_full_map_ranks_all_classes_whatever_the_cuts_the_order_and_the_bloc
 
 
 @given(data=st.data(), videos=strategies.videos_with_ties(), top_k=st.integers(1, 8))
-@settings(max_examples=40, deadline=None)
-def test_neither_the_cut_into_batches_nor_the_order_changes_a_bit_of_map(data, videos, top_k):
+@settings(max_examples=15, deadline=None)
+def test_batch_sizes_and_order_do_not_change_map(data, videos, top_k):
     batches = data.draw(strategies.cuts(len(videos[0])))
     np.testing.assert_array_equal(
         streamed(*videos, top_k, batches).per_class()["average_precision"],
@@ -86,7 +86,7 @@ def test_neither_the_cut_into_batches_nor_the_order_changes_a_bit_of_map(data, v
     )
 
 
-def test_class_indices_past_16_bits_keep_their_class():
+def test_class_indices_above_16_bits_are_kept():
     labels, predictions = np.zeros([1, 40000], np.uint8), np.zeros([1, 40000], np.float32)
     labels[0, 39999], predictions[0, [39999, 5]] = 1, [0.5, 0.9]
     metric = streamed(labels, predictions, 2)
@@ -94,7 +94,7 @@ def test_class_indices_past_16_bits_keep_their_class():
     assert metric.result() == 1.0
 
 
-def test_results_follow_later_batches_and_reset(folder):
+def test_results_include_later_batches_and_reset_removes_all(folder):
     with FullMeanAveragePrecision(3, folder) as on_disk:
         for metric, batch in (
             (streamed(LABELS, PREDICTIONS, 3), (rank(LABELS, -PREDICTIONS, 3),)),
@@ -112,14 +112,14 @@ def test_results_follow_later_batches_and_reset(folder):
             assert metric.result() == pytest.approx(oracles.mean_average_precision(LABELS, -PREDICTIONS, 3))
 
 
-def test_without_labels_map_is_zero_and_no_class_has_a_value(folder):
+def test_without_labels_map_is_zero_and_classes_are_nan(folder):
     metric = streamed(0 * LABELS, PREDICTIONS, 2)
     assert metric.result() == 0.0
     assert np.isnan(metric.per_class()["average_precision"]).all()
     assert full(folder, 0 * LABELS, PREDICTIONS)[0] == 0.0
 
 
-def test_the_full_map_leaves_its_folder_empty_also_after_an_error(tmp_path):
+def test_the_full_map_deletes_its_file_even_after_an_error(tmp_path):
     new_folder = tmp_path / "deep" / "er"
     with pytest.raises(ValueError, match="predictions must be finite"):
         with FullMeanAveragePrecision(3, new_folder) as metric:
@@ -128,7 +128,7 @@ def test_the_full_map_leaves_its_folder_empty_also_after_an_error(tmp_path):
     assert list(new_folder.iterdir()) == []
 
 
-def test_input_that_does_not_fit_is_refused(folder):
+def test_input_of_the_wrong_size_is_an_error(folder):
     with pytest.raises(ValueError, match="holds 1 classes a video, of 3; top_k=2 are needed"):
         MeanAveragePrecision(3, 2).update_state(rank(LABELS, PREDICTIONS, 1))
     with pytest.raises(ValueError, match="The batch has 3 classes, the metric 4"):

@@ -1,6 +1,7 @@
-"""Batch normalization on two replicas, which hold different numbers of real frames, takes the steps of one."""
+"""Batch normalization on two replicas with different numbers of real frames trains as on one replica."""
 
 import functools
+import types
 
 import keras
 import numpy as np
@@ -12,11 +13,11 @@ from tests import tiny_training
 from youtube8m_distill.engine import strategy as strategies
 from youtube8m_distill.families.base import Encoder
 from youtube8m_distill.families.video_classifier import VideoClassifier
+from youtube8m_distill.layers import batch_normalization
 from youtube8m_distill.layers.batch_normalization import BatchNormalization
 from youtube8m_distill.layers.logistic import Logistic
 from youtube8m_distill.layers.masking import frame_mask
 from youtube8m_distill.layers.preprocessing import L2Preprocessing
-from youtube8m_distill.schemes import replicas
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
@@ -96,42 +97,42 @@ def after_20_steps(name, devices=None):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SCHEMES))
-def test_weights_and_moving_statistics_on_two_replicas_are_those_on_one(name):
+def test_weights_and_moving_statistics_on_two_replicas_equal_those_on_one(name):
     one, two = after_20_steps(name), after_20_steps(name, tuple(tiny_training.TWO_CPUS))
     assert len(one) == (2 if name == "parallel" else 1) * NUM_WEIGHTS
     tiny_training.assert_same_weights(two, one, 1e-5)
 
 
 @pytest.mark.slow
-def test_all_weights_and_statistics_of_these_runs_move():
+def test_all_weights_and_statistics_change_in_these_runs():
     with strategies.make_strategy().scope():
         keras.utils.set_random_seed(1)
         start = tiny_training.weights(SCHEMES["supervised"]())
     assert all(tiny_training.differ(after_20_steps("supervised"), start))
 
 
-def test_replicas_that_kept_their_statistics_to_themselves_would_step_elsewhere():
-    def apart():
-        scheme = SCHEMES["supervised"]()
-        for layer in scheme.networks["teacher"]._flatten_layers():
-            if isinstance(layer, BatchNormalization):
-                del layer.sum_over_replicas
-        return scheme
+def test_training_differs_if_replicas_do_not_share_their_statistics(monkeypatch):
+    def train():
+        return tiny_training.weights(
+            tiny_training.train_eagerly(tiny_training.TWO_CPUS, SCHEMES["supervised"], data_of("supervised"))
+        )
 
-    lonely = tiny_training.weights(tiny_training.train_on(tiny_training.TWO_CPUS, apart, data_of("supervised")))
-    distances = [np.abs(a - b).max() / np.abs(b).max() for a, b in zip(lonely, after_20_steps("supervised"))]
+    shared = train()
+    unshared = types.SimpleNamespace(sum_over_replicas=lambda tensors: tensors)
+    monkeypatch.setattr(batch_normalization, "replicas", unshared)
+    distances = [np.abs(a - b).max() / np.abs(b).max() for a, b in zip(train(), shared)]
     assert max(distances) > 0.01
 
 
-def test_dropout_moves_the_statistics_once_a_step():
-    scheme = tiny_training.train_on(
+def test_dropout_updates_the_statistics_once_per_step():
+    scheme = tiny_training.train_eagerly(
         tiny_training.TWO_CPUS, lambda: Supervised(network(dropout=0.5), "teacher"), data_of("supervised"), steps=3
     )
     encoder = scheme.networks["teacher"].encoder
     assert encoder.frame_normalization.num_updates.numpy() == encoder.normalization.num_updates.numpy() == 3
 
 
-def test_gradients_by_one_replicas_rows_reach_through_the_others():
+def test_gradients_pass_from_one_replicas_rows_to_the_other_replica():
     strategy = strategies.make_strategy(devices=tiny_training.TWO_CPUS)
     rows = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
     weights = np.random.default_rng(1).normal(size=(6, 2)).astype(np.float32)
@@ -148,7 +149,6 @@ def test_gradients_by_one_replicas_rows_reach_through_the_others():
     with strategy.scope():
         shared = BatchNormalization()
         shared.build((None, 2))
-    shared.sum_over_replicas = replicas.sum_over_replicas
     halves = strategy.experimental_distribute_values_from_function(
         lambda context: tuple(
             tf.constant(np.split(values, 2)[context.replica_id_in_sync_group]) for values in (rows, weights, mask)

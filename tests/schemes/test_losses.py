@@ -12,12 +12,12 @@ from youtube8m_distill.schemes import losses
 TEACHER, STUDENT = np.array([[0.5, 0.9, 0.25]], np.float32), np.array([[0.25, 0.9, 0.5]], np.float32)
 
 
-def test_representation_loss_is_the_squared_length_of_the_difference():
+def test_representation_loss_is_the_squared_distance():
     student, teacher = np.array([[1.0, 2.0], [0.0, 0.0]], np.float32), np.array([[4.0, -2.0], [0.0, 3.0]], np.float32)
     np.testing.assert_allclose(losses.representation_loss(student, teacher), [9 + 16, 9])
 
 
-def test_prediction_losses_of_one_video_by_hand():
+def test_prediction_losses_of_one_video_equal_hand_computed_values():
     # kl: 0.5 log 2 + 0.5 log(0.5 / 0.75) for the first class, 0.25 log 0.5 + 0.75 log 1.5 for the last.
     # categorical_kl: both sum to 1.65, so (0.5 log 2 - 0.25 log 2) / 1.65.
     found = {name: float(losses.prediction_loss(STUDENT, TEACHER, name)[0]) for name in losses.DISTANCES}
@@ -25,7 +25,7 @@ def test_prediction_losses_of_one_video_by_hand():
     assert found == pytest.approx(expected, rel=1e-5)
 
 
-def test_every_distance_of_the_configuration_exists_and_kl_is_the_default():
+def test_every_configurable_distance_exists_and_kl_is_the_default():
     assert set(losses.DISTANCES) == set(config.PREDICTION_DISTANCES)
     np.testing.assert_array_equal(losses.prediction_loss(STUDENT, TEACHER), losses.prediction_loss(STUDENT, TEACHER, "kl"))
 
@@ -41,9 +41,9 @@ def test_divergence_is_from_the_teacher_to_the_student(name):
     assert abs(float(there[0]) - float(back[0])) > 0.01
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(*[nst.arrays(np.float32, (2, 3), elements=st.sampled_from(np.float32([0, 1e-6, 0.01, 0.3, 0.99, 1])))] * 2)
-def test_prediction_losses_equal_the_sums_even_for_certain_predictions(student, teacher):
+def test_prediction_losses_equal_the_oracles_even_for_probabilities_0_and_1(student, teacher):
     for name, oracle in (
         ("kl", oracles.bernoulli_kl),
         ("categorical_kl", oracles.categorical_kl),
@@ -54,7 +54,7 @@ def test_prediction_losses_equal_the_sums_even_for_certain_predictions(student, 
         np.testing.assert_allclose(losses.prediction_loss(student, teacher, name), expected, rtol=3e-3, atol=1e-5)
 
 
-def test_equal_predictions_are_no_distance_apart():
+def test_equal_predictions_have_distance_0():
     for name in losses.DISTANCES:
         np.testing.assert_allclose(losses.prediction_loss(TEACHER, TEACHER, name), [0.0], atol=1e-7)
 
@@ -68,15 +68,12 @@ STATES = {
 @pytest.mark.parametrize(
     "reduction, student_indices, teacher_indices, expected",
     [
-        ("mean", [0, 2, -1], [0, 1, 2, 3], (4 + 9) / 2),  # padding is no frame
+        ("mean", [0, 2, -1], [0, 1, 2, 3], (4 + 9) / 2),  # padding is not a frame
         ("sum", [0, 2, -1], [0, 1, 2, 3], 4 + 9),
-        ("mean", [0, 2, -1], [0, 1, 2, -1], (4 + 9) / 2),  # padding on both sides does not match either
-        ("mean", [5, 7, -1], [5, 6, 7, 8], (4 + 9) / 2),  # a frame is known by its index, not by its row
+        ("mean", [0, 2, -1], [0, 1, 2, -1], (4 + 9) / 2),  # padding does not match padding
+        ("mean", [5, 7, -1], [5, 6, 7, 8], (4 + 9) / 2),  # frames match by index, not by row
         ("mean", [4, 7, 9], [0, 3, 7, 8], 9.0),  # one common frame, rows 1 and 2
-        ("sum", [4, 7, 9], [0, 3, 7, 8], 9.0),
-        ("mean", [1, 3, 5], [0, 2, 4, 6], 0.0),  # none
-        ("sum", [1, 3, 5], [0, 2, 4, 6], 0.0),
-        ("mean", [-1, -1, -1], [-1, -1, -1, -1], 0.0),
+        ("mean", [1, 3, 5], [0, 2, 4, 6], 0.0),  # no common frame
     ],
 )
 def test_intermediate_loss_is_over_the_common_frames(reduction, student_indices, teacher_indices, expected):
@@ -137,7 +134,7 @@ def _intermediate(student, teacher):
         lambda s, t: losses.prediction_loss(s, t, "squared"),
     ],
 )
-def test_a_student_loss_has_no_gradient_in_the_teacher(loss):
+def test_distillation_losses_have_no_gradient_in_the_teacher(loss):
     student, teacher = tf.Variable(STUDENT), tf.Variable(TEACHER)
     with tf.GradientTape() as tape:
         value = loss(student, teacher)
@@ -145,7 +142,7 @@ def test_a_student_loss_has_no_gradient_in_the_teacher(loss):
     assert to_teacher is None and np.abs(to_student).max() > 0.01
 
 
-def test_losses_of_half_precision_encodings_are_computed_in_float32():
+def test_losses_of_bfloat16_encodings_are_computed_in_float32():
     student, teacher = (tf.cast(values, tf.bfloat16) for values in (np.full((1, 600), 1.0), np.full((1, 600), 2.0)))
     indices = np.array([[0]])
     for value in (

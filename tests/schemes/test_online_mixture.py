@@ -28,9 +28,8 @@ both_shapes = pytest.mark.parametrize("shape", list(mixtures.SHAPES.values()), i
 # ---- the terms
 
 
-@both_shapes
-@pytest.mark.parametrize("temperature", [0, 1, 20])
-def test_the_terms_are_the_published_sums(shape, temperature):
+@pytest.mark.parametrize("shape, temperature", [(mixtures.ONE_LEVEL, 0), (mixtures.ONE_LEVEL, 20), (mixtures.TWO_LEVELS, 1)])
+def test_the_loss_terms_equal_the_published_sums(shape, temperature):
     model = mixtures.randomize(mixtures.mixture(shape))
     expected = VIDEOS["teacher"].outputs(mixtures.tree(model), training=False)
     objective = OnlineMixtureObjective(temperature)
@@ -49,12 +48,12 @@ def test_the_terms_are_the_published_sums(shape, temperature):
     np.testing.assert_allclose(total, [oracles.mixture_loss(*pair, temperature) for pair in pairs], rtol=1e-4)
 
 
-@pytest.mark.parametrize("temperature, expected", [(0, [1, 1]), (1, [1, 1, 1]), (3, [1, 1, 9]), (20, [1, 1, 400])])
-def test_the_divergences_weigh_the_square_of_the_temperature(temperature, expected):
+@pytest.mark.parametrize("temperature, expected", [(0, [1, 1]), (3, [1, 1, 9])])
+def test_divergences_are_weighted_by_the_square_of_the_temperature(temperature, expected):
     assert OnlineMixtureObjective(temperature).weights == dict(zip(TERMS, expected))
 
 
-def test_a_mod_of_four_times_three_has_seventeen_label_losses_and_sixteen_divergences():
+def test_a_4x3_mod_has_17_label_losses_and_16_divergences():
     model = mixtures.mixture((4, 3))
     for variable in model.trainable_variables:
         variable.assign(keras.ops.zeros_like(variable))  # every network says 1/2, every gate weighs alike
@@ -76,8 +75,7 @@ def test_a_mod_of_four_times_three_has_seventeen_label_losses_and_sixteen_diverg
     np.testing.assert_allclose(found, sum(distances), rtol=1e-4)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 20.0])
-def test_logits_of_any_size_leave_divergence_and_gradients_finite(temperature):
+def test_divergence_and_gradients_are_finite_for_huge_logits(temperature=20.0):
     parent = tf.constant([[1e4, -1e4, 0.0], [-300.0, 0.0, 300.0], [0.0, 0.0, 0.0]])
     member = tf.constant([[-1e4, 1e4, 0.0], [300.0, 0.0, -300.0], [0.0, 0.0, 0.0]])
     with tf.GradientTape() as tape:
@@ -87,8 +85,8 @@ def test_logits_of_any_size_leave_divergence_and_gradients_finite(temperature):
     np.testing.assert_allclose(found, [2e4 / temperature, 600 / temperature, 0], rtol=1e-3)
 
 
-@pytest.mark.parametrize("temperature", [-1.0, -1e-9, float("nan"), float("inf")])
-def test_a_temperature_below_zero_or_beyond_all_is_refused(temperature):
+@pytest.mark.parametrize("temperature", [-1e-9, float("nan"), float("inf")])
+def test_a_negative_or_infinite_temperature_is_an_error(temperature):
     with pytest.raises(ValueError, match="temperature=.*a finite number above 0, or 0 to leave"):
         OnlineMixtureObjective(temperature)
 
@@ -115,16 +113,15 @@ def supervised(shape, temperature, stopped, **settings):
 @pytest.mark.parametrize(
     "shape, temperature, stopped",
     [
-        ((2,), 1, False),
-        ((3,), 20, True),
-        ((2, 2), 3, True),
+        ((2,), 3, False),
+        ((2,), 3, True),
         *(
             pytest.param(*options, marks=pytest.mark.slow)
-            for options in (((2,), 0, False), ((2,), 1, True), ((3,), 20, False), ((2, 2), 3, False))
+            for options in (((2,), 0, False), ((3,), 20, True), ((2, 2), 3, True), ((2, 2), 3, False))
         ),
     ],
 )
-def test_a_step_goes_down_the_whole_objective(shape, temperature, stopped):
+def test_a_step_follows_the_gradient_of_the_whole_objective(shape, temperature, stopped):
     strategy = make_strategy()
     scheme = tiny_training.compiled(
         lambda: supervised(shape, temperature, stopped, clip_gradient_norm=0, regularization_penalty=0), strategy
@@ -145,18 +142,9 @@ def test_a_step_goes_down_the_whole_objective(shape, temperature, stopped):
     tiny_training.assert_same_weights(_after_a_step(scheme, FLAT, strategy, "teacher"), expected, 5e-5)
 
 
-def test_whether_the_mixture_is_stopped_makes_a_difference():
-    after = []
-    for stopped in (False, True):
-        strategy = make_strategy()
-        scheme = tiny_training.compiled(lambda: supervised((2,), 3, stopped), strategy)
-        after.append(_after_a_step(scheme, FLAT, strategy, "teacher"))
-    assert all(tiny_training.differ(*after))
-
-
 @pytest.mark.slow
 @both_shapes
-def test_two_replicas_take_the_steps_of_one_and_keep_its_statistics(shape):
+def test_training_on_two_replicas_equals_training_on_one(shape):
     def make():
         return supervised(shape, 3, False, clip_gradient_norm=0.05, regularization_penalty=4e7)
 
@@ -166,12 +154,12 @@ def test_two_replicas_take_the_steps_of_one_and_keep_its_statistics(shape):
     assert np.abs(moving).min() > 1e-4
 
 
-def test_training_lowers_all_its_terms_but_the_divergence_and_logs_them():
+def test_training_lowers_the_label_losses():
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: supervised((3,), 1, False), strategy)
     before = {name: value.numpy().mean() for name, value in scheme.compute_losses(FLAT, training=False)[0].items()}
     assert list(before) == [f"teacher/{term}" for term in TERMS]
-    tiny_training.train(scheme, FLAT, strategy, 60)
+    tiny_training.train(scheme, FLAT, strategy, 40)
     for term in TERMS[:2]:
         after = scheme.compute_losses(FLAT, training=False)[0][f"teacher/{term}"].numpy().mean()
         assert after < before[f"teacher/{term}"]
@@ -204,7 +192,7 @@ def _student_loss(student, teacher, labels, temperature):
     )
 
 
-def test_a_mixture_learns_from_a_mixture_by_all_terms():
+def test_a_mixture_learns_from_a_mixture_with_every_term():
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: serial((2,), clip_gradient_norm=0, regularization_penalty=0), strategy)
     student, targets = scheme.networks["student"], _targets(scheme)
@@ -227,7 +215,7 @@ def test_a_mixture_learns_from_a_mixture_by_all_terms():
 
 
 @both_shapes
-def test_the_representation_loss_of_two_mixtures_is_the_sum_over_corresponding_networks(shape):
+def test_representation_loss_of_two_mixtures_sums_over_their_networks(shape):
     scheme = serial(shape, weights={"representation_loss": 1.0})
     networks = scheme.networks["student"], scheme.teacher
     for seed, network in enumerate(networks):
@@ -248,7 +236,7 @@ def test_the_representation_loss_of_two_mixtures_is_the_sum_over_corresponding_n
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_encodings_alone_train_the_members_encoders_alone():
+def test_representation_loss_alone_trains_only_the_members_encoders():
     def matching():
         scheme = serial((2, 2), weights={"representation_loss": 1.0})
         for layer in scheme.networks["student"].output_layers:
@@ -264,8 +252,7 @@ def test_encodings_alone_train_the_members_encoders_alone():
     assert moved == [id(weight) in encoders for weight in scheme.networks["student"].weights]
 
 
-@both_shapes
-def test_a_single_network_learns_from_a_mixture_by_predictions_and_labels(shape):
+def test_a_single_network_learns_from_a_mixtures_predictions_and_labels(shape=mixtures.TWO_LEVELS):
     strategy = make_strategy()
     weights = {"prediction_loss": 0.7, "label_loss": 1.2}
     scheme = tiny_training.compiled(
@@ -309,7 +296,7 @@ def parallel(shape, shared=True, dropout=0.0, **settings):
 
 
 @both_shapes
-def test_a_pair_of_mixtures_shares_its_classifiers_leaf_by_leaf(shape):
+def test_two_mixtures_share_the_classifiers_of_corresponding_networks(shape):
     scheme = parallel(shape)
     student, teacher = (scheme.networks[role].classifiers for role in ("student", "teacher"))
     assert len(student) == np.prod(shape) and all(a is b for a, b in zip(student, teacher))
@@ -319,7 +306,7 @@ def test_a_pair_of_mixtures_shares_its_classifiers_leaf_by_leaf(shape):
     assert scheme.loss_weights["teacher/online_distillation_loss"] == 9
 
 
-def test_a_pair_goes_down_both_objectives_from_the_weights_before_the_step():
+def test_parallel_mixtures_follow_both_gradients_from_the_weights_before_the_step():
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: parallel((2,), clip_gradient_norm=0, regularization_penalty=0), strategy)
     student, teacher = scheme.networks["student"], scheme.networks["teacher"]
@@ -344,7 +331,7 @@ def test_a_pair_goes_down_both_objectives_from_the_weights_before_the_step():
     tiny_training.assert_same_weights([variable.numpy() for variable in variables], expected, 1e-4)
 
 
-def test_the_targets_of_a_pair_hold_no_dropout():
+def test_a_parallel_students_targets_are_without_dropout():
     scheme = parallel((2, 2), dropout=0.5)
     teacher = mixtures.randomize(scheme.networks["teacher"])
     clean = VIDEOS["teacher"].outputs(mixtures.tree(teacher), training=True)
@@ -357,7 +344,7 @@ def test_the_targets_of_a_pair_hold_no_dropout():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [serial, parallel])
-def test_distilled_mixtures_on_two_replicas_take_the_steps_of_one(make):
+def test_distillation_of_mixtures_on_two_replicas_equals_one(make):
     settings = {"clip_gradient_norm": 0.05, "regularization_penalty": 4e7}
     one, two = (
         tiny_training.train_on(devices, lambda: make((2,), **settings), DATA, steps=5)

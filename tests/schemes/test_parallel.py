@@ -40,7 +40,7 @@ def _loss(student, teacher, constants):
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "separate"])
-def test_both_move_down_their_own_objectives_from_the_weights_before_the_step(shared):
+def test_both_networks_follow_their_own_gradients_from_the_weights_before_the_step(shared):
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: parallel(shared, clip_gradient_norm=0, regularization_penalty=0), strategy)
     student, teacher = (
@@ -60,14 +60,14 @@ def test_both_move_down_their_own_objectives_from_the_weights_before_the_step(sh
 
 
 def _trained(make_scheme, data):
-    """The teacher's weights after 20 steps of a scheme."""
+    """The teacher's weights after 5 steps of a scheme."""
     strategy = make_strategy()
     scheme = tiny_training.compiled(make_scheme, strategy, lambda: keras.optimizers.Adam(0.01))
     random = np.random.default_rng(0)
     scheme.networks["teacher"].set_weights(  # the same start for every scheme
         [random.normal(0, 0.5, weight.shape) for weight in scheme.networks["teacher"].get_weights()]
     )
-    tiny_training.train(scheme, data, strategy, 20)
+    tiny_training.train(scheme, data, strategy, 5)
     return scheme.networks["teacher"].get_weights()
 
 
@@ -76,22 +76,22 @@ def teacher_alone():
     return _trained(lambda: Supervised(tiny_training.network("teacher")), tiny_training.flat(DATA))
 
 
-def test_with_classifiers_of_their_own_the_teacher_learns_as_if_alone(teacher_alone):
+def test_with_separate_classifiers_the_teacher_trains_as_if_alone(teacher_alone):
     tiny_training.assert_same_weights(_trained(lambda: parallel(shared=False), DATA), teacher_alone, 1e-6)
 
 
-def test_with_one_classifier_the_students_terms_move_it_too(teacher_alone):
+def test_a_shared_classifier_is_changed_by_the_students_terms(teacher_alone):
     assert all(tiny_training.differ(_trained(parallel, DATA), teacher_alone))
 
 
-def test_one_classifier_object_stands_in_both_networks_and_is_trained_once():
+def test_a_shared_classifier_is_one_object_trained_once():
     scheme = parallel()
     assert scheme.networks["student"].classifier is scheme.networks["teacher"].classifier
     assert len(scheme.trainable_variables) == 4 and len(parallel(shared=False).trainable_variables) == 6
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "separate"])
-def test_each_classifier_is_penalized_once(shared):
+def test_each_classifier_is_regularized_once(shared):
     scheme = parallel(shared, regularization_penalty=1e8)
     scheme.compile()
     logs = scheme.test_step(DATA)
@@ -101,18 +101,18 @@ def test_each_classifier_is_penalized_once(shared):
 
 
 @pytest.mark.parametrize("term", ["prediction_loss", "label_loss"])
-def test_each_students_term_through_the_classifier_moves_a_shared_one(term):
+def test_each_student_term_changes_a_shared_classifier(term):
     strategy = make_strategy()
     kernels = []
     for weight in (0.0, 1.0):
         scheme = tiny_training.compiled(lambda: parallel(weights={term: weight}, clip_gradient_norm=0), strategy)
         tiny_training.train(scheme, DATA, strategy, 1)
         kernels.append(scheme.networks["teacher"].get_weights())
-    # One step: the encoder of the teacher hears of the student's term only through the classifier, a step later.
+    # The student's term reaches the teacher's encoder only through the classifier, one step later.
     assert tiny_training.differ(*kernels) == [False, True, True]
 
 
-def test_both_networks_are_kept_and_logged_under_the_same_terms():
+def test_both_networks_are_logged_with_the_same_terms():
     scheme = parallel()
     assert sorted(scheme.networks) == ["student", "teacher"] and scheme.main_role == "student"
     for term in ("label_loss", "gap_at_20", "hit_at_one"):

@@ -10,7 +10,7 @@ from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.student_terms import StudentTerms
 
 
-def test_the_student_matches_predictions_without_dropout():
+def test_a_parallel_student_matches_predictions_without_dropout():
     frames = config.FrameView(frame_selection="uniform", frames_per_video=4)
     network = config.network_config(
         num_classes=5, lstm_cells=4, features=config.FeatureConfig(sizes=(6, 3)), view=frames, dropout=0.0

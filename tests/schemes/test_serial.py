@@ -34,16 +34,8 @@ def _loss(student, teacher, weights):
     return total / 8
 
 
-@pytest.mark.parametrize(
-    "weights",
-    [
-        tiny_training.ALL_TERMS,
-        {"prediction_loss": 2.0},
-        {"label_loss": 0.5},
-        {"representation_loss": 0.3, "label_loss": 1.0},
-    ],
-)
-def test_a_step_moves_the_student_down_the_weighted_sum_of_its_terms(weights):
+@pytest.mark.parametrize("weights", [tiny_training.ALL_TERMS, {"representation_loss": 0.3, "label_loss": 1.0}])
+def test_a_step_follows_the_gradient_of_the_weighted_terms(weights):
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: serial(weights, clip_gradient_norm=0, regularization_penalty=0), strategy)
     student, teacher = (
@@ -56,7 +48,7 @@ def test_a_step_moves_the_student_down_the_weighted_sum_of_its_terms(weights):
     tiny_training.assert_same_weights(tiny_training.weights(scheme), expected, 2e-5)
 
 
-def test_the_teacher_stays_bit_for_bit_as_it_was():
+def test_the_teacher_does_not_change_by_a_bit():
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: serial(dropout=0.5, regularization_penalty=1e8), strategy)
     before = [variable.numpy() for variable in scheme.teacher.variables]
@@ -67,7 +59,7 @@ def test_the_teacher_stays_bit_for_bit_as_it_was():
     assert all(tiny_training.differ(tiny_training.weights(scheme), student))
 
 
-def test_no_dropout_acts_in_the_teacher_nor_on_the_encodings():
+def test_dropout_affects_neither_the_teacher_nor_the_encodings():
     scheme = serial({"prediction_loss": 1.0, "representation_loss": 1.0}, dropout=0.5)
     quiet = [
         {name: value.numpy() for name, value in scheme.compute_losses(DATA, training=training)[0].items()}
@@ -84,7 +76,7 @@ def test_no_dropout_acts_in_the_teacher_nor_on_the_encodings():
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_the_teachers_weights_are_not_penalized():
+def test_the_teachers_weights_are_not_regularized():
     scheme = serial(regularization_penalty=1e8)
     scheme.compile()
     logs = scheme.test_step({name: value for name, value in DATA.items()})
@@ -92,7 +84,7 @@ def test_the_teachers_weights_are_not_penalized():
     np.testing.assert_allclose(float(logs["regularization_loss"]), expected, rtol=1e-5)
 
 
-def test_only_the_student_is_trained_kept_and_logged():
+def test_only_the_student_is_trained_and_logged():
     scheme = serial()
     assert list(scheme.networks) == ["student"] and scheme.main_role == "student"
     assert len(scheme.trainable_variables) == 3
@@ -107,7 +99,7 @@ def test_only_the_student_is_trained_kept_and_logged():
     )
 
 
-def test_encodings_alone_train_the_encoder_alone():
+def test_representation_loss_alone_trains_only_the_encoder():
     def matching():
         scheme = serial({"representation_loss": 1.0})
         scheme.networks["student"].classifier.trainable = False
@@ -129,7 +121,7 @@ def products(function, data):
     return collections.Counter(node.op for node in nodes if node.op.endswith(("MatMul", "MatMulV2", "Einsum", "While")))
 
 
-def test_a_step_runs_the_teacher_once_and_forward_only():
+def test_a_step_runs_the_teacher_once_without_gradients():
     """Beyond a step that reads the teacher's targets, its graph holds one forward pass of the teacher, no product more."""
     student, teacher = tiny_training.hierarchical_rnn("student", 3, 2), tiny_training.hierarchical_rnn("teacher", 6, 3)
     terms = StudentTerms({"representation_loss": 1.0, "prediction_loss": 1.0, "label_loss": 1.0})

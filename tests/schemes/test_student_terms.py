@@ -37,7 +37,7 @@ def _expected(term, video, distance=oracles.bernoulli_kl, reduction="mean"):
 
 
 @pytest.mark.parametrize("term", sorted(tiny_training.ALL_TERMS))
-def test_a_term_alone_is_its_loss_of_the_student_and_nothing_else_is_computed(term):
+def test_a_single_term_equals_its_oracle_and_is_the_only_one(term):
     terms = StudentTerms({term: 3.0})
     found = terms(STUDENT, TEACHER, BATCH)
     assert list(found) == [f"student/{term}"]
@@ -50,14 +50,14 @@ def test_a_term_alone_is_its_loss_of_the_student_and_nothing_else_is_computed(te
     "name, distance",
     [("kl", oracles.bernoulli_kl), ("categorical_kl", oracles.categorical_kl), ("squared", oracles.squared_distance)],
 )
-def test_the_prediction_distance_is_the_one_that_was_named(name, distance):
+def test_the_prediction_distance_is_the_requested_one(name, distance):
     found = StudentTerms({"prediction_loss": 1.0}, prediction_distance=name)(STUDENT, TEACHER, BATCH)
     expected = [_expected("prediction_loss", video, distance) for video in range(6)]
     np.testing.assert_allclose(found["student/prediction_loss"], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_the_intermediate_reduction_is_the_one_that_was_named(reduction):
+def test_the_intermediate_reduction_is_the_requested_one(reduction):
     terms = StudentTerms({"intermediate_representation_loss": 1.0}, intermediate_reduction=reduction)
     expected = [_expected("intermediate_representation_loss", video, reduction=reduction) for video in range(6)]
     np.testing.assert_allclose(
@@ -65,7 +65,7 @@ def test_the_intermediate_reduction_is_the_one_that_was_named(reduction):
     )
 
 
-def test_all_terms_together_keep_their_names():
+def test_all_terms_together_equal_their_oracles():
     found = StudentTerms(tiny_training.ALL_TERMS)(STUDENT, TEACHER, BATCH)
     for term in tiny_training.ALL_TERMS:
         np.testing.assert_allclose(found[f"student/{term}"], [_expected(term, video) for video in range(6)], rtol=1e-4)
@@ -80,8 +80,7 @@ class TwoTerms:
         return {"label_loss": outputs["predictions"][:, 0], "other_loss": labels[:, 1]}
 
 
-@pytest.mark.parametrize("weight", [1.0, 3.0])
-def test_the_label_loss_stands_for_every_term_of_the_students_objective(weight):
+def test_the_label_loss_weight_multiplies_every_term_of_the_objective(weight=3.0):
     terms = StudentTerms({"prediction_loss": 7.0, "label_loss": weight}, objective=TwoTerms())
     assert terms.loss_weights == {
         "student/prediction_loss": 7.0,
@@ -94,6 +93,6 @@ def test_the_label_loss_stands_for_every_term_of_the_students_objective(weight):
     np.testing.assert_array_equal(found["student/other_loss"], BATCH["labels"][:, 1])
 
 
-def test_without_the_label_loss_nothing_of_the_objective_is_asked():
+def test_without_label_loss_the_objective_is_not_computed():
     terms = StudentTerms({"representation_loss": 1.0}, objective=TwoTerms())
     assert list(terms(STUDENT, TEACHER, BATCH)) == list(terms.loss_weights) == ["student/representation_loss"]

@@ -7,11 +7,11 @@ from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.schemes.losses import label_loss
 from youtube8m_distill.schemes.supervised import Supervised
 
-DATA = tiny_training.flat(tiny_training.videos(8))
+DATA = tiny_training.videos(8)
 
 
 @pytest.mark.parametrize("role", ["teacher", "student"])
-def test_the_label_loss_and_the_predictions_are_named_by_role(role):
+def test_label_loss_and_predictions_are_named_by_role(role):
     scheme = Supervised(tiny_training.network(), role)
     losses, predictions = scheme.compute_losses(DATA, training=False)
     expected = [oracles.label_loss(*pair) for pair in zip(DATA["labels"], predictions[role].numpy())]
@@ -20,7 +20,7 @@ def test_the_label_loss_and_the_predictions_are_named_by_role(role):
     assert scheme.main_role == role
 
 
-def test_dropout_acts_in_training_only():
+def test_dropout_is_active_in_training_only():
     scheme = Supervised(tiny_training.network(dropout=0.5))
     quiet = [scheme.compute_losses(DATA, training=False)[0]["teacher/label_loss"].numpy() for _ in range(2)]
     dropped = [scheme.compute_losses(DATA, training=True)[0]["teacher/label_loss"].numpy() for _ in range(2)]
@@ -37,7 +37,7 @@ def test_training_lowers_the_label_loss_of_a_hierarchical_rnn():
 
 
 class TwoTerms:
-    """An objective of two terms that can be told apart."""
+    """An objective with two different terms."""
 
     weights = {"label_loss": 2.0, "certainty_loss": 0.5}
 
@@ -48,8 +48,7 @@ class TwoTerms:
         }
 
 
-@pytest.mark.parametrize("role", ["teacher", "student"])
-def test_another_objective_brings_its_own_terms_and_weights(role):
+def test_another_objective_has_its_own_terms_and_weights(role="student"):
     scheme = Supervised(tiny_training.network(role), role, TwoTerms())
     losses, predictions = scheme.compute_losses(DATA, training=False)
     assert scheme.loss_weights == {f"{role}/label_loss": 2.0, f"{role}/certainty_loss": 0.5}

@@ -1,4 +1,4 @@
-"""A teacher's outputs as stored numbers, and a student that learns from these instead of from the teacher."""
+"""A teacher's outputs as stored numbers, and a student that learns from them instead of from the teacher."""
 
 import keras
 import numpy as np
@@ -29,20 +29,19 @@ def restored(found, num_classes, dtype="float16"):
 # ---- the numbers
 
 
-def test_a_row_is_the_encoding_and_then_the_logits():
+def test_a_stored_row_is_the_encoding_then_the_logits():
     found = targets.pack({"encoding": np.float32([[1.5, -2.25]]), "predictions": np.float32([[0.5, 0.25]])})
     assert found.dtype == "float16"
     np.testing.assert_allclose(found, [[1.5, -2.25, 0.0, -np.log(3)]], rtol=1e-3)
 
 
-def test_logits_that_a_network_has_are_taken_as_they_are():
-    """A logistic classifier's say more than its probabilities, which end at 1."""
+def test_the_logits_of_a_network_are_stored_unchanged():
+    """Logits distinguish more than probabilities, which round to 1."""
     found = targets.pack({**outputs([[1.0, 1.0]]), "logits": np.array([[18.0, 21.0]], np.float32)})
     np.testing.assert_array_equal(found, [[0.0, 18.0, 21.0]])
 
 
-@pytest.mark.parametrize("scale", [1.0, 3.0, 8.0])
-def test_probabilities_near_0_and_1_survive(scale):
+def test_stored_probabilities_near_0_and_1_stay_precise(scale=8.0):
     p = 1 / (1 + np.exp(-scale * np.random.default_rng(0).normal(size=(1, 500)))).astype(np.float32)
     found = restored(outputs(p), 500)["predictions"]
     # Half a float16 step of a logit below 32 is at most 2^-7.
@@ -50,7 +49,7 @@ def test_probabilities_near_0_and_1_survive(scale):
     np.testing.assert_allclose(1 - found.astype(np.float64), 1 - p.astype(np.float64), rtol=2**-7, atol=2**-23)
 
 
-def test_probabilities_of_0_and_1_are_finite_and_the_same_to_every_loss():
+def test_probabilities_0_and_1_are_finite_and_equal_for_every_loss():
     p, q = np.array([[0.0, 1.0, 1e-30]], np.float32), np.array([[0.3, 0.2, 0.1]], np.float32)
     packed = targets.pack(outputs(p))
     assert np.isfinite(packed).all()
@@ -59,21 +58,21 @@ def test_probabilities_of_0_and_1_are_finite_and_the_same_to_every_loss():
 
 
 @pytest.mark.parametrize("encoding, kept", [(65504.0, True), (65536.0, False), (np.nan, False)])
-def test_a_number_that_the_dtype_cannot_hold_shows(encoding, kept):
+def test_an_encoding_out_of_range_is_stored_as_infinity(encoding, kept):
     assert np.isfinite(targets.pack(outputs([[0.5]], encoding))).all() == kept
 
 
-def test_predictions_that_are_no_numbers_show():
+def test_nan_predictions_are_stored_as_nan():
     assert not np.isfinite(targets.pack(outputs([[np.nan]]))).any(where=[[False, True]])
 
 
-def test_bfloat16_encodings_lose_nothing():
+def test_bfloat16_encodings_are_stored_exactly():
     encoding = keras.ops.cast(np.random.default_rng(0).normal(size=(3, 40)), "bfloat16")
     found = targets.unpack(targets.pack({"encoding": encoding, "predictions": np.full((3, 2), 0.5, np.float32)}), 2)
     np.testing.assert_array_equal(found["encoding"], keras.ops.cast(encoding, "float32"))
 
 
-def test_every_prediction_distance_is_the_same_to_the_stored_precision():
+def test_every_prediction_distance_agrees_to_the_stored_precision():
     random = np.random.default_rng(1)
     p, q = (1 / (1 + np.exp(-4 * random.normal(size=(3, 40)))).astype(np.float32) for _ in range(2))
     found = restored(outputs(p), 40)["predictions"]
@@ -100,13 +99,13 @@ def with_stored(weights, shape=None, dropout=0.0):
 
 
 def stored_data(teacher, dtype):
-    """The videos as a student alone sees them, with the teacher's targets."""
+    """The student's part of the videos, with the teacher's targets."""
     packed = targets.pack(teacher(DATA["teacher"], training=False), dtype)
     return {**tiny_training.flat(DATA, "student"), schema.TARGETS: packed.numpy()}
 
 
 def trained_both_ways(dtype, weights=TERMS, shape=None, dropout=0.0, devices=None, steps=3):
-    """The student's weights after a few steps with its teacher and with that one's targets."""
+    """The student's weights after a few steps with its teacher, and with the teacher's targets."""
     strategy = make_strategy(devices=devices)
     found, data = [], DATA
     for make_scheme in (with_teacher, with_stored):
@@ -120,9 +119,8 @@ def trained_both_ways(dtype, weights=TERMS, shape=None, dropout=0.0, devices=Non
     return found
 
 
-@pytest.mark.parametrize("weights", [TERMS, {"prediction_loss": 2.0}, {"representation_loss": 0.3, "label_loss": 1.0}])
-def test_a_student_takes_the_same_steps_with_stored_targets(weights):
-    """In float32 the same mathematics; in float16 the same to its precision, 2^-11."""
+def test_a_student_trains_the_same_with_stored_targets(weights=TERMS):
+    """Equal in float32; in float16 equal to its precision, 2^-11."""
     expected, exact = trained_both_ways("float32", weights)
     tiny_training.assert_same_weights(exact, expected, 1e-6)
     expected, rounded = trained_both_ways("float16", weights)
@@ -130,19 +128,19 @@ def test_a_student_takes_the_same_steps_with_stored_targets(weights):
     assert any(tiny_training.differ(rounded, exact))
 
 
-def test_the_students_dropout_is_the_same():
+def test_the_students_dropout_does_not_depend_on_stored_targets():
     tiny_training.assert_same_weights(*reversed(trained_both_ways("float32", dropout=0.5)), 1e-6)
 
 
-def test_on_two_replicas_each_has_the_targets_of_its_own_videos():
+def test_each_replica_reads_the_targets_of_its_own_videos():
     tiny_training.assert_same_weights(*reversed(trained_both_ways("float32", devices=tiny_training.TWO_CPUS)), 1e-5)
 
 
-def test_a_mixture_matches_its_members_encodings_and_the_mixtures_predictions():
+def test_a_mixture_trains_the_same_with_stored_targets():
     weights = {"representation_loss": 1.0, "prediction_loss": 1.0}
     tiny_training.assert_same_weights(*reversed(trained_both_ways("float32", weights, mixtures.ONE_LEVEL)), 1e-5)
 
 
-def test_frame_states_are_not_stored():
+def test_matching_frame_states_needs_the_teacher_itself():
     with pytest.raises(ValueError, match="intermediate_representation_loss needs the teacher's frame states"):
         with_stored(tiny_training.ALL_TERMS)
