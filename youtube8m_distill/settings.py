@@ -103,7 +103,7 @@ class Settings(pydantic.BaseModel):
         return self.model_dump(mode="json")
 
 
-def as_setting_error(error: pydantic.ValidationError, kind: type[pydantic.BaseModel]) -> SettingError:
+def as_setting_error(error: pydantic.ValidationError, kind: Any) -> SettingError:
     """The SettingError for the first error in a pydantic.ValidationError."""
     first = error.errors()[0]
     own = first.get("ctx", {}).get("error")

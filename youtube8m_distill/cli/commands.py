@@ -138,8 +138,9 @@ def check_infer():
     if FLAGS.untar_model_dir and not FLAGS.input_model_tgz:
         raise SettingError("untar_model_dir", "has no effect without --input_model_tgz.", FLAGS.untar_model_dir)
     for name in ("output_file", "output_model_tgz"):
-        if FLAGS[name].value:
-            files.check_output(name, FLAGS[name].value)
+        path = FLAGS[name].value
+        if path:
+            files.check_output(name, path)
 
 
 def compact():

@@ -52,14 +52,11 @@ class NetworkConfig(Settings):
             f"reads {'video' if family.is_video_level else 'frame'}-level files.",
             family.model,
         )
-        if family.is_video_level:
-            require(
-                self.view is None,
-                "frame_selection",
-                f"model={family.model} sees the video's mean, so it takes no frame selection.",
-            )
+        if self.view is None:
+            require(family.is_video_level, "frame_selection", f"model={family.model} needs one.")
         else:
-            require(self.view is not None, "frame_selection", f"model={family.model} needs one.")
+            reason = f"model={family.model} sees the video's mean, so it takes no frame selection."
+            require(not family.is_video_level, "frame_selection", reason)
             object.__setattr__(self, "family", family.for_view(self.view))
         require(
             not family.fixed_classifier or self.classifier.model == family.published_classifier,

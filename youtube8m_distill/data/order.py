@@ -10,6 +10,7 @@ this group are read again.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
 import dataclasses
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -42,7 +43,7 @@ class TrainingOrder:
     num_readers: int = 8
     shuffle_buffer: int = SHUFFLE_BUFFER
     train_fraction: float = 1.0
-    start: tuple[int, int, int] | None = None
+    start: Sequence[int] | None = None
 
 
 def in_order(read, num_shards, order):

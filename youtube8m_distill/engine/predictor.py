@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -41,7 +42,7 @@ class BestClasses:
     def reads_labels(self) -> bool:
         return self.for_metrics
 
-    def __call__(self, outputs: dict, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
+    def __call__(self, outputs: dict, labels: Any) -> dict[str, tf.Tensor]:
         predictions = outputs["predictions"]
         top_k, num_classes = min(self.top_k, predictions.shape[-1]), predictions.shape[-1]
         # One search for the best classes is enough for both uses.

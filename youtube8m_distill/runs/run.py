@@ -257,7 +257,7 @@ def read_config(folder: str | pathlib.Path) -> configs.RunConfig | None:
     Raises:
         SettingError: if the folder holds something else.
     """
-    return _manifest(folder, {}).read() and open_run(folder).config
+    return None if _manifest(folder, {}).read() is None else open_run(folder).config
 
 
 def _manifest(folder, settings, may_change=()):

@@ -205,11 +205,7 @@ class Training:
     def _make_dataset(self, stage, targets):
         seed, position = self.settings.seed + self.progress.stage, self.progress.position
         order = TrainingOrder(
-            seed,
-            stage.num_epochs,
-            self.settings.num_readers,
-            train_fraction=self.settings.train_fraction,
-            start=None if position is None else tuple(position),
+            seed, stage.num_epochs, self.settings.num_readers, train_fraction=self.settings.train_fraction, start=position
         )
         place = machine(self.strategy)
         return make_dataset(

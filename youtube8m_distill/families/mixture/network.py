@@ -154,7 +154,7 @@ class NetworkMixture(keras.Model):
         if path not in found:
             raise SettingError(
                 "submodel",
-                f"is not in this mixture; choose one of {', '.join(filter(None, found))}, or an empty path for the whole mixture.",
+                f"is not in this mixture; choose one of {', '.join(filter(None, found))}, or  for all of it.",
                 path,
             )
         return found[path]
