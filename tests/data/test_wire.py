@@ -102,7 +102,7 @@ def any_record(draw):
 
 
 @pytest.mark.parametrize("features", PARSERS, ids=["both", "rgb"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(serialized=strategies.lists(any_record(), min_size=1, max_size=3))
 def test_parsing_a_batch_equals_parsing_its_records_one_by_one(features, serialized):
     together, alone = (outcome(parse, serialized) for parse in PARSERS[features])
