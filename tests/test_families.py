@@ -205,9 +205,7 @@ def run_of(teacher, student, distillation, mode="serial"):
     )
 
 
-@pytest.mark.parametrize(
-    "teacher, student, mode", [(MOD, MIX, "serial"), (MIX, SINGLE, "parallel")]
-)
+@pytest.mark.parametrize("teacher, student, mode", [(MOD, MIX, "serial"), (MIX, SINGLE, "parallel")])
 def test_a_mixture_can_teach_its_kind_of_member_only_by_predictions(mode, teacher, student):
     run_of(teacher, student, LABELS_AND_PREDICTIONS, mode)
     both = f"between a {teacher.model} and"
