@@ -238,17 +238,6 @@ def write_report(request):
     print(f"{len(trials) - len(unfinished(trials))} of {len(trials)} trials finished. Report: {path}", flush=True)
 
 
-def show_messages():
-    """Prints the log messages of this package on standard output."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    package_logger = logging.getLogger("reproduce")
-    package_logger.handlers = [handler]
-    package_logger.setLevel(logging.INFO)
-    package_logger.propagate = False  # absl has a handler too
-
-
 def run():
     define_flags()
-    show_messages()
     entry.run(main, __doc__.format(names=", ".join(RECIPES)), takes_names=True)
