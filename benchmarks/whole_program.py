@@ -87,7 +87,7 @@ def rate(network, shards, num_batches, path):
 
 
 class AnyVideos:
-    """Replaces runs.seen_videos.SeenVideos, since files are read repeatedly."""
+    """Replaces data.ids.SeenVideos, since files are read repeatedly."""
 
     def add(self, found, shards, records):
         """Finds no duplicates."""

@@ -95,14 +95,11 @@ def settings_from_flags():
             raise SettingError(name, "has no effect here: what a cell is decides it. See --families, --ks, --seeds.")
     patterns = data_patterns()
     features = our_flags.feature_config()
-    dtype = runs.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names, FLAGS.skip_bad_records)
+    dtype = runs.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names)
     features = features.replace(dtype=dtype)
     network = our_flags.given(*NETWORK_FLAGS)
     num_classes = network.pop("num_classes", None) or schema.NUM_CLASSES
-    shards = {
-        flag: runs.usable_shards(flag, pattern, features, num_classes, **our_flags.skipping()).shards
-        for flag, pattern in patterns.items()
-    }
+    shards = runs.find_sets(patterns, features)
     for name in network:
         if not any(name in configs.network_config(family).settings() for family in FAMILIES):
             raise SettingError(name, f"has no effect here: {', '.join(FAMILIES)} do not have it.")

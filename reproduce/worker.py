@@ -101,7 +101,6 @@ class Worker:
         run = runs.prepare_run(
             settings_module.run_folder(self.folder, cell), runs.pin(config, training_files), check_held=check_held
         )
-        runs.keep_screenings(run, training_files)
         runs.train_run(run, training_files.held_in(self.records), self.strategy, _indented(self.say))
         seconds = time.monotonic() - started
         networks, classes = {}, None

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a record file, and what the user reads then; and what is odd, but allowed."""
+"""Everything that can be wrong with a record file, with the words that the user reads; and what is unusual but valid."""
 
 import functools
 import gzip
@@ -6,9 +6,12 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests import oracles, records
 from youtube8m_distill import config, data
+from youtube8m_distill.data.order import TrainingOrder
+from youtube8m_distill.data.parsing.batch import VideoParser
 
 SIZES = (("rgb", 6), ("audio", 3))
 BYTES = config.FeatureConfig(("rgb", "audio"), (6, 3))
@@ -26,7 +29,7 @@ def one_folder(tmp_path_factory):
 
 @pytest.fixture
 def folder(one_folder):
-    """The same empty folder for each test, so that files of one name need one dataset only."""
+    """The same folder for every test, emptied, so that datasets over files of the same names are built once."""
     for path in one_folder.iterdir():
         path.unlink()
     return one_folder
@@ -35,11 +38,12 @@ def folder(one_folder):
 @functools.cache
 def dataset_of(files, features, training, view):
     shards = tuple(data.Shard(path, compression, 0) for path, compression in files)
-    return data.make_dataset(shards, features, NUM_CLASSES, view, 3, training=training)
+    parser = VideoParser(features, NUM_CLASSES, {"student": view})
+    return data.make_dataset(shards, parser, 3, TrainingOrder() if training else None)
 
 
 def read(pattern, features=BYTES, training=False, view=VIEW):
-    """All batches of some files, read as the commands do it."""
+    """All batches of some files, read as the commands read them."""
     shards = data.find_files(str(pattern))
     data.check_features(shards, features)
     data.estimate_records(shards)
@@ -53,7 +57,7 @@ def video_ids(batches):
 
 
 def video(number, frames=None, **about):
-    """A serialized frame-level record like the official ones, but for what is given."""
+    """A serialized frame-level record like the official ones, except for what is given."""
     about = {"video_id": b"id%d" % number, "labels": [number % NUM_CLASSES]} | about
     return records.frame_record(frames or records.random_frames(4, SIZES, number), **about)
 
@@ -68,7 +72,7 @@ def mean_video(number, means=None, **about):
 
 
 def three_files(folder, middle, good=video):
-    """Writes files a, b and c; b holds `middle`, bytes of a file or records."""
+    """Writes files a, b and c; b holds `middle`, the bytes of a file or a list of records."""
     for number, name in enumerate("ac"):
         records.write(folder / name, [good(10 * number + i) for i in range(4)])
     if isinstance(middle, bytes):
@@ -91,7 +95,7 @@ def flipped(place):
     return flip
 
 
-DAMAGES = {  # and the number of the first record that cannot be read
+DAMAGES = {  # name -> (change, number of the first record that cannot be read)
     "cut within a record": (lambda content: content[:-30], 3),
     "cut within a header": (lambda content: content[: STARTS[3] + 6], 3),
     "cut within a checksum": (lambda content: content[:-2], 3),
@@ -105,8 +109,9 @@ DAMAGES = {  # and the number of the first record that cannot be read
 }
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage, packed", [(damage, False) for damage in DAMAGES] + [(damage, True) for damage in list(DAMAGES)[1::3]]
+)
 def test_a_damaged_file_is_named_with_the_first_record_that_is_lost(folder, damage, packed):
     change, number = DAMAGES[damage]
     content = change(records.file_content(GOOD))
@@ -122,7 +127,7 @@ def test_a_damaged_compressed_file_is_named(folder, change):
         read(pattern)
 
 
-# ---- files that are none
+# ---- files without records
 
 
 @pytest.mark.parametrize(
@@ -140,19 +145,19 @@ def test_a_file_without_records_is_named_before_anything_is_read(folder, content
         data.find_files(three_files(folder, content))
 
 
-def test_records_of_something_else_are_named(folder):
+def test_a_record_of_another_format_is_named(folder):
     pattern = three_files(folder, [GOOD[0], b"VideoId,LabelConfidencePairs\nabcd,1 0.5\n"])
     with pytest.raises(data.BadRecordError, match=f"^file {folder}/b, record 1: neither a SequenceExample nor an Exam"):
         read(pattern)
 
 
-def test_names_that_lie_about_the_compression_do_no_harm(folder):
+def test_compression_is_detected_whatever_the_file_is_called(folder):
     records.write(folder / "packed.tfrecord", GOOD[:2], "GZIP")
     records.write(folder / "plain.tfrecord.gz", GOOD[2:])
     assert video_ids(read(folder / "*")) == [b"id0", b"id1", b"id2", b"id3"]
 
 
-# ---- records with a fault
+# ---- invalid records
 
 FRAMES = {name: [row.tobytes() for row in rows] for name, rows in records.random_frames(4, SIZES).items()}
 RGB, AUDIO = FRAMES["rgb"], FRAMES["audio"]
@@ -187,7 +192,7 @@ FAULTS = {
         video(9, FRAMES | {"audio": [[b"abc", b"abc"], *AUDIO[1:]]}),
         "frame 0 of 'audio' holds 2 byte strings instead of 1",
     ),
-    # As many bytes as there should be, in pieces that are no frames: never to be cut anew.
+    # The right number of bytes in wrong pieces, which must not be joined and cut again.
     "frames of half the length, twice as many": (
         BYTES,
         video(9, {"rgb": [row[i : i + 3] for row in RGB for i in (0, 3)], "audio": AUDIO * 2}),
@@ -265,34 +270,34 @@ def test_a_bad_record_is_named_with_its_file_its_number_and_the_reason(folder, f
 
 
 @pytest.mark.parametrize("fault", ["no id", "a frame past the 300th", "a label listed twice"])
-def test_it_is_named_in_training_too(folder, fault):
+def test_a_bad_record_is_named_in_training_too(folder, fault):
     _, record, reason = FAULTS[fault]
     pattern = three_files(folder, [video(20), video(21), record, video(22)])
     with pytest.raises(data.BadRecordError, match=f"^file {folder}/b, record 2: {re.escape(reason)}"):
         read(pattern, training=True)
 
 
-# ---- odd, and allowed
+# ---- unusual but valid
 
 
 @pytest.mark.parametrize("view", [VIEW, config.FrameView()], ids=["five frames", "all"])
 def test_videos_of_any_length_are_read_up_to_their_300th_frame(folder, view):
     videos = [records.random_frames(num_frames, SIZES) for num_frames in (1, 4, 5, 299, 300, 301, 400)]
     found = read(three_files(folder, [video(20 + i, frames) for i, frames in enumerate(videos)]), view=view)
-    found = {name: np.concatenate([batch[name] for batch in found])[4:-4] for name in found[0]}
+    found = tf.nest.map_structure(lambda *parts: np.concatenate(parts)[4:-4], *found)
+    seen = found["student"]
     for row, frames in enumerate(videos):
         num_frames = len(frames["rgb"])
         rows, places = oracles.padded_view(
             frames, oracles.selected_frames(view.frame_selection, min(num_frames, 300), 5), view.max_frames
         )
-        np.testing.assert_array_equal(found["frames"][row], rows)
-        np.testing.assert_array_equal(found["frame_indices"][row], places)
-        assert found["num_frames"][row] == min(num_frames, view.max_frames)
-        assert found["num_stored_frames"][row] == num_frames
+        np.testing.assert_array_equal(seen["frames"][row], rows)
+        np.testing.assert_array_equal(seen["frame_indices"][row], places)
+        assert seen["num_frames"][row] == min(num_frames, view.max_frames)
+        assert found["stored_frames"][row] == num_frames
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("labels", [None, []])
+@pytest.mark.parametrize("labels, training", [(None, False), ([], True)])
 def test_a_video_without_labels_has_none(folder, labels, training):
     found = read(three_files(folder, [video(20, labels=labels)] * 4), training=training)
     assert sorted(np.concatenate([batch["labels"].sum(axis=1) for batch in found])) == [0] * 4 + [1] * 8
@@ -313,13 +318,13 @@ ODD_IDS = [
 
 
 @pytest.mark.parametrize("features", GOOD_RECORD, ids=["bytes", "floats", "means"])
-def test_ids_of_any_bytes_but_zero_come_through_as_they_are(folder, features):
+def test_ids_of_any_bytes_except_zero_are_read_unchanged(folder, features):
     good = GOOD_RECORD[features]
     found = read(three_files(folder, [good(0, video_id=video_id) for video_id in ODD_IDS], good), features)
     assert video_ids(found)[4:-4] == ODD_IDS
 
 
-def test_a_file_of_any_name_is_named_as_it_is(folder):
+def test_messages_name_files_with_unusual_names_correctly(folder):
     for number, (record, reason) in enumerate(
         [
             (video(9, labels=[3, 3]), "label 3 is"),

@@ -7,8 +7,11 @@ import tensorflow as tf
 from tests import records
 from youtube8m_distill import config
 from youtube8m_distill.data import bad_records, pipeline, tfrecord
+from youtube8m_distill.data.order import TrainingOrder
+from youtube8m_distill.data.parsing.batch import VideoParser
 
 MEANS = config.FeatureConfig(("mean_rgb",), (4,), False, "float32")
+PARSER = VideoParser(MEANS, 10, {"student": None})
 
 
 def write(path, count=5, compression="", **last):
@@ -19,25 +22,24 @@ def write(path, count=5, compression="", **last):
 def read_all(pattern, training=False, shards=None):
     shards = shards or tfrecord.find_files(str(pattern))
     with bad_records.naming_bad_records(shards):
-        for _ in pipeline.make_dataset(shards, MEANS, 10, None, 2, training=training):
-            pass
+        list(pipeline.make_dataset(shards, PARSER, 2, TrainingOrder() if training else None))
 
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("compression", ["", "GZIP"])
-def test_a_malformed_record_is_told_with_its_file_and_number(tmp_path, training, compression):
+def test_an_invalid_record_is_reported_with_its_file_and_number(tmp_path, training, compression):
     write(tmp_path / "a"), write(tmp_path / "b", 3, compression, labels=[99]), write(tmp_path / "c")
     with pytest.raises(bad_records.BadRecordError, match=rf"^file {tmp_path}/b, record 3: label 99 is outside 0 .. 9;"):
         read_all(tmp_path / "*", training)
 
 
-def test_it_is_told_through_a_compiled_step_too(tmp_path):
+def test_an_invalid_record_is_reported_from_inside_a_compiled_step(tmp_path):
     shards = tfrecord.find_files(write(tmp_path / "b", 3, labels=[99]))
-    batches = iter(pipeline.make_dataset(shards, MEANS, 10, None, 2, training=False))
+    batches = iter(pipeline.make_dataset(shards, PARSER, 2))
 
     @tf.function
     def step():
-        return next(batches)["features"]
+        return next(batches)["student"]["features"]
 
     with pytest.raises(bad_records.BadRecordError, match="b, record 3: label 99"), bad_records.naming_bad_records(shards):
         for _ in range(3):
@@ -74,12 +76,12 @@ def test_a_compressed_file_cut_short_is_named(tmp_path):
         read_all(tmp_path / "*")
 
 
-def test_damage_is_reported_even_where_the_files_are_not_known():
+def test_damage_is_reported_without_the_files():
     complaint = r"a file is damaged or cut short \(corrupted record at 12\)"
     with pytest.raises(bad_records.BadRecordError, match=complaint), bad_records.naming_bad_records():
         raise tf.errors.DataLossError(None, None, "corrupted record at 12")
 
 
-def test_errors_about_something_else_pass_unchanged():
+def test_other_errors_pass_unchanged():
     with pytest.raises(tf.errors.InvalidArgumentError, match="Matrix size"), bad_records.naming_bad_records():
         raise tf.errors.InvalidArgumentError(None, None, "Matrix size-incompatible")

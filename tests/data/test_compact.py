@@ -6,6 +6,7 @@ from tests import oracles, records
 from youtube8m_distill import config
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.bad_records import BadRecordError
+from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import find_files
 
@@ -27,18 +28,19 @@ def write(folder, videos, name="train0000.tfrecord", compression=""):
     return records.write(folder / name, videos, compression)
 
 
-def make(pattern, output_dir, frames=FOUR, seed=0):
-    """Runs all there is to do; returns the shards written."""
+def make(pattern, output_dir, view=FOUR, seed=0):
+    """Writes all compact files that are missing; returns all of them as shards."""
     shards = find_files(str(pattern))
-    for shard, path in compact.prepare_folder(shards, frames, output_dir, seed):
-        compact.compact_file(shard, frames, path, seed)
+    for shard, path in compact.prepare_folder(shards, view, output_dir, seed):
+        compact.compact_file(shard, view, path, seed)
     return find_files(f"{output_dir}/*.tfrecord")
 
 
-def read(shards, frames, dtype="uint8", seed=0):
-    """All videos of some files as one batch of numpy arrays."""
-    features = config.FeatureConfig(sizes=(6, 3), dtype=dtype)
-    (batch,) = make_dataset(shards, features, 5, frames, 100, training=False, seed=seed).as_numpy_iterator()
+def read(shards, view, dtype="uint8", seed=0):
+    """All videos of some files as one batch of numpy arrays, without what depends on the length of the original."""
+    parser = VideoParser(config.FeatureConfig(sizes=(6, 3), dtype=dtype), 5, {"student": view}, seed)
+    (batch,) = make_dataset(shards, parser, 100).as_numpy_iterator()
+    del batch["stored_frames"], batch["student"]["frame_indices"]
     return batch
 
 
@@ -51,22 +53,19 @@ def parsed(shards):
 
 
 @pytest.mark.parametrize("selection, dtype, compression", [("uniform", "uint8", ""), ("random", "float32", "GZIP")])
-def test_a_student_gets_the_frames_that_it_would_have_got_from_the_originals(tmp_path, selection, dtype, compression):
+def test_a_student_gets_the_same_frames_as_from_the_original_files(tmp_path, selection, dtype, compression):
     path = write(tmp_path / "in", [video(length, np.dtype(dtype)) for length in LENGTHS], compression=compression)
     view = config.FrameView(selection, K)
     shards = make(path, tmp_path / "out", view, seed=3)
     expected, found = read(find_files(path), view, dtype, seed=3), read(shards, view, dtype, seed=3)
-    for counted_in_the_compact_file in ("frame_indices", "num_stored_frames"):
-        del expected[counted_in_the_compact_file], found[counted_in_the_compact_file]
-    assert expected.keys() == found.keys() and found["num_frames"].tolist() == [min(n, K) for n in LENGTHS]
-    for name, values in expected.items():
-        np.testing.assert_array_equal(found[name], values)
-        assert found[name].dtype == values.dtype
+    assert found["student"]["num_frames"].tolist() == [min(n, K) for n in LENGTHS]
+    tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
+    assert found["student"]["frames"].dtype == dtype
     assert [shard.compression for shard in shards] == [compression]
 
 
 @pytest.mark.parametrize("selection", sorted(set(config.FRAME_SELECTIONS) - {"random", "strided"}))
-def test_every_selection_leaves_the_frames_that_it_takes(tmp_path, selection):
+def test_every_selection_keeps_the_frames_that_it_selects(tmp_path, selection):
     path = write(tmp_path / "in", [video(length) for length in LENGTHS])
     options = {} if selection == "all" else {"frames_per_video": K}
     shards = make(path, tmp_path / "out", config.FrameView(selection, **options))
@@ -76,7 +75,7 @@ def test_every_selection_leaves_the_frames_that_it_takes(tmp_path, selection):
             assert list(after.feature_lists.feature_list[name].feature) == [frames.feature[i] for i in taken]
 
 
-def test_the_context_stays_and_every_list_is_cut_whatever_it_stores(tmp_path):
+def test_the_context_is_kept_and_feature_lists_of_every_type_are_cut(tmp_path):
     frames = {**frames_of(305), "time": [[7 * i] for i in range(305)], "score": list(np.random.rand(305, 2))}
     example = tf.train.SequenceExample.FromString(records.frame_record(frames, labels=[3, 1], id_key="video_id"))
     example.context.feature["segment_start_times"].int64_list.value.extend([5, 60])
@@ -96,10 +95,10 @@ def test_many_records_keep_their_order(tmp_path):
     ]
 
 
-# ---- going on, and what is refused
+# ---- resuming, and what is refused
 
 
-def test_an_original_that_was_replaced_by_one_of_the_same_size_is_noticed(tmp_path):
+def test_a_replaced_original_of_the_same_size_is_noticed(tmp_path):
     path = write(tmp_path / "in", [video(9), video(5)])
     compact.prepare_folder(find_files(path), FOUR, tmp_path / "out")
     size = find_files(path)[0].size
@@ -109,19 +108,19 @@ def test_an_original_that_was_replaced_by_one_of_the_same_size_is_noticed(tmp_pa
         compact.prepare_folder(find_files(path), FOUR, tmp_path / "out")
 
 
-def test_complete_files_are_not_written_again_and_a_cut_one_is(tmp_path):
+def test_complete_files_are_not_written_again_and_leftovers_are_removed(tmp_path):
     for number in range(3):
         write(tmp_path / "in", [video(9), video(5)], f"train{number:04d}.tfrecord")
     shards, out = find_files(f"{tmp_path}/in/*.tfrecord"), tmp_path / "out"
     jobs = compact.prepare_folder(shards[:2], FOUR, out)
     compact.compact_file(*jobs[0][:1], FOUR, jobs[0][1])
-    (out / ".train0001.tfrecord.x.partial").mkdir()  # as a kill leaves it
+    (out / ".train0001.tfrecord.x.partial").mkdir()  # left by a killed process
     left = [path.name for _, path in compact.prepare_folder(shards, FOUR, out)]
     assert left == ["train0001.tfrecord", "train0002.tfrecord"]
     assert sorted(path.name for path in out.iterdir()) == ["compact.json", "train0000.tfrecord"]
 
 
-def test_a_file_appears_when_it_is_complete(tmp_path):
+def test_an_incomplete_file_never_appears(tmp_path):
     path = write(tmp_path / "in", [video(9)])
 
     def fail(count):
@@ -140,48 +139,48 @@ def refusal(tmp_path, pattern, output_dir, **options):
 
 
 @pytest.fixture
-def begun(tmp_path):
+def started(tmp_path):
     """A folder with the compact form of one file."""
     make(write(tmp_path / "in", [video(9)]), tmp_path / "out")
     return tmp_path / "out"
 
 
 @pytest.mark.parametrize(
-    "frames, words",
+    "view, words",
     [
-        (config.FrameView("uniform", 5), "frames_per_video is 4 there and 5 now"),
-        (config.FrameView("first", K), "frame_selection is 'uniform' there and 'first' now"),
-        (config.FrameView("random", K), "seed is None there and 0 now"),
+        (config.FrameView("uniform", 5), "frames_per_video (4 there, 5 here)"),
+        (config.FrameView("first", K), "frame_selection (uniform there, first here)"),
+        (config.FrameView("random", K), "seed (not set there, 0 here)"),
     ],
 )
-def test_a_folder_of_other_settings(tmp_path, begun, frames, words):
-    line = refusal(tmp_path, f"{tmp_path}/in/*", begun, frames=frames)
-    assert line.startswith(" holds other compact files: ") and words in line
+def test_a_folder_with_other_settings_is_refused(tmp_path, started, view, words):
+    line = refusal(tmp_path, f"{tmp_path}/in/*", started, view=view)
+    assert line.startswith(": holds compact files with other settings: ") and words in line
 
 
-def test_a_folder_of_other_originals(tmp_path, begun):
+def test_a_folder_with_compact_files_of_other_originals_is_refused(tmp_path, started):
     write(tmp_path / "in", [video(9), video(3)])
-    line = refusal(tmp_path, f"{tmp_path}/in/*", begun)
-    assert "holds other compact files: train0000.tfrecord was made from another file of that name. Nothing" in line
+    line = refusal(tmp_path, f"{tmp_path}/in/*", started)
+    assert "holds other compact files: train0000.tfrecord was made from another file of that name. Name" in line
 
 
-def test_files_that_are_not_ours_are_left_alone(tmp_path, begun):
+def test_unknown_files_are_not_overwritten(tmp_path, started):
     write(tmp_path / "in", [video(3)], "train0001.tfrecord")
-    (begun / "train0001.tfrecord").write_bytes(b"mine")
-    assert "train0001.tfrecord is there and was not made from" in refusal(tmp_path, f"{tmp_path}/in/*", begun)
-    (begun / "compact.json").unlink()
-    assert refusal(tmp_path, f"{tmp_path}/in/*", begun).startswith(" is not empty and holds no compact.json of ours")
-    assert (begun / "train0001.tfrecord").read_bytes() == b"mine"
+    (started / "train0001.tfrecord").write_bytes(b"mine")
+    assert "train0001.tfrecord exists and was not made from" in refusal(tmp_path, f"{tmp_path}/in/*", started)
+    (started / "compact.json").unlink()
+    assert refusal(tmp_path, f"{tmp_path}/in/*", started).startswith(": is not empty and holds no compact.json")
+    assert (started / "train0001.tfrecord").read_bytes() == b"mine"
 
 
-def test_the_originals_folder_by_any_name(tmp_path):
+def test_the_folder_of_the_originals_is_refused_under_any_name(tmp_path):
     path = write(tmp_path / "in", [video(9)])
     (tmp_path / "link").symlink_to(tmp_path / "in")
     for folder in (tmp_path / "in", tmp_path / "link"):
-        assert refusal(tmp_path, path, folder).startswith(" is the folder of /in/train0000.tfrecord; name another")
+        assert refusal(tmp_path, path, folder).startswith(": is the folder of /in/train0000.tfrecord; name another")
 
 
-def test_two_files_of_one_name(tmp_path):
+def test_two_files_with_the_same_name_are_refused(tmp_path):
     for folder in ("a", "b"):
         write(tmp_path / folder, [video(9)])
     assert "more than one of the files is to be called train0000.tfrecord" in refusal(
@@ -199,7 +198,7 @@ def test_two_files_of_one_name(tmp_path):
         (records.frame_record({"audio": [b"abc"], "rgb": [b"123456"] * 2}), "'audio' has 1 frames and 'rgb' 2"),
     ],
 )
-def test_a_record_that_cannot_be_cut_is_named(tmp_path, record, words):
+def test_an_invalid_record_is_named(tmp_path, record, words):
     path = write(tmp_path / "in", [video(9), record])
     with pytest.raises(BadRecordError) as refused:
         make(path, tmp_path / "out")

@@ -22,13 +22,13 @@ def video_file(tmp_path):
     return shards(tmp_path, records.video_record({"mean_rgb": [0.5] * 6, "mean_audio": [0.5] * 3}))
 
 
-def test_features_that_are_there_pass(tmp_path):
+def test_stored_features_pass_the_check(tmp_path):
     contents.check_features(frame_file(tmp_path), BYTES)
     contents.check_features(frame_file(tmp_path, np.float32), FLOATS)
     contents.check_features(video_file(tmp_path), MEANS)
 
 
-def test_the_kind_of_the_features_is_found(tmp_path):
+def test_the_type_of_the_features_is_detected(tmp_path):
     assert contents.detect_dtype(frame_file(tmp_path), ["rgb", "audio"]) == "uint8"
     assert contents.detect_dtype(frame_file(tmp_path, np.float32), ["rgb", "audio"]) == "float32"
     assert contents.detect_dtype(video_file(tmp_path), ["mean_rgb"]) == "float32"
@@ -42,13 +42,13 @@ def test_the_kind_of_the_features_is_found(tmp_path):
         (["inc3"], "no frame-level feature 'inc3'"),
     ],
 )
-def test_features_of_several_kinds_or_of_none_are_refused(tmp_path, names, complaint):
+def test_features_of_mixed_types_and_missing_features_are_refused(tmp_path, names, complaint):
     frames = records.random_frames(4) | {"audio": [np.zeros(3, np.float32)] * 4}
     with pytest.raises(ValueError, match=f"one.tfrecord.*{complaint}"):
         contents.detect_dtype(shards(tmp_path, records.frame_record(frames, labels=[1])), names)
 
 
-def test_a_missing_feature_is_reported_with_those_that_are_there(tmp_path):
+def test_a_missing_feature_is_reported_with_the_stored_ones(tmp_path):
     with pytest.raises(
         ValueError,
         match=r"one.tfrecord has no frame-level feature 'inc3'; its first record holds "
@@ -57,7 +57,7 @@ def test_a_missing_feature_is_reported_with_those_that_are_there(tmp_path):
         contents.check_features(frame_file(tmp_path), config.FeatureConfig(("inc3",), (6,)))
 
 
-def test_the_wrong_level_is_told_apart_from_a_wrong_name(tmp_path):
+def test_a_file_of_the_wrong_level_is_distinguished_from_a_wrong_name(tmp_path):
     with pytest.raises(ValueError, match="no frame-level feature 'rgb'.*looks video-level: .*choose a model and features"):
         contents.check_features(video_file(tmp_path), BYTES)
     with pytest.raises(ValueError, match="no video-level feature 'mean_rgb'.*looks frame-level: .*choose a model"):
@@ -72,17 +72,17 @@ def test_a_wrong_size_is_reported_with_the_size_found(tmp_path):
         contents.check_features(frame_file(tmp_path, sizes=(("rgb", 6), ("audio", 5))), BYTES)
 
 
-def test_bytes_and_floats_are_told_apart(tmp_path):
+def test_bytes_and_floats_are_distinguished(tmp_path):
     with pytest.raises(ValueError, match="'rgb' is stored as 4 frames of 6 floats, and the network reads bytes"):
         contents.check_features(frame_file(tmp_path, np.float32), BYTES)
     with pytest.raises(ValueError, match="'rgb' is stored as 4 frames of 6 bytes, and the network reads floats"):
         contents.check_features(frame_file(tmp_path), FLOATS)
 
 
-def test_something_else_in_a_tfrecord_file_is_named(tmp_path):
+def test_a_tfrecord_file_of_another_format_is_named(tmp_path):
     with pytest.raises(ValueError, match="one.tfrecord: .* neither a SequenceExample nor an Example"):
         contents.check_features(shards(tmp_path, b"\xff" * 40), BYTES)
 
 
-def test_a_first_video_without_frames_does_not_condemn_the_file(tmp_path):
+def test_a_first_video_without_frames_is_accepted(tmp_path):
     contents.check_features(shards(tmp_path, records.frame_record({"rgb": [], "audio": []})), BYTES)

@@ -28,7 +28,7 @@ def same_seed(count):
 
 
 def assert_taken(indices, selection, lengths, count):
-    """Each row holds what the slow rule takes of a video so long, then -1."""
+    """Checks that each row holds the frames of the slow rule for its length, then -1."""
     frames = view(selection, count)
     assert indices.dtype == tf.int32 and indices.shape == (len(lengths), frames.max_frames)
     for row, num_frames in zip(indices.numpy().tolist(), lengths, strict=True):
@@ -36,24 +36,24 @@ def assert_taken(indices, selection, lengths, count):
         assert row == expected + [-1] * (frames.max_frames - len(expected))
 
 
-def test_every_selection_that_can_be_asked_for_is_there():
+def test_every_selection_of_the_settings_is_implemented():
     assert sorted(frame_selection.SELECTIONS) == sorted(config.FRAME_SELECTIONS)
 
 
 @pytest.mark.parametrize("selection", FIXED)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     lengths=strategies.lists(strategies.integers(1, schema.MAX_FRAMES), max_size=5),
     count=strategies.integers(1, schema.MAX_FRAMES),
 )
-def test_a_selection_takes_the_frames_that_the_slow_rule_takes(selection, lengths, count):
+def test_a_selection_agrees_with_the_slow_rule(selection, lengths, count):
     indices = frame_selection.select(view(selection, count), tf.constant(lengths, tf.int32), same_seed(len(lengths) or 1))
     assert_taken(indices, selection, lengths, count)
 
 
 @pytest.mark.parametrize("selection", FIXED)
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 10, 30])
-def test_inside_a_dataset_a_selection_takes_the_same_frames_at_every_length(selection, count):
+@pytest.mark.parametrize("count", [1, 7, 30])
+def test_a_selection_inside_a_dataset_agrees_with_the_slow_rule_at_every_length(selection, count):
     frames = view(selection, count)
     dataset = tf.data.Dataset.from_tensors(LENGTHS)
     indices = next(iter(dataset.map(lambda lengths: frame_selection.select(frames, lengths, same_seed(300)))))
@@ -68,23 +68,23 @@ def test_the_selections_of_a_long_video_all_differ():
     assert all(one != other for i, one in enumerate(taken) for other in taken[:i])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(k=strategies.integers(1, schema.MAX_FRAMES), seed=strategies.integers(-(2**63), 2**63 - 1))
-def test_random_takes_distinct_frames_in_time_order_at_every_length(k, seed):
+def test_random_selects_distinct_frames_in_time_order_at_every_length(k, seed):
     found = frame_selection.random(tf.constant(LENGTHS), k, seeds(*[(seed, 1)] * len(LENGTHS))).numpy()
     for row, num_frames in zip(found.tolist(), LENGTHS.tolist(), strict=True):
         indices, padding = row[: min(k, num_frames)], row[min(k, num_frames) :]
         assert indices == sorted(set(indices)) and set(indices) <= set(range(num_frames)) and set(padding) <= {-1}
 
 
-def test_random_takes_every_frame_about_as_often():
+def test_random_selects_every_frame_equally_often():
     found = frame_selection.random(tf.fill([3000], 10), 3, seeds(*[(i, 1) for i in range(3000)])).numpy()
     counts = np.bincount(found.ravel(), minlength=10)
     # 3000 draws at 0.3: 900 with a standard deviation of 25.
     assert counts.sum() == 9000 and np.abs(counts - 900).max() < 125
 
 
-def test_random_takes_every_set_about_as_often():
+def test_random_selects_every_set_of_frames_equally_often():
     found = frame_selection.random(tf.fill([6000], 4), 2, seeds(*[(1, i) for i in range(6000)])).numpy()
     sets, counts = np.unique(found, axis=0, return_counts=True)
     # Six sets, 1000 draws each with a standard deviation of 29.
@@ -92,13 +92,13 @@ def test_random_takes_every_set_about_as_often():
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_random_is_a_function_of_both_halves_of_the_seed(place):
+def test_random_depends_on_both_halves_of_the_seed(place):
     pairs = [(value, 7) if place == 0 else (5, value) for value in (1, 1, 2)]
     one, same, other = frame_selection.random(tf.fill([3], 300), 10, seeds(*pairs)).numpy().tolist()
     assert one == same != other
 
 
-def test_the_other_videos_of_a_batch_do_not_matter_to_random():
+def test_random_does_not_depend_on_the_other_videos_of_a_batch():
     alone = frame_selection.random(tf.constant([200]), 10, seeds((3, 4))).numpy()
     among = frame_selection.random(tf.constant([50, 200]), 10, seeds((1, 2), (3, 4))).numpy()
     np.testing.assert_array_equal(among[1:], alone)

@@ -1,4 +1,4 @@
-"""The files are parsed with tf.train protos here, not with our reader; numbers are those of REFERENCE, section 11."""
+"""Files are parsed with tf.train protos here, not with the package's reader. Numbers: REFERENCE, section 11."""
 
 import collections
 import csv
@@ -47,7 +47,7 @@ def parse_folder(folder, split):
     return [parse_frames(record) for path in sorted(folder.glob(f"{split}*.tfrecord")) for record in raw(path)]
 
 
-def test_names_sizes_and_layout_are_the_official_ones(tmp_path):
+def test_files_have_the_official_names_sizes_and_layout(tmp_path):
     written = write_dataset(small(), tmp_path)
     names = ["train0000.tfrecord", "train0001.tfrecord", "validate0000.tfrecord", "test0000.tfrecord"]
     assert [path.name for path in written] == names
@@ -60,13 +60,13 @@ def test_names_sizes_and_layout_are_the_official_ones(tmp_path):
             assert 1 <= len(frames["rgb"]) == len(frames["audio"]) <= 9
 
 
-def test_ids_have_four_characters_and_are_unique_over_the_splits():
+def test_ids_have_four_characters_and_are_unique_across_splits():
     ids = [sources.make_id(3, split, index) for split in ("train", "validate", "test") for index in range(5000)]
     assert len(set(ids)) == 15_000
     assert all(len(video_id) == 4 and video_id.isalnum() for video_id in ids)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):
+def test_equal_seeds_give_equal_bytes_and_different_seeds_do_not(tmp_path):
     for folder, seed in (("one", 5), ("two", 5), ("other", 6)):
         write_dataset(small(seed=seed), tmp_path / folder)
     for name in ("train0000.tfrecord", "train0001.tfrecord", "validate0000.tfrecord", "test0000.tfrecord"):
@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):
         assert one == two and one != other
 
 
-def test_a_larger_set_in_other_shards_starts_with_the_same_videos(tmp_path):
+def test_a_larger_set_starts_with_the_videos_of_a_smaller_one(tmp_path):
     write_dataset(small(), tmp_path / "small")
     write_dataset(
         small(num_train_videos=10, num_validate_videos=5, num_test_videos=6, videos_per_shard=3), tmp_path / "large"
@@ -112,7 +112,7 @@ def test_video_level_files_hold_the_means_of_the_frames(tmp_path):
                 np.testing.assert_allclose(mean[f"mean_{name}"], expected, atol=1e-5)
 
 
-def test_id_key_and_compression_do_what_they_say(tmp_path):
+def test_id_key_and_compression_are_respected(tmp_path):
     write_dataset(small(id_key="video_id", compression="gzip"), tmp_path / "gzip")
     write_dataset(small(), tmp_path / "plain")
     assert (tmp_path / "gzip" / "train0000.tfrecord").read_bytes()[:2] == b"\x1f\x8b"
@@ -125,7 +125,7 @@ def test_id_key_and_compression_do_what_they_say(tmp_path):
         np.testing.assert_array_equal(frames["rgb"], plain_frames["rgb"])
 
 
-def test_the_vocabulary_has_the_official_columns_and_counts_the_train_labels(tmp_path):
+def test_the_vocabulary_has_the_official_columns_and_train_counts(tmp_path):
     write_dataset(small(), tmp_path)
     rows = list(csv.DictReader((tmp_path / "vocabulary.csv").open()))
     assert list(rows[0]) == [
@@ -150,14 +150,14 @@ def labels():
     return [classes.draw(rng) for _ in range(6000)]
 
 
-def test_labels_a_video_have_the_measured_mean_and_most(labels):
+def test_labels_per_video_have_the_measured_mean_and_maximum(labels):
     counts = [len(written) for _, written in labels]
     assert abs(np.mean(counts) - 3.0) < 0.1
     assert min(counts) == 1 and 12 <= max(counts) <= 19
     assert all(len(set(written)) == len(written) == len(shown) for shown, written in labels)
 
 
-def test_frequencies_of_classes_are_like_zipf(labels):
+def test_class_frequencies_follow_zipf(labels):
     counts = np.bincount([label for _, written in labels for label in written], minlength=1000)
     ranks = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
     bands = [counts[low - 1 : 2 * low - 1].mean() for low in ranks[:-1]]
@@ -178,7 +178,7 @@ def test_classes_of_a_group_occur_together(labels):
     assert np.mean(alone[::2] == alone[1::2]) < 0.25
 
 
-def test_a_tenth_of_the_labels_is_wrong_and_as_many_are_missing(labels):
+def test_a_tenth_of_the_labels_is_wrong_and_a_tenth_is_missing(labels):
     wrong = np.mean([label not in shown for shown, written in labels for label in written])
     missing = np.mean([label not in written for shown, written in labels for label in shown])
     assert 0.07 < wrong < 0.12 and wrong == pytest.approx(missing)
@@ -212,14 +212,14 @@ def drawn(world):
 
 @pytest.fixture(scope="module")
 def drawn_170(world):
-    """As long as the real video whose autocorrelation and fifths were measured."""
+    """Videos as long as the real one whose autocorrelation and fifths were measured."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "draw_length", lambda rng, max_frames: 170)
         return list(draw_videos(world, 60, 1000))
 
 
 @pytest.mark.parametrize("name, norm, between, within", [("rgb", 13.7, 0.21, 0.94), ("audio", 7.5, 0.47, 0.85)])
-def test_means_and_variances_are_the_measured_ones(drawn, name, norm, between, within):
+def test_means_and_variances_match_the_measured_ones(drawn, name, norm, between, within):
     means = np.array([frames[:, PARTS[name]].mean(axis=0) for frames in drawn])
     assert np.linalg.norm(means, axis=1).mean() == pytest.approx(norm, rel=0.08)
     assert means.var(axis=0).mean() == pytest.approx(between, rel=0.12)
@@ -235,23 +235,23 @@ def test_first_rgb_dimensions_vary_more_than_the_last(drawn):
 @pytest.mark.parametrize(
     "name, expected", [("rgb", [0.40, 0.27, 0.14, 0.04, 0.00]), ("audio", [0.47, 0.37, 0.20, 0.08, 0.01])]
 )
-def test_frames_are_correlated_in_time_as_measured(drawn_170, name, expected):
+def test_autocorrelation_matches_the_measured_one(drawn_170, name, expected):
     found = np.mean(
         [[oracles.autocorrelation(frames[:, PARTS[name]], lag) for lag in (1, 2, 5, 10, 20)] for frames in drawn_170], axis=0
     )
     np.testing.assert_allclose(found, expected, atol=0.04)
 
 
-def test_fifths_are_as_far_from_the_mean_as_measured_and_the_end_tells_least(drawn_170):
+def test_fifths_are_as_far_from_the_mean_as_measured_and_the_last_is_farthest(drawn_170):
     distances = np.mean([oracles.distances_of_fifths(frames[:, :1024]) for frames in drawn_170], axis=0)
-    # One video was measured: its first three fifths scatter around 8.9 for no reason that lies in their place, and
-    # noise of its autocorrelation alone would bring 10.
+    # One video was measured. Its first three fifths scatter around 8.9 by chance; noise of its autocorrelation alone
+    # would give 10.
     np.testing.assert_allclose(distances[:3], np.mean([8.9, 8.2, 9.7]), rtol=0.12)
     np.testing.assert_allclose(distances[3:], [12.3, 13.1], rtol=0.1)
     assert distances[4] > distances[3] > distances[:3].max()
 
 
-def test_a_label_shows_in_some_shots_and_in_one_at_least(world):
+def test_a_label_is_visible_in_some_shots_and_at_least_in_one(world):
     seen = prototypes._draw_visibility(np.random.default_rng(0), 40, 500)
     assert abs(seen.mean() - 0.5) < 0.03 and 0 < seen.mean(axis=0).min() and seen.mean(axis=0).max() < 1
     assert prototypes._draw_visibility(np.random.default_rng(0), 1, 19).all()
@@ -269,7 +269,7 @@ def test_labels_explain_half_of_the_variance_between_videos(world):
         assert np.var(parts, axis=0)[PARTS[name]].mean() == pytest.approx(between / 2, rel=0.1)
 
 
-def test_prototypes_of_a_group_look_alike_somewhat(world):
+def test_prototypes_of_a_group_are_correlated(world):
     unit = world.vectors / np.linalg.norm(world.vectors, axis=1, keepdims=True)
     cosines = unit @ unit.T
     assert cosines[0, 1:8].mean() == pytest.approx(0.3, abs=0.08)
@@ -277,7 +277,7 @@ def test_prototypes_of_a_group_look_alike_somewhat(world):
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 6, 170, 301])
-def test_the_bytes_keep_the_mean(num_frames):
+def test_quantized_frames_keep_the_mean(num_frames):
     rng = np.random.default_rng(num_frames)
     frames = rng.normal(scale=1.1, size=(num_frames, 60)).astype(np.float32)
     mean = np.concatenate([rng.normal(size=50), [-1.9921875, 2.0078125, -1.98, 1.99, 0, 1.5, -1.5, 1.9, 5, -5]])
@@ -320,7 +320,7 @@ def assert_means_are_kept(pattern, folder, sizes):
 
 def test_frames_around_given_means_keep_means_ids_and_labels_in_order(tmp_path):
     pattern = video_level_file(tmp_path / "validate0000.tfrecord", 9)
-    video_level_file(tmp_path / "validate0001.tfrecord", 3, video_id=b"last")  # of which one record is wanted
+    video_level_file(tmp_path / "validate0001.tfrecord", 3, video_id=b"last")  # only one of its records is used
     pattern = pattern.replace("0000", "*")
     write_dataset(
         small(
@@ -336,9 +336,9 @@ def test_frames_around_given_means_keep_means_ids_and_labels_in_order(tmp_path):
     assert_means_are_kept(pattern, tmp_path / "set", (5, 2, 3))
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="real records are not here")
+@pytest.mark.skipif(not REAL.exists(), reason="no folder of real records beside the repository")
 @pytest.mark.parametrize("folder, num_classes", [("2018_video_level", 3862), ("2017_video_level", 4716)])
-def test_frames_around_real_means_keep_them(tmp_path, folder, num_classes):
+def test_frames_around_real_means_keep_the_means(tmp_path, folder, num_classes):
     pattern = str(REAL / folder / "validate*0.tfrecord")
     config = SyntheticConfig(
         num_train_videos=6, num_validate_videos=4, num_test_videos=2, num_classes=num_classes, from_video_level=pattern
@@ -361,22 +361,22 @@ def test_frames_around_given_means_vary_as_measured():
         (dict(labels=None), "has no labels, which train videos need"),
         (dict(labels=[3, 20]), r"num_classes=20: .*has label 20"),
         (dict(labels=[-1]), "has label -1"),
-        (dict(video_id=b"same"), "id b'same' comes twice"),
-        (dict(video_id=None), "one id must stand under id or video_id. Received: 0"),
+        (dict(video_id=b"same"), "id b'same' is a duplicate"),
+        (dict(video_id=None), "there must be one id, under id or video_id. Received: 0"),
     ],
 )
-def test_records_that_do_not_serve_are_refused_before_anything_is_written(tmp_path, changes, message):
+def test_invalid_source_records_are_refused_before_anything_is_written(tmp_path, changes, message):
     pattern = video_level_file(tmp_path / "in.tfrecord", 14, **changes)
     with pytest.raises(ValueError, match=message):
         write_dataset(small(from_video_level=pattern), tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
 
-def test_files_that_do_not_serve_are_refused(tmp_path):
+def test_invalid_source_files_are_refused(tmp_path):
     pattern = video_level_file(tmp_path / "in.tfrecord", 13)
     with pytest.raises(ValueError, match=r"holds 13 records; 14 were asked for \(7 train, 3 validate, 4 test\)"):
         write_dataset(small(from_video_level=pattern), tmp_path / "set")
-    with pytest.raises(ValueError, match="from_video_level='nothing.*matches no file"):
+    with pytest.raises(ValueError, match="from_video_level=nothing.*matches no file"):
         write_dataset(small(from_video_level="nothing*"), tmp_path / "set")
     (tmp_path / "text").write_text("no TFRecord, but long enough to have a length and its checksum")
     with pytest.raises(ValueError, match="text cannot be read as a TFRecord file"):
@@ -386,14 +386,14 @@ def test_files_that_do_not_serve_are_refused(tmp_path):
         write_dataset(small(from_video_level=str(tmp_path / "frames")), tmp_path / "set")
 
 
-def test_a_set_that_is_there_is_left_alone(tmp_path):
+def test_a_complete_set_is_not_written_again(tmp_path):
     assert write_dataset(small(), tmp_path)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert write_dataset(small(), tmp_path) == []
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
 
 
-def test_a_run_cut_short_is_completed(tmp_path):
+def test_an_incomplete_set_is_completed(tmp_path):
     write_dataset(small(), tmp_path)
     lost = tmp_path / "train0001.tfrecord"
     content = lost.read_bytes()
@@ -402,42 +402,42 @@ def test_a_run_cut_short_is_completed(tmp_path):
     assert lost.read_bytes() == content
 
 
-def test_a_folder_of_something_else_is_not_touched(tmp_path):
+def test_a_folder_with_other_contents_is_not_touched(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="holds no synthetic set of ours .*thesis.txt.*name a new or empty folder"):
+    with pytest.raises(ValueError, match="does not hold a synthetic data set .*thesis.txt.*Name a new or empty folder"):
         write_dataset(small(), tmp_path)
-    with pytest.raises(ValueError, match="thesis.txt' is a file; name a folder"):
+    with pytest.raises(ValueError, match="thesis.txt: is a file; name a folder"):
         write_dataset(small(), tmp_path / "thesis.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_set_with_other_parameters_is_refused(tmp_path):
     write_dataset(small(), tmp_path)
-    with pytest.raises(ValueError, match="other parameters: seed is 0 there and 1 now. Nothing was changed; name"):
+    with pytest.raises(ValueError, match=r"with other settings: seed \(0 there, 1 here\). Give the same settings"):
         write_dataset(small(seed=1), tmp_path)
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(num_train_videos=-1), "num_train_videos=-1: must be a whole number of at least 0"),
+        (dict(num_train_videos=-1), "num_train_videos=-1: choose a value from 0"),
         (dict(num_train_videos=0, num_validate_videos=0, num_test_videos=0), "ask for at least one video"),
-        (dict(num_classes=1), "num_classes=1: must be a whole number of at least 2"),
+        (dict(num_classes=1), "num_classes=1: choose a value from 2"),
         (dict(videos_per_shard=0), "videos_per_shard=0"),
         (dict(num_validate_videos=20_001, videos_per_shard=2), "20001 validate videos need at least 3"),
         (dict(num_test_videos=4_925_446, videos_per_shard=1000), "num_test_videos=4925446: choose at most 4925445"),
-        (dict(max_frames=302), "max_frames=302: choose 1 to 301"),
+        (dict(max_frames=302), "max_frames=302: choose a value from 1 to 301"),
         (dict(seed=-1), "seed=-1"),
-        (dict(id_key="name"), "id_key='name': choose one of id, video_id"),
-        (dict(compression="zip"), "compression='zip': choose one of none, gzip"),
+        (dict(id_key="name"), "id_key=name: is unknown; choose one of id, video_id"),
+        (dict(compression="zip"), "compression=zip: is unknown; choose one of none, gzip"),
     ],
 )
-def test_values_that_cannot_be_are_refused(changes, message):
+def test_invalid_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         small(**changes)
 
 
-def test_classes_are_those_of_2018_for_real_means():
+def test_num_classes_defaults_to_2018_for_real_means():
     assert SyntheticConfig().num_classes == 100
     assert SyntheticConfig(from_video_level="x").num_classes == 3862
     assert SyntheticConfig(from_video_level="x", num_classes=4716).num_classes == 4716

@@ -135,12 +135,12 @@ def test_the_start_of_every_record_is_found(tmp_path):
 def test_what_is_left_out_is_not_counted(tmp_path, compression):
     write(tmp_path / "a", 8, compression), write(tmp_path / "b", 5, compression)
     a, b = tfrecord.find_files(f"{tmp_path}/*")
-    a = dataclasses.replace(a, left_out=(0, 3, 6), readable=7)
-    b = dataclasses.replace(b, left_out=(1, 4))
+    a = dataclasses.replace(a, excluded=(0, 3, 6), readable=7)
+    b = dataclasses.replace(b, excluded=(1, 4))
     assert [tfrecord.count_records([shard]) for shard in (a, b)] == [4, 3]
     assert [tfrecord.count_records([a, b], limit) for limit in range(9)] == [0, 1, 2, 3, 4, 5, 6, 7, 7]
     assert tfrecord.estimate_records((a, b)) == (7, True)
-    assert tfrecord.first_record(b) == tfrecord.first_record(dataclasses.replace(a, left_out=()))
+    assert tfrecord.first_record(b) == tfrecord.first_record(dataclasses.replace(a, excluded=()))
     assert tfrecord.first_record(a) != tfrecord.first_record(b)
 
 
@@ -156,6 +156,6 @@ def test_a_file_with_a_part_of_a_header_at_its_end_is_not_counted(tmp_path, comp
 
 def test_a_files_digest_tells_what_is_left_out_of_it(tmp_path):
     shard = tfrecord.find_files(records.write(tmp_path / "a", [b"one", b"two"]))[0]
-    others = [dataclasses.replace(shard, left_out=(1,)), dataclasses.replace(shard, readable=1), shard]
+    others = [dataclasses.replace(shard, excluded=(1,)), dataclasses.replace(shard, readable=1), shard]
     assert len({tfrecord.digest(other) for other in (shard, *others)}) == 3
     assert tfrecord.digest(shard, "about") != tfrecord.digest(shard)

@@ -83,7 +83,7 @@ def test_prediction_resumes_after_what_is_done_and_gives_the_place_of_each_video
         files=3,
     )
     shards = find_files(path)
-    shards = (shards[0], dataclasses.replace(shards[1], left_out=(2,)), shards[2])
+    shards = (shards[0], dataclasses.replace(shards[1], excluded=(2,)), shards[2])
     network = runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
     whole = list(network.predict(shards, 2))
     assert network.num_long_videos == 3

@@ -43,7 +43,7 @@ class Network:
             (shard, record)
             for shard in range(done.shard, len(shards))
             for record in range(shards[shard].size)
-            if record not in shards[shard].left_out and not (shard == done.shard and record < done.records)
+            if record not in shards[shard].excluded and not (shard == done.shard and record < done.records)
         ]
         for start in range(0, len(videos), batch_size):
             if len(self.batches) == self.stop_after:
@@ -254,7 +254,7 @@ def test_a_changed_first_file_starts_over(network, shards, csv):
 def test_newly_excluded_records_are_predicted_no_more(network, shards, csv, tmp_path):
     """The rows before the file with such a record stay."""
     stop(csv, network, shards, 4)
-    fewer = (*shards[:2], dataclasses.replace(shards[2], left_out=(0, 3)), shards[3])
+    fewer = (*shards[:2], dataclasses.replace(shards[2], excluded=(0, 3)), shards[3])
     predicted, said = predict(csv, network, fewer)
     assert "Resuming after 12 videos, in file 2 of 4" in said[1] and predicted.num_videos == NUM_VIDEOS - 2
     stop(csv, network, fewer, 4)  # and resume within that file, after video 17

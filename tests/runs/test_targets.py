@@ -270,7 +270,7 @@ def test_excluded_records_keep_their_place_among_the_targets(tmp_path, pattern):
     settings = run_config(tmp_path, pattern)
     whole = [np.fromfile(shard.path, np.uint8) for shard in compute(settings).shards]
     shards = list(runs.find_shards("train_data_pattern", pattern))
-    shards[1] = dataclasses.replace(shards[1], left_out=(2, 5))
+    shards[1] = dataclasses.replace(shards[1], excluded=(2, 5))
     targets = compute(settings, shards=tuple(shards)).shards
     assert len(list((tmp_path / "targets").glob("*.targets"))) == 3  # the first file's are the same
     mine = [[np.frombuffer(record.numpy(), "<f2") for record in tf.data.TFRecordDataset(shard.path)] for shard in targets]

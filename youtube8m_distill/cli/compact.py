@@ -20,7 +20,6 @@ from youtube8m_distill.data.tfrecord import estimate_records
 from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
-MOST_CLASSES = 4716  # of the 2017 set; later ones have fewer
 
 
 def define_flags():
@@ -29,7 +28,7 @@ def define_flags():
         ("input_data_pattern", "Globs of frame-level files, comma-separated."),
         ("output_dir", "Folder to write: new, empty, or begun with these very flags."),
     )
-    our_flags.define_skipping()
+    our_flags.define_exclusions()
     our_flags.define_frames("Frames to keep", "uniform")
     flags.DEFINE_integer(
         "seed",
@@ -48,10 +47,7 @@ def main():
                 raise SettingError(name, "is missing; see --helpshort.")
         files.check_output("output_dir", FLAGS.output_dir, folder=True)
         frames = our_flags.frame_view("uniform")
-        found = runs.usable_shards(
-            "input_data_pattern", FLAGS.input_data_pattern, None, MOST_CLASSES, **our_flags.skipping()
-        )
-        shards = found.shards
+        shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, exclusions=our_flags.exclusions())
         if all(stored.num_frames is None for stored in stored_features(shards[0]).values()):
             raise SettingError(
                 "input_data_pattern",
@@ -62,8 +58,6 @@ def main():
         with entry.user_errors():
             check_held = held.enter_context(runs.locked(FLAGS.output_dir, flag="output_dir"))
             jobs = compact.prepare_folder(shards, frames, FLAGS.output_dir, FLAGS.seed)
-            warning = runs.write_report(f"{FLAGS.output_dir}/bad_records.csv", found)
-        our_flags.warn(warning)
         try:
             count = write(jobs, frames, check_held) if jobs else 0
         except (ValueError, OSError) as error:  # a bad record, a full disk
@@ -72,7 +66,6 @@ def main():
                 "complete; run the command again to go on."
             )
     print(summary(shards, jobs, count))
-    our_flags.warn(warning)
 
 
 def write(jobs, frames, check_held):

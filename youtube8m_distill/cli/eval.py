@@ -42,7 +42,7 @@ def define_flags():
         ("eval_data_pattern", "Globs of labeled files, comma-separated."),
         ("vocabulary", "Official vocabulary CSV: class names beside the per-class results."),
     )
-    our_flags.define_skipping()
+    our_flags.define_exclusions()
     our_flags.define_trained_network()
     our_flags.define_top_k()
     flags.DEFINE_boolean("run_once", False, "Score one checkpoint and end. Otherwise every new one as it appears.")
@@ -54,8 +54,7 @@ def define_flags():
     flags.DEFINE_string(
         "output_dir",
         "",
-        "Where metrics.json, per_class.csv, bad_records.csv and TensorBoard logs go. "
-        "Default: eval/ in --train_dir, by network.",
+        "Where metrics.json, per_class.csv and TensorBoard logs go. Default: eval/ in --train_dir, by network.",
     )
     our_flags.GROUPS["Output"] += ["run_once", "full_map", "output_dir"]
     our_flags.define_run()
@@ -77,16 +76,9 @@ def main():
         if not FLAGS.run_once and FLAGS.checkpoint not in (None, "last"):
             raise SettingError("checkpoint", "names one checkpoint; add --run_once.", FLAGS.checkpoint)
         network = run.config.networks[role]
-        found = runs.usable_shards(
-            "eval_data_pattern",
-            FLAGS.eval_data_pattern,
-            network.features,
-            network.num_classes,
-            [network.view],
-            **our_flags.skipping(),
+        shards = runs.find_shards(
+            "eval_data_pattern", FLAGS.eval_data_pattern, network.features, [network.view], our_flags.exclusions()
         )
-        warning = write_report(folder, found)
-    our_flags.warn(warning)
     checkpoint = FLAGS.checkpoint or "best"
     if not FLAGS.run_once:
         checkpoint = wait_for_checkpoint(run, after=None)
@@ -94,8 +86,7 @@ def main():
         network = runs.LoadedNetwork(
             run, strategy, role, checkpoint, FLAGS.mixed_precision, top_k=FLAGS.top_k, keep_predictions=FLAGS.full_map
         )
-    evaluate_checkpoint(network, found.shards, folder, names)
-    our_flags.warn(warning)
+    evaluate_checkpoint(network, shards, folder, names)
     while not FLAGS.run_once:
         checkpoint = wait_for_checkpoint(run, after=checkpoint)
         with entry.user_errors():
@@ -103,16 +94,7 @@ def main():
                 network.restore(checkpoint)
             except FileNotFoundError:  # the training has removed it since; there is a newer one
                 continue
-        evaluate_checkpoint(network, found.shards, folder, names)
-        our_flags.warn(warning)
-
-
-def write_report(folder, found):
-    """Lists what was left out, if anything was looked for; returns the warning about it."""
-    try:
-        return runs.write_report(folder / "bad_records.csv", found)
-    except OSError as error:
-        raise SettingError("output_dir", f"cannot be written to: {error}", folder) from error
+        evaluate_checkpoint(network, shards, folder, names)
 
 
 def wait_for_checkpoint(run, after):

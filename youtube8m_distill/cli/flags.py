@@ -12,6 +12,7 @@ from absl import flags
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
 from youtube8m_distill.cli import setting_flags
+from youtube8m_distill.data.exclusions import read_exclusions
 from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
@@ -30,31 +31,19 @@ def define_files(title, *patterns):
     _group(title, *[(flags.DEFINE_string, name, "", text) for name, text in patterns])
 
 
-SKIPPING = ("skip_bad_records", "max_bad_fraction")
+def define_exclusions():
+    """--exclude_records, beside the flags that name files."""
+    flags.DEFINE_string("exclude_records", "", "CSV of records to skip, as `yt8m check` writes it.")
+    GROUPS["Data"].append("exclude_records")
 
 
-def define_skipping():
-    """--skip_bad_records and --max_bad_fraction, beside the flags that name files."""
-    flags.DEFINE_boolean(
-        "skip_bad_records",
-        False,
-        "Read all records once before the start and leave out those that cannot "
-        "be used; bad_records.csv lists them. Otherwise the first that is met ends the run.",
-    )
-    flags.DEFINE_float("max_bad_fraction", 0.01, "Greatest share of the records to leave out.", 0, 1)
-    GROUPS["Data"] += ["skip_bad_records", "max_bad_fraction"]
-
-
-def skipping():
-    """These two as arguments of `runs.usable_shards`.
+def exclusions():
+    """The entries of the list in --exclude_records.
 
     Raises:
-        ValueError: if the second is given without the first.
+        SettingError: if it is not an exclusion list.
     """
-    if FLAGS["max_bad_fraction"].present and not FLAGS.skip_bad_records:
-        raise SettingError("max_bad_fraction", "has an effect only with --skip_bad_records; add that, or leave it out.")
-    fraction = configs.TrainingConfig().max_bad_fraction if FLAGS.max_bad_fraction is None else FLAGS.max_bad_fraction
-    return {"skip": bool(FLAGS.skip_bad_records), "max_bad_fraction": fraction}
+    return read_exclusions(FLAGS.exclude_records) if FLAGS.exclude_records else ()
 
 
 def define_run():
@@ -172,7 +161,7 @@ def define_distillation():
 def define_training():
     """All of TrainingConfig, in three groups: the recipe, what a run's folder holds, and how files are read."""
     names = setting_flags.define_all(configs.TrainingConfig)
-    of_folder, of_data = ("checkpoint_steps", "validation_steps", "max_to_keep"), ("num_readers", *SKIPPING)
+    of_folder, of_data = ("checkpoint_steps", "validation_steps", "max_to_keep"), ("num_readers",)
     GROUPS["Folder"] += of_folder
     GROUPS["Data"] += of_data
     title = "Training (defaults: the H-RNN's; other families have their own, printed when a run starts)"

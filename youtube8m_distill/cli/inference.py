@@ -26,7 +26,7 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     our_flags.define_files("Data", ("input_data_pattern", "Globs of the files to read, comma-separated."))
-    our_flags.define_skipping()
+    our_flags.define_exclusions()
     our_flags.define_trained_network()
     flags.DEFINE_string("input_model_tgz", "", "Archive that --output_model_tgz wrote, in place of --train_dir.")
     flags.DEFINE_string("untar_model_dir", "", "Where that archive is unpacked, and stays. Default: a temporary folder.")
@@ -63,20 +63,19 @@ def main():
                 top_k=FLAGS.top_k,
                 for_metrics=False,
             )
-            found = runs.usable_shards(
+            shards = runs.find_shards(
                 "input_data_pattern",
                 FLAGS.input_data_pattern,
                 network.config.features,
-                network.config.num_classes,
                 [network.config.view],
-                **our_flags.skipping(),
+                our_flags.exclusions(),
             )
-            keep_apart(found.shards)
+            keep_apart(shards)
         if FLAGS.output_model_tgz:
             with writing("output_model_tgz"):
                 if pack(run, checkpoint(), FLAGS.output_model_tgz) != network.progress:
                     raise ValueError("the training of this network has just saved another checkpoint; start again.")
-        predict(network, found)
+        predict(network, shards)
 
 
 def check_flags():
@@ -120,13 +119,11 @@ def keep_apart(shards):
             raise ValueError(f"{name}={FLAGS[name].value} is one of the files to read, too; name another.")
 
 
-def predict(network, found):
-    """Writes the CSV, and the list of what was left out of it."""
+def predict(network, shards):
+    """Writes the CSV."""
     started = time.monotonic()
     with writing("output_file"):
-        warning = runs.write_report(f"{FLAGS.output_file}.bad_records.csv", found)
-        our_flags.warn(warning)
-        predicted = runs.predict_to_csv(FLAGS.output_file, network, found.shards, FLAGS.batch_size)
+        predicted = runs.predict_to_csv(FLAGS.output_file, network, shards, FLAGS.batch_size)
     print(
         f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
         f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}"
@@ -134,7 +131,6 @@ def predict(network, found):
     long_videos = about_long_videos(predicted.num_long_videos)
     if long_videos:
         print(long_videos)
-    our_flags.warn(warning)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,6 @@ def config_from_flags():
         )
     _refuse_flags_without_effect()
     _refuse_settings_of_absent_terms(FLAGS.student_loss or configs.STUDENT_LOSSES)
-    our_flags.skipping()
     if FLAGS.init_from and _same_folder(FLAGS.init_from, FLAGS.train_dir):
         raise SettingError("init_from", "is --train_dir too: a new run needs a folder of its own.", FLAGS.init_from)
     distillation = None
@@ -52,6 +51,7 @@ def config_from_flags():
         FLAGS.pca_eigenvalues,
         FLAGS.init_from,
         FLAGS.teacher_targets_dir,
+        FLAGS.exclude_records,
     )
 
 
@@ -114,7 +114,7 @@ def _new_network(view):
         )
     features = our_flags.feature_config()
     if features.frame_features:
-        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, features.names, FLAGS.skip_bad_records)
+        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, features.names, our_flags.exclusions())
         features = features.replace(dtype=dtype)
     options = our_flags.given(*NETWORK_FLAGS, setting_flags.FRAMES_PER_BLOCK)
     if "reverse_whitening" in family.model_fields:

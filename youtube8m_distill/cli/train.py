@@ -11,7 +11,6 @@ Add --validation_data_pattern='yt8m/validate0*.tfrecord' to both, and the best e
 
 import contextlib
 import os
-import pathlib
 import sys
 import time
 
@@ -33,6 +32,7 @@ def define_flags():
         ("train_data_pattern", "Globs of training files, comma-separated, local or gs://."),
         ("validation_data_pattern", "Globs of validation files: the best checkpoint is chosen on them."),
     )
+    our_flags.define_exclusions()
     our_flags.define_training_folder()
     our_flags.define_distillation()
     our_flags.define_frames()
@@ -63,15 +63,11 @@ def main():
             strategy = make_strategy(FLAGS.num_gpu, cluster=cluster)
             config = run_config.config_from_flags()
             check_batch_size(config.training.batch_size, strategy)
-            folder = None if FLAGS.start_new_model else pathlib.Path(FLAGS.train_dir)
-            training_files = runs.find_training_files(config, folder)
+            training_files = runs.find_training_files(config)
             config = runs.pin(config, training_files)
             with chief_first(strategy):
                 run = held.enter_context(begin(config, strategy))
-                warning = runs.keep_screenings(run, training_files) if is_chief(strategy) else ""
-        our_flags.warn(warning)
         train(run, training_files, strategy)
-        our_flags.warn(warning)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from youtube8m_distill.settings import as_setting_error
 
 FORMAT = 3  # of config.json; raised when an older reader would misread it
 FLAT_FORMAT = 2  # which had the settings of all families side by side in each network
+DROPPED_FIELDS = ("skip_bad_records", "max_bad_fraction")  # of `training` in format 2
 MAX_CHARACTERS = 2**20  # a configuration has a few thousand; what is longer is something else
 
 
@@ -56,7 +57,10 @@ def _from_flat(values):
     if not isinstance(values.get("networks"), dict):
         raise ValueError("not a run configuration: it has no networks.")
     networks = {role: _network_from_flat(network) for role, network in values["networks"].items()}
-    return {**values, "networks": networks}
+    training = values.get("training")
+    if isinstance(training, dict):
+        training = {name: value for name, value in training.items() if name not in DROPPED_FIELDS}
+    return {**values, "networks": networks, **({} if training is None else {"training": training})}
 
 
 def _network_from_flat(flat):

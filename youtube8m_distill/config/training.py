@@ -79,5 +79,3 @@ class TrainingConfig(Settings):
     mixed_precision: bool = setting(False, "Compute encoders in bfloat16; classifier and losses stay float32.")
     num_readers: int = setting(8, "Record files read at a time; part of the order of the records.", ge=1)
     train_fraction: float = setting(1.0, "Fraction of the training videos to use, the same ones each time.", gt=0.0, le=1.0)
-    skip_bad_records: bool = setting(False, "Leave invalid records out instead of ending the run.", may_change=True)
-    max_bad_fraction: float = setting(0.01, "Largest fraction of the records to leave out.", ge=0.0, le=1.0, may_change=True)

@@ -1,40 +1,39 @@
-"""One clear error for a malformed record: its file, its number, what is wrong.
+"""One clear error for an invalid record: its file, its number, and the reason.
 
-Inside a dataset only TensorFlow can raise, with messages that speak of graph nodes. So a record carries its file and
-number along; what parsing finds wrong is put between two markers here, and read back from the message where the
-batches come out (`naming_bad_records`).
+Inside a dataset only TensorFlow can raise, with messages about graph nodes. So every record carries its file and number, the
+checks of the parser put their reason between two markers, and `naming_bad_records` reads it from the message where batches
+are drawn.
 """
 
 import contextlib
 import re
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
 from youtube8m_distill.data import tfrecord
+from youtube8m_distill.errors import BadRecordError as BadRecordError
 
 START, END = "<bad record>", "</bad record>"
-STORED_AS = {"string": "bytes", "float": "floats", "int64": "integers"}  # TensorFlow's words, and ours
-
-
-class BadRecordError(ValueError):
-    """A record that cannot be used. The message is one line with file, record number (the first is 0) and reason."""
+STORED_AS = {"string": "bytes", "float": "floats", "int64": "integers"}  # TensorFlow's word -> the word in messages
 
 
 def record_name(path, number):
-    """What tells a record from all others: "<path>, record <number>". string, of the shape of the arguments."""
+    """ "<path>, record <number>". string, of the shape of the arguments."""
     return tf.strings.join([path, ", record ", tf.strings.as_string(number)])
 
 
 def require(name, checks):
-    """Fails with the first check that does not hold. The reason is put together only when something is wrong.
+    """Fails with the reason of the first check that does not hold.
 
     Args:
         name: string scalar, from `record_name`.
-        checks: list of (bool scalar, function without arguments -> string scalar, the reason).
+        checks: list of (bool scalar, function without arguments -> string scalar, the reason). The function runs only if
+            the check does not hold.
     Returns:
-        bool scalar, true. Ops that must not run on a malformed record go under its control dependency.
+        bool scalar, true. Ops that must not run on an invalid record go under its control dependency.
     Raises:
-        tf.errors.InvalidArgumentError: that `naming_bad_records` can read.
+        tf.errors.InvalidArgumentError: for `naming_bad_records`.
     """
 
     def fail():
@@ -47,16 +46,16 @@ def require(name, checks):
 
 def _first_reason(checks):
     (holds, reason), *others = checks
-    # Branches, not `tf.where`: a reason may be computable only where its own check fails.
+    # Branches, not `tf.where`: a reason may be computable only if its own check fails.
     return tf.cond(holds, lambda: _first_reason(others), reason) if others else reason()
 
 
 @contextlib.contextmanager
-def naming_bad_records(shards=()):
-    """Turns what TensorFlow raises over a bad record, while batches are drawn, into a BadRecordError.
+def naming_bad_records(shards: Sequence[tfrecord.Shard] = ()) -> Iterator[None]:
+    """Turns TensorFlow's errors about invalid records, raised while batches are drawn, into BadRecordErrors.
 
     Args:
-        shards: the files being read. TensorFlow does not say which file is damaged; with them it is searched for.
+        shards: the files being read. TensorFlow does not name a damaged file, so it is searched for among them.
     """
     try:
         yield
@@ -70,10 +69,10 @@ def naming_bad_records(shards=()):
 
 
 def _explain(message):
-    """ "file <path>, record <number>: <reason>" from a TensorFlow message about a record; None if it is about another."""
-    ours = re.search(f"{START}(.*){END}", message, re.DOTALL)
-    if ours:
-        return "file " + re.sub(r"\\([0-7]{3}|.)", lambda found: _unescaped(found[1]), ours[1])  # as Assert prints them
+    """ "file <path>, record <number>: <reason>" from a TensorFlow message; None if it is not about a record."""
+    marked = re.search(f"{START}(.*){END}", message, re.DOTALL)
+    if marked:
+        return "file " + re.sub(r"\\([0-7]{3}|.)", lambda found: _unescaped(found.group(1)), marked[1])  # Assert escapes
     mismatch = re.search(
         r"Name: (.+, record \d+), (?:Feature list|Context feature): (.+?)(?:, Index: \d+)?\. +"
         r"Data types don't match\. Expected type: (\w+)",
@@ -88,18 +87,18 @@ def _explain(message):
     )
     if garbled:
         return f"file {garbled[1]}: neither a SequenceExample nor an Example"
-    # Of some garbled records the parser says no more than the name of a feature.
+    # For some garbled records the parser reports only the name of a feature.
     unnamed = re.search(r"Unexpected (?:total )?number of elements (?:in|for) feature .*", message)
     return f"a record is neither a SequenceExample nor an Example ({unnamed[0]})" if unnamed else None
 
 
-def _unescaped(code):
-    """The character that stands behind a backslash: a quote or a backslash itself, a letter for another, or octal."""
-    return {"n": "\n", "r": "\r", "t": "\t"}.get(code, code) if len(code) == 1 else chr(int(code, 8))
+def _unescaped(code) -> str:
+    """The character of an escape sequence without its backslash: an octal number, a letter, or the character itself."""
+    return {"n": "\n", "r": "\r", "t": "\t"}.get(code) or code if len(code) == 1 else chr(int(code, 8))
 
 
 def _locate(message, shards):
-    """Names the damaged file: the one with an unreadable record at the byte that TensorFlow complains about."""
+    """Names the damaged file: the one with an unreadable record at the byte that TensorFlow reports."""
     found = re.search(r"record at (\d+)", message)
     for shard in shards:
         if found and not _has_boundary_near(shard, int(found[1])):
@@ -111,9 +110,9 @@ def _locate(message, shards):
 
 
 def _has_boundary_near(shard, position):
-    """Whether a record may start at `position`, or just before it (a bad record is told by its header's end)."""
+    """Whether a record may start at `position`, or just before it (some errors give the end of the header)."""
     if shard.compression:
-        return True  # the position counts uncompressed bytes
+        return True  # the position is in uncompressed bytes
     try:
         for start in tfrecord.record_starts(shard):
             if start > position:

@@ -1,47 +1,49 @@
 """Frame-level files cut down to the frames that a network sees: same names, same format, a fraction of the bytes.
 
-Of each record the context stays as it is, id, labels and whatever else, and of every frame-level feature list, whatever
-it stores, the same frames stay. Frames past the 300th are left out first, as in reading. So a network that sees k frames
-of a video gets the same ones from files cut to k by its selection, since every selection but `strided` gives each frame
-once where there are no more than k.
+The context of a record is kept unchanged, and every frame-level feature list keeps the same frames. Frames past the 300th
+are dropped first, as in reading. A network that sees k frames of a video gets the same ones from files cut to k with its
+own selection, because every selection but `strided` gives each frame once if there are at most k.
 """
 
 import json
 import os
 import pathlib
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 
-from youtube8m_distill import files, schema
+from youtube8m_distill import config, files, schema
 from youtube8m_distill.data import bad_records, frame_selection, seeds
-from youtube8m_distill.data.tfrecord import RecordWriter, digest
+from youtube8m_distill.data.tfrecord import RecordWriter, Shard, digest, read_serialized
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.manifest import Manifest, visible_entries
 
-FORMAT = 1  # raised when the same settings give other files
+FORMAT = 1  # increased when the same settings give other files
 MANIFEST = "compact.json"
 CHUNK = 64  # records cut together: 15 MB of official ones
 
 
-def prepare_folder(shards, view, output_dir, seed=0):
+def prepare_folder(
+    shards: tuple[Shard, ...], view: config.FrameView, output_dir: str | os.PathLike, seed: int = 0
+) -> list[tuple[Shard, pathlib.Path]]:
     """Checks that the files can be written and records in the folder's manifest what they are made from.
 
     Args:
         shards: tuple of tfrecord.Shard, frame-level files.
         view: config.FrameView.
         output_dir: folder; new, empty, or holding part of the same files.
-        seed: int. `random` frames are those that evaluation with this seed draws.
+        seed: int. `random` frames are those of an evaluation with this seed.
     Returns:
-        list of (shard, path of its compact file), those that are still missing.
+        list of (shard, path of its compact file), for the files that are missing.
     Raises:
-        SettingError: if the folder is one of the files', two files have one name, the folder holds something else, or the
+        SettingError: if the folder holds one of the originals or something else, two files have the same name, or the
             view is `strided`, which a reader of the compact file would apply again.
     """
     if view.frame_selection == "strided":
         raise SettingError(
             "every_n",
-            "a network that sees every n-th frame would see every n-th of those that were kept; keep uniform ones.",
+            "a network that sees every n-th frame would see every n-th of the kept frames; keep uniform ones.",
             view.every_n,
         )
     output_dir = pathlib.Path(output_dir)
@@ -70,7 +72,7 @@ def _sources(shards, output_dir):
         if name in sources or name == MANIFEST:
             raise SettingError(
                 "output_dir",
-                f"more than one of the files is to be called {name}. Give each folder of files an output folder of its own.",
+                f"several files are called {name}. Give each folder of files an output folder of its own.",
                 output_dir,
             )
         sources[name] = digest(shard)
@@ -78,7 +80,7 @@ def _sources(shards, output_dir):
 
 
 def _check_sources(sources, known, output_dir):
-    """Refuses a folder whose compact files of these names were made from other files."""
+    """Refuses a folder that holds files of these names made from other files."""
     found = visible_entries(output_dir)
     wrong = [
         f"{name} was made from another file of that name"
@@ -96,14 +98,11 @@ def _check_sources(sources, known, output_dir):
         )
 
 
-def check_views(shards, views):
-    """Refuses compact files for a network that sees other frames than those that were kept.
+def check_views(shards: tuple[Shard, ...], views: Iterable[config.FrameView | None]) -> None:
+    """Refuses compact files for a network that sees other frames than the kept ones.
 
-    Args:
-        shards: tuple of tfrecord.Shard.
-        views: sequence of config.FrameView.
     Raises:
-        ValueError: naming the folder, what its files hold and what the network sees.
+        ValueError: with the folder, what its files hold and what the network sees.
     """
     for folder in sorted({os.path.dirname(shard.path) for shard in shards}):
         path = os.path.join(folder, MANIFEST)
@@ -114,7 +113,7 @@ def check_views(shards, views):
         for view in filter(None, views):
             if _selection(view.to_dict()) != kept:
                 raise ValueError(
-                    f"the files in {folder} are compact and hold {kept} frames only, but the network sees "
+                    f"the compact files in {folder} hold {kept} frames only, but the network sees "
                     f"{_selection(view.to_dict())} ones; give it the original files."
                 )
 
@@ -123,23 +122,28 @@ def _selection(settings):
     return " ".join(str(settings[name]) for name in ("frames_per_video", "frame_selection") if settings[name] is not None)
 
 
-def compact_file(shard, view, path, seed=0, on_videos=None):
-    """Writes the compact form of one file, complete or not at all, compressed as the original.
+def compact_file(
+    shard: Shard,
+    view: config.FrameView,
+    path: str | os.PathLike,
+    seed: int = 0,
+    on_videos: Callable[[int], None] | None = None,
+) -> int:
+    """Writes the compact form of one file, complete or not at all, compressed like the original.
 
     Args:
-        shard: tfrecord.Shard; what it tells to leave out is left out.
+        shard: the original; excluded records are skipped.
         view: config.FrameView.
         path: of the new file.
         seed: int, as for `prepare_folder`.
-        on_videos: called with the number of videos done since the last call.
+        on_videos: called with the number of videos written since the last call.
     Returns:
-        How many videos it holds. int.
+        Number of videos in the new file.
     Raises:
-        BadRecordError: with the file and the number of a record that cannot be cut.
-        OSError: with path and reason, if the file cannot be written, as where its folder was removed meanwhile.
+        BadRecordError: with the file and the number of an invalid record.
+        OSError: with path and reason, if the file cannot be written, for example because its folder was removed.
     """
-    records = tf.data.TFRecordDataset(shard.path, shard.compression)
-    chunks = records.take(-1 if shard.readable is None else shard.readable).batch(CHUNK).prefetch(2)
+    chunks = read_serialized(shard).batch(CHUNK).prefetch(2)
     first = done = 0
     with files.atomic_path(path, make_parent=False) as temporary, bad_records.naming_bad_records([shard]):
         with RecordWriter(temporary, shard.compression) as writer:
@@ -155,11 +159,11 @@ def compact_file(shard, view, path, seed=0, on_videos=None):
 
 
 def _cut(chunk, shard, first, view, seed):
-    """Serialized records [B] of a file, numbered from `first` -> the same with the selected frames only. list of bytes."""
+    """Cuts serialized records [B] of a file, numbered from `first`, to the selected frames. list of bytes."""
     videos = [
         _Video(serialized, shard.path, number)
         for number, serialized in enumerate(chunk, first)
-        if number not in shard.left_out
+        if number not in shard.excluded
     ]
     if not videos:
         return []
@@ -170,7 +174,7 @@ def _cut(chunk, shard, first, view, seed):
 
 
 class _Video:
-    """A parsed record that can be cut: with an id, and with as many frames in every feature list."""
+    """A parsed record with an id and the same number of frames in every feature list."""
 
     def __init__(self, serialized, path, number):
         self.where = f"file {path}, record {number}"

@@ -1,6 +1,8 @@
-"""What the records of a file hold, read from the first one: checked against what was asked for, before training."""
+"""What the records of a file hold, by its first record: compared with what was requested, before training."""
 
 import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import tensorflow as tf
 
@@ -8,12 +10,12 @@ from youtube8m_distill import config
 from youtube8m_distill.data import tfrecord
 
 KINDS = {"bytes_list": "bytes", "float_list": "floats", "int64_list": "integers", None: "nothing"}
-DTYPES = {"bytes": "uint8", "floats": "float32"}
+DTYPES: dict[str, Literal["uint8", "float32"]] = {"bytes": "uint8", "floats": "float32"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """One feature as a record holds it: `size` numbers of a kind, in each of `num_frames` frames or once (None)."""
+    """A stored feature: `size` numbers of a kind, in each of `num_frames` frames, or once per video (None)."""
 
     kind: str
     size: int
@@ -24,10 +26,10 @@ class Stored:
         return f"{frames}{self.size} {self.kind}"
 
 
-def stored_features(shard):
-    """The features in the first record of a file: {name: Stored}. ValueError if it is no record of the format."""
+def stored_features(shard: tfrecord.Shard) -> dict[str, Stored]:
+    """The features in the first record of a file: {name: Stored}. ValueError if it is not a record of the format."""
     try:
-        # An Example is a SequenceExample without frames, byte for byte, so one reading serves both.
+        # An Example is a SequenceExample without frames, byte for byte, so one parser reads both.
         record = tf.train.SequenceExample.FromString(tfrecord.first_record(shard))
     except Exception as error:  # protobuf's own DecodeError, which TensorFlow does not export
         raise ValueError(
@@ -47,26 +49,26 @@ def _stored(feature, num_frames=None):
     return Stored(KINDS[kind], size, num_frames)
 
 
-def check_features(shards, features):
-    """Sees that the first record holds the features asked for, with their sizes, per frame or once, as bytes or floats.
+def check_features(shards: Sequence[tfrecord.Shard], features: config.FeatureConfig) -> None:
+    """Checks that the first record holds the requested features: names, sizes, type, per frame or per video.
 
     Args:
         shards: tuple of tfrecord.Shard.
         features: config.FeatureConfig.
     Raises:
-        ValueError: naming the file, what was asked for and what is there.
+        ValueError: with the file, what was requested and what is stored.
     """
     path, found = shards[0].path, stored_features(shards[0])
     for name, size in zip(features.names, features.sizes):
         _check_present(path, found, name, features.frame_features)
         stored = found[name]
         if stored.num_frames == 0:
-            continue  # says nothing about the file; parsing will report the record
+            continue  # tells nothing about the other records; parsing will report this one
         if DTYPES.get(stored.kind) != features.dtype:
             expected = next(kind for kind, dtype in DTYPES.items() if dtype == features.dtype)
             raise ValueError(
                 f"{path}: {name!r} is stored as {stored}, and the network reads {expected}; give it files "
-                "of the kind that it is trained on."
+                "of the type that it is trained on."
             )
         if stored.size != size:
             raise ValueError(f"{path}: {name!r} holds {stored}, but feature_sizes gives {size} for it.")
@@ -84,36 +86,43 @@ def _check_present(path, found, name, frame_features):
     raise ValueError(f"{path} has no {wanted}-level feature {name!r}; its first record holds {listing}.{advice}")
 
 
-def frame_features(shard):
-    """The frame-level features in the first record of a file, as a config.FeatureConfig of all of them.
+def all_features(shard: tfrecord.Shard) -> config.FeatureConfig:
+    """All features of the first record of a file: those of its frames or, if it has none, of the video.
 
+    Returns:
+        config.FeatureConfig.
     Raises:
         ValueError: if there are none, or if some are bytes and others floats.
     """
-    found = {name: stored for name, stored in sorted(stored_features(shard).items()) if stored.num_frames}
+    stored = sorted(stored_features(shard).items())
+    per_frame = any(feature.num_frames for _, feature in stored)
+    found = {name: feature for name, feature in stored if feature.num_frames or not per_frame and feature.kind == "floats"}
     if not found:
-        raise ValueError(f"{shard.path}: the first record holds no frames.")
-    dtype = detect_dtype([shard], found, frame_features=True)
-    return config.FeatureConfig(tuple(found), tuple(stored.size for stored in found.values()), dtype=dtype)
+        raise ValueError(f"{shard.path}: the first record holds no features.")
+    dtype = detect_dtype((shard,), found, per_frame)
+    sizes = tuple(feature.size for feature in found.values())
+    return config.FeatureConfig(names=tuple(found), sizes=sizes, frame_features=per_frame, dtype=dtype)
 
 
-def detect_dtype(shards, names, frame_features=None):
-    """Whether the named features are stored as bytes ("uint8") or as floats ("float32"), by the first record.
+def detect_dtype(
+    shards: Sequence[tfrecord.Shard], names: Iterable[str], frame_features: bool | None = None
+) -> Literal["uint8", "float32"]:
+    """The type of the named features in the first record: "uint8" (bytes) or "float32".
 
     Args:
         shards: tuple of tfrecord.Shard.
         names: sequence of str.
-        frame_features: bool. Whether they are wanted per frame or once; None for whatever the file holds.
+        frame_features: bool, whether per frame or per video; None for what the file holds.
     Raises:
-        ValueError: if one is missing, is neither, or if they differ.
+        ValueError: if one is missing or has another type, or if they differ.
     """
     path, found = shards[0].path, stored_features(shards[0])
     if frame_features is None:
         frame_features = any(stored.num_frames is not None for stored in found.values())
     for name in names:
         _check_present(path, found, name, frame_features)
-    dtypes = {DTYPES.get(found[name].kind) for name in names}
-    if len(dtypes) != 1 or None in dtypes:
+    dtype, *others = {DTYPES.get(found[name].kind) for name in names}
+    if dtype is None or others:
         listing = ", ".join(f"{name} ({found[name]})" for name in names)
         raise ValueError(f"{path}: the features must all be bytes or all be floats; the first record holds {listing}.")
-    return dtypes.pop()
+    return dtype

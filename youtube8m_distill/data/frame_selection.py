@@ -1,9 +1,8 @@
 """Which frames of a video a role sees: functions from numbers of frames to frame indices.
 
 Each function takes the videos of a batch at once, `video_frames` int32 [B] -> int32 [B, T], where T is the most frames that
-the selection gives. Rows end in -1 where a video gives fewer. Integers only: in float32, frame 21 of 30 would be at 214 of
-300 instead of 215. A video that has no more frames than are wanted gives each of them once under every selection but
-`strided`.
+the selection gives. Rows of shorter videos end in -1. Integers only: in float32, frame 21 of 30 would be at 214 of 300
+instead of 215. A video of at most k frames gives each of them once under every selection but `strided`.
 
 To add a selection, add a function here, its name to SELECTIONS and to config.FrameView.
 """
@@ -36,12 +35,12 @@ def uniform(video_frames, k):
 def random(video_frames, k, seed):
     """At most k distinct frames of each video, in time order, each set of k as likely as any other.
 
-    Every frame gets a number by hashing (seed, frame), and those with the greatest numbers are taken.
+    Every frame gets a number by hashing (seed, frame), and the k frames with the largest numbers are selected.
 
     Args:
         video_frames: int32 [B], each at most MAX_FRAMES.
         k: int, how many frames.
-        seed: int64 [B, 2]. The same seed gives the same frames, and a smaller k gives some of a larger one's.
+        seed: int64 [B, 2]. The same seed gives the same frames, and those of a smaller k are among those of a larger one.
     Returns:
         int32 [B, k].
     """
@@ -49,11 +48,11 @@ def random(video_frames, k, seed):
     stream = _mixed(_mixed(first) + second)[:, None]  # [B, 1]
     frames = tf.range(schema.MAX_FRAMES)[None]
     draws = _mixed(stream + tf.cast(frames + 1, tf.uint64) * tf.constant(GOLDEN_GAMMA, tf.uint64))
-    # Without their lowest bit draws are at least 0 as int64, which is what can be ranked.
+    # Without their lowest bit, draws are not negative as int64, which top_k can rank.
     draws = tf.cast(tf.bitwise.right_shift(draws, tf.constant(1, tf.uint64)), tf.int64)
     exists = frames < video_frames[:, None]
     _, taken = tf.math.top_k(tf.where(exists, draws, -1), k)  # [B, k]
-    # Frames that do not exist have the greatest indices, so sorting leaves them at the end.
+    # Frames that do not exist have the largest indices, so sorting puts them at the end.
     return _first_of(tf.sort(taken, axis=1), tf.minimum(video_frames, k))
 
 
@@ -86,12 +85,12 @@ def first_middle_last(video_frames, k):
 
 
 def _first_of(indices, count):
-    """Each row up to its count, -1 from there on. int32 [B or 1, T], int32 [B] -> int32 [B, T]."""
+    """Each row up to its count, then -1. int32 [B or 1, T], int32 [B] -> int32 [B, T]."""
     return tf.where(tf.range(tf.shape(indices)[1]) < count[:, None], indices, -1)
 
 
 def _mixed(bits):
-    """SplitMix64's mixing: every bit of the result depends on every bit of the argument. uint64 -> uint64."""
+    """The mixing function of SplitMix64: every bit of the result depends on every bit of the argument. uint64 -> uint64."""
     for shift, factor in ((30, MIX_1), (27, MIX_2)):
         bits = _folded(bits, shift) * tf.constant(factor, tf.uint64)
     return _folded(bits, 31)

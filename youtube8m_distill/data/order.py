@@ -1,10 +1,13 @@
-"""The order in which training sees the records: a pure function of (seed, epoch, files) that can be entered anywhere.
+"""The order of the records in training: a pure function of (seed, epoch, files) in which reading can resume anywhere.
 
-In each epoch the files are shuffled and cut into groups of as many as are read at a time. The files of a group take turns in
-giving a record, and these pass through a shuffle buffer, which is emptied at the end of the group. So three numbers name a
-position in the order: the epoch, the group, and how many of its records have been used. To resume there, only the files of
-this group are read again, which are those that were open.
+In each epoch the files are shuffled and divided into groups of `num_readers`. The files of a group take turns in
+contributing a record, and these pass through a shuffle buffer that is emptied at the end of the group. So three numbers are
+a position in the order: the epoch, the group, and how many of its records have been used. To resume there, only the files of
+this group are read again.
 """
+
+# TensorFlow's type stubs lack stateless_shuffle, random numbers of the whole int64 range, and seeds that are tensors.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
 import dataclasses
 
@@ -22,15 +25,15 @@ SHUFFLE_BUFFER = 1024
 class TrainingOrder:
     """Which records training sees, in which order.
 
-    Epochs follow one another before batching, so that a batch may hold the end of one epoch and the beginning of the next.
+    Epochs follow one another before batching, so a batch may hold the end of one epoch and the beginning of the next.
 
     Args:
         seed: int.
         num_epochs: int, the epoch before which to end; None never ends.
         num_readers: int, files read at a time.
         shuffle_buffer: int, in records.
-        train_fraction: float above 0, at most 1: the share of the records to use. Which ones follows from their file's name
-            and number alone, so a smaller share is part of a larger one.
+        train_fraction: float above 0, at most 1: the fraction of the records to use. The choice depends only on the file's
+            name and the record's number, so a smaller fraction is part of a larger one.
         start: a `position` of a batch, three int, after which to resume; None for the beginning.
     """
 
@@ -39,18 +42,18 @@ class TrainingOrder:
     num_readers: int = 8
     shuffle_buffer: int = SHUFFLE_BUFFER
     train_fraction: float = 1.0
-    start: tuple | None = None
+    start: tuple[int, int, int] | None = None
 
 
 def in_order(read, num_shards, order):
     """All records of a training, in order, each with the position after it.
 
     Args:
-        read: function (epoch, shard) -> tf.data.Dataset of the records of a shard. Arguments: int64 scalars.
+        read: function (epoch, shard), int64 scalars -> tf.data.Dataset of the records of a shard.
         num_shards: int.
         order: TrainingOrder.
     Returns:
-        tf.data.Dataset of (record, position): int64 [2], epoch and group, and int64, the records of this group used by then.
+        tf.data.Dataset of (record, (epoch and group, int64 [2]; records of this group used so far, int64)).
     """
     epoch, group, used = map(int, BEGINNING if order.start is None else order.start)
     num_epochs = tf.int64.max if order.num_epochs is None else order.num_epochs
@@ -69,9 +72,9 @@ def in_order(read, num_shards, order):
 
 
 def _group(read, files, epoch, group, order):
-    """The records of one group of files. Runs as a graph of its own."""
-    # `shuffle` mixes its seed with the global one, which it takes from this graph. Fixed here, because a program that calls
-    # tf.random.set_seed (as keras.utils.set_random_seed does) would change the order. Not 0, beside which `shuffle` takes
+    """The records of one group of files. Runs in a graph of its own."""
+    # `shuffle` mixes its seed with the global seed of this graph. It is fixed here, because a program that calls
+    # tf.random.set_seed (as keras.utils.set_random_seed does) would change the order. Not 0, with which `shuffle` takes
     # Python numbers only.
     tf.random.set_seed(1)
     readers = order.num_readers

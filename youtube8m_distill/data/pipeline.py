@@ -4,20 +4,32 @@
 training order, and a `VideoParser` turns a batch of them into tensors.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from youtube8m_distill import schema
 from youtube8m_distill.data import order as orders
 from youtube8m_distill.data import targets as target_records
-from youtube8m_distill.data.parsing.batch import Records
+from youtube8m_distill.data.parsing.batch import Records, VideoParser
+from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.errors import SettingError
 
 
-def make_dataset(shards, parser, batch_size, order=None, *, targets=None, share=None, with_ids=None):
+def make_dataset(
+    shards: Sequence[Shard],
+    parser: VideoParser,
+    batch_size: int,
+    order: orders.TrainingOrder | None = None,
+    *,
+    targets: target_records.TargetFiles | None = None,
+    share: tuple[int, int] | None = None,
+    with_ids: bool | None = None,
+) -> tf.data.Dataset:
     """Batches of parsed videos.
 
-    With an order, for training: records come in that order, and only the last incomplete batch of all is dropped. A set that
-    is smaller than a batch gives none; `tfrecord.count_records(shards, at_most=batch_size)` tells.
+    With an order, for training: records come in that order, and only the very last incomplete batch is dropped. A set
+    smaller than a batch gives none.
     Without one, for evaluation: records come in file order, and none is dropped; the last batch may be short.
 
     >>> parser = VideoParser(FeatureConfig(), 3862, {"student": FrameView("uniform", 10)})  # doctest: +SKIP
@@ -29,10 +41,10 @@ def make_dataset(shards, parser, batch_size, order=None, *, targets=None, share=
         batch_size: int, over all replicas.
         order: orders.TrainingOrder; None for file order.
         targets: targets.TargetFiles; batches then hold `targets`.
-        share: (index, count): of each batch only the index-th of `count` runs of rows, for one of several workers that
-            together read what a single process reads, in its order. The other rows are not parsed. The runs of a whole
-            batch are equal; those of a short last one differ by at most one row and may be empty, so that every worker has
-            as many batches.
+        share: (index, count): only the index-th of `count` runs of rows of each batch, for one of several workers that
+            together read what a single process would. The other rows are not parsed. The runs of a full batch are equal;
+            those of a short last one differ by at most one row and may be empty, so all workers have the same number of
+            batches.
         with_ids: bool, whether batches hold `video_id`, `shard` and `record`; by default only in evaluation.
     Returns:
         tf.data.Dataset of dicts as `schema` describes them.
@@ -45,7 +57,7 @@ def make_dataset(shards, parser, batch_size, order=None, *, targets=None, share=
     training = order is not None
     with_ids = not training if with_ids is None else with_ids
     paths = tf.constant([shard.path for shard in shards])
-    target_paths = None if targets is None else tf.constant(targets.paths)
+    target_paths = tf.constant(targets.paths if targets else [""])
 
     def video(place, number, where, serialized, *target):
         epoch, shard = tf.unstack(where, axis=1)
@@ -59,8 +71,8 @@ def make_dataset(shards, parser, batch_size, order=None, *, targets=None, share=
             parsed[schema.POSITION] = tf.repeat(position[None], tf.shape(number)[0], axis=0)
             # With a share, of the first record of the whole batch: every worker must see an epoch end at the same step.
             parsed[schema.EPOCH] = tf.cast(epoch if share is None else tf.fill(tf.shape(epoch), first_epoch), tf.int32)
-        if target:
-            parsed[schema.TARGETS] = target_records.decode(*target, tf.gather(target_paths, shard), number, targets.size)
+        if targets:
+            parsed[schema.TARGETS] = target_records.decode(target[0], tf.gather(target_paths, shard), number, targets.size)
         return parsed
 
     # Batched before parsing: a whole batch is read by few operations, and nothing that they give is copied again.
@@ -76,10 +88,10 @@ def read_records(shards, order=None, targets=None):
     """Serialized records.
 
     Args:
-        shards, order, targets: as of `make_dataset`.
+        shards, order, targets: as for `make_dataset`.
     Returns:
-        tf.data.Dataset of (number in the file, int64; epoch and shard, int64 [2]; record, string), and the record's targets,
-        string, where there are some; with an order, of pairs of such a tuple and the position after the record.
+        tf.data.Dataset of (number in the file, int64; epoch and shard, int64 [2]; record, string; with targets also these,
+        string). With an order, of pairs of such a tuple and the position after the record.
     """
     if targets is not None:
         targets = target_records.count(targets.paths, shards, targets.size)
@@ -90,7 +102,7 @@ def read_records(shards, order=None, targets=None):
 
 
 def _as_it_is(function):
-    """A function for a dataset, without AutoGraph: there is nothing to convert, and finding that out takes time."""
+    """A function for a dataset, without AutoGraph, which takes time and has nothing to convert."""
     return tf.autograph.experimental.do_not_convert(function)
 
 
@@ -116,16 +128,15 @@ def _rows_of(share, fields):
 
 
 class _Reader:
-    """Reads single files: called with an epoch and the index of a shard, gives a Dataset of the fields of its records.
+    """Reads single files: called with an epoch and the index of a shard, it returns a Dataset of its records' fields.
 
-    A record's fields are its number in the file, int64; epoch and shard, int64 [2]; the record itself, serialized; and
-    what is stored beside it, if anything is. They are few, and joined by `zip` alone: each costs a record a microsecond or
-    two, and a function of ours called for every single record would cost as much as reading it.
+    The fields are those of `read_records`. They are few, and joined by `zip` alone: each costs a microsecond or two per
+    record, and a function called for every record would cost as much as reading it.
 
     Args:
         shards: tuple of tfrecord.Shard.
         targets: list of (path, number of records) of each file of targets, or None.
-        fraction: float, the share of the records to give.
+        fraction: float, the fraction of the records to use.
     """
 
     def __init__(self, shards, targets=None, fraction=1.0):
@@ -140,9 +151,9 @@ class _Reader:
             if any(shard.readable is not None for shard in shards)
             else None
         )
-        self.left_out = (
-            tf.ragged.constant([shard.left_out for shard in shards], tf.int64, ragged_rank=1)
-            if any(shard.left_out for shard in shards)
+        self.excluded = (
+            tf.ragged.constant([shard.excluded for shard in shards], tf.int64, ragged_rank=1)
+            if any(shard.excluded for shard in shards)
             else None
         )
 
@@ -150,21 +161,21 @@ class _Reader:
         fields = [tf.data.Dataset.range(tf.int64.max), _always(tf.stack([epoch, shard])), self._serialized(shard)]
         if self.targets is not None:
             path, num_targets = (column[shard] for column in self.targets)
-            # The headers of the records alone, when the file is opened: nothing is kept that was read ahead.
+            # Counts records when the file is opened; without a buffer, to keep nothing that was read ahead.
             target_records.require_as_many(self._serialized(shard, buffer_size=0), self.paths[shard], path, num_targets)
             fields.append(tf.data.TFRecordDataset(path))
         records = tf.data.Dataset.zip(tuple(fields))
-        if self.left_out is not None:
-            left_out = tf.concat([self.left_out[shard], [tf.int64.max]], axis=0)  # rising
-            records = records.filter(lambda number, *_: left_out[tf.searchsorted(left_out, number[None])[0]] != number)
+        if self.excluded is not None:
+            excluded = tf.concat([self.excluded[shard], [tf.int64.max]], axis=0)  # rising
+            records = records.filter(lambda number, *_: excluded[tf.searchsorted(excluded, [number])[0]] != number)
         if self.fraction < 1.0:
             path = self.paths[shard]
             records = records.filter(lambda number, *_: _is_chosen(path, number, self.fraction))
         return records
 
     def _serialized(self, shard, **options):
-        """The records of one file. TFRecordDataset wants the compression as a Python string, so there is one dataset for
-        each that occurs, and all but the file's own have nothing to read."""
+        """The records of one file. TFRecordDataset takes the compression as a Python string, so there is one dataset for
+        each that occurs, and all but the file's own read nothing."""
         if self.held:
             records = tf.switch_case(tf.cast(shard, tf.int32), [lambda records=records: records for records in self.held])
             return tf.data.Dataset.from_tensor_slices(records)
@@ -184,15 +195,15 @@ def _always(value):
 
 
 def _is_chosen(path, number, fraction):
-    """Whether a record is among the `fraction` to train on. bool scalar."""
+    """Whether a record belongs to the `fraction` to train on. bool scalar."""
     name = tf.strings.split(path, "/")[-1]
     draw = tf.strings.to_hash_bucket_fast(tf.strings.join([name, ":", tf.strings.as_string(number)]), 1_000_000)
     return draw < round(fraction * 1_000_000)
 
 
 def _with_place(training, share, *rows):
-    """The fields of a batch, or of one worker's share of it, after (position after the batch, epoch of its first record),
-    an empty tuple where nothing trains."""
+    """(place, *fields) of a batch, or of one worker's share of it. In training, the place is (position after the batch, epoch
+    of its first record), otherwise ()."""
     if training:
         rows, (groups, used) = rows
         place = tf.concat([groups[-1], used[-1:]], axis=0), groups[0, 0]

@@ -1,4 +1,4 @@
-"""Seeds of all that is drawn while reading: functions of the run's seed, the epoch and the video, and of nothing else."""
+"""Seeds of all random draws of the reader: functions of the run's seed, the epoch and the video alone."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ EPOCH_BITS = 20  # a million epochs for each seed before two (seed, epoch) pairs
 
 
 def epoch_seed(seed, epoch):
-    """One int64 for each (seed, epoch)."""
+    """A number for each (seed, epoch). int64 scalar."""
     return tf.cast(seed, tf.int64) * 2**EPOCH_BITS + tf.cast(epoch, tf.int64)
 
 

@@ -1,4 +1,4 @@
-"""Targets kept beside the shards: one TFRecord file a shard, one record of float16 numbers for each of its records."""
+"""Stored targets: one TFRecord file per shard, with one record of float16 numbers for each of its records."""
 
 import typing
 
@@ -22,16 +22,16 @@ class TargetFiles(typing.NamedTuple):
 
 
 def count(paths, shards, size):
-    """How many records each file of targets holds, by its length alone: they all have one size.
+    """How many records each file of targets holds, by its length: all records have the same size.
 
     Args:
         paths: sequence of str, a file for each shard.
         shards: tuple of tfrecord.Shard.
-        size: int, numbers a record.
+        size: int, numbers per record.
     Returns:
         list of (path, int).
     Raises:
-        ValueError: if there are not as many files as shards, or one is no file of such records.
+        ValueError: if there are not as many files as shards, or one is not a file of such records.
     """
     if len(paths) != len(shards):
         raise ValueError(f"{len(paths)} files of targets for {len(shards)} shards; there must be one for each.")
@@ -41,36 +41,36 @@ def count(paths, shards, size):
         try:
             number, rest = divmod(tf.io.gfile.stat(path).length, record_bytes)
         except tf.errors.NotFoundError as error:
-            raise ValueError(f"{path} does not exist; it should hold targets. Make them again.") from error
+            raise ValueError(f"{path} does not exist; it should hold targets. Compute them again.") from error
         if rest:
             raise ValueError(
-                f"{path} is no file of targets, {size} numbers of {BYTES_A_NUMBER} bytes each, or it is cut "
-                "short: make it again."
+                f"{path} is not a file of targets ({size} numbers of {BYTES_A_NUMBER} bytes per record), or it is cut "
+                "short: remove it, and it is computed again."
             )
         found.append((path, number))
     return found
 
 
 def require_as_many(records, path, targets_path, num_targets):
-    """Fails, in the graph it is called in, unless a shard holds as many records as its file of targets.
+    """Fails, in the graph in which it is called, unless a shard holds as many records as its file of targets.
 
     Args:
         records: tf.data.Dataset of the shard's records.
         path, targets_path: string scalars, the shard and the file of its targets.
         num_targets: int32 scalar, how many records the latter holds.
     Raises:
-        What `bad_records.naming_bad_records` reads.
+        Errors for `bad_records.naming_bad_records`.
     """
     last = tf.cast(num_targets, tf.int64) - 1
-    # One that the last of the targets belongs to, if there is one, and none after it.
+    # The record of the last targets, if there are any, and none after it.
     wanted = tf.minimum(last, 0) + 1
     found = records.skip(tf.maximum(last, 0)).take(wanted + 1).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
     name = bad_records.record_name(targets_path, last)
     return bad_records.require(
         name,
         [
-            (found >= wanted, lambda: tf.strings.join([path, " has no record of this number; make its targets again"])),
-            (found <= wanted, lambda: tf.strings.join(["the last one, but ", path, " has more; make its targets again"])),
+            (found >= wanted, lambda: tf.strings.join([path, " has no record of this number; compute its targets again"])),
+            (found <= wanted, lambda: tf.strings.join(["the last one, but ", path, " has more; compute its targets again"])),
         ],
     )
 
@@ -79,13 +79,13 @@ def decode(targets, paths, numbers, size):
     """Serialized targets as numbers.
 
     Args:
-        targets, paths: string [B], of each record: its targets, and the file that they come from.
+        targets, paths: string [B], the targets of each record and the file they come from.
         numbers: int64 [B], places in the files.
-        size: int, numbers a record.
+        size: int, numbers per record.
     Returns:
         float16 [B, size].
     Raises:
-        What `bad_records.naming_bad_records` reads: if a record is not of this size.
+        Errors for `bad_records.naming_bad_records`, if a record has another size.
     """
     found = tf.strings.length(targets)
     fits = tf.equal(found, BYTES_A_NUMBER * size)
@@ -103,5 +103,5 @@ def decode(targets, paths, numbers, size):
         )
 
     with tf.control_dependencies([tf.cond(tf.reduce_all(fits), lambda: tf.constant(True), complain)]):
-        # By way of integers, as a batch without records has no length to decode by, and float16 no fixed one.
+        # As integers first: decoding an empty batch needs `fixed_length`, which float16 does not support.
         return tf.bitcast(tf.io.decode_raw(targets, tf.uint16, fixed_length=BYTES_A_NUMBER * size), tf.float16)

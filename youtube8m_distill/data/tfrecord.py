@@ -1,7 +1,7 @@
-"""TFRecord files: finding them, seeing that they can be read before anything is built on them, counting records.
+"""TFRecord files: finding them, looking into each before anything is built on them, counting records.
 
-A TFRecord file is a row of records, each an 8-byte little-endian length, 4 bytes of checksum, the record itself and
-4 more bytes of checksum; so records can be counted by reading lengths alone.
+A TFRecord file is a sequence of records, each an 8-byte little-endian length, 4 bytes of checksum, the record itself and
+4 more bytes of checksum. So records can be counted by reading lengths alone.
 """
 
 import bisect
@@ -14,6 +14,7 @@ import importlib
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +26,7 @@ FOOTER_BYTES = 4  # the record's checksum, after it
 GZIP_MAGIC = b"\x1f\x8b\x08"
 DAMAGED = "damaged or cut short; fetch the file again"
 SMALLEST_PACKED = 64  # bytes below which a compressed file may hold no record
-END_BYTES = 2**16  # of a file's beginning and of its end: what `digest` looks at
+END_BYTES = 2**16  # of a file's beginning and of its end, that `digest` reads
 THREADS = 32  # the full set is 3844 files, perhaps behind a network
 
 EXACT_BELOW_BYTES = 2**32  # `estimate_records` counts every record of a set smaller than this
@@ -42,16 +43,18 @@ class Shard:
         path: str.
         compression: "" or "GZIP".
         size: int, in bytes as stored.
-        left_out: tuple of int, rising: numbers of records that nobody is to see (the first record is 0).
-        readable: int, how many records come before the place where the file is damaged; None for all.
-        held: string [N], these records, where `held_records.hold` keeps them in memory; None where they are read.
+        excluded: tuple of int, rising: numbers of records to skip (the first record is 0).
+        readable: int, how many records come before the damaged part of the file; None for all.
+        problem: str, why the file holds no record; "" if it may hold some.
+        held: string [N], these records, if a HeldRecords keeps them in memory; None if they are read from the file.
     """
 
     path: str
     compression: str
     size: int
-    left_out: tuple = ()
+    excluded: tuple[int, ...] = ()
     readable: int | None = None
+    problem: str = ""
     held: tf.Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
@@ -59,19 +62,18 @@ class BadFileError(ValueError):
     """A file that holds no record, or that cannot be read to its end."""
 
 
-def find_files(pattern, bad_files=None):
-    """Finds the TFRecord files that a pattern names and looks into each, so that a bad one shows before training.
+def find_files(pattern: str, allow_bad_files: bool = False) -> tuple[Shard, ...]:
+    """Finds the TFRecord files that match a pattern and looks into each, so that bad ones are reported before training.
 
     Args:
         pattern: one or more globs, comma-separated, local or on any file system TensorFlow reads (`gs://` as it is,
             `s3://` and `hdfs://` with the `[io]` extra). Every glob must match; a file matched twice counts once.
-        bad_files: None, or a dict for files that are empty or no TFRecord files, which is then no error: they come
-            among the others, with nothing `readable`, and here {path: what is wrong}.
+        allow_bad_files: bool, whether files that are empty or not TFRecord files are returned, with their `problem`.
     Returns:
         tuple of Shard, sorted by path.
     Raises:
         FileNotFoundError: if a glob matches nothing.
-        BadFileError: if a file is empty or no TFRecord file.
+        BadFileError: if a file is empty or not a TFRecord file.
         ValueError: if a path is a folder, or if its file system cannot be read.
     """
     globs = [glob.strip() for glob in pattern.split(",") if glob.strip()]
@@ -84,10 +86,18 @@ def find_files(pattern, bad_files=None):
         {path if "://" in path else os.path.realpath(path): path for glob in globs for path in _matches(glob)}.values()
     )
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        shards = tuple(pool.map(lambda path: _look_into(path, bad_files), paths))
-    if bad_files is None:
-        first_record(shards[0])
+        shards = tuple(pool.map(_look_into, paths))
+    if not allow_bad_files:
+        require_records(shards)
     return shards
+
+
+def require_records(shards: tuple[Shard, ...]) -> None:
+    """Raises BadFileError if a file has a `problem`, or the first record cannot be read."""
+    for shard in shards:
+        if shard.problem:
+            raise BadFileError(f"{shard.path} {shard.problem}: fetch it again, or leave it out of the pattern.")
+    first_record(shards[0])
 
 
 def _matches(glob):
@@ -115,35 +125,29 @@ def _load_file_system(glob):
         try:
             importlib.import_module("tensorflow_io")
         except ImportError:
-            pass  # TensorFlow may bring the reader itself; `_matches` says so if it does not
+            pass  # TensorFlow may have the reader itself; otherwise `_matches` reports it
 
 
-def _look_into(path, bad_files):
-    """The Shard at `path`; BadFileError if no record can be there, unless there is a dict to note that in."""
+def _look_into(path):
+    """The Shard at `path`."""
     status = tf.io.gfile.stat(path)
     if status.is_directory:
         raise ValueError(f"{path} is a folder; name the files in it, as in {path.rstrip('/')}/*.tfrecord")
     with open_file(path) as file:
         head = file.read(8)
     shard = Shard(path, "GZIP" if head.startswith(GZIP_MAGIC) else "", status.length)
-    reason = _why_no_record(shard, head)
-    if reason is None:
-        return shard
-    if bad_files is None:
-        raise BadFileError(f"{path} {reason}: fetch it again, or leave it out of the pattern.")
-    bad_files[path] = f"the file {reason}"
-    return dataclasses.replace(shard, readable=0)
+    return dataclasses.replace(shard, problem=_problem(shard, head))
 
 
-def _why_no_record(shard, head):
-    """What shows by the size and the first 8 bytes of a file that holds no record; None of any other."""
+def _problem(shard, head):
+    """Why a file holds no record, by its size and first 8 bytes; "" if it may hold some."""
     if not shard.size:
         return "is empty (0 bytes)"
     if shard.compression:
-        return "holds no record" if shard.size < SMALLEST_PACKED and _is_empty(shard) else None
+        return "holds no record" if shard.size < SMALLEST_PACKED and _is_empty(shard) else ""
     if len(head) < 8 or _end(0, head) > shard.size:
         return f"({shard.size} bytes) is not a TFRecord file, or it is cut short in its first record"
-    return None
+    return ""
 
 
 def _is_empty(shard):
@@ -154,8 +158,8 @@ def _is_empty(shard):
 
 
 def open_file(path):
-    """A file, local or not, to read bytes from."""
-    # GFile reads half a megabyte ahead, which 3844 local files need not suffer.
+    """Opens a file, local or not, to read bytes."""
+    # GFile reads half a megabyte ahead, which is slow over 3844 local files.
     return tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")
 
 
@@ -165,10 +169,10 @@ def _end(start, length_bytes):
 
 
 def first_record(shard):
-    """The first record of a file that is not left out, as bytes. BadFileError if there is none or it is damaged."""
+    """The first record of a file that is not excluded, as bytes. BadFileError if there is none or it is damaged."""
     try:
-        for number, record in enumerate(tf.data.TFRecordDataset(shard.path, shard.compression)):
-            if number not in shard.left_out:
+        for number, record in enumerate(read_serialized(shard)):
+            if number not in shard.excluded:
                 return record.numpy()
     except tf.errors.DataLossError as error:
         raise BadFileError(f"{shard.path}: the first record is damaged or cut short: fetch the file again.") from error
@@ -176,7 +180,7 @@ def first_record(shard):
 
 
 def record_starts(shard):
-    """Yields the byte at which each record of an uncompressed file starts; reads no record.
+    """Yields the byte at which each record of an uncompressed file starts. Reads headers only.
 
     Raises:
         BadFileError: after the last whole record, if the file ends within one.
@@ -194,9 +198,9 @@ def record_starts(shard):
 
 
 def is_whole(shard, num_bytes):
-    """Whether a file holds nothing but records that take so many bytes together, uncompressed.
+    """Whether a file holds nothing but records of `num_bytes` bytes in total, uncompressed.
 
-    TensorFlow says nothing of a file that ends within the header of a record, nor of a compressed one that ends too early.
+    TensorFlow does not report a file that ends within the header of a record, nor a compressed one that ends too early.
     """
     if not shard.compression:
         return num_bytes == shard.size
@@ -204,7 +208,7 @@ def is_whole(shard, num_bytes):
         file.seek(max(0, shard.size - 4))
         if file.read(4) == struct.pack("<I", num_bytes % 2**32):
             return True  # gzip ends with the size of what is in it
-        file.seek(0)  # unless it is several files, one after the other
+        file.seek(0)  # or it is several gzip files, one after the other
         try:
             with gzip.open(file) as unpacked:
                 return num_bytes == sum(map(len, iter(lambda: unpacked.read(END_BYTES), b"")))
@@ -213,18 +217,30 @@ def is_whole(shard, num_bytes):
 
 
 def first_unreadable(shard):
-    """The number of the first record that does not read, or None. What a shard tells not to read is not looked at."""
-    number, records = 0, tf.data.TFRecordDataset(shard.path, shard.compression)
+    """The number of the first record that cannot be read; None if there is none among the `readable` ones."""
+    number, is_damaged = count_readable(shard)
+    return number if is_damaged else None
+
+
+def count_readable(shard):
+    """How many records come before the damaged part of a file, and whether TensorFlow reports damage. (int, bool)"""
+    number = 0
     try:
-        for _ in records.take(-1 if shard.readable is None else shard.readable):
+        for _ in read_serialized(shard):
             number += 1
     except tf.errors.DataLossError:
-        return number
-    return None
+        return number, True
+    return number, False
 
 
-def count_records(shards, at_most=None):
-    """Counts the records of all files exactly, but those to leave out: by headers, or by reading a compressed file.
+def read_serialized(shard) -> tf.data.Dataset:
+    """The serialized records of a file before its damaged part, excluded ones too."""
+    records = tf.data.TFRecordDataset(shard.path, shard.compression)
+    return records if shard.readable is None else records.take(shard.readable)
+
+
+def count_records(shards: Sequence[Shard], at_most: int | None = None) -> int:
+    """Counts the records of all files exactly, without excluded ones: by headers, or by reading a compressed file.
 
     Args:
         at_most: stop counting here; None counts all.
@@ -245,14 +261,14 @@ def count_records(shards, at_most=None):
 
 
 def _count(shard, at_most=None):
-    """Records of one file that are not left out, up to a limit."""
-    number = _count_stored(shard, None if at_most is None else at_most + len(shard.left_out))
-    number -= bisect.bisect_left(shard.left_out, number)
+    """Records of one file that are not excluded, up to a limit."""
+    number = _count_stored(shard, None if at_most is None else at_most + len(shard.excluded))
+    number -= bisect.bisect_left(shard.excluded, number)
     return number if at_most is None else min(number, at_most)
 
 
 def _count_stored(shard, at_most):
-    """Records of one file before the place where it is damaged, up to a limit."""
+    """Records of one file before its damaged part, up to a limit."""
     if shard.readable is not None:
         return shard.readable
     if not shard.compression:
@@ -270,13 +286,13 @@ def _count_stored(shard, at_most):
     return int(count)
 
 
-def estimate_records(shards):
-    """How many records there are: exact for a small set, else by the bytes a record takes in a few of the files.
+def estimate_records(shards: Sequence[Shard]) -> tuple[int, bool]:
+    """The number of records: exact for a small set, otherwise estimated from the bytes per record in a few of the files.
 
     Returns:
         (int count, bool exact). Exact where all files together are below `EXACT_BELOW_BYTES`.
     Raises:
-        BadFileError: if a file that was looked at is cut short or damaged.
+        BadFileError: if a file that was counted is cut short or damaged.
     """
     total = sum(shard.size for shard in shards)
     if total < EXACT_BELOW_BYTES or len(shards) <= SAMPLED_SHARDS:
@@ -286,8 +302,7 @@ def estimate_records(shards):
 
 
 def digest(shard, *about):
-    """Tells a file from others, wherever it lies: by its size and the 64 KiB at either end, by what of it is left out, and
-    by texts given besides.
+    """Identifies a file wherever it is: by its size, the 64 KiB at either end, what of it is excluded, and other texts.
 
     Returns:
         str, 16 hexadecimal digits.
@@ -296,13 +311,19 @@ def digest(shard, *about):
         start = file.read(END_BYTES)
         file.seek(max(0, shard.size - END_BYTES))
         content = b"%d %s %s" % (shard.size, start, file.read(END_BYTES))
-    if shard.left_out or shard.readable is not None:
-        about += (f"without {shard.left_out} of {shard.readable}",)
+    about += about_exclusions(shard)
     return hashlib.sha256(" ".join(about).encode() + b" " + content).hexdigest()[:16]
 
 
+def about_exclusions(shard):
+    """What of a file is excluded, as a tuple of at most one str, for fingerprints."""
+    if not shard.excluded and shard.readable is None:
+        return ()
+    return (f"without {shard.excluded} of {shard.readable}",)
+
+
 class RecordWriter:
-    """A tf.io.TFRecordWriter to be used in a `with` block; its failures, a full disk for one, are the system's OSErrors."""
+    """A tf.io.TFRecordWriter for a `with` block, which raises the system's OSErrors, as on a full disk."""
 
     def __init__(self, path, compression=""):
         self._writer = self._do(tf.io.TFRecordWriter, str(path), compression or None)
@@ -314,7 +335,7 @@ class RecordWriter:
         return self
 
     def __exit__(self, kind, error, traceback):
-        with contextlib.suppress(*[OSError] if error else []):  # what has failed before is what is told
+        with contextlib.suppress(*[OSError] if error else []):  # the first error is the one to report
             self._do(self._writer.close)
 
     @staticmethod

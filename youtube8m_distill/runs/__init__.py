@@ -1,7 +1,7 @@
 """One run per folder: its configuration, its training, and reading it."""
 
 from youtube8m_distill.data.held_records import HeldRecords, default_bytes
-from youtube8m_distill.data.screening_report import write_report
+from youtube8m_distill.data.ids import check_sets
 from youtube8m_distill.runs.encodings import read_encodings
 from youtube8m_distill.runs.evaluation import LoadedNetwork
 from youtube8m_distill.runs.extraction import extract
@@ -10,7 +10,6 @@ from youtube8m_distill.runs.initial_weights import has_eigenvalues
 from youtube8m_distill.runs.lock import FolderInUse, locked
 from youtube8m_distill.runs.predictions import predict_to_csv
 from youtube8m_distill.runs.run import Run, join_run, lock_run, open_run, prepare_run
-from youtube8m_distill.runs.shards import find_shards, fingerprint, stored_dtype, usable_shards
+from youtube8m_distill.runs.shards import find_sets, find_shards, fingerprint, stored_dtype
 from youtube8m_distill.runs.training import train_run
-from youtube8m_distill.runs.training_files import TrainingFiles, find_training_files, keep_screenings, pin
-from youtube8m_distill.runs.video_ids import check_sets
+from youtube8m_distill.runs.training_files import TrainingFiles, find_training_files, pin

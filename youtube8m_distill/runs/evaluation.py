@@ -11,14 +11,13 @@ import tensorflow as tf
 
 from youtube8m_distill import display, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.ids import SeenVideos, hash_ids
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.screening import hash_ids
 from youtube8m_distill.data.tfrecord import Shard, estimate_records
 from youtube8m_distill.engine.predictor import BestClasses, Predictor, evaluate
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.run import Run
-from youtube8m_distill.runs.seen_videos import SeenVideos
 
 # Matrix products reach their full rate from about 2,000 rows on; frames take most of the memory.
 FRAMES_A_BATCH, MOST_VIDEOS = 38_400, 1024
@@ -179,5 +178,5 @@ def _after(shards, done):
     if not shards[done.shard :]:
         return ()
     first, *others = shards[done.shard :]
-    left_out = sorted({*range(done.records), *first.left_out})
-    return (dataclasses.replace(first, left_out=tuple(left_out)), *others)
+    excluded = sorted({*range(done.records), *first.excluded})
+    return (dataclasses.replace(first, excluded=tuple(excluded)), *others)

@@ -27,14 +27,13 @@ from typing import NamedTuple
 import numpy as np
 
 from youtube8m_distill import files, schema
-from youtube8m_distill.data.screening import hash_ids
+from youtube8m_distill.data.ids import SeenVideos, hash_ids
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.kaggle import HEADER, compress, csv_lines
 from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.runs.evaluation import Done, LoadedNetwork
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
-from youtube8m_distill.runs.seen_videos import SeenVideos
 
 FORMAT = 1  # incremented when the same settings give other rows
 ENDING = ".progress"
@@ -119,7 +118,7 @@ def _entries(shards):
             shard.path if "://" in shard.path else os.path.abspath(shard.path),
             shard.size,
             _changed_at(shard.path),
-            list(shard.left_out),
+            list(shard.excluded),
             shard.readable,
         ]
         for shard in shards

@@ -4,7 +4,6 @@ config.json     everything needed to rebuild the networks
 checkpoints/    the last few states of the training (engine/checkpoints.py)
 best/           weights with the best validation GAP, if there is validation data
 history.csv     validation measures by epoch (engine/history.py)
-bad_records.*   records that are left out, where --skip_bad_records is set: .csv for people, .json for the next start
 tensorboard/    one TensorBoard run per network
 .lock           the process that trains there (runs/lock.py)
 """
@@ -32,8 +31,16 @@ from youtube8m_distill.runs.lock import locked
 from youtube8m_distill.settings import fields_with
 
 CONFIG_FILE = "config.json"
-BAD_RECORDS_FILE, BAD_RECORDS_REPORT = "bad_records.json", "bad_records.csv"
-OUR_ENTRIES = (CONFIG_FILE, "checkpoints", "best", "tensorboard", "eval", HISTORY_FILE, BAD_RECORDS_FILE, BAD_RECORDS_REPORT)
+OUR_ENTRIES = (
+    CONFIG_FILE,
+    "checkpoints",
+    "best",
+    "tensorboard",
+    "eval",
+    HISTORY_FILE,
+    "bad_records.json",
+    "bad_records.csv",
+)
 
 # A training may replace a checkpoint while it is read: once per epoch, and reading takes seconds.
 READING_TRIES, SECONDS_BETWEEN_TRIES = 5, 0.01

@@ -1,111 +1,101 @@
-"""The record files that a flag names, found and looked into."""
+"""The record files that flags name: found, checked, and without excluded records."""
 
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable, Mapping, Sequence
 
+from youtube8m_distill.config import FeatureConfig, FrameView
+from youtube8m_distill.config.video import FeatureDtype
 from youtube8m_distill.data.compact import check_views
-from youtube8m_distill.data.contents import check_features, detect_dtype, frame_features
-from youtube8m_distill.data.screening import Screening, screen
-from youtube8m_distill.data.tfrecord import BadFileError, find_files
+from youtube8m_distill.data.contents import check_features, detect_dtype
+from youtube8m_distill.data.exclusions import Fault, match, without
+from youtube8m_distill.data.tfrecord import Shard, about_exclusions, find_files, require_records
 from youtube8m_distill.errors import SettingError
 
 
-def fingerprint(shards):
-    """Tells a set of files from any other by their names and sizes, wherever their folder is."""
+def fingerprint(shards: Sequence[Shard]) -> str:
+    """Identifies a set of files by their names, sizes and excluded records, wherever their folder is."""
     total = sum(shard.size for shard in shards)
-    names = "\n".join(f"{os.path.basename(shard.path)} {shard.size}" for shard in shards)
+    names = "\n".join(
+        " ".join((os.path.basename(shard.path), str(shard.size), *about_exclusions(shard))) for shard in shards
+    )
     return f"{len(shards)} file(s), {total} bytes, sha256 {hashlib.sha256(names.encode()).hexdigest()[:16]}"
 
 
-def find_shards(flag, pattern, features=None, views=()):
+def find_shards(
+    flag: str,
+    pattern: str,
+    features: FeatureConfig | None = None,
+    views: Iterable[FrameView | None] = (),
+    exclusions: Sequence[Fault] = (),
+) -> tuple[Shard, ...]:
     """Finds the files of one flag.
 
     Args:
-        flag: str. Its name, for messages.
-        pattern: str. Its value.
-        features: FeatureConfig that the files must hold, or None.
-        views: the FrameConfigs of the networks that read them.
+        flag: name of the flag, for messages.
+        pattern: its value.
+        features: that the files must hold; None for any.
+        views: of the networks that read them.
+        exclusions: from `data.exclusions.read_exclusions`.
     Returns:
-        tuple of data.tfrecord.Shard.
+        tuple of Shard, without excluded records.
     Raises:
-        FileNotFoundError, ValueError: beginning with the flag.
+        SettingError: naming the flag, or --exclude_records if the list is not about these files.
     """
-    with _naming(flag, pattern):
-        shards = find_files(pattern)
-        if features is not None:
-            check_features(shards, features)
-        check_views(shards, views)
-        return shards
+    return find_sets({flag: pattern}, features, {flag: views}, exclusions)[flag]
 
 
-def usable_shards(flag, pattern, features, num_classes, views=(), *, skip, max_bad_fraction, known=None):
-    """Finds the files of one flag and, if asked to, the records in them that cannot be used, so as to go on without.
+def find_sets(
+    patterns: Mapping[str, str],
+    features: FeatureConfig | None = None,
+    views: Mapping[str, Iterable[FrameView | None]] | None = None,
+    exclusions: Sequence[Fault] = (),
+) -> dict[str, tuple[Shard, ...]]:
+    """Finds the files of several flags, as `find_shards` does; the exclusion list must be about any of them.
 
     Args:
-        flag, pattern, features, views: as `find_shards` has them; without features records are held to all those that
-            the first one has for each frame.
-        num_classes: int.
-        skip: bool. If false, this is `find_shards`, and a bad record ends the run that comes upon it. If true, every
-            record is read once, see `data.screening.screen`.
-        max_bad_fraction: float, 0 to 1: the greatest share of the records to go on without.
-        known: what `Screening.to_json` gave for these files before, which saves reading them again; or None.
+        patterns: name of a flag -> its value.
+        views: name of a flag -> views of the networks that read its files.
     Returns:
-        data.screening.Screening; its `shards` are what to read.
-    Raises:
-        FileNotFoundError, ValueError: beginning with the flag; with max_bad_fraction, if more is bad.
+        dict, name of a flag -> tuple of Shard.
     """
-    if not skip:
-        return Screening(find_shards(flag, pattern, features, views))
-    with _naming(flag, pattern):
-        bad_files = {}
-        shards = find_files(pattern, bad_files)
-        readable = _readable(shards, bad_files)
-        # Files of another kind are all bad; that shows before they are read.
-        if features is None:
-            features = _of_any(readable, frame_features)
-        _of_any(readable, lambda shard: check_features([shard], features))
-        check_views(readable, views)
-    return screen(shards, bad_files, features, num_classes, max_bad_fraction, known)
+    found = {flag: _find(flag, pattern, exclusions) for flag, pattern in patterns.items()}
+    faults = match([shard for shards in found.values() for shard in shards], exclusions)
+    for flag, pattern in patterns.items():
+        with _naming(flag, pattern):
+            shards = found[flag] = _usable(found[flag], faults)
+            if features is not None:
+                check_features(shards, features)
+            check_views(shards, (views or {}).get(flag, ()))
+    return found
 
 
-def stored_dtype(flag, pattern, names, skip=False):
-    """Whether the files of one flag hold these frame features as bytes ("uint8") or as floats ("float32").
+def stored_dtype(flag: str, pattern: str, names: Sequence[str], exclusions: Sequence[Fault] = ()) -> FeatureDtype:
+    """How the files of one flag store these frame features: "uint8" (bytes) or "float32".
 
-    Args:
-        skip: bool, whether to pass over files that do not begin with a record that tells.
     Raises:
-        FileNotFoundError, ValueError: beginning with the flag.
+        SettingError: naming the flag.
     """
+    shards = _find(flag, pattern, exclusions)
     with _naming(flag, pattern):
-        if not skip:
-            return detect_dtype(find_files(pattern), names, frame_features=True)
-        bad_files = {}
-        shards = find_files(pattern, bad_files)
-        return _of_any(_readable(shards, bad_files), lambda shard: detect_dtype([shard], names, frame_features=True))
+        return detect_dtype(_usable(shards, match(shards, exclusions, required=False)), names, frame_features=True)
 
 
-def _readable(shards, bad_files):
-    """The shards that are files of records at all; BadFileError if none is."""
-    readable = [shard for shard in shards if shard.path not in bad_files]
-    if not readable:
-        raise BadFileError("; ".join(f"{path}: {reason}" for path, reason in bad_files.items()))
-    return readable
+def _find(flag, pattern, exclusions):
+    with _naming(flag, pattern):
+        return find_files(pattern, allow_bad_files=bool(exclusions))
 
 
-def _of_any(shards, look):
-    """What `look` gives for the first shard that it does not refuse; else the error about the first."""
-    errors = []
-    for shard in shards:
-        try:
-            return look(shard)
-        except ValueError as error:
-            errors.append(error)
-    raise errors[0]
+def _usable(shards, faults):
+    shards = without(shards, faults)
+    require_records(shards)
+    return shards
 
 
 @contextlib.contextmanager
 def _naming(flag, pattern):
+    """Turns errors about files into errors about the flag that names them."""
     try:
         yield
     except SettingError:

@@ -176,15 +176,15 @@ def _compute(network, teacher, missing, size, strategy):
         rows = _rows(Predictor(teacher, schema.TEACHER, strategy, PackedTargets())(dataset), bar)
         for path, shard in missing.items():
             with files.atomic_path(path, make_parent=False) as temporary, RecordWriter(temporary) as writer:
-                left_out = set(shard.left_out)
+                excluded = set(shard.excluded)
                 for number in range(_count(shard)):
-                    writer.write(no_targets if number in left_out else next(rows))
+                    writer.write(no_targets if number in excluded else next(rows))
 
 
 def _count(shard):
     """Number of records in a file, including excluded ones: each has its place among the targets."""
     try:
-        return count_records((dataclasses.replace(shard, left_out=()),))
+        return count_records((dataclasses.replace(shard, excluded=()),))
     except ValueError as error:
         raise BadRecordError(str(error)) from None
 

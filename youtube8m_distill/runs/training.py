@@ -209,7 +209,7 @@ class Training:
             stage.num_epochs,
             self.settings.num_readers,
             train_fraction=self.settings.train_fraction,
-            start=None if position is None else tuple(position),
+            start=None if position is None else (position[0], position[1], position[2]),
         )
         place = machine(self.strategy)
         return make_dataset(

@@ -1,4 +1,4 @@
-"""Serialized records to a batch of tensors, all records of the batch at once.
+"""Parses serialized records to a batch of tensors, all records of the batch at once.
 
 Frame-level files hold `tf.train.SequenceExample`s, video-level files `tf.train.Example`s. A batch in which every record is
 valid and laid out as in the official files is read by a few operations on the whole batch (`wire`). Any other batch goes
@@ -31,8 +31,8 @@ class Records(typing.NamedTuple):
 class VideoParser:
     """Parses the records of a batch, for every role at once.
 
-    Calling it with Records gives a dict as `schema` describes it, with `video_id` and `labels`, one dict per role and, at frame
-    level, `stored_frames`. The call raises what `bad_records.naming_bad_records` reads, as of `record.build_record_parser`.
+    Calling it with Records returns a dict as `schema` describes it, with `video_id` and `labels`, one dict per role and, at
+    frame level, `stored_frames`. Invalid records raise as in `record.build_record_parser`.
 
     Args:
         features: config.FeatureConfig, the same for all roles.
@@ -58,8 +58,9 @@ class VideoParser:
                     "records need a FrameView for each role, video-level records take None."
                 )
 
-    def __call__(self, records):
-        parse_batch = _batch_parser(self.features, self.num_classes, tuple(self.views.items()), self.seed)
+    def __call__(self, records: Records) -> dict[str, typing.Any]:
+        views: typing.Any = tuple(self.views.items())
+        parse_batch = _batch_parser(typing.cast(typing.Hashable, self.features), self.num_classes, views, self.seed)
         batch_size = records.serialized.shape
         return tf.nest.map_structure(
             lambda values, spec: tf.ensure_shape(values, batch_size + spec.shape),
@@ -70,9 +71,9 @@ class VideoParser:
 
 @functools.lru_cache(maxsize=16)
 def _batch_parser(features, num_classes, views, seed):
-    """The parser as a tf.function of the fields of Records. Traced once: that takes as long as reading a small file.
+    """The parser as a tf.function of the fields of Records. Cached, because tracing takes as long as reading a small file.
 
-    `views` come as a tuple of (role, view), which can be hashed.
+    `views` are a hashable tuple of (role, view).
     """
     views = dict(views)
     parse_record = record.build_record_parser(features, num_classes, views, seed)
@@ -100,7 +101,7 @@ def _batch_parser(features, num_classes, views, seed):
 
 
 def _structure(features, num_classes, views):
-    """The dict that one record becomes, of tf.TensorSpec."""
+    """The dict of one record, of tf.TensorSpec."""
     video = {schema.VIDEO_ID: tf.TensorSpec([], tf.string), schema.LABELS: tf.TensorSpec([num_classes], tf.uint8)}
     if not features.frame_features:
         return video | {role: {schema.FEATURES: tf.TensorSpec([features.size], tf.float32)} for role in views}
@@ -119,16 +120,17 @@ def _structure(features, num_classes, views):
 
 
 def _beginning(view):
-    """How many of a video's first frames are all that a role sees; 0 if it sees others."""
+    """The number of first frames that a role sees, if it sees no others; otherwise 0."""
     return view.max_frames if view.frame_selection in ("all", "first") else 0
 
 
 def _read_frames(records, features, num_classes, views, seed):
-    """Whether all records are ordinary, and the function that then makes the batch. (bool scalar, function)"""
+    """Whether all records are ordinary (bool scalar), and a function that then returns the batch."""
     blocks = wire.locate(records.serialized, features, beginning=max(map(_beginning, views.values())))
     stored = _read_context(blocks.context, records, {})
     ordinary = tf.reduce_all(blocks.official) & _are_described(stored, num_classes)
     video_frames = tf.minimum(blocks.stored_frames, schema.MAX_FRAMES)
+    beginning: typing.Any = blocks.beginning
 
     def at_once():
         video = _description(stored, num_classes) | {schema.STORED_FRAMES: blocks.stored_frames}
@@ -138,7 +140,7 @@ def _read_frames(records, features, num_classes, views, seed):
             indices = frame_selection.select(view, video_frames, draw)
             num_frames = tf.math.count_nonzero(indices >= 0, axis=1, dtype=tf.int32)
             if _beginning(view):
-                frames = blocks.beginning[:, : view.max_frames]
+                frames = beginning[:, : view.max_frames]
             else:
                 frames = wire.cut(records.serialized, blocks, indices, features)
             return {schema.FRAMES: frames, schema.NUM_FRAMES: num_frames, schema.FRAME_INDICES: indices}
@@ -150,8 +152,8 @@ def _read_frames(records, features, num_classes, views, seed):
 
 def _read_means(records, features, num_classes, views, _):
     """The same for video-level records."""
-    # An Example is a SequenceExample without frames, byte for byte; and unlike `parse_example` this parser names the
-    # record in every complaint.
+    # An Example is a SequenceExample without frames, byte for byte, and unlike `parse_example` this parser names the
+    # record in every error.
     stored = _read_context(records.serialized, records, dict.fromkeys(features.names, tf.io.RaggedFeature(tf.float32)))
     sizes = tf.stack([stored[name].row_lengths() for name in features.names], axis=1)  # [B, features]
     ordinary = _are_described(stored, num_classes) & tf.reduce_all(tf.equal(sizes, features.sizes))
@@ -168,22 +170,22 @@ def _read_means(records, features, num_classes, views, _):
 
 def _read_context(serialized, records, features):
     """{name: RaggedTensor [B, values]} of ids, labels and the given tf.io features."""
-    context = dict.fromkeys(schema.ID_KEYS, tf.io.RaggedFeature(tf.string))
+    context = {key: tf.io.RaggedFeature(tf.string) for key in schema.ID_KEYS}
     context[schema.LABELS_KEY] = tf.io.RaggedFeature(tf.int64)
     names = bad_records.record_name(records.path, records.number)
     return tf.io.parse_sequence_example(serialized, context | features, example_names=names)[0]
 
 
 def _ids(stored):
-    """RaggedTensor [B, ids]: from either name, as `record` reads them."""
+    """Ids under either name, as `record` reads them. RaggedTensor [B, ids]."""
     return tf.concat([stored[key] for key in schema.ID_KEYS], axis=1)
 
 
 def _are_described(stored, num_classes):
-    """Whether all records have an id, and only labels that exist, each once. bool scalar."""
+    """Whether all records have a valid id, and valid labels without duplicates. bool scalar."""
     labels = stored[schema.LABELS_KEY]
     exist = (labels.values >= 0) & (labels.values < num_classes)
-    # A number for each label of each record: those of two records are alike only where some label does not exist.
+    # A number for each (record, label). Two records can share one only if some label is invalid.
     different, _ = tf.unique(tf.cast(labels.value_rowids(), tf.int64) * num_classes + labels.values)
     ids = _ids(stored)
     first = ids[:, :1].flat_values

@@ -1,8 +1,8 @@
-"""One serialized record to a dict of tensors: reads every layout the format allows, and says what is wrong with the rest.
+"""Parses one serialized record to a dict of tensors, in every layout that the format allows, and reports invalid ones.
 
-Frame-level files hold `tf.train.SequenceExample`s, video-level files `tf.train.Example`s. Only the frames that some role sees
+Frame-level files hold `tf.train.SequenceExample`s, video-level files `tf.train.Example`s. Only frames that some role sees
 are decoded; the others stay strings. Everything is parsed leniently (any number of values) and checked here, so that each
-fault has its own message. `batch` uses this for batches with an unusual record only.
+fault has its own message. `batch` uses this only for batches with an unusual record.
 """
 
 import typing
@@ -14,7 +14,7 @@ from youtube8m_distill.data import bad_records, frame_selection, seeds
 
 
 class Record(typing.NamedTuple):
-    """A record not yet parsed, with where it came from."""
+    """A serialized record, with where it came from."""
 
     serialized: tf.Tensor  # string scalar
     path: tf.Tensor  # string scalar
@@ -28,10 +28,10 @@ def build_record_parser(features, num_classes, views, seed=0):
     Args:
         features, num_classes, views, seed: as of `batch.VideoParser`.
     Returns:
-        function Record -> dict as of a batch, without the batch dimension. It raises what
-        `bad_records.naming_bad_records` reads: no id, an empty one or one with a zero byte, no frames, frames or features of
-        another size or type, features with different numbers of frames, numbers that are not finite, labels that are out of
-        range or repeated.
+        function Record -> dict like a batch, without the batch dimension. It raises errors for
+        `bad_records.naming_bad_records`: no id, an empty id or one with a zero byte, no frames, frames or features of
+        another size or type, features with different numbers of frames, numbers that are not finite, labels out of range or
+        duplicate labels.
     """
 
     def parse(record):
@@ -41,7 +41,7 @@ def build_record_parser(features, num_classes, views, seed=0):
         ids = tf.concat([context[key] for key in schema.ID_KEYS], axis=0)
         check = _check_frames if features.frame_features else _check_means
         checks = [*_check_id(ids), *check(stored, features), *_check_labels(labels, num_classes)]
-        # Under this dependency, because on an invalid record the ops below would fail first, with messages of their own.
+        # Without this dependency the ops below could fail first, with messages of their own.
         with tf.control_dependencies([bad_records.require(name, checks)]):
             video = {schema.VIDEO_ID: ids[0], schema.LABELS: multi_hot(labels, num_classes)}
             if not features.frame_features:
@@ -59,7 +59,7 @@ def build_record_parser(features, num_classes, views, seed=0):
 
 
 def _read(serialized, name, features):
-    """(context, {name: what is stored}): ids, labels and the features asked for, ragged: in whatever number they come.
+    """(context, {name: stored feature}): ids, labels and the requested features, with any number of values.
 
     A frame-level feature is a RaggedTensor [frames, values in a frame], a video-level one a tensor [values].
     """
@@ -68,8 +68,8 @@ def _read(serialized, name, features):
     wanted = dict.fromkeys(features.names, tf.io.RaggedFeature(tf.string if features.dtype == "uint8" else tf.float32))
     if features.frame_features:
         return tf.io.parse_single_sequence_example(serialized, context, wanted, example_name=name)
-    # An Example is a SequenceExample without frames, byte for byte; and unlike `parse_single_example` this parser
-    # names the record in every complaint.
+    # An Example is a SequenceExample without frames, byte for byte, and unlike `parse_single_example` this parser names
+    # the record in every error.
     context, _ = tf.io.parse_single_sequence_example(serialized, context | wanted, example_name=name)
     return context, {feature: context[feature] for feature in features.names}
 
@@ -94,7 +94,7 @@ def _check_id(ids):
 
 
 def without_zero_bytes(ids):
-    """Whether an id can be written to a CSV, whose readers drop zero bytes. string [B] -> bool [B]."""
+    """Whether an id has no zero byte, which readers of a CSV would drop. string [B] -> bool [B]."""
     return tf.equal(tf.strings.split(ids, sep="\0").row_lengths(), 1)
 
 
@@ -119,7 +119,7 @@ def _check_labels(labels, num_classes):
 
 
 def _check_means(stored, features):
-    """Checks of video-level features: each has the right size, and finite numbers."""
+    """Checks that each video-level feature has the right size and finite numbers."""
     checks = []
     for name, size in zip(features.names, features.sizes):
         checks += [_check_size(stored[name], name, size), _check_finite(stored[name], name)]
@@ -127,13 +127,13 @@ def _check_means(stored, features):
 
 
 def _check_size(values, name, size):
-    """The check that a video-level feature has the right size."""
+    """Checks that a video-level feature has the right size."""
     found = tf.size(values)
     return tf.equal(found, size), lambda: _text(f"{name!r} has ", found, f" numbers instead of {size}")
 
 
 def _check_finite(values, name, frame_size=None):
-    """The check that the numbers of a feature, float32 [any number], are finite; `frame_size` of them make a frame."""
+    """Checks that the values of a feature, float32 [any number], are finite; a frame has `frame_size` of them."""
     finite = tf.math.is_finite(values)
 
     def reason():
@@ -146,12 +146,12 @@ def _check_finite(values, name, frame_size=None):
 
 
 def _join(stored, features):
-    """All video-level features in a row. float32 [size]."""
+    """Joins all video-level features. float32 [size]."""
     return tf.ensure_shape(tf.concat([stored[name] for name in features.names], axis=0), [features.size])
 
 
 def _check_frames(stored, features):
-    """Checks of frame-level features: there are frames, in each as many, and every one has the right size."""
+    """Checks that there are frames, equally many for each feature, and all of the right size."""
     first, counts = features.names[0], {name: stored[name].nrows() for name in features.names}
     checks = [(counts[first] > 0, lambda: _text(f"no frames under {first!r}"))]
     for name, size in zip(features.names, features.sizes):
@@ -161,7 +161,7 @@ def _check_frames(stored, features):
 
 
 def _check_count(name, count, first, first_count):
-    """The check that one feature has as many frames as the first."""
+    """Checks that a feature has as many frames as the first one."""
     return (tf.equal(count, first_count), lambda: _text(f"{first!r} has ", first_count, f" frames and {name!r} ", count))
 
 
@@ -182,7 +182,7 @@ def _check_sizes(frames, name, size):
 
 
 def _see(stored, features, view, stored_frames, draw):
-    """What a role sees of a video: its frames decoded, padded to the length that all videos share."""
+    """What a role sees of a video: decoded frames, padded to `view.max_frames`."""
     video_frames = tf.minimum(stored_frames, schema.MAX_FRAMES)
     indices = frame_selection.select(view, video_frames[None], draw)[0]
     num_frames = tf.math.count_nonzero(indices >= 0, dtype=tf.int32)

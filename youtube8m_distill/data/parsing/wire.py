@@ -1,15 +1,14 @@
-"""Frames cut straight out of serialized records, a batch of records at a time.
+"""Cuts frames directly out of serialized records, a batch of records at a time.
 
-In a record of the official layout the frames of one feature are all of one size, so each takes the same number of bytes:
-`size` of its own behind a few that never change (tags and lengths of Feature, BytesList and the byte string). The k-th
-frame then lies k such strides into its feature list, and the frames that a network sees can be cut out without touching
-the others. Format: protocol buffers' wire format of `tf.train.SequenceExample`,
+In a record of the official layout all frames of a feature have the same size, so each takes the same number of bytes:
+`size` of its own after a constant header (tags and lengths of Feature, BytesList and the byte string). The k-th frame then
+starts k such strides into its feature list, and frames can be cut out without touching the others. Format: protocol
+buffers' wire format of `tf.train.SequenceExample`,
 
     0a <length> context   12 <length> ( 0a <length> ( 0a <length> name   12 <length> frames ) ) for each feature list
 
-Whether a record has that layout is found out first, and exactly: every length on the way, and the constant bytes before
-every single frame, also of those nobody sees. What is asked for cannot be read from such
-a record in any other way; lists that nobody asked for are passed over unread.
+Whether a record has this layout is checked first, and exactly: every length on the way and the header of every frame, also
+of those that no role sees. Such a record cannot be read in any other way. Lists that were not requested are skipped.
 """
 
 import typing
@@ -17,12 +16,12 @@ import typing
 import tensorflow as tf
 
 CONTEXT, LISTS, ENTRY, NAME, FRAMES, FRAME = 0x0A, 0x12, 0x0A, 0x0A, 0x12, 0x0A  # tags, by what follows
-LONGEST_LENGTH = 5  # bytes; what is longer than 2 ** 35 does not fit into a record
-COLUMNS = 50  # frames whose constant bytes are looked at in one turn of a loop
+LONGEST_LENGTH = 5  # bytes of a length; records are shorter than 2 ** 35
+COLUMNS = 50  # frames whose headers are checked in one iteration of a loop
 
 
 class Blocks(typing.NamedTuple):
-    """Where the frames of a batch of records are. Where `official` is false the rest means nothing."""
+    """Where the frames of a batch of records are. The rest has no meaning where `official` is false."""
 
     official: tf.Tensor  # bool [B]
     context: tf.Tensor  # string [B], the bytes before the feature lists
@@ -46,13 +45,12 @@ def _varint(number):
 
 
 def locate(serialized, features, beginning=0):
-    """Finds the frames of every record, and out which records have the official layout.
+    """Finds the frames of every record, and whether the record has the official layout.
 
     Args:
         serialized: string [B].
         features: config.FeatureConfig of frame-level bytes.
-        beginning: int, T. How many of the first frames to cut out on the way: where all are wanted, one piece with all
-            that lies between them is the quickest to cut, and to check.
+        beginning: int, T. How many of the first frames to cut out in one piece, the fastest way if all are needed.
     Returns:
         Blocks.
     """
@@ -80,14 +78,14 @@ def locate(serialized, features, beginning=0):
 
 
 def _field(serialized, place):
-    """Tag, beginning and end of what stands at `place` of each record.
+    """Tag, start and end of the field at `place` of each record.
 
     Args:
         serialized: string [B].
-        place: int32 [B]; beyond the end of a record nothing is found.
+        place: int32 [B]; nothing is found beyond the end of a record.
     Returns:
-        (tag, start, end), int32 [B] each. `end` may lie beyond the record, never before `start`; a tag of -1 says that
-        no length is there.
+        (tag, start, end), int32 [B] each. `end` may be beyond the record, never before `start`; the tag is -1 if there is
+        no valid length.
     """
     place = tf.minimum(place, tf.strings.length(serialized))
     window = tf.strings.substr(serialized, place, tf.fill(tf.shape(place), 1 + LONGEST_LENGTH))
@@ -103,16 +101,16 @@ def _field(serialized, place):
 
 
 def _find_lists(serialized, names, official, place, end):
-    """Walks over the feature lists of each record, and past those that nobody asked for.
+    """Walks over the feature lists of each record and skips those that were not requested.
 
     Args:
         serialized: string [B].
-        names: the features asked for.
-        official: bool [B], whether it is worth walking.
-        place, end: int32 [B], where the first list begins and the last one ends.
+        names: the requested features.
+        official: bool [B], whether to look at a record at all.
+        place, end: int32 [B], where the first list starts and the last one ends.
     Returns:
-        (official, starts, sizes): bool [B], whether each feature was found just once and nothing else but lists; int32
-        [B, features], of the frames of each.
+        (official, starts, sizes): bool [B], whether each feature was found exactly once, and nothing but lists; int32
+        [B, features], start and bytes of the frames of each feature.
     """
 
     def step(official, place, starts, sizes):
@@ -148,11 +146,11 @@ def _find_lists(serialized, names, official, place, end):
 
 
 def _has_frame_headers(serialized, start, num_frames, size, first):
-    """Whether every frame of one feature from number `first` on begins with its header, where it should. bool [B].
+    """Whether every frame of one feature from number `first` on starts with the header. bool [B].
 
     Args:
         serialized: string [B].
-        start, num_frames: int32 [B]; the record must be long enough for them.
+        start, num_frames: int32 [B]; the frames must be inside the record.
         size: int, bytes of a frame without its header.
         first: int.
     """
@@ -179,7 +177,7 @@ def _cut_beginning(serialized, start, num_frames, size, length):
 
     Args:
         serialized: string [B].
-        start, num_frames: int32 [B]; as many frames are cut out, at most `length`.
+        start, num_frames: int32 [B]; at most `length` frames.
         size: int, bytes of a frame without its header.
         length: int.
     """
@@ -193,7 +191,7 @@ def _cut_beginning(serialized, start, num_frames, size, length):
 
 
 def cut(serialized, blocks, indices, features):
-    """The frames at `indices` of every record, each cut out alone: for a few of many.
+    """The frames at `indices` of every record, each cut out on its own, for a few of many frames.
 
     Args:
         serialized: string [B].
@@ -215,8 +213,8 @@ def cut(serialized, blocks, indices, features):
                 for place, length in zip(tf.unstack(places, axis=1), tf.unstack(lengths, axis=1))
             ]
         )
-    # Frame after frame, each with all its features: the order of the result, so that no byte is moved again. Padding
-    # is at the end, where `fixed_length` fills up with zeros.
+    # Joined in the order of the result, frame by frame with all features, so that no byte is moved again. `fixed_length`
+    # pads with zeros at the end.
     joined = tf.strings.join([part for frame in zip(*columns) for part in frame])
     decoded = tf.io.decode_raw(joined, tf.uint8, fixed_length=indices.shape[1] * features.size)
     return tf.reshape(decoded, [-1, indices.shape[1], features.size])

@@ -1,10 +1,10 @@
-"""Writes data sets of the official file format, of any size, with structure planted as in real videos.
+"""Writes data sets in the official file format, of any size, with the statistics of real videos.
 
     write_dataset(SyntheticConfig(num_train_videos=3000), "yt8m_sample")
 
-gives `train0000.tfrecord` ..., `validate0000.tfrecord` ..., `test0000.tfrecord` ..., `vocabulary.csv` and
-`synthetic.json`, which holds the parameters. A video depends on (seed, number of classes, max_frames, split, its number
-in the split) alone: shards can be written in any order, and a larger set starts with the videos of a smaller one.
+writes `train0000.tfrecord` ..., `validate0000.tfrecord` ..., `test0000.tfrecord` ..., `vocabulary.csv` and
+`synthetic.json`, which holds the parameters. A video depends only on (seed, number of classes, max_frames, split, its
+number in the split): shards can be written in any order, and a larger set starts with the videos of a smaller one.
 """
 
 import collections
@@ -14,6 +14,7 @@ import csv
 import io
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Literal
 
 from youtube8m_distill import files, schema
@@ -27,7 +28,8 @@ MANIFEST, VOCABULARY, VIDEO_LEVEL = "synthetic.json", "vocabulary.csv", "video_l
 SPLITS = ("train", "validate", "test")
 MOST_SHARDS = 10_000  # official names number the shards of a split with four digits
 COMPRESSIONS = {"none": "", "gzip": "GZIP"}
-Compression, IdKey = Literal["none", "gzip"], Literal["id", "video_id"]
+Compression = Literal["none", "gzip"]
+IdKey = Literal["id", "video_id"]
 VOCABULARY_COLUMNS = (
     "Index",
     "TrainVideoCount",
@@ -44,7 +46,7 @@ Shard = collections.namedtuple("Shard", "split number start stop")
 
 
 class SyntheticConfig(Settings):
-    """What to write. Without `from_video_level`, labels come first and frames follow from them."""
+    """What to write. Without `from_video_level`, labels are drawn first, and frames follow from them."""
 
     num_train_videos: int = setting(3000, "Videos of the train split.", ge=0)
     num_validate_videos: int = setting(500, "Videos of the validate split.", ge=0)
@@ -58,7 +60,7 @@ class SyntheticConfig(Settings):
         False, f"Also write video-level files, the means of the frames, to the folder {VIDEO_LEVEL} in --output_dir."
     )
     from_video_level: str | None = setting(
-        None, "Official video-level files (a quoted glob) whose means, ids and labels the videos take over."
+        None, "Official video-level files (a quoted glob) whose means, ids and labels the videos keep."
     )
     id_key: IdKey = setting("id", "Name of the id feature; files of 2017 have video_id.")
     max_frames: int = setting(statistics.LONGEST, "Longer videos are cut.", ge=1, le=statistics.LONGEST)
@@ -89,23 +91,25 @@ class SyntheticConfig(Settings):
             )
 
     @property
-    def sizes(self):
+    def sizes(self) -> dict[str, int]:
         """Split -> how many videos, in the order of SPLITS."""
         return dict(zip(SPLITS, (self.num_train_videos, self.num_validate_videos, self.num_test_videos)))
 
 
-def write_dataset(config, output_dir, on_video=None):
-    """Writes the set; shards that exist already are kept, so that an interrupted call can be repeated.
+def write_dataset(
+    config: SyntheticConfig, output_dir: str | os.PathLike, on_video: Callable[[], None] | None = None
+) -> list[pathlib.Path]:
+    """Writes the set. Shards that exist already are kept, so an interrupted call can be repeated.
 
     Args:
         config: SyntheticConfig.
         output_dir: folder; new, empty, or holding part of the same set.
         on_video: called with no argument after each video, from several threads.
     Returns:
-        list of the data files written now; empty if the whole set was there.
+        list of the data files written now; empty if the set was complete.
     Raises:
-        ValueError: if the folder holds something else, or files of `from_video_level` do not serve.
-        OSError: with path and reason, if something cannot be written. The files that are there are complete.
+        SettingError: if the folder holds something else, or the files of `from_video_level` cannot be used.
+        OSError: with path and reason, if something cannot be written. Files that exist are complete.
     """
     output_dir = pathlib.Path(output_dir)
     manifest = _manifest(config, output_dir)
@@ -114,7 +118,7 @@ def write_dataset(config, output_dir, on_video=None):
     if not shards and (output_dir / VOCABULARY).exists():
         return []
     source = sources.make_source(config)
-    counts = source.count_train_labels()  # reads every record of a given source: what is wrong shows before
+    counts = source.count_train_labels()  # checks every record of a source before anything is written
     manifest.write()
     files.write_text(output_dir / VOCABULARY, _vocabulary(config, counts))
     for folder in sorted({path.parent for shard in shards for path in _paths(config, output_dir, shard)}):
@@ -129,8 +133,8 @@ def write_dataset(config, output_dir, on_video=None):
             raise
 
 
-def videos_to_write(config, output_dir):
-    """How many videos of the set are not yet in the folder. int."""
+def videos_to_write(config: SyntheticConfig, output_dir: str | os.PathLike) -> int:
+    """Number of videos of the set that are not yet in the folder. int."""
     return sum(
         shard.stop - shard.start
         for shard in _shards(config)
@@ -159,7 +163,7 @@ def _shards(config):
 
 
 def _paths(config, output_dir, shard):
-    """The files of a shard: frame level and, where it is asked for, video level."""
+    """The files of a shard: frame level and, if requested, video level."""
     name = f"{shard.split}{shard.number:04d}.tfrecord"
     return [output_dir / name, output_dir / VIDEO_LEVEL / name][: 1 + config.video_level]
 
@@ -178,7 +182,7 @@ def _write_shard(config, output_dir, source, shard, on_video):
 
 
 def _vocabulary(config, counts):
-    """The vocabulary in the columns of the official one; names and groups are our own."""
+    """The vocabulary as CSV, in the official columns."""
     text = io.StringIO()
     writer = csv.DictWriter(text, VOCABULARY_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()

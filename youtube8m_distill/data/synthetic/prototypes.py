@@ -2,8 +2,8 @@
 
 content of a shot = strength * (sum of the prototypes of the labels seen in it / sqrt(number of labels) + offset)
 
-A video's offset and strength are its own. Each label is seen in some of the shots only, so that whoever looks at few
-frames can miss one. Prototypes of a group share a part, so that classes that occur together look somewhat alike.
+Every video has its own offset and strength. Each label is visible in some of the shots only, so few frames may miss one.
+Prototypes of a group share a part, so classes that occur together are correlated.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from youtube8m_distill.data.synthetic import statistics, videos
 
 _WORLD = 1_000_000_007  # no (split, index) of a video starts with this number
-_SAMPLE = 1000  # label sets that the scale of the prototypes is taken from
+_SAMPLE = 1000  # label sets from which the scale of the prototypes is computed
 _TYPICAL_SHOTS = round(statistics.MEAN_LENGTH * statistics.SHOT_CHANGE)
 
 
@@ -24,10 +24,10 @@ class Classes:
         self._cumulative = np.cumsum(frequencies / frequencies.sum())
 
     def draw(self, rng):
-        """Draws the labels that a video shows, and those that are written for it.
+        """Draws the labels that a video shows, and those stored for it.
 
         Returns:
-            int lists `shown` (in the order drawn) and `written` (sorted), of equal length, without repetition.
+            int lists `shown` (in the order drawn) and `written` (sorted), of equal length, without duplicates.
         """
         shown = [self._any(rng)]
         group = shown[0] // statistics.GROUP_SIZE
@@ -71,7 +71,7 @@ class Prototypes:
         self._scale(rng)
 
     def _scale(self, rng):
-        """Scales and centers the prototypes on a sample of label sets, so that they explain what they should."""
+        """Scales and centers the prototypes on a sample of label sets, to explain LABELS_EXPLAIN of the variance."""
         means, toggling = zip(*(self._sample(rng) for _ in range(_SAMPLE)))
         explained, toggling = np.var(means, axis=0), np.mean(toggling, axis=0)
         factor = np.empty(statistics.SIZE, dtype=np.float32)
@@ -79,11 +79,11 @@ class Prototypes:
             factor[part] = statistics.LABELS_EXPLAIN * statistics.BETWEEN[part].mean() / explained[part].mean()
         self.vectors *= np.sqrt(factor)
         self.center = np.mean(means, axis=0) * np.sqrt(factor)
-        # Labels that come and go are part of what differs from shot to shot; the looks of shots have the rest.
+        # Changing labels are part of the variance between shots; the looks of shots have the rest.
         self.shot_variance = np.maximum(statistics.LOOK - toggling * factor, 0).astype(np.float32)
 
     def _sample(self, rng):
-        """Labels' part of a video's mean, and the variance that their coming and going adds within the video."""
+        """The labels' part of a video's mean, and the variance that changing labels add within the video."""
         shown, _ = self.classes.draw(rng)
         seen = _draw_visibility(rng, _TYPICAL_SHOTS, len(shown)).mean(axis=0)
         vectors = self.vectors[shown] / np.sqrt(np.float32(len(shown)))
@@ -91,7 +91,7 @@ class Prototypes:
 
 
 def _draw_visibility(rng, num_shots, num_labels):
-    """Which labels a shot shows: each shot with probability VISIBLE, one shot at least. float32 [shots, labels]."""
+    """Which labels a shot shows: each with probability VISIBLE, at least one shot each. float32 [shots, labels]."""
     visible = rng.random((num_shots, num_labels)) < statistics.VISIBLE
     visible[rng.integers(num_shots, size=num_labels), np.arange(num_labels)] = True
     return visible.astype(np.float32)
@@ -115,5 +115,5 @@ def labeled_video(rng, prototypes, shown, max_frames=statistics.LONGEST):
     strength = np.exp(statistics.SPREAD * np.float32(rng.standard_normal()) - statistics.SPREAD**2)
     frames = videos.presence(len(shots)) * (content * strength)[shots]
     frames += videos.draw_around(rng, shots, prototypes.shot_variance)
-    # Clipping pulls means inwards; the bytes keep the mean that was drawn, which has the measured statistics.
+    # Clipping shrinks means; the bytes keep the mean that was drawn, which has the measured statistics.
     return videos.codes_with_mean(frames, frames.mean(axis=0))

@@ -73,13 +73,13 @@ class VideoLevelFiles:
         """Yields the Means of records start .. stop - 1.
 
         Raises:
-            ValueError: if a record is no video-level Example, naming its file.
+            SettingError: if a record is not a video-level Example, naming its file.
         """
         for path, count in zip(self._paths, self._counts):
             if start < count and stop > 0:
                 first = max(start, 0)
                 for number, serialized in enumerate(self._serialized(path, first, min(stop, count)), first):
-                    yield self._parse(serialized, f"from_video_level={self._pattern!r}: {path}, record {number}")
+                    yield self._parse(serialized, f"{path}, record {number}")
             start, stop = start - count, stop - count
 
     def _serialized(self, path, start=0, stop=-1):
@@ -91,25 +91,27 @@ class VideoLevelFiles:
                 "from_video_level", f"{path} cannot be read as a TFRecord file: {error.message}", self._pattern
             ) from error
 
-    @staticmethod
-    def _parse(serialized, where):
+    def _parse(self, serialized, where):
         try:
             features = tf.train.Example.FromString(serialized).features.feature
         except Exception as error:  # protobuf's DecodeError, whose import path differs between its versions
-            raise ValueError(f"{where} is no tf.train.Example.") from error
+            raise self._error(f"{where} is not a tf.train.Example.") from error
         parts = [np.array(_values(features, name, "float_list"), np.float32) for name in schema.VIDEO_FEATURES]
         for name, part in zip(schema.VIDEO_FEATURES, parts):
             size = schema.FEATURE_SIZES[name]
             if len(part) != size or not np.isfinite(part).all():
-                raise ValueError(
+                raise self._error(
                     f"{where}: {name} must hold {size} finite numbers. Received: {len(part)} numbers, "
                     f"{int(np.isfinite(part).sum())} of them finite. Are these video-level files?"
                 )
         ids = [value for key in schema.ID_KEYS for value in _values(features, key, "bytes_list")]
         if len(ids) != 1:
-            raise ValueError(f"{where}: one id must stand under {' or '.join(schema.ID_KEYS)}. Received: {len(ids)}.")
+            raise self._error(f"{where}: there must be one id, under {' or '.join(schema.ID_KEYS)}. Received: {len(ids)}.")
         labels = list(_values(features, schema.LABELS_KEY, "int64_list"))
         return Mean(ids[0], labels or None, np.concatenate(parts))
+
+    def _error(self, reason):
+        return SettingError("from_video_level", reason, self._pattern)
 
 
 def _values(features, name, kind):

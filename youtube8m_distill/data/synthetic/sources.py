@@ -1,6 +1,6 @@
 """Where the videos of a synthetic set come from: class prototypes, or the means of official video-level files.
 
-A source has `count_train_labels()`, which also finds whatever is wrong with it, and `videos(split, start, stop)`.
+A source has `count_train_labels()`, which also checks all of its input, and `videos(split, start, stop)`.
 """
 
 import string
@@ -22,7 +22,7 @@ def make_source(config):
     """The source that a SyntheticConfig asks for.
 
     Raises:
-        ValueError: if files are named and there are none, or they hold too few records.
+        SettingError: if a pattern of files is given that matches none, or files with too few records.
     """
     if config.from_video_level is None:
         return PrototypeSource(config)
@@ -30,7 +30,7 @@ def make_source(config):
 
 
 class PrototypeSource:
-    """Videos about classes; nothing but the configuration goes in."""
+    """Videos about classes, made from the configuration alone."""
 
     def __init__(self, config):
         self._config = config
@@ -58,17 +58,17 @@ class PrototypeSource:
 
 
 def make_id(seed, split, index):
-    """A video's four characters, which no other video of the set has. bytes."""
+    """A video's id: four characters, unique in the set. bytes."""
     number = index * len(_SPLIT_NUMBERS) + _SPLIT_NUMBERS[split]
-    # 7_368_787 and 62 ** 4 have no common factor, so that the numbers stay apart while neighbors look unlike.
+    # 7_368_787 and 62 ** 4 have no common factor, so numbers stay unique while neighboring ids look different.
     number = (number * 7_368_787 + seed * 1_000_003) % _NUM_IDS
     return bytes(_CHARACTERS[number // 62**place % 62] for place in range(4))
 
 
 class MeanSource:
-    """Videos around the means of official video-level records: the first go to train, the next to validate, test.
+    """Videos around the means of official video-level records: the first go to train, the next to validate, then test.
 
-    Ids and labels stay the records' own, but for the labels of test videos, which are left out.
+    Videos keep the records' ids and labels, except that test videos have no labels.
     """
 
     def __init__(self, config):
@@ -87,8 +87,8 @@ class MeanSource:
         """How many train videos have each class. int64 [num_classes].
 
         Raises:
-            ValueError: if a record that will be used is malformed, has no label or one outside the classes, or shares
-                its id with another.
+            SettingError: if a record that will be used is invalid, has no label or one outside the classes, or a duplicate
+                id.
         """
         counts, seen = np.zeros(self._config.num_classes, np.int64), set()
         for split in _SPLIT_NUMBERS:
@@ -100,16 +100,17 @@ class MeanSource:
         return counts
 
     def _check(self, mean, split, seen):
-        where = f"from_video_level={self._config.from_video_level!r}: the record with id {mean.video_id!r}"
+        pattern, where = self._config.from_video_level, f"the record with id {mean.video_id!r}"
         if mean.video_id in seen:
-            raise ValueError(f"{where} comes twice. Name each file once.")
+            raise SettingError("from_video_level", f"{where} is a duplicate. Name each file once.", pattern)
         if mean.labels is None and split != "test":
-            raise ValueError(f"{where} has no labels, which {split} videos need. Name files of another split.")
+            reason = f"{where} has no labels, which {split} videos need. Name files of another split."
+            raise SettingError("from_video_level", reason, pattern)
         outside = [label for label in mean.labels or () if not 0 <= label < self._config.num_classes]
         if outside:
             raise SettingError(
                 "num_classes",
-                f"{where} has label {outside[0]}. The 2018 set has 3862 classes, the 2017 set 4716.",
+                f"{where} of {pattern} has label {outside[0]}. The 2018 set has 3862 classes, the 2017 set 4716.",
                 self._config.num_classes,
             )
 

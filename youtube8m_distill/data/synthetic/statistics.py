@@ -1,9 +1,9 @@
-"""The numbers that synthetic videos are made with, and where each comes from.
+"""The constants of synthetic videos, and where each comes from.
 
 "Measured" ones are statistics of real YouTube-8M records: means, variances, norms and lengths of some 5,900 videos of
-the 2018 validation set, autocorrelation and fifths of one frame-level video of 170 frames. "Solved" ones are shares
-which several of those decide together. "Chosen" ones have no measurement behind them. All of them were fixed before
-any network was trained on the result.
+the 2018 validation set, autocorrelation and fifths of one frame-level video of 170 frames. "Solved" ones follow
+from several of those together. "Chosen" ones have no measurement behind them. All were fixed before any network was
+trained on the result.
 """
 
 import dataclasses
@@ -24,18 +24,18 @@ LENGTH_QUANTILES = (
     (1.0, LONGEST),
 )  # measured; 29 % have the full 300
 
-MEAN_LABELS, MOST_LABELS = 3.0, 19  # measured; in between, the geometric distribution, which those two fit
+MEAN_LABELS, MOST_LABELS = 3.0, 19  # measured; the geometric distribution between fits both
 GROUP_SIZE = 8  # chosen: classes that occur together, neighbors in frequency
-SAME_GROUP = 0.7  # chosen: a further label is of the first one's group with this probability
+SAME_GROUP = 0.7  # chosen: probability that a further label is in the group of the first
 GROUP_SHARE = 0.3  # chosen: how much of a prototype's variance its group shares
-LABEL_NOISE = 0.1  # chosen: a label gives way to an unrelated class: one missing and one wrong
-LABELS_EXPLAIN = 0.5  # chosen, by symmetry: half of the variance between videos comes from their labels
-VISIBLE = 0.5  # chosen, by symmetry: a label is seen in half of the shots (in one at least)
+LABEL_NOISE = 0.1  # chosen: probability that an unrelated class replaces a label: one missing, one wrong
+LABELS_EXPLAIN = 0.5  # chosen, by symmetry: share of the variance between videos that labels explain
+VISIBLE = 0.5  # chosen, by symmetry: a label is visible in half of the shots (at least in one)
 
 MEAN_LENGTH = 229.8  # measured
 SHOT_CHANGE = 0.2  # a second. Autocorrelation from lag 5 to 10: 0.14, 0.04 in rgb, 0.20, 0.08 in audio
 # (measured), so 1 - (0.04/0.14)^(1/5) = 0.22 and 1 - (0.08/0.20)^(1/5) = 0.17
-PRESENCE = np.array([1.0, 1.0, 1.0, 0.75, 0.5])  # chosen, by fifth of the video: its end tells least about it
+PRESENCE = np.array([1.0, 1.0, 1.0, 0.75, 0.5])  # chosen, by fifth of the video: its end is least informative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +48,13 @@ class FeatureStatistics:
     last: float  # measured: the same in the last one
     fall: float  # solved: from first to last like exp(-d / (fall * size)), for the measured average
     within: float  # measured: variance of frames around their video's mean
-    clipping: float  # solved: `within` is raised by this factor for what clipping to -2 .. 2 takes away
-    shot: float  # solved: the part of `within` that the look of a shot makes
+    clipping: float  # solved: factor on `within` that makes up for clipping to -2 .. 2
+    shot: float  # solved: share of `within` that is the look of a shot
     closing: float  # solved: variance of the looks of the fourth and of the last fifth
     neighbor: float  # solved: weight of the previous second's noise in this one's
 
     def __post_init__(self):
-        assert np.min(self.noise) > 0 and np.min(self.offset) > 0, "the other parts leave nothing for these"
+        assert np.min(self.noise) > 0 and np.min(self.offset) > 0, "the other parts leave no variance for noise and offset"
 
     @property
     def between(self):
@@ -68,20 +68,20 @@ class FeatureStatistics:
 
     @property
     def noise(self):
-        """Variance of the noise: what the other parts leave of the variance within videos. float64 [size]."""
+        """Variance of the noise: the variance within videos minus all other parts. float64 [size]."""
         fading = np.var(PRESENCE / PRESENCE.mean()) * self.between
         return (1 - self.shot) * self.within * self.clipping - 2 * 0.2 * (1 - 0.2) * self.closing - fading
 
     @property
     def offset(self):
-        """Variance of what is a video's own: what labels and the averaged looks and noise leave. float64 [size]."""
+        """Variance of a video's own offset: that between videos minus labels, averaged looks and noise. float64 [size]."""
         shots = self.look * (2 - SHOT_CHANGE) / SHOT_CHANGE / MEAN_LENGTH  # sum of its autocorrelations
         noise = self.noise * (1 + self.neighbor) ** 2 / (1 + self.neighbor**2) / MEAN_LENGTH
         return (1 - LABELS_EXPLAIN) * self.between - shots - noise - 2 * 0.2**2 * self.closing
 
     @property
     def spread(self):
-        """Deviation of the log of a video's strength: norms as far from equal as their average and square say."""
+        """Standard deviation of the log of a video's strength, from the mean and the mean square of the norms."""
         return np.sqrt(np.log(self.size * self.between.mean() / self.mean_norm**2))
 
 
@@ -131,11 +131,11 @@ SPREAD = per_dimension(lambda feature: feature.spread)
 
 
 def generator(*key):
-    """A generator that depends on the key (whole numbers of at least 0) alone."""
+    """A random generator that depends only on the key (whole numbers from 0)."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
 def draw_length(rng, max_frames=LONGEST):
-    """How many frames a video has, distributed as measured; longer ones are cut to `max_frames`. int."""
+    """Draws the number of frames of a video, distributed as measured, at most `max_frames`. int."""
     quantiles, lengths = zip(*LENGTH_QUANTILES)
     return min(math.ceil(np.interp(rng.random(), quantiles, lengths)), max_frames)

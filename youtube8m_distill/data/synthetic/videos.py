@@ -1,7 +1,7 @@
 """The frames of a synthetic video, given what it is about. Pure numpy.
 
 A frame is   presence(t) * content(shot of t)  +  look of that shot  +  look of the closing fifth  +  noise,
-where the content is what the whole video is about: a given mean here, labels in `synthetic_prototypes`.
+where the content is what the whole video is about: a given mean here, labels in `prototypes`.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ LOWEST, HIGHEST = schema.DEQUANTIZE_BIAS, schema.DEQUANTIZE_BIAS + 255 * schema.
 
 
 def draw_shots(rng, num_frames):
-    """Cuts a video into shots of 1 / SHOT_CHANGE seconds on average. int [num_frames]: the shot of a frame."""
+    """Cuts a video into shots of 1 / SHOT_CHANGE seconds on average. int [num_frames]: the shot of each frame."""
     changes = rng.random(num_frames) < statistics.SHOT_CHANGE
     changes[0] = False
     return np.cumsum(changes)
@@ -26,7 +26,7 @@ def _fifths(num_frames):
 
 
 def draw_around(rng, shots, shot_variance):
-    """What the frames of a video show beside its content: looks of shots, of the closing fifths, and noise.
+    """What frames show besides the content: looks of shots, looks of the closing fifths, and noise.
 
     Args:
         rng: the generator.
@@ -47,20 +47,20 @@ def draw_around(rng, shots, shot_variance):
 
 
 def presence(num_frames):
-    """How strongly the content is there, frame by frame; 1 on average. float32 [num_frames, 1]."""
+    """Strength of the content in each frame; 1 on average. float32 [num_frames, 1]."""
     weights = statistics.PRESENCE[_fifths(num_frames)]
     return (weights / weights.mean()).astype(np.float32)[:, None]
 
 
 def codes_with_mean(frames, mean):
-    """Quantizes frames so that their bytes stand for exactly this mean, to half a step over the number of frames.
+    """Quantizes frames so that their bytes have this mean, to half a step divided by the number of frames.
 
-    Frames are shifted until their clipped mean is right, and single bytes then moved by one step for what rounding
-    left. A mean at an end of the range leaves no room: all its frames are that end.
+    Frames are shifted until their clipped mean is right; then single bytes are moved by one step to correct rounding. With
+    a mean at an end of the range, all frames are that end.
 
     Args:
         frames: float32 [num_frames, dim].
-        mean: float [dim]; what lies outside the range of stored features is taken as its end.
+        mean: float [dim]; clipped to the range of stored features.
     Returns:
         uint8 [num_frames, dim].
     """
@@ -74,7 +74,7 @@ def codes_with_mean(frames, mean):
         if not far.any():
             break
         columns, part, missing = columns[far], part[:, far], missing[far]
-        # Newton's step: of a shift, only what is inside the range moves the mean.
+        # Newton's step: a shift moves the mean only by the values inside the range.
         inside = np.mean(np.abs(part) < schema.QUANTIZED_HIGH, axis=0)
         frames[:, columns] += (missing / np.maximum(inside, 0.05)).astype(np.float32)
     total = np.rint((mean - schema.DEQUANTIZE_BIAS) / schema.DEQUANTIZE_SCALE * len(frames)).astype(np.int64)
@@ -100,8 +100,8 @@ def around_mean(rng, mean, max_frames=statistics.LONGEST):
 
     Args:
         rng: the generator.
-        mean: float32 [1152], rgb and then audio; kept as `codes_with_mean` says.
-        max_frames: longer videos are cut to this.
+        mean: float32 [1152], rgb and then audio; kept as by `codes_with_mean`.
+        max_frames: int; longer videos are cut.
     """
     shots = draw_shots(rng, statistics.draw_length(rng, max_frames))
     frames = presence(len(shots)) * mean + draw_around(rng, shots, statistics.LOOK)
