@@ -11,7 +11,7 @@ import sys
 import time
 from typing import NamedTuple
 
-LONGEST_SECONDS = 120
+LONGEST_SECONDS = 600
 POLL_SECONDS = 0.002
 
 # Forks of one process that has imported TensorFlow, before TensorFlow has started any threads.

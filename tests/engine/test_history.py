@@ -47,6 +47,15 @@ def test_the_history_of_a_resumed_run_equals_that_of_an_uninterrupted_one(tmp_pa
     assert straight == killed
 
 
+def test_a_history_is_not_written_into_a_folder_that_another_process_holds(tmp_path):
+    def check():
+        raise OSError("not ours")
+
+    with pytest.raises(OSError, match="not ours"):
+        History(tmp_path, Progress(), check).on_epoch_end(1, {"teacher/validation_gap_at_20": 0.5})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_validation_there_is_no_history(tmp_path):
     History(tmp_path, Progress()).on_epoch_end(1, {"loss": 3.0, "teacher/gap_at_20": 0.9})
     assert list(tmp_path.iterdir()) == [] and read_rows(tmp_path) == []

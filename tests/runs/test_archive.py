@@ -223,7 +223,7 @@ def test_data_after_the_end_is_refused(packed, tmp_path):
 )
 def test_a_damaged_archive_is_refused(packed, tmp_path, change):
     (tmp_path / "hostile.tgz").write_bytes(change(packed.read_bytes()))
-    refused(tmp_path / "hostile.tgz", tmp_path / "new", "hostile.tgz is damaged, or not a .tgz archive: ")
+    refused(tmp_path / "hostile.tgz", tmp_path / "new", "hostile.tgz is (damaged, or not a .tgz|not a model that)")
 
 
 @pytest.mark.parametrize(

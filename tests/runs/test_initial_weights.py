@@ -171,7 +171,12 @@ def test_a_mixture_with_other_classes_also_loads_the_gates(tmp_path, quick_encod
             networks.frame_level("LstmModel"),
             "feature_names=rgb of 9 there, rgb,audio of 6,3 here",
         ),
-        (networks.video_level("MoeModel"), networks.frame_level(), "model=MoeModel there, HierarchicalLstmModel here"),
+        (
+            networks.video_level("MoeModel"),
+            networks.frame_level(),
+            "feature_names=mean_rgb,mean_audio of 6,3 there, rgb,audio of 6,3 here; "
+            "model=MoeModel there, HierarchicalLstmModel here",
+        ),
     ],
 )
 def test_another_encoder_is_refused_and_the_difference_named(tmp_path, theirs, ours, words):

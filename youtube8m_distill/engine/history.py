@@ -3,6 +3,7 @@
 import csv
 import io
 import pathlib
+from collections.abc import Callable
 
 import keras
 
@@ -22,12 +23,14 @@ class History(keras.callbacks.Callback):
     Args:
         folder: of the run.
         progress: of the run.
+        check: called before anything is written, as for `Checkpoints`.
     Raises:
         OSError: with path and reason, if the file cannot be written.
     """
 
-    def __init__(self, folder: str | pathlib.Path, progress: Progress):
+    def __init__(self, folder: str | pathlib.Path, progress: Progress, check: Callable[[], None] | None = None):
         super().__init__()
+        self.check = check
         self.path = pathlib.Path(folder) / FILE
         self.progress = progress
         rows = read_rows(folder)
@@ -47,12 +50,14 @@ class History(keras.callbacks.Callback):
             self._write()
 
     def _write(self):
+        if self.check is not None:
+            self.check()
         text = io.StringIO()
         names = list(dict.fromkeys(name for row in self.rows for name in row)) or ["epoch", "role", "step"]
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        files.write_text(self.path, text.getvalue())
+        files.write_text(self.path, text.getvalue(), make_parent=False)
 
 
 def read_rows(folder: str | pathlib.Path) -> list[dict]:

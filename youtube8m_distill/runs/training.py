@@ -178,8 +178,7 @@ class Training:
         free = files.free_bytes(self.run.folder)
         if free < needed:
             log.warning(
-                "Warning: %.1f GB are free for %s, but its checkpoints may need %.1f GB. Free some space, or lower "
-                "--max_to_keep.",
+                "%.1f GB are free for %s, but its checkpoints may need %.1f GB. Free some space, or lower --max_to_keep.",
                 free / 1e9,
                 self.run.folder,
                 needed / 1e9,
@@ -232,7 +231,7 @@ class Training:
         found = [
             callbacks.ProgressDisplay(description, self._total_steps(stage), main_role, progress),
             callbacks.TensorBoardScalars(run.folder / "tensorboard", list(scheme.networks), main_role, progress),
-            History(run.folder, progress),
+            History(run.folder, progress, run.check_held),
             callbacks.Checkpointing(run.checkpoints, progress, main_role, settings.checkpoint_steps, settings.max_steps),
         ]
         if self.files.validation:

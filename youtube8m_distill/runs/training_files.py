@@ -17,7 +17,7 @@ from youtube8m_distill.runs.targets import check_targets
 
 @dataclasses.dataclass(frozen=True)
 class TrainingFiles:
-    """The files of a run."""
+    """The files of a run, without excluded records."""
 
     train: tuple[Shard, ...]
     validation: tuple[Shard, ...]
@@ -25,25 +25,21 @@ class TrainingFiles:
     num_train_is_exact: bool
 
     def held_in(self, records: HeldRecords) -> "TrainingFiles":
-        """The same files, read from `records` as far as it has room for them."""
+        """The same files, held in memory by `records` as far as it has room for them."""
         return dataclasses.replace(self, train=records.hold(self.train), validation=records.hold(self.validation))
 
 
 def find_training_files(config: configs.RunConfig) -> TrainingFiles:
     """Finds and checks a run's files, and the weights it starts from.
 
-    Args:
-        config: of the run.
-    Returns:
-        TrainingFiles, without excluded records.
     Raises:
         SettingError: with the setting that is invalid.
     """
     check_initial_weights(config)
-    exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
     roles = {"train_data_pattern": config.networks, "validation_data_pattern": config.trained_roles}
     patterns = {flag: getattr(config, flag) for flag in roles if flag == "train_data_pattern" or getattr(config, flag)}
     views = {flag: [config.networks[role].view for role in roles[flag]] for flag in patterns}
+    exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
     found = find_sets(patterns, config.networks[config.main_role].features, views, exclusions)
     train, validation = found["train_data_pattern"], found.get("validation_data_pattern", ())
     _refuse_overlap(config, train, validation)
