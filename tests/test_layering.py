@@ -34,6 +34,7 @@ ROOMS = {
     "runs": SHARED | {"data", "metrics", "export", "layers", "families", "schemes", "engine"},
 }
 ROOMS["cli"] = set(ROOMS) - {"__init__"}
+ROOMS["__main__"] = {"cli"}
 WITHOUT_TENSORFLOW = {
     "schema",
     "errors",
