@@ -68,7 +68,7 @@ def test_networks_that_see_other_frames_refuse_compact_files(tmp_path, files):
             *commands.QUICK,
             *flags,
         )
-        assert f"the files in {tmp_path}/out hold 4 uniform" in line and f"the network sees {seen}" in line
+        assert f"the compact files in {tmp_path}/out hold 4 uniform" in line and f"the network sees {seen}" in line
 
 
 def test_two_processes_cannot_write_the_same_folder(tmp_path, files):
