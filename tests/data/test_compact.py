@@ -183,9 +183,7 @@ def test_the_folder_of_the_originals_is_refused_under_any_name(tmp_path):
 def test_two_files_with_the_same_name_are_refused(tmp_path):
     for folder in ("a", "b"):
         write(tmp_path / folder, [video(9)])
-    assert "more than one of the files is to be called train0000.tfrecord" in refusal(
-        tmp_path, f"{tmp_path}/?/*", tmp_path / "out"
-    )
+    assert "several files are called train0000.tfrecord" in refusal(tmp_path, f"{tmp_path}/?/*", tmp_path / "out")
 
 
 @pytest.mark.parametrize(
