@@ -83,6 +83,19 @@ def test_every_command_skips_the_records_on_the_list(files, tmp_path, monkeypatc
     assert ended.out.startswith(f"{out}: 9 videos in 2 file(s)")
 
 
+def test_a_run_that_stopped_at_a_bad_record_resumes_without_it(tmp_path, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    files = commands.write_files(tmp_path / "data", "v", commands.frame_videos(9))
+    frames = records.random_frames(2)
+    videos = [records.frame_record(frames, b"b%d" % label, [label]) for label in (1, -1)]
+    records.write(tmp_path / "data" / "v9.tfrecord", videos)
+    check(files, f"--output_file={tmp_path}/bad.csv")
+    train = ("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *commands.SMALL, *commands.QUICK)
+    ended = commands.run(*train)
+    assert ended.code == 2 and "v9.tfrecord, record 1" in ended.lines[-1]
+    assert "data: 10 training videos" in commands.succeed(*train, f"--exclude_records={tmp_path}/bad.csv").out
+
+
 def test_an_invalid_list_is_refused(files, tmp_path):
     (tmp_path / "list.csv").write_text("a,b\n")
     line = commands.fail(

@@ -50,7 +50,10 @@ READING_TRIES, SECONDS_BETWEEN_TRIES = 5, 0.01
 FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
 
 # Settings that may change when a run is resumed.
-MAY_CHANGE = (*(f"training.{name}" for name in fields_with(configs.TrainingConfig, may_change=True)), "teacher_targets_dir")
+MAY_CHANGE = (
+    *fields_with(configs.RunConfig, may_change=True),
+    *(f"training.{name}" for name in fields_with(configs.TrainingConfig, may_change=True)),
+)
 
 T = TypeVar("T")
 

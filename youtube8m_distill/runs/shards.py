@@ -10,16 +10,14 @@ from youtube8m_distill.config.video import FeatureDtype
 from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.data.contents import check_features, detect_dtype
 from youtube8m_distill.data.exclusions import Fault, match, without
-from youtube8m_distill.data.tfrecord import Shard, about_exclusions, find_files, require_records
+from youtube8m_distill.data.tfrecord import Shard, find_files, require_records
 from youtube8m_distill.errors import SettingError
 
 
 def fingerprint(shards: Sequence[Shard]) -> str:
-    """Identifies a set of files by their names, sizes and excluded records, wherever their folder is."""
+    """Identifies a set of files by their names and sizes, wherever their folder is."""
     total = sum(shard.size for shard in shards)
-    names = "\n".join(
-        " ".join((os.path.basename(shard.path), str(shard.size), *about_exclusions(shard))) for shard in shards
-    )
+    names = "\n".join(f"{os.path.basename(shard.path)} {shard.size}" for shard in shards)
     return f"{len(shards)} file(s), {total} bytes, sha256 {hashlib.sha256(names.encode()).hexdigest()[:16]}"
 
 
