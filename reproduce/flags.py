@@ -124,7 +124,13 @@ def grid_from_flags() -> Grid:
         ks = tuple(sorted(int(k) for k in FLAGS.ks))
     except ValueError:
         raise SettingError("ks", "give whole numbers.", FLAGS.ks) from None
-    return Grid(tuple(FLAGS.families), tuple(FLAGS.methods), ks, FLAGS.seeds, FLAGS.other_seeds or FLAGS.seeds)
+    return Grid(
+        families=tuple(FLAGS.families),
+        methods=tuple(FLAGS.methods),
+        ks=ks,
+        seeds=FLAGS.seeds,
+        other_seeds=FLAGS.other_seeds or FLAGS.seeds,
+    )
 
 
 def read_shard(text: str) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from .families.video_classifier import VideoClassifier as VideoClassifier
 from .metrics.evaluate import Evaluator as Evaluator
 from .metrics.gap import GlobalAveragePrecision as GlobalAveragePrecision
 from .metrics.mean_average_precision import MeanAveragePrecision as MeanAveragePrecision
+from .metrics.ranking import ranking_from_top as ranking_from_top
 from .runs.run import open_run as open_run
 from .schemes.objectives import LabelObjective as LabelObjective
 from .schemes.online_mixture import OnlineMixtureObjective as OnlineMixtureObjective

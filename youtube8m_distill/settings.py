@@ -134,10 +134,11 @@ def _bounds(field):
     found = {
         name: getattr(bound, name) for bound in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(bound, name)
     }
-    low = f"from {found['ge']:g}" if "ge" in found else f"above {found['gt']:g}" if "gt" in found else ""
-    high = "" if "le" not in found else f" to {found['le']:g}" if "ge" in found else f", at most {found['le']:g}"
+    shown = {name: f"{bound:,}" if isinstance(bound, int) else f"{bound:g}" for name, bound in found.items()}
+    low = f"from {shown['ge']}" if "ge" in found else f"above {shown['gt']}" if "gt" in found else ""
+    high = "" if "le" not in found else f" to {shown['le']}" if "ge" in found else f", at most {shown['le']}"
     if "lt" in found:
-        high = f", below {found['lt']:g}"
+        high = f", below {shown['lt']}"
     return low + high
 
 

@@ -189,7 +189,7 @@ def test_an_output_dir_that_cannot_be_created_is_refused(run, files, tmp_path):
 
 def test_a_run_without_a_checkpoint_is_refused(tmp_path, files):
     run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=())
-    assert "holds no checkpoint yet; let its training reach one" in refused(run, files, "--run_once")
+    assert "holds no checkpoint yet; wait until its training saves one" in refused(run, files, "--run_once")
 
 
 def test_videos_of_more_than_300_frames_are_counted(run, tmp_path):

@@ -71,7 +71,7 @@ def test_an_extracted_network_works_with_every_other_command(tmp_path, mixture):
         ),
         ("train_dir", "{folder}/none", "'{folder}/none' is not a training directory: it does not exist."),
         ("checkpoint", "4", "--checkpoint=4: {folder}/mixture has best, last and the steps 3, 9."),
-        ("network", "student", "--network=student: the run in {folder}/mixture has trained teacher."),
+        ("network", "student", "--network=student: the run in {folder}/mixture has only teacher."),
     ],
 )
 def test_an_invalid_request_is_refused_in_one_line(tmp_path, mixture, flag, value, words):
@@ -88,4 +88,4 @@ def test_an_invalid_request_is_refused_in_one_line(tmp_path, mixture, flag, valu
 def test_a_single_network_is_refused(tmp_path):
     commands.save_run(tmp_path / "single", networks.frame_level("NeXtVLADModel"))
     line = refusal(tmp_path, f"--train_dir={tmp_path}/single", "--submodel=0", f"--output_dir={tmp_path}/extracted")
-    assert line.startswith(f"Error: --train_dir={tmp_path}/single: its teacher is a NeXtVLADModel, which is")
+    assert line.startswith(f"Error: --train_dir={tmp_path}/single: its teacher is a NeXtVLADModel, not a mixture.")

@@ -76,7 +76,8 @@ def test_a_training_flag_sets_the_field_of_its_name():
 )
 def test_frame_flags_complete_each_other(arguments, expected):
     with commands.parsed("train", *arguments):
-        assert our_flags.frame_view("all") == config.FrameView(*expected)
+        view = our_flags.frame_view("all")
+        assert (view.frame_selection, view.frames_per_video, view.every_n) == expected
 
 
 def test_a_student_sees_30_frames_by_default():

@@ -72,7 +72,7 @@ def small(**options):
 def test_a_run_starts_with_the_weights_of_another_at_step_zero(tmp_path, files):
     source = commands.save_run(tmp_path / "source", small(dtype="float32"))
     run, printed = train(tmp_path, files, f"--init_from={source.folder}", NO_CHANGE)
-    assert f"teacher: starts with 146 numbers of the teacher in {source.folder}, step 3: everything." in printed
+    assert f"teacher: starts from 146 weights of the teacher in {source.folder}, step 3: everything." in printed
     assert "Done: step 2, 1 epoch(s)" in printed
     tiny_training.assert_same_weights(weights(run), weights(source), rounding=1e-12)
     assert run.checkpoints.newest_progress().step == 2 and run.config.init_from == str(source.folder)
@@ -118,7 +118,7 @@ def test_a_student_starts_with_the_sources_encoder_and_the_teachers_classifier(t
         "--max_steps=1",
     )
     assert (
-        "student: starts with 36 numbers of the teacher in" in printed
+        "student: starts from 36 weights of the teacher in" in printed
         and "The classifier comes from the teacher." in printed
     )
     found = run.load_network()[0]
@@ -132,11 +132,8 @@ def test_a_student_starts_with_the_sources_encoder_and_the_teachers_classifier(t
 @pytest.mark.parametrize(
     "more, words",
     [
-        (("--lstm_cells=6",), "another network (lstm_cells=4 there, 6 here). Weights are taken"),
-        (
-            ("--feature_names=rgb", "--feature_sizes=6"),
-            "another network (feature_names=rgb,audio of 6,3 there, rgb of 6 here)",
-        ),
+        (("--lstm_cells=6",), "lstm_cells=4 there, 6 here"),
+        (("--feature_names=rgb", "--feature_sizes=6"), "feature_names=rgb,audio of 6,3 there, rgb of 6 here"),
     ],
 )
 def test_a_source_of_another_shape_is_refused_by_name(tmp_path, files, more, words):
@@ -173,7 +170,7 @@ def test_a_video_level_source_with_another_classifier_is_refused(tmp_path):
         *QUICK,
         f"--init_from={tmp_path}/source",
     )
-    assert "another (num_classes=5 there, 6 here), and a MoeModel has no other weights to take." in line
+    assert "differs (num_classes=5 there, 6 here), and a MoeModel has no other weights." in line
 
 
 # ---- eigenvalues
@@ -269,7 +266,7 @@ def test_a_student_of_a_trained_teacher_takes_no_eigenvalues(tmp_path, files, ei
         (b"", "is not a readable .npy file of numbers"),
         (b"1 2 3 4 5 6", "is not a readable .npy file of numbers"),
         (np.ones((6, 6)), "must be of shape [n] or [n, 1]"),
-        (np.ones(5), "holds 5 numbers, and rgb has 6"),
+        (np.ones(5), "holds 5 numbers, but rgb has 6"),
     ],
 )
 def test_an_invalid_file_of_eigenvalues_is_refused(tmp_path, files, eigenvalues, content, words):

@@ -108,7 +108,7 @@ def test_a_batch_larger_than_the_data_set_is_refused(tmp_path, files):
 
 def test_a_batch_larger_than_train_fraction_of_the_data_set_is_refused(tmp_path, files):
     line = refusal(tmp_path, files, *SMALL, "--batch_size=6", "--train_fraction=0.5")
-    assert "10 records, of which train_fraction=0.5 takes about 5" in line
+    assert "10 records, of which train_fraction=0.5 uses about 5" in line
 
 
 def test_a_batch_that_the_replicas_cannot_share_is_refused(tmp_path, files, monkeypatch):
@@ -210,7 +210,7 @@ def test_a_teacher_dir_without_a_run_is_refused(tmp_path, files):
 
 def test_a_teacher_without_a_checkpoint_is_refused(tmp_path, files):
     commands.save_run(tmp_path / "teacher", networks.frame_level(), steps=())
-    assert "holds no checkpoint yet; let its training reach one" in serial(tmp_path, files, tmp_path / "teacher")
+    assert "holds no checkpoint yet; wait until its training saves one" in serial(tmp_path, files, tmp_path / "teacher")
 
 
 def test_a_teacher_with_a_damaged_configuration_is_refused(tmp_path, files):
@@ -426,7 +426,7 @@ def test_the_best_checkpoint_is_chosen_on_validation(tmp_path, files):
 @pytest.mark.parametrize("flag", ["train_dir", "validation_data_pattern"])
 def test_remote_train_dirs_and_training_files_for_validation_are_refused(tmp_path, files, flag):
     value = {"train_dir": "gs://bucket/run", "validation_data_pattern": files}[flag]
-    words = {"train_dir": "is not on this machine", "validation_data_pattern": "names 2 training file(s) too"}[flag]
+    words = {"train_dir": "is not on this machine", "validation_data_pattern": "contains 2 training file(s)"}[flag]
     line = commands.fail(
         "train",
         f"--train_data_pattern={files}",

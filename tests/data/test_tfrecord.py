@@ -39,7 +39,7 @@ def test_a_home_folder_is_found(tmp_path, monkeypatch):
 @pytest.mark.parametrize("pattern", ["{}/x*", "{}/a*,{}/x*"])
 def test_a_glob_without_a_match_says_how_to_get_files(tmp_path, pattern):
     write(tmp_path / "a")
-    with pytest.raises(FileNotFoundError, match=r"x\*' matches no file .*Quote it .*cli.synthesize --out"):
+    with pytest.raises(FileNotFoundError, match=r"x\*' matches no file .*Quote it .*yt8m synthesize --out"):
         tfrecord.find_files(pattern.format(tmp_path, tmp_path))
 
 

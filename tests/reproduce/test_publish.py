@@ -13,7 +13,7 @@ from reproduce.results import FOLDER, path_of, write_result, write_versioned
 from reproduce.trials import ALL_LOSSES, HRNN, SKYLINE, Trial
 from tests.reproduce.made_up import made_up_result
 
-GRID = Grid((HRNN,), ks=(10,))
+GRID = Grid(families=(HRNN,), ks=(10,))
 TRIALS = (Trial(HRNN, SKYLINE), Trial(HRNN, "uniform", 10), Trial(HRNN, "serial", 10, ALL_LOSSES))
 
 
@@ -67,7 +67,7 @@ def test_tables_and_page_name_the_data(folder):
 
 
 def test_the_page_shows_the_grid_of_each_recipe(folder):
-    page = publish(folder, Request({"table1": GRID, "cost": Grid((HRNN,), ks=(6, 10))})).read_text()
+    page = publish(folder, Request({"table1": GRID, "cost": Grid(families=(HRNN,), ks=(6, 10))})).read_text()
     assert "<th>table1</th>" in page and "<th>cost</th>" in page and "<td>6, 10</td>" in page
 
 

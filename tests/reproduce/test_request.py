@@ -9,9 +9,9 @@ from reproduce.request import REQUEST_FILE, Request, add_request, read_request
 from reproduce.trials import HRNN, NETVLAD, SKYLINE, Trial
 from youtube8m_distill.errors import SettingError
 
-FIRST = Grid((HRNN,), ("skyline", "uniform"), (6, 30), seeds=1, other_seeds=2)
-SECOND = Grid((HRNN, NETVLAD), ("uniform", "last"), (10,), seeds=3, other_seeds=1)
-BOTH = Grid((HRNN, NETVLAD), ("skyline", "uniform", "last"), (6, 10, 30), 3, 2)
+FIRST = Grid(families=(HRNN,), methods=("skyline", "uniform"), ks=(6, 30), seeds=1, other_seeds=2)
+SECOND = Grid(families=(HRNN, NETVLAD), methods=("uniform", "last"), ks=(10,), seeds=3, other_seeds=1)
+BOTH = Grid(families=(HRNN, NETVLAD), methods=("skyline", "uniform", "last"), ks=(6, 10, 30), seeds=3, other_seeds=2)
 
 
 def test_requests_of_several_commands_are_combined_per_recipe(tmp_path):
@@ -28,7 +28,7 @@ def test_a_recipe_that_was_not_requested_gets_the_union_of_all_grids():
 
 
 def test_the_k_of_one_recipe_does_not_change_another_recipe():
-    request = Request({"table4": Grid((HRNN,), ks=(20,)), "table5": Grid((NETVLAD,), ks=(30,))})
+    request = Request({"table4": Grid(families=(HRNN,), ks=(20,)), "table5": Grid(families=(NETVLAD,), ks=(30,))})
     assert {trial.k for trial in request.trials() if trial.family == HRNN} == {None, 20}
     assert {trial.k for trial in request.trials() if trial.family == NETVLAD} == {None, 30}
     assert request.trials().count(Trial(HRNN, SKYLINE)) == 1
@@ -51,4 +51,6 @@ def test_an_invalid_request_file_is_reported_by_name(tmp_path, record):
 def test_a_request_of_format_1_is_read(tmp_path):
     grid = {"families": [HRNN], "methods": ["skyline"], "ks": [6, 10], "seeds": 3, "other_seeds": 1}
     (tmp_path / REQUEST_FILE).write_text(json.dumps({"format": 1, "grids": {"table1": grid}}))
-    assert read_request(tmp_path) == Request({"table1": Grid((HRNN,), ("skyline",), (6, 10), 3, 1)})
+    assert read_request(tmp_path) == Request(
+        {"table1": Grid(families=(HRNN,), methods=("skyline",), ks=(6, 10), seeds=3, other_seeds=1)}
+    )

@@ -24,9 +24,11 @@ def settings(tmp_path):
         commands.write_files(tmp_path / "data", name, commands.frame_videos(4)) for name in ("train", "validate", "eval")
     ]
     return ExperimentSettings(
-        *patterns,
-        config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3)),
-        commands.NUM_CLASSES,
+        train_data_pattern=patterns[0],
+        validation_data_pattern=patterns[1],
+        eval_data_pattern=patterns[2],
+        features=config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3)),
+        num_classes=commands.NUM_CLASSES,
         network={"lstm_cells": 4, "nextvlad_cluster_size": 4, "groups": 2, "expansion": 2, "dropout": 0.25},
         training={"batch_size": 4, "num_epochs": 3, "finetune_epochs": 2, "base_learning_rate": 0.01},
     )
@@ -143,5 +145,11 @@ def test_the_digest_depends_only_on_settings_that_may_not_change(settings):
 
 
 def test_the_digest_is_the_one_of_earlier_versions():
-    settings = ExperimentSettings("a*", "b*", "c*", network={"lstm_cells": 4}, training={"base_learning_rate": 0.01})
+    settings = ExperimentSettings(
+        train_data_pattern="a*",
+        validation_data_pattern="b*",
+        eval_data_pattern="c*",
+        network={"lstm_cells": 4},
+        training={"base_learning_rate": 0.01},
+    )
     assert settings_module.digest(settings) == "cc26dbe84cec3d52"

@@ -33,11 +33,13 @@ def worker(tmp_path, monkeypatch, caplog):
     ]
     features = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
     settings = ExperimentSettings(
-        *patterns,
-        features,
-        commands.NUM_CLASSES,
-        {"lstm_cells": 4, "lstm_layers": 1},
-        {"batch_size": 4, "num_epochs": 2, "base_learning_rate": 0.05},
+        train_data_pattern=patterns[0],
+        validation_data_pattern=patterns[1],
+        eval_data_pattern=patterns[2],
+        features=features,
+        num_classes=commands.NUM_CLASSES,
+        network={"lstm_cells": 4, "lstm_layers": 1},
+        training={"batch_size": 4, "num_epochs": 2, "base_learning_rate": 0.05},
     )
     shards = runs.find_shards("eval_data_pattern", patterns[2], features)
     return Worker(tmp_path / "out", settings, make_strategy(), shards, {"machine": "this one"})

@@ -57,8 +57,8 @@ class RunConfig(Settings):
             _check_terms(student.family, self.distillation)
             if self.mode == "parallel":
                 _check_parallel(self.distillation)
-            if self.teacher_targets_dir:
-                _check_stored(self.mode, teacher, self.distillation, self.teacher_targets_dir)
+        if self.teacher_targets_dir:
+            _check_stored(self.mode, self.networks[schema.TEACHER], self.distillation, self.teacher_targets_dir)
 
     @property
     def main_role(self) -> str:

@@ -32,8 +32,16 @@ def make_dataset(
     smaller than a batch gives none.
     Without one, for evaluation: records come in file order, and none is dropped; the last batch may be short.
 
-    >>> parser = VideoParser(FeatureConfig(), 3862, {"student": FrameView("uniform", 10)})  # doctest: +SKIP
-    >>> dataset = make_dataset(find_files("train*.tfrecord"), parser, 32, TrainingOrder(num_epochs=5))  # doctest: +SKIP
+    >>> import youtube8m_distill as yt8m
+    >>> sizes = yt8m.SyntheticConfig(
+    ...     num_train_videos=8, num_validate_videos=4, num_test_videos=0, num_classes=5, max_frames=40
+    ... )
+    >>> _ = yt8m.write_dataset(sizes, "sample")
+    >>> view = yt8m.FrameView(frame_selection="uniform", frames_per_video=10)
+    >>> parser = yt8m.VideoParser(yt8m.FeatureConfig(), num_classes=5, views={"student": view})
+    >>> batch = next(iter(make_dataset(yt8m.find_files("sample/train*.tfrecord"), parser, batch_size=4)))
+    >>> batch["student"]["frames"].shape.as_list(), batch["labels"].shape.as_list()
+    ([4, 10, 1152], [4, 5])
 
     Args:
         shards: tuple of tfrecord.Shard; records that a shard excludes are skipped.
@@ -84,7 +92,9 @@ def make_dataset(
     return dataset.with_options(options)
 
 
-def read_records(shards, order=None, targets=None):
+def read_records(
+    shards: Sequence[Shard], order: orders.TrainingOrder | None = None, targets: target_records.TargetFiles | None = None
+) -> tf.data.Dataset:
     """Serialized records.
 
     Args:

@@ -17,9 +17,10 @@ class GlobalAveragePrecision:
     batch size.
 
     >>> import numpy as np
-    >>> from youtube8m_distill.metrics import rank
+    >>> from youtube8m_distill import ranking_from_top
     >>> gap = GlobalAveragePrecision(top_k=2)
-    >>> gap.update_state(rank(np.array([[1, 0, 0], [0, 0, 1]]), np.array([[0.9, 0.6, 0.1], [0.8, 0.3, 0.7]]), top_k=2))
+    >>> labels, classes = np.array([[1, 0, 0], [0, 0, 1]]), np.array([[0, 1], [0, 2]])
+    >>> gap.update_state(ranking_from_top(labels, classes, np.array([[0.9, 0.6], [0.8, 0.7]])))
     >>> round(gap.result(), 3)  # (1/1 + 2/3) / 2
     0.833
 

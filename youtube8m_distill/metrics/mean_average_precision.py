@@ -24,9 +24,10 @@ class MeanAveragePrecision:
     label. Classes without any label are left out of the mean.
 
     >>> import numpy as np
-    >>> from youtube8m_distill.metrics import rank
+    >>> from youtube8m_distill import ranking_from_top
     >>> mean = MeanAveragePrecision(num_classes=3, top_k=2)
-    >>> mean.update_state(rank(np.array([[1, 0, 1], [0, 0, 1]]), np.array([[0.9, 0.6, 0.1], [0.8, 0.3, 0.7]]), top_k=2))
+    >>> labels, classes = np.array([[1, 0, 1], [0, 0, 1]]), np.array([[0, 1], [0, 2]])
+    >>> mean.update_state(ranking_from_top(labels, classes, np.array([[0.9, 0.6], [0.8, 0.7]])))
     >>> mean.result()  # class 0: 1, class 2: 1/2
     0.75
 

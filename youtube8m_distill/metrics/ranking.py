@@ -23,8 +23,8 @@ class Ranking(NamedTuple):
     num_classes: int  # how many classes there are to choose from
 
 
-def ranking_from_top(labels, top_classes, top_scores):
-    """A `Ranking` from the best classes that the device has found, by `tf.math.top_k` or anything of its order.
+def ranking_from_top(labels: np.ndarray, top_classes: np.ndarray, top_scores: np.ndarray) -> "Ranking":
+    """The ranking of the best classes of each video, as the metrics take it, from `tf.math.top_k` or a like function.
 
     Args:
         labels: any numeric dtype [B, num_classes]; a class is a label where the value is above 0.
