@@ -96,3 +96,8 @@ def test_the_label_loss_weight_multiplies_every_term_of_the_objective(weight=3.0
 def test_without_label_loss_the_objective_is_not_computed():
     terms = StudentTerms({"representation_loss": 1.0}, objective=TwoTerms())
     assert list(terms(STUDENT, TEACHER, BATCH)) == list(terms.loss_weights) == ["student/representation_loss"]
+
+
+def test_an_unknown_term_is_refused():
+    with pytest.raises(ValueError, match="^weights: 'rep_loss' is unknown; choose among representation_loss, "):
+        StudentTerms({"rep_loss": 1.0})

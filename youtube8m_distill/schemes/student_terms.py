@@ -8,6 +8,9 @@ from youtube8m_distill import schema
 from youtube8m_distill.schemes import losses
 from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelTerms, Outputs
 from youtube8m_distill.schemes.scheme import Batch, Losses, by_role
+from youtube8m_distill.settings import require
+
+TERMS = ("representation_loss", "prediction_loss", "label_loss", "intermediate_representation_loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,18 +21,23 @@ class StudentTerms:
     mixtures is the sum over corresponding networks. A single student may match a mixture's predictions.
 
     Args:
-        weights: from `representation_loss`, `prediction_loss`, `label_loss` and `intermediate_representation_loss` to a
-            weight; these terms are minimized. `label_loss` stands for the whole label objective: its weight multiplies
-            each term of the objective.
+        weights: from some of TERMS to a weight; these terms are minimized. `label_loss` stands for the whole label
+            objective: its weight multiplies each of its terms.
         prediction_distance: a key of `losses.DISTANCES`.
         intermediate_reduction: "mean" or "sum".
         objective: LabelObjective, or OnlineMixtureObjective if the student is a mixture.
+    Raises:
+        SettingError: if a term is unknown.
     """
 
     weights: Mapping[str, float]
     prediction_distance: str = "kl"
     intermediate_reduction: str = "mean"
     objective: LabelTerms = LABELS_ALONE
+
+    def __post_init__(self) -> None:
+        for term in self.weights:
+            require(term in TERMS, "weights", f"{term!r} is unknown; choose among {', '.join(TERMS)}.")
 
     @property
     def needs_frame_states(self) -> bool:
