@@ -103,11 +103,10 @@ def read_records(
         tf.data.Dataset of (number in the file, int64; epoch and shard, int64 [2]; record, string; with targets also these,
         string). With an order, of pairs of such a tuple and the position after the record.
     """
-    if targets is not None:
-        targets = target_records.count(targets.paths, shards, targets.size)
+    counted = None if targets is None else target_records.count(targets.paths, shards, targets.size)
     if order is not None:
-        return orders.in_order(_Reader(shards, targets, order.train_fraction), len(shards), order)
-    read = _Reader(shards, targets)
+        return orders.in_order(_Reader(shards, counted, order.train_fraction), len(shards), order)
+    read = _Reader(shards, counted)
     return tf.data.Dataset.range(len(shards)).flat_map(_as_it_is(lambda shard: read(tf.constant(0, tf.int64), shard)))
 
 

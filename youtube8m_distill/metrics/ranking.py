@@ -7,6 +7,7 @@ ranking made on the device and one made here are the same.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class Ranking(NamedTuple):
@@ -23,7 +24,7 @@ class Ranking(NamedTuple):
     num_classes: int  # how many classes there are to choose from
 
 
-def ranking_from_top(labels: np.ndarray, top_classes: np.ndarray, top_scores: np.ndarray) -> "Ranking":
+def ranking_from_top(labels: ArrayLike, top_classes: ArrayLike, top_scores: ArrayLike) -> "Ranking":
     """The ranking of the best classes of each video, as the metrics take it, from `tf.math.top_k` or a like function.
 
     Args:
