@@ -95,7 +95,8 @@ class VideoClassifier(keras.Model):
         Args:
             frames: float [batch, T, feature_size].
             num_frames: int32 [batch].
-            training, frame_states: as for `call`.
+            training: as for `call`.
+            frame_states: as for `call`.
         Returns:
             As `call`.
         """

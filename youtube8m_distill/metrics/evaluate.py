@@ -57,8 +57,9 @@ class Evaluator:
 
         Args:
             labels: any numeric dtype [B, num_classes], multi-hot: a class is a label where the value is above 0.
-            top_classes, top_scores: integers and float [B, k], k = min(top_k, num_classes) or more, from `ops.top_k`,
-                which prefers the lower class among equal scores.
+            top_classes: integers [B, k], k = min(top_k, num_classes) or more, from `ops.top_k`, which prefers the lower
+                class among equal scores.
+            top_scores: float [B, k], their scores.
             losses: float [B].
             perr: float [B], `per_video.perr` of all predictions; k of them are not enough for videos with more labels.
             predictions: float [B, num_classes]; only read for the full mAP.

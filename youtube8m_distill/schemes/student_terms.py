@@ -57,7 +57,8 @@ class StudentTerms:
         """The terms named in `loss_weights`.
 
         Args:
-            student, teacher: outputs of the networks: `encoding`, `predictions` and, if needed, `frame_states`.
+            student: outputs of the student: `encoding`, `predictions` and, if needed, `frame_states`.
+            teacher: outputs of the teacher, likewise.
             batch: nested by role, as in `schema.py`.
         Returns:
             `student/term` -> float32 [batch].
