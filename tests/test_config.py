@@ -41,7 +41,7 @@ TRAINING, DISTILLATION = config.TrainingConfig(), config.DistillationConfig()
         (VIEW, dict(every_n=2), "every_n=2: with frame_selection=all"),
         (config.network_config, dict(model="Lstm"), "model=Lstm: is unknown; choose one of HierarchicalLstmModel, "),
         (config.network_config, dict(classifier="Moe"), "video_level_classifier_model=Moe: is unknown; choose one of Log"),
-        (config.network_config, dict(num_classes=0), "num_classes=0: choose a value from 1 to 1.04858e"),
+        (config.network_config, dict(num_classes=0), "num_classes=0: choose a value from 1 to 1,048,576"),
         (config.network_config, dict(moe_num_mixtures=0), "moe_num_mixtures=0: choose a value from 1"),
         (config.network_config, dict(lstm_layers=33), "lstm_layers=33: choose a value from 1 to 32."),
         (config.network_config, dict(lstm_cells="6"), "lstm_cells=6: must be a whole number."),
@@ -73,7 +73,7 @@ TRAINING, DISTILLATION = config.TrainingConfig(), config.DistillationConfig()
         (config.TrainingConfig, dict(optimizer="Adam"), "optimizer=Adam: is unknown; choose one of AdamOptimizer, Gradient"),
         (config.TrainingConfig, dict(batch_size=0), "batch_size=0: choose a value from 1."),
         (config.TrainingConfig, dict(max_steps=0), "max_steps=0: choose a value from 1."),
-        (config.TrainingConfig, dict(seed=2**31), "seed=2147483648: choose a value from 0 to 2.14748e"),
+        (config.TrainingConfig, dict(seed=2**31), "seed=2147483648: choose a value from 0 to 2,147,483,647"),
         (config.TrainingConfig, dict(base_learning_rate=0), "base_learning_rate=0: choose a value above 0."),
         (config.TrainingConfig, dict(base_learning_rate=float("nan")), "base_learning_rate=nan: must be a finite number."),
         (

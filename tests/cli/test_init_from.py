@@ -139,7 +139,7 @@ def test_a_student_starts_with_the_sources_encoder_and_the_teachers_classifier(t
 def test_a_source_of_another_shape_is_refused_by_name(tmp_path, files, more, words):
     commands.save_run(tmp_path / "source", small())
     line = refusal(tmp_path, files, f"--init_from={tmp_path}/source", *more)
-    assert line.startswith(f"Error: --init_from={tmp_path}/source: the teacher there is {words}")
+    assert line.startswith(f"Error: --init_from={tmp_path}/source: the teacher there is another network ({words}")
 
 
 def test_a_source_that_does_not_exist_is_refused(tmp_path, files):
