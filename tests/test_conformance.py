@@ -219,7 +219,11 @@ def test_bfloat16_keeps_weights_and_predictions_in_float32(network):
     found = model(batch)
     assert found["encoding"].dtype == "bfloat16" and found["predictions"].dtype == "float32"
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
-    assert_same(networks.outputs(model, batch), networks.outputs(networks.build(network), batch), rtol=0.02, atol=0.05)
+    outputs, expected = networks.outputs(model, batch), networks.outputs(networks.build(network), batch)
+    # An encoding is bfloat16 itself, with 8 significant bits, so its error grows with its size.
+    encoding = {name: outputs.pop(name) for name in list(outputs) if name.endswith("encoding")}
+    assert_same(encoding, {name: expected.pop(name) for name in encoding}, rtol=0.02, atol=0.05)
+    assert_same(outputs, expected, rtol=0, atol=0.05)
 
 
 @every_network

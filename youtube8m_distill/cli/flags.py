@@ -4,7 +4,6 @@ Names, types and meanings are those of the starter code and of the authors' rele
 published value of the model, or in serial training the value of the teacher.
 """
 
-import sys
 from typing import Any
 
 from absl import flags
@@ -316,9 +315,3 @@ def require_given(*names: str) -> None:
     for name in names:
         if not FLAGS[name].value:
             raise SettingError(name, "is missing; see --helpshort.")
-
-
-def warn(line):
-    """Prints a line to standard error, if there is one."""
-    if line:
-        print(line, file=sys.stderr, flush=True)
