@@ -47,6 +47,7 @@ def define_flags():
         ("validation_data_pattern", "Globs of the files that select the best epoch."),
         ("eval_data_pattern", "Globs of held-out files to score. No video may be in two of the three sets."),
     )
+    package_flags.define_exclusions()
     flags.DEFINE_string("vocabulary", "", "Official vocabulary CSV with the class names for figures and tables.")
     flags.DEFINE_string("about_data", "", "A sentence that describes the data, for the report.")
     package_flags.GROUPS["Data"] += ["vocabulary", "about_data"]
@@ -156,11 +157,12 @@ def settings_from_flags():
             raise SettingError(name, "has no effect here; each trial sets it. See --families, --ks, --seeds.")
     patterns = data_patterns()
     features = package_flags.feature_config()
-    dtype = runs.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names)
+    exclusions = package_flags.exclusions()
+    dtype = runs.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names, exclusions)
     features = features.replace(dtype=dtype)
     network = package_flags.given(*NETWORK_FLAGS)
     num_classes = network.pop("num_classes", None) or schema.NUM_CLASSES
-    shards = runs.find_sets(patterns, features)
+    shards = runs.find_sets(patterns, features, exclusions=exclusions)
     for name in network:
         if not any(name in configs.network_config(family).settings() for family in FAMILIES):
             raise SettingError(name, f"has no effect here: {', '.join(FAMILIES)} do not have this setting.")
@@ -174,6 +176,7 @@ def settings_from_flags():
         network=network,
         training={name: FLAGS[name].value for name in training_flags() if name in FLAGS and FLAGS[name].present},
         same_steps=FLAGS.same_steps,
+        exclude_records=FLAGS.exclude_records,
         pca_eigenvalues=FLAGS.pca_eigenvalues,
         store_targets=FLAGS.store_targets,
         about_data=FLAGS.about_data,

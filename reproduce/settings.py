@@ -41,6 +41,7 @@ class ExperimentSettings(Settings):
     same_steps: bool = setting(
         False, "Whether trials on a fraction of the videos train for as many steps as trials on all videos."
     )
+    exclude_records: str = setting("", "CSV of records to skip, as `yt8m check` writes it.", may_change=True)
     pca_eigenvalues: str = setting("", "File for the reverse whitening of NeXtVLAD.", may_change=True)
     store_targets: bool = setting(True, "Whether a teacher's targets are stored for all its students.", may_change=True)
     about_data: str = setting("", "A sentence that describes the data, for the report.", may_change=True)
@@ -132,6 +133,7 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
         distillation=distillation,
         train_data_pattern=settings.train_data_pattern,
         validation_data_pattern=settings.validation_data_pattern,
+        exclude_records=settings.exclude_records,
         teacher_dir=str(run_folder(folder, trial.teacher)) if trial.teacher else "",
         pca_eigenvalues=settings.pca_eigenvalues if whitened else "",
         teacher_targets_dir=_targets_dir(trial, settings, folder),
@@ -147,6 +149,7 @@ def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
         "train_dir": run_folder(folder, trial),
         "train_data_pattern": settings.train_data_pattern,
         "validation_data_pattern": settings.validation_data_pattern,
+        "exclude_records": settings.exclude_records,
         "teacher_dir": config.teacher_dir,
         "teacher_targets_dir": config.teacher_targets_dir,
         "pca_eigenvalues": config.pca_eigenvalues,

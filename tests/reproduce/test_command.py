@@ -211,6 +211,15 @@ def test_missing_files_and_folders_are_reported(tmp_path, data):
     assert "contains no experiment" in commands.fail("reproduce", "report", out)
 
 
+def test_a_bad_file_is_skipped_with_an_exclusion_list(data, tmp_path):
+    (data / "train9.tfrecord").touch()
+    assert "train9.tfrecord is empty" in commands.fail("reproduce", *experiment(data, "table1"), "--dry_run")
+    excluded = tmp_path / "bad_records.csv"
+    excluded.write_text("file,record,reason\ntrain9.tfrecord,,is empty\n")
+    ended = commands.succeed("reproduce", *experiment(data, "table1"), "--dry_run", f"--exclude_records={excluded}")
+    assert "trials" in ended.out
+
+
 def test_an_invalid_file_among_the_results_is_reported_before_the_first_training(data):
     results = data.parent / "out" / "results"
     results.mkdir(parents=True)
