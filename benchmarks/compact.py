@@ -38,9 +38,9 @@ def measure():
             compact.compact_file(shard, view, path)
         writing = len(lengths) / (time.perf_counter() - started)
         shards = find_files(f"{folder}/compact/*.tfrecord")
-        rates = {name: [] for name in ("originals", "compact")}
+        rates = {name: [] for name in ("original", "compact")}
         for _ in range(ROUNDS.value):
-            rates["originals"].append(reading(originals, view))
+            rates["original"].append(reading(originals, view))
             rates["compact"].append(reading(shards, view))
     share = sum(shard.size for shard in shards) / sum(shard.size for shard in originals)
     yield figures.Figure(f"compact files of {FRAMES.value} frames: fraction of the bytes", share, "x")
@@ -49,7 +49,7 @@ def measure():
     for name, found in rates.items():
         yield figures.Figure(f"reading {FRAMES.value} frames from the {name} files", max(found), "videos/s")
     yield figures.Figure(
-        "reading compact files over reading the originals", max(rates["compact"]) / max(rates["originals"]), "x", at_least=1
+        "reading compact files over reading the originals", max(rates["compact"]) / max(rates["original"]), "x", at_least=1
     )
 
 

@@ -241,4 +241,4 @@ def write_report(request):
 
 def run():
     define_flags()
-    entry.run(main, __doc__.format(names=", ".join(RECIPES)), takes_names=True)
+    entry.run(main, (__doc__ or "").format(names=", ".join(RECIPES)), takes_names=True)

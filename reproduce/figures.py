@@ -7,6 +7,7 @@ is large, and curves never differ in color alone.
 import dataclasses
 import io
 import pathlib
+from typing import Any
 
 import matplotlib
 import matplotlib.colors
@@ -30,7 +31,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
 GRAY = "#595959"
 WIDTH = 7  # inches; 12-point text is then 9 pixels high on a phone
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 12,
     "axes.titlesize": 13,
     "axes.titlelocation": "left",

@@ -194,7 +194,7 @@ def file_digest(flag):
     Raises:
         SettingError: about the flag, if the file cannot be read.
     """
-    path = FLAGS[flag].value
+    path = FLAGS[flag].value or ""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -204,7 +204,7 @@ def file_digest(flag):
 
 def data_patterns():
     """A dict from flag to file pattern: the flag's value, or by default the files in --data."""
-    given = {name: FLAGS[name].value for name in PATTERNS}
+    given = {name: FLAGS[name].value or "" for name in PATTERNS}
     if not FLAGS.data:
         for name, pattern in given.items():
             if not pattern:

@@ -72,6 +72,7 @@ def project_encodings(folder, trial: Trial, eval_shards, strategy, about: dict):
     Raises:
         ValueError: if no held-out video has exactly one of the chosen classes.
     """
+    assert trial.teacher is not None, trial.name
     teacher, student = (
         runs.read_encodings(
             runs.LoadedNetwork(runs.open_run(run_folder(folder, each)), strategy), eval_shards, MAX_ENCODED_VIDEOS

@@ -30,7 +30,9 @@ _TABLE1_ROWS = {
     ("serial", ("pred", "ce")): ((0.724, 0.289), (0.763, 0.341), (0.785, 0.369), (0.795, 0.386), (0.799, 0.391)),
     ("serial", ALL_LOSSES): ((0.731, 0.297), (0.771, 0.349), (0.789, 0.375), (0.798, 0.390), (0.806, 0.405)),
 }
-TABLE1 = {(method, loss, k): scores for (method, loss), row in _TABLE1_ROWS.items() for k, scores in zip(PAPER_KS, row)}
+TABLE1: dict[tuple, tuple[float, float]] = {
+    (method, loss, k): scores for (method, loss), row in _TABLE1_ROWS.items() for k, scores in zip(PAPER_KS, row)
+}
 SKYLINE_SCORES = (0.811, 0.414)  # CVPR, caption of Table 1
 
 # CVPR, Table 2; the earlier paper, Table 3: (method, fraction of the training videos) -> scores at k = 30.

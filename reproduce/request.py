@@ -56,7 +56,7 @@ def read_request(folder) -> Request:
     path = pathlib.Path(folder) / REQUEST_FILE
     if not path.exists():
         raise SettingError("output_dir", f"contains no experiment: {REQUEST_FILE} is missing. {REMEDY}", folder)
-    grids = read_versioned(path).get("grids")
+    grids = read_versioned(path).get("grids", {})
     try:
         return Request({name: Grid(**grids[name]) for name in RECIPES if name in grids})
     except (TypeError, ValueError) as error:

@@ -115,6 +115,8 @@ class Results:
         Raises:
             ValueError: if the file is missing.
         """
+        if self.folder is None:
+            raise ValueError("These results have no folder with a file of classes.")
         path = self.folder / f"{trial.name}.classes.csv"
         if not path.exists():
             raise ValueError(f"{path} is missing. {REMEDY.format(path_of(self.folder.parent, trial))}")

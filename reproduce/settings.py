@@ -87,7 +87,7 @@ def write_settings(settings: ExperimentSettings, folder):
         with contextlib.suppress(FileExistsError):
             os.link(pathlib.Path(scratch) / SETTINGS_FILE, path)
     check_settings(settings, folder)
-    about_data = settings.about_data or read_settings(folder)["about_data"]
+    about_data = settings.about_data or (read_settings(folder) or {}).get("about_data", "")
     write_versioned(path, {**values, "about_data": about_data})  # the fields that may change
 
 
@@ -161,7 +161,7 @@ def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
             **_feature_flags(settings.features),
             **_family_settings(trial, settings),
         }
-    if trial.k:
+    if trial.k and view:
         values |= {"frame_selection": view.frame_selection, "frames_per_video": view.frames_per_video}
     if config.distillation:
         values["student_loss"] = ",".join(trial.student_loss)

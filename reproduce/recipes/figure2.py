@@ -121,7 +121,7 @@ def _add_legend(figure, drawn):
 
 def _formula(loss):
     """The formula of a student loss: "$L_{rep}$, $L_{CE}$" for ("rep", "ce")."""
-    return ", ".join(f"${title.replace('_', '_{')}}}$" for title in map(LOSS_TITLES.get, loss))
+    return ", ".join(f"${LOSS_TITLES[term].replace('_', '_{')}}}$" for term in loss)
 
 
 def _caption(k):
