@@ -43,7 +43,7 @@ def measure():
         found = {size: [] for size in sizes}
         for _ in range(ROUNDS.value):
             for size in sizes:
-                found[size].append(measured_alone(patterns[size]))
+                found[size].append(measure_in_subprocess(patterns[size]))
     least = {size: {name: min(each[name] for each in rounds) for name in rounds[0]} for size, rounds in found.items()}
     for size in sizes:
         yield figures.Figure(f"{size:,} videos: time per video", 1e6 * least[size]["seconds"], "us")
@@ -54,7 +54,7 @@ def measure():
             yield figures.Figure(f"{what}, {size:,} videos over {sizes[0]:,}", ratio, "x", at_most=1.1)
 
 
-def measured_alone(pattern):
+def measure_in_subprocess(pattern):
     ran = subprocess.run([sys.executable, __file__, f"--alone={pattern}"], capture_output=True, text=True, check=True)
     return json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
 

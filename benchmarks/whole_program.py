@@ -81,12 +81,12 @@ def rate(network, shards, num_batches, path):
     """Videos per second of a network over this many batches, not counting the first."""
     count = num_batches * (BATCH_SIZE.value or network.batch_size)
     shards = list(itertools.islice(itertools.cycle(shards), max(1, count // VIDEOS_PER_FILE)))
-    batches = network.predict(shards, BATCH_SIZE.value, seen=AnyVideos())
+    batches = network.predict(shards, BATCH_SIZE.value, seen=IgnoredVideos())
     write_predictions(path, ([batch[name] for name in CSV] for batch in batches))
     return network.videos_per_second
 
 
-class AnyVideos:
+class IgnoredVideos:
     """Replaces data.ids.SeenVideos, because the same files are read repeatedly."""
 
     def add(self, found, shards, records):

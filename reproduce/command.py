@@ -83,7 +83,7 @@ def main(*names):
         return
     with entry.user_errors():
         strategy = make_strategy(FLAGS.num_gpu)
-        check_all(unfinished(trials), settings, strategy)
+        check_trials(unfinished(trials), settings, strategy)
         class_names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
         if read_settings(FLAGS.output_dir) is None:
             runs.check_sets(shards, settings.features, settings.num_classes)
@@ -129,7 +129,7 @@ def train(trials, settings, strategy, eval_shards):
     if FLAGS.workers > 1:
         return train_in_processes()
     max_held_bytes = None if FLAGS.max_held_gb is None else int(FLAGS.max_held_gb * 1e9)
-    worker = Worker(FLAGS.output_dir, settings, strategy, eval_shards, about_runs(), max_held_bytes)
+    worker = Worker(FLAGS.output_dir, settings, strategy, eval_shards, provenance(), max_held_bytes)
     try:
         failures = worker.work(left)
     except Interrupted as stopped:
@@ -182,7 +182,7 @@ def check_workers():
         )
 
 
-def check_all(trials, settings, strategy):
+def check_trials(trials, settings, strategy):
     """Checks the settings and files of all trials before training starts.
 
     Raises:
@@ -194,7 +194,7 @@ def check_all(trials, settings, strategy):
         runs.find_training_files(config)
 
 
-def about_runs():
+def provenance():
     """Facts that every result records. The command is the user's, even in a worker."""
     is_worker = tuple(sys.argv[-2:]) == WORKER_FLAGS
     given = sys.argv[1:-4] if is_worker else sys.argv[1:]  # without the four flags that were added for a worker
@@ -207,7 +207,7 @@ def about_runs():
 
 def measure(request, settings, strategy, eval_shards):
     """Measures speed and computes encodings for the recipes that show them, unless they exist."""
-    about = {**about_runs(), "settings": digest(settings)}
+    about = {**provenance(), "settings": digest(settings)}
     for name, grid in request.grids.items():
         timed = [trial for trial in getattr(RECIPES[name], "timing", lambda grid: [])(grid) if grid.wants(trial)]
         if timed and not unfinished(timed) and not measurements.is_measured(FLAGS.output_dir, timed):

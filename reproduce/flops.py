@@ -125,7 +125,7 @@ def cost_table(network, frame_counts=FRAME_COUNTS):
         *(("papers' formula", source) for source in FORMULAS),
         *(("network as run", name) for name in (*(part.name for part in found), "all")),
     )
-    rows = tuple(_row(count, its_parts) for count, its_parts in by_count.items())
+    rows = tuple(_row(count, found_parts) for count, found_parts in by_count.items())
     title = "Cost of a video at the published sizes, in 1e9 multiply-adds"
     return tables.Table("cost_parts", title, ("frames",), columns, rows, _note(found))
 

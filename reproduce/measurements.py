@@ -32,20 +32,20 @@ def measure_speed(folder, trials: list[Trial], eval_shards, strategy, about: dic
     rates = [[] for _ in trials]
     num_videos = sum(len(batch[schema.VIDEO_ID]) for batch in loaded[-1].predict(eval_shards, description="speed"))
     for _ in range(ROUNDS):
-        for network, its_rates in zip(loaded, rates):
+        for network, network_rates in zip(loaded, rates):
             batch_size = max(1, min(network.batch_size, num_videos // MIN_BATCHES))
             for _ in network.predict(eval_shards, batch_size, "speed"):
                 pass
             if network.videos_per_second is not None:  # None after a single batch
-                its_rates.append(network.videos_per_second)
+                network_rates.append(network.videos_per_second)
     networks = [
         {
             "k": trial.k,
             "max_frames": network.config.max_frames,
             "multiply_adds": network.network.multiply_adds(network.config.max_frames),
-            "videos_per_second": its_rates,
+            "videos_per_second": network_rates,
         }
-        for trial, network, its_rates in zip(trials, loaded, rates)
+        for trial, network, network_rates in zip(trials, loaded, rates)
     ]
     write_versioned(_timing_path(folder, trials), {**about, "num_videos": num_videos, "networks": networks})
 

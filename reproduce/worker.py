@@ -70,7 +70,7 @@ class Worker:
         for trial in unfinished:
             if trial.teacher in self.failures:
                 self.failures[trial] = f"its teacher {trial.teacher.name} could not be trained"
-            elif self._has_lost_its_teacher(trial):
+            elif self._is_teacher_run_missing(trial):
                 result = path_of(self.folder, trial.teacher)
                 self.failures[trial] = f"the run of its teacher is missing. Remove {result} to train the teacher again."
         return [trial for trial in unfinished if trial not in self.failures]
@@ -78,7 +78,7 @@ class Worker:
     def _is_ready(self, trial):
         return trial.teacher is None or path_of(self.folder, trial.teacher).exists()
 
-    def _has_lost_its_teacher(self, trial):
+    def _is_teacher_run_missing(self, trial):
         if trial.teacher is None or not self._is_ready(trial):
             return False
         return not settings_module.run_folder(self.folder, trial.teacher).exists()

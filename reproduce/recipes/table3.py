@@ -72,14 +72,14 @@ def _row(k, costs, rates):
         (
             str(frames),
             tables.Value.plain(formula / 1e9, paper.giga),
-            tables.Value.plain(_over(costs[k], 1e9)),
-            tables.Value.plain(_over(costs[k], costs.get(None)), _over(paper.giga, skyline.giga)),
+            tables.Value.plain(_quotient(costs[k], 1e9)),
+            tables.Value.plain(_quotient(costs[k], costs.get(None)), _quotient(paper.giga, skyline.giga)),
             tables.Value.plain(rates.get(k), digits=0),
-            tables.Value.plain(_over(rates.get(None), rates.get(k)), _over(paper.hours, skyline.hours)),
+            tables.Value.plain(_quotient(rates.get(None), rates.get(k)), _quotient(paper.hours, skyline.hours)),
         ),
     )
 
 
-def _over(numerator, denominator):
+def _quotient(numerator, denominator):
     """The quotient; None if either number is unknown."""
     return None if numerator is None or denominator is None else numerator / denominator
