@@ -207,7 +207,7 @@ def test_missing_files_and_folders_are_reported(tmp_path, data):
     assert "--ks: has no effect with report" in commands.fail("reproduce", "report", out, "--ks=6")
     for path in data.glob("validate[1-9]*"):
         path.unlink()
-    assert "contains 1 files validate*.tfrecord" in commands.fail("reproduce", "table1", out, f"--data={data}", *FEATURES)
+    assert "contains 1 validate*.tfrecord file(s)" in commands.fail("reproduce", "table1", out, f"--data={data}", *FEATURES)
     assert "contains no experiment" in commands.fail("reproduce", "report", out)
 
 

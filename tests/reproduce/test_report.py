@@ -147,7 +147,7 @@ def test_the_data_are_described_at_the_top_and_below_every_table_and_figure(page
 
 
 def test_data_without_a_description_are_not_taken_for_youtube_8m(tmp_path):
-    assert "Do not take any number here for one on YouTube-8M" in written(tmp_path, data="")
+    assert "Do not assume that any number here was measured on YouTube-8M" in written(tmp_path, data="")
 
 
 def test_every_run_is_listed_with_its_command_configuration_and_scores(page):
