@@ -15,7 +15,7 @@ import tempfile
 import time
 
 import figures
-import made_up
+import inputs
 from youtube8m_distill import config, runs
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.runs import archive
@@ -65,7 +65,7 @@ def readers():
 
 def unpackers(folder):
     """Functions that unpack a network of 40 MB: with the checks of an archive from a stranger, and without."""
-    made_up.save_network(folder / "run", config.network_config(num_classes=1000, lstm_cells=512))
+    inputs.save_network(folder / "run", config.network_config(num_classes=1000, lstm_cells=512))
     archive.pack(runs.open_run(folder / "run"), "last", folder / "run.tgz")
     number = itertools.count()
 
