@@ -6,7 +6,8 @@ import tensorflow as tf
 from tests import mixtures, oracles, tiny_training
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.families.video_classifier import VideoClassifier
-from youtube8m_distill.schemes.online_mixture import OnlineMixtureObjective, softened_kl
+from youtube8m_distill.schemes.losses import softened_kl
+from youtube8m_distill.schemes.objectives import OnlineMixtureObjective
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.serial import SerialDistiller
 from youtube8m_distill.schemes.student_terms import StudentTerms
@@ -302,7 +303,7 @@ def test_two_mixtures_share_the_classifiers_of_corresponding_networks(shape):
     assert len(student) == np.prod(shape) and all(a is b for a, b in zip(student, teacher))
     separate = parallel(shape, shared=False)
     assert len(separate.trainable_variables) - len(scheme.trainable_variables) == 2 * len(student)
-    assert {f"{role}/{term}" for role in ("student", "teacher") for term in TERMS} < set(scheme.tracked_names())
+    assert {f"{role}/{term}" for role in ("student", "teacher") for term in TERMS} < set(scheme.trackers)
     assert scheme.loss_weights["teacher/online_distillation_loss"] == 9
 
 

@@ -116,4 +116,4 @@ def test_both_networks_are_logged_with_the_same_terms():
     scheme = parallel()
     assert sorted(scheme.networks) == ["student", "teacher"] and scheme.main_role == "student"
     for term in ("label_loss", "gap_at_20", "hit_at_one"):
-        assert {f"student/{term}", f"teacher/{term}"} <= set(scheme.tracked_names())
+        assert {f"student/{term}", f"teacher/{term}"} <= set(scheme.trackers)

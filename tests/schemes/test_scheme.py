@@ -68,7 +68,7 @@ def test_keras_fit_equals_the_loop(devices, one_replica):
     scheme = tiny_training.compiled(supervised, make_strategy(devices=devices))
     history = scheme.fit(tiny_training.batches(DATA), epochs=1, steps_per_epoch=STEPS, verbose=0).history
     tiny_training.assert_same_weights(tiny_training.weights(scheme), one_replica["sgd"], 1e-5)
-    assert set(history) == set(scheme.tracked_names())
+    assert set(history) == set(scheme.trackers)
 
 
 def test_clipping_and_regularization_are_active_in_these_runs(one_replica):

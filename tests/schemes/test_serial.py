@@ -88,7 +88,7 @@ def test_only_the_student_is_trained_and_logged():
     scheme = serial()
     assert list(scheme.networks) == ["student"] and scheme.main_role == "student"
     assert len(scheme.trainable_variables) == 3
-    assert sorted(scheme.tracked_names()) == sorted(
+    assert sorted(scheme.trackers) == sorted(
         [
             "loss",
             "regularization_loss",

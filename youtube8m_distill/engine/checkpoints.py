@@ -27,63 +27,57 @@ PROGRESS, STATE = "progress.json", "training_state.npz"
 
 
 class Checkpoints:
-    """Saves and restores a scheme in training.
+    """Saves and restores a scheme in training; keeps `max_to_keep` step folders of a run's folder, and the best.
 
-    Args:
-        folder: of the run.
-        max_to_keep: step folders to keep, besides the best.
-        check: called before anything is written; raises OSError if this process no longer owns the folder. None for no
-            check.
+    `check` is called before anything is written; it raises OSError if this process no longer owns the folder.
     """
 
     def __init__(self, folder: str | pathlib.Path, max_to_keep: int = 3, check: Callable[[], None] | None = None):
         self.folder = pathlib.Path(folder)
-        self.max_to_keep = max_to_keep
-        self.check = check
+        self.max_to_keep, self.check = max_to_keep, check
 
     def save(self, scheme: TrainingScheme, progress: Progress) -> None:
         """Writes the folder of this step, then removes those beyond `max_to_keep`.
 
-        Raises:
-            OSError: with path and reason, if that fails. Earlier checkpoints stay as they are.
+        Raises OSError with path and reason, if that fails. Earlier checkpoints stay as they are.
         """
-        with self._writing(self.step_folder(progress.step)) as temporary:
-            _save_networks(scheme, temporary)
-            _write_state(temporary / STATE, _state_variables(scheme))
-            write_progress(temporary, progress)
+        with self._writing(self.step_folder(progress.step), scheme, progress) as temporary:
+            state = {name: np.asarray(variable) for name, variable in _state_variables(scheme).items()}
+            np.savez(temporary / STATE, **state)  # pyright: ignore
         for step in self.steps()[: -self.max_to_keep]:
             files.remove_folder(self.step_folder(step))
 
     def save_best(self, scheme: TrainingScheme, progress: Progress) -> None:
-        """Replaces the best weights with the scheme's current ones.
-
-        Raises:
-            OSError: as for `save`.
-        """
-        with self._writing(self.folder / "best") as temporary:
-            _save_networks(scheme, temporary)
-            write_progress(temporary, progress)
+        """Replaces the best weights with the scheme's current ones. Raises OSError as `save` does."""
+        with self._writing(self.folder / "best", scheme, progress):
+            pass
 
     @contextlib.contextmanager
-    def _writing(self, path):
-        """`files.atomic_path` of a new folder, but the run's own folder is not recreated if it was removed."""
+    def _writing(self, path, scheme, progress):
+        """Yields a new folder that becomes `path`, with weights and progress in it; the run's own is not recreated."""
         if self.check is not None:
             self.check()
         with files.saying_what_failed(path):
             (self.folder / "checkpoints").mkdir(exist_ok=True)
         with files.atomic_path(path, make_parent=False) as temporary:
             temporary.mkdir()
+            for role, network in scheme.networks.items():
+                save_weights(network, temporary / f"{role}.weights.h5")
             yield temporary
+            write_progress(temporary, progress)
 
     def restore(self, scheme: TrainingScheme) -> None:
         """Restores the newest checkpoint into a compiled scheme whose optimizer is built.
 
-        Raises:
-            ValueError: if the checkpoint holds other variables than the scheme.
+        Raises ValueError if the checkpoint holds other variables than the scheme, before anything in the scheme changes.
         """
         folder = self.step_folder(self.steps()[-1])
         variables, saved = _state_variables(scheme), _read_state(folder / STATE)
-        _check_fits(variables, saved, folder)  # before anything in the scheme changes
+        if {name: tuple(variable.shape) for name, variable in variables.items()} != {n: v.shape for n, v in saved.items()}:
+            raise ValueError(
+                f"{folder / STATE} does not fit this run: another version or configuration wrote it. Start over in another "
+                "folder, or from its weights with --init_from."
+            )
         for role, network in scheme.networks.items():
             load_weights(network, folder / f"{role}.weights.h5")
         for name, variable in variables.items():
@@ -104,12 +98,7 @@ class Checkpoints:
 
 
 def read_progress(folder: str | pathlib.Path) -> Progress:
-    """The Progress in a checkpoint folder.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it cannot be read.
-    """
+    """The Progress in a checkpoint folder. FileNotFoundError if there is none, ValueError if it cannot be read."""
     path = pathlib.Path(folder) / PROGRESS
     try:
         return Progress.from_json(path.read_text(encoding="utf-8"))
@@ -123,18 +112,14 @@ def write_progress(folder: pathlib.Path, progress: Progress) -> None:
 
 
 def save_weights(network: keras.Model, path: str | pathlib.Path) -> None:
-    """Writes a network's weights to a file, in Keras' format.
+    """Writes a network's weights to a file, in Keras' format. Raises OSError if the file cannot be written.
 
     They are written to memory first: when a disk becomes full, HDF5 (1.14.6) ends the process with a segmentation fault.
     This takes the size of the weights in memory meanwhile, and 0.3 s for 500 MB.
-
-    Raises:
-        OSError: if the file cannot be written.
     """
     content = _WeightsInMemory()
     network.save_weights(content)
-    with open(path, "wb") as file:
-        file.write(content.getbuffer())
+    pathlib.Path(path).write_bytes(content.getbuffer())
 
 
 class _WeightsInMemory(io.BytesIO):
@@ -142,11 +127,6 @@ class _WeightsInMemory(io.BytesIO):
 
     def __str__(self):
         return "memory.weights.h5"
-
-
-def _save_networks(scheme, folder):
-    for role, network in scheme.networks.items():
-        save_weights(network, folder / f"{role}.weights.h5")
 
 
 def _state_variables(scheme):
@@ -157,14 +137,8 @@ def _state_variables(scheme):
         for variable in network.variables
         if not any(variable is weight for weight in network.weights)
     ]
-    return {
-        **{f"optimizer/{i}": variable for i, variable in enumerate(scheme.optimizer.variables)},
-        **{f"generator/{i}": variable for i, variable in enumerate(generators)},
-    }
-
-
-def _write_state(path, variables):
-    np.savez(path, **{name: np.asarray(variable) for name, variable in variables.items()})  # pyright: ignore
+    kinds = {"optimizer": scheme.optimizer.variables, "generator": generators}
+    return {f"{kind}/{i}": variable for kind, variables in kinds.items() for i, variable in enumerate(variables)}
 
 
 def _read_state(path):
@@ -174,13 +148,3 @@ def _read_state(path):
             return {name: saved[name] for name in saved.files}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # one of them for a pickle, which is not run
         raise ValueError(f"{path} is damaged, or was not written by this program: {error}") from error
-
-
-def _check_fits(variables, saved, folder):
-    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
-    found = {name: value.shape for name, value in saved.items()}
-    if expected != found:
-        raise ValueError(
-            f"{folder / STATE} does not fit this run: another version or configuration wrote it. Start over in another "
-            "folder, or from its weights with --init_from."
-        )

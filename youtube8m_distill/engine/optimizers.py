@@ -1,9 +1,9 @@
 """The Keras optimizer of a TrainingConfig, under the names that the starter code took from `tf.train`."""
 
 import keras
+import tensorflow as tf
 
 from youtube8m_distill.config import TrainingConfig
-from youtube8m_distill.engine.schedules import ExponentialDecayByExamples
 
 # With TF1's values where Keras has an argument for them, since these are TF1's names. Two differences remain: TF1's RMSProp
 # starts its mean square at 1 and Keras' at 0, and TF1's Adagrad has no epsilon.
@@ -14,6 +14,23 @@ OPTIMIZERS = {
     "AdagradOptimizer": lambda rate: keras.optimizers.Adagrad(rate, epsilon=1e-7),
     "RMSPropOptimizer": lambda rate: keras.optimizers.RMSprop(rate, rho=0.9, epsilon=1e-10),
 }
+
+
+class ExponentialDecayByExamples(keras.optimizers.schedules.LearningRateSchedule):
+    """The starter code's schedule: `base_learning_rate * decay ** floor(examples seen / decay_examples)`.
+
+    Counting examples, not steps, keeps a recipe's meaning when the batch size, over all replicas, changes.
+    """
+
+    def __init__(self, base_learning_rate: float, decay: float, decay_examples: int, batch_size: int):
+        super().__init__()
+        self.base_learning_rate, self.decay = base_learning_rate, decay
+        self.decay_examples, self.batch_size = decay_examples, batch_size
+
+    def __call__(self, step):
+        # int64, because a float32 cannot count single examples past 16.7 million.
+        decays = tf.cast(step, tf.int64) * self.batch_size // self.decay_examples
+        return self.base_learning_rate * self.decay ** tf.cast(decays, tf.float32)
 
 
 def build_optimizer(training: TrainingConfig) -> keras.optimizers.Optimizer:

@@ -9,10 +9,8 @@ from youtube8m_distill import files
 
 
 class ScalarWriter:
-    """Writes scalars to a new event file in a folder.
+    """Writes scalars to a new event file in a folder, which is created if missing.
 
-    Args:
-        folder: created if missing.
     Raises:
         OSError: with path and reason, by every method, if the file cannot be written.
     """

@@ -19,15 +19,7 @@ UNREADABLE = (ValueError, TypeError, KeyError, RuntimeError, OverflowError, Syst
 
 
 def load_weights(network: keras.Model, path: str | pathlib.Path) -> None:
-    """Loads the weights in a file into a built network.
-
-    Args:
-        network: keras.Model, built.
-        path: of a `.weights.h5` file.
-    Raises:
-        ValueError: if the file does not hold weights, or those of another network.
-        OSError: if the file cannot be read.
-    """
+    """Loads the weights in a `.weights.h5` file into a built network. Raises as `count_weights`, or if they do not fit."""
     count_weights(path)
     with _naming(path):
         network.load_weights(path)
@@ -48,18 +40,14 @@ def count_weights(path: str | pathlib.Path) -> int:
             raise ValueError(f"{foreign[0]} in it is a link to another place.")
         arrays = [file[name] for name in links if isinstance(file[name], h5py.Dataset)]
         for array in arrays:
-            _check_array(array)
+            storage = array.id.get_create_plist()
+            if storage.get_layout() not in STORED_IN_ONE_PIECE or storage.get_nfilters() or storage.get_external_count():
+                raise ValueError(f"{array.name} in it is not stored in one piece, as weights are.")
+            if array.shape is None or array.dtype.kind != "f":
+                raise ValueError(f"{array.name} in it is not an array of floating-point numbers.")
         if sum(array.nbytes for array in arrays) > os.path.getsize(path):
             raise ValueError("its arrays are larger than the file.")
         return sum(array.size for array in arrays)
-
-
-def _check_array(array):
-    storage = array.id.get_create_plist()
-    if storage.get_layout() not in STORED_IN_ONE_PIECE or storage.get_nfilters() or storage.get_external_count():
-        raise ValueError(f"{array.name} in it is not stored in one piece, as weights are.")
-    if array.shape is None or array.dtype.kind != "f":
-        raise ValueError(f"{array.name} in it is not an array of floating-point numbers.")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from keras import KerasTensor, ops
 from youtube8m_distill import schema
 from youtube8m_distill.metrics.average_precision import average_precision
 from youtube8m_distill.metrics.per_video import nan_unless_finite, positives_and_scores
-from youtube8m_distill.metrics.ranking import Ranking, checked_top_k, require_depth
+from youtube8m_distill.metrics.ranking import Ranking, checked_top_k
 
 
 class GlobalAveragePrecision:
@@ -34,20 +34,17 @@ class GlobalAveragePrecision:
 
     def update_state(self, ranking: Ranking) -> None:
         """Adds the ranking of a batch, of `top_k` classes or more, or of all classes."""
-        require_depth(ranking, self.top_k)
-        self._scores.append(ranking.scores[:, : self.top_k])
-        self._hits.append(ranking.hits[:, : self.top_k])
+        best = ranking.cut(self.top_k)
+        self._scores.append(best.scores)
+        self._hits.append(best.hits)
         self._num_positives += int(ranking.num_labels.sum())
 
     def result(self) -> float:
         """GAP of all videos since the last reset; 0.0 if no video has a label."""
         if not self._scores:
             return 0.0
-        return average_precision(
-            np.concatenate([scores.ravel() for scores in self._scores]),
-            np.concatenate([hits.ravel() for hits in self._hits]),
-            self._num_positives,
-        )
+        scores, hits = (np.concatenate([batch.ravel() for batch in batches]) for batches in (self._scores, self._hits))
+        return average_precision(scores, hits, self._num_positives)
 
     def reset_state(self) -> None:
         """Removes all videos."""
@@ -57,14 +54,8 @@ class GlobalAveragePrecision:
 def minibatch_gap(labels: KerasTensor, predictions: KerasTensor, top_k: int = schema.TOP_K) -> KerasTensor:
     """GAP@k of one batch, for graphs: the training monitor. Same definition as `GlobalAveragePrecision`.
 
-    Args:
-        labels: any numeric dtype [batch, num_classes]; a class is true where the value is above 0.
-        predictions: float [batch, num_classes].
-        top_k: pairs of each video that count; all if there are fewer classes.
-    Returns:
-        float32 scalar; NaN if a prediction is not finite, 0.0 if there are no labels.
-    Raises:
-        ValueError: if the two shapes differ or `top_k` is below 1.
+    Takes labels and predictions as `hit_at_one` does. A float32 scalar; NaN if a prediction is not finite, 0.0 without
+    labels. ValueError if the two shapes differ or `top_k` is below 1.
     """
     positive, predictions = positives_and_scores(labels, predictions)
     scores, classes = ops.top_k(predictions, min(checked_top_k(top_k), predictions.shape[-1]))  # [B, k]

@@ -43,15 +43,8 @@ def perr(labels: KerasTensor, predictions: KerasTensor, best: tuple[KerasTensor,
     >>> np.asarray(perr(np.array([[1, 0, 1]]), np.array([[0.9, 0.6, 0.1]]))).tolist()  # the best two are 0 and 1
     [0.5]
 
-    Args:
-        labels: any numeric dtype [batch, num_classes]; a class is true where the value is above 0.
-        predictions: float [batch, num_classes].
-        best: `ops.top_k(predictions, depth)` of any depth, if the caller has it. It is reused unless a video has more
-            than `depth` labels.
-    Returns:
-        float32 [batch].
-    Raises:
-        ValueError: if the two shapes differ.
+    Arguments and result are those of `hit_at_one`. `best` is `ops.top_k(predictions, depth)` of any depth, if the caller has
+    it. It is reused unless a video has more than `depth` labels.
     """
     positive, predictions = positives_and_scores(labels, predictions)
     num_labels = ops.sum(ops.cast(positive, "int32"), axis=-1)  # [B]
@@ -79,12 +72,10 @@ def perr(labels: KerasTensor, predictions: KerasTensor, best: tuple[KerasTensor,
 def positives_and_scores(labels: KerasTensor, predictions: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
     """Checks the inputs of a metric. Returns bool labels and float32 predictions, both [batch, num_classes]."""
     labels, predictions = ops.convert_to_tensor(labels), ops.convert_to_tensor(predictions)
-    shapes = tuple(labels.shape), tuple(predictions.shape)
-    same = all(a == b or None in (a, b) for a, b in zip(*shapes))
-    if len(shapes[0]) != 2 or len(shapes[1]) != 2 or not same:
-        raise ValueError(
-            f"labels and predictions must both be [batch, num_classes]. Received shapes {shapes[0]} and {shapes[1]}."
-        )
+    one, other = tuple(labels.shape), tuple(predictions.shape)
+    same = all(a == b or None in (a, b) for a, b in zip(one, other))
+    if not (len(one) == len(other) == 2 and same):
+        raise ValueError(f"labels and predictions must both be [batch, num_classes]. Received shapes {one} and {other}.")
     positive = labels if keras.backend.standardize_dtype(labels.dtype) == "bool" else labels > 0
     return positive, ops.cast(predictions, "float32")
 

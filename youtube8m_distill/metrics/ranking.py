@@ -23,8 +23,23 @@ class Ranking(NamedTuple):
     label_classes: np.ndarray  # int32 [sum of num_labels]: the labels, video after video, rising within each
     num_classes: int  # how many classes there are to choose from
 
+    def cut(self, top_k: int, num_classes: int | None = None) -> "Ranking":
+        """The `top_k` best classes only. ValueError if there are fewer than a metric of `num_classes` needs."""
+        if num_classes not in (None, self.num_classes):
+            raise ValueError(
+                f"The batch has {self.num_classes} classes, the metric {num_classes}: give both the same num_classes."
+            )
+        depth = self.scores.shape[1]
+        if depth < min(top_k, self.num_classes):
+            raise ValueError(
+                f"The ranking holds {depth} classes a video, of {self.num_classes}; top_k={top_k} are needed. Rank with "
+                "the top_k of the metric."
+            )
+        classes, scores, hits = (array[:, :top_k] for array in self[:3])
+        return self._replace(classes=classes, scores=scores, hits=hits)
 
-def ranking_from_top(labels: ArrayLike, top_classes: ArrayLike, top_scores: ArrayLike) -> "Ranking":
+
+def ranking_from_top(labels: ArrayLike, top_classes: ArrayLike, top_scores: ArrayLike) -> Ranking:
     """The ranking of the best classes of each video, as the metrics take it, from `tf.math.top_k` or a like function.
 
     Args:
@@ -34,8 +49,9 @@ def ranking_from_top(labels: ArrayLike, top_classes: ArrayLike, top_scores: Arra
     Raises:
         ValueError: if shapes do not fit, a class lies outside the labels or a score is not finite.
     """
-    labels, scores = _multi_hot(labels), finite_float32(top_scores, "top_scores")
-    classes = np.asarray(top_classes)
+    labels, classes, scores = np.asarray(labels), np.asarray(top_classes), finite_float32(top_scores, "top_scores")
+    if labels.ndim != 2 or labels.shape[1] < 1:
+        raise ValueError(f"labels must be multi-hot, [batch, num_classes]. Received shape {labels.shape}.")
     if classes.ndim != 2 or classes.shape != scores.shape or len(classes) != len(labels):
         raise ValueError(
             "top_classes and top_scores must both be [batch, k], with the batch of labels. Received "
@@ -45,8 +61,20 @@ def ranking_from_top(labels: ArrayLike, top_classes: ArrayLike, top_scores: Arra
         raise ValueError(
             f"top_classes={classes.min()} to {classes.max()}: the labels have classes 0 to {labels.shape[1] - 1}."
         )
+    labels = (finite_float32(labels, "labels") if labels.dtype.kind == "f" else labels) > 0
     order = np.lexsort((classes, -scores), axis=-1)
-    return _judge(labels, *(np.take_along_axis(array, order, axis=1) for array in (classes, scores)))
+    classes, scores = np.take_along_axis(classes, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    videos, label_classes = np.divmod(np.flatnonzero(labels), labels.shape[1])
+    arrays = (
+        classes.astype(np.int32),
+        scores,
+        np.take_along_axis(labels, classes, axis=1),
+        np.bincount(videos, minlength=len(labels)).astype(np.int32),
+        label_classes.astype(np.int32),
+    )
+    for array in arrays:
+        array.setflags(write=False)
+    return Ranking(*arrays, num_classes=labels.shape[1])
 
 
 def finite_float32(values, what):
@@ -67,44 +95,3 @@ def checked_top_k(top_k):
     if top_k < 1:
         raise ValueError(f"top_k={top_k}: keep at least 1 class a video.")
     return top_k
-
-
-def require_depth(ranking, top_k):
-    """Refuses a ranking that was cut above the `top_k` classes a metric counts."""
-    depth = ranking.scores.shape[1]
-    if depth < min(top_k, ranking.num_classes):
-        raise ValueError(
-            f"The ranking holds {depth} classes a video, of {ranking.num_classes}; top_k={top_k} are "
-            "needed. Rank with the top_k of the metric."
-        )
-
-
-def require_classes(received, num_classes):
-    """Refuses a batch of another number of classes than the metric was made for."""
-    if received != num_classes:
-        raise ValueError(f"The batch has {received} classes, the metric {num_classes}: give both the same num_classes.")
-
-
-def _multi_hot(labels):
-    """Labels as bool [B, num_classes]."""
-    labels = np.asarray(labels)
-    if labels.ndim != 2 or labels.shape[1] < 1:
-        raise ValueError(f"labels must be multi-hot, [batch, num_classes]. Received shape {labels.shape}.")
-    if labels.dtype.kind == "f":
-        labels = finite_float32(labels, "labels")
-    return labels > 0
-
-
-def _judge(labels, classes, scores):
-    """The `Ranking` of ordered classes and scores [B, k] against bool labels [B, num_classes]."""
-    videos, label_classes = np.divmod(np.flatnonzero(labels), labels.shape[1])
-    arrays = (
-        classes.astype(np.int32),
-        scores,
-        np.take_along_axis(labels, classes, axis=1),
-        np.bincount(videos, minlength=len(labels)).astype(np.int32),
-        label_classes.astype(np.int32),
-    )
-    for array in arrays:
-        array.setflags(write=False)
-    return Ranking(*arrays, num_classes=labels.shape[1])

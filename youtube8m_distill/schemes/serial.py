@@ -4,8 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from youtube8m_distill import schema
 from youtube8m_distill.families.mixture.network import Network
+from youtube8m_distill.schema import STUDENT, TARGETS, TEACHER
 from youtube8m_distill.schemes import targets
 from youtube8m_distill.schemes.scheme import Batch, Losses, TrainingScheme
 from youtube8m_distill.schemes.student_terms import StudentTerms
@@ -29,28 +29,25 @@ class SerialDistiller(TrainingScheme):
             layer is frozen too. None if batches hold its targets, `schema.TARGETS` from `targets.pack`: then the teacher
             does not run and batches need no frames for it.
         terms: what the student minimizes.
-        **kwargs: of TrainingScheme.
     """
 
     def __init__(self, student: Network, teacher: Network | None, terms: StudentTerms, **kwargs: Any) -> None:
-        if teacher is None and terms.needs_frame_states:
+        if teacher is not None:
+            teacher.trainable = False
+        elif terms.needs_frame_states:
             raise ValueError(
                 "intermediate_representation_loss needs the teacher's frame states, and stored targets have none: "
                 "pass the teacher itself."
             )
-        if teacher is not None:
-            teacher.trainable = False
         self.terms = terms
-        super().__init__({schema.STUDENT: student}, terms.loss_weights, **kwargs)
+        super().__init__({STUDENT: student}, terms.loss_weights, **kwargs)
         self.teacher = teacher
 
     def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
-        teacher, states = self._teacher_outputs(batch), self.terms.needs_frame_states
-        student = self.networks[schema.STUDENT](batch[schema.STUDENT], training=training, frame_states=states)
-        return self.terms(student, teacher, batch), {schema.STUDENT: student["predictions"]}
-
-    def _teacher_outputs(self, batch):
-        """Outputs of the teacher, computed now or read from the batch."""
+        network, states = self.networks[STUDENT], self.terms.needs_frame_states
         if self.teacher is None:
-            return targets.unpack(batch[schema.TARGETS], self.networks[schema.STUDENT].num_classes)
-        return self.teacher(batch[schema.TEACHER], training=False, frame_states=self.terms.needs_frame_states)
+            teacher = targets.unpack(batch[TARGETS], network.num_classes)
+        else:
+            teacher = self.teacher(batch[TEACHER], training=False, frame_states=states)
+        student = network(batch[STUDENT], training=training, frame_states=states)
+        return self.terms(student, teacher, batch), {STUDENT: student["predictions"]}

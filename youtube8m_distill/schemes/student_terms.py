@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from youtube8m_distill import schema
 from youtube8m_distill.schemes import losses
-from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelTerms, Outputs
+from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelObjective, Outputs
 from youtube8m_distill.schemes.scheme import Batch, Losses, by_role
 from youtube8m_distill.settings import require
 
@@ -33,7 +32,7 @@ class StudentTerms:
     weights: Mapping[str, float]
     prediction_distance: str = "kl"
     intermediate_reduction: str = "mean"
-    objective: LabelTerms = LABELS_ALONE
+    objective: LabelObjective = LABELS_ALONE
 
     def __post_init__(self) -> None:
         for term in self.weights:
@@ -54,28 +53,23 @@ class StudentTerms:
         return by_role(schema.STUDENT, weights)
 
     def __call__(self, student: Outputs, teacher: Outputs, batch: Batch) -> Losses:
-        """The terms named in `loss_weights`.
+        """The terms named in `loss_weights`, float32 [batch].
 
         Args:
-            student: outputs of the student: `encoding`, `predictions` and, if needed, `frame_states`.
-            teacher: outputs of the teacher, likewise.
+            student, teacher: outputs of the networks: `encoding`, `predictions` and, if needed, `frame_states`.
             batch: nested by role, as in `schema.py`.
-        Returns:
-            `student/term` -> float32 [batch].
         """
-        terms: dict[str, Any] = {}
+        terms = {}
         for term in self.weights:
-            terms.update(self._compute(term, student, teacher, batch))
+            if term == "label_loss":
+                terms.update(self.objective(student, batch[schema.LABELS]))
+            elif term == "representation_loss":
+                terms[term] = losses.representation_loss(student["encoding"], teacher["encoding"])
+            elif term == "prediction_loss":
+                pair = student["predictions"], teacher["predictions"]
+                terms[term] = losses.prediction_loss(*pair, self.prediction_distance)
+            else:
+                states = student["frame_states"], teacher["frame_states"]
+                seen = batch[schema.STUDENT][schema.FRAME_INDICES], batch[schema.TEACHER][schema.FRAME_INDICES]
+                terms[term] = losses.intermediate_representation_loss(*states, *seen, self.intermediate_reduction)
         return by_role(schema.STUDENT, terms)
-
-    def _compute(self, term, student, teacher, batch):
-        if term == "label_loss":
-            return self.objective(student, batch[schema.LABELS])
-        if term == "representation_loss":
-            return {term: losses.representation_loss(student["encoding"], teacher["encoding"])}
-        if term == "prediction_loss":
-            predictions = student["predictions"], teacher["predictions"]
-            return {term: losses.prediction_loss(*predictions, self.prediction_distance)}
-        states = student["frame_states"], teacher["frame_states"]
-        indices = batch[schema.STUDENT][schema.FRAME_INDICES], batch[schema.TEACHER][schema.FRAME_INDICES]
-        return {term: losses.intermediate_representation_loss(*states, *indices, self.intermediate_reduction)}
