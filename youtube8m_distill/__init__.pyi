@@ -35,7 +35,7 @@ from .schemes.objectives import OnlineMixtureObjective as OnlineMixtureObjective
 from .schemes.parallel import ParallelDistiller as ParallelDistiller
 from .schemes.scheme import TrainingScheme as TrainingScheme
 from .schemes.serial import SerialDistiller as SerialDistiller
-from .schemes.student_terms import StudentTerms as StudentTerms
+from .schemes.objectives import StudentTerms as StudentTerms
 from .schemes.supervised import Supervised as Supervised
 
 __version__: str

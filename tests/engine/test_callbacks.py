@@ -11,8 +11,8 @@ from youtube8m_distill.engine import callbacks
 from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
 
 STUDENT_GAP, TEACHER_GAP = "student/validation_gap_at_20", "teacher/validation_gap_at_20"

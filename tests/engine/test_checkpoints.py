@@ -10,8 +10,8 @@ from tests import commands, faults, tiny_training
 from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
 
 DATA = tiny_training.videos()

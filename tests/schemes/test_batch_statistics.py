@@ -18,8 +18,8 @@ from youtube8m_distill.layers.batch_normalization import BatchNormalization
 from youtube8m_distill.layers.logistic import Logistic
 from youtube8m_distill.layers.masking import frame_mask
 from youtube8m_distill.layers.preprocessing import L2Preprocessing
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
 
 NUM_WEIGHTS = 14  # two matrices, twice five of normalization, two of the classifier

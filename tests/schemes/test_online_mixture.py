@@ -7,10 +7,9 @@ from tests import mixtures, oracles, tiny_training
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.schemes.losses import softened_kl
-from youtube8m_distill.schemes.objectives import OnlineMixtureObjective
+from youtube8m_distill.schemes.objectives import OnlineMixtureObjective, StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.serial import SerialDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
 
 DATA = mixtures.with_an_empty_video(tiny_training.videos())

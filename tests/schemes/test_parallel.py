@@ -4,8 +4,8 @@ import pytest
 
 from tests import oracles, tiny_training
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
 
 DATA = tiny_training.videos()

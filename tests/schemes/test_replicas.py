@@ -8,9 +8,9 @@ import pytest
 
 from tests import tiny_training
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.serial import SerialDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 
 DATA = tiny_training.videos()
 SETTINGS = {"clip_gradient_norm": 0.05, "regularization_penalty": 4e7}

@@ -8,8 +8,8 @@ from tests import oracles, tiny_training
 from youtube8m_distill import schema
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.schemes import targets
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.serial import SerialDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 
 DATA = tiny_training.videos()
 

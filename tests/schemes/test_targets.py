@@ -9,8 +9,8 @@ from youtube8m_distill import schema
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.schemes import targets
 from youtube8m_distill.schemes.losses import DISTANCES
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.serial import SerialDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 
 DATA = tiny_training.videos()
 TERMS = {"representation_loss": 1.5, "prediction_loss": 0.7, "label_loss": 1.2}

@@ -14,14 +14,12 @@ from youtube8m_distill.engine.scalars import ScalarWriter
 from youtube8m_distill.schemes.divergence import refuse_bad_numbers, refuse_divergence
 
 VALIDATION_GAP = f"{VALIDATION}gap_at_20"
-BY_EPOCH = "epoch"  # the folder of TensorBoard tags whose points are counted in epochs, not steps
 
 
 class Validation(keras.callbacks.Callback):
     """Evaluates every trained network at the end of each epoch, every `every_steps` steps, and at the end.
 
-    Puts `role/validation_<metric>` into the logs, where the callbacks after this one find them: for each role, what its
-    function in `evaluate` returns.
+    Puts what each role's function in `evaluate` returns into the logs, for later callbacks, as `role/validation_<metric>`.
     """
 
     def __init__(
@@ -61,7 +59,12 @@ class Checkpointing(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, progress: Progress, main_role: str, every_steps=None, last_step: int | None = None
+        self,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        main_role: str,
+        every_steps: int | None = None,
+        last_step: int | None = None,
     ):
         super().__init__()
         self.checkpoints, self.progress, self.saved = checkpoints, progress, dataclasses.replace(progress)
@@ -113,7 +116,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         validation = {name: value for name, value in (logs or {}).items() if f"/{VALIDATION}" in name}
         self._write({name: validation[name] for name in validation.keys() - self.written}, self.progress.step)
-        self._write(validation, epoch, BY_EPOCH)
+        self._write(validation, epoch, "epoch")  # a folder of tags whose points are counted in epochs, not steps
 
     def on_train_end(self, logs=None):
         self._write(logs or {}, self.progress.step)
@@ -123,16 +126,11 @@ class TensorBoardScalars(keras.callbacks.Callback):
     def _write(self, logs, step, folder=None):
         for name, value in logs.items():
             role, _, term = name.rpartition("/")
-            tag = f"{folder or _folder(term)}/{term.removeprefix(VALIDATION)}"
+            kind = "validation" if term.startswith(VALIDATION) else "loss" if term.endswith("loss") else "train"
+            tag = f"{folder or kind}/{term.removeprefix(VALIDATION)}"
             self.writers[role or self.main_role].write(tag, value, step)
         for writer in self.writers.values():
             writer.flush()
-
-
-def _folder(term):
-    if term.startswith(VALIDATION):
-        return "validation"
-    return "loss" if term.endswith("loss") else "train"
 
 
 class ProgressDisplay(keras.callbacks.Callback):

@@ -36,8 +36,7 @@ class Cluster(NamedTuple):
 def read_cluster(environment: Mapping[str, str]) -> Cluster | None:
     """The cluster of `TF_CONFIG`, in TensorFlow's own format; None if that is not set or names only one machine.
 
-    Raises:
-        ValueError: if it is invalid, or names tasks other than chief and worker.
+    Raises ValueError if it is invalid, or names tasks other than chief and worker.
     """
     text = environment.get(VARIABLE, "").strip() or "{}"
     try:
@@ -74,27 +73,18 @@ def _require(condition, reason):
 
 
 def refuse_cluster(environment: Mapping[str, str]) -> None:
-    """Refuses several machines, for commands that run on one: each would do all the work and write the same files.
-
-    Raises:
-        ValueError: if `TF_CONFIG` names several machines, or is invalid.
-    """
+    """Raises ValueError for several machines, in commands that run on one: each would write all of the same files."""
     cluster = read_cluster(environment)
     if cluster is not None:
-        raise ValueError(
-            f"{VARIABLE} names {len(cluster.addresses)} machines, but only training shares its work among machines. "
-            f"Unset {VARIABLE}, and give each machine its own files."
-        )
+        advice = f"but only training shares its work among machines. Unset {VARIABLE}, and give each its own files."
+        raise ValueError(f"{VARIABLE} names {len(cluster.addresses)} machines, {advice}")
 
 
 def multi_worker_strategy(cluster: Cluster, num_gpu: int) -> tf.distribute.Strategy:
     """A MultiWorkerMirroredStrategy over `num_gpu` GPUs of every machine, or their CPUs if that is 0.
 
-    Waits until every process of the job has called this. From then on, this package logs only errors on machines other
-    than the chief, which reports for the whole job.
-
-    Raises:
-        OSError: if this machine cannot listen at its address.
+    Waits until every process of the job has called this. From then on, only the chief logs more than errors. Raises OSError
+    if this machine cannot listen at its address.
     """
     # TensorFlow's own wait comes next, and neither Ctrl-C nor SIGTERM would end the process in it.
     if cluster.index == 0:
@@ -103,12 +93,9 @@ def multi_worker_strategy(cluster: Cluster, num_gpu: int) -> tf.distribute.Strat
         _meet_chief(cluster)
         logging.getLogger("youtube8m_distill").setLevel(logging.ERROR)
     # All of one type: the chief is the first one, and nothing else distinguishes a chief from a worker.
+    workers = tf.train.ClusterSpec({"worker": list(cluster.addresses)})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
-        task_type="worker",
-        task_id=cluster.index,
-        num_accelerators={"GPU": num_gpu},
-        rpc_layer="grpc",
+        workers, task_type="worker", task_id=cluster.index, num_accelerators={"GPU": num_gpu}, rpc_layer="grpc"
     )
     on_termination = signal.getsignal(signal.SIGTERM)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
@@ -146,15 +133,13 @@ def _meet_workers(cluster):
 
 
 def _listen(address):
-    both = socket.has_dualstack_ipv6()
+    port, both = int(address.rpartition(":")[2]), socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
     try:
-        port = int(address.rpartition(":")[2])
         return socket.create_server(("", port), backlog=128, dualstack_ipv6=both, family=family)
     except OSError as error:
-        raise OSError(
-            f"{VARIABLE}: this machine cannot listen at {address}: {error.strerror}. Is an earlier job still running here?"
-        ) from error
+        reason = f"{error.strerror}. Is an earlier job still running here?"
+        raise OSError(f"{VARIABLE}: this machine cannot listen at {address}: {reason}") from error
 
 
 def _meet_chief(cluster):
@@ -187,7 +172,5 @@ def ending_with_the_job(cluster: Cluster | None, fail: Callable[[str], None]) ->
             raise
         named = [int(index) for index in re.findall(r"/task:(\d+)", str(error)) if int(index) != cluster.index]
         who = f"machine {named[0]} ({cluster.addresses[named[0]]})" if named else "another machine"
-        fail(
-            f"{who} of this job is gone: its process has ended, or cannot be reached. Training stopped; run the same "
-            "command on every machine to resume from the last checkpoint."
-        )
+        advice = "Training stopped; run the same command on every machine to resume from the last checkpoint."
+        fail(f"{who} of this job is gone: its process has ended, or cannot be reached. {advice}")

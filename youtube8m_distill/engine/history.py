@@ -31,15 +31,14 @@ class History(keras.callbacks.Callback):
             self._write()
 
     def on_epoch_end(self, epoch, logs=None):
-        measures = {}
+        rows = {}
         for name, value in (logs or {}).items():
             role, _, term = name.rpartition("/")
             if term.startswith(VALIDATION):
-                measures.setdefault(role, {})[term.removeprefix(VALIDATION)] = value
-        self.rows += [
-            {"epoch": epoch, "role": role, "step": self.progress.step, **found} for role, found in measures.items()
-        ]
-        if measures:
+                row = rows.setdefault(role, {"epoch": epoch, "role": role, "step": self.progress.step})
+                row[term.removeprefix(VALIDATION)] = value
+        if rows:
+            self.rows += rows.values()
             self._write()
 
     def _write(self):
@@ -54,10 +53,7 @@ class History(keras.callbacks.Callback):
 
 
 def read_rows(folder: str | pathlib.Path) -> list[dict]:
-    """The rows of a run's history.csv: `epoch` (from 1), `role`, `step` and the validation measures as float.
-
-    None where there is no such file. ValueError if it cannot be read.
-    """
+    """The rows of a run's history.csv, if it has one: `epoch` (from 1), `role`, `step` and validation measures as float."""
     path, rows = pathlib.Path(folder) / FILE, []
     if not path.exists():
         return rows

@@ -23,11 +23,8 @@ class Interrupted(Exception):
 class Interruption:
     """Notices signals that ask the process to end while in `noticing`, and raises Interrupted in `check`.
 
-    A second Ctrl-C ends the process at once.
-
-    Args:
-        patience: seconds after a signal during which `check` does nothing. A worker waits so that the chief, which got the
-            same signal, can end its step and save before it misses this worker.
+    A second Ctrl-C ends the process at once. `check` does nothing for `patience` seconds after a signal: a worker waits so
+    that the chief, which got the same signal, can end its step and save before it misses this worker.
     """
 
     def __init__(self, patience: float = 0.0):

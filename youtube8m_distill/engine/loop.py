@@ -34,11 +34,9 @@ def train(
     known from the `epoch` in each batch. A callback may set `scheme.stop_training`.
 
     Args:
-        scheme: compiled under `strategy`.
         dataset: training batches of `data.pipeline.make_dataset`, from `progress.position` on; with several machines,
             this machine's share of each batch.
         progress: updated after each step.
-        batch_size: videos in a global batch, over all replicas.
         max_steps: step at which the whole run ends.
         interruption: checked after each step, before the callbacks run.
     Raises:
@@ -97,7 +95,6 @@ def train(
 
 
 def _ends_epoch(strategy, progress, following):
-    """Whether the last step trained on the last record of its epoch."""
     return following is None or int(_rows(strategy, following[schema.EPOCH])[0][0]) > progress.stage_epoch
 
 

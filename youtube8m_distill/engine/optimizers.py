@@ -17,25 +17,21 @@ OPTIMIZERS = {
 
 
 class ExponentialDecayByExamples(keras.optimizers.schedules.LearningRateSchedule):
-    """The starter code's schedule: `base_learning_rate * decay ** floor(examples seen / decay_examples)`.
+    """The starter code's schedule: `base_learning_rate * learning_rate_decay ** floor(examples seen / decay_examples)`.
 
     Counting examples, not steps, keeps a recipe's meaning when the batch size, over all replicas, changes.
     """
 
-    def __init__(self, base_learning_rate: float, decay: float, decay_examples: int, batch_size: int):
+    def __init__(self, training: TrainingConfig):
         super().__init__()
-        self.base_learning_rate, self.decay = base_learning_rate, decay
-        self.decay_examples, self.batch_size = decay_examples, batch_size
+        self.training = training
 
     def __call__(self, step):
         # int64, because a float32 cannot count single examples past 16.7 million.
-        decays = tf.cast(step, tf.int64) * self.batch_size // self.decay_examples
-        return self.base_learning_rate * self.decay ** tf.cast(decays, tf.float32)
+        decays = tf.cast(step, tf.int64) * self.training.batch_size // self.training.learning_rate_decay_examples
+        return self.training.base_learning_rate * self.training.learning_rate_decay ** tf.cast(decays, tf.float32)
 
 
 def build_optimizer(training: TrainingConfig) -> keras.optimizers.Optimizer:
     """The optimizer of a run. It does not clip: the training step does, after summing the gradients of all replicas."""
-    schedule = ExponentialDecayByExamples(
-        training.base_learning_rate, training.learning_rate_decay, training.learning_rate_decay_examples, training.batch_size
-    )
-    return OPTIMIZERS[training.optimizer](schedule)
+    return OPTIMIZERS[training.optimizer](ExponentialDecayByExamples(training))

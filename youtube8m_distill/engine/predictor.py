@@ -25,14 +25,10 @@ ABOUT_RECORDS = (schema.VIDEO_ID, schema.SHARD, schema.RECORD, schema.STORED_FRA
 class BestClasses:
     """An output function: the best classes of each video and, for metrics, what depends on all predictions.
 
-    Output: dict of `classes` int32 [B, k], best first and equal scores by class index; `scores` float32 [B, k]; `finite`
-    bool [B], whether all predictions of the video are finite; for metrics `labels` uint8 [B, num_classes], `losses`
-    (L_CE) and `perr` float32 [B]; and, if kept, `predictions` float32 [B, num_classes].
-
-    Args:
-        top_k: classes per video; all of them if there are fewer.
-        for_metrics: also give labels, losses and PERR; otherwise labels are not read.
-        keep_predictions: also give all predictions.
+    Gives `classes` int32 [B, k], best first and equal scores by class index; `scores` float32 [B, k]; `finite` bool [B],
+    whether all predictions of the video are finite; for metrics, which alone read labels, `labels` uint8 [B, num_classes],
+    `losses` (L_CE) and `perr` float32 [B]; and, if kept, `predictions` float32 [B, num_classes]. k is `top_k`, or the number
+    of classes if that is lower.
     """
 
     top_k: int = schema.TOP_K
@@ -84,10 +80,9 @@ class Predictor:
         self._run = tf.function(lambda inputs: self.strategy.run(self._forward, (inputs,)), reduce_retracing=True)
 
     def __call__(self, dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
-        """Yields a dict of numpy arrays for each batch of an evaluation dataset, computed one ahead.
+        """Yields a dict of numpy arrays for each batch of an evaluation dataset (`make_dataset`), computed one ahead.
 
-        It holds what `outputs` gives; `video_id`, `shard`, `record` and `stored_frames` if the batches of
-        `data.pipeline.make_dataset` have them; and `labels` if `outputs` reads them.
+        It holds what `outputs` gives, those of ABOUT_RECORDS that the batches have, and `labels` if `outputs` reads them.
         """
         if local_replicas(self.strategy) == 1:
             # Compiled for any batch size, or a short last batch would be compiled again.
@@ -108,10 +103,9 @@ class Predictor:
         if replicas == 1:
             return about | {name: values.numpy() for name, values in self._run(inputs).items()}
         size = tf.nest.flatten(inputs)[0].shape[0]
-        rows = -(-size // replicas)
+        rows = -(-size // replicas)  # of each replica; zero rows pad the batch
 
         def share(context):
-            """A replica's rows of the batch, which is padded with zero rows so that all have the same number."""
             first = rows * context.replica_id_in_sync_group
             return tf.nest.map_structure(lambda values: _padded(values, rows * replicas)[first : first + rows], inputs)
 
@@ -142,7 +136,6 @@ def _one_ahead(function, items):
 def evaluate(batches: Iterable[dict], evaluator: Evaluator) -> dict:
     """Feeds batches of a Predictor with BestClasses into an Evaluator and returns its result."""
     for batch in batches:
-        evaluator.update_state(
-            batch["labels"], batch["classes"], batch["scores"], batch["losses"], batch["perr"], batch.get("predictions")
-        )
+        found = (batch[name] for name in (schema.LABELS, "classes", "scores", "losses", "perr"))
+        evaluator.update_state(*found, predictions=batch.get("predictions"))
     return evaluator.result()

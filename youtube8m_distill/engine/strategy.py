@@ -41,7 +41,9 @@ def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
     """Raises SettingError if the replicas cannot share a global batch equally: their mean would not be the batch's."""
     replicas = strategy.num_replicas_in_sync
     nearest = batch_size // replicas * replicas or replicas
-    reason = f"is not a multiple of the {replicas} replicas; try {nearest}. It counts the videos of all of them, on all machines."
+    reason = (
+        f"is not a multiple of the {replicas} replicas; try {nearest}. It counts the videos of all of them, on all machines."
+    )
     require(batch_size % replicas == 0, "batch_size", reason, batch_size)
 
 
@@ -58,9 +60,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 def wait_for_all(strategy: tf.distribute.Strategy) -> None:
     """Returns once every machine of the job has called this."""
-    if machine(strategy)[1] > 1:
-        one = strategy.experimental_distribute_values_from_function(lambda context: tf.constant(1.0))
-        strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None)
+    same_everywhere(strategy, 0)
 
 
 def same_everywhere(strategy: tf.distribute.Strategy, number: int) -> bool:

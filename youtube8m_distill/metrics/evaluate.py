@@ -1,4 +1,4 @@
-"""All metrics of an evaluation, computed batch by batch. `eval.py` and validation during training share it."""
+"""All metrics of an evaluation, computed batch by batch, for `yt8m eval` and for validation during training."""
 
 import contextlib
 import math
@@ -30,7 +30,6 @@ class Evaluator(contextlib.AbstractContextManager):
     Memory: 148 bytes per video at `top_k` 20, 163 MB for 1.1 million videos, and 500 MB more in `result`.
 
     Args:
-        num_classes: number of classes.
         top_k: classes of each video that count for GAP and mAP.
         full_map_folder: where FullMeanAveragePrecision keeps its temporary file; without a folder, it is not computed. With
             one, use the evaluator in a `with` block, or `close` it.
@@ -58,12 +57,10 @@ class Evaluator(contextlib.AbstractContextManager):
 
         Args:
             labels, top_classes, top_scores: as for `ranking_from_top`, k = min(top_k, num_classes) or more.
-            losses: float [B].
-            perr: float [B], `per_video.perr` of all predictions; k of them are not enough for videos with more labels.
+            losses, perr: float [B], of all predictions; k of them are not enough for videos with more labels.
             predictions: float [B, num_classes]; only read for the full mAP.
         Raises:
-            ValueError: if shapes do not fit or a score, loss or PERR is not finite. `per_video.perr` is NaN for videos
-                with any NaN or infinite prediction.
+            ValueError: if shapes do not fit or a score, loss or PERR is not finite.
         """
         ranking = ranking_from_top(labels, top_classes, top_scores).cut(self.top_k, self.num_classes)
         losses = _per_video(losses, "losses", len(ranking.num_labels))
@@ -82,11 +79,9 @@ class Evaluator(contextlib.AbstractContextManager):
     def result(self) -> dict[str, Any]:
         """All metrics of the videos since the last reset, as plain numbers for JSON.
 
-        Returns:
-            `num_videos`, `num_labels`, `hit_at_one`, `perr`, `gap_at_<top_k>`, `mean_average_precision`, `loss` (mean over
-            videos) and, if requested, `full_mean_average_precision`. Metrics are 0.0 if `num_labels` is 0.
-        Raises:
-            ValueError: if there was no video.
+        They are `num_videos`, `num_labels`, `hit_at_one`, `perr`, `gap_at_<top_k>`, `mean_average_precision`, `loss` (mean
+        over videos) and, if requested, `full_mean_average_precision`. Metrics are 0.0 if `num_labels` is 0. ValueError if
+        there was no video.
         """
         losses, perr = (np.concatenate([np.zeros(0), *values]) for values in (self._losses, self._perr))
         if not losses.size:
@@ -106,10 +101,9 @@ class Evaluator(contextlib.AbstractContextManager):
 
     def per_class(self) -> dict[str, np.ndarray]:
         """Arrays [num_classes]: `average_precision`, `num_positives` and, if requested, `full_average_precision`."""
-        per_class = dict(self._map.per_class())
-        if self._full_map is not None:
-            per_class["full_average_precision"] = self._full_map.per_class()["average_precision"]
-        return per_class
+        if self._full_map is None:
+            return self._map.per_class()
+        return {**self._map.per_class(), "full_average_precision": self._full_map.per_class()["average_precision"]}
 
     def reset_state(self) -> None:
         """Removes all videos."""

@@ -1,8 +1,4 @@
-"""mAP: the average precision of each class, then the mean over the classes that occur.
-
-There are two: the starter code's, over each video's best 20 pairs, and the full one, over all predictions, which do not
-fit in memory and are kept on disk.
-"""
+"""mAP, the mean of each class's average precision: the starter code's, over each video's best 20, and one over all."""
 
 import os
 import tempfile
@@ -47,7 +43,6 @@ class MeanAveragePrecision(ClassMean):
     label. Classes without any label are left out of the mean.
 
     >>> import numpy as np
-    >>> from youtube8m_distill import ranking_from_top
     >>> mean = MeanAveragePrecision(num_classes=3, top_k=2)
     >>> labels, classes = np.array([[1, 0, 1], [0, 0, 1]]), np.array([[0, 1], [0, 2]])
     >>> mean.update_state(ranking_from_top(labels, classes, np.array([[0.9, 0.6], [0.8, 0.7]])))
@@ -72,28 +67,22 @@ class MeanAveragePrecision(ClassMean):
 
     def reset_state(self) -> None:
         """Removes all videos."""
-        self._pairs, self._per_class = [], None
-        self._num_positives = np.zeros(self.num_classes, np.int64)
+        self._pairs = [tuple(np.zeros(0, dtype) for dtype in (self._class_dtype, np.float32, bool))]
+        self._num_positives, self._per_class = np.zeros(self.num_classes, np.int64), None
 
     def _compute(self):
-        if not self._pairs:
-            return np.zeros(self.num_classes), self._num_positives
         classes, scores, hits = (np.concatenate([array.ravel() for array in arrays]) for arrays in zip(*self._pairs))
         order = np.argsort(classes, kind="stable")  # a radix sort for int16
         ends = np.cumsum(np.bincount(classes, minlength=self.num_classes))
-        members = np.split(order, ends[:-1])  # views: the pairs of each class
-        pairs = zip(members, self._num_positives)
-        return [average_precision(scores[index], hits[index], positives) for index, positives in pairs], self._num_positives
+        members = zip(np.split(order, ends[:-1]), self._num_positives)  # views: the pairs of each class
+        return [average_precision(scores[pairs], hits[pairs], count) for pairs, count in members], self._num_positives
 
 
 class FullMeanAveragePrecision(ClassMean):
     """Streaming, exact mAP over all predictions of all videos, which are kept in a temporary file.
 
-    Each batch is written class by class, so that a block of classes is one contiguous read per batch. The file is deleted
-    by `close` and when the process ends.
-
-    Disk: 4 bytes per prediction, 17 GB for 1.1 million videos and 3862 classes. Memory: 8 bytes per label (27 MB there)
-    and, in `result`, `BLOCK_BYTES` or one class of all videos, whichever is larger.
+    Disk, until `close` or the end of the process: 4 bytes per prediction, 17 GB for 1.1 million videos and 3862 classes.
+    Memory: 8 bytes per label and, in `result`, `BLOCK_BYTES` or one class of all videos, whichever is larger.
     """
 
     def __init__(self, num_classes: int, folder: str | os.PathLike[str]) -> None:
@@ -103,19 +92,16 @@ class FullMeanAveragePrecision(ClassMean):
         self.reset_state()
 
     def update_state(self, labels: ArrayLike, predictions: ArrayLike) -> None:
-        """Adds a batch, both [B, num_classes]. A class is a label where the value is above 0; predictions become float32.
+        """Adds a batch of float predictions and labels, which are values above 0, both [B, num_classes].
 
-        Raises:
-            ValueError: if shapes do not fit or a prediction is not finite.
-            OSError: if the disk is full.
+        ValueError if shapes do not fit or a prediction is not finite, OSError if the disk is full.
         """
         labels, predictions = np.asarray(labels), finite_float32(predictions, "predictions")
         if labels.shape != predictions.shape or labels.shape[1:] != (self.num_classes,):
-            raise ValueError(
-                f"labels and predictions must both be [batch, {self.num_classes}]. Received {labels.shape} and "
-                f"{predictions.shape}."
-            )
+            expected, found = f"[batch, {self.num_classes}]", f"{labels.shape} and {predictions.shape}"
+            raise ValueError(f"labels and predictions must both be {expected}. Received {found}.")
         self._file.seek(4 * self.num_classes * self._num_videos)
+        # Class by class, so that a block of classes is one contiguous read per batch.
         self._file.write(np.ascontiguousarray(predictions.T).data)
         videos, classes = np.nonzero(labels > 0)
         self._classes.append(classes.astype(np.int32))

@@ -15,17 +15,8 @@ SHALLOW_DEPTH = 32
 def hit_at_one(labels: KerasTensor, predictions: KerasTensor) -> KerasTensor:
     """1.0 if the most confident class is a label of the video, otherwise 0.0.
 
-    >>> import numpy as np
-    >>> np.asarray(hit_at_one(np.array([[0, 1], [1, 0]]), np.array([[0.2, 0.9], [0.1, 0.3]]))).tolist()
-    [1.0, 0.0]
-
-    Args:
-        labels: any numeric dtype [batch, num_classes]; a class is true where the value is above 0.
-        predictions: float [batch, num_classes].
-    Returns:
-        float32 [batch].
-    Raises:
-        ValueError: if the two shapes differ.
+    Both are [batch, num_classes], of any numeric dtype; a class is true where its label is above 0. float32 [batch].
+    ValueError if the two shapes differ.
     """
     positive, predictions = positives_and_scores(labels, predictions)
     # Not argmax, which orders -0.0 below 0.0 on a CPU, unlike every ranking.
@@ -48,8 +39,7 @@ def perr(labels: KerasTensor, predictions: KerasTensor, best: tuple[KerasTensor,
     """
     positive, predictions = positives_and_scores(labels, predictions)
     num_labels = ops.sum(ops.cast(positive, "int32"), axis=-1)  # [B]
-    num_classes = predictions.shape[-1]
-    best = ops.top_k(predictions, min(SHALLOW_DEPTH, num_classes)) if best is None else best
+    best = ops.top_k(predictions, min(SHALLOW_DEPTH, predictions.shape[-1])) if best is None else best
 
     def precision(scores, classes):
         hits = ops.take_along_axis(positive, classes, axis=-1)  # [B, depth]
@@ -57,7 +47,7 @@ def perr(labels: KerasTensor, predictions: KerasTensor, best: tuple[KerasTensor,
         found = ops.logical_and(ops.logical_and(hits, within), scores > 0)
         return ops.sum(ops.cast(found, "float32"), axis=-1) / ops.cast(ops.maximum(num_labels, 1), "float32")
 
-    depth = best[0].shape[-1]
+    depth, num_classes = best[0].shape[-1], predictions.shape[-1]
     if depth == num_classes:
         values = precision(*best)
     else:

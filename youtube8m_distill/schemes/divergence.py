@@ -13,10 +13,9 @@ _ADVICE = "Try a smaller base_learning_rate, or look for wrong values in the rec
 
 
 class FirstDivergence:
-    """Keeps the named numbers of the latest step until some of them are not finite; then it keeps those of that step.
+    """Keeps the named numbers of the latest step until some are not finite; then it keeps those of that step.
 
-    The host can therefore check rarely and still name the first bad step. All replicas and machines hold equal values, so
-    one of them can read alone.
+    The host can therefore check rarely and still name the first bad step. All replicas and machines hold equal values.
     """
 
     def __init__(self, names: list[str]) -> None:
@@ -44,10 +43,7 @@ class FirstDivergence:
 
 
 def refuse_divergence(scheme: "TrainingScheme") -> None:
-    """Raises FloatingPointError if a loss or gradient was not finite, naming the first such step and its loss terms.
-
-    Call it before anything that the training produced is read or saved.
-    """
+    """Raises FloatingPointError naming the first step that was not finite: call it before anything is read or saved."""
     found = scheme.first_divergence()
     if found is not None:
         step, values = found
@@ -57,10 +53,7 @@ def refuse_divergence(scheme: "TrainingScheme") -> None:
 
 
 def refuse_bad_numbers(scheme: "TrainingScheme", step: int) -> None:
-    """Raises FloatingPointError as `refuse_divergence`, or if variables are not finite: call it before they are saved.
-
-    A step with a finite loss and gradient can still leave bad weights, optimizer slots or batch statistics.
-    """
+    """The same before variables are saved: a finite step can still leave bad weights, optimizer slots or statistics."""
     refuse_divergence(scheme)
     of_networks = [variable for network in scheme.networks.values() for variable in network.variables]
     variables = [v for v in [*of_networks, *scheme.optimizer.variables] if tf.as_dtype(v.dtype).is_floating]

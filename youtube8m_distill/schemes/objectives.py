@@ -1,7 +1,4 @@
-"""What a network minimizes to fit the labels: named terms and their weights.
-
-A mixture in training also teaches its own members: online distillation (MOD 2019, equations 6 and 7).
-"""
+"""What a network minimizes, from the labels, the mixture that it is in, or its teacher: named terms and their weights."""
 
 import dataclasses
 import math
@@ -11,9 +8,12 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
-from youtube8m_distill.schemes.losses import label_loss, softened_kl
+from youtube8m_distill import schema
+from youtube8m_distill.schemes import losses
+from youtube8m_distill.schemes.scheme import Batch, Losses, by_role
 from youtube8m_distill.settings import require
 
+TERMS = ("representation_loss", "prediction_loss", "label_loss", "intermediate_representation_loss")
 Outputs = Mapping[str, Any]  # of a network; a mixture's `members` are a list of such
 
 
@@ -28,7 +28,7 @@ class LabelObjective:
 
     def __call__(self, outputs: Outputs, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """The terms named in `weights`, float32 [batch], from a network's outputs and labels [batch, num_classes]."""
-        return {"label_loss": label_loss(labels, outputs["predictions"])}
+        return {"label_loss": losses.label_loss(labels, outputs["predictions"])}
 
 
 LABELS_ALONE = LabelObjective()
@@ -36,7 +36,7 @@ LABELS_ALONE = LabelObjective()
 
 @dataclasses.dataclass(frozen=True)
 class OnlineMixtureObjective(LabelObjective):
-    """For a mixture: label losses of all its networks, and KL from each mixture to its members.
+    """For a mixture, which teaches its members: label losses of all its networks, and KL (MOD 2019, equations 6 and 7).
 
     L = L_CE(mixture) + sum of L_CE(sub-model) + T^2 sum over (mixture, member) of KL(mixture || member)
 
@@ -63,19 +63,77 @@ class OnlineMixtureObjective(LabelObjective):
     def __call__(self, outputs: Outputs, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         edges = _edges(outputs)
         terms = {
-            "label_loss": label_loss(labels, outputs["predictions"]),
-            "submodel_label_loss": sum(label_loss(labels, member["predictions"]) for _, member in edges),
+            "label_loss": losses.label_loss(labels, outputs["predictions"]),
+            "submodel_label_loss": sum(losses.label_loss(labels, member["predictions"]) for _, member in edges),
         }
         if self.temperature:
-            terms["online_distillation_loss"] = sum(self._distance(*edge) for edge in edges)
+            taught = ops.stop_gradient if self.stop_mixture_gradient else lambda logits: logits
+            terms["online_distillation_loss"] = sum(
+                losses.softened_kl(taught(parent["logits"]), member["logits"], self.temperature) for parent, member in edges
+            )
         return terms
-
-    def _distance(self, parent, member):
-        logits = ops.stop_gradient(parent["logits"]) if self.stop_mixture_gradient else parent["logits"]
-        return softened_kl(logits, member["logits"], self.temperature)
 
 
 def _edges(outputs):
     """Every pair of a mixture's outputs and the outputs of one of its members, from the root down."""
     below = [(outputs, member) for member in outputs["members"]]
     return below + [edge for member in outputs["members"] if "members" in member for edge in _edges(member)]
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentTerms:
+    """The loss terms of a student, from its own and its teacher's outputs.
+
+    Mixtures fit in: a mixture's encoding is the concatenation of its members' encodings, so `representation_loss` of two
+    mixtures is the sum over corresponding networks. A single student may match a mixture's predictions.
+
+    Args:
+        weights: from some of TERMS to a weight; these terms are minimized. `label_loss` stands for the whole label
+            objective: its weight multiplies each of its terms.
+        prediction_distance: a key of `losses.DISTANCES`.
+        intermediate_reduction: "mean" or "sum".
+        objective: LabelObjective, or OnlineMixtureObjective if the student is a mixture.
+    """
+
+    weights: Mapping[str, float]
+    prediction_distance: str = "kl"
+    intermediate_reduction: str = "mean"
+    objective: LabelObjective = LABELS_ALONE
+
+    def __post_init__(self) -> None:
+        for term in self.weights:
+            require(term in TERMS, "weights", f"{term!r} is unknown; choose among {', '.join(TERMS)}.")
+
+    @property
+    def needs_frame_states(self) -> bool:
+        """Whether networks must return their state after each frame."""
+        return "intermediate_representation_loss" in self.weights
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weights under the names that a training scheme logs: `student/term`."""
+        weights = {}
+        for term, weight in self.weights.items():
+            own = self.objective.weights if term == "label_loss" else {term: 1.0}
+            weights.update({name: weight * factor for name, factor in own.items()})
+        return by_role(schema.STUDENT, weights)
+
+    def __call__(self, student: Outputs, teacher: Outputs, batch: Batch) -> Losses:
+        """The terms named in `loss_weights`, float32 [batch].
+
+        Of the networks' outputs, they use `encoding`, `predictions` and, if needed, `frame_states`.
+        """
+        terms = {}
+        for term in self.weights:
+            if term == "label_loss":
+                terms.update(self.objective(student, batch[schema.LABELS]))
+            elif term == "representation_loss":
+                terms[term] = losses.representation_loss(student["encoding"], teacher["encoding"])
+            elif term == "prediction_loss":
+                pair = student["predictions"], teacher["predictions"]
+                terms[term] = losses.prediction_loss(*pair, self.prediction_distance)
+            else:
+                states = student["frame_states"], teacher["frame_states"]
+                seen = batch[schema.STUDENT][schema.FRAME_INDICES], batch[schema.TEACHER][schema.FRAME_INDICES]
+                terms[term] = losses.intermediate_representation_loss(*states, *seen, self.intermediate_reduction)
+        return by_role(schema.STUDENT, terms)

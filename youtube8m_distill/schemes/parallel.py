@@ -6,9 +6,8 @@ import tensorflow as tf
 
 from youtube8m_distill.families.mixture.network import Network
 from youtube8m_distill.schema import LABELS, STUDENT, TEACHER
-from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelObjective
+from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelObjective, StudentTerms
 from youtube8m_distill.schemes.scheme import Batch, Losses, TrainingScheme, by_role
-from youtube8m_distill.schemes.student_terms import StudentTerms
 
 
 class ParallelDistiller(TrainingScheme):

@@ -51,10 +51,8 @@ class TrainingScheme(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.networks = networks
-        self.loss_weights = loss_weights
-        self.regularization_penalty = regularization_penalty
-        self.clip_gradient_norm = clip_gradient_norm
+        self.networks, self.loss_weights = networks, loss_weights
+        self.regularization_penalty, self.clip_gradient_norm = regularization_penalty, clip_gradient_norm
         monitored = [f"{role}/{name}" for role in networks for name in MONITORS]
         tracked = ["loss", "regularization_loss", *self.loss_names(), *monitored]
         self.trackers = {name: keras.metrics.Mean(name=name) for name in tracked}
@@ -64,9 +62,7 @@ class TrainingScheme(keras.Model):
     def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
         """The hook: one forward pass of everything that this scheme needs.
 
-        Returns:
-            `role/term` -> float32 [batch], and role -> predictions, float32 [batch, num_classes], of every network in
-            `networks`.
+        Returns `role/term` -> float32 [batch], and role -> predictions, float32 [batch, num_classes], of all `networks`.
         """
         raise NotImplementedError
 
@@ -95,17 +91,12 @@ class TrainingScheme(keras.Model):
         gradients = tape.gradient(objective, self.trainable_variables)
         without = [v.path for v, gradient in zip(self.trainable_variables, gradients) if gradient is None]
         if without:
-            raise ValueError(
-                f"No minimized term depends on {', '.join(without)}: set trainable=False there, or add a term "
-                f"to {', '.join(self.loss_weights)}."
-            )
-        terms = [
-            objective,
-            *(mean_over_global_batch(losses[name]) for name in self.loss_weights),
-            regularization / num_replicas(),
-        ]
+            advice = f"set trainable=False there, or add a term to {', '.join(self.loss_weights)}."
+            raise ValueError(f"No minimized term depends on {', '.join(without)}: {advice}")
+        means = [mean_over_global_batch(losses[name]) for name in self.loss_weights]
+        terms = tf.stack([objective, *means, regularization / num_replicas()])
         # Summed before they are clipped, so that N replicas take the same step as one.
-        *gradients, terms = sum_over_replicas([*gradients, tf.stack(terms)])
+        *gradients, terms = sum_over_replicas([*gradients, terms])
         gradients, norm = self._clip(gradients)
         self.divergence.update(tf.concat([terms, [norm]], 0))
         if num_replicas() > 1:  # Keras optimizers sum gradients over the replicas once more
@@ -114,12 +105,7 @@ class TrainingScheme(keras.Model):
         return self._track(batch, loss, regularization, losses, predictions)
 
     def first_divergence(self) -> tuple[int, dict[str, float]] | None:
-        """The first training step at which something was not finite, or None.
-
-        Returns:
-            The step's number, from 1, and a dict: `loss`, the minimized terms and `regularization_loss`, means over the
-            global batch, and `gradient_norm`, the norm of all gradients together before clipping.
-        """
+        """Number and values of the first step that was not finite, or None: terms, and `gradient_norm` before clipping."""
         return self.divergence.read()
 
     def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:

@@ -7,17 +7,15 @@ import tensorflow as tf
 from youtube8m_distill.families.mixture.network import Network
 from youtube8m_distill.schema import STUDENT, TARGETS, TEACHER
 from youtube8m_distill.schemes import targets
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.scheme import Batch, Losses, TrainingScheme
-from youtube8m_distill.schemes.student_terms import StudentTerms
 
 
 class SerialDistiller(TrainingScheme):
     """A student that matches a frozen teacher. The teacher runs without dropout and none of its state changes.
 
-    >>> from youtube8m_distill import config
-    >>> from youtube8m_distill.families.build import build_model
-    >>> all_frames = config.network_config("FrameLevelLogisticModel", num_classes=5)
-    >>> ten_frames = all_frames.with_view(config.FrameView(frame_selection="uniform", frames_per_video=10))
+    >>> all_frames = network_config("FrameLevelLogisticModel", num_classes=5)
+    >>> ten_frames = all_frames.with_view(FrameView(frame_selection="uniform", frames_per_video=10))
     >>> terms = StudentTerms({"prediction_loss": 0.5, "label_loss": 1.0})
     >>> scheme = SerialDistiller(build_model(ten_frames), build_model(all_frames), terms)
     >>> scheme.loss_weights
@@ -35,10 +33,8 @@ class SerialDistiller(TrainingScheme):
         if teacher is not None:
             teacher.trainable = False
         elif terms.needs_frame_states:
-            raise ValueError(
-                "intermediate_representation_loss needs the teacher's frame states, and stored targets have none: "
-                "pass the teacher itself."
-            )
+            reason = "needs the teacher's frame states, and stored targets have none: pass the teacher itself."
+            raise ValueError(f"intermediate_representation_loss {reason}")
         self.terms = terms
         super().__init__({STUDENT: student}, terms.loss_weights, **kwargs)
         self.teacher = teacher

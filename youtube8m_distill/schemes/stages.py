@@ -8,12 +8,13 @@ from youtube8m_distill.config import DistillationConfig, NetworkConfig, RunConfi
 from youtube8m_distill.families.build import build_model
 from youtube8m_distill.families.mixture.network import Network
 from youtube8m_distill.schema import STUDENT, TEACHER
-from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelObjective, OnlineMixtureObjective
+from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelObjective, OnlineMixtureObjective, StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.scheme import TrainingScheme
 from youtube8m_distill.schemes.serial import SerialDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
+
+TERMS = {"rep": "representation_loss", "pred": "prediction_loss", "ce": "label_loss"}  # in settings -> in schemes
 
 
 class Stage(NamedTuple):
@@ -53,17 +54,11 @@ def label_objective(network: NetworkConfig) -> LabelObjective:
 
 def student_terms(distillation: DistillationConfig, student: NetworkConfig) -> StudentTerms:
     """What a student minimizes."""
-    named = {
-        "rep": ("representation_loss", distillation.rep_weight),
-        "pred": ("prediction_loss", distillation.pred_weight),
-        "ce": ("label_loss", distillation.ce_weight),
-    }
-    weights = dict(named[term] for term in distillation.student_loss)
+    weights = {TERMS[name]: getattr(distillation, f"{name}_weight") for name in distillation.student_loss}
     if distillation.match_intermediate:
         weights["intermediate_representation_loss"] = distillation.intermediate_weight
-    return StudentTerms(
-        weights, distillation.prediction_distance, distillation.intermediate_reduction, label_objective(student)
-    )
+    objective = label_objective(student)
+    return StudentTerms(weights, distillation.prediction_distance, distillation.intermediate_reduction, objective)
 
 
 def build_stages(config: RunConfig, networks: dict[str, Network]) -> list[Stage]:

@@ -13,10 +13,7 @@ from youtube8m_distill.schemes.scheme import Batch, Losses, TrainingScheme, by_r
 class Supervised(TrainingScheme):
     """One network that minimizes its label terms: L_CE (CVPR 2019, equation 1), or those of a mixture.
 
-    >>> from youtube8m_distill import config
-    >>> from youtube8m_distill.families.build import build_model
-    >>> network = build_model(config.network_config("FrameLevelLogisticModel", num_classes=5))
-    >>> Supervised(network, "student").loss_weights
+    >>> Supervised(build_model(network_config("FrameLevelLogisticModel", num_classes=5)), "student").loss_weights
     {'student/label_loss': 1.0}
 
     Args:
