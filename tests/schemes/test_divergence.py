@@ -62,9 +62,9 @@ def train_on(devices, batches, make_scheme=Planted, before=lambda scheme: None):
 )
 def test_the_first_step_that_is_not_finite_is_reported_with_its_terms(devices, term, value):
     fine, bad, worse = batch_of(), batch_of(**{term: value}), batch_of(a=math.nan, b=math.nan)
-    scheme = train_on(devices, [fine, fine, bad, fine, worse])
+    scheme = train_on(devices, [fine, bad, worse])
     step, values = scheme.first_divergence()
-    assert step == 3
+    assert step == 2
     assert list(values) == ["loss", "student/a_loss", "student/b_loss", "regularization_loss", "gradient_norm"]
     other = {"a": "b", "b": "a"}[term]
     expected = {f"student/{term}_loss": value, "loss": value, f"student/{other}_loss": 1.0}
