@@ -1,6 +1,7 @@
 """Tiny networks, videos and training runs, for tests of training and distillation."""
 
 import contextlib
+import warnings
 
 import keras
 import numpy as np
@@ -157,10 +158,11 @@ def train_eagerly(devices, make_scheme, data, optimizer=None, steps=3):
 
 @contextlib.contextmanager
 def eagerly():
-    """Inside the block, nothing is compiled."""
+    """Inside the block, nothing but datasets is compiled."""
     tf.config.run_functions_eagerly(True)
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):  # which TensorFlow warns of
+            yield
     finally:
         tf.config.run_functions_eagerly(False)
 

@@ -106,6 +106,7 @@ def test_callbacks_run_in_the_order_of_events():
     assert recorder.calls == ["begin", 1, 2, "epoch 1", 3, 4, "epoch 2", "end"]
 
 
+@pytest.mark.slow  # as the runs of test_end_to_end.py do
 def test_batches_of_the_pipeline_mark_where_epochs_end(tmp_path):
     path = records.write(
         tmp_path / "train0.tfrecord",
