@@ -109,7 +109,7 @@ def test_representation_loss_alone_trains_only_the_encoder():
     scheme = tiny_training.compiled(matching, strategy)
     before = tiny_training.weights(scheme)
     distance = scheme.compute_losses(DATA, training=False)[0]["student/representation_loss"].numpy().mean()
-    tiny_training.step_eagerly(scheme, DATA, strategy, 3)
+    tiny_training.step_eagerly(scheme, DATA, strategy, 2)
     assert tiny_training.differ(tiny_training.weights(scheme), before) == [True, False, False]
     assert scheme.compute_losses(DATA, training=False)[0]["student/representation_loss"].numpy().mean() < distance
 

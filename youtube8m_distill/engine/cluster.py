@@ -59,7 +59,7 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster | None:
     _require(kind in KINDS, f"the task type {kind!r} is not supported; {advice}")
     chiefs, workers = (machines.get(name, []) for name in KINDS)
     count = len(machines.get(kind, []))
-    exists = index.isdigit() and int(index) < count
+    exists = index.isdecimal() and int(index) < count
     _require(exists, f"the task is {kind} {index}, but the cluster has {count} of that type, counted from 0.")
     addresses = (*chiefs, *workers)
     are_distinct = len(chiefs) < 2 and len(set(addresses)) == len(addresses)
