@@ -53,7 +53,7 @@ def refuse_divergence(scheme: "TrainingScheme") -> None:
 
 
 def refuse_bad_numbers(scheme: "TrainingScheme", step: int) -> None:
-    """The same before variables are saved: a finite step can still leave bad weights, optimizer slots or statistics."""
+    """Also names variables that are not finite: call it before saving, since a finite step can still leave such ones."""
     refuse_divergence(scheme)
     of_networks = [variable for network in scheme.networks.values() for variable in network.variables]
     variables = [v for v in [*of_networks, *scheme.optimizer.variables] if tf.as_dtype(v.dtype).is_floating]
