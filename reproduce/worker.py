@@ -15,7 +15,7 @@ from reproduce.results import Result, path_of, write_result
 from reproduce.trials import Trial, with_teachers
 from youtube8m_distill import config as configs
 from youtube8m_distill import runs
-from youtube8m_distill.metrics import Evaluator
+from youtube8m_distill.metrics.evaluate import Evaluator
 
 logger = logging.getLogger(__name__)
 

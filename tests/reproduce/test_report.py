@@ -289,6 +289,7 @@ def test_column_titles_sort_each_section_of_a_table(tmp_path, page):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="There is no chromium.")
+@pytest.mark.slow  # starts a browser
 def test_a_wide_table_scrolls_and_the_page_does_not(tmp_path):
     columns = tuple((f"k={k}", "GAP") for k in range(30))
     wide = Table("wide", "Wide", ("Training",), columns, (Row(("Uniform-k",), (Value(0.5, 0.1, 3, 0.6),) * 30, "Part"),))
