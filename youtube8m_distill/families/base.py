@@ -1,10 +1,14 @@
 """The interface of every frame-level family: frames to one vector per video, in two parts with dropout in between."""
 
-import keras
-from keras import KerasTensor
+import itertools
+from collections.abc import Sequence
+
+from keras import KerasTensor, ops
+
+from youtube8m_distill.layers.base import Layer
 
 
-class Encoder(keras.layers.Layer):
+class Encoder(Layer):
     """Base class of the frame-level families: `pool` reads the frames, `project` turns the result into the encoding.
 
     VideoClassifier applies dropout between the two. The encoding without dropout, which distillation matches, then costs
@@ -32,7 +36,7 @@ class Encoder(keras.layers.Layer):
         raise NotImplementedError
 
     def pool_with_frame_states(self, frames: KerasTensor, num_frames: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-        """`pool`, and the state after each frame, float [batch, T, state size].
+        """`pool`, and the state after each frame, float [batch, T, state size]; ignore the rows of padding.
 
         Raises:
             ValueError: if the family has no such states.
@@ -44,15 +48,22 @@ class Encoder(keras.layers.Layer):
     def project(self, pooled: KerasTensor, training: bool = False, update_statistics: bool = True) -> KerasTensor:
         """The encoding from a result of `pool`.
 
-        Args:
-            pooled: float [batch, any size].
-            training: bool.
-            update_statistics: whether batch normalization updates its moving statistics; once per step is enough.
-        Returns:
-            float [batch, encoding_size].
+        `update_statistics` is whether batch normalization updates its moving statistics; once per step is enough.
         """
         return pooled
 
     def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         raise NotImplementedError
+
+
+def pool_features(
+    poolings: Sequence[Layer], sizes: Sequence[int], frames: KerasTensor, num_frames: KerasTensor, training: bool
+) -> KerasTensor:
+    """Each feature's part of the frames through its own pooling, side by side. float [batch, any size]."""
+    ends = itertools.accumulate(sizes)
+    pooled = [
+        pooling(frames[:, :, end - size : end], num_frames, training=training)
+        for pooling, size, end in zip(poolings, sizes, ends)
+    ]
+    return ops.concatenate(pooled, axis=-1)

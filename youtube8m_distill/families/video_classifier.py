@@ -20,8 +20,7 @@ class VideoClassifier(keras.Model):
 
     Args:
         preprocessing: layer from stored values to floats.
-        encoder: `(frames, num_frames) -> encoding`; None if the preprocessed mean features of a video-level file are the
-            encoding.
+        encoder: None if the preprocessed mean features of a video-level file are the encoding.
         classifier: layer `encoding -> {"predictions": ...}`, a logistic one with `logits` too.
         feature_size: numbers in one frame, all features together.
         dropout: share dropped between the encoder's two parts, in training only; for most families that is right before
@@ -90,16 +89,7 @@ class VideoClassifier(keras.Model):
     def from_frames(
         self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False, frame_states: bool = False
     ) -> dict[str, KerasTensor]:
-        """The part of `call` after the preprocessing.
-
-        Args:
-            frames: float [batch, T, feature_size].
-            num_frames: int32 [batch].
-            training: as for `call`.
-            frame_states: as for `call`.
-        Returns:
-            As `call`.
-        """
+        """`call` after the preprocessing, from frames float [batch, T, feature_size] and num_frames int32 [batch]."""
         assert self.encoder is not None, "a network without an encoder reads features"
         states = {}
         if frame_states:
@@ -113,13 +103,9 @@ class VideoClassifier(keras.Model):
         return {"encoding": encoding, **states, **self.classifier(dropped, training=training)}
 
     def predictions_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> KerasTensor:
-        """The predictions that a student matches: those of `outputs`, but without dropout.
+        """The predictions that a student matches: those of `outputs`, a result of `call`, but without dropout.
 
-        Args:
-            outputs: a result of `call`.
-            training: as for that call.
-        Returns:
-            float32 [batch, num_classes].
+        `training` is as for that call. float32 [batch, num_classes].
         """
         return self.classifier(outputs["encoding"], training=training, update_statistics=False)["predictions"]
 
@@ -142,13 +128,15 @@ class VideoClassifier(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "VideoClassifier":
-        layers = {
-            key: keras.saving.deserialize_keras_object(config[key]) for key in ("preprocessing", "encoder", "classifier")
-        }
-        return cls(**{**config, **layers})
+        return cls(**{key: deserialized(value) for key, value in config.items()})
 
     def get_build_config(self) -> dict[str, Any]:
         return {"input_shape": None}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         self.build()
+
+
+def deserialized(value: Any) -> Any:
+    """The object that a part of a configuration describes; anything else is returned unchanged."""
+    return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value

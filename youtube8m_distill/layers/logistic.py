@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
+from youtube8m_distill.layers.base import Layer
+
 # The starter's regularizer is l2 * sum(w^2) / 2; Keras' L2 has no half.
 STARTER_L2 = 1e-8
 
@@ -35,11 +37,11 @@ class SlimL2(keras.regularizers.Regularizer):
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class Logistic(keras.layers.Layer):
+class Logistic(Layer):
     """`sigmoid(x W + b)`, in float32 for any precision of the encoder.
 
     Args:
-        num_classes: number of classes.
+        num_classes: columns of W.
         l2: regularization of W.
         regularize_bias: whether b is regularized too, as in NeXtVLAD's release.
         initializer: of W; a Keras initializer or its name.
@@ -78,15 +80,5 @@ class Logistic(keras.layers.Layer):
         logits = self.logits(encoding)
         return {"logits": logits, "predictions": ops.sigmoid(logits)}
 
-    def multiply_adds(self) -> int:
-        """Multiply-adds of one video, matrix products only."""
-        return self.encoding_size * self.num_classes
-
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "l2": self.l2,
-            "regularize_bias": self.regularize_bias,
-            "initializer": keras.initializers.serialize(self.initializer),
-        }
+        return {**super().get_config(), "initializer": keras.initializers.serialize(self.initializer)}

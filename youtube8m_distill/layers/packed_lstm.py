@@ -11,14 +11,10 @@ MAX_STEPS, MAX_STEPS_IN_TRAINING = 64, 8
 
 
 def serves(sequence: KerasTensor, training: bool) -> bool:
-    """Whether to use `final_state` instead of Keras' own layers.
+    """Whether to use `final_state` instead of Keras' own layers, for a sequence of [rows, steps, size].
 
-    True with TensorFlow on CPUs, for sequences of a known and small number of steps. Keras uses cuDNN on GPUs; other
-    backends need static shapes, and the shapes here depend on the lengths.
-
-    Args:
-        sequence: float [rows, steps, size]. With a single step, recurrent kernels would get no gradient.
-        training: whether gradients are needed.
+    True with TensorFlow on CPUs, for a known and small number of steps; with a single step, recurrent kernels would get
+    no gradient. Keras uses cuDNN on GPUs; other backends need static shapes, and the shapes here depend on the lengths.
     """
     steps, most = sequence.shape[1], MAX_STEPS_IN_TRAINING if training else MAX_STEPS
     return (
@@ -91,10 +87,8 @@ class _Inputs:
 def _step(layers, gates, state):
     """The state after one more step: a list c1, h1, c2, h2, ...; c is float32.
 
-    Args:
-        layers: as for `final_state`.
-        gates: [rows, 4 * cells]. The inputs' part of the first layer's gates.
-        state: the list before the step; None for zeros, whose products are skipped.
+    `gates` [rows, 4 * cells] is the inputs' part of the first layer's gates; `state` is None before the first step, whose
+    products with zeros are skipped.
     """
     moved = []
     for index, (kernel, recurrent_kernel, bias) in enumerate(layers):

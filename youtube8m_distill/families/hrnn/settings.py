@@ -31,7 +31,11 @@ class HRNNSettings(FrameFamilySettings):
     dropout: float = dropout_field(0.5)
 
     def for_view(self, view: "FrameView") -> "HRNNSettings":
-        return self if self.frames_per_block else self.replace(frames_per_block=default_frames_per_block(view))
+        if self.frames_per_block:
+            return self
+        if view.frame_selection == "all":
+            return self.replace(frames_per_block=20)
+        return self.replace(frames_per_block=5 if view.max_frames % 5 == 0 else 3)
 
     def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
         from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
@@ -40,10 +44,3 @@ class HRNNSettings(FrameFamilySettings):
         return HierarchicalRNN(
             self.frames_per_block, self.lstm_cells, self.lstm_layers, dtype=dtype, name="hierarchical_rnn"
         )
-
-
-def default_frames_per_block(view: "FrameView") -> int:
-    """The paper's block lengths: 20 for a network that sees all frames, 5 where it divides k, otherwise 3."""
-    if view.frame_selection == "all":
-        return 20
-    return 5 if view.max_frames % 5 == 0 else 3

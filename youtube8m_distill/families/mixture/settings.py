@@ -39,19 +39,19 @@ class MixtureFields(NeXtVLADFields):
 
     def check(self, features: "FeatureConfig", classifier: Settings) -> None:
         super().check(features, classifier)
-        require(
-            not self.stop_mixture_gradient or self.cl_temperature,
-            "stop_mixture_gradient",
-            "has no effect with cl_temperature=0, which turns the distillation within the mixture off.",
-            True,
-        )
+        reason = "has no effect with cl_temperature=0, which turns the distillation within the mixture off."
+        require(not self.stop_mixture_gradient or self.cl_temperature, "stop_mixture_gradient", reason, True)
 
     @property
     def num_members(self) -> int:
         return self.mix_number
 
     def member(self) -> FamilySettings:
-        return NeXtVLADSettings(**_shared(self, NeXtVLADSettings))
+        return self._as(NeXtVLADSettings)
+
+    def _as(self, kind):
+        """Settings of another family, with the values of the fields that both have."""
+        return kind(**{name: getattr(self, name) for name in kind.model_fields if name != "model"})
 
 
 class MixtureSettings(MixtureFields):
@@ -75,9 +75,4 @@ class MODSettings(MixtureFields):
         return self.mod_number
 
     def member(self) -> FamilySettings:
-        return MixtureSettings(**_shared(self, MixtureSettings))
-
-
-def _shared(settings, kind):
-    """The values of the fields that `kind` has too, except `model`."""
-    return {name: value for name, value in settings.values().items() if name in kind.model_fields and name != "model"}
+        return self._as(MixtureSettings)

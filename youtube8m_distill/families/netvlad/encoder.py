@@ -1,28 +1,24 @@
 """NetVLAD: sums of the frames' differences from learned centers (Miech et al. 2017, arXiv 1706.06905)."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import KerasTensor, ops
 
-from youtube8m_distill.families.base import Encoder
+from youtube8m_distill.families.base import Encoder, pool_features
+from youtube8m_distill.layers.base import Layer, matrix_size
 from youtube8m_distill.layers.batch_normalization import BatchNormalization
 from youtube8m_distill.layers.gating import ContextGating
+from youtube8m_distill.layers.initializers import normal
 from youtube8m_distill.layers.masking import frame_mask
 
 # As in TensorFlow's l2_normalize. A cluster without frames stays zero, and gradients stay finite.
 SMALLEST_SQUARE = 1e-12
 
 
-def _normal(stddev):
-    # A new object for each weight: an initializer that is used twice gives the same numbers twice.
-    return keras.initializers.RandomNormal(stddev=stddev)
-
-
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class NetVLADPooling(keras.layers.Layer):
+class NetVLADPooling(Layer):
     """One feature's frames to one vector: for each cluster, the sum of its frames' differences from the center.
 
     `a_t = softmax(BN(x_t Wc))` over the clusters and `V = sum over t of x_t a_t^T - c * sum over t of a_t`, [D, K]. Each
@@ -49,25 +45,22 @@ class NetVLADPooling(keras.layers.Layer):
         self.subtract_centers = subtract_centers
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        self.size = input_shape[-1]
-        stddev = 1.0 / math.sqrt(self.size)
-        self.assign = keras.layers.Dense(
-            self.num_clusters,
+        size = input_shape[-1]
+        self.output_size = size * self.num_clusters
+        self.assign = self.sublayer(
+            keras.layers.Dense,
+            "assign",
+            size,
+            units=self.num_clusters,
             use_bias=not self.batch_norm,
-            kernel_initializer=_normal(stddev),
-            bias_initializer=_normal(stddev),
-            dtype=self.dtype_policy,
-            name="assign",
+            kernel_initializer=normal(size),
+            bias_initializer=normal(size),
         )
-        self.assign.build(input_shape)
         if self.batch_norm:
             # Its output goes into the softmax, in float32.
-            self.normalization = BatchNormalization(dtype="float32", name="normalization")
-            self.normalization.build((*input_shape[:-1], self.num_clusters))
+            self.normalization = self.sublayer(BatchNormalization, "normalization", self.num_clusters, dtype="float32")
         if self.subtract_centers:
-            self.centers = self.add_weight(
-                name="centers", shape=(self.size, self.num_clusters), autocast=False, initializer=_normal(stddev)
-            )
+            self.centers = self.add_weight((size, self.num_clusters), normal(size), autocast=False, name="centers")
 
     def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         mask = frame_mask(num_frames, ops.shape(frames)[1])
@@ -89,25 +82,9 @@ class NetVLADPooling(keras.layers.Layer):
         shares = ops.softmax(ops.cast(logits, "float32"), axis=-1)
         return ops.cast(ops.where(mask[:, :, None], shares, 0.0), frames.dtype)
 
-    @property
-    def output_size(self) -> int:
-        return self.size * self.num_clusters
-
-    def multiply_adds(self, num_frames: int) -> int:
-        """Multiply-adds of one video of `num_frames` frames, matrix products only: assignments, and their sums."""
-        return 2 * num_frames * self.size * self.num_clusters
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_clusters": self.num_clusters,
-            "batch_norm": self.batch_norm,
-            "subtract_centers": self.subtract_centers,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]):
-        return cls(**_in_american(config))
+    def multiply_adds(self, num_rows: int = 1) -> int:
+        """Multiply-adds of the assignments of `num_rows` frames, and of their sums, which cost as much."""
+        return 2 * num_rows * matrix_size(self.assign)
 
 
 def _normalizing_factors(vlad):
@@ -156,7 +133,7 @@ class NetVLAD(Encoder):
         super().__init__(**kwargs)
         self.feature_sizes = tuple(feature_sizes)
         self.num_clusters = num_clusters
-        self.encoding_size = hidden_size
+        self.hidden_size = self.encoding_size = hidden_size
         self.relu = relu
         self.batch_norm = batch_norm
         self.gating_remove_diagonal = gating_remove_diagonal
@@ -166,84 +143,54 @@ class NetVLAD(Encoder):
             raise ValueError(
                 f"num_clusters={num_clusters} leaves a feature without clusters; choose {min(2, len(clusters))} or more."
             )
+        policy = {"dtype": self.dtype_policy}
         self.poolings = [
-            NetVLADPooling(count, batch_norm, subtract_centers, dtype=self.dtype_policy, name=f"pooling_{i}")
+            NetVLADPooling(count, batch_norm, subtract_centers, name=f"pooling_{i}", **policy)
             for i, count in enumerate(clusters)
         ]
         normalizes = batch_norm and relu
         self.hidden = keras.layers.Dense(
             hidden_size,
             use_bias=not normalizes,
-            kernel_initializer=_normal(1.0 / math.sqrt(num_clusters)),
-            bias_initializer=_normal(0.01),
-            dtype=self.dtype_policy,
+            kernel_initializer=normal(num_clusters),
+            bias_initializer=keras.initializers.RandomNormal(stddev=0.01),
             name="hidden",
+            **policy,
         )
-        self.frame_normalization = self._normalization("frame_normalization") if batch_norm else None
-        self.hidden_normalization = self._normalization("hidden_normalization") if normalizes else None
-        self.gating = (
-            None if not gating else ContextGating(batch_norm, gating_remove_diagonal, dtype=self.dtype_policy, name="gating")
-        )
-
-    def _normalization(self, name):
-        return BatchNormalization(dtype=self.dtype_policy, name=name)
+        self.frame_normalization = BatchNormalization(name="frame_normalization", **policy) if batch_norm else None
+        self.hidden_normalization = BatchNormalization(name="hidden_normalization", **policy) if normalizes else None
+        self.gating = ContextGating(batch_norm, gating_remove_diagonal, name="gating", **policy) if gating else None
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         if self.frame_normalization is not None:
             self.frame_normalization.build(input_shape)
         for size, pooling in zip(self.feature_sizes, self.poolings):
-            pooling.build((*input_shape[:-1], size))
-        self.vlad_size = sum(pooling.output_size for pooling in self.poolings)
-        self.hidden.build((None, self.vlad_size))
+            pooling.build((None, None, size))
+        self.hidden.build((None, sum(pooling.output_size for pooling in self.poolings)))
         for layer in (self.hidden_normalization, self.gating):
             if layer is not None:
-                layer.build((None, self.encoding_size))
+                layer.build((None, self.hidden_size))
 
     def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """The whole encoding. Dropout, which the paper does not use, would come right before the classifier."""
         if self.frame_normalization is not None:
             mask = frame_mask(num_frames, ops.shape(frames)[1])
             frames = self.frame_normalization(frames, mask=mask, training=training)
-        vlad = ops.concatenate(self._pool_features(frames, num_frames, training), axis=-1)
-        hidden = self.hidden(vlad)  # [B, H]
+        hidden = self.hidden(pool_features(self.poolings, self.feature_sizes, frames, num_frames, training))  # [B, H]
         if self.hidden_normalization is not None:
             hidden = self.hidden_normalization(hidden, training=training)
         if self.relu:
             hidden = ops.relu6(hidden)
         return hidden if self.gating is None else self.gating(hidden, training=training)
 
-    def _pool_features(self, frames, num_frames, training):
-        """Each feature's part of a frame, pooled. List of float [batch, D * K]."""
-        pooled, start = [], 0
-        for size, pooling in zip(self.feature_sizes, self.poolings):
-            pooled.append(pooling(frames[:, :, start : start + size], num_frames, training=training))
-            start += size
-        return pooled
-
     def multiply_adds(self, num_frames: int) -> int:
-        """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         poolings = sum(pooling.multiply_adds(num_frames) for pooling in self.poolings)
-        gating = 0 if self.gating is None else self.gating.multiply_adds()
-        return poolings + self.vlad_size * self.encoding_size + gating
+        return poolings + matrix_size(self.hidden) + (0 if self.gating is None else self.gating.multiply_adds())
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "feature_sizes": self.feature_sizes,
-            "num_clusters": self.num_clusters,
-            "hidden_size": self.encoding_size,
-            "relu": self.relu,
-            "batch_norm": self.batch_norm,
-            "gating": self.gating is not None,
-            "gating_remove_diagonal": self.gating_remove_diagonal,
-            "subtract_centers": self.subtract_centers,
-        }
+        return {**super().get_config(), "gating": self.gating is not None}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
-        return cls(**_in_american(config))
-
-
-def _in_american(config: dict) -> dict:
-    """The configuration with current names: version 0.1 saved `subtract_centres`."""
-    return {{"subtract_centres": "subtract_centers"}.get(name, name): value for name, value in config.items()}
+        """The layer; version 0.1 saved `subtract_centres`."""
+        return cls(**{name.replace("centres", "centers"): value for name, value in config.items()})

@@ -37,13 +37,9 @@ class NetVLADSettings(FrameFamilySettings):
 
     def check(self, features: "FeatureConfig", classifier: Settings) -> None:
         check_halves(self, features, "netvlad_cluster_size")
-        gates_predictions = getattr(classifier, "moe_prob_gating", False)
-        require(
-            not self.gating_remove_diag or self.gating or gates_predictions,
-            "gating_remove_diag",
-            "has no effect without gating or moe_prob_gating.",
-            True,
-        )
+        gated = self.gating or getattr(classifier, "moe_prob_gating", False)
+        reason = "has no effect without gating or moe_prob_gating."
+        require(gated or not self.gating_remove_diag, "gating_remove_diag", reason, True)
 
     def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
         from youtube8m_distill.families.netvlad.encoder import NetVLAD

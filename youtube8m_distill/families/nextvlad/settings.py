@@ -34,28 +34,15 @@ class NeXtVLADFields(FrameFamilySettings):
     dropout: float = dropout_field(0.5)
 
     def check(self, features: "FeatureConfig", classifier: Settings) -> None:
-        require(
-            not self.reverse_whitening or features.names[0] == "rgb",
-            "feature_names",
-            "the PCA eigenvalues are those of rgb, which must come first.",
-            features.names,
-        )
+        fits = not self.reverse_whitening or features.names[0] == "rgb"
+        require(fits, "feature_names", "the PCA eigenvalues are those of rgb, which must come first.", features.names)
         check_halves(self, features, "nextvlad_cluster_size", "groups")
         for index, (name, stored) in enumerate(zip(features.names, features.sizes)):
             groups = self.groups if index == 0 else self.groups // 2
-            require(
-                self.expansion * stored % groups == 0,
-                "groups",
-                f"{groups} groups do not divide the {self.expansion} * "
-                f"{stored} numbers of {name} (expansion={self.expansion}).",
-                self.groups,
-            )
-        require(
-            self.nextvlad_hidden_size % self.gating_reduction == 0,
-            "gating_reduction",
-            f"must divide nextvlad_hidden_size={self.nextvlad_hidden_size}.",
-            self.gating_reduction,
-        )
+            reason = f"{groups} groups do not divide the {self.expansion} * {stored} numbers of {name} (expansion)."
+            require(self.expansion * stored % groups == 0, "groups", reason, self.groups)
+        hidden, reduction = self.nextvlad_hidden_size, self.gating_reduction
+        require(hidden % reduction == 0, "gating_reduction", f"must divide nextvlad_hidden_size={hidden}.", reduction)
 
     def classifier_options(self, classifier: str) -> dict[str, Any]:
         if classifier != "LogisticModel":
