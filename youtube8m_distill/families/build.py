@@ -1,4 +1,4 @@
-"""Builds networks from their NetworkConfigs. The only file here, besides the settings, that reads configurations."""
+"""Builds networks from their NetworkConfigs."""
 
 import concurrent.futures
 import itertools
@@ -9,8 +9,11 @@ from typing import TypeVar
 import keras
 
 from youtube8m_distill.config.network import NetworkConfig
+from youtube8m_distill.families.classifiers import LogisticSettings
 from youtube8m_distill.families.mixture.network import Network, NetworkMixture
 from youtube8m_distill.families.video_classifier import VideoClassifier
+from youtube8m_distill.layers.logistic import Logistic
+from youtube8m_distill.layers.moe import MixtureOfExperts
 from youtube8m_distill.layers.preprocessing import L2Preprocessing, ReverseWhitening
 
 Result = TypeVar("Result")
@@ -87,5 +90,8 @@ def _assemble(network, preprocessing, dtype, given, name):
 
 
 def _classifier(network):
-    options = network.family.classifier_options(network.classifier.model)
-    return network.classifier.build(network.num_classes, **options)
+    settings, num_classes = network.classifier, network.num_classes
+    options = {"name": "classifier", **network.family.classifier_options(settings.model)}
+    if isinstance(settings, LogisticSettings):
+        return Logistic(num_classes, settings.l2_penalty, **options)
+    return MixtureOfExperts(num_classes, settings.moe_num_mixtures, settings.moe_l2, settings.moe_prob_gating, **options)

@@ -1,7 +1,6 @@
 """What the settings of all families have in common. Imports neither TensorFlow nor Keras, so that help texts are fast.
 
-A family is a folder: `settings.py` holds a frozen class with the fields, their published values and the published
-training recipe; `encoder.py` holds the Keras layer, which the class builds.
+The settings state the published values and the published training recipe of a family.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,7 +28,6 @@ class FamilySettings(Settings):
 
     model: str
 
-    title: ClassVar[str] = ""  # the family in a few words, for help and docs
     published_classifier: ClassVar[str] = "MoeModel"
     classifier_settings: ClassVar[dict[str, Any]] = {}  # published ones of that classifier that differ from its defaults
     training: ClassVar[dict[str, Any]] = {}  # TrainingConfig field -> published value, if it differs from the H-RNN's

@@ -15,8 +15,8 @@ from youtube8m_distill.layers.dropout import Dropout
 class VideoClassifier(keras.Model):
     """Frames (or a video's mean features) in, class probabilities out.
 
-    Teacher and student differ in the frames they see and in the encoder's block length, not in code. The classifier is an
-    argument, so that two networks can share it.
+    Teacher and student differ in the frames they see and in the encoder's block length, not in code. They can share the
+    classifier.
 
     Args:
         preprocessing: layer from stored values to floats.
@@ -60,7 +60,6 @@ class VideoClassifier(keras.Model):
         if not self.classifier.built:
             size = self.feature_size if self.encoder is None else self.encoder.encoding_size
             self.classifier.build((None, size))
-        self.built = True
 
     @property
     def classifiers(self) -> list[keras.layers.Layer]:

@@ -22,18 +22,12 @@ def _half_square_sum(w: KerasTensor) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class SlimL2(keras.regularizers.Regularizer):
+class SlimL2(keras.regularizers.L2):
     """`l2 * sum(w^2) / 2`, as in TensorFlow 1's slim."""
-
-    def __init__(self, l2: float) -> None:
-        self.l2 = l2
 
     def __call__(self, w: KerasTensor) -> KerasTensor:
         # A reshape turns a variable into a tensor: functions with a custom gradient do not take TensorFlow variables.
         return self.l2 * _half_square_sum(ops.reshape(w, (-1,)))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"l2": self.l2}
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -41,7 +35,6 @@ class Logistic(Layer):
     """`sigmoid(x W + b)`, in float32 for any precision of the encoder.
 
     Args:
-        num_classes: columns of W.
         l2: regularization of W.
         regularize_bias: whether b is regularized too, as in NeXtVLAD's release.
         initializer: of W; a Keras initializer or its name.

@@ -21,10 +21,6 @@ class StackedLSTM(Layer):
     Initial weights are the original's: uniform Glorot over the joint kernel [input + cells, 4 * cells], and zero biases
     with 1 added for the forget gate.
 
-    Args:
-        cells: width of every layer.
-        num_layers: number of layers.
-
     Call arguments:
         sequence: float [batch, time, size].
         lengths: int [batch], from 0 to time. Number of real steps; they come first.

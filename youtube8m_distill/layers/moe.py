@@ -22,7 +22,6 @@ class MixtureOfExperts(Layer):
     `p * sigmoid(BN(p Wp))`, so that classes that occur together support each other.
 
     Args:
-        num_classes: number of classes.
         num_mixtures: M, without the dummy expert.
         l2: regularization of Wg and We.
         probability_gating: whether predictions are gated.

@@ -34,12 +34,10 @@ def _as_floats(values, stored_dtype):
 class L2Preprocessing(Layer):
     """Dequantizes stored bytes, then L2-normalizes the whole vector, rgb and audio together.
 
-    Padding rows become arbitrary unit vectors; use `num_frames` to tell them apart.
-
-    Args:
-        stored_dtype: "uint8" (the official frame files) or "float32" (video-level files, MediaPipe's frame files).
+    `stored_dtype` is "uint8" (the official frame files) or "float32" (video-level files, MediaPipe's frame files).
 
     Input: [..., size] in the stored dtype. Output: float [..., size] in the layer's compute dtype, each of length 1.
+    Padding becomes arbitrary unit vectors.
     """
 
     def __init__(self, stored_dtype: str = "uint8", **kwargs: Any) -> None:
@@ -61,10 +59,6 @@ class ReverseWhitening(Layer):
     The scale is a non-trainable weight, so a saved network needs no file of eigenvalues. It is 1 until
     `set_eigenvalues`.
 
-    Args:
-        stored_dtype: "uint8" (the official frame files) or "float32" (MediaPipe's frame files).
-        feature_sizes: size of each feature; the first feature is the whitened one.
-
     Input: [..., sum of feature_sizes] in the stored dtype. Output: float of the same shape in the layer's compute dtype.
     """
 
@@ -79,19 +73,16 @@ class ReverseWhitening(Layer):
         )
 
     def set_eigenvalues(self, eigenvalues: np.ndarray) -> None:
-        """Sets the scale from the eigenvalues of the features' PCA, in order.
+        """Sets the scale from the eigenvalues of the features' PCA, in order: float [n] or [n, 1].
 
-        Args:
-            eigenvalues: float [n] or [n, 1]; n is at least the size of the first feature.
         Raises:
-            ValueError: if they do not fit.
+            ValueError: if they are invalid, or fewer than the numbers of the first feature.
         """
         values = _flat_eigenvalues(eigenvalues, "eigenvalues")
         whitened, *others = self.feature_sizes
         if len(values) < whitened:
             raise ValueError(
-                f"eigenvalues must hold one number for each of the first feature's {whitened}. "
-                f"Received {len(values)}: give those of the PCA that produced these features."
+                f"eigenvalues must hold one number for each of the first feature's {whitened}. Received {len(values)}."
             )
         self.scale.assign(np.concatenate([np.sqrt(values[:whitened]) + 1e-4, np.ones(sum(others))]).astype(np.float32))
 
@@ -104,13 +95,11 @@ class ReverseWhitening(Layer):
 
 
 def read_eigenvalues(path: str | os.PathLike[str]) -> np.ndarray:
-    """The eigenvalues of the features' PCA, float64 [n], finite and not negative.
+    """The eigenvalues of the features' PCA, float64 [n], from a .npy file of [n] or [n, 1].
 
-    Args:
-        path: a .npy file of [n] or [n, 1], such as `eigenvals.npy` of the official feature extractor.
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds no eigenvalues.
+        ValueError: if it holds no finite numbers of 0 or more.
     """
     advice = "Give the eigenvals.npy that comes with the official feature extractor's PCA (yt8m_pca)."
     if not os.path.isfile(path):
@@ -130,15 +119,9 @@ def _flat_eigenvalues(values, what):
     if values.dtype.kind not in "fiu":
         raise ValueError(f"{what} must hold real numbers. Received dtype {values.dtype}: save a float array.")
     if not values.shape or values.shape[1:] not in ((), (1,)):
-        raise ValueError(
-            f"{what} must be of shape [n] or [n, 1]. Received {list(values.shape)}: "
-            "give the eigenvalues, not the eigenvectors."
-        )
+        raise ValueError(f"{what} must be of shape [n] or [n, 1]. Received {list(values.shape)}: give no eigenvectors.")
     values = values.reshape(-1).astype(np.float64)
     bad = ~(np.isfinite(values) & (values >= 0))
     if bad.any():
-        raise ValueError(
-            f"{what} must be finite and not negative. Received {values[bad][0]} at {int(np.argmax(bad))}: "
-            "give the eigenvalues as the PCA computed them."
-        )
+        raise ValueError(f"{what} must be finite and not negative. Received {values[bad][0]} at {np.argmax(bad)}.")
     return values

@@ -27,14 +27,8 @@ class DeepBagOfFrames(Encoder):
     Memory: with 300 frames, the votes of 1024 videos take 10 GB in float32, several times that in training.
 
     Args:
-        num_clusters: columns of Wc.
-        hidden_size: size of the encoding.
-        pooling: "max" or "average".
-        activation: "sigmoid" or "relu6", of the votes and of the encoding. The default is that of the starter code, which
-            had relu6 before August 2019.
-        batch_norm: whether to use batch normalization.
-    Raises:
-        ValueError: if `pooling` or `activation` is unknown.
+        pooling: a name of POOLINGS.
+        activation: a name of ACTIVATIONS, of the votes and of the encoding. The starter code had relu6 before August 2019.
     """
 
     def __init__(

@@ -19,8 +19,7 @@ class HierarchicalRNN(Encoder):
 
     Args:
         frames_per_block: 20 for the paper's teacher (15 in the original code), 5 or 3 for students.
-        cells: width of the LSTM layers.
-        num_layers: layers of each level.
+        num_layers: of each level.
     """
 
     def __init__(self, frames_per_block: int = 20, cells: int = 1024, num_layers: int = 2, **kwargs: Any) -> None:

@@ -63,16 +63,11 @@ class NetworkMixture(keras.Model):
     therefore the sum of that loss over corresponding networks.
 
     Args:
-        preprocessing: layer from stored values to floats, the object that each member holds.
+        preprocessing: the object that each member holds.
         members: VideoClassifiers with a Logistic classifier (their logits are mixed) or NetworkMixtures, with different
             names: `member_0`, `member_1`, ... If they are not built, the paths of their weights start with the mixture's
             name.
-        feature_size: numbers in one frame, all features together.
         gate: another mixture's MixtureGate to share; None for a new one.
-
-    Call arguments:
-        batch: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype, `num_frames` int [batch].
-        frame_states: must be False: a mixture has no state after each frame.
 
     Output: dict with `encoding` float [batch, sum of D], `logits` float32 [batch, num_classes], `predictions`, their
     sigmoid, `gate` float32 [batch, M] and `members`, a list of the M members' outputs.
@@ -101,7 +96,6 @@ class NetworkMixture(keras.Model):
                 member.build()
         if not self.gate.built:
             self.gate.build((None, None, self.feature_size))
-        self.built = True
 
     @property
     def classifiers(self) -> list[keras.layers.Layer]:
@@ -109,7 +103,7 @@ class NetworkMixture(keras.Model):
 
     @property
     def output_layers(self) -> list[keras.layers.Layer]:
-        """The layers from encodings to predictions, which a student can share; each gate comes before its members."""
+        """As in VideoClassifier; each gate comes before its members."""
         return [self.gate, *(layer for member in self.members for layer in member.output_layers)]
 
     @property

@@ -33,7 +33,6 @@ class NetVLADPooling(Layer):
     Call arguments:
         frames: float [batch, T, D].
         num_frames: int [batch]. Number of real frames; they come first.
-        training: bool.
 
     Output: float [batch, D * K]; zeros for a video without frames.
     """
@@ -64,23 +63,19 @@ class NetVLADPooling(Layer):
 
     def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         mask = frame_mask(num_frames, ops.shape(frames)[1])
-        assignment = self._assignment(frames, mask, training)  # [B, T, K]
-        vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, assignment), "float32")
+        scores = self.assign(frames)
+        if self.batch_norm:
+            # The mask only matters for the batch statistics; the shares of padding are zeroed below.
+            scores = self.normalization(scores, mask=mask if training else None, training=training)
+        shares = ops.softmax(ops.cast(scores, "float32"), axis=-1)
+        shares = ops.cast(ops.where(mask[:, :, None], shares, 0.0), frames.dtype)  # [B, T, K]
+        vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, shares), "float32")  # [B, D, K]
         if self.subtract_centers:
             # Sum the shares in the precision of the product above.
-            total = ops.sum(ops.cast(assignment, "float32"), axis=1)[:, None, :]  # [B, 1, K]
+            total = ops.sum(ops.cast(shares, "float32"), axis=1)[:, None, :]  # [B, 1, K]
             vlad = vlad - total * self.centers
         vlad = ops.cast(vlad * _normalizing_factors(vlad), self.compute_dtype)
         return ops.reshape(vlad, (-1, self.output_size))
-
-    def _assignment(self, frames, mask, training):
-        """Shares of the clusters in each frame, zero in padding. [batch, T, K] in the compute dtype."""
-        logits = self.assign(frames)
-        if self.batch_norm:
-            # The mask only matters for the batch statistics; the shares of padding are zeroed below.
-            logits = self.normalization(logits, mask=mask if training else None, training=training)
-        shares = ops.softmax(ops.cast(logits, "float32"), axis=-1)
-        return ops.cast(ops.where(mask[:, :, None], shares, 0.0), frames.dtype)
 
     def multiply_adds(self, num_rows: int = 1) -> int:
         """Multiply-adds of the assignments of `num_rows` frames, and of their sums, which cost as much."""
@@ -106,13 +101,9 @@ class NetVLAD(Encoder):
     video, with replacement.
 
     Args:
-        feature_sizes: size of each feature, in order: rgb, audio.
         num_clusters: of the first feature; every other one has half as many.
-        hidden_size: size of the encoding.
         relu: whether relu6 follows the linear layer; with `batch_norm`, batch normalization replaces its bias.
         batch_norm: whether frames, assignments, gates and the input of relu6 are batch-normalized; otherwise biases.
-        gating: whether the encoding has context gating.
-        gating_remove_diagonal: whether the diagonal of the gating matrix is left out.
         subtract_centers: False is LightVLAD.
     Raises:
         ValueError: if a feature would have no clusters.

@@ -4,22 +4,17 @@ Architecture: Miech et al. 2017 with their published best single model. Number o
 Bhardwaj et al., CVPR 2019, section 5.2.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from youtube8m_distill.families.settings import FrameFamilySettings, check_halves
-from youtube8m_distill.settings import Settings, require, setting, size
-
-if TYPE_CHECKING:
-    from youtube8m_distill.config import FeatureConfig
-    from youtube8m_distill.families.base import Encoder
+from youtube8m_distill.settings import require, setting, size
 
 
 class NetVLADSettings(FrameFamilySettings):
     """Residuals from learned cluster centers, with context gating."""
 
-    title: ClassVar[str] = "residuals from learned centers, context gating"
-    classifier_settings: ClassVar[dict[str, Any]] = {"moe_l2": 1e-6, "moe_prob_gating": True}
-    training: ClassVar[dict[str, Any]] = {
+    classifier_settings: ClassVar = {"moe_l2": 1e-6, "moe_prob_gating": True}
+    training: ClassVar = {
         "batch_size": 80,
         "base_learning_rate": 0.0002,
         "learning_rate_decay": 0.8,
@@ -35,13 +30,13 @@ class NetVLADSettings(FrameFamilySettings):
     gating_remove_diag: bool = setting(False, "Gates without an entry's own weight.")
     lightvlad: bool = setting(False, "Sums instead of residuals from centers.")
 
-    def check(self, features: "FeatureConfig", classifier: Settings) -> None:
+    def check(self, features, classifier):
         check_halves(self, features, "netvlad_cluster_size")
         gated = self.gating or getattr(classifier, "moe_prob_gating", False)
         reason = "has no effect without gating or moe_prob_gating."
         require(gated or not self.gating_remove_diag, "gating_remove_diag", reason, True)
 
-    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
+    def build_encoder(self, features, dtype):
         from youtube8m_distill.families.netvlad.encoder import NetVLAD
 
         return NetVLAD(
@@ -57,5 +52,5 @@ class NetVLADSettings(FrameFamilySettings):
             name="netvlad",
         )
 
-    def classifier_options(self, classifier: str) -> dict[str, Any]:
+    def classifier_options(self, classifier):
         return {"remove_diagonal": self.gating_remove_diag} if classifier == "MoeModel" else {}

@@ -15,10 +15,8 @@ from youtube8m_distill.layers.preprocessing import l2_normalize
 
 
 def _dense(layer, name, input_size, units, use_bias=False):
-    initializer = variance_scaling(input_size)
-    return layer.sublayer(
-        keras.layers.Dense, name, input_size, units=units, use_bias=use_bias, kernel_initializer=initializer
-    )
+    options = {"units": units, "use_bias": use_bias, "kernel_initializer": variance_scaling(input_size)}
+    return layer.sublayer(keras.layers.Dense, name, input_size, **options)
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -63,28 +61,22 @@ class NeXtVLADPooling(Layer):
 
     def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         max_frames = ops.shape(frames)[1]
+        num_groups = max_frames * self.groups
         mask = frame_mask(num_frames, max_frames)  # [B, T]
         x = self.expand(frames)  # [B, T, G * d]
-        weights = self._weights(x, mask, training)  # [B, T * G, K]
-        x = ops.reshape(x, (-1, max_frames * self.groups, self.group_size))
+        attention = ops.sigmoid(ops.cast(self.attend(x), "float32"))  # [B, T, G]
+        attention = ops.reshape(ops.where(mask[:, :, None], attention, 0.0), (-1, num_groups, 1))
+        # The mask only matters for the batch statistics; the attention of padding is zero.
+        mask = mask if training else None
+        scores = self.assignment_normalization(self.assign(x), mask=mask, training=training)  # [B, T, G * K]
+        scores = ops.cast(ops.reshape(scores, (-1, num_groups, self.num_clusters)), "float32")
+        weights = ops.cast(ops.softmax(scores, axis=-1) * attention, self.compute_dtype)  # [B, T * G, K]
+        x = ops.reshape(x, (-1, num_groups, self.group_size))
         # Sum the weights in the precision of the product below, so that the centers cancel.
         total = ops.sum(ops.cast(weights, "float32"), axis=1, keepdims=True)  # [B, 1, K]
         sums = ops.cast(ops.einsum("bnd,bnk->bdk", x, weights), "float32")
         descriptors = l2_normalize(sums - total * self.centers, axis=1)  # [B, d, K]
         return self.descriptor_normalization(ops.reshape(descriptors, (-1, self.output_size)), training=training)
-
-    def _weights(self, x, mask, training):
-        """Weight of each cluster in each group: [batch, T * G, K], in the layer's compute dtype."""
-        attention = ops.sigmoid(ops.cast(self.attend(x), "float32"))  # [B, T, G]
-        attention = ops.where(mask[:, :, None], attention, 0.0)
-        # The mask only matters for the batch statistics; the attention of padding is zero.
-        scores = self.assignment_normalization(
-            self.assign(x), mask=mask if training else None, training=training
-        )  # [B, T, G * K]
-        num_groups = ops.shape(x)[1] * self.groups
-        scores = ops.cast(ops.reshape(scores, (-1, num_groups, self.num_clusters)), "float32")
-        weights = ops.softmax(scores, axis=-1) * ops.reshape(attention, (-1, num_groups, 1))
-        return ops.cast(weights, self.compute_dtype)
 
     def multiply_adds(self, num_rows: int = 1) -> int:
         """Multiply-adds of `num_rows` frames: widening, attention, assignment, and the sums of the groups."""
@@ -101,11 +93,8 @@ class NeXtVLAD(Encoder):
     The defaults are the paper's best single model, which reads frames from ReverseWhitening.
 
     Args:
-        feature_sizes: size of each feature, in order.
         num_clusters: K of the first feature.
-        hidden_size: size of the encoding.
         groups: G of the first feature.
-        expansion: factor by which frames are widened.
         gating_reduction: factor by which the gate is narrower than the encoding.
     Raises:
         ValueError: if sizes do not divide.
@@ -128,27 +117,18 @@ class NeXtVLAD(Encoder):
         self.groups = groups
         self.expansion = expansion
         self.gating_reduction = gating_reduction
-        self.poolings = [self._pooling(index) for index in range(len(self.feature_sizes))]
         if hidden_size % gating_reduction:
-            raise ValueError(
-                f"hidden_size={hidden_size} is not a multiple of gating_reduction={gating_reduction}; change one of them."
-            )
-
-    def _pooling(self, index):
-        share = 1 if index == 0 else 2
-        num_clusters, groups = self.num_clusters // share, self.groups // share
-        which = f"feature {index + 1} of feature_sizes={self.feature_sizes}"
-        if not (num_clusters and groups):
-            raise ValueError(
-                f"num_clusters={self.num_clusters}, groups={self.groups}: {which} has half of each; give at least 2 of both."
-            )
-        wide_size = self.expansion * self.feature_sizes[index]
-        if wide_size % groups:
-            raise ValueError(
-                f"expansion={self.expansion}, groups={self.groups}: {which} becomes {wide_size} wide, which "
-                f"{groups} groups do not divide; change one of them."
-            )
-        return NeXtVLADPooling(num_clusters, groups, self.expansion, dtype=self.dtype_policy, name=f"pooling_{index + 1}")
+            raise ValueError(f"gating_reduction={gating_reduction} must divide hidden_size={hidden_size}.")
+        self.poolings = []
+        for index, size in enumerate(self.feature_sizes, start=1):
+            k, g = (num_clusters, groups) if index == 1 else (num_clusters // 2, groups // 2)
+            if not k or not g or expansion * size % g:
+                raise ValueError(
+                    f"num_clusters={num_clusters}, groups={groups}, expansion={expansion}: feature {index} of "
+                    f"feature_sizes={self.feature_sizes} gets {k} clusters and {g} groups of {expansion * size} numbers; "
+                    "give at least 1, and groups that divide the numbers."
+                )
+            self.poolings.append(NeXtVLADPooling(k, g, expansion, dtype=self.dtype_policy, name=f"pooling_{index}"))
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         narrow_size = self.hidden_size // self.gating_reduction
