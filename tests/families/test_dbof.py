@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tests import oracles
 from youtube8m_distill.families.dbof import encoder as dbof
-from youtube8m_distill.layers import pooling
+from youtube8m_distill.layers import masking
 
 SIZE = 9
 COUNTS = np.array([5, 3, 1, 0])
@@ -115,7 +115,7 @@ def test_defaults_are_those_of_the_starter_code():
 
 def test_max_pooling_ignores_padding_and_allows_negative_values():
     votes = np.array([[[-3.0], [-2.0], [9.0]], [[-3.0], [-2.0], [9.0]]], np.float32)
-    np.testing.assert_array_equal(pooling.max_of_real_frames(votes, np.array([2, 0])), [[-2.0], [0.0]])
+    np.testing.assert_array_equal(masking.max_of_real_frames(votes, np.array([2, 0])), [[-2.0], [0.0]])
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -20,14 +20,9 @@ class Encoder(Layer):
     encoding_size: int
 
     def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
-        """Encoding of each video, without dropout.
+        """Encoding of each video without dropout, float [batch, encoding_size].
 
-        Args:
-            frames: float [batch, T, size].
-            num_frames: int [batch]. Number of real frames; they come first.
-            training: bool.
-        Returns:
-            float [batch, encoding_size].
+        `frames` is float [batch, T, size]; `num_frames` is int [batch], the number of real frames, which come first.
         """
         return self.project(self.pool(frames, num_frames, training), training)
 
@@ -36,20 +31,16 @@ class Encoder(Layer):
         raise NotImplementedError
 
     def pool_with_frame_states(self, frames: KerasTensor, num_frames: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-        """`pool`, and the state after each frame, float [batch, T, state size]; ignore the rows of padding.
+        """`pool`, and the state after each frame, float [batch, T, state size], arbitrary in padding.
 
-        Raises:
-            ValueError: if the family has no such states.
+        Raises ValueError if the family has no such states.
         """
         raise ValueError(
             f"frame_states=True: {type(self).__name__} has no state after each frame; match encodings or predictions."
         )
 
     def project(self, pooled: KerasTensor, training: bool = False, update_statistics: bool = True) -> KerasTensor:
-        """The encoding from a result of `pool`.
-
-        `update_statistics` is whether batch normalization updates its moving statistics; once per step is enough.
-        """
+        """The encoding from a result of `pool`. Batch normalization should update its moving statistics once per step."""
         return pooled
 
     def multiply_adds(self, num_frames: int) -> int:

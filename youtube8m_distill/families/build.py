@@ -40,8 +40,8 @@ def build_model(
         output_layers: `output_layers` of another network to share, instead of new ones.
         name: of the model; the paths of its weights start with it.
     Returns:
-        A built VideoClassifier, or NetworkMixture for mixtures. `keras.utils.set_random_seed` fixes its initial weights.
-        With reverse whitening, call `preprocessing.set_eigenvalues` next.
+        A built network. `keras.utils.set_random_seed` fixes its initial weights. With reverse whitening, call
+        `preprocessing.set_eigenvalues` next.
     """
     stored = network.features.dtype
     if getattr(network.family, "reverse_whitening", False):

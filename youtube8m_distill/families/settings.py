@@ -33,7 +33,8 @@ class FamilySettings(Settings):
     training: ClassVar[dict[str, Any]] = {}  # TrainingConfig field -> published value, if it differs from the H-RNN's
     fixed_classifier: ClassVar[str] = ""  # why no other classifier is possible; "" if any is
     is_video_level: ClassVar[bool] = False  # reads a video's mean features instead of frames
-    is_mixture: ClassVar[bool] = False  # the network consists of networks
+    is_mixture: ClassVar[bool] = False  # the network consists of networks,
+    num_members: ClassVar[int] = 0  # this many
     encoder_has_weights: ClassVar[bool] = True
     has_frame_states: ClassVar[bool] = False  # the encoder has a state after each frame, for L_rep^I
 
@@ -44,20 +45,12 @@ class FamilySettings(Settings):
     def check(self, features: "FeatureConfig", classifier: Settings) -> None:
         """Raises SettingError if the settings do not fit the stored features or the classifier."""
 
-    @property
-    def num_members(self) -> int:
-        """Number of members of a mixture."""
-        raise NotImplementedError(type(self).__name__)
-
     def member(self) -> "FamilySettings":
         """Settings of one member of a mixture."""
         raise NotImplementedError(type(self).__name__)
 
     def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder | None":
-        """The family's encoder, not built yet; None for a video-level family, whose features are the encoding.
-
-        `dtype` is "float32" or "mixed_bfloat16".
-        """
+        """The family's encoder, not built yet; None for a video-level family, whose features are the encoding."""
         raise NotImplementedError(type(self).__name__)
 
     def classifier_options(self, classifier: str) -> dict[str, Any]:

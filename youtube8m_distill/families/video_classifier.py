@@ -102,10 +102,7 @@ class VideoClassifier(keras.Model):
         return {"encoding": encoding, **states, **self.classifier(dropped, training=training)}
 
     def predictions_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> KerasTensor:
-        """The predictions that a student matches: those of `outputs`, a result of `call`, but without dropout.
-
-        `training` is as for that call. float32 [batch, num_classes].
-        """
+        """The predictions that a student matches: those of `outputs`, a result of `call`, but without dropout."""
         return self.classifier(outputs["encoding"], training=training, update_statistics=False)["predictions"]
 
     def multiply_adds(self, num_frames: int) -> int:

@@ -22,16 +22,13 @@ class BatchNormalization(Layer):
     batch without real rows does not update them. With `trainable=False` the layer always uses the moving statistics, as
     Keras' layer does. The defaults are slim's.
 
-    Args:
-        momentum: share of the moving statistics that an update keeps. Update n, counted from 0, keeps at most
-            (1 + n) / (10 + n), as in TensorFlow's ExponentialMovingAverage, so that the initial values fade quickly.
-        epsilon: added to the variance.
+    An update keeps the share `momentum` of the moving statistics; update n, counted from 0, at most (1 + n) / (10 + n), as
+    in TensorFlow's ExponentialMovingAverage, so that the initial values fade quickly.
 
     Call arguments:
         x: float [..., size].
         mask: bool, the shape of `x` without its last axis; None if every row is real. Other rows count as zeros,
             whatever they hold, and are left out of the statistics.
-        training: bool.
         update_statistics: whether a call in training updates the moving statistics.
 
     Output: the shape of `x`, in the layer's compute dtype.

@@ -12,11 +12,9 @@ from youtube8m_distill.layers.initializers import normal
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
 class ContextGating(Layer):
-    """`x * sigmoid(BN(x W))` with a square W, or with a bias instead of the normalization.
+    """`x * sigmoid(BN(x W))` with a square W, as published, or with a bias instead of the normalization.
 
-    Args:
-        batch_norm: whether gates are batch-normalized, as published; otherwise they have a bias.
-        remove_diagonal: whether the diagonal of W is left out, so that no entry gates itself.
+    With `remove_diagonal`, the diagonal of W is left out, so that no entry gates itself.
 
     Input: float [batch, size]. Output: the same shape, in the layer's compute dtype.
     """

@@ -14,8 +14,5 @@ def normal(fan_in: int) -> keras.initializers.Initializer:
 
 
 def variance_scaling(fan_in: int) -> keras.initializers.Initializer:
-    """slim's `variance_scaling_initializer()`: a normal distribution cut at two deviations.
-
-    A factor 1.3 on the variance makes up for the cut.
-    """
-    return keras.initializers.TruncatedNormal(stddev=math.sqrt(1.3 * 2 / fan_in))
+    """slim's `variance_scaling_initializer()`: a normal distribution cut at two deviations."""
+    return keras.initializers.TruncatedNormal(stddev=math.sqrt(1.3 * 2 / fan_in))  # 1.3 makes up for the cut

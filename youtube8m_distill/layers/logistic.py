@@ -34,10 +34,7 @@ class SlimL2(keras.regularizers.L2):
 class Logistic(Layer):
     """`sigmoid(x W + b)`, in float32 for any precision of the encoder.
 
-    Args:
-        l2: regularization of W.
-        regularize_bias: whether b is regularized too, as in NeXtVLAD's release.
-        initializer: of W; a Keras initializer or its name.
+    `l2` regularizes W; with `regularize_bias` also b, as in NeXtVLAD's release. `initializer` is W's.
 
     Input: float [batch, size].
     Output: dict with `logits` float32 [batch, num_classes] and `predictions`, their sigmoid.

@@ -21,12 +21,8 @@ class StackedLSTM(Layer):
     Initial weights are the original's: uniform Glorot over the joint kernel [input + cells, 4 * cells], and zero biases
     with 1 added for the forget gate.
 
-    Call arguments:
-        sequence: float [batch, time, size].
-        lengths: int [batch], from 0 to time. Number of real steps; they come first.
-        training: selects the implementation; the numbers are the same.
-
-    Output: float [batch, 2 * num_layers * cells].
+    Input: sequence float [batch, time, size] and lengths int [batch], the numbers of real steps, which come first.
+    Output: float [batch, 2 * num_layers * cells]. `training` selects the implementation; the numbers are the same.
     """
 
     def __init__(self, cells: int = 1024, num_layers: int = 2, **kwargs: Any) -> None:

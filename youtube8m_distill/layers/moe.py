@@ -16,16 +16,11 @@ class MixtureOfExperts(Layer):
     """For each class, M logistic experts mixed by a softmax gate that has one more entry, for a dummy expert of 0.
 
     `p_c = sum over m < M of softmax(x Wg)_cm * sigmoid(x We + b)_cm`, in float32 for any precision of the encoder. The
-    gates have no bias; before training every p is M / (M + 1) / 2.
+    gates have no bias; before training every p is M / (M + 1) / 2. `l2` regularizes Wg and We.
 
     Probability gating is context gating of the predictions (Miech et al. 2017, `--moe_prob_gating`): the output is
-    `p * sigmoid(BN(p Wp))`, so that classes that occur together support each other.
-
-    Args:
-        num_mixtures: M, without the dummy expert.
-        l2: regularization of Wg and We.
-        probability_gating: whether predictions are gated.
-        remove_diagonal: whether the diagonal of Wp is left out.
+    `p * sigmoid(BN(p Wp))`, so that classes that occur together support each other; with `remove_diagonal` without the
+    diagonal of Wp.
 
     Input: float [batch, size]. Output: dict with `predictions` float32 [batch, num_classes], 0 .. 1.
     """

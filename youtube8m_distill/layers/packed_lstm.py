@@ -32,8 +32,7 @@ def final_state(layers: list[LayerWeights], sequence: KerasTensor, lengths: Kera
     copy, and padding is never read.
 
     Args:
-        layers: for each layer, kernel [size, 4 * cells], recurrent kernel [cells, 4 * cells] and bias [4 * cells], in the
-            sequence's dtype, with gates in Keras' order.
+        layers: weights in Keras' layout and the sequence's dtype.
         sequence: float [rows, steps, size] with a static number of steps.
         lengths: int32 [rows], from 0 to steps. Number of real steps; they come first.
     Returns:

@@ -26,9 +26,7 @@ class DeepBagOfFrames(Encoder):
 
     Memory: with 300 frames, the votes of 1024 videos take 10 GB in float32, several times that in training.
 
-    Args:
-        pooling: a name of POOLINGS.
-        activation: a name of ACTIVATIONS, of the votes and of the encoding. The starter code had relu6 before August 2019.
+    `activation` applies to the votes and to the encoding; the starter code had relu6 before August 2019.
     """
 
     def __init__(

@@ -10,7 +10,6 @@ class DBoFSettings(FrameFamilySettings):
     """Frames as bags of soft words."""
 
     training: ClassVar = {"base_learning_rate": 0.01, "regularization_penalty": 1.0}
-
     model: Literal["DbofModel"] = "DbofModel"
     dbof_cluster_size: int = size(8192, "Clusters.")
     dbof_hidden_size: int = size(1024, "Size of the encoding.")

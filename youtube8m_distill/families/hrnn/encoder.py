@@ -17,9 +17,7 @@ class HierarchicalRNN(Encoder):
     the published size. Every block starts from a zero state, so blocks fold into the batch axis: 300 frames take 20 + 15
     sequential steps instead of 300. The upper level does not read empty blocks.
 
-    Args:
-        frames_per_block: 20 for the paper's teacher (15 in the original code), 5 or 3 for students.
-        num_layers: of each level.
+    `frames_per_block` is 20 for the paper's teacher (15 in the original code), 5 or 3 for students.
     """
 
     def __init__(self, frames_per_block: int = 20, cells: int = 1024, num_layers: int = 2, **kwargs: Any) -> None:

@@ -11,7 +11,6 @@ class HRNNSettings(FrameFamilySettings):
     """Two levels of LSTMs: over the frames of a block, and over the blocks."""
 
     has_frame_states: ClassVar = True
-
     model: Literal["HierarchicalLstmModel"] = "HierarchicalLstmModel"
     lstm_cells: int = size(1024, "Width of the LSTM layers.")
     lstm_layers: int = setting(2, "LSTM layers, in H-RNN of each level.", ge=1, le=MAX_REPEATS)

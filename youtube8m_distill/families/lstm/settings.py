@@ -10,7 +10,6 @@ class LSTMSettings(FrameFamilySettings):
     """Two LSTM layers over all frames."""
 
     training: ClassVar = {"base_learning_rate": 0.001, "regularization_penalty": 1.0}
-
     model: Literal["LstmModel"] = "LstmModel"
     lstm_cells: int = size(1024, "Width of the LSTM layers.")
     lstm_layers: int = setting(2, "LSTM layers, in H-RNN of each level.", ge=1, le=MAX_REPEATS)

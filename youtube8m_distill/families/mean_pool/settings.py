@@ -11,7 +11,6 @@ class MeanPoolSettings(FrameFamilySettings):
     published_classifier: ClassVar = "LogisticModel"
     training: ClassVar = {"base_learning_rate": 0.01, "regularization_penalty": 1.0}
     encoder_has_weights: ClassVar = False
-
     model: Literal["FrameLevelLogisticModel"] = "FrameLevelLogisticModel"
 
     def build_encoder(self, features, dtype):

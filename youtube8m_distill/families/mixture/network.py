@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 import keras
 from keras import KerasTensor, ops
@@ -35,10 +35,8 @@ class MixtureGate(Layer):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         size = input_shape[-1]
         self.normalization = self.sublayer(BatchNormalization, "normalization", size)
-        initializer = variance_scaling(size)
-        self.scores = self.sublayer(
-            keras.layers.Dense, "scores", size, units=self.num_members, kernel_initializer=initializer
-        )
+        options = {"units": self.num_members, "kernel_initializer": variance_scaling(size)}
+        self.scores = self.sublayer(keras.layers.Dense, "scores", size, **options)
 
     def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         mean = mean_of_real_frames(frames, num_frames)  # [B, size]
@@ -56,14 +54,13 @@ class NetworkMixture(keras.Model):
     """Several networks and a gate, with the interface of VideoClassifier.
 
     A member may be a mixture: three networks make a MixNeXtVLAD, four of those a MOD. Every member has weights of its own
-    and is a network that can be saved and used alone (`submodel`). All members hold the same preprocessing object, which
-    runs once.
+    and is a network that can be saved and used alone (`submodel`). All members hold the mixture's preprocessing object,
+    which runs once.
 
     The encoding is the concatenation of the members' encodings. `representation_loss` of two mixtures of the same shape is
     therefore the sum of that loss over corresponding networks.
 
     Args:
-        preprocessing: the object that each member holds.
         members: VideoClassifiers with a Logistic classifier (their logits are mixed) or NetworkMixtures, with different
             names: `member_0`, `member_1`, ... If they are not built, the paths of their weights start with the mixture's
             name.
@@ -115,8 +112,7 @@ class NetworkMixture(keras.Model):
         found: dict[str, Network] = {"": self}
         for index, member in enumerate(self.members):
             below = member.submodels() if isinstance(member, NetworkMixture) else {"": member}
-            for path, network in below.items():
-                found[f"{index}.{path}".rstrip(".")] = network
+            found |= {f"{index}.{path}".rstrip("."): network for path, network in below.items()}
         return found
 
     def submodel(self, path: str) -> Network:
@@ -164,14 +160,10 @@ class NetworkMixture(keras.Model):
         ]
         return cls(**{**config, **shared, "members": members})
 
-    def get_build_config(self) -> dict[str, Any]:
-        return {"input_shape": None}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        self.build()
+    get_build_config, build_from_config = VideoClassifier.get_build_config, VideoClassifier.build_from_config
 
 
-Network: TypeAlias = Union[VideoClassifier, NetworkMixture]  # noqa: UP007
+Network: TypeAlias = VideoClassifier | NetworkMixture
 
 
 def _check_members(preprocessing, members):
@@ -209,8 +201,5 @@ def _member_config(member):
 
 
 def _unbuilt(config):
-    """The configuration of a layer that is restored without weights.
-
-    It gets them when the mixture is built, with paths that start with the mixture's name.
-    """
+    """A layer's configuration without weights, which it gets from the mixture's `build`, under paths with its name."""
     return {key: value for key, value in config.items() if key != "build_config"}

@@ -13,8 +13,7 @@ from youtube8m_distill.layers.gating import ContextGating
 from youtube8m_distill.layers.initializers import normal
 from youtube8m_distill.layers.masking import frame_mask
 
-# As in TensorFlow's l2_normalize. A cluster without frames stays zero, and gradients stay finite.
-SMALLEST_SQUARE = 1e-12
+SMALLEST_SQUARE = 1e-12  # as in TensorFlow's l2_normalize: a cluster without frames stays zero, with finite gradients
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -23,18 +22,10 @@ class NetVLADPooling(Layer):
 
     `a_t = softmax(BN(x_t Wc))` over the clusters and `V = sum over t of x_t a_t^T - c * sum over t of a_t`, [D, K]. Each
     cluster's column is scaled to length 1, the matrix is flattened D-major, and the whole vector is scaled to length 1. The
-    centers c are independent of Wc, as published.
+    centers c are independent of Wc, as published. Without `batch_norm`, the assignments have a bias. Without
+    `subtract_centers`, the frames themselves are summed (the paper's LightVLAD).
 
-    Args:
-        num_clusters: K.
-        batch_norm: whether assignments are batch-normalized, as published; otherwise they have a bias.
-        subtract_centers: False is the paper's LightVLAD, which sums the frames themselves.
-
-    Call arguments:
-        frames: float [batch, T, D].
-        num_frames: int [batch]. Number of real frames; they come first.
-
-    Output: float [batch, D * K]; zeros for a video without frames.
+    Input: frames float [batch, T, D] and num_frames int [batch]. Output: float [batch, D * K]; zeros without frames.
     """
 
     def __init__(self, num_clusters: int, batch_norm: bool = True, subtract_centers: bool = True, **kwargs: Any) -> None:
@@ -72,25 +63,18 @@ class NetVLADPooling(Layer):
         vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, shares), "float32")  # [B, D, K]
         if self.subtract_centers:
             # Sum the shares in the precision of the product above.
-            total = ops.sum(ops.cast(shares, "float32"), axis=1)[:, None, :]  # [B, 1, K]
-            vlad = vlad - total * self.centers
-        vlad = ops.cast(vlad * _normalizing_factors(vlad), self.compute_dtype)
-        return ops.reshape(vlad, (-1, self.output_size))
+            weights = ops.sum(ops.cast(shares, "float32"), axis=1)[:, None, :]  # [B, 1, K]
+            vlad = vlad - weights * self.centers
+        # The length of the whole follows from the lengths of the columns, without a second pass over the matrix.
+        squares = ops.sum(ops.square(vlad), axis=1, keepdims=True)  # [B, 1, K]
+        within = ops.rsqrt(ops.maximum(squares, SMALLEST_SQUARE))
+        total = ops.sum(squares * ops.square(within), axis=2, keepdims=True)  # [B, 1, 1]
+        factors = within * ops.rsqrt(ops.maximum(total, SMALLEST_SQUARE))
+        return ops.reshape(ops.cast(vlad * factors, self.compute_dtype), (-1, self.output_size))
 
     def multiply_adds(self, num_rows: int = 1) -> int:
         """Multiply-adds of the assignments of `num_rows` frames, and of their sums, which cost as much."""
         return 2 * num_rows * matrix_size(self.assign)
-
-
-def _normalizing_factors(vlad):
-    """Factors that normalize each cluster's column, then the whole. float32 [B, 1, K] from [B, D, K].
-
-    The length of the whole follows from the lengths of the columns, without a second pass over the matrix.
-    """
-    squares = ops.sum(ops.square(vlad), axis=1, keepdims=True)
-    within = ops.rsqrt(ops.maximum(squares, SMALLEST_SQUARE))
-    total = ops.sum(squares * ops.square(within), axis=2, keepdims=True)
-    return within * ops.rsqrt(ops.maximum(total, SMALLEST_SQUARE))
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -104,9 +88,6 @@ class NetVLAD(Encoder):
         num_clusters: of the first feature; every other one has half as many.
         relu: whether relu6 follows the linear layer; with `batch_norm`, batch normalization replaces its bias.
         batch_norm: whether frames, assignments, gates and the input of relu6 are batch-normalized; otherwise biases.
-        subtract_centers: False is LightVLAD.
-    Raises:
-        ValueError: if a feature would have no clusters.
     """
 
     def __init__(

@@ -20,7 +20,6 @@ class NetVLADSettings(FrameFamilySettings):
         "learning_rate_decay": 0.8,
         "regularization_penalty": 1.0,
     }
-
     model: Literal["NetVLADModelLF"] = "NetVLADModelLF"
     netvlad_cluster_size: int = size(256, "Clusters of rgb; audio has half as many.")
     netvlad_hidden_size: int = size(1024, "Size of the encoding.")

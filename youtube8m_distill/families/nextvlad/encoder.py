@@ -27,15 +27,7 @@ class NeXtVLADPooling(Layer):
     cluster k with weight `attention_tg * softmax_k(assignment_tg)`. The descriptor of cluster k is the weighted sum of
     `x_tg - center_k`, scaled to length 1. Padding has attention 0 and is left out of the batch statistics.
 
-    Args:
-        num_clusters: K.
-        groups: G; it divides `expansion * N`.
-        expansion: factor by which frames are widened, lambda in the paper.
-
-    Call arguments:
-        frames: float [batch, T, N].
-        num_frames: int [batch].
-
+    Input: frames float [batch, T, N] and num_frames int [batch].
     Output: float [batch, d * K] in the layer's compute dtype; number `i * K + k` belongs to cluster k.
     """
 
@@ -88,16 +80,10 @@ class NeXtVLAD(Encoder):
     """A NeXtVLADPooling for each feature, a linear layer, and a squeeze-and-excitation gate.
 
     Features after the first have half as many clusters and groups. `pool` returns the descriptors, 36,864 numbers at the
-    published size. `project` is `y = BN(descriptors H)`, then `y * sigmoid(relu(BN(y W1)) W2)`.
+    published size. `project` is `y = BN(descriptors H)`, then `y * sigmoid(relu(BN(y W1)) W2)`, with a gate that is
+    `gating_reduction` times narrower than y.
 
     The defaults are the paper's best single model, which reads frames from ReverseWhitening.
-
-    Args:
-        num_clusters: K of the first feature.
-        groups: G of the first feature.
-        gating_reduction: factor by which the gate is narrower than the encoding.
-    Raises:
-        ValueError: if sizes do not divide.
     """
 
     def __init__(

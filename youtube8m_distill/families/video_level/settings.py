@@ -21,7 +21,6 @@ class VideoLogisticSettings(VideoLevelSettings):
     """`LogisticModel` on video-level files."""
 
     published_classifier: ClassVar = "LogisticModel"
-
     model: Literal["LogisticModel"] = "LogisticModel"
 
 
