@@ -45,7 +45,10 @@ def oracle_weights(layer, training):
         kernel = numbers(pooling.assign.kernel)
         normalize = normalizing(getattr(pooling, "normalization", None), pooling.assign, training)
         features.append((kernel, normalize, numbers(pooling.centers) if pooling.subtract_centers else 0 * kernel))
-    gates = layer.gating and (numbers(layer.gating.kernel), normalizing(layer.gating.normalization, layer.gating, training))
+    gates, gating = None, layer.gating
+    if gating is not None:
+        normalize = normalizing(gating.normalization if gating.batch_norm else None, gating, training)
+        gates = numbers(gating.kernel), normalize
     frames = layer.frame_normalization
     return {
         "frames": normalizing(frames, None, training) if frames is not None else lambda rows: rows,
@@ -166,8 +169,8 @@ def test_the_published_sizes_have_the_published_number_of_weights():
     with keras.StatelessScope(initialize_variables=False):
         layer = NetVLAD((1024, 128), hidden_size=2)
         layer.build((None, None, 1152))
-    assert layer.vlad_size == 278_528 and layer.hidden.kernel.shape == (278_528, 2)
-    assert layer.vlad_size * NetVLAD((1024, 128)).encoding_size == 285_212_672
+    assert layer.hidden.kernel.shape == (278_528, 2)
+    assert 278_528 * NetVLAD((1024, 128)).encoding_size == 285_212_672
     poolings = 2 * (1024 * 256 + 128 * 128) + 2 * (256 + 128)  # assignments, centers; gamma and beta
     assert sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights) == (
         2 * 1152 + poolings + 278_528 * 2 + 2 + 2 * 2 + 2 * 2

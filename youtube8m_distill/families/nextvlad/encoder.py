@@ -111,8 +111,8 @@ class NeXtVLAD(Encoder):
             if not k or not g or expansion * size % g:
                 raise ValueError(
                     f"num_clusters={num_clusters}, groups={groups}, expansion={expansion}: feature {index} of "
-                    f"feature_sizes={self.feature_sizes} gets {k} clusters and {g} groups of {expansion * size} numbers; "
-                    "give at least 1, and groups that divide the numbers."
+                    f"feature_sizes={self.feature_sizes} gets {k} clusters and {g} groups of its {expansion * size} "
+                    "numbers; give at least 1 of both, and groups that divide the numbers."
                 )
             self.poolings.append(NeXtVLADPooling(k, g, expansion, dtype=self.dtype_policy, name=f"pooling_{index}"))
 
