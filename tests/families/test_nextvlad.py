@@ -83,20 +83,29 @@ def as_numpy(tensor):
 
 
 @pytest.mark.parametrize(
-    "shape, training", [(shape, index % 2 == 0) for index, shape in enumerate(SHAPES)] + [("two features", False)]
+    "shape, training",
+    [
+        ("two features", True),
+        ("two features", False),
+        pytest.param("one feature", False, marks=pytest.mark.slow),
+        ("one group", True),
+        ("odd halves", False),
+        pytest.param("three features", True, marks=pytest.mark.slow),
+    ],
 )
 def test_descriptors_and_encodings_equal_the_oracles(shape, training):
     layer, (frames, counts) = encoder(shape), videos(shape)
     expected = expected_pooled(layer, frames, counts, training)
     encoding = expected_encoding(layer, expected, training)
+    weights = layer.get_weights()
     np.testing.assert_allclose(layer.pool(frames, counts, training), expected, rtol=1e-4, atol=1e-4)
-    layer = encoder(shape)  # a pass in training has moved the statistics
+    layer.set_weights(weights)  # a pass in training has moved the statistics
     found = layer(frames, counts, training=training)
     assert found.shape == (5, layer.encoding_size)
     np.testing.assert_allclose(found, encoding, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("garbage, training", [(7.0, True), (np.nan, False), (np.inf, True)])
+@pytest.mark.parametrize("garbage, training", [(7.0, False), (np.nan, True)])
 def test_padding_affects_neither_outputs_nor_statistics(garbage, training):
     frames, counts = videos()
     rows = np.arange(frames.shape[1]) >= counts[:, None]
@@ -212,11 +221,10 @@ def test_the_published_size_has_the_published_number_of_trainable_weights(num_cl
     assert count(layer.trainable_weights) + count(classifier.trainable_weights) == expected
 
 
-@pytest.mark.parametrize("num_frames", [7])
-def test_multiply_adds_count_the_matrix_products(num_frames):
+def test_multiply_adds_count_the_matrix_products():
     first = 6 * 12 + 12 * 2 + 12 * (2 * 4) + 6 * 4 * 2
     second = 3 * 6 + 6 * 1 + 6 * (1 * 2) + 6 * 2 * 1
-    assert encoder().multiply_adds(num_frames) == num_frames * (first + second) + (6 * 4 + 6 * 2) * 8 + 8 * 2 + 2 * 8
+    assert encoder().multiply_adds(7) == 7 * (first + second) + (6 * 4 + 6 * 2) * 8 + 8 * 2 + 2 * 8
 
 
 def test_initial_weights_are_slims_variance_scaling():
