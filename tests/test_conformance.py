@@ -178,7 +178,7 @@ def test_a_float_frame_count_is_not_rounded_to_bfloat16(model):
     assert_same(networks.outputs(model, counted), networks.outputs(model, batch), rtol=0, atol=0)
 
 
-@every_network
+@every_encoder
 def test_a_graph_with_dynamic_shapes_equals_eager_code(network):
     model, batch, expected = shared(network)
     unknown = {
@@ -212,7 +212,7 @@ def test_a_keras_file_restores_the_network_in_safe_mode(network, tmp_path):
     assert_same(networks.outputs(loaded, batch), expected, rtol=0, atol=0)
 
 
-@every_network
+@every_encoder
 def test_a_weights_file_loads_into_another_network(network, tmp_path):
     model, batch, expected = shared(network)
     other = networks.build(network, seed=1)
@@ -235,7 +235,7 @@ def test_bfloat16_keeps_weights_and_predictions_in_float32(network):
     assert_same(outputs, expected, rtol=0, atol=0.05)
 
 
-@every_encoder
+@parametrized(ENCODERS, quick="NetVLADModelLF")
 def test_a_keras_file_restores_a_bfloat16_network(network, tmp_path):
     model, batch, expected = shared(network, "mixed_bfloat16")
     model.save(tmp_path / "network.keras")
@@ -325,11 +325,10 @@ DATA = tiny_training.videos()
 
 
 def assert_moves(scheme):
-    """Takes two eager steps: every trainable weight changes, every loss is finite."""
+    """Takes an eager step: every trainable weight changes, every loss is finite."""
     before = [np.copy(weight) for weight in scheme.trainable_variables]
     data = DATA if "student" in scheme.networks else tiny_training.flat(DATA)
-    for start in (0, 8):
-        logs = scheme.train_step(tf.nest.map_structure(lambda values: tf.constant(values[start : start + 8]), data))
+    logs = scheme.train_step(tf.nest.map_structure(lambda values: tf.constant(values[:8]), data))
     assert np.all(np.isfinite([float(value) for value in logs.values()]))
     assert all(tiny_training.differ([np.asarray(weight) for weight in scheme.trainable_variables], before))
 
