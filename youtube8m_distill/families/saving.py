@@ -14,11 +14,9 @@ from youtube8m_distill.families.video_classifier import VideoClassifier
 def load_model(path: str | os.PathLike) -> VideoClassifier | NetworkMixture:
     """Loads a `.keras` file that `network.save` or `yt8m extract` wrote. Runs no code from it (`safe_mode`).
 
-    `keras.saving.load_model` alone knows only the layers that have been imported; this function imports them all.
-
-    Raises:
-        ValueError: if there is no such file, or it is not a saved Keras model.
+    Raises ValueError if there is no such file, or it is not a saved Keras model.
     """
+    # Keras alone knows only the layers that have been imported.
     for package in (layers, families):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)

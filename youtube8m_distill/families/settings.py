@@ -1,7 +1,4 @@
-"""What the settings of all families have in common. Imports neither TensorFlow nor Keras, so that help texts are fast.
-
-The settings state the published values and the published training recipe of a family.
-"""
+"""What the settings of all families have in common. Imports neither TensorFlow nor Keras, so that help texts are fast."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,13 +11,8 @@ if TYPE_CHECKING:
 
 def dropout_field(published: float) -> Any:
     """The field `dropout` of a family, with its published value."""
-    return setting(
-        published,
-        "Fraction of the encoding (of the pooled clusters in NeXtVLADModel and its mixtures) dropped in training.",
-        shapes_weights=False,
-        ge=0.0,
-        lt=1.0,
-    )
+    text = "Fraction of the encoding (of the pooled clusters in NeXtVLADModel and its mixtures) dropped in training."
+    return setting(published, text, shapes_weights=False, ge=0.0, lt=1.0)
 
 
 class FamilySettings(Settings):

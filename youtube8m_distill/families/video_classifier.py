@@ -26,13 +26,10 @@ class VideoClassifier(keras.Model):
         dropout: share dropped between the encoder's two parts, in training only; for most families that is right before
             the classifier. Distillation reads the encoding without dropout.
 
-    Call arguments:
-        batch: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype and `num_frames` int
-            [batch]; without encoder, `features` float32 [batch, feature_size].
-        frame_states: whether to return the encoder's state after each frame (H-RNN).
-
+    Input: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype and `num_frames` int [batch];
+    without encoder, `features` float32 [batch, feature_size].
     Output: dict with `encoding` float [batch, D], `predictions` float32 [batch, num_classes] from 0 to 1, `logits` of a
-    logistic classifier, and `frame_states` float [batch, T, state size] if asked for.
+    logistic classifier, and with frame_states=True H-RNN's `frame_states` float [batch, T, state size].
     """
 
     def __init__(

@@ -14,7 +14,6 @@ class SeedGenerator(keras.random.SeedGenerator):
     """A seed generator that adds the index of the replica to what it draws. Replica 0 draws Keras' own seeds."""
 
     def next(self, ordered: bool = True) -> KerasTensor:
-        """The next seed, int64 [2]."""
         seed = super().next(ordered)
         if replicas.num_replicas() == 1:
             return seed

@@ -1,7 +1,4 @@
-"""Initial weights that differ from those of Keras' layers.
-
-Every call returns a new object: an initializer that is used twice gives the same numbers twice.
-"""
+"""Initial weights. Every call returns a new object: an initializer that is used twice gives the same numbers twice."""
 
 import math
 

@@ -53,13 +53,9 @@ class Logistic(Layer):
         self.l2 = l2
         self.regularize_bias = regularize_bias
         self.initializer = keras.initializers.get(initializer)
+        regularizers = {"kernel_regularizer": SlimL2(l2), "bias_regularizer": SlimL2(l2) if regularize_bias else None}
         self.logits = keras.layers.Dense(
-            num_classes,
-            kernel_initializer=self.initializer,
-            kernel_regularizer=SlimL2(l2),
-            bias_regularizer=SlimL2(l2) if regularize_bias else None,
-            dtype="float32",
-            name="logits",
+            num_classes, kernel_initializer=self.initializer, dtype="float32", name="logits", **regularizers
         )
 
     def build(self, input_shape: tuple[Any, ...]) -> None:

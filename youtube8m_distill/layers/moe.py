@@ -49,9 +49,8 @@ class MixtureOfExperts(Layer):
         self.gates.build(input_shape)
         self.experts.build(input_shape)
         if self.probability_gating:
-            self.gating = self.sublayer(
-                ContextGating, "probability_gating", self.num_classes, remove_diagonal=self.remove_diagonal
-            )
+            options = {"remove_diagonal": self.remove_diagonal}
+            self.gating = self.sublayer(ContextGating, "probability_gating", self.num_classes, **options)
 
     def call(self, encoding: KerasTensor, training: bool = False, update_statistics: bool = True) -> dict[str, KerasTensor]:
         gates = ops.reshape(self.gates(encoding), (-1, self.num_classes, self.num_mixtures + 1))  # class-major

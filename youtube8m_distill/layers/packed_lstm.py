@@ -3,8 +3,6 @@
 import keras
 from keras import KerasTensor, ops
 
-LayerWeights = list[KerasTensor]  # kernel, recurrent kernel, bias
-
 # Steps are unrolled, so tracing takes longer the more there are. In training, a student's few steps trace as fast as Keras'
 # loop; a teacher's 20 would take ten seconds more.
 MAX_STEPS, MAX_STEPS_IN_TRAINING = 64, 8
@@ -25,14 +23,14 @@ def serves(sequence: KerasTensor, training: bool) -> bool:
     )
 
 
-def final_state(layers: list[LayerWeights], sequence: KerasTensor, lengths: KerasTensor) -> KerasTensor:
+def final_state(layers: list[list[KerasTensor]], sequence: KerasTensor, lengths: KerasTensor) -> KerasTensor:
     """State of stacked layers after the last real step of each sequence; zeros for a sequence without steps.
 
     Sequences are sorted, the longest first. The rows that a step changes are then always the first ones: no mask, no
     copy, and padding is never read.
 
     Args:
-        layers: weights in Keras' layout and the sequence's dtype.
+        layers: kernel, recurrent kernel and bias of each layer, in Keras' layout and the sequence's dtype.
         sequence: float [rows, steps, size] with a static number of steps.
         lengths: int32 [rows], from 0 to steps. Number of real steps; they come first.
     Returns:

@@ -58,15 +58,9 @@ class DeepBagOfFrames(Encoder):
             self.hidden_normalization = self.sublayer(BatchNormalization, "hidden_normalization", self.hidden_size)
 
     def _dense(self, name, input_size, units, bias_stddev):
-        return self.sublayer(
-            keras.layers.Dense,
-            name,
-            input_size,
-            units=units,
-            use_bias=not self.batch_norm,
-            kernel_initializer=normal(input_size),
-            bias_initializer=keras.initializers.RandomNormal(stddev=bias_stddev),
-        )
+        kernel, bias = normal(input_size), keras.initializers.RandomNormal(stddev=bias_stddev)
+        options = {"use_bias": not self.batch_norm, "kernel_initializer": kernel, "bias_initializer": bias}
+        return self.sublayer(keras.layers.Dense, name, input_size, units=units, **options)
 
     def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """The encoding. The pooled votes of a video without frames are 0."""

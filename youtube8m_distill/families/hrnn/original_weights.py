@@ -8,8 +8,6 @@ from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
 from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.layers.moe import MixtureOfExperts
 
-FORGET_BIAS = 1.0  # BasicLSTMCell adds it at run time; Keras stores it in the bias
-
 
 def convert_lstm_kernel(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A `BasicLSTMCell`'s weights in the layout of a Keras LSTM.
@@ -24,7 +22,7 @@ def convert_lstm_kernel(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarra
         return np.concatenate([i, f, j, o], axis=-1)
 
     kernel, bias = reorder(kernel), reorder(bias)
-    bias[cells : 2 * cells] += FORGET_BIAS
+    bias[cells : 2 * cells] += 1.0  # BasicLSTMCell adds the forget bias at run time; Keras stores it
     return kernel[:-cells], kernel[-cells:], bias
 
 

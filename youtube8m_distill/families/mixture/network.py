@@ -167,7 +167,6 @@ Network: TypeAlias = VideoClassifier | NetworkMixture
 
 
 def _check_members(preprocessing, members):
-    """Raises for members that cannot be mixed and for duplicate names."""
     if not members:
         raise ValueError("members=[]: a mixture needs at least one.")
     names = [member.name for member in members]

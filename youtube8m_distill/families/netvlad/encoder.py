@@ -37,15 +37,8 @@ class NetVLADPooling(Layer):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         size = input_shape[-1]
         self.output_size = size * self.num_clusters
-        self.assign = self.sublayer(
-            keras.layers.Dense,
-            "assign",
-            size,
-            units=self.num_clusters,
-            use_bias=not self.batch_norm,
-            kernel_initializer=normal(size),
-            bias_initializer=normal(size),
-        )
+        options = {"use_bias": not self.batch_norm, "kernel_initializer": normal(size), "bias_initializer": normal(size)}
+        self.assign = self.sublayer(keras.layers.Dense, "assign", size, units=self.num_clusters, **options)
         if self.batch_norm:
             # Its output goes into the softmax, in float32.
             self.normalization = self.sublayer(BatchNormalization, "normalization", self.num_clusters, dtype="float32")

@@ -1,8 +1,4 @@
-"""NetVLAD's settings and recipe.
-
-Architecture: Miech et al. 2017 with their published best single model. Number of clusters, hidden layer and schedule:
-Bhardwaj et al., CVPR 2019, section 5.2.
-"""
+"""NetVLAD's settings and recipe: Miech et al. 2017, best single model. Clusters, width, schedule: CVPR 2019, section 5.2."""
 
 from typing import ClassVar, Literal
 

@@ -127,7 +127,6 @@ class NeXtVLAD(Encoder):
         self.excite = _dense(self, "excite", narrow_size, self.hidden_size)
 
     def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
-        """Descriptors of all features, float [batch, any size]."""
         # Attention 0 times NaN or infinity would be NaN.
         frames = ops.where(frame_mask(num_frames, ops.shape(frames)[1])[:, :, None], frames, ops.zeros_like(frames))
         return pool_features(self.poolings, self.feature_sizes, frames, num_frames, training)
