@@ -217,3 +217,9 @@ def test_a_layer_is_restored_from_its_config(options):
     assert (copy.name, copy.dtype_policy.name, copy.get_config()) == ("reader", "mixed_bfloat16", layer.get_config())
     copy.set_weights(layer.get_weights())
     np.testing.assert_array_equal(copy(frames_of(), np.array(COUNTS)), layer(frames_of(), np.array(COUNTS)))
+
+
+def test_a_configuration_of_version_0_1_is_read():
+    saved = NetVLAD(SIZES, subtract_centers=False).get_config()
+    saved["subtract_centres"] = saved.pop("subtract_centers")
+    assert not NetVLAD.from_config(saved).subtract_centers
