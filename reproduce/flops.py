@@ -99,7 +99,7 @@ def _parts_of(model, network):
 
 def _levels(encoder, num_frames):
     """The two LSTMs of H-RNN. The lower one reads frames, the upper one reads blocks."""
-    lower = num_frames * encoder.lower.multiply_adds(encoder.frame_size)
+    lower = encoder.lower.multiply_adds(num_frames)
     return [
         Part("lower LSTM", lower, _parameters(encoder.lower)),
         Part("upper LSTM", encoder.multiply_adds(num_frames) - lower, _parameters(encoder.upper)),

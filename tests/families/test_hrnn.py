@@ -51,7 +51,8 @@ def test_another_number_of_layers_equals_the_oracle(num_layers):
     assert_as_the_oracle(3, 7, [0, 4, 7], num_layers=num_layers)
 
 
-@settings(max_examples=4, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None)
 @given(strategies.data())
 def test_any_block_length_and_frame_count_equals_the_oracle(data):
     rows = data.draw(strategies.integers(1, 12))

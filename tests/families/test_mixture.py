@@ -1,3 +1,5 @@
+import functools
+
 import h5py
 import keras
 import numpy as np
@@ -16,7 +18,19 @@ from youtube8m_distill.layers.preprocessing import L2Preprocessing
 VIEW = mixtures.with_an_empty_video(tiny_training.videos(8))["teacher"]
 VIDEOS = mixtures.Videos(VIEW)
 SIZE = tiny_training.FEATURES.size
-both_shapes = pytest.mark.parametrize("shape", list(mixtures.SHAPES.values()), ids=list(mixtures.SHAPES))
+
+
+@functools.cache
+def _built(shape):
+    model = mixtures.randomize(mixtures.mixture(shape))
+    return model, model.get_weights()
+
+
+def shared(shape=mixtures.TWO_LEVELS):
+    """A mixture that is built once, its random weights set anew."""
+    model, weights = _built(shape)
+    model.set_weights(weights)
+    return model
 
 
 def flat(outputs):
@@ -34,7 +48,7 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize("shape, training", [(mixtures.ONE_LEVEL, True), (mixtures.TWO_LEVELS, False)])
 def test_outputs_equal_the_oracle(shape, training):
-    model = mixtures.randomize(mixtures.mixture(shape))
+    model = shared(shape)
     expected = VIDEOS.outputs(mixtures.tree(model), training)
     mixtures.assert_outputs(model(VIEW, training=training), expected)
 
@@ -43,12 +57,11 @@ def gates_of(model):
     return [layer for layer in model.output_layers if isinstance(layer, MixtureGate)]
 
 
-@both_shapes
-def test_gate_statistics_are_those_of_videos_with_frames(shape):
-    model = mixtures.mixture(shape)
+def test_gate_statistics_are_those_of_videos_with_frames():
+    model = mixtures.mixture(mixtures.TWO_LEVELS)
     model(VIEW, training=True)
     gates = gates_of(model)
-    assert len(gates) == (1 if len(shape) == 1 else 3)
+    assert len(gates) == 3
     for gate in gates:  # the first update keeps a tenth of the start
         np.testing.assert_allclose(gate.normalization.moving_mean, 0.9 * VIDEOS.statistics[0], rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(gate.normalization.moving_variance, 0.1 + 0.9 * VIDEOS.statistics[1], rtol=1e-4)
@@ -77,7 +90,7 @@ def test_initial_gate_weights_are_those_of_the_release():
 
 
 def test_gradients_are_finite_for_videos_without_frames():
-    model = mixtures.mixture(mixtures.TWO_LEVELS)
+    model = shared()
     for counts in (VIEW["num_frames"], np.zeros(8, np.int32)):
         with tf.GradientTape() as tape:
             loss = ops.sum(model({**VIEW, "num_frames": counts}, training=True)["predictions"])
@@ -85,9 +98,8 @@ def test_gradients_are_finite_for_videos_without_frames():
         assert all(np.isfinite(gradient.numpy()).all() for gradient in gradients)
 
 
-@both_shapes
-def test_predictions_without_dropout_come_from_the_encodings(shape):
-    model = mixtures.randomize(mixtures.mixture(shape, dropout=0.5))
+def test_predictions_without_dropout_come_from_the_encodings():
+    model = mixtures.randomize(mixtures.mixture(mixtures.TWO_LEVELS, dropout=0.5))
     outputs = model(VIEW, training=True)
     expected = VIDEOS.outputs(mixtures.tree(model), training=True)
     clean = [video["predictions"] for video in expected]
@@ -97,14 +109,13 @@ def test_predictions_without_dropout_come_from_the_encodings(shape):
 
 
 def test_predictions_without_dropout_are_the_predictions_if_there_is_none():
-    model = mixtures.randomize(mixtures.mixture(mixtures.TWO_LEVELS))
+    model = shared()
     outputs = model(VIEW)
     np.testing.assert_allclose(model.predictions_without_dropout(outputs), outputs["predictions"], rtol=1e-6)
 
 
 def test_in_bfloat16_the_gate_is_float32_and_nearly_exact():
-    exact = mixtures.randomize(mixtures.mixture(mixtures.TWO_LEVELS))
-    rounded = mixtures.mixture(mixtures.TWO_LEVELS, dtype="mixed_bfloat16")
+    exact, rounded = shared(mixtures.ONE_LEVEL), mixtures.mixture(mixtures.ONE_LEVEL, dtype="mixed_bfloat16")
     rounded.set_weights(exact.get_weights())
     frames = rounded.preprocessing(VIEW["frames"])
     assert frames.dtype == "bfloat16"
@@ -117,7 +128,7 @@ def test_in_bfloat16_the_gate_is_float32_and_nearly_exact():
 
 
 def test_a_mixture_has_the_interface_of_a_network():
-    model = mixtures.mixture(mixtures.TWO_LEVELS)
+    model = shared()
     assert model.num_classes == tiny_training.NUM_CLASSES and model.feature_size == SIZE
     leaves = [model.members[i].members[j] for i in range(2) for j in range(3)]
     assert [id(classifier) for classifier in model.classifiers] == [id(leaf.classifier) for leaf in leaves]
@@ -145,7 +156,7 @@ def test_multiply_adds_sum_members_and_gates():
 
 
 def test_a_submodel_is_found_by_path_and_works_alone():
-    model = mixtures.randomize(mixtures.mixture(mixtures.TWO_LEVELS))
+    model = shared()
     outputs = model(VIEW)
     assert model.submodel("") is model and model.submodel("1") is model.members[1]
     assert model.submodel("1.2") is model.members[1].members[2]
@@ -157,7 +168,7 @@ def test_a_submodel_is_found_by_path_and_works_alone():
 @pytest.mark.parametrize("path", ["2", "0.0.0", "-1", "0."])
 def test_an_unknown_path_is_an_error_that_lists_all_paths(path):
     with pytest.raises(ValueError, match="submodel=.*0, 0.0, 0.1, 0.2, 1, 1.0, 1.1, 1.2"):
-        mixtures.mixture(mixtures.TWO_LEVELS).submodel(path)
+        shared().submodel(path)
 
 
 def test_members_have_different_initial_weights_and_unique_paths():
@@ -212,11 +223,11 @@ def test_invalid_members_are_an_error(settings, message):
 # ---- saving
 
 
-@pytest.fixture(params=list(mixtures.SHAPES.values()), ids=list(mixtures.SHAPES))
-def scaled(request):
-    """A mixture whose preprocessing has a weight too, with its shape."""
-    model = mixtures.mixture(request.param, preprocessing=mixtures.ScaledPreprocessing("uint8"))
-    return mixtures.randomize(model), request.param
+@pytest.fixture(scope="module")
+def scaled():
+    """A mixture of mixtures whose preprocessing has a weight too."""
+    model = mixtures.mixture(mixtures.TWO_LEVELS, preprocessing=mixtures.ScaledPreprocessing("uint8"))
+    return mixtures.randomize(model)
 
 
 def networks_of(model):
@@ -224,79 +235,63 @@ def networks_of(model):
 
 
 def test_saved_weights_load_into_a_new_mixture(scaled, tmp_path):
-    model, shape = scaled
-    model.save_weights(tmp_path / "mixture.weights.h5")
-    other = mixtures.mixture(shape, preprocessing=mixtures.ScaledPreprocessing("uint8"))
+    scaled.save_weights(tmp_path / "mixture.weights.h5")
+    other = mixtures.mixture(mixtures.TWO_LEVELS, preprocessing=mixtures.ScaledPreprocessing("uint8"))
     other.load_weights(tmp_path / "mixture.weights.h5")
-    assert_equal(other(VIEW), model(VIEW))
+    assert_equal(other(VIEW), scaled(VIEW))
 
 
 def test_a_loaded_mixture_has_one_preprocessing_object(scaled, tmp_path):
-    model, _ = scaled
-    model.save(tmp_path / "mixture.keras")
+    scaled.save(tmp_path / "mixture.keras")
     loaded = keras.saving.load_model(tmp_path / "mixture.keras")
-    assert_equal(loaded(VIEW), model(VIEW))
+    assert_equal(loaded(VIEW), scaled(VIEW))
     assert len({id(network.preprocessing) for network in networks_of(loaded)}) == 1
     paths = {variable.path for variable in loaded.weights}
-    assert len(paths) == len(model.weights) and all(path.startswith("teacher/") for path in paths)
+    assert len(paths) == len(scaled.weights) and all(path.startswith("teacher/") for path in paths)
 
 
 def test_a_mixture_is_restored_from_its_config(scaled):
-    model, _ = scaled
-    config = model.get_config()
+    config = scaled.get_config()
     assert str(config).count("tests>ScaledPreprocessing") == 1
     rebuilt = NetworkMixture.from_config(config)
     rebuilt.build()
-    rebuilt.set_weights(model.get_weights())
-    assert_equal(rebuilt(VIEW), model(VIEW))
-    assert [weight.shape for weight in rebuilt.weights] == [weight.shape for weight in model.weights]
-    assert [network.name for network in networks_of(rebuilt)] == [network.name for network in networks_of(model)]
+    rebuilt.set_weights(scaled.get_weights())
+    assert_equal(rebuilt(VIEW), scaled(VIEW))
+    assert [weight.shape for weight in rebuilt.weights] == [weight.shape for weight in scaled.weights]
+    assert [network.name for network in networks_of(rebuilt)] == [network.name for network in networks_of(scaled)]
 
 
 def test_every_submodel_can_be_saved_and_loaded_alone(scaled, tmp_path):
-    model, shape = scaled
-    path = "0.1" if len(shape) == 2 else "1"
-    leaf = model.submodel(path)
+    leaf = scaled.submodel("0.1")
     leaf.save_weights(tmp_path / "leaf.weights.h5")
     alone = VideoClassifier(mixtures.ScaledPreprocessing("uint8"), mixtures.MeanEncoder(), Logistic(5), SIZE)
     alone.build()
     alone.load_weights(tmp_path / "leaf.weights.h5")
     assert_equal(alone(VIEW), leaf(VIEW))
-    for path in list(model.submodels())[1:]:
-        model.submodel(path).save(tmp_path / "part.keras")
-        assert_equal(keras.saving.load_model(tmp_path / "part.keras")(VIEW), model.submodel(path)(VIEW))
+    for path in ("0", "1.2"):
+        scaled.submodel(path).save(tmp_path / "part.keras")
+        assert_equal(keras.saving.load_model(tmp_path / "part.keras")(VIEW), scaled.submodel(path)(VIEW))
 
 
 def test_the_preprocessing_is_saved_once(scaled, tmp_path):
-    model, _ = scaled
-    model.save_weights(tmp_path / "mixture.weights.h5")
+    scaled.save_weights(tmp_path / "mixture.weights.h5")
     sizes = []
     with h5py.File(tmp_path / "mixture.weights.h5") as file:
         file.visititems(lambda name, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
-    assert sum(sizes) == sum(weight.size for weight in model.get_weights())
+    assert sum(sizes) == sum(weight.size for weight in scaled.get_weights())
 
 
 # ---- with the real members
 
 
-def nextvlad_mixture(shape=(3,)):
+def test_a_mixture_of_nextvlads_works_is_saved_and_split(tmp_path):
     preprocessing = L2Preprocessing("uint8")
-
-    def network(shape, name):
-        if not shape:
-            encoder = NeXtVLAD(tiny_training.FEATURES.sizes, 4, 8, groups=2, expansion=2, gating_reduction=2)
-            return VideoClassifier(preprocessing, encoder, Logistic(5), SIZE, dropout=0.5, name=name)
-        members = [network(shape[1:], f"member_{m}") for m in range(shape[0])]
-        return NetworkMixture(preprocessing, members, SIZE, name=name)
-
-    model = network(shape, "mixture")
+    members = []
+    for name in ("member_0", "member_1"):
+        encoder = NeXtVLAD(tiny_training.FEATURES.sizes, 4, 8, groups=2, expansion=2, gating_reduction=2)
+        members.append(VideoClassifier(preprocessing, encoder, Logistic(5), SIZE, dropout=0.5, name=name))
+    model = NetworkMixture(preprocessing, members, SIZE, name="mixture")
     model.build()
-    return model
-
-
-@pytest.mark.parametrize("shape", [(2, 2)])
-def test_a_mixture_of_nextvlads_works_is_saved_and_split(shape, tmp_path):
-    model = nextvlad_mixture(shape)
     model(VIEW, training=True)
     outputs = model(VIEW)
     logits = np.einsum("bm,mbc->bc", outputs["gate"], np.array([member["logits"] for member in outputs["members"]]))

@@ -83,20 +83,29 @@ def as_numpy(tensor):
 
 
 @pytest.mark.parametrize(
-    "shape, training", [(shape, index % 2 == 0) for index, shape in enumerate(SHAPES)] + [("two features", False)]
+    "shape, training",
+    [
+        ("two features", True),
+        ("two features", False),
+        pytest.param("one feature", False, marks=pytest.mark.slow),
+        ("one group", True),
+        ("odd halves", False),
+        pytest.param("three features", True, marks=pytest.mark.slow),
+    ],
 )
 def test_descriptors_and_encodings_equal_the_oracles(shape, training):
     layer, (frames, counts) = encoder(shape), videos(shape)
     expected = expected_pooled(layer, frames, counts, training)
     encoding = expected_encoding(layer, expected, training)
+    weights = layer.get_weights()
     np.testing.assert_allclose(layer.pool(frames, counts, training), expected, rtol=1e-4, atol=1e-4)
-    layer = encoder(shape)  # a pass in training has moved the statistics
+    layer.set_weights(weights)  # a pass in training has moved the statistics
     found = layer(frames, counts, training=training)
-    assert found.shape == (5, layer.encoding_size) and layer.pooled_size == expected.shape[1]
+    assert found.shape == (5, layer.encoding_size)
     np.testing.assert_allclose(found, encoding, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("garbage, training", [(7.0, True), (np.nan, False), (np.inf, True)])
+@pytest.mark.parametrize("garbage, training", [(7.0, False), (np.nan, True)])
 def test_padding_affects_neither_outputs_nor_statistics(garbage, training):
     frames, counts = videos()
     rows = np.arange(frames.shape[1]) >= counts[:, None]
@@ -208,15 +217,14 @@ def test_the_published_size_has_the_published_number_of_trainable_weights(num_cl
         layer, classifier = nextvlad.NeXtVLAD((1024, 128)), logistic.Logistic(num_classes)
         layer.build((None, None, 1152))
         classifier.build((None, layer.encoding_size))
-    assert layer.pooled_size == pooled == 36_864
+    assert layer.hidden.kernel.shape[0] == pooled == 36_864
     assert count(layer.trainable_weights) + count(classifier.trainable_weights) == expected
 
 
-@pytest.mark.parametrize("num_frames", [7])
-def test_multiply_adds_count_the_matrix_products(num_frames):
+def test_multiply_adds_count_the_matrix_products():
     first = 6 * 12 + 12 * 2 + 12 * (2 * 4) + 6 * 4 * 2
     second = 3 * 6 + 6 * 1 + 6 * (1 * 2) + 6 * 2 * 1
-    assert encoder().multiply_adds(num_frames) == num_frames * (first + second) + (6 * 4 + 6 * 2) * 8 + 8 * 2 + 2 * 8
+    assert encoder().multiply_adds(7) == 7 * (first + second) + (6 * 4 + 6 * 2) * 8 + 8 * 2 + 2 * 8
 
 
 def test_initial_weights_are_slims_variance_scaling():
@@ -247,19 +255,11 @@ def test_initial_weights_are_slims_variance_scaling():
 @pytest.mark.parametrize(
     "sizes, options, words",
     [
-        (
-            (6, 3),
-            {"groups": 5},
-            r"expansion=2, groups=5: feature 1 of feature_sizes=\(6, 3\) becomes 12 wide, which 5 groups",
-        ),
-        ((8, 3), {"groups": 8}, r"feature 2 of feature_sizes=\(8, 3\) becomes 6 wide, which 4 groups do not divide"),
-        ((6, 3), {"groups": 1}, r"num_clusters=128, groups=1: feature 2 .* has half of each"),
-        ((6, 3), {"groups": 2, "num_clusters": 1}, "num_clusters=1, groups=2: feature 2 .* at least 2"),
-        (
-            (6,),
-            {"groups": 2, "hidden_size": 20, "gating_reduction": 8},
-            "hidden_size=20 is not a multiple of gating_reduction=8",
-        ),
+        ((6, 3), {"groups": 5}, r"groups=5, expansion=2: feature 1 of .*=\(6, 3\) gets .* 5 groups of its 12 numbers"),
+        ((8, 3), {"groups": 8}, r"groups=8, .*: feature 2 of .* 4 groups of its 6 numbers; .* that divide"),
+        ((6, 3), {"groups": 1}, "num_clusters=128, groups=1, .*: feature 2 .* 0 groups .* at least 1"),
+        ((6, 3), {"groups": 2, "num_clusters": 1}, "num_clusters=1, groups=2, .*: feature 2 .* gets 0 clusters"),
+        ((6,), {"hidden_size": 20}, "gating_reduction=8 must divide hidden_size=20"),
     ],
 )
 def test_sizes_that_do_not_divide_are_an_error(sizes, options, words):

@@ -51,7 +51,7 @@ def test_the_teachers_outputs_equal_the_originals_at_full_feature_size():
     assert_outputs_equal_the_originals("model", 20, 300, [300, 157], sizes=(1024, 128))
 
 
-@pytest.mark.parametrize("k", [30, 10])
+@pytest.mark.parametrize("k", [pytest.param(30, marks=pytest.mark.slow), 10])
 def test_the_students_outputs_equal_the_originals(k):
     assert_outputs_equal_the_originals("model_student", 5, k, [k, k - 1, k // 5 + 1, k // 5, 1, 0])
 

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -7,15 +9,22 @@ from tests import networks, oracles
 NETWORK = networks.frame_level()
 
 
+@functools.cache
+def shared(dtype="float32"):
+    """An H-RNN, which evaluation does not change, and its outputs with frame states."""
+    model = networks.build(NETWORK, dtype=dtype)
+    return model, model(networks.batch(NETWORK), frame_states=True)
+
+
 def zero_share(values):
     return np.mean(values == 0)
 
 
 def test_outputs_of_an_h_rnn_equal_the_oracles():
-    model, batch = networks.build(NETWORK), networks.batch(NETWORK)
+    (model, outputs), batch = shared(), networks.batch(NETWORK)
     levels = [[layer.get_weights() for layer in level.layers] for level in (model.encoder.lower, model.encoder.upper)]
     (gates,), (experts, bias) = model.classifier.gates.get_weights(), model.classifier.experts.get_weights()
-    found = networks.outputs(model, batch, frame_states=True)
+    found = networks.as_numpy(outputs)
     for video, count in enumerate(batch["num_frames"]):
         frames = np.array([oracles.preprocessed(frame) for frame in batch["frames"][video]])
         encoding, states = oracles.hierarchical_rnn(*levels, frames, count, frames_per_block=3)
@@ -37,19 +46,18 @@ def test_a_video_level_network_classifies_the_normalized_mean():
 
 
 def test_frame_states_are_returned_only_if_requested():
-    model, batch = networks.build(NETWORK), networks.batch(NETWORK)
-    assert set(model(batch)) == {"encoding", "predictions"}
-    found = model(batch, frame_states=True)
+    model, found = shared()
+    plain = model(networks.batch(NETWORK))
+    assert set(plain) == {"encoding", "predictions"}
     assert set(found) == {"encoding", "predictions", "frame_states"}
     assert found["frame_states"].shape == (4, networks.MAX_FRAMES, 16)
-    np.testing.assert_allclose(found["encoding"], model(batch)["encoding"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["encoding"], plain["encoding"], rtol=1e-5, atol=1e-6)
 
 
 def test_bfloat16_frame_states_are_near_the_exact_ones():
-    model, batch = networks.build(NETWORK, dtype="mixed_bfloat16"), networks.batch(NETWORK)
-    found = model(batch, frame_states=True)
+    _, found = shared("mixed_bfloat16")
     assert found["frame_states"].dtype == "bfloat16" and found["predictions"].dtype == "float32"
-    exact = networks.outputs(networks.build(NETWORK), batch, frame_states=True)["frame_states"]
+    exact = shared()[1]["frame_states"]
     rounded = keras.ops.convert_to_numpy(keras.ops.cast(found["frame_states"], "float32"))
     np.testing.assert_allclose(rounded, exact, rtol=0, atol=0.05)
 
@@ -70,23 +78,22 @@ def test_dropout_affects_the_classifier_in_training_but_never_the_encoding():
 
 
 def test_without_dropout_training_and_evaluation_are_equal():
-    network = networks.frame_level(dropout=0.0)
+    network = networks.frame_level("LstmModel", dropout=0.0)
     model, batch = networks.build(network), networks.batch(network)
     np.testing.assert_array_equal(
         networks.outputs(model, batch, training=True)["predictions"], networks.outputs(model, batch)["predictions"]
     )
 
 
-@pytest.mark.parametrize("num_frames", [7])
-def test_multiply_adds_sum_encoder_and_classifier(num_frames):
-    model = networks.build(NETWORK)
-    assert model.multiply_adds(num_frames) == (model.encoder.multiply_adds(num_frames) + model.classifier.multiply_adds())
+def test_multiply_adds_sum_encoder_and_classifier():
+    model, _ = shared()
+    assert model.multiply_adds(7) == model.encoder.multiply_adds(7) + model.classifier.multiply_adds()
     mean = networks.build(networks.video_level("MoeModel"))
-    assert mean.multiply_adds(num_frames) == mean.classifier.multiply_adds() == 9 * 5 * 5
+    assert mean.multiply_adds(7) == mean.classifier.multiply_adds() == 9 * 5 * 5
 
 
 def test_the_config_contains_the_dropout_rate():
-    model = networks.build(networks.frame_level(dropout=0.25))
+    model = networks.build(networks.frame_level("FrameLevelLogisticModel", dropout=0.25))
     assert type(model).from_config(model.get_config()).dropout.rate == 0.25
 
 

@@ -59,9 +59,9 @@ def test_initial_weights_are_those_of_one_joint_kernel_in_tensorflow_1(input_siz
 
 
 def test_multiply_adds_of_a_step_are_the_size_of_the_kernels():
-    stacked = stack(3)
-    kernels = [weight for weight in stacked.weights if len(weight.shape) == 2]
-    assert stacked.multiply_adds(SEQUENCES.shape[-1]) == sum(int(np.prod(kernel.shape)) for kernel in kernels)
+    stacked, size = stack(3), SEQUENCES.shape[-1]
+    cells = stacked.cells
+    assert stacked.multiply_adds() == 4 * cells * (size + cells) + 2 * (4 * cells * 2 * cells)
 
 
 def test_bfloat16_states_stay_near_the_exact_ones():

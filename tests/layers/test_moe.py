@@ -88,4 +88,4 @@ def test_a_layer_is_restored_from_its_config():
     layer = classifier(3, l2=0.5, probability_gating=True, remove_diagonal=True)
     copy = moe.MixtureOfExperts.from_config(layer.get_config())
     assert (copy.num_classes, copy.num_mixtures, copy.l2) == (5, 3, 0.5)
-    assert copy.gating.remove_diagonal and classifier(3).gating is None
+    assert copy.probability_gating and copy.remove_diagonal and not classifier(3).probability_gating

@@ -1,7 +1,4 @@
-"""Network families, one folder each: frames in, encoding and class probabilities out.
-
-A new family is added to this list only. Importing it loads neither TensorFlow nor Keras.
-"""
+"""Network families, one folder each. A new one is added to this list only, which loads neither TensorFlow nor Keras."""
 
 from youtube8m_distill.families.classifiers import CLASSIFIERS as CLASSIFIERS
 from youtube8m_distill.families.dbof.settings import DBoFSettings

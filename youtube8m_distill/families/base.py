@@ -1,10 +1,14 @@
 """The interface of every frame-level family: frames to one vector per video, in two parts with dropout in between."""
 
-import keras
-from keras import KerasTensor
+import itertools
+from collections.abc import Sequence
+
+from keras import KerasTensor, ops
+
+from youtube8m_distill.layers.base import Layer
 
 
-class Encoder(keras.layers.Layer):
+class Encoder(Layer):
     """Base class of the frame-level families: `pool` reads the frames, `project` turns the result into the encoding.
 
     VideoClassifier applies dropout between the two. The encoding without dropout, which distillation matches, then costs
@@ -16,14 +20,9 @@ class Encoder(keras.layers.Layer):
     encoding_size: int
 
     def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
-        """Encoding of each video, without dropout.
+        """Encoding of each video without dropout, float [batch, encoding_size].
 
-        Args:
-            frames: float [batch, T, size].
-            num_frames: int [batch]. Number of real frames; they come first.
-            training: bool.
-        Returns:
-            float [batch, encoding_size].
+        `frames` is float [batch, T, size]; `num_frames` is int [batch], the number of real frames, which come first.
         """
         return self.project(self.pool(frames, num_frames, training), training)
 
@@ -32,27 +31,30 @@ class Encoder(keras.layers.Layer):
         raise NotImplementedError
 
     def pool_with_frame_states(self, frames: KerasTensor, num_frames: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-        """`pool`, and the state after each frame, float [batch, T, state size].
+        """`pool`, and the state after each frame, float [batch, T, state size], arbitrary in padding.
 
-        Raises:
-            ValueError: if the family has no such states.
+        Raises ValueError if the family has no such states.
         """
         raise ValueError(
             f"frame_states=True: {type(self).__name__} has no state after each frame; match encodings or predictions."
         )
 
     def project(self, pooled: KerasTensor, training: bool = False, update_statistics: bool = True) -> KerasTensor:
-        """The encoding from a result of `pool`.
-
-        Args:
-            pooled: float [batch, any size].
-            training: bool.
-            update_statistics: whether batch normalization updates its moving statistics; once per step is enough.
-        Returns:
-            float [batch, encoding_size].
-        """
+        """The encoding from a result of `pool`. Batch normalization should update its moving statistics once per step."""
         return pooled
 
     def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         raise NotImplementedError
+
+
+def pool_features(
+    poolings: Sequence[Layer], sizes: Sequence[int], frames: KerasTensor, num_frames: KerasTensor, training: bool
+) -> KerasTensor:
+    """Each feature's part of the frames through its own pooling, side by side. float [batch, any size]."""
+    ends = itertools.accumulate(sizes)
+    pooled = [
+        pooling(frames[:, :, end - size : end], num_frames, training=training)
+        for pooling, size, end in zip(poolings, sizes, ends)
+    ]
+    return ops.concatenate(pooled, axis=-1)

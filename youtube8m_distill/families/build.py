@@ -1,6 +1,7 @@
-"""Builds networks from their NetworkConfigs. The only file here, besides the settings, that reads configurations."""
+"""Builds networks from their NetworkConfigs."""
 
 import concurrent.futures
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -8,8 +9,11 @@ from typing import TypeVar
 import keras
 
 from youtube8m_distill.config.network import NetworkConfig
-from youtube8m_distill.families.mixture.network import MixtureGate, Network, NetworkMixture
+from youtube8m_distill.families.classifiers import LogisticSettings
+from youtube8m_distill.families.mixture.network import Network, NetworkMixture
 from youtube8m_distill.families.video_classifier import VideoClassifier
+from youtube8m_distill.layers.logistic import Logistic
+from youtube8m_distill.layers.moe import MixtureOfExperts
 from youtube8m_distill.layers.preprocessing import L2Preprocessing, ReverseWhitening
 
 Result = TypeVar("Result")
@@ -32,16 +36,20 @@ def build_model(
     ((2, 16), (2, 5))
 
     Args:
-        network: what to build.
         dtype: "float32" or "mixed_bfloat16". The classifier and every loss stay float32.
         output_layers: `output_layers` of another network to share, instead of new ones.
         name: of the model; the paths of its weights start with it.
     Returns:
-        A built VideoClassifier, or NetworkMixture for mixtures. `keras.utils.set_random_seed` fixes its initial weights.
-        With reverse whitening, call `preprocessing.set_eigenvalues` next.
+        A built network. `keras.utils.set_random_seed` fixes its initial weights. With reverse whitening, call
+        `preprocessing.set_eigenvalues` next.
     """
-    given = None if output_layers is None else iter(output_layers)
-    model = _assemble(network, _preprocessing(network, dtype), dtype, given, name)
+    stored = network.features.dtype
+    if getattr(network.family, "reverse_whitening", False):
+        preprocessing = ReverseWhitening(stored, network.features.sizes, dtype=dtype, name="preprocessing")
+    else:
+        preprocessing = L2Preprocessing(stored, dtype=dtype, name="preprocessing")
+    given = itertools.repeat(None) if output_layers is None else iter(output_layers)
+    model = _assemble(network, preprocessing, dtype, given, name)
     model.build()
     return model
 
@@ -63,25 +71,17 @@ def count_weights(network: NetworkConfig) -> int:
     return look_at(network, lambda model: sum(math.prod(weight.shape) for weight in model.weights))
 
 
-def _preprocessing(network, dtype):
-    stored = network.features.dtype
-    if getattr(network.family, "reverse_whitening", False):
-        return ReverseWhitening(stored, network.features.sizes, dtype=dtype, name="preprocessing")
-    return L2Preprocessing(stored, dtype=dtype, name="preprocessing")
-
-
 def _assemble(network, preprocessing, dtype, given, name):
-    """The network, or the mixture and its members. Output layers come from the iterator `given` unless it is None."""
-    family = network.family
+    """The network, or the mixture and its members. `given` are output layers in order, or None for each new one."""
+    family, output_layer = network.family, next(given)
     if family.is_mixture:
-        member, count = network.member(), family.num_members
-        gate = MixtureGate(count, name="gate") if given is None else next(given)
-        members = [_assemble(member, preprocessing, dtype, given, f"member_{i}") for i in range(count)]
-        return NetworkMixture(preprocessing, members, network.features.size, gate, dtype=dtype, name=name)
+        member = network.member()
+        members = [_assemble(member, preprocessing, dtype, given, f"member_{i}") for i in range(family.num_members)]
+        return NetworkMixture(preprocessing, members, network.features.size, output_layer, dtype=dtype, name=name)
     return VideoClassifier(
         preprocessing=preprocessing,
         encoder=family.build_encoder(network.features, dtype),
-        classifier=_classifier(network) if given is None else next(given),
+        classifier=output_layer or _classifier(network),
         feature_size=network.features.size,
         dropout=getattr(family, "dropout", 0.0),
         dtype=dtype,
@@ -90,5 +90,8 @@ def _assemble(network, preprocessing, dtype, given, name):
 
 
 def _classifier(network):
-    options = network.family.classifier_options(network.classifier.model)
-    return network.classifier.build(network.num_classes, **options)
+    settings, num_classes = network.classifier, network.num_classes
+    options = {"name": "classifier", **network.family.classifier_options(settings.model)}
+    if isinstance(settings, LogisticSettings):
+        return Logistic(num_classes, settings.l2_penalty, **options)
+    return MixtureOfExperts(num_classes, settings.moe_num_mixtures, settings.moe_l2, settings.moe_prob_gating, **options)

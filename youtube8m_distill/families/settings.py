@@ -1,8 +1,4 @@
-"""What the settings of all families have in common. Imports neither TensorFlow nor Keras, so that help texts are fast.
-
-A family is a folder: `settings.py` holds a frozen class with the fields, their published values and the published
-training recipe; `encoder.py` holds the Keras layer, which the class builds.
-"""
+"""What the settings of all families have in common. Imports neither TensorFlow nor Keras, so that help texts are fast."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,82 +11,38 @@ if TYPE_CHECKING:
 
 def dropout_field(published: float) -> Any:
     """The field `dropout` of a family, with its published value."""
-    return setting(
-        published,
-        "Fraction of the encoding (of the pooled clusters in NeXtVLADModel and its mixtures) dropped in training.",
-        shapes_weights=False,
-        ge=0.0,
-        lt=1.0,
-    )
+    text = "Fraction of the encoding (of the pooled clusters in NeXtVLADModel and its mixtures) dropped in training."
+    return setting(published, text, shapes_weights=False, ge=0.0, lt=1.0)
 
 
 class FamilySettings(Settings):
-    """Settings of one network family. Subclasses narrow `model` to the name that `--model` takes and add their fields.
-
-    Class attributes:
-        title: the family in a few words, for help and docs.
-        published_classifier: name of the classifier that the family was published with.
-        classifier_settings: published settings of that classifier that differ from its defaults.
-        training: TrainingConfig field -> published value, if it differs from the H-RNN's.
-        fixed_classifier: why no other classifier is possible; "" if any is.
-        is_video_level: whether the family reads a video's mean features instead of frames.
-        is_mixture: whether the network consists of networks.
-        encoder_has_weights: whether the encoder is trained.
-        has_frame_states: whether the encoder has a state after each frame, for L_rep^I.
-    """
+    """Settings of one network family. Subclasses narrow `model` to the name that `--model` takes and add their fields."""
 
     model: str
 
-    title: ClassVar[str] = ""
     published_classifier: ClassVar[str] = "MoeModel"
-    classifier_settings: ClassVar[dict[str, Any]] = {}
-    training: ClassVar[dict[str, Any]] = {}
-    fixed_classifier: ClassVar[str] = ""
-    is_video_level: ClassVar[bool] = False
-    is_mixture: ClassVar[bool] = False
+    classifier_settings: ClassVar[dict[str, Any]] = {}  # published ones of that classifier that differ from its defaults
+    training: ClassVar[dict[str, Any]] = {}  # TrainingConfig field -> published value, if it differs from the H-RNN's
+    fixed_classifier: ClassVar[str] = ""  # why no other classifier is possible; "" if any is
+    is_video_level: ClassVar[bool] = False  # reads a video's mean features instead of frames
+    is_mixture: ClassVar[bool] = False  # the network consists of networks,
+    num_members: ClassVar[int] = 0  # this many
     encoder_has_weights: ClassVar[bool] = True
-    has_frame_states: ClassVar[bool] = False
+    has_frame_states: ClassVar[bool] = False  # the encoder has a state after each frame, for L_rep^I
 
     def for_view(self, view: "FrameView") -> "FamilySettings":
         """These settings, completed by what follows from the frames that the network sees."""
         return self
 
     def check(self, features: "FeatureConfig", classifier: Settings) -> None:
-        """Raises if the settings do not fit the stored features or the classifier.
-
-        Args:
-            features: what is stored for a video.
-            classifier: settings of the classifier.
-        Raises:
-            SettingError: naming the setting.
-        """
-
-    @property
-    def num_members(self) -> int:
-        """Number of members of a mixture.
-
-        Raises:
-            NotImplementedError: if `is_mixture` is False.
-        """
-        raise NotImplementedError(type(self).__name__)
+        """Raises SettingError if the settings do not fit the stored features or the classifier."""
 
     def member(self) -> "FamilySettings":
-        """Settings of one member of a mixture.
-
-        Raises:
-            NotImplementedError: if `is_mixture` is False.
-        """
+        """Settings of one member of a mixture."""
         raise NotImplementedError(type(self).__name__)
 
     def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder | None":
-        """The family's encoder, not built yet.
-
-        Args:
-            features: what is stored for a video.
-            dtype: "float32" or "mixed_bfloat16".
-        Returns:
-            An encoder; None for a video-level family, whose features are the encoding.
-        """
+        """The family's encoder, not built yet; None for a video-level family, whose features are the encoding."""
         raise NotImplementedError(type(self).__name__)
 
     def classifier_options(self, classifier: str) -> dict[str, Any]:
@@ -108,9 +60,5 @@ def check_halves(settings: FamilySettings, features: "FeatureConfig", *names: st
     """Raises if a setting is below 2 and there are features after the first, which get half of it."""
     for name in names:
         value = getattr(settings, name)
-        require(
-            len(features.sizes) == 1 or value >= 2,
-            name,
-            "features after the first get half of it, so give 2 or more.",
-            value,
-        )
+        enough = len(features.sizes) == 1 or value >= 2
+        require(enough, name, "features after the first get half of it, so give 2 or more.", value)

@@ -15,25 +15,21 @@ from youtube8m_distill.layers.dropout import Dropout
 class VideoClassifier(keras.Model):
     """Frames (or a video's mean features) in, class probabilities out.
 
-    Teacher and student differ in the frames they see and in the encoder's block length, not in code. The classifier is an
-    argument, so that two networks can share it.
+    Teacher and student differ in the frames they see and in the encoder's block length, not in code. They can share the
+    classifier.
 
     Args:
         preprocessing: layer from stored values to floats.
-        encoder: `(frames, num_frames) -> encoding`; None if the preprocessed mean features of a video-level file are the
-            encoding.
+        encoder: None if the preprocessed mean features of a video-level file are the encoding.
         classifier: layer `encoding -> {"predictions": ...}`, a logistic one with `logits` too.
         feature_size: numbers in one frame, all features together.
         dropout: share dropped between the encoder's two parts, in training only; for most families that is right before
             the classifier. Distillation reads the encoding without dropout.
 
-    Call arguments:
-        batch: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype and `num_frames` int
-            [batch]; without encoder, `features` float32 [batch, feature_size].
-        frame_states: whether to return the encoder's state after each frame (H-RNN).
-
+    Input: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype and `num_frames` int [batch];
+    without encoder, `features` float32 [batch, feature_size].
     Output: dict with `encoding` float [batch, D], `predictions` float32 [batch, num_classes] from 0 to 1, `logits` of a
-    logistic classifier, and `frame_states` float [batch, T, state size] if asked for.
+    logistic classifier, and with frame_states=True H-RNN's `frame_states` float [batch, T, state size].
     """
 
     def __init__(
@@ -61,7 +57,6 @@ class VideoClassifier(keras.Model):
         if not self.classifier.built:
             size = self.feature_size if self.encoder is None else self.encoder.encoding_size
             self.classifier.build((None, size))
-        self.built = True
 
     @property
     def classifiers(self) -> list[keras.layers.Layer]:
@@ -90,16 +85,7 @@ class VideoClassifier(keras.Model):
     def from_frames(
         self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False, frame_states: bool = False
     ) -> dict[str, KerasTensor]:
-        """The part of `call` after the preprocessing.
-
-        Args:
-            frames: float [batch, T, feature_size].
-            num_frames: int32 [batch].
-            training: as for `call`.
-            frame_states: as for `call`.
-        Returns:
-            As `call`.
-        """
+        """`call` after the preprocessing, from frames float [batch, T, feature_size] and num_frames int32 [batch]."""
         assert self.encoder is not None, "a network without an encoder reads features"
         states = {}
         if frame_states:
@@ -113,14 +99,7 @@ class VideoClassifier(keras.Model):
         return {"encoding": encoding, **states, **self.classifier(dropped, training=training)}
 
     def predictions_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> KerasTensor:
-        """The predictions that a student matches: those of `outputs`, but without dropout.
-
-        Args:
-            outputs: a result of `call`.
-            training: as for that call.
-        Returns:
-            float32 [batch, num_classes].
-        """
+        """The predictions that a student matches: those of `outputs`, a result of `call`, but without dropout."""
         return self.classifier(outputs["encoding"], training=training, update_statistics=False)["predictions"]
 
     def multiply_adds(self, num_frames: int) -> int:
@@ -142,13 +121,15 @@ class VideoClassifier(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "VideoClassifier":
-        layers = {
-            key: keras.saving.deserialize_keras_object(config[key]) for key in ("preprocessing", "encoder", "classifier")
-        }
-        return cls(**{**config, **layers})
+        return cls(**{key: deserialized(value) for key, value in config.items()})
 
     def get_build_config(self) -> dict[str, Any]:
         return {"input_shape": None}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         self.build()
+
+
+def deserialized(value: Any) -> Any:
+    """The object that a part of a configuration describes; anything else is returned unchanged."""
+    return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value

@@ -6,6 +6,7 @@ import keras
 from keras import KerasTensor, ops
 
 from youtube8m_distill.layers import replicas
+from youtube8m_distill.layers.base import Layer
 
 FLOAT32 = {"dtype": "float32", "autocast": False}
 # All replicas write equal values, so the value of the first one is kept.
@@ -13,26 +14,22 @@ STATE = {"trainable": False, "aggregation": "only_first_replica"}
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class BatchNormalization(keras.layers.Layer):
+class BatchNormalization(Layer):
     """`gamma * (x - mean) / sqrt(variance + epsilon) + beta`, with statistics for each entry of the last axis.
 
     Training uses the statistics of the batch over its real rows and over all replicas (Keras' own layer ignores the
     other replicas when it has a mask); evaluation uses moving statistics. Statistics are float32 in every precision. A
     batch without real rows does not update them. With `trainable=False` the layer always uses the moving statistics, as
-    Keras' layer does.
+    Keras' layer does. The defaults are slim's.
 
-    Args:
-        momentum: share of the moving statistics that an update keeps; slim's default is 0.999. Update n, counted from 0,
-            keeps at most (1 + n) / (10 + n), as TensorFlow's ExponentialMovingAverage does, so that the initial values
-            fade quickly.
-        epsilon: slim's default.
+    An update keeps the share `momentum` of the moving statistics; update n, counted from 0, at most (1 + n) / (10 + n), as
+    in TensorFlow's ExponentialMovingAverage, so that the initial values fade quickly.
 
     Call arguments:
         x: float [..., size].
         mask: bool, the shape of `x` without its last axis; None if every row is real. Other rows count as zeros,
             whatever they hold, and are left out of the statistics.
-        training: bool.
-        update_statistics: bool. Whether a call in training updates the moving statistics.
+        update_statistics: whether a call in training updates the moving statistics.
 
     Output: the shape of `x`, in the layer's compute dtype.
     """
@@ -47,11 +44,11 @@ class BatchNormalization(keras.layers.Layer):
         """None: encoders pass masks as arguments and do not attach them to tensors."""
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        size = input_shape[-1]
-        self.gamma = self.add_weight(name="gamma", shape=(size,), initializer="ones", **FLOAT32)
-        self.beta = self.add_weight(name="beta", shape=(size,), initializer="zeros", **FLOAT32)
-        self.moving_mean = self.add_weight(name="moving_mean", shape=(size,), initializer="zeros", **FLOAT32, **STATE)
-        self.moving_variance = self.add_weight(name="moving_variance", shape=(size,), initializer="ones", **FLOAT32, **STATE)
+        shape = input_shape[-1:]
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", **FLOAT32)
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", **FLOAT32)
+        self.moving_mean = self.add_weight(name="moving_mean", shape=shape, initializer="zeros", **FLOAT32, **STATE)
+        self.moving_variance = self.add_weight(name="moving_variance", shape=shape, initializer="ones", **FLOAT32, **STATE)
         # A float because TensorFlow does not place int32 variables on GPUs.
         self.num_updates = self.add_weight(name="num_updates", shape=(), initializer="zeros", **FLOAT32, **STATE)
 
@@ -93,6 +90,3 @@ class BatchNormalization(keras.layers.Layer):
         self.moving_mean.assign(momentum * self.moving_mean + (1.0 - momentum) * mean)
         self.moving_variance.assign(momentum * self.moving_variance + (1.0 - momentum) * variance)
         self.num_updates.assign(self.num_updates + ops.cast(count > 0, "float32"))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}

@@ -11,13 +11,9 @@ REPLICA_STRIDE = 1_000_003  # a large prime: no small sum of layer seeds and ste
 
 
 class SeedGenerator(keras.random.SeedGenerator):
-    """A seed generator that adds the index of the replica to what it draws. Replica 0 draws Keras' own seeds.
-
-    Checkpoints keep one state for all replicas.
-    """
+    """A seed generator that adds the index of the replica to what it draws. Replica 0 draws Keras' own seeds."""
 
     def next(self, ordered: bool = True) -> KerasTensor:
-        """The next seed, int64 [2]."""
         seed = super().next(ordered)
         if replicas.num_replicas() == 1:
             return seed
@@ -25,11 +21,7 @@ class SeedGenerator(keras.random.SeedGenerator):
 
 
 class Dropout(keras.layers.Layer):
-    """`keras.layers.Dropout` with a SeedGenerator of this module.
-
-    Args:
-        rate: share of the numbers that are dropped in training, from 0 to below 1.
-    """
+    """`keras.layers.Dropout` with a SeedGenerator of this module. `rate` is from 0 to below 1."""
 
     def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)

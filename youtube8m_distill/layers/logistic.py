@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
+from youtube8m_distill.layers.base import Layer
+
 # The starter's regularizer is l2 * sum(w^2) / 2; Keras' L2 has no half.
 STARTER_L2 = 1e-8
 
@@ -20,29 +22,19 @@ def _half_square_sum(w: KerasTensor) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class SlimL2(keras.regularizers.Regularizer):
+class SlimL2(keras.regularizers.L2):
     """`l2 * sum(w^2) / 2`, as in TensorFlow 1's slim."""
-
-    def __init__(self, l2: float) -> None:
-        self.l2 = l2
 
     def __call__(self, w: KerasTensor) -> KerasTensor:
         # A reshape turns a variable into a tensor: functions with a custom gradient do not take TensorFlow variables.
         return self.l2 * _half_square_sum(ops.reshape(w, (-1,)))
 
-    def get_config(self) -> dict[str, Any]:
-        return {"l2": self.l2}
-
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class Logistic(keras.layers.Layer):
+class Logistic(Layer):
     """`sigmoid(x W + b)`, in float32 for any precision of the encoder.
 
-    Args:
-        num_classes: number of classes.
-        l2: regularization of W.
-        regularize_bias: whether b is regularized too, as in NeXtVLAD's release.
-        initializer: of W; a Keras initializer or its name.
+    `l2` regularizes W; with `regularize_bias` also b, as in NeXtVLAD's release. `initializer` is W's.
 
     Input: float [batch, size].
     Output: dict with `logits` float32 [batch, num_classes] and `predictions`, their sigmoid.
@@ -61,13 +53,9 @@ class Logistic(keras.layers.Layer):
         self.l2 = l2
         self.regularize_bias = regularize_bias
         self.initializer = keras.initializers.get(initializer)
+        regularizers = {"kernel_regularizer": SlimL2(l2), "bias_regularizer": SlimL2(l2) if regularize_bias else None}
         self.logits = keras.layers.Dense(
-            num_classes,
-            kernel_initializer=self.initializer,
-            kernel_regularizer=SlimL2(l2),
-            bias_regularizer=SlimL2(l2) if regularize_bias else None,
-            dtype="float32",
-            name="logits",
+            num_classes, kernel_initializer=self.initializer, dtype="float32", name="logits", **regularizers
         )
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
@@ -78,15 +66,5 @@ class Logistic(keras.layers.Layer):
         logits = self.logits(encoding)
         return {"logits": logits, "predictions": ops.sigmoid(logits)}
 
-    def multiply_adds(self) -> int:
-        """Multiply-adds of one video, matrix products only."""
-        return self.encoding_size * self.num_classes
-
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "l2": self.l2,
-            "regularize_bias": self.regularize_bias,
-            "initializer": keras.initializers.serialize(self.initializer),
-        }
+        return {**super().get_config(), "initializer": keras.initializers.serialize(self.initializer)}

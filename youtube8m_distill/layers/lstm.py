@@ -7,11 +7,12 @@ import keras
 from keras import KerasTensor, ops
 
 from youtube8m_distill.layers import packed_lstm
+from youtube8m_distill.layers.base import Layer
 from youtube8m_distill.layers.masking import frame_mask
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class StackedLSTM(keras.layers.Layer):
+class StackedLSTM(Layer):
     """LSTM layers on top of each other. The output is their joint final state.
 
     The state is [c1, h1, c2, h2, ...], 2 * num_layers * cells numbers, like the concatenated `MultiRNNCell` state in the
@@ -20,20 +21,15 @@ class StackedLSTM(keras.layers.Layer):
     Initial weights are the original's: uniform Glorot over the joint kernel [input + cells, 4 * cells], and zero biases
     with 1 added for the forget gate.
 
-    Args:
-        cells: width of every layer.
-        num_layers: number of layers.
+    Input: sequence float [batch, time, size] and lengths int [batch], the numbers of real steps, which come first.
+    Output: float [batch, 2 * num_layers * cells]. `training` selects the implementation; the numbers are the same.
     """
 
     def __init__(self, cells: int = 1024, num_layers: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cells = cells
         self.num_layers = num_layers
-
-    @property
-    def state_size(self) -> int:
-        """Numbers in the joint state."""
-        return 2 * self.num_layers * self.cells
+        self.state_size = 2 * num_layers * cells
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         input_size = input_shape[-1]
@@ -55,18 +51,10 @@ class StackedLSTM(keras.layers.Layer):
             input_size = self.cells
 
     def call(self, sequence: KerasTensor, lengths: KerasTensor, training: bool = False) -> KerasTensor:
-        """State after the last real step of each sequence.
-
-        Args:
-            sequence: float [batch, time, size].
-            lengths: int32 [batch], from 0 to time. Number of real steps; they come first.
-            training: selects the implementation; the numbers are the same.
-        Returns:
-            float [batch, 2 * num_layers * cells].
-        """
         lengths = ops.cast(lengths, "int32")
         if packed_lstm.serves(sequence, training):
-            return packed_lstm.final_state(self._layer_weights(), sequence, lengths)
+            weights = [[ops.convert_to_tensor(weight) for weight in layer.weights] for layer in self.layers]
+            return packed_lstm.final_state(weights, sequence, lengths)
         # cuDNN rejects a sequence without real steps, so every sequence runs one; `where` below undoes it.
         mask = frame_mask(ops.maximum(lengths, 1), ops.shape(sequence)[1])
         states = []
@@ -76,19 +64,8 @@ class StackedLSTM(keras.layers.Layer):
         state = ops.concatenate(states, axis=-1)
         return ops.where(lengths[:, None] > 0, state, ops.zeros_like(state))
 
-    def _layer_weights(self):
-        """Kernel, recurrent kernel and bias of each layer, in the compute dtype."""
-        return [[ops.convert_to_tensor(weight) for weight in layer.weights] for layer in self.layers]
-
     def states_after_each_step(self, sequence: KerasTensor, lengths: KerasTensor) -> KerasTensor:
-        """State after every step; it does not change after the last real step.
-
-        Args:
-            sequence: float [batch, time, size].
-            lengths: int32 [batch], from 0 to time.
-        Returns:
-            float [batch, time, 2 * num_layers * cells].
-        """
+        """float [batch, time, state size]; the state does not change after the last real step. Arguments as for a call."""
         mask = frame_mask(lengths, ops.shape(sequence)[1])
         zeros = ops.zeros((ops.shape(sequence)[0], self.cells), dtype=self.compute_dtype)
         start = [zeros] * (2 * self.num_layers)
@@ -105,11 +82,3 @@ class StackedLSTM(keras.layers.Layer):
         time_major = ops.transpose(sequence, (1, 0, 2)), ops.transpose(mask)[:, :, None]
         _, states = ops.scan(step, start, time_major)
         return ops.transpose(ops.concatenate(states, axis=-1), (1, 0, 2))
-
-    def multiply_adds(self, input_size: int) -> int:
-        """Multiply-adds of one step, matrix products only."""
-        first = (input_size + self.cells) * 4 * self.cells
-        return first + (self.num_layers - 1) * 2 * self.cells * 4 * self.cells
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "cells": self.cells, "num_layers": self.num_layers}

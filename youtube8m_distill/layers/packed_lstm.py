@@ -3,22 +3,16 @@
 import keras
 from keras import KerasTensor, ops
 
-LayerWeights = list[KerasTensor]  # kernel, recurrent kernel, bias
-
 # Steps are unrolled, so tracing takes longer the more there are. In training, a student's few steps trace as fast as Keras'
 # loop; a teacher's 20 would take ten seconds more.
 MAX_STEPS, MAX_STEPS_IN_TRAINING = 64, 8
 
 
 def serves(sequence: KerasTensor, training: bool) -> bool:
-    """Whether to use `final_state` instead of Keras' own layers.
+    """Whether to use `final_state` instead of Keras' own layers, for a sequence of [rows, steps, size].
 
-    True with TensorFlow on CPUs, for sequences of a known and small number of steps. Keras uses cuDNN on GPUs; other
-    backends need static shapes, and the shapes here depend on the lengths.
-
-    Args:
-        sequence: float [rows, steps, size]. With a single step, recurrent kernels would get no gradient.
-        training: whether gradients are needed.
+    True with TensorFlow on CPUs, for a known and small number of steps; with a single step, recurrent kernels would get
+    no gradient. Keras uses cuDNN on GPUs; other backends need static shapes, and the shapes here depend on the lengths.
     """
     steps, most = sequence.shape[1], MAX_STEPS_IN_TRAINING if training else MAX_STEPS
     return (
@@ -29,15 +23,14 @@ def serves(sequence: KerasTensor, training: bool) -> bool:
     )
 
 
-def final_state(layers: list[LayerWeights], sequence: KerasTensor, lengths: KerasTensor) -> KerasTensor:
+def final_state(layers: list[list[KerasTensor]], sequence: KerasTensor, lengths: KerasTensor) -> KerasTensor:
     """State of stacked layers after the last real step of each sequence; zeros for a sequence without steps.
 
     Sequences are sorted, the longest first. The rows that a step changes are then always the first ones: no mask, no
     copy, and padding is never read.
 
     Args:
-        layers: for each layer, kernel [size, 4 * cells], recurrent kernel [cells, 4 * cells] and bias [4 * cells], in the
-            sequence's dtype, with gates in Keras' order.
+        layers: kernel, recurrent kernel and bias of each layer, in Keras' layout and the sequence's dtype.
         sequence: float [rows, steps, size] with a static number of steps.
         lengths: int32 [rows], from 0 to steps. Number of real steps; they come first.
     Returns:
@@ -46,55 +39,44 @@ def final_state(layers: list[LayerWeights], sequence: KerasTensor, lengths: Kera
     num_steps = sequence.shape[1]
     order = ops.argsort(-lengths)
     running = ops.sum(ops.cast(lengths[None, :] > ops.arange(num_steps)[:, None], "int32"), axis=1)
-    inputs = _Inputs(layers[0], sequence, order, running)
-    state = _step(layers, inputs.gates(0, running[0]), None)
+    gates = _input_gates(layers[0], sequence, order, running)
+    state = _step(layers, gates(0, running[0]), None)
     ended = []
     for step in range(1, num_steps):
         ended.append([part[running[step] :] for part in state])
         state = [part[: running[step]] for part in state]
         # Taking the count from the state makes a step's inputs wait for the step before; otherwise the inputs of all
         # steps would be computed at once and kept in memory.
-        state = _step(layers, inputs.gates(step, ops.shape(state[0])[0]), state)
+        state = _step(layers, gates(step, ops.shape(state[0])[0]), state)
     parts = [ops.cast(ops.concatenate(column[::-1]), sequence.dtype) for column in zip(*ended, state)]
     found = ops.concatenate(parts, axis=-1)
     zeros = ops.zeros((ops.shape(lengths)[0] - running[0], found.shape[-1]), found.dtype)
     return ops.take(ops.concatenate([found, zeros]), ops.argsort(order), axis=0)
 
 
-class _Inputs:
-    """The inputs' part of the first layer's gates, `x W + b`, for the rows that a step changes."""
+def _input_gates(layer, sequence, order, running):
+    """A function from a step and the number of rows that it changes to `x W + b`, the inputs' part of a layer's gates."""
+    num_steps, size = sequence.shape[1:]
+    kernel, _, bias = layer
+    rows, first_rows = ops.reshape(sequence, (-1, size)), order * num_steps
 
-    def __init__(self, layer, sequence, order, running):
-        num_steps, size = sequence.shape[1:]
-        self.kernel, _, self.bias = layer
-        self.rows = ops.reshape(sequence, (-1, size))
-        self.first_rows = order * num_steps
-        self.ends = ops.cumsum(running)
-        self.ahead = None
-        # One product for all steps is faster than many small ones. If the sequence is as wide as the gates, as in H-RNN's
-        # upper level, the product takes no more memory than the sequence.
-        if size >= self.kernel.shape[1]:
-            self.ahead = self._project([self._of_step(step, running[step]) for step in range(num_steps)])
+    def inputs(step, count):
+        return ops.take(rows, first_rows[:count] + step, axis=0)
 
-    def gates(self, step, count):
-        if self.ahead is not None:
-            return self.ahead[self.ends[step] - count : self.ends[step]]
-        return self._project([self._of_step(step, count)])
-
-    def _of_step(self, step, count):
-        return ops.take(self.rows, self.first_rows[:count] + step, axis=0)
-
-    def _project(self, steps):
-        return ops.matmul(ops.concatenate(steps), self.kernel) + self.bias
+    if size < kernel.shape[1]:
+        return lambda step, count: ops.matmul(inputs(step, count), kernel) + bias
+    # One product for all steps is faster than many small ones. If the sequence is as wide as the gates, as in H-RNN's
+    # upper level, the product takes no more memory than the sequence.
+    ahead = ops.matmul(ops.concatenate([inputs(step, running[step]) for step in range(num_steps)]), kernel) + bias
+    ends = ops.cumsum(running)
+    return lambda step, count: ahead[ends[step] - count : ends[step]]
 
 
 def _step(layers, gates, state):
     """The state after one more step: a list c1, h1, c2, h2, ...; c is float32.
 
-    Args:
-        layers: as for `final_state`.
-        gates: [rows, 4 * cells]. The inputs' part of the first layer's gates.
-        state: the list before the step; None for zeros, whose products are skipped.
+    `gates` [rows, 4 * cells] is the inputs' part of the first layer's gates; `state` is None before the first step, whose
+    products with zeros are skipped.
     """
     moved = []
     for index, (kernel, recurrent_kernel, bias) in enumerate(layers):

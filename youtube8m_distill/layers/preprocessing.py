@@ -9,15 +9,13 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from youtube8m_distill import schema
+from youtube8m_distill.layers.base import Layer
 
 
 def dequantize(codes: KerasTensor) -> KerasTensor:
-    """Features from stored bytes, as the starter code's `Dequantize` computes them.
+    """Features from stored bytes, as the starter code's `Dequantize` computes them: `codes * 4 / 255 + 4 / 512 - 2`.
 
-    Args:
-        codes: uint8 [..., size].
-    Returns:
-        float32 [..., size] from -1.992 to 2.008: `codes * 4 / 255 + 4 / 512 - 2`.
+    uint8 of any shape becomes float32 from -1.992 to 2.008.
     """
     return ops.cast(codes, "float32") * schema.DEQUANTIZE_SCALE + schema.DEQUANTIZE_BIAS
 
@@ -28,16 +26,18 @@ def l2_normalize(x: KerasTensor, axis: int = -1) -> KerasTensor:
     return x * ops.rsqrt(ops.maximum(square_sum, 1e-12))
 
 
+def _as_floats(values, stored_dtype):
+    return dequantize(values) if stored_dtype == "uint8" else ops.cast(values, "float32")
+
+
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class L2Preprocessing(keras.layers.Layer):
+class L2Preprocessing(Layer):
     """Dequantizes stored bytes, then L2-normalizes the whole vector, rgb and audio together.
 
-    Padding rows become arbitrary unit vectors; use `num_frames` to tell them apart.
-
-    Args:
-        stored_dtype: "uint8" (the official frame files) or "float32" (video-level files, MediaPipe's frame files).
+    `stored_dtype` is "uint8" (the official frame files) or "float32" (video-level files, MediaPipe's frame files).
 
     Input: [..., size] in the stored dtype. Output: float [..., size] in the layer's compute dtype, each of length 1.
+    Padding becomes arbitrary unit vectors.
     """
 
     def __init__(self, stored_dtype: str = "uint8", **kwargs: Any) -> None:
@@ -47,12 +47,9 @@ class L2Preprocessing(keras.layers.Layer):
     def call(self, values: KerasTensor) -> KerasTensor:
         return ops.cast(l2_normalize(_as_floats(values, self.stored_dtype)), self.compute_dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "stored_dtype": self.stored_dtype}
-
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class ReverseWhitening(keras.layers.Layer):
+class ReverseWhitening(Layer):
     """Dequantizes and undoes the PCA whitening of the first feature; no L2 normalization (Lin, Xiao, Fan 2018).
 
     The official rgb features are whitened: number i was divided by the root of eigenvalue i. This layer computes
@@ -61,10 +58,6 @@ class ReverseWhitening(keras.layers.Layer):
 
     The scale is a non-trainable weight, so a saved network needs no file of eigenvalues. It is 1 until
     `set_eigenvalues`.
-
-    Args:
-        stored_dtype: "uint8" (the official frame files) or "float32" (MediaPipe's frame files).
-        feature_sizes: size of each feature; the first feature is the whitened one.
 
     Input: [..., sum of feature_sizes] in the stored dtype. Output: float of the same shape in the layer's compute dtype.
     """
@@ -76,59 +69,37 @@ class ReverseWhitening(keras.layers.Layer):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         self.scale = self.add_weight(
-            name="scale",
-            shape=(sum(self.feature_sizes),),
-            dtype="float32",
-            initializer="ones",
-            trainable=False,
-            autocast=False,
+            (sum(self.feature_sizes),), "ones", "float32", trainable=False, autocast=False, name="scale"
         )
 
     def set_eigenvalues(self, eigenvalues: np.ndarray) -> None:
-        """Sets the scale from the eigenvalues of the features' PCA.
+        """Sets the scale from the eigenvalues of the features' PCA, in order: float [n] or [n, 1].
 
-        Args:
-            eigenvalues: float [n] or [n, 1], in order; n is at least the size of the first feature.
         Raises:
-            ValueError: if they do not fit.
+            ValueError: if they are invalid, or fewer than the numbers of the first feature.
         """
         values = _flat_eigenvalues(eigenvalues, "eigenvalues")
         whitened, *others = self.feature_sizes
         if len(values) < whitened:
             raise ValueError(
-                f"eigenvalues must hold one number for each of the first feature's {whitened}. Received "
-                f"{len(values)}: give those of the PCA that produced these features."
+                f"eigenvalues must hold one number for each of the first feature's {whitened}. Received {len(values)}."
             )
         self.scale.assign(np.concatenate([np.sqrt(values[:whitened]) + 1e-4, np.ones(sum(others))]).astype(np.float32))
 
     def call(self, values: KerasTensor) -> KerasTensor:
-        values = _as_floats(values, self.stored_dtype)
-        return ops.cast((values - self._offset()) * self.scale, self.compute_dtype)
-
-    def _offset(self):
-        """float32 [size]: how far dequantized values lie above the stored features."""
         whitened, *others = self.feature_sizes
+        # How far dequantized values lie above the features before quantization.
         half_step = schema.DEQUANTIZE_BIAS - schema.QUANTIZED_LOW if self.stored_dtype == "uint8" else 0.0
-        return np.array([half_step] * whitened + [0.0] * sum(others), np.float32)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "stored_dtype": self.stored_dtype, "feature_sizes": self.feature_sizes}
-
-
-def _as_floats(values, stored_dtype):
-    return dequantize(values) if stored_dtype == "uint8" else ops.cast(values, "float32")
+        offset = np.array([half_step] * whitened + [0.0] * sum(others), np.float32)
+        return ops.cast((_as_floats(values, self.stored_dtype) - offset) * self.scale, self.compute_dtype)
 
 
 def read_eigenvalues(path: str | os.PathLike[str]) -> np.ndarray:
-    """The eigenvalues of the features' PCA from a .npy file such as `eigenvals.npy` of the official feature extractor.
+    """The eigenvalues of the features' PCA, float64 [n], from a .npy file of [n] or [n, 1].
 
-    Args:
-        path: a file with a float array [n] or [n, 1].
-    Returns:
-        float64 [n], finite and not negative.
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds no eigenvalues.
+        ValueError: if it holds no finite numbers of 0 or more.
     """
     advice = "Give the eigenvals.npy that comes with the official feature extractor's PCA (yt8m_pca)."
     if not os.path.isfile(path):
@@ -148,15 +119,9 @@ def _flat_eigenvalues(values, what):
     if values.dtype.kind not in "fiu":
         raise ValueError(f"{what} must hold real numbers. Received dtype {values.dtype}: save a float array.")
     if not values.shape or values.shape[1:] not in ((), (1,)):
-        raise ValueError(
-            f"{what} must be of shape [n] or [n, 1]. Received {list(values.shape)}: give the eigenvalues, "
-            "one for each dimension, not the eigenvectors."
-        )
+        raise ValueError(f"{what} must be of shape [n] or [n, 1]. Received {list(values.shape)}: give no eigenvectors.")
     values = values.reshape(-1).astype(np.float64)
     bad = ~(np.isfinite(values) & (values >= 0))
     if bad.any():
-        raise ValueError(
-            f"{what} must be finite and not negative. Received {values[bad][0]} at {int(np.argmax(bad))}: "
-            "give the eigenvalues as the PCA computed them."
-        )
+        raise ValueError(f"{what} must be finite and not negative. Received {values[bad][0]} at {np.argmax(bad)}.")
     return values

@@ -1,7 +1,4 @@
-"""The replicas of a training step, as layers see them. One replica outside of `strategy.run` and on other backends.
-
-TensorFlow is imported on use, and only where it is the backend.
-"""
+"""The replicas of a training step, as layers see them. TensorFlow is imported only where it is the backend."""
 
 import keras
 from keras import KerasTensor

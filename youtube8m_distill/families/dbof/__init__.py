@@ -1,1 +1,0 @@
-"""Deep bag of frames (Abu-El-Haija et al. 2016)."""

@@ -8,11 +8,12 @@ from keras import KerasTensor, ops
 
 from youtube8m_distill.families.base import Encoder
 from youtube8m_distill.layers import masking
+from youtube8m_distill.layers.base import matrix_size
 from youtube8m_distill.layers.batch_normalization import BatchNormalization
-from youtube8m_distill.layers.pooling import max_of_real_frames, mean_of_real_frames
+from youtube8m_distill.layers.initializers import normal
 
 ACTIVATIONS = {"sigmoid": ops.sigmoid, "relu6": ops.relu6}
-POOLINGS = {"max": max_of_real_frames, "average": mean_of_real_frames}
+POOLINGS = {"max": masking.max_of_real_frames, "average": masking.mean_of_real_frames}
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -25,15 +26,7 @@ class DeepBagOfFrames(Encoder):
 
     Memory: with 300 frames, the votes of 1024 videos take 10 GB in float32, several times that in training.
 
-    Args:
-        num_clusters: number of clusters.
-        hidden_size: size of the encoding.
-        pooling: "max" or "average".
-        activation: "sigmoid" or "relu6", of the votes and of the encoding. The default is that of the starter code, which
-            had relu6 before August 2019.
-        batch_norm: whether to use batch normalization.
-    Raises:
-        ValueError: if `pooling` or `activation` is unknown.
+    `activation` applies to the votes and to the encoding; the starter code had relu6 before August 2019.
     """
 
     def __init__(
@@ -46,73 +39,43 @@ class DeepBagOfFrames(Encoder):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling={pooling!r} is unknown; choose one of {', '.join(sorted(POOLINGS))}.")
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation={activation!r} is unknown; choose one of {', '.join(sorted(ACTIVATIONS))}.")
+        for name, value, known in (("pooling", pooling, POOLINGS), ("activation", activation, ACTIVATIONS)):
+            if value not in known:
+                raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(sorted(known))}.")
         self.num_clusters = num_clusters
-        self.hidden_size = hidden_size
+        self.hidden_size = self.encoding_size = hidden_size
         self.pooling = pooling
         self.activation = activation
         self.batch_norm = batch_norm
 
-    @property
-    def encoding_size(self) -> int:
-        return self.hidden_size
-
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        self.frame_size = input_shape[-1]
-        self.clusters = self._dense("clusters", self.frame_size, self.num_clusters, 1.0 / math.sqrt(self.frame_size))
+        size = input_shape[-1]
+        self.clusters = self._dense("clusters", size, self.num_clusters, 1.0 / math.sqrt(size))
         self.hidden = self._dense("hidden", self.num_clusters, self.hidden_size, 0.01)
         if self.batch_norm:
-            self.input_normalization = self._normalization("input_normalization", self.frame_size)
-            self.cluster_normalization = self._normalization("cluster_normalization", self.num_clusters)
-            self.hidden_normalization = self._normalization("hidden_normalization", self.hidden_size)
+            self.input_normalization = self.sublayer(BatchNormalization, "input_normalization", size)
+            self.cluster_normalization = self.sublayer(BatchNormalization, "cluster_normalization", self.num_clusters)
+            self.hidden_normalization = self.sublayer(BatchNormalization, "hidden_normalization", self.hidden_size)
 
     def _dense(self, name, input_size, units, bias_stddev):
-        layer = keras.layers.Dense(
-            units,
-            use_bias=not self.batch_norm,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=1.0 / math.sqrt(input_size)),
-            bias_initializer=keras.initializers.RandomNormal(stddev=bias_stddev),
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        layer.build((None, input_size))
-        return layer
-
-    def _normalization(self, name, size):
-        layer = BatchNormalization(dtype=self.dtype_policy, name=name)
-        layer.build((None, size))
-        return layer
+        kernel, bias = normal(input_size), keras.initializers.RandomNormal(stddev=bias_stddev)
+        options = {"use_bias": not self.batch_norm, "kernel_initializer": kernel, "bias_initializer": bias}
+        return self.sublayer(keras.layers.Dense, name, input_size, units=units, **options)
 
     def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """The encoding. The pooled votes of a video without frames are 0."""
-        votes = self._votes(frames, num_frames, training)  # [B, T, clusters]
-        pooled = ops.cast(POOLINGS[self.pooling](votes, num_frames), self.compute_dtype)
-        hidden = self.hidden(pooled)  # [B, hidden]
+        activation = ACTIVATIONS[self.activation]
+        real = masking.frame_mask(num_frames, ops.shape(frames)[1])
+        if self.batch_norm:
+            frames = self.input_normalization(frames, mask=real, training=training)
+        votes = self.clusters(frames)  # [B, T, clusters]
+        if self.batch_norm:
+            votes = self.cluster_normalization(votes, mask=real, training=training)
+        pooled = POOLINGS[self.pooling](activation(votes), num_frames)
+        hidden = self.hidden(ops.cast(pooled, self.compute_dtype))  # [B, hidden]
         if self.batch_norm:
             hidden = self.hidden_normalization(hidden, training=training)
-        return ACTIVATIONS[self.activation](hidden)
-
-    def _votes(self, frames, num_frames, training):
-        if not self.batch_norm:
-            return ACTIVATIONS[self.activation](self.clusters(frames))
-        real = masking.frame_mask(num_frames, ops.shape(frames)[1])
-        frames = self.input_normalization(frames, mask=real, training=training)
-        votes = self.cluster_normalization(self.clusters(frames), mask=real, training=training)
-        return ACTIVATIONS[self.activation](votes)
+        return activation(hidden)
 
     def multiply_adds(self, num_frames: int) -> int:
-        """Multiply-adds of one video of `num_frames` frames, matrix products only."""
-        return num_frames * self.frame_size * self.num_clusters + self.num_clusters * self.hidden_size
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_clusters": self.num_clusters,
-            "hidden_size": self.hidden_size,
-            "pooling": self.pooling,
-            "activation": self.activation,
-            "batch_norm": self.batch_norm,
-        }
+        return num_frames * matrix_size(self.clusters) + matrix_size(self.hidden)

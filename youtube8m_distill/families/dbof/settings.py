@@ -1,21 +1,15 @@
 """Deep bag of frames: settings and recipe of the starter code, with the batch size of its README's frame-level command."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from youtube8m_distill.families.settings import FrameFamilySettings
 from youtube8m_distill.settings import setting, size
-
-if TYPE_CHECKING:
-    from youtube8m_distill.config import FeatureConfig
-    from youtube8m_distill.families.base import Encoder
 
 
 class DBoFSettings(FrameFamilySettings):
     """Frames as bags of soft words."""
 
-    title: ClassVar[str] = "frames as bags of soft words"
-    training: ClassVar[dict[str, Any]] = {"base_learning_rate": 0.01, "regularization_penalty": 1.0}
-
+    training: ClassVar = {"base_learning_rate": 0.01, "regularization_penalty": 1.0}
     model: Literal["DbofModel"] = "DbofModel"
     dbof_cluster_size: int = size(8192, "Clusters.")
     dbof_hidden_size: int = size(1024, "Size of the encoding.")
@@ -23,7 +17,7 @@ class DBoFSettings(FrameFamilySettings):
     dbof_activation: Literal["sigmoid", "relu6"] = setting("sigmoid", "Activation.")
     dbof_add_batch_norm: bool = setting(True, "Batch normalization; otherwise biases.")
 
-    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
+    def build_encoder(self, features, dtype):
         from youtube8m_distill.families.dbof.encoder import DeepBagOfFrames
 
         return DeepBagOfFrames(

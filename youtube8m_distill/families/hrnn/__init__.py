@@ -1,1 +1,0 @@
-"""Hierarchical LSTM (Bhardwaj et al., CVPR 2019)."""

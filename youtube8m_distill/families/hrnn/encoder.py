@@ -6,7 +6,7 @@ import keras
 from keras import KerasTensor, ops
 
 from youtube8m_distill.families.base import Encoder
-from youtube8m_distill.layers import lstm
+from youtube8m_distill.layers.lstm import StackedLSTM
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -17,25 +17,20 @@ class HierarchicalRNN(Encoder):
     the published size. Every block starts from a zero state, so blocks fold into the batch axis: 300 frames take 20 + 15
     sequential steps instead of 300. The upper level does not read empty blocks.
 
-    Args:
-        frames_per_block: 20 for the paper's teacher (15 in the original code), 5 or 3 for students.
-        cells: width of the LSTM layers.
-        num_layers: layers of each level.
+    `frames_per_block` is 20 for the paper's teacher (15 in the original code), 5 or 3 for students.
     """
 
     def __init__(self, frames_per_block: int = 20, cells: int = 1024, num_layers: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.frames_per_block = frames_per_block
-        self.lower = lstm.StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="lower")
-        self.upper = lstm.StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="upper")
-
-    @property
-    def encoding_size(self) -> int:
-        return self.upper.state_size
+        self.cells = cells
+        self.num_layers = num_layers
+        self.lower = StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="lower")
+        self.upper = StackedLSTM(cells, num_layers, dtype=self.dtype_policy, name="upper")
+        self.encoding_size = self.upper.state_size
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        self.frame_size = input_shape[-1]
-        self.lower.build((None, self.frames_per_block, self.frame_size))
+        self.lower.build((None, self.frames_per_block, input_shape[-1]))
         self.upper.build((None, None, self.lower.state_size))
 
     def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
@@ -45,14 +40,7 @@ class HierarchicalRNN(Encoder):
         return self._encode_blocks(states, num_frames, num_blocks, training)
 
     def pool_with_frame_states(self, frames: KerasTensor, num_frames: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-        """The encoding, and the lower level's state after each frame (I in the paper's equation 3).
-
-        Args:
-            frames: float [batch, T, size].
-            num_frames: int [batch].
-        Returns:
-            float [batch, encoding_size] and float [batch, T, state size]; ignore the rows of padding.
-        """
+        """The encoding, and the lower level's state after each frame (I in the paper's equation 3)."""
         blocks, lengths, num_blocks = self._fold(frames, num_frames)
         states = self.lower.states_after_each_step(blocks, lengths)  # [batch * b, l, state]
         encoding = self._encode_blocks(states[:, -1], num_frames, num_blocks)
@@ -65,10 +53,10 @@ class HierarchicalRNN(Encoder):
         length = self.frames_per_block
         num_rows = ops.shape(frames)[1]
         num_blocks = -(-num_rows // length)
-        frames = ops.pad(frames, [[0, 0], [0, num_blocks * length - num_rows], [0, 0]])
+        blocks = ops.pad(frames, [[0, 0], [0, num_blocks * length - num_rows], [0, 0]])
         starts = ops.arange(num_blocks, dtype="int32")[None, :] * length  # [1, b]
         lengths = ops.clip(ops.cast(num_frames, "int32")[:, None] - starts, 0, length)
-        return ops.reshape(frames, (-1, length, self.frame_size)), ops.reshape(lengths, (-1,)), num_blocks
+        return ops.reshape(blocks, (-1, length, frames.shape[-1])), ops.reshape(lengths, (-1,)), num_blocks
 
     def _encode_blocks(self, states, num_frames, num_blocks, training=False):
         states = ops.reshape(states, (-1, num_blocks, self.lower.state_size))  # [batch, b, state]
@@ -76,16 +64,5 @@ class HierarchicalRNN(Encoder):
         return self.upper(states, filled_blocks, training=training)
 
     def multiply_adds(self, num_frames: int) -> int:
-        """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         filled_blocks = -(-num_frames // self.frames_per_block)
-        return num_frames * self.lower.multiply_adds(self.frame_size) + filled_blocks * self.upper.multiply_adds(
-            self.lower.state_size
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "frames_per_block": self.frames_per_block,
-            "cells": self.lower.cells,
-            "num_layers": self.lower.num_layers,
-        }
+        return self.lower.multiply_adds(num_frames) + self.upper.multiply_adds(filled_blocks)

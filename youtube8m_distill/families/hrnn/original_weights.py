@@ -8,20 +8,12 @@ from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
 from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.layers.moe import MixtureOfExperts
 
-FORGET_BIAS = 1.0  # BasicLSTMCell adds it at run time; Keras stores it in the bias
-
 
 def convert_lstm_kernel(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A `BasicLSTMCell`'s weights in the layout of a Keras LSTM.
 
-    TF1 has one kernel for input and state, with gates in the order i, j, f, o. Keras has two kernels, with gates in the
-    order i, f, c (= j), o.
-
-    Args:
-        kernel: float [input + cells, 4 * cells].
-        bias: float [4 * cells].
-    Returns:
-        float [input, 4 * cells], float [cells, 4 * cells], float [4 * cells].
+    TF1 has one kernel [input + cells, 4 * cells], with gates in the order i, j, f, o. Keras has one for the input and one
+    for the state, with gates in the order i, f, c (= j), o. Both have a bias [4 * cells].
     """
     cells = bias.shape[0] // 4
 
@@ -30,7 +22,7 @@ def convert_lstm_kernel(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarra
         return np.concatenate([i, f, j, o], axis=-1)
 
     kernel, bias = reorder(kernel), reorder(bias)
-    bias[cells : 2 * cells] += FORGET_BIAS
+    bias[cells : 2 * cells] += 1.0  # BasicLSTMCell adds the forget bias at run time; Keras stores it
     return kernel[:-cells], kernel[-cells:], bias
 
 
@@ -40,44 +32,35 @@ def assign_original_weights(network: VideoClassifier, arrays: Mapping[str, np.nd
     The original teacher has `frames_per_block=15` on all frames; its student cuts its frames into 5 blocks.
 
     Args:
-        network: with a HierarchicalRNN encoder and a MixtureOfExperts classifier, of the same sizes.
+        network: of the same sizes as the original.
         arrays: variable name -> array, with names as `tf.train.load_checkpoint` lists them, for example
             `model/RNN_L1/rnn/multi_rnn_cell/cell_0/basic_lstm_cell/kernel` or `model/classifier/gates/weights`.
         scope: "model" for the teacher, "model_student" for the student.
     Raises:
         ValueError: if the network is of another kind, or a variable is missing, ambiguous or of another shape.
     """
-    if not (isinstance(network.encoder, HierarchicalRNN) and isinstance(network.classifier, MixtureOfExperts)):
+    encoder, classifier = network.encoder, network.classifier
+    if not (isinstance(encoder, HierarchicalRNN) and isinstance(classifier, MixtureOfExperts)):
         raise ValueError(
             "The original weights need a HierarchicalRNN encoder and a MixtureOfExperts classifier. "
-            f"Received: {type(network.encoder).__name__} and {type(network.classifier).__name__}."
+            f"Received: {type(encoder).__name__} and {type(classifier).__name__}."
         )
-    for level, name in ((network.encoder.lower, "RNN_L1"), (network.encoder.upper, "RNN_L2")):
-        _assign_level(level, arrays, scope, name)
-    classifier = network.classifier
+    for name, level in (("RNN_L1", encoder.lower), ("RNN_L2", encoder.upper)):
+        for index, layer in enumerate(level.layers):
+            path, kernel = _find(arrays, scope, name, f"cell_{index}", "kernel")
+            _, bias = _find(arrays, scope, name, f"cell_{index}", "bias")
+            for variable, values in zip(layer.cell.weights, convert_lstm_kernel(kernel, bias)):
+                _assign(variable, path, values)
     _assign(classifier.gates.kernel, *_find(arrays, scope, "gates/weights"))
     _assign(classifier.experts.kernel, *_find(arrays, scope, "experts/weights"))
     _assign(classifier.experts.bias, *_find(arrays, scope, "experts/biases"))
 
 
-def _assign_level(level, arrays, scope, name):
-    for index, layer in enumerate(level.layers):
-        path, kernel = _find(arrays, scope, name, f"cell_{index}", "kernel")
-        _, bias = _find(arrays, scope, name, f"cell_{index}", "bias")
-        converted = convert_lstm_kernel(kernel, bias)
-        for variable, values in zip((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias), converted):
-            _assign(variable, path, values)
-
-
 def _find(arrays, scope, *parts):
     """Name and values of the only variable of `scope` whose path contains all parts and ends with the last one."""
-    found = [
-        name
-        for name in arrays
-        if name.startswith(f"{scope}/")
-        and name.endswith(f"/{parts[-1]}")
-        and all(f"/{part}/" in name for part in parts[:-1])
-    ]
+    *inner, last = parts
+    of_scope = [name for name in arrays if name.startswith(f"{scope}/") and name.endswith(f"/{last}")]
+    found = [name for name in of_scope if all(f"/{part}/" in name for part in inner)]
     if len(found) != 1:
         raise ValueError(
             f"Expected one variable {scope}/…/{'/…/'.join(parts)}; found {', '.join(found) or 'none'} "

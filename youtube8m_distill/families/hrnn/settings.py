@@ -1,22 +1,16 @@
 """H-RNN's settings and recipe: Bhardwaj et al., CVPR 2019, section 5.2."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from youtube8m_distill import schema
 from youtube8m_distill.families.settings import FrameFamilySettings, dropout_field
 from youtube8m_distill.settings import MAX_REPEATS, setting, size
 
-if TYPE_CHECKING:
-    from youtube8m_distill.config import FeatureConfig, FrameView
-    from youtube8m_distill.families.base import Encoder
-
 
 class HRNNSettings(FrameFamilySettings):
     """Two levels of LSTMs: over the frames of a block, and over the blocks."""
 
-    title: ClassVar[str] = "LSTM over blocks of frames, LSTM over blocks"
-    has_frame_states: ClassVar[bool] = True
-
+    has_frame_states: ClassVar = True
     model: Literal["HierarchicalLstmModel"] = "HierarchicalLstmModel"
     lstm_cells: int = size(1024, "Width of the LSTM layers.")
     lstm_layers: int = setting(2, "LSTM layers, in H-RNN of each level.", ge=1, le=MAX_REPEATS)
@@ -30,20 +24,17 @@ class HRNNSettings(FrameFamilySettings):
     )
     dropout: float = dropout_field(0.5)
 
-    def for_view(self, view: "FrameView") -> "HRNNSettings":
-        return self if self.frames_per_block else self.replace(frames_per_block=default_frames_per_block(view))
+    def for_view(self, view):
+        if self.frames_per_block:
+            return self
+        if view.frame_selection == "all":
+            return self.replace(frames_per_block=20)
+        return self.replace(frames_per_block=5 if view.max_frames % 5 == 0 else 3)
 
-    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
+    def build_encoder(self, features, dtype):
         from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
 
         assert self.frames_per_block is not None, "for_view sets it"
         return HierarchicalRNN(
             self.frames_per_block, self.lstm_cells, self.lstm_layers, dtype=dtype, name="hierarchical_rnn"
         )
-
-
-def default_frames_per_block(view: "FrameView") -> int:
-    """The paper's block lengths: 20 for a network that sees all frames, 5 where it divides k, otherwise 3."""
-    if view.frame_selection == "all":
-        return 20
-    return 5 if view.max_frames % 5 == 0 else 3

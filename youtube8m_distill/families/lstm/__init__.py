@@ -1,1 +1,0 @@
-"""A stack of LSTM layers over all frames (the starter code's `LstmModel`)."""

@@ -1,26 +1,20 @@
 """A stack of LSTM layers: settings and recipe of the starter code."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from youtube8m_distill.families.settings import FrameFamilySettings
 from youtube8m_distill.settings import MAX_REPEATS, setting, size
-
-if TYPE_CHECKING:
-    from youtube8m_distill.config import FeatureConfig
-    from youtube8m_distill.families.base import Encoder
 
 
 class LSTMSettings(FrameFamilySettings):
     """Two LSTM layers over all frames."""
 
-    title: ClassVar[str] = "LSTM layers over all frames"
-    training: ClassVar[dict[str, Any]] = {"base_learning_rate": 0.001, "regularization_penalty": 1.0}
-
+    training: ClassVar = {"base_learning_rate": 0.001, "regularization_penalty": 1.0}
     model: Literal["LstmModel"] = "LstmModel"
     lstm_cells: int = size(1024, "Width of the LSTM layers.")
     lstm_layers: int = setting(2, "LSTM layers, in H-RNN of each level.", ge=1, le=MAX_REPEATS)
 
-    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
+    def build_encoder(self, features, dtype):
         from youtube8m_distill.families.lstm.encoder import LSTMEncoder
 
         return LSTMEncoder(self.lstm_cells, self.lstm_layers, dtype=dtype, name="lstm")

@@ -1,1 +1,0 @@
-"""The mean frame (the starter code's `FrameLevelLogisticModel`)."""

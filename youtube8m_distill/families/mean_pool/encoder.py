@@ -6,7 +6,7 @@ import keras
 from keras import KerasTensor, ops
 
 from youtube8m_distill.families.base import Encoder
-from youtube8m_distill.layers.pooling import mean_of_real_frames
+from youtube8m_distill.layers.masking import mean_of_real_frames
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -20,5 +20,4 @@ class MeanPool(Encoder):
         return ops.cast(mean_of_real_frames(frames, num_frames), self.compute_dtype)
 
     def multiply_adds(self, num_frames: int) -> int:
-        """0: a mean has no matrix product."""
         return 0

@@ -1,1 +1,0 @@
-"""Mixtures of NeXtVLADs: Mix and MOD (Lin et al. 2019)."""

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 import keras
 from keras import KerasTensor, ops
 
 from youtube8m_distill import schema
-from youtube8m_distill.errors import SettingError
-from youtube8m_distill.families.video_classifier import VideoClassifier
+from youtube8m_distill.families.video_classifier import VideoClassifier, deserialized
+from youtube8m_distill.layers.base import Layer
 from youtube8m_distill.layers.batch_normalization import BatchNormalization
 from youtube8m_distill.layers.initializers import variance_scaling
 from youtube8m_distill.layers.logistic import Logistic
-from youtube8m_distill.layers.pooling import mean_of_real_frames
+from youtube8m_distill.layers.masking import mean_of_real_frames
+from youtube8m_distill.settings import require
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class MixtureGate(keras.layers.Layer):
+class MixtureGate(Layer):
     """The weight of each member for a video: `softmax(W BN(mean of the real frames) + b)`, in float32.
 
     The release takes the mean over padding too. The mean of a video without frames is zeros; such videos are left out of
     the batch statistics.
-
-    Args:
-        num_members: number of members.
 
     Input: frames float [batch, T, size] and num_frames int [batch]. Output: float32 [batch, num_members], sum 1.
     """
@@ -33,37 +31,20 @@ class MixtureGate(keras.layers.Layer):
     def __init__(self, num_members: int, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_members = num_members
-        self.normalization = BatchNormalization(dtype="float32", name="normalization")
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        self.feature_size = input_shape[-1]
-        self.normalization.build((None, self.feature_size))
-        self.scores = keras.layers.Dense(
-            self.num_members, kernel_initializer=variance_scaling(self.feature_size), dtype="float32", name="scores"
-        )
-        self.scores.build((None, self.feature_size))
+        size = input_shape[-1]
+        self.normalization = self.sublayer(BatchNormalization, "normalization", size)
+        options = {"units": self.num_members, "kernel_initializer": variance_scaling(size)}
+        self.scores = self.sublayer(keras.layers.Dense, "scores", size, **options)
 
     def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         mean = mean_of_real_frames(frames, num_frames)  # [B, size]
         return ops.softmax(self.scores(self.normalization(mean, mask=num_frames > 0, training=training)), axis=-1)
 
-    def multiply_adds(self) -> int:
-        """Multiply-adds of one video, matrix products only."""
-        return self.feature_size * self.num_members
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_members": self.num_members}
-
 
 def mix_logits(gate: KerasTensor, logits: Sequence[KerasTensor]) -> KerasTensor:
-    """`z = sum over m of w_m z_m`.
-
-    Args:
-        gate: float32 [batch, M].
-        logits: list of M float32 [batch, num_classes].
-    Returns:
-        float32 [batch, num_classes].
-    """
+    """`z = sum over m of w_m z_m`, float32 [batch, num_classes], from w [batch, M] and M arrays z like the result."""
     # Not a matrix product, which a GPU may round to fewer bits.
     return ops.sum(gate[:, :, None] * ops.stack(logits, axis=1), axis=1)
 
@@ -73,23 +54,17 @@ class NetworkMixture(keras.Model):
     """Several networks and a gate, with the interface of VideoClassifier.
 
     A member may be a mixture: three networks make a MixNeXtVLAD, four of those a MOD. Every member has weights of its own
-    and is a network that can be saved and used alone (`submodel`). All members hold the same preprocessing object, which
-    runs once.
+    and is a network that can be saved and used alone (`submodel`). All members hold the mixture's preprocessing object,
+    which runs once.
 
     The encoding is the concatenation of the members' encodings. `representation_loss` of two mixtures of the same shape is
     therefore the sum of that loss over corresponding networks.
 
     Args:
-        preprocessing: layer from stored values to floats, the object that each member holds.
         members: VideoClassifiers with a Logistic classifier (their logits are mixed) or NetworkMixtures, with different
             names: `member_0`, `member_1`, ... If they are not built, the paths of their weights start with the mixture's
             name.
-        feature_size: numbers in one frame, all features together.
         gate: another mixture's MixtureGate to share; None for a new one.
-
-    Call arguments:
-        batch: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype, `num_frames` int [batch].
-        frame_states: must be False: a mixture has no state after each frame.
 
     Output: dict with `encoding` float [batch, sum of D], `logits` float32 [batch, num_classes], `predictions`, their
     sigmoid, `gate` float32 [batch, M] and `members`, a list of the M members' outputs.
@@ -108,10 +83,9 @@ class NetworkMixture(keras.Model):
         self.preprocessing = preprocessing
         self.members = list(members)
         self.feature_size = feature_size
-        self.gate = MixtureGate(len(members), name="gate") if gate is None else gate
+        self.gate = gate or MixtureGate(len(members), name="gate")
 
     def build(self, input_shape: Any = None) -> None:
-        """Creates all weights. Sizes follow from the arguments, so no input shape is needed."""
         if not self.preprocessing.built:
             self.preprocessing.build((None, self.feature_size))
         for member in self.members:
@@ -119,16 +93,14 @@ class NetworkMixture(keras.Model):
                 member.build()
         if not self.gate.built:
             self.gate.build((None, None, self.feature_size))
-        self.built = True
 
     @property
     def classifiers(self) -> list[keras.layers.Layer]:
-        """The classifiers of all networks in the mixture, in order."""
         return [classifier for member in self.members for classifier in member.classifiers]
 
     @property
     def output_layers(self) -> list[keras.layers.Layer]:
-        """The layers from encodings to predictions, which a student can share; each gate comes before its members."""
+        """As in VideoClassifier; each gate comes before its members."""
         return [self.gate, *(layer for member in self.members for layer in member.output_layers)]
 
     @property
@@ -140,42 +112,23 @@ class NetworkMixture(keras.Model):
         found: dict[str, Network] = {"": self}
         for index, member in enumerate(self.members):
             below = member.submodels() if isinstance(member, NetworkMixture) else {"": member}
-            for path, network in below.items():
-                found[f"{index}.{path}".rstrip(".")] = network
+            found |= {f"{index}.{path}".rstrip("."): network for path, network in below.items()}
         return found
 
     def submodel(self, path: str) -> Network:
-        """The network at a path of `submodels`. It is the object itself, not a copy.
-
-        Raises:
-            SettingError: if there is no such path.
-        """
+        """The network at a path of `submodels`, not a copy. Raises SettingError if there is no such path."""
         found = self.submodels()
-        if path not in found:
-            raise SettingError(
-                "submodel",
-                f"is not in this mixture; choose one of {', '.join(filter(None, found))}, or  for all of it.",
-                path,
-            )
+        choices = ", ".join(filter(None, found))
+        require(path in found, "submodel", f"is not in this mixture; choose one of {choices}, or  for all of it.", path)
         return found[path]
 
     def call(self, batch: Mapping[str, KerasTensor], training: bool = False, frame_states: bool = False) -> dict[str, Any]:
         if frame_states:
             raise ValueError("frame_states=True: a mixture has no state after each frame; match encodings or predictions.")
-        # Keras derives signatures with float placeholders; the code below needs integers.
-        num_frames = ops.cast(batch[schema.NUM_FRAMES], "int32")
+        num_frames = ops.cast(batch[schema.NUM_FRAMES], "int32")  # as in VideoClassifier
         return self.from_frames(self.preprocessing(batch[schema.FRAMES]), num_frames, training)
 
     def from_frames(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> dict[str, Any]:
-        """The part of `call` after the preprocessing.
-
-        Args:
-            frames: float [batch, T, feature_size].
-            num_frames: int32 [batch].
-            training: as for `call`.
-        Returns:
-            As `call`.
-        """
         members = [member.from_frames(frames, num_frames, training) for member in self.members]
         gate = self.gate(frames, num_frames, training=training)
         logits = mix_logits(gate, [outputs["logits"] for outputs in members])
@@ -183,11 +136,9 @@ class NetworkMixture(keras.Model):
         return {"encoding": encoding, "logits": logits, "predictions": ops.sigmoid(logits), "gate": gate, "members": members}
 
     def predictions_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> KerasTensor:
-        """As in VideoClassifier: the predictions of `outputs`, but without dropout. float32 [batch, num_classes]."""
         return ops.sigmoid(_logits_without_dropout(self, outputs, training))
 
     def multiply_adds(self, num_frames: int) -> int:
-        """Multiply-adds of one video of `num_frames` frames, matrix products only. Each is 2 FLOPs."""
         return sum(member.multiply_adds(num_frames) for member in self.members) + self.gate.multiply_adds()
 
     def get_config(self) -> dict[str, Any]:
@@ -195,27 +146,27 @@ class NetworkMixture(keras.Model):
         return {
             "name": self.name,
             "dtype": serialize(self.dtype_policy),
-            "preprocessing": _without("build_config", serialize(self.preprocessing)),
-            "members": [_config_without_preprocessing(member) for member in self.members],
+            "preprocessing": _unbuilt(serialize(self.preprocessing)),
+            "members": [_member_config(member) for member in self.members],
             "feature_size": self.feature_size,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Network:
-        return _network_of(config, keras.saving.deserialize_keras_object(config["preprocessing"]))
+        shared = {"preprocessing": deserialized(config["preprocessing"])}
+        members = [
+            (NetworkMixture if "members" in member else VideoClassifier).from_config({**member, **shared})
+            for member in config["members"]
+        ]
+        return cls(**{**config, **shared, "members": members})
 
-    def get_build_config(self) -> dict[str, Any]:
-        return {"input_shape": None}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        self.build()
+    get_build_config, build_from_config = VideoClassifier.get_build_config, VideoClassifier.build_from_config
 
 
-Network: TypeAlias = Union[VideoClassifier, NetworkMixture]  # noqa: UP007
+Network: TypeAlias = VideoClassifier | NetworkMixture
 
 
 def _check_members(preprocessing, members):
-    """Raises for members that cannot be mixed and for duplicate names."""
     if not members:
         raise ValueError("members=[]: a mixture needs at least one.")
     names = [member.name for member in members]
@@ -241,27 +192,13 @@ def _logits_without_dropout(network, outputs, training):
     return network.classifier(outputs["encoding"], training=training, update_statistics=False)["logits"]
 
 
-def _config_without_preprocessing(member):
+def _member_config(member):
     """A member's configuration without the preprocessing, which all members share."""
-    config = _without("preprocessing", member.get_config())
-    if isinstance(member, NetworkMixture):
-        return config
-    return {**config, **{part: _without("build_config", config[part]) for part in ("encoder", "classifier")}}
+    config = member.get_config()
+    del config["preprocessing"]
+    return {key: _unbuilt(value) if key in ("encoder", "classifier") else value for key, value in config.items()}
 
 
-def _without(left_out, config):
-    """A dict without one key.
-
-    A layer that is restored without `build_config` has no weights yet. It gets them when the mixture is built, with paths
-    that start with the mixture's name.
-    """
-    return {key: value for key, value in config.items() if key != left_out}
-
-
-def _network_of(config, preprocessing):
-    """The network of a configuration: a NetworkMixture if it has members, otherwise a VideoClassifier."""
-    if "members" in config:
-        members = [_network_of(member, preprocessing) for member in config["members"]]
-        return NetworkMixture(**{**config, "preprocessing": preprocessing, "members": members})
-    settings = {key: keras.saving.deserialize_keras_object(value) for key, value in config.items()}
-    return VideoClassifier(preprocessing=preprocessing, **settings)
+def _unbuilt(config):
+    """A layer's configuration without weights, which it gets from the mixture's `build`, under paths with its name."""
+    return {key: value for key, value in config.items() if key != "build_config"}

@@ -3,33 +3,25 @@
 The release trains its mixtures with T = 1 on videos and T = 20 on segments, and narrows the gates to a 16th.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from youtube8m_distill.families.nextvlad.settings import NeXtVLADFields, NeXtVLADSettings
-from youtube8m_distill.families.settings import FamilySettings
-from youtube8m_distill.settings import MAX_REPEATS, Settings, require, setting, size
-
-if TYPE_CHECKING:
-    from youtube8m_distill.config import FeatureConfig
+from youtube8m_distill.settings import MAX_REPEATS, require, setting, size
 
 
 class MixtureFields(NeXtVLADFields):
     """The fields of a mixture of one level or of two."""
 
-    training: ClassVar[dict[str, Any]] = {
-        **NeXtVLADFields.training,
-        "learning_rate_decay_examples": 2_500_000,
-        "num_epochs": 15,
-    }
-    fixed_classifier: ClassVar[str] = "it mixes logits"
-    is_mixture: ClassVar[bool] = True
+    training: ClassVar = {**NeXtVLADFields.training, "learning_rate_decay_examples": 2_500_000, "num_epochs": 15}
+    fixed_classifier: ClassVar = "it mixes logits"
+    is_mixture: ClassVar = True
 
     gating_reduction: int = size(16, "Factor by which the gate is narrower than the encoding.")
     mix_number: int = setting(3, "NeXtVLAD networks in a MixNeXtVladModel.", ge=2, le=MAX_REPEATS)
     cl_temperature: float = setting(
         1.0,
-        "Temperature T of the distillation within a mixture, weighted by T squared; 0 turns "
-        "it off. The paper fine-tunes with 20.",
+        "Temperature T of the distillation within a mixture, weighted by T squared; 0 turns it off. "
+        "The paper fine-tunes with 20.",
         shapes_weights=False,
         ge=0.0,
     )
@@ -37,35 +29,31 @@ class MixtureFields(NeXtVLADFields):
         False, "Keep that distillation from moving the mixture toward its members.", shapes_weights=False
     )
 
-    def check(self, features: "FeatureConfig", classifier: Settings) -> None:
+    def check(self, features, classifier):
         super().check(features, classifier)
-        require(
-            not self.stop_mixture_gradient or self.cl_temperature,
-            "stop_mixture_gradient",
-            "has no effect with cl_temperature=0, which turns the distillation within the mixture off.",
-            True,
-        )
+        reason = "has no effect with cl_temperature=0, which turns the distillation within the mixture off."
+        require(not self.stop_mixture_gradient or self.cl_temperature, "stop_mixture_gradient", reason, True)
 
     @property
     def num_members(self) -> int:
         return self.mix_number
 
-    def member(self) -> FamilySettings:
-        return NeXtVLADSettings(**_shared(self, NeXtVLADSettings))
+    def member(self):
+        return self._as(NeXtVLADSettings)
+
+    def _as(self, kind):
+        """Settings of another family, with the values of the fields that both have."""
+        return kind(**{name: getattr(self, name) for name in kind.model_fields if name != "model"})
 
 
 class MixtureSettings(MixtureFields):
     """Several NeXtVLADs under one gate."""
-
-    title: ClassVar[str] = "several NeXtVLADs and a gate, taught by their own mixture"
 
     model: Literal["MixNeXtVladModel"] = "MixNeXtVladModel"
 
 
 class MODSettings(MixtureFields):
     """Several mixtures of NeXtVLADs under one gate."""
-
-    title: ClassVar[str] = "several mixtures of NeXtVLADs and a gate"
 
     model: Literal["MODNeXtVladModel"] = "MODNeXtVladModel"
     mod_number: int = setting(4, "MixNeXtVladModels in a MODNeXtVladModel.", ge=2, le=MAX_REPEATS)
@@ -74,10 +62,5 @@ class MODSettings(MixtureFields):
     def num_members(self) -> int:
         return self.mod_number
 
-    def member(self) -> FamilySettings:
-        return MixtureSettings(**_shared(self, MixtureSettings))
-
-
-def _shared(settings, kind):
-    """The values of the fields that `kind` has too, except `model`."""
-    return {name: value for name, value in settings.values().items() if name in kind.model_fields and name != "model"}
+    def member(self):
+        return self._as(MixtureSettings)

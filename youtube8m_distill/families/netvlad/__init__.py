@@ -1,1 +1,0 @@
-"""NetVLAD with context gating (Miech et al. 2017)."""

@@ -1,45 +1,31 @@
 """NetVLAD: sums of the frames' differences from learned centers (Miech et al. 2017, arXiv 1706.06905)."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import KerasTensor, ops
 
-from youtube8m_distill.families.base import Encoder
+from youtube8m_distill.families.base import Encoder, pool_features
+from youtube8m_distill.layers.base import Layer, matrix_size
 from youtube8m_distill.layers.batch_normalization import BatchNormalization
 from youtube8m_distill.layers.gating import ContextGating
+from youtube8m_distill.layers.initializers import normal
 from youtube8m_distill.layers.masking import frame_mask
 
-# As in TensorFlow's l2_normalize. A cluster without frames stays zero, and gradients stay finite.
-SMALLEST_SQUARE = 1e-12
-
-
-def _normal(stddev):
-    # A new object for each weight: an initializer that is used twice gives the same numbers twice.
-    return keras.initializers.RandomNormal(stddev=stddev)
+SMALLEST_SQUARE = 1e-12  # as in TensorFlow's l2_normalize: a cluster without frames stays zero, with finite gradients
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class NetVLADPooling(keras.layers.Layer):
+class NetVLADPooling(Layer):
     """One feature's frames to one vector: for each cluster, the sum of its frames' differences from the center.
 
     `a_t = softmax(BN(x_t Wc))` over the clusters and `V = sum over t of x_t a_t^T - c * sum over t of a_t`, [D, K]. Each
     cluster's column is scaled to length 1, the matrix is flattened D-major, and the whole vector is scaled to length 1. The
-    centers c are independent of Wc, as published.
+    centers c are independent of Wc, as published. Without `batch_norm`, the assignments have a bias. Without
+    `subtract_centers`, the frames themselves are summed (the paper's LightVLAD).
 
-    Args:
-        num_clusters: K.
-        batch_norm: whether assignments are batch-normalized, as published; otherwise they have a bias.
-        subtract_centers: False is the paper's LightVLAD, which sums the frames themselves.
-
-    Call arguments:
-        frames: float [batch, T, D].
-        num_frames: int [batch]. Number of real frames; they come first.
-        training: bool.
-
-    Output: float [batch, D * K]; zeros for a video without frames.
+    Input: frames float [batch, T, D] and num_frames int [batch]. Output: float [batch, D * K]; zeros without frames.
     """
 
     def __init__(self, num_clusters: int, batch_norm: bool = True, subtract_centers: bool = True, **kwargs: Any) -> None:
@@ -49,76 +35,39 @@ class NetVLADPooling(keras.layers.Layer):
         self.subtract_centers = subtract_centers
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        self.size = input_shape[-1]
-        stddev = 1.0 / math.sqrt(self.size)
-        self.assign = keras.layers.Dense(
-            self.num_clusters,
-            use_bias=not self.batch_norm,
-            kernel_initializer=_normal(stddev),
-            bias_initializer=_normal(stddev),
-            dtype=self.dtype_policy,
-            name="assign",
-        )
-        self.assign.build(input_shape)
+        size = input_shape[-1]
+        self.output_size = size * self.num_clusters
+        options = {"use_bias": not self.batch_norm, "kernel_initializer": normal(size), "bias_initializer": normal(size)}
+        self.assign = self.sublayer(keras.layers.Dense, "assign", size, units=self.num_clusters, **options)
         if self.batch_norm:
             # Its output goes into the softmax, in float32.
-            self.normalization = BatchNormalization(dtype="float32", name="normalization")
-            self.normalization.build((*input_shape[:-1], self.num_clusters))
+            self.normalization = self.sublayer(BatchNormalization, "normalization", self.num_clusters, dtype="float32")
         if self.subtract_centers:
-            self.centers = self.add_weight(
-                name="centers", shape=(self.size, self.num_clusters), autocast=False, initializer=_normal(stddev)
-            )
+            self.centers = self.add_weight((size, self.num_clusters), normal(size), autocast=False, name="centers")
 
     def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         mask = frame_mask(num_frames, ops.shape(frames)[1])
-        assignment = self._assignment(frames, mask, training)  # [B, T, K]
-        vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, assignment), "float32")
-        if self.subtract_centers:
-            # Sum the shares in the precision of the product above.
-            total = ops.sum(ops.cast(assignment, "float32"), axis=1)[:, None, :]  # [B, 1, K]
-            vlad = vlad - total * self.centers
-        vlad = ops.cast(vlad * _normalizing_factors(vlad), self.compute_dtype)
-        return ops.reshape(vlad, (-1, self.output_size))
-
-    def _assignment(self, frames, mask, training):
-        """Shares of the clusters in each frame, zero in padding. [batch, T, K] in the compute dtype."""
-        logits = self.assign(frames)
+        scores = self.assign(frames)
         if self.batch_norm:
             # The mask only matters for the batch statistics; the shares of padding are zeroed below.
-            logits = self.normalization(logits, mask=mask if training else None, training=training)
-        shares = ops.softmax(ops.cast(logits, "float32"), axis=-1)
-        return ops.cast(ops.where(mask[:, :, None], shares, 0.0), frames.dtype)
+            scores = self.normalization(scores, mask=mask if training else None, training=training)
+        shares = ops.softmax(ops.cast(scores, "float32"), axis=-1)
+        shares = ops.cast(ops.where(mask[:, :, None], shares, 0.0), frames.dtype)  # [B, T, K]
+        vlad = ops.cast(ops.einsum("btd,btk->bdk", frames, shares), "float32")  # [B, D, K]
+        if self.subtract_centers:
+            # Sum the shares in the precision of the product above.
+            weights = ops.sum(ops.cast(shares, "float32"), axis=1)[:, None, :]  # [B, 1, K]
+            vlad = vlad - weights * self.centers
+        # The length of the whole follows from the lengths of the columns, without a second pass over the matrix.
+        squares = ops.sum(ops.square(vlad), axis=1, keepdims=True)  # [B, 1, K]
+        within = ops.rsqrt(ops.maximum(squares, SMALLEST_SQUARE))
+        total = ops.sum(squares * ops.square(within), axis=2, keepdims=True)  # [B, 1, 1]
+        factors = within * ops.rsqrt(ops.maximum(total, SMALLEST_SQUARE))
+        return ops.reshape(ops.cast(vlad * factors, self.compute_dtype), (-1, self.output_size))
 
-    @property
-    def output_size(self) -> int:
-        return self.size * self.num_clusters
-
-    def multiply_adds(self, num_frames: int) -> int:
-        """Multiply-adds of one video of `num_frames` frames, matrix products only: assignments, and their sums."""
-        return 2 * num_frames * self.size * self.num_clusters
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_clusters": self.num_clusters,
-            "batch_norm": self.batch_norm,
-            "subtract_centers": self.subtract_centers,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]):
-        return cls(**_in_american(config))
-
-
-def _normalizing_factors(vlad):
-    """Factors that normalize each cluster's column, then the whole. float32 [B, 1, K] from [B, D, K].
-
-    The length of the whole follows from the lengths of the columns, without a second pass over the matrix.
-    """
-    squares = ops.sum(ops.square(vlad), axis=1, keepdims=True)
-    within = ops.rsqrt(ops.maximum(squares, SMALLEST_SQUARE))
-    total = ops.sum(squares * ops.square(within), axis=2, keepdims=True)
-    return within * ops.rsqrt(ops.maximum(total, SMALLEST_SQUARE))
+    def multiply_adds(self, num_rows: int = 1) -> int:
+        """Multiply-adds of the assignments of `num_rows` frames, and of their sums, which cost as much."""
+        return 2 * num_rows * matrix_size(self.assign)
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
@@ -129,16 +78,9 @@ class NetVLAD(Encoder):
     video, with replacement.
 
     Args:
-        feature_sizes: size of each feature, in order: rgb, audio.
         num_clusters: of the first feature; every other one has half as many.
-        hidden_size: size of the encoding.
         relu: whether relu6 follows the linear layer; with `batch_norm`, batch normalization replaces its bias.
         batch_norm: whether frames, assignments, gates and the input of relu6 are batch-normalized; otherwise biases.
-        gating: whether the encoding has context gating.
-        gating_remove_diagonal: whether the diagonal of the gating matrix is left out.
-        subtract_centers: False is LightVLAD.
-    Raises:
-        ValueError: if a feature would have no clusters.
     """
 
     def __init__(
@@ -156,7 +98,7 @@ class NetVLAD(Encoder):
         super().__init__(**kwargs)
         self.feature_sizes = tuple(feature_sizes)
         self.num_clusters = num_clusters
-        self.encoding_size = hidden_size
+        self.hidden_size = self.encoding_size = hidden_size
         self.relu = relu
         self.batch_norm = batch_norm
         self.gating_remove_diagonal = gating_remove_diagonal
@@ -166,84 +108,54 @@ class NetVLAD(Encoder):
             raise ValueError(
                 f"num_clusters={num_clusters} leaves a feature without clusters; choose {min(2, len(clusters))} or more."
             )
+        policy = {"dtype": self.dtype_policy}
         self.poolings = [
-            NetVLADPooling(count, batch_norm, subtract_centers, dtype=self.dtype_policy, name=f"pooling_{i}")
+            NetVLADPooling(count, batch_norm, subtract_centers, name=f"pooling_{i}", **policy)
             for i, count in enumerate(clusters)
         ]
         normalizes = batch_norm and relu
         self.hidden = keras.layers.Dense(
             hidden_size,
             use_bias=not normalizes,
-            kernel_initializer=_normal(1.0 / math.sqrt(num_clusters)),
-            bias_initializer=_normal(0.01),
-            dtype=self.dtype_policy,
+            kernel_initializer=normal(num_clusters),
+            bias_initializer=keras.initializers.RandomNormal(stddev=0.01),
             name="hidden",
+            **policy,
         )
-        self.frame_normalization = self._normalization("frame_normalization") if batch_norm else None
-        self.hidden_normalization = self._normalization("hidden_normalization") if normalizes else None
-        self.gating = (
-            None if not gating else ContextGating(batch_norm, gating_remove_diagonal, dtype=self.dtype_policy, name="gating")
-        )
-
-    def _normalization(self, name):
-        return BatchNormalization(dtype=self.dtype_policy, name=name)
+        self.frame_normalization = BatchNormalization(name="frame_normalization", **policy) if batch_norm else None
+        self.hidden_normalization = BatchNormalization(name="hidden_normalization", **policy) if normalizes else None
+        self.gating = ContextGating(batch_norm, gating_remove_diagonal, name="gating", **policy) if gating else None
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         if self.frame_normalization is not None:
             self.frame_normalization.build(input_shape)
         for size, pooling in zip(self.feature_sizes, self.poolings):
-            pooling.build((*input_shape[:-1], size))
-        self.vlad_size = sum(pooling.output_size for pooling in self.poolings)
-        self.hidden.build((None, self.vlad_size))
+            pooling.build((None, None, size))
+        self.hidden.build((None, sum(pooling.output_size for pooling in self.poolings)))
         for layer in (self.hidden_normalization, self.gating):
             if layer is not None:
-                layer.build((None, self.encoding_size))
+                layer.build((None, self.hidden_size))
 
     def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """The whole encoding. Dropout, which the paper does not use, would come right before the classifier."""
         if self.frame_normalization is not None:
             mask = frame_mask(num_frames, ops.shape(frames)[1])
             frames = self.frame_normalization(frames, mask=mask, training=training)
-        vlad = ops.concatenate(self._pool_features(frames, num_frames, training), axis=-1)
-        hidden = self.hidden(vlad)  # [B, H]
+        hidden = self.hidden(pool_features(self.poolings, self.feature_sizes, frames, num_frames, training))  # [B, H]
         if self.hidden_normalization is not None:
             hidden = self.hidden_normalization(hidden, training=training)
         if self.relu:
             hidden = ops.relu6(hidden)
         return hidden if self.gating is None else self.gating(hidden, training=training)
 
-    def _pool_features(self, frames, num_frames, training):
-        """Each feature's part of a frame, pooled. List of float [batch, D * K]."""
-        pooled, start = [], 0
-        for size, pooling in zip(self.feature_sizes, self.poolings):
-            pooled.append(pooling(frames[:, :, start : start + size], num_frames, training=training))
-            start += size
-        return pooled
-
     def multiply_adds(self, num_frames: int) -> int:
-        """Multiply-adds of one video of `num_frames` frames, matrix products only."""
         poolings = sum(pooling.multiply_adds(num_frames) for pooling in self.poolings)
-        gating = 0 if self.gating is None else self.gating.multiply_adds()
-        return poolings + self.vlad_size * self.encoding_size + gating
+        return poolings + matrix_size(self.hidden) + (0 if self.gating is None else self.gating.multiply_adds())
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "feature_sizes": self.feature_sizes,
-            "num_clusters": self.num_clusters,
-            "hidden_size": self.encoding_size,
-            "relu": self.relu,
-            "batch_norm": self.batch_norm,
-            "gating": self.gating is not None,
-            "gating_remove_diagonal": self.gating_remove_diagonal,
-            "subtract_centers": self.subtract_centers,
-        }
+        return {**super().get_config(), "gating": self.gating is not None}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
-        return cls(**_in_american(config))
-
-
-def _in_american(config: dict) -> dict:
-    """The configuration with current names: version 0.1 saved `subtract_centres`."""
-    return {{"subtract_centres": "subtract_centers"}.get(name, name): value for name, value in config.items()}
+        """The layer; version 0.1 saved `subtract_centres`."""
+        return cls(**{name.replace("centres", "centers"): value for name, value in config.items()})

@@ -1,31 +1,21 @@
-"""NetVLAD's settings and recipe.
+"""NetVLAD's settings and recipe: Miech et al. 2017, best single model. Clusters, width, schedule: CVPR 2019, section 5.2."""
 
-Architecture: Miech et al. 2017 with their published best single model. Number of clusters, hidden layer and schedule:
-Bhardwaj et al., CVPR 2019, section 5.2.
-"""
-
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from youtube8m_distill.families.settings import FrameFamilySettings, check_halves
-from youtube8m_distill.settings import Settings, require, setting, size
-
-if TYPE_CHECKING:
-    from youtube8m_distill.config import FeatureConfig
-    from youtube8m_distill.families.base import Encoder
+from youtube8m_distill.settings import require, setting, size
 
 
 class NetVLADSettings(FrameFamilySettings):
     """Residuals from learned cluster centers, with context gating."""
 
-    title: ClassVar[str] = "residuals from learned centers, context gating"
-    classifier_settings: ClassVar[dict[str, Any]] = {"moe_l2": 1e-6, "moe_prob_gating": True}
-    training: ClassVar[dict[str, Any]] = {
+    classifier_settings: ClassVar = {"moe_l2": 1e-6, "moe_prob_gating": True}
+    training: ClassVar = {
         "batch_size": 80,
         "base_learning_rate": 0.0002,
         "learning_rate_decay": 0.8,
         "regularization_penalty": 1.0,
     }
-
     model: Literal["NetVLADModelLF"] = "NetVLADModelLF"
     netvlad_cluster_size: int = size(256, "Clusters of rgb; audio has half as many.")
     netvlad_hidden_size: int = size(1024, "Size of the encoding.")
@@ -35,17 +25,13 @@ class NetVLADSettings(FrameFamilySettings):
     gating_remove_diag: bool = setting(False, "Gates without an entry's own weight.")
     lightvlad: bool = setting(False, "Sums instead of residuals from centers.")
 
-    def check(self, features: "FeatureConfig", classifier: Settings) -> None:
+    def check(self, features, classifier):
         check_halves(self, features, "netvlad_cluster_size")
-        gates_predictions = getattr(classifier, "moe_prob_gating", False)
-        require(
-            not self.gating_remove_diag or self.gating or gates_predictions,
-            "gating_remove_diag",
-            "has no effect without gating or moe_prob_gating.",
-            True,
-        )
+        gated = self.gating or getattr(classifier, "moe_prob_gating", False)
+        reason = "has no effect without gating or moe_prob_gating."
+        require(gated or not self.gating_remove_diag, "gating_remove_diag", reason, True)
 
-    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
+    def build_encoder(self, features, dtype):
         from youtube8m_distill.families.netvlad.encoder import NetVLAD
 
         return NetVLAD(
@@ -61,5 +47,5 @@ class NetVLADSettings(FrameFamilySettings):
             name="netvlad",
         )
 
-    def classifier_options(self, classifier: str) -> dict[str, Any]:
+    def classifier_options(self, classifier):
         return {"remove_diagonal": self.gating_remove_diag} if classifier == "MoeModel" else {}

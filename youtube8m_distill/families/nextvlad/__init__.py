@@ -1,1 +1,0 @@
-"""NeXtVLAD (Lin, Xiao, Fan 2018)."""

@@ -1,21 +1,17 @@
 """NeXtVLAD's settings and recipe: Lin, Xiao, Fan 2018, best single model. Number of epochs: CVPR 2019, section 5.2."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from youtube8m_distill.families.settings import FrameFamilySettings, check_halves, dropout_field
-from youtube8m_distill.settings import Settings, require, setting, size
-
-if TYPE_CHECKING:
-    from youtube8m_distill.config import FeatureConfig
-    from youtube8m_distill.families.base import Encoder
+from youtube8m_distill.settings import require, setting, size
 
 
 class NeXtVLADFields(FrameFamilySettings):
     """The fields of a NeXtVLAD, alone or as a member of a mixture."""
 
-    published_classifier: ClassVar[str] = "LogisticModel"
-    classifier_settings: ClassVar[dict[str, Any]] = {"l2_penalty": 1e-5}
-    training: ClassVar[dict[str, Any]] = {
+    published_classifier: ClassVar = "LogisticModel"
+    classifier_settings: ClassVar = {"l2_penalty": 1e-5}
+    training: ClassVar = {
         "batch_size": 80,
         "base_learning_rate": 0.0002,
         "learning_rate_decay": 0.8,
@@ -33,31 +29,19 @@ class NeXtVLADFields(FrameFamilySettings):
     )
     dropout: float = dropout_field(0.5)
 
-    def check(self, features: "FeatureConfig", classifier: Settings) -> None:
-        require(
-            not self.reverse_whitening or features.names[0] == "rgb",
-            "feature_names",
-            "the PCA eigenvalues are those of rgb, which must come first.",
-            features.names,
-        )
+    def check(self, features, classifier):
+        fits = not self.reverse_whitening or features.names[0] == "rgb"
+        require(fits, "feature_names", "the PCA eigenvalues are those of rgb, which must come first.", features.names)
         check_halves(self, features, "nextvlad_cluster_size", "groups")
         for index, (name, stored) in enumerate(zip(features.names, features.sizes)):
             groups = self.groups if index == 0 else self.groups // 2
-            require(
-                self.expansion * stored % groups == 0,
-                "groups",
-                f"{groups} groups do not divide the {self.expansion} * "
-                f"{stored} numbers of {name} (expansion={self.expansion}).",
-                self.groups,
-            )
-        require(
-            self.nextvlad_hidden_size % self.gating_reduction == 0,
-            "gating_reduction",
-            f"must divide nextvlad_hidden_size={self.nextvlad_hidden_size}.",
-            self.gating_reduction,
-        )
+            wide = f"{self.expansion} * {stored} numbers of {name}"
+            reason = f"{groups} groups do not divide the {wide}; change it or expansion."
+            require(self.expansion * stored % groups == 0, "groups", reason, self.groups)
+        hidden, reduction = self.nextvlad_hidden_size, self.gating_reduction
+        require(hidden % reduction == 0, "gating_reduction", f"must divide nextvlad_hidden_size={hidden}.", reduction)
 
-    def classifier_options(self, classifier: str) -> dict[str, Any]:
+    def classifier_options(self, classifier):
         if classifier != "LogisticModel":
             return {}
         # The release regularizes the bias too, and uses one initializer everywhere.
@@ -69,11 +53,9 @@ class NeXtVLADFields(FrameFamilySettings):
 class NeXtVLADSettings(NeXtVLADFields):
     """NetVLAD over groups of a widened frame, with attention."""
 
-    title: ClassVar[str] = "NetVLAD over groups of a widened frame, with attention"
-
     model: Literal["NeXtVLADModel"] = "NeXtVLADModel"
 
-    def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder":
+    def build_encoder(self, features, dtype):
         from youtube8m_distill.families.nextvlad.encoder import NeXtVLAD
 
         return NeXtVLAD(
