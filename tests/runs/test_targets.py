@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+import os
 import shutil
 
 import numpy as np
@@ -27,6 +28,7 @@ STUDENT = networks.frame_level(
     view=config.FrameView(frame_selection="uniform", frames_per_video=3), lstm_layers=1, dropout=0.5
 )
 SIZE = commands.QuickEncoder.encoding_size + commands.NUM_CLASSES
+PARSER = VideoParser(TEACHER.features, commands.NUM_CLASSES, {"teacher": TEACHER.view})
 
 
 @pytest.fixture(autouse=True)
@@ -110,9 +112,9 @@ def test_a_file_holds_encoding_and_logits_of_each_video_in_order(tmp_path, patte
     """A batch may hold the end of one file and the start of the next."""
     monkeypatch.setattr(stored, "good_batch_size", lambda max_frames: videos_at_a_time)
     found = compute(run_config(tmp_path, pattern), devices)
-    assert found.size == SIZE and len(found.shards) == 2
-    for shard, targets in zip(found.shards, expected(tmp_path, pattern), strict=True):
-        assert_close(read(shard.path), targets)
+    assert found.size == SIZE and len(found.paths) == 2
+    for path, targets in zip(found.paths, expected(tmp_path, pattern), strict=True):
+        assert_close(read(path), targets)
 
 
 def test_files_of_the_same_name_have_separate_targets(tmp_path):
@@ -120,9 +122,9 @@ def test_files_of_the_same_name_have_separate_targets(tmp_path):
         commands.write_files(tmp_path / folder, "train", commands.frame_videos(3, seed), files=1, compression="GZIP")
     pattern = f"{tmp_path}/a/*,{tmp_path}/b/*"
     found = compute(run_config(tmp_path, pattern))
-    assert len({shard.path for shard in found.shards}) == 2
-    for shard, targets in zip(found.shards, expected(tmp_path, pattern), strict=True):
-        assert_close(read(shard.path), targets)
+    assert len(set(found.paths)) == 2
+    for path, targets in zip(found.paths, expected(tmp_path, pattern), strict=True):
+        assert_close(read(path), targets)
 
 
 def no_teacher(monkeypatch):
@@ -137,7 +139,7 @@ def test_targets_stay_valid_if_they_and_the_data_are_moved(tmp_path, pattern, mo
     no_teacher(monkeypatch)
     caplog.clear()
     found = compute(run_config(tmp_path, f"{tmp_path}/moved_data/*", folder="moved_targets"))
-    assert len(found.shards) == 2
+    assert len(found.paths) == 2
     assert caplog.messages == [
         f"The teacher's targets are read from {tmp_path}/moved_targets, {2 * SIZE} bytes per video; the teacher is not run."
     ]
@@ -154,7 +156,7 @@ def test_targets_of_fewer_files_are_reused_and_new_ones_are_added(tmp_path, patt
     assert len(after) == len(before) + 1 and before.items() <= after.items()
     no_teacher(monkeypatch)
     found = compute(run_config(tmp_path, f"{tmp_path}/data/train1*"))
-    assert len(found.shards) == 1
+    assert len(found.paths) == 1
 
 
 @pytest.mark.parametrize("place", [20, -20])
@@ -184,8 +186,8 @@ def test_an_interrupted_computation_resumes_with_the_first_missing_file(tmp_path
     caplog.clear()
     found = compute(run_config(tmp_path, pattern))
     assert "1 of 2 training file(s)" in caplog.messages[0]
-    for shard, targets in zip(found.shards, expected(tmp_path, pattern), strict=True):
-        assert_close(read(shard.path), targets)
+    for path, targets in zip(found.paths, expected(tmp_path, pattern), strict=True):
+        assert_close(read(path), targets)
 
 
 @pytest.mark.slow
@@ -200,8 +202,8 @@ def test_two_computations_at_once_leave_one_complete_set(tmp_path, pattern, monk
     monkeypatch.setattr(stored, "_rows", meanwhile)
     found = compute(settings)
     assert len(list((tmp_path / "targets").iterdir())) == 3
-    for shard, targets in zip(found.shards, expected(tmp_path, pattern), strict=True):
-        assert_close(read(shard.path), targets)
+    for path, targets in zip(found.paths, expected(tmp_path, pattern), strict=True):
+        assert_close(read(path), targets)
 
 
 # ---- invalid targets
@@ -247,10 +249,11 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path, pattern):
 
 def test_a_truncated_targets_file_is_named(tmp_path, pattern):
     found = compute(run_config(tmp_path, pattern))
-    with open(found.shards[1].path, "r+b") as file:
-        file.truncate(found.shards[1].size - 5)
-    with pytest.raises(BadRecordError, match=f"^{found.shards[1].path} .* truncated or damaged. Remove it"):
-        compute(run_config(tmp_path, pattern))
+    with open(found.paths[1], "r+b") as file:
+        file.truncate(os.path.getsize(found.paths[1]) - 5)
+    again = compute(run_config(tmp_path, pattern))
+    with pytest.raises(ValueError, match=f"^{found.paths[1]} is not a file of targets .* cut short: remove it"):
+        make_dataset(runs.find_shards("files", pattern), PARSER, 12, TrainingOrder(), targets=again)
 
 
 def test_a_truncated_training_file_is_named(tmp_path, pattern, monkeypatch):
@@ -272,18 +275,14 @@ def test_a_number_beyond_float16_names_the_video(tmp_path, pattern, monkeypatch)
 
 def test_excluded_records_keep_their_place_among_the_targets(tmp_path, pattern):
     settings = run_config(tmp_path, pattern)
-    whole = [np.fromfile(shard.path, np.uint8) for shard in compute(settings).shards]
+    whole = [np.fromfile(path, np.uint8) for path in compute(settings).paths]
     shards = list(runs.find_shards("train_data_pattern", pattern))
     shards[1] = dataclasses.replace(shards[1], excluded=(2, 5))
-    targets = compute(settings, shards=tuple(shards)).shards
+    targets = compute(settings, shards=tuple(shards))
     assert len(list((tmp_path / "targets").glob("*.targets"))) == 3  # the first file's are the same
-    mine = [[np.frombuffer(record.numpy(), "<f2") for record in tf.data.TFRecordDataset(shard.path)] for shard in targets]
-    assert np.array_equal(np.fromfile(targets[0].path, np.uint8), whole[0])
-    assert [np.isnan(values).all() for values in mine[1]] == [number in (2, 5) for number in range(7)]
-    parser = VideoParser(TEACHER.features, 5, {"teacher": TEACHER.view})
-    files_of_targets = stored.StoredTargets(targets, SIZE).files
-    dataset = make_dataset(tuple(shards), parser, 12, TrainingOrder(), targets=files_of_targets)
-    (batch,) = dataset
+    assert np.array_equal(np.fromfile(targets.paths[0], np.uint8), whole[0])
+    assert [np.isnan(values).all() for values in read(targets.paths[1])] == [number in (2, 5) for number in range(7)]
+    (batch,) = make_dataset(tuple(shards), PARSER, 12, TrainingOrder(), targets=targets)
     assert np.isfinite(batch["targets"]).all()
 
 

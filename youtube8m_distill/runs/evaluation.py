@@ -1,4 +1,4 @@
-"""Runs a trained network over other files, for metrics and for predictions."""
+"""Runs a trained network over other files, for metrics, predictions and encodings."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ from youtube8m_distill.runs.run import Run
 FRAMES_A_BATCH, MOST_VIDEOS = 38_400, 1024
 
 
-def good_batch_size(max_frames) -> int:
+def good_batch_size(max_frames: int) -> int:
     """Videos per batch on one device: 128 with 300 frames, 1,024 with 37 or fewer."""
     return max(1, min(FRAMES_A_BATCH // max_frames, MOST_VIDEOS))
 
@@ -32,33 +32,30 @@ def about_long_videos(count: int) -> str:
     """Warns how many videos exceed MAX_FRAMES; "" for none."""
     if not count:
         return ""
-    return (
-        f"{count:,} video{' has' if count == 1 else 's have'} more than {schema.MAX_FRAMES} frames; only the first "
-        f"{schema.MAX_FRAMES} were used."
-    )
+    videos = "1 video has" if count == 1 else f"{count:,} videos have"
+    return f"{videos} more than {schema.MAX_FRAMES} frames; only the first {schema.MAX_FRAMES} were used."
 
 
-class Done(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Done:
     """How far an earlier prediction of the same files has come."""
 
     videos: int = 0  # in total
     shard: int = 0  # index of the file to resume with
     records: int = 0  # finished records of this file, including excluded ones
+    seen: SeenVideos = dataclasses.field(default_factory=SeenVideos)  # the videos
 
 
 class LoadedNetwork:
     """One trained network of a run.
 
     Args:
-        run: of the network.
-        strategy: to run it under.
         network: "teacher" or "student"; None for the run's main one.
         checkpoint: "best", "last" or a step.
         mixed_precision: whether its encoder computes in bfloat16; None for what it was trained with.
         **options: of engine.predictor.BestClasses.
 
     Attributes:
-        role: name of the network.
         config: its NetworkConfig.
         progress: Progress at which its weights were saved.
         batch_size: a good number of videos per batch, over all replicas.
@@ -80,12 +77,11 @@ class LoadedNetwork:
         **options,
     ):
         self.run, self.role = run, run.role(network)
-        self.config = run.config.networks[self.role]
-        self.seed = run.config.training.seed
-        if mixed_precision is None:
-            mixed_precision = run.config.training.mixed_precision
-        dtype = "mixed_bfloat16" if mixed_precision else "float32"
+        self.config, training = run.config.networks[self.role], run.config.training
+        self.seed = training.seed
+        is_mixed = training.mixed_precision if mixed_precision is None else mixed_precision
         with strategy.scope():
+            dtype = "mixed_bfloat16" if is_mixed else "float32"
             self.network, self.progress = run.load_network(self.role, checkpoint, dtype)
         self.predictor = Predictor(self.network, self.role, strategy, BestClasses(**options))
         self.batch_size = good_batch_size(self.config.max_frames) * strategy.num_replicas_in_sync
@@ -108,21 +104,13 @@ class LoadedNetwork:
         return make_dataset(shards, parser, batch_size)
 
     def predict(
-        self,
-        shards: Sequence[Shard],
-        batch_size: int | None = None,
-        description: str = "predict",
-        done: Done | None = None,
-        seen: SeenVideos | None = None,
+        self, shards: Sequence[Shard], batch_size: int | None = None, description: str = "predict", done: Done | None = None
     ) -> Iterator[dict[str, np.ndarray]]:
         """Yields the Predictor's dict for every batch, in file order, and shows the progress.
 
         Args:
-            shards: the files.
             batch_size: by default `self.batch_size`.
-            description: for the display.
             done: what to resume after; nothing by default.
-            seen: videos that came before; none by default.
         Raises:
             BadRecordError: if a record cannot be used.
             ValueError: if a video id is a duplicate, or a prediction is not finite, with file and record.
@@ -130,7 +118,6 @@ class LoadedNetwork:
         done = done or Done()
         dataset = self.make_dataset(_after(shards, done), batch_size or self.batch_size)
         total, _ = estimate_records(shards)
-        seen = SeenVideos() if seen is None else seen
         self.videos_per_second, self.num_long_videos, started, count = None, 0, None, 0
         with display.ProgressBar(total, description, "videos", done.videos) as bar, naming_bad_records(shards):
             for batch in self.predictor(dataset):
@@ -140,7 +127,7 @@ class LoadedNetwork:
                     count += len(batch[schema.VIDEO_ID])
                     self.videos_per_second = count / (time.perf_counter() - started)
                 batch[schema.SHARD] = batch[schema.SHARD] + done.shard
-                self._check(batch, shards, seen)
+                self._check(batch, shards, done.seen)
                 if schema.STORED_FRAMES in batch:
                     self.num_long_videos += int(np.count_nonzero(batch[schema.STORED_FRAMES] > schema.MAX_FRAMES))
                 yield batch
@@ -163,9 +150,9 @@ class LoadedNetwork:
         if not batch["finite"].all():
             row = int(np.argmin(batch["finite"]))
             raise ValueError(
-                f"{at(indices[row], numbers[row])}: the predictions of the {self.role} of step "
-                f"{self.progress.step} in {self.run.folder} for video {video_ids[row]!r} are not finite. Choose "
-                "another --checkpoint, or check what this record holds."
+                f"{at(indices[row], numbers[row])}: the predictions of the {self.role} of step {self.progress.step} in "
+                f"{self.run.folder} for video {video_ids[row]!r} are not finite. Choose another --checkpoint, or check what "
+                "this record holds."
             )
 
     def evaluate(self, shards: Sequence[Shard], batch_size: int | None, evaluator: Evaluator) -> dict:
@@ -175,8 +162,37 @@ class LoadedNetwork:
 
 def _after(shards, done):
     """The shards without the records that are done."""
-    if not shards[done.shard :]:
-        return ()
     first, *others = shards[done.shard :]
     excluded = sorted({*range(done.records), *first.excluded})
     return (dataclasses.replace(first, excluded=tuple(excluded)), *others)
+
+
+class EncodedVideos(NamedTuple):
+    """Numpy arrays with one row per video, in the order of the files."""
+
+    video_ids: np.ndarray  # object (bytes) [N]
+    labels: np.ndarray  # uint8 [N, num_classes]
+    encodings: np.ndarray  # float32 [N, D]
+
+
+class _Encodings:
+    """An output function of a Predictor: encodings, with labels."""
+
+    reads_labels = True
+
+    def __call__(self, outputs, labels):
+        return {"encoding": outputs["encoding"]}
+
+
+def read_encodings(loaded: LoadedNetwork, shards: Sequence[Shard], max_videos: int) -> EncodedVideos:
+    """Encodings, without dropout, of the first `max_videos` videos of some files by a frame-level network.
+
+    Raises:
+        BadRecordError: if a record is invalid.
+    """
+    size = min(loaded.batch_size, max_videos)
+    dataset = loaded.make_dataset(shards, size).take(-(-max_videos // size))
+    with naming_bad_records(shards):
+        parts = list(Predictor(loaded.network, loaded.role, loaded.predictor.strategy, _Encodings())(dataset))
+    names = (schema.VIDEO_ID, schema.LABELS, "encoding")
+    return EncodedVideos(*(np.concatenate([part[name] for part in parts])[:max_videos] for name in names))
