@@ -63,8 +63,7 @@ def write_predictions(path: Path, rows: Iterable[Batch], top_k: int | None = Non
         rows: batches (video_ids, classes, scores), as for `csv_lines`.
         top_k: pairs to write for each video; None for all k.
     Raises:
-        SettingError: if `top_k` is below 1.
-        ValueError: if a batch is invalid, as in `csv_lines`.
+        SettingError, ValueError: if `top_k` is below 1, or a batch is invalid, as in `csv_lines`.
     """
     require(top_k is None or top_k >= 1, "top_k", "write at least 1 class a video.", top_k)
     count = 0
@@ -145,8 +144,7 @@ def read_predictions(path: Path) -> Predictions:
     """Reads a CSV from `write_predictions`, compressed if it ends with `.gz`, and restores every id.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is not such a CSV, or the number of pairs varies between rows.
+        FileNotFoundError, ValueError: if there is no such file, or it is not such a CSV, with as many pairs in every row.
     """
     video_ids, numbers = [], array.array("d")
     opened = gzip.open if os.fspath(path).endswith(".gz") else open

@@ -33,15 +33,10 @@ UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error)
 
 
 def pack(run: Run, checkpoint: str | int, path: str | os.PathLike) -> Progress:
-    """Writes a run's configuration and one checkpoint to an archive, complete or not at all.
+    """Writes a run's configuration and one checkpoint to an archive, complete or not at all; returns the Progress there.
 
     The same run and checkpoint give the same bytes: the archive holds neither times nor user names.
 
-    Args:
-        checkpoint: "best", "last" or a step.
-        path: of the archive.
-    Returns:
-        Progress at which the weights were saved.
     Raises:
         FileNotFoundError, ValueError: if there is no such checkpoint, or one of its files exceeds `LIMITS`.
     """
@@ -75,11 +70,9 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> Run:
     an invalid configuration, weights that the configuration does not ask for.
 
     Args:
-        path: of the archive.
         folder: of the run: missing, empty, or holding what this archive gave before, which is then kept.
     Raises:
-        FileNotFoundError: if there is no archive.
-        ValueError: if the archive is refused, or the folder holds something else. Nothing has been written then.
+        FileNotFoundError, ValueError: if there is no archive, or it is refused, or the folder holds something else.
     """
     path, folder = pathlib.Path(path), pathlib.Path(folder)
     files.check_output("untar_model_dir", folder, folder=True)

@@ -56,13 +56,11 @@ class LoadedNetwork:
         **options: of engine.predictor.BestClasses.
 
     Attributes:
-        config: its NetworkConfig.
         progress: Progress at which its weights were saved.
         batch_size: a good number of videos per batch, over all replicas.
         videos_per_second: rate of the last prediction, including reading, from its second batch on, since the first includes
             compilation. None if there was only one batch.
         num_long_videos: how many videos of the last prediction had more than `schema.MAX_FRAMES` frames.
-
     Raises:
         FileNotFoundError, ValueError: if the run has no such network or checkpoint.
     """
@@ -106,17 +104,17 @@ class LoadedNetwork:
     def predict(
         self, shards: Sequence[Shard], batch_size: int | None = None, description: str = "predict", done: Done | None = None
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Yields the Predictor's dict for every batch, in file order, and shows the progress.
+        """Yields the Predictor's dict for every batch after what is `done`, in file order, and shows the progress.
 
-        Args:
-            batch_size: by default `self.batch_size`.
-            done: what to resume after; nothing by default.
         Raises:
-            BadRecordError: if a record cannot be used.
-            ValueError: if a video id is a duplicate, or a prediction is not finite, with file and record.
+            BadRecordError, ValueError: with file and record, if a record cannot be used, a video id is a duplicate, or a
+                prediction is not finite.
         """
         done = done or Done()
-        dataset = self.make_dataset(_after(shards, done), batch_size or self.batch_size)
+        first, *others = shards[done.shard :]
+        excluded = tuple(sorted({*range(done.records), *first.excluded}))
+        rest = (dataclasses.replace(first, excluded=excluded), *others)
+        dataset = self.make_dataset(rest, batch_size or self.batch_size)
         total, _ = estimate_records(shards)
         self.videos_per_second, self.num_long_videos, started, count = None, 0, None, 0
         with display.ProgressBar(total, description, "videos", done.videos) as bar, naming_bad_records(shards):
@@ -143,28 +141,19 @@ class LoadedNetwork:
         repeat = seen.add(hash_ids(video_ids), indices, numbers)
         if repeat is not None:
             row, first = repeat
-            raise ValueError(
-                f"{at(indices[row], numbers[row])}: video id {video_ids[row]!r} is a duplicate of {at(*first)}. "
-                "Every video counts once: exclude one of the two."
-            )
-        if not batch["finite"].all():
-            row = int(np.argmin(batch["finite"]))
-            raise ValueError(
-                f"{at(indices[row], numbers[row])}: the predictions of the {self.role} of step {self.progress.step} in "
-                f"{self.run.folder} for video {video_ids[row]!r} are not finite. Choose another --checkpoint, or check what "
-                "this record holds."
-            )
+            what = f"video id {video_ids[row]!r} is a duplicate of {at(*first)}. "
+            what += "Every video counts once: exclude one of the two."
+        elif not batch["finite"].all():
+            row, network = int(np.argmin(batch["finite"])), f"the {self.role} of step {self.progress.step}"
+            what = f"the predictions of {network} in {self.run.folder} for video {video_ids[row]!r} are not finite. "
+            what += "Choose another --checkpoint, or check what this record holds."
+        else:
+            return
+        raise ValueError(f"{at(indices[row], numbers[row])}: {what}")
 
     def evaluate(self, shards: Sequence[Shard], batch_size: int | None, evaluator: Evaluator) -> dict:
         """Feeds every video into an Evaluator and returns its result."""
         return evaluate(self.predict(shards, batch_size, "evaluate"), evaluator)
-
-
-def _after(shards, done):
-    """The shards without the records that are done."""
-    first, *others = shards[done.shard :]
-    excluded = sorted({*range(done.records), *first.excluded})
-    return (dataclasses.replace(first, excluded=tuple(excluded)), *others)
 
 
 class EncodedVideos(NamedTuple):
@@ -185,11 +174,7 @@ class _Encodings:
 
 
 def read_encodings(loaded: LoadedNetwork, shards: Sequence[Shard], max_videos: int) -> EncodedVideos:
-    """Encodings, without dropout, of the first `max_videos` videos of some files by a frame-level network.
-
-    Raises:
-        BadRecordError: if a record is invalid.
-    """
+    """Encodings, without dropout, of the first videos of some files by a frame-level network."""
     size = min(loaded.batch_size, max_videos)
     dataset = loaded.make_dataset(shards, size).take(-(-max_videos // size))
     with naming_bad_records(shards):

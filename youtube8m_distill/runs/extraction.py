@@ -21,7 +21,6 @@ def extract(
         checkpoint: "best", "last" or a step.
     Raises:
         FileNotFoundError, ValueError: if the run has no such network or checkpoint, or the folder is in use.
-        OSError: with path and reason, if the folder cannot be written.
     """
     role = run.role(network)
     settings, folder = run.config.networks[role], pathlib.Path(folder)

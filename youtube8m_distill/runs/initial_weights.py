@@ -17,23 +17,15 @@ log = logging.getLogger(__name__)
 
 
 def has_eigenvalues(init_from: str) -> bool:
-    """Whether the weights in a training directory include the PCA's eigenvalues. False for "".
-
-    Raises:
-        SettingError: if there are no weights to start from.
-    """
+    """Whether the weights in a training directory include the PCA's eigenvalues; False for "". SettingError without any."""
     if not init_from:
         return False
-    run = _open(init_from)
-    return bool(run.config.networks[run.config.main_role].settings().get("reverse_whitening"))
+    run, role = _source(init_from)
+    return bool(run.config.networks[role].settings().get("reverse_whitening"))
 
 
 def check_initial_weights(config: RunConfig) -> None:
-    """Refuses weights and eigenvalues that a run cannot start from, before anything is built.
-
-    Raises:
-        SettingError: with the setting that is invalid.
-    """
+    """Raises SettingError for weights and eigenvalues that a run cannot start from, before anything is built."""
     if config.pca_eigenvalues:
         _read_eigenvalues(config)
     if config.init_from:
@@ -42,12 +34,7 @@ def check_initial_weights(config: RunConfig) -> None:
 
 
 def take_initial_weights(config: RunConfig, networks: Mapping[str, keras.Model]) -> None:
-    """Loads the initial weights of a new run, and logs for each network what was loaded and what was not.
-
-    Args:
-        config: one that `check_initial_weights` accepts.
-        networks: dict role -> network.
-    """
+    """Loads the initial weights of a new run's networks by role, and logs for each what was loaded and what was not."""
     for role in sorted(config.trained_roles, reverse=True):  # the teacher first: the student may share its layers
         if config.init_from:
             _take_weights(config, role, networks[role])
@@ -73,11 +60,7 @@ def _weights(network, left_out):
 
 
 def _left_out(config, role, run, source_role):
-    """The attribute of the network whose layers are not loaded, "" for none; and in words what is loaded.
-
-    Raises:
-        SettingError: if the encoder cannot be loaded, or nothing is left to load.
-    """
+    """The attribute of the network whose layers are not loaded, "" for none; and in words what is loaded."""
     ours, theirs = config.networks[role], run.config.networks[source_role]
     differing = differences(ours, theirs)
     if (ours.features.names, ours.features.sizes) == (theirs.features.names, theirs.features.sizes):
@@ -115,19 +98,14 @@ def _described(name, there, here):
     return f"{flag}={there} there, {here} here"
 
 
-def _source(init_from, role):
+def _source(init_from, role=None):
     """The run in a folder, and which of its networks a role starts from: the same role, or the main one."""
-    run = _open(init_from)
-    return run, role if role in run.config.trained_roles else run.config.main_role
-
-
-def _open(init_from):
     try:
         run = open_run(init_from)
         run.weights_folder()
-        return run
     except (FileNotFoundError, ValueError) as error:
         raise SettingError("init_from", f"{error}", init_from) from error
+    return run, role if role in run.config.trained_roles else run.config.main_role
 
 
 def _read_eigenvalues(config):

@@ -34,11 +34,9 @@ def locked(folder: str | os.PathLike, flag: str = "train_dir") -> Iterator[Calla
         folder: created if missing.
         flag: what messages call the folder.
     Yields:
-        A function that raises OSError if the file no longer names this process: the folder was removed, and may belong to
-        another process now.
+        A function that raises OSError if the folder was removed meanwhile, and may belong to another process now.
     Raises:
-        FolderInUse: if another process holds it.
-        OSError: with path and reason, if the folder cannot be written.
+        FolderInUse, OSError: if another process holds it, or it cannot be written.
     """
     path = pathlib.Path(folder) / LOCK_FILE
     holder = f"process {os.getpid()} on {socket.gethostname()}\n"
@@ -79,6 +77,6 @@ def _acquire(path, flag):
     except OSError as error:
         if error.errno not in CANNOT_LOCK:
             raise
-        reason = "is on a file system without locks"
-        log.warning("%s %s (%s): let no other process write there.", path.parent, reason, error.strerror)
+        why = f"is on a file system without locks ({error.strerror})"
+        log.warning("%s %s: let no other process write there.", path.parent, why)
     return lock

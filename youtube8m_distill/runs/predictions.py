@@ -34,6 +34,7 @@ from youtube8m_distill.export.kaggle import HEADER, compress, csv_lines
 from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.runs.evaluation import Done, LoadedNetwork
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
+from youtube8m_distill.settings import require
 
 FORMAT = 1  # incremented when the same settings give other rows
 ABOUT, ROWS, VIDEOS, COMMITTED = "about.json", "rows.csv", "videos.bin", "committed.json"
@@ -55,17 +56,16 @@ def predict_to_csv(
 ) -> Predicted:
     """Writes a network's predictions for all videos in some files as a Kaggle CSV.
 
-    If it is interrupted or killed, the next call with the same arguments resumes, and the result is identical to the byte to
-    that of a single call. An old file at `path` stays until the end. Files that have not been reached yet may change in
-    between, and more may be added.
+    If it is interrupted or killed, the next call with the same arguments resumes, and the result is that of a single call.
+    An old file at `path` stays until the end. Files that have not been reached yet may change in between, and more may be
+    added.
 
     Args:
         path: of the CSV; compressed if the name ends with `.gz`. Its folder is created. Until the end, `<path>.progress`
             next to it takes the size of the uncompressed CSV plus 32 bytes per video.
-        batch_size: by default the network's own.
     Raises:
         ValueError: if another process writes there, if the partial predictions there have other weights, settings or files,
-            or as for `LoadedNetwork.predict` and `export.kaggle.csv_lines`.
+            or as for `LoadedNetwork.predict`.
         OSError: if something cannot be written. Rows written before are kept.
     """
     batch_size = batch_size or network.batch_size
@@ -117,20 +117,20 @@ def _entry(shard):
 
 
 def _keep(folder, settings, shards, batch_size):
-    """Reads what a folder already holds, and writes what the next rows depend on.
-
-    Returns `VIDEO` array of the rows that can be kept: those before the first changed file, in whole batches.
-    """
+    """Writes what the next rows depend on, and returns the rows to keep: whole batches before the first changed file."""
     files.remove_leftovers(folder)
     entries = [_entry(shard) for shard in shards]
-    before, videos = _read(folder)
-    kept = videos
-    if before is not None and len(videos):
-        _check(folder, settings, before["files"][0][0], entries[0][0])
-        same = [old == new for old, new in zip(before["files"], entries)]
-        kept = videos[videos["shard"] < [*same, False].index(False)]
-        if len(kept) < len(videos):
-            again = f"{len(videos) - len(kept):,} of the {len(videos):,} videos in {folder}"
+    before, kept = _read(folder)
+    if len(kept):
+        count = len(kept)
+        what, remedy = "partial predictions", "name another --output_file, or remove that folder"
+        Manifest(folder / ABOUT, settings, flag="output_file", section="made with", what=what, remedy=remedy).check()
+        reason = f"starts with {entries[0][0]}, and the {what} in {folder} with {before[0][0]}. "
+        require(before[0][0] == entries[0][0], "input_data_pattern", f"{reason}Give the same files to resume, {remedy}.")
+        same = [old == new for old, new in zip(before, entries)]
+        kept = kept[kept["shard"] < [*same, False].index(False)]
+        if len(kept) < count:
+            again = f"{count - len(kept):,} of the {count:,} videos in {folder}"
             log.info("%s are in a file that has changed, or after it, and are predicted again.", again)
         kept = kept[: len(kept) // batch_size * batch_size]
     if len(kept):
@@ -138,20 +138,8 @@ def _keep(folder, settings, shards, batch_size):
         log.info("Resuming after %s videos, %s; they are in %s.", f"{len(kept):,}", place, folder)
     # First drop rows, then write the settings: after a kill in between, the old settings are still true.
     _write(folder / COMMITTED, {"videos": len(kept)})
-    about = {"made with": settings, "files": entries}
-    if before != about:
-        _write(folder / ABOUT, about)
+    _write(folder / ABOUT, {"made with": settings, "files": entries})
     return kept
-
-
-def _check(folder, settings, there, here):
-    """Refuses rows that were made with other settings, or start with another file (`there`) than now (`here`)."""
-    remedy = "name another --output_file, or remove that folder"
-    what = "partial predictions"
-    Manifest(folder / ABOUT, settings, flag="output_file", section="made with", what=what, remedy=remedy).check()
-    if there != here:
-        reason = f"starts with {here}, and the {what} in {folder} with {there}. Give the same files to resume, {remedy}."
-        raise SettingError("input_data_pattern", reason)
 
 
 def _write(path, value):
@@ -159,14 +147,14 @@ def _write(path, value):
 
 
 def _read(folder):
-    """What the rows in a folder depend on (None if there are none), and the `VIDEO` array of those certainly on disk."""
+    """The files that the rows in a folder depend on, and the `VIDEO` array of those rows that are certainly on disk."""
     found = {path.name for path in folder.iterdir() if not path.name.endswith(files.SUFFIX)}
     foreign = sorted(found - {LOCK_FILE, ABOUT, ROWS, VIDEOS, COMMITTED})
     if foreign:
         reason = f"holds {foreign[0]!r}, which is not part of partial predictions. Move it, or name another --output_file."
         raise SettingError("output_file", reason, folder)
     if not {ABOUT, ROWS} <= found:
-        return None, np.zeros(0, VIDEO)
+        return [], np.zeros(0, VIDEO)
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         count = json.loads((folder / COMMITTED).read_text(encoding="utf-8"))["videos"]
@@ -177,7 +165,7 @@ def _read(folder):
             raise ValueError(f"{ABOUT} does not describe them")
     except (ValueError, TypeError, LookupError, FileNotFoundError) as error:
         raise SettingError("output_file", f"is damaged ({error}). Remove this folder to start over.", folder) from error
-    return about, videos
+    return about["files"], videos
 
 
 def _done(kept):

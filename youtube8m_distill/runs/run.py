@@ -29,15 +29,9 @@ from youtube8m_distill.runs.lock import locked
 from youtube8m_distill.settings import fields_with, require
 
 CONFIG_FILE = "config.json"
-# What `start_new` removes. The last two were written by versions that skipped bad records themselves.
-WRITTEN = ("checkpoints", "best", "tensorboard", "eval", history.FILE, "bad_records.json", "bad_records.csv")
-
+WRITTEN = ("checkpoints", "best", "tensorboard", "eval", history.FILE)  # what `start_new` removes
 # A training may replace a checkpoint while it is read: once per epoch, and reading takes seconds.
 READING_TRIES, SECONDS_BETWEEN_TRIES = 5, 0.01
-
-# Compared only if the run was started with them; a configuration written by hand may lack them.
-FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
-
 # Settings that may change when a run is resumed.
 MAY_CHANGE = (
     *fields_with(configs.RunConfig, may_change=True),
@@ -49,14 +43,11 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run's folder and its configuration.
-
-    Attributes:
-        check_held: what `lock_run` gave to the process that trains there; None for a reader.
-    """
+    """A run's folder and its configuration."""
 
     folder: pathlib.Path
     config: configs.RunConfig
+    # What `lock_run` gave to the process that trains there; None for a reader.
     check_held: Callable[[], None] | None = dataclasses.field(default=None, compare=False)
 
     @property
@@ -78,8 +69,7 @@ class Run:
         """The folder of a checkpoint: "best", "last" or a step. If there is only one of best and last, it is both.
 
         Raises:
-            FileNotFoundError: if the run has no checkpoint.
-            SettingError: if it has none of this step.
+            FileNotFoundError, SettingError: if the run has no checkpoint, or none of this step.
         """
         steps, best = self.checkpoints.steps(), self.folder / "best"
         if best.is_dir() and (checkpoint == "best" or checkpoint == "last" and not steps):
@@ -104,14 +94,12 @@ class Run:
     def load_network(
         self, network: str | None = None, checkpoint: str | int = "best", dtype: str = "float32"
     ) -> tuple[keras.Model, Progress]:
-        """Rebuilds one network with its weights, from this folder alone.
+        """Rebuilds one network, and the Progress at which its weights were saved, from this folder alone.
 
         Args:
             network: "teacher" or "student"; None for the main one.
-            checkpoint: "best", "last" or a step.
+            checkpoint: as for `weights_folder`.
             dtype: as for `build_model`.
-        Returns:
-            The network, and the Progress at which its weights were saved.
         Raises:
             ValueError: if the configuration asks for another size than was saved, before memory is taken.
         """
@@ -152,8 +140,7 @@ def open_run(folder: str | pathlib.Path) -> Run:
     """The run in a folder.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if its `config.json` cannot be read.
+        FileNotFoundError, ValueError: if there is none, or its `config.json` cannot be read.
     """
     folder = pathlib.Path(folder)
     path = folder / CONFIG_FILE
@@ -194,7 +181,11 @@ def prepare_run(
     folder = pathlib.Path(folder)
     before = _manifest(folder, {}).read()
     if before is not None and start_new:
-        _remove_run(folder)
+        for path in (folder / name for name in WRITTEN):  # config.json is replaced: it marks the folder as a run
+            if path.is_dir() and not path.is_symlink():
+                files.remove_folder(path)
+            else:
+                path.unlink(missing_ok=True)
     elif before is not None:
         _check_same(folder, before, config)
     for place in (folder, folder / "checkpoints"):
@@ -207,8 +198,7 @@ def join_run(folder: str | pathlib.Path, config: configs.RunConfig) -> Run:
     """The run that the chief of a job has just prepared, for the other workers of the job.
 
     Raises:
-        FileNotFoundError: if this machine cannot see it.
-        ValueError: if the chief was started with other settings.
+        FileNotFoundError, ValueError: if this machine cannot see it, or the chief was started with other settings.
     """
     try:
         run = open_run(folder)
@@ -224,8 +214,7 @@ def read_history(run: Run) -> dict[str, list[dict]]:
     """The validation measures of a run's networks at the end of each epoch.
 
     Returns:
-        dict role -> list of dicts by epoch: `epoch` (from 1) and each measure, as `metrics.Evaluator` names it. Empty lists
-        for a run without validation.
+        dict role -> list of dicts by epoch: `epoch` (from 1) and each measure, as `metrics.Evaluator` names it.
     """
     found = {role: [] for role in run.config.trained_roles}
     for row in history.read_rows(run.folder):
@@ -245,17 +234,10 @@ def _manifest(folder, settings, may_change=()):
     )
 
 
-def _remove_run(folder):
-    for path in (folder / name for name in WRITTEN):  # not config.json, so that the folder is known as a run at all times
-        if path.is_dir() and not path.is_symlink():
-            files.remove_folder(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
 def _check_same(folder, before, config):
     """Refuses to resume a run with other settings. `before` is the dict of the folder's RunConfig."""
-    unknown = [name for name in FINGERPRINTS if not before[name]]
+    # A configuration written by hand may lack fingerprints.
+    unknown = [name for name in ("train_files", "teacher_weights", "init_weights") if not before[name]]
     _manifest(folder, config.to_dict(), (*MAY_CHANGE, *unknown)).check()
     now, then = config.training.num_epochs, before["training"]["num_epochs"]
     reason = f"the first stage of the run in {folder} ended after {then} epochs. Use that; finetune_epochs may change."

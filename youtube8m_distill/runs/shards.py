@@ -58,7 +58,8 @@ def find_sets(
     faults = match([shard for shards in found.values() for shard in shards], exclusions)
     for flag, pattern in patterns.items():
         with _naming(flag, pattern):
-            shards = found[flag] = _usable(found[flag], faults)
+            shards = found[flag] = without(found[flag], faults)
+            require_records(shards)
             if features is not None:
                 check_features(shards, features)
             check_views(shards, (views or {}).get(flag, ()))
@@ -66,25 +67,17 @@ def find_sets(
 
 
 def stored_dtype(flag: str, pattern: str, names: Sequence[str], exclusions: Sequence[Fault] = ()) -> FeatureDtype:
-    """How the files of one flag store these frame features: "uint8" (bytes) or "float32".
-
-    Raises:
-        SettingError: naming the flag.
-    """
+    """How the files of one flag store these frame features: "uint8" or "float32". Raises as `find_sets` does."""
     shards = _find(flag, pattern, exclusions)
     with _naming(flag, pattern):
-        return detect_dtype(_usable(shards, match(shards, exclusions, required=False)), names, frame_features=True)
+        shards = without(shards, match(shards, exclusions, required=False))
+        require_records(shards)
+        return detect_dtype(shards, names, frame_features=True)
 
 
 def _find(flag, pattern, exclusions):
     with _naming(flag, pattern):
         return find_files(pattern, allow_bad_files=bool(exclusions))
-
-
-def _usable(shards, faults):
-    shards = without(shards, faults)
-    require_records(shards)
-    return shards
 
 
 @contextlib.contextmanager
@@ -113,11 +106,7 @@ class TrainingFiles:
 
 
 def find_training_files(config: RunConfig) -> TrainingFiles:
-    """Finds and checks a run's files, and the weights it starts from.
-
-    Raises:
-        SettingError: with the setting that is invalid.
-    """
+    """Finds and checks a run's files, and the weights it starts from; SettingError names the setting that is invalid."""
     check_initial_weights(config)
     roles = {"train_data_pattern": tuple(config.networks)}
     if config.validation_data_pattern:
@@ -127,17 +116,12 @@ def find_training_files(config: RunConfig) -> TrainingFiles:
     exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
     found = find_sets(patterns, config.networks[config.main_role].features, views, exclusions)
     train, validation = found["train_data_pattern"], found.get("validation_data_pattern", ())
-    _refuse_overlap(config, train, validation)
-    _check_fills_batch(config, train)
-    return TrainingFiles(train, validation, *estimate_records(train))
-
-
-def _refuse_overlap(config, train, validation):
-    """The best epoch must not be chosen on videos of the training set."""
-    both = {os.path.realpath(shard.path) for shard in train} & {os.path.realpath(shard.path) for shard in validation}
-    if both:
+    both = set.intersection(*({os.path.realpath(shard.path) for shard in shards} for shards in (train, validation)))
+    if both:  # the best epoch must not be chosen on videos of the training set
         reason = f"contains {len(both)} training file(s), for example {min(both)}; keep the two sets apart."
         raise SettingError("validation_data_pattern", reason, config.validation_data_pattern)
+    _check_fills_batch(config, train)
+    return TrainingFiles(train, validation, *estimate_records(train))
 
 
 def _check_fills_batch(config, train):
@@ -151,11 +135,7 @@ def _check_fills_batch(config, train):
 
 
 def pin(config: RunConfig, training_files: TrainingFiles) -> RunConfig:
-    """The same RunConfig with fingerprints of the files and weights it depends on, so that it resumes only with those.
-
-    Raises:
-        SettingError: if stored targets belong to another teacher.
-    """
+    """The same RunConfig with fingerprints of the files and weights it depends on, so that it resumes only with those."""
     teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
     initial = open_run(config.init_from).fingerprint() if config.init_from else ""
     config = config.replace(train_files=fingerprint(training_files.train), teacher_weights=teacher, init_weights=initial)

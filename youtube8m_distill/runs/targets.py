@@ -39,18 +39,14 @@ from youtube8m_distill.runs.run import open_run
 from youtube8m_distill.schemes import targets
 
 FORMAT = 1  # incremented when the same teacher and videos give other files
-MANIFEST = "manifest.json"
 
 log = logging.getLogger(__name__)
 
 
 def check_targets(config: RunConfig) -> str:
-    """Refuses a folder of other targets than a run needs, before anything is built or written.
+    """Raises SettingError for a folder of other targets than a run needs, or of something else.
 
-    Returns:
-        A fingerprint of everything but the videos that the targets depend on; "" for a run without stored targets.
-    Raises:
-        SettingError: if the folder holds other targets, or something else.
+    Returns a fingerprint of everything but the videos that the targets depend on; "" for a run without stored targets.
     """
     if not config.teacher_targets_dir:
         return ""
@@ -66,11 +62,9 @@ def complete_targets(
     """The targets of all videos in some training files; computes those that the folder does not have.
 
     Args:
-        config: of the run.
         teacher: the network in `config.teacher_dir`, built under `strategy`.
     Raises:
-        SettingError: as for `check_targets`.
-        BadRecordError, BadFileError: if a record of a training file cannot be used.
+        SettingError, BadRecordError: as for `check_targets`, and if a record of a training file cannot be used.
         FloatingPointError: if the teacher computes a number that float16 cannot hold.
         OSError: with path and reason, if something cannot be written. Existing files stay complete.
     """
@@ -85,8 +79,8 @@ def complete_targets(
         if config.teacher_weights not in ("", open_run(config.teacher_dir).fingerprint()):
             reason = "its weights changed since this run started; wait until its training ends."
             raise SettingError("teacher_dir", reason, config.teacher_dir)
-        number = f"{len(missing)} of {len(shards)} training file(s)"
-        log.info("Computing the teacher's targets for %s, into %s.", number, folder)
+        count = f"{len(missing)} of {len(shards)}"
+        log.info("Computing the teacher's targets for %s training file(s), into %s.", count, folder)
         files.remove_leftovers(folder)
         manifest.write()
         _compute(config.networks[schema.TEACHER], teacher, missing, size, strategy)
@@ -108,7 +102,7 @@ def _manifest(config):
         "classifier": network.classifier.model,
         **network.settings(),
     }
-    path = pathlib.Path(config.teacher_targets_dir) / MANIFEST
+    path = pathlib.Path(config.teacher_targets_dir) / "manifest.json"
     return Manifest(path, settings, flag="teacher_targets_dir", what="a teacher's targets")
 
 
@@ -151,11 +145,9 @@ def _rows(batches, bar):
     for batch in batches:
         finite = np.isfinite(batch["targets"]).all(axis=1)
         if not finite.all():
-            video_id = batch[schema.VIDEO_ID][np.argmin(finite)].decode()
-            raise FloatingPointError(
-                f"The teacher's targets for video {video_id} hold a number that float16 cannot (above 65504, or NaN). Omit "
-                "--teacher_targets_dir."
-            )
+            targets_of = f"The teacher's targets for video {batch[schema.VIDEO_ID][np.argmin(finite)].decode()}"
+            reason = "hold a number that float16 cannot (above 65504, or NaN). Omit --teacher_targets_dir."
+            raise FloatingPointError(f"{targets_of} {reason}")
         for row in batch["targets"].astype("<f2"):
             bar.update()
             yield row.tobytes()

@@ -43,9 +43,6 @@ def train_run(run: Run, training_files: TrainingFiles, strategy: tf.distribute.S
 
     With several machines, each calls this; only the chief evaluates and writes.
 
-    Args:
-        training_files: of the same configuration.
-        strategy: of `engine.strategy.make_strategy`.
     Raises:
         BadRecordError: if a record cannot be used, with file and record.
         FloatingPointError: if a loss, a gradient or a weight is not finite; nothing of that step has been saved.
@@ -147,19 +144,17 @@ class _Training:
         for role, network in self.networks.items():
             frames = self.config.networks[role].max_frames
             parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
-            cost = f"{parameters:,} parameters, {network.multiply_adds(frames):,} multiply-adds"
-            log.info("%s: %s per video of %d frame(s)", role, cost, frames)
+            cost = f"{parameters:,} parameters, {network.multiply_adds(frames):,} multiply-adds per video"
+            log.info("%s: %s of %d frame(s)", role, cost, frames)
         if not self.files.validation:
             log.info("No --validation_data_pattern: the last checkpoint counts as the best.")
         if self.progress.step:
             log.info("Found step %d of this run in %s; resuming from there.", self.progress.step, self.run.folder)
 
     def _make_dataset(self, stage, targets):
-        settings, start = self.settings, self.progress.position
-        seed = settings.seed + self.progress.stage
-        readers, fraction = settings.num_readers, settings.train_fraction
-        order = TrainingOrder(seed, stage.num_epochs, readers, train_fraction=fraction, start=start)
-        place = machine(self.strategy)
+        settings, fraction, start = self.settings, self.settings.train_fraction, self.progress.position
+        seed, place = settings.seed + self.progress.stage, machine(self.strategy)
+        order = TrainingOrder(seed, stage.num_epochs, settings.num_readers, train_fraction=fraction, start=start)
         share = place if place[1] > 1 else None
         parser = self._parser(stage.roles, seed)
         return make_dataset(self.files.train, parser, settings.batch_size, order, targets=targets, share=share)
@@ -175,9 +170,10 @@ class _Training:
         if not is_chief(self.strategy):
             return []
         run, settings, progress, main_role = self.run, self.settings, self.progress, scheme.main_role
-        description = f"{run.folder.name}, {stage.name}"
+        total_steps = int(self.files.num_train * settings.train_fraction) * stage.num_epochs // settings.batch_size
+        total_steps = min(total_steps, (settings.max_steps or math.inf) - progress.step + progress.stage_step)
         found = [
-            callbacks.ProgressDisplay(description, self._total_steps(stage), main_role, progress),
+            callbacks.ProgressDisplay(f"{run.folder.name}, {stage.name}", total_steps, main_role, progress),
             callbacks.TensorBoardScalars(run.folder / "tensorboard", list(scheme.networks), main_role, progress),
             History(run.folder, progress, run.check_held),
             callbacks.Checkpointing(run.checkpoints, progress, main_role, settings.checkpoint_steps, settings.max_steps),
@@ -186,11 +182,6 @@ class _Training:
             measure = {role: self._validation(role, network) for role, network in scheme.networks.items()}
             found.insert(0, callbacks.Validation(measure, progress, settings.validation_steps))
         return found
-
-    def _total_steps(self, stage):
-        videos = int(self.files.num_train * self.settings.train_fraction) * stage.num_epochs
-        before = self.progress.step - self.progress.stage_step
-        return min(videos // self.settings.batch_size, (self.settings.max_steps or math.inf) - before)
 
     def _validation(self, role: str, network: keras.Model) -> Callable[[], dict[str, float]]:
         """A function that evaluates a network in its current state on all validation videos."""
