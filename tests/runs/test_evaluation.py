@@ -36,7 +36,7 @@ def shards(tmp_path):
     return find_files(commands.write_files(tmp_path / "data", "v", commands.frame_videos(9)))
 
 
-@pytest.mark.parametrize("devices", [None, ["/cpu:0", "/cpu:1"]])
+@pytest.mark.parametrize("devices", [None, pytest.param(["/cpu:0", "/cpu:1"], marks=pytest.mark.slow)])
 def test_every_video_comes_once_in_order_with_its_predictions(run, shards, devices):
     network = runs.LoadedNetwork(run, make_strategy(devices=devices), checkpoint="3", keep_predictions=True)
     batches = list(network.predict(shards, batch_size=4))
