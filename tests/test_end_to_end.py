@@ -57,6 +57,14 @@ def tags(run, role):
     }
 
 
+ALONE = {"teacher": SMALL, "parallel": ("--mode=parallel", *SMALL, *FEW_FRAMES)}
+FROM_TEACHER = {
+    "rep": ("--student_loss=rep", "--finetune_epochs=2"),
+    "serial": (),
+    "frozen": ("--freeze_classifier", "--student_loss=pred"),
+}
+
+
 class Trained:
     """Files, and finished runs with quick encoders by name; each is trained when it is first asked for."""
 
@@ -64,17 +72,11 @@ class Trained:
         self.folder, self.files, self.runs = folder, write_set(folder / "data"), {}
 
     def __getitem__(self, name):
-        from_teacher = ("--mode=serial", f"--teacher_dir={self.folder}/teacher", *FEW_FRAMES)
-        arguments = {
-            "teacher": SMALL,
-            "parallel": ("--mode=parallel", *SMALL, *FEW_FRAMES),
-            "rep": (*from_teacher, "--student_loss=rep", "--finetune_epochs=2"),
-            "serial": from_teacher,
-            "frozen": (*from_teacher, "--freeze_classifier", "--student_loss=pred"),
-        }[name]
         if name not in self.runs:
-            if "--mode=serial" in arguments:
-                assert self["teacher"]
+            arguments = ALONE.get(name)
+            if arguments is None:
+                teacher = self["teacher"].folder
+                arguments = ("--mode=serial", f"--teacher_dir={teacher}", *FEW_FRAMES, *FROM_TEACHER[name])
             self.runs[name] = train(self.folder, name, self.files, *arguments)
         return self.runs[name]
 
