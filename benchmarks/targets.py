@@ -8,6 +8,7 @@ Everything is timed in turns, and times are medians over the rounds. Both steps 
 Reading takes a few tenths of a millisecond per video, mostly while something else is timed.
 """
 
+import os
 import pathlib
 import statistics
 import tempfile
@@ -67,8 +68,8 @@ def run_config(folder, k):
 
 def sizes(shards, targets):
     videos = BATCHES * BATCH_SIZE.value
-    for what, found in (("stored targets", targets.shards), ("stored frames", shards)):
-        yield figures.Figure(f"{what}, per video", sum(shard.size for shard in found) / videos / 2**10, "KiB")
+    for what, paths in (("stored targets", targets.paths), ("stored frames", [shard.path for shard in shards])):
+        yield figures.Figure(f"{what}, per video", sum(map(os.path.getsize, paths)) / videos / 2**10, "KiB")
 
 
 def student(settings, teacher, shards, targets, k):
@@ -79,7 +80,7 @@ def student(settings, teacher, shards, targets, k):
     without = settings.replace(teacher_targets_dir="")
     steps = {name: compiled_step(each, networks, optimizer) for name, each in (("stored", settings), ("teacher", without))}
     batches = {
-        "stored": endless(settings, shards, (schema.STUDENT,), targets.files),
+        "stored": endless(settings, shards, (schema.STUDENT,), targets),
         "teacher": endless(without, shards, (schema.TEACHER, schema.STUDENT)),
     }
     forward = tf.function(lambda batch: teacher(batch, training=False))

@@ -29,7 +29,7 @@ def train(folder, name, files, *arguments):
         "train",
         f"--train_dir={folder}/{name}",
         f"--train_data_pattern={files['train']}",
-        f"--validation_data_pattern={files['validate']}",
+        f"--validation_data_pattern={files.get('validate', '')}",
         *QUICK,
         *arguments,
     )
@@ -57,120 +57,109 @@ def tags(run, role):
     }
 
 
+ALONE = {"teacher": SMALL, "parallel": ("--mode=parallel", *SMALL, *FEW_FRAMES)}
+FROM_TEACHER = {
+    "rep": ("--student_loss=rep", "--finetune_epochs=2"),
+    "serial": (),
+    "frozen": ("--freeze_classifier", "--student_loss=pred"),
+}
+
+
+class Trained:
+    """Files, and finished runs with quick encoders by name; each is trained when it is first asked for."""
+
+    def __init__(self, folder):
+        self.folder, self.files, self.runs = folder, write_set(folder / "data"), {}
+
+    def __getitem__(self, name):
+        if name not in self.runs:
+            arguments = ALONE.get(name)
+            if arguments is None:
+                teacher = self["teacher"].folder
+                arguments = ("--mode=serial", f"--teacher_dir={teacher}", *FEW_FRAMES, *FROM_TEACHER[name])
+            self.runs[name] = train(self.folder, name, self.files, *arguments)
+        return self.runs[name]
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Files, and finished runs with quick encoders by name."""
-    folder = tmp_path_factory.mktemp("end_to_end")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        commands.use_quick_encoder(monkeypatch)
-        files = write_set(folder / "data")
-        from_teacher = ("--mode=serial", f"--teacher_dir={folder}/teacher", *FEW_FRAMES)
-        return files, {
-            "teacher": train(folder, "teacher", files, *SMALL),
-            "serial": train(folder, "serial", files, *from_teacher),
-            "frozen": train(folder, "frozen", files, *from_teacher, "--freeze_classifier", "--student_loss=pred"),
-            "rep": train(folder, "rep", files, *from_teacher, "--student_loss=rep", "--finetune_epochs=2"),
-            "parallel": train(folder, "parallel", files, "--mode=parallel", *SMALL, *FEW_FRAMES),
-        }
+def shared_runs(tmp_path_factory):
+    return Trained(tmp_path_factory.mktemp("end_to_end"))
 
 
 @pytest.fixture
-def trained(finished, monkeypatch):
+def trained(shared_runs, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
-    return finished
+    return shared_runs
 
 
-def test_every_run_has_the_steps_of_its_epochs(trained):
+SLOW = [pytest.param("serial", marks=pytest.mark.slow), pytest.param("frozen", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("name", ["teacher", "parallel", "rep", *SLOW])
+def test_a_run_has_the_steps_of_its_epochs(trained, name):
     """14 videos in batches of 4: 3 steps in one epoch, 7 in the two epochs of the second stage of `rep`."""
-    assert {name: run.checkpoints.steps()[-1] for name, run in trained[1].items()} == {
-        "teacher": 3,
-        "serial": 3,
-        "frozen": 3,
-        "rep": 10,
-        "parallel": 3,
-    }
+    assert trained[name].checkpoints.steps()[-1] == (10 if name == "rep" else 3)
 
 
-def test_a_serial_training_does_not_change_the_teacher(trained):
+@pytest.mark.parametrize("name", ["rep", *SLOW])
+def test_a_serial_training_does_not_change_the_teacher(trained, name):
     """The student's classifier starts from the teacher's and changes; a frozen one does not."""
-    teacher = weights(trained[1]["teacher"], "teacher", "best")
-    classifier = len(tiny_training.weights(trained[1]["teacher"].load_network()[0].classifier))
-    assert all(tiny_training.differ(weights(trained[1]["serial"], "student")[-classifier:], teacher[-classifier:]))
-    assert not any(tiny_training.differ(weights(trained[1]["frozen"], "student")[-classifier:], teacher[-classifier:]))
-    assert all(tiny_training.differ(weights(trained[1]["rep"], "student")[-classifier:], teacher[-classifier:]))
-    assert not (trained[1]["serial"].folder / "best" / "teacher.weights.h5").exists()
+    teacher = weights(trained["teacher"], "teacher", "best")
+    classifier = len(tiny_training.weights(trained["teacher"].load_network()[0].classifier))
+    changed = tiny_training.differ(weights(trained[name], "student")[-classifier:], teacher[-classifier:])
+    assert not any(changed) if name == "frozen" else all(changed)
+    assert not (trained[name].folder / "best" / "teacher.weights.h5").exists()
 
 
 @pytest.mark.parametrize(
     "name, role, max_frames",
     [
-        ("teacher", "teacher", 300),
-        ("serial", "student", 4),
-        ("frozen", "student", 4),
+        pytest.param("teacher", "teacher", 300, marks=pytest.mark.slow),
         ("rep", "student", 4),
         ("parallel", "student", 4),
-        ("parallel", "teacher", 300),
+        pytest.param("parallel", "teacher", 300, marks=pytest.mark.slow),
+        pytest.param("serial", "student", 4, marks=pytest.mark.slow),
+        pytest.param("frozen", "student", 4, marks=pytest.mark.slow),
     ],
 )
 def test_evaluation_gives_the_score_of_the_best_validation(trained, name, role, max_frames):
-    files, found = trained
-    scores = metrics(found[name], files, role)
+    run = trained[name]
+    scores = metrics(run, trained.files, role)
     assert scores["network"] == role and scores["max_frames"] == max_frames and scores["num_videos"] == 8
-    progress = json.loads((found[name].folder / "best" / "progress.json").read_text())
+    progress = json.loads((run.folder / "best" / "progress.json").read_text())
     assert scores["checkpoint_step"] == progress["best_step"]
-    if role == found[name].config.main_role:
+    if role == run.config.main_role:
         assert scores["gap_at_20"] == pytest.approx(progress["best_value"])
 
 
-def test_predictions_need_no_evaluation(trained, tmp_path):
-    files, found = trained
-    runs_without_eval = ["teacher", "rep"]
-    for name in runs_without_eval:
-        commands.succeed(
-            "infer",
-            f"--train_dir={found[name].folder}",
-            f"--input_data_pattern={files['test']}",
-            f"--output_file={tmp_path}/{name}.csv",
-        )
-    predicted = [commands.read_csv(tmp_path / f"{name}.csv") for name in runs_without_eval]
-    assert list(predicted[0]) == list(predicted[1]) == [f"v{number:03d}" for number in range(7)]
-    assert predicted[0] != predicted[1]
-
-
-def test_the_two_networks_of_a_parallel_run_give_different_predictions(trained, tmp_path):
-    files, found = trained
+def test_every_network_gives_predictions_of_its_own(trained, tmp_path):
+    """Both networks of a parallel run."""
+    found = []
     for role in ("teacher", "student"):
-        commands.succeed(
-            "infer",
-            f"--train_dir={found['parallel'].folder}",
-            f"--network={role}",
-            f"--input_data_pattern={files['test']}",
-            f"--output_file={tmp_path}/{role}.csv",
-        )
-    assert commands.read_csv(tmp_path / "teacher.csv") != commands.read_csv(tmp_path / "student.csv")
+        output = tmp_path / f"{role}.csv"
+        folder = f"--train_dir={trained['parallel'].folder}"
+        pattern = f"--input_data_pattern={trained.files['test']}"
+        commands.succeed("infer", folder, pattern, f"--network={role}", f"--output_file={output}")
+        found.append(commands.read_csv(output))
+        assert list(found[-1]) == [f"v{number:03d}" for number in range(7)]
+    assert found[0] != found[1]
 
 
 def test_the_scalars_of_teacher_and_student_have_the_same_names(trained):
-    both = tags(trained[1]["parallel"], "teacher") & tags(trained[1]["parallel"], "student")
+    both = tags(trained["parallel"], "teacher") & tags(trained["parallel"], "student")
     assert {"epoch/gap_at_20", "validation/gap_at_20", "train/gap_at_20"} <= both
 
 
-@pytest.mark.parametrize("model", [pytest.param("LogisticModel", marks=pytest.mark.slow), "MoeModel"])
+@pytest.mark.parametrize("model", ["LogisticModel", pytest.param("MoeModel", marks=pytest.mark.slow)])
 def test_video_level_models_work_with_every_command(tmp_path, model):
     files = {
         split: commands.write_files(tmp_path / "data", split, commands.video_means(9, seed))
-        for seed, split in enumerate(("train", "validate", "test"))
+        for seed, split in enumerate(("train", "test"))
     }
-    run = train(
-        tmp_path,
-        "run",
-        files,
-        f"--model={model}",
-        "--feature_names=mean_rgb,mean_audio",
-        "--feature_sizes=6,3",
-        "--num_classes=5",
-    )
-    assert run.checkpoints.steps() == [2] and metrics(run, files, "teacher")["max_frames"] == 1
+    features = ("--feature_names=mean_rgb,mean_audio", "--feature_sizes=6,3", "--num_classes=5")
+    run = train(tmp_path, "run", files, f"--model={model}", *features)
+    assert run.checkpoints.steps() == [2]
+    assert metrics(run, {"validate": files["train"]}, "teacher")["max_frames"] == 1
     commands.succeed(
         "infer", f"--train_dir={run.folder}", f"--input_data_pattern={files['test']}", f"--output_file={tmp_path}/p.csv.gz"
     )

@@ -128,10 +128,6 @@ def test_an_output_below_a_file_is_refused(tmp_path):
         files.check_output("output_dir", f"{tmp_path}/file/run", folder=True)
 
 
-def test_free_bytes_are_those_of_the_nearest_existing_folder(tmp_path):
-    assert files.free_bytes(tmp_path / "not" / "there") == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
-
-
 # ---- replacing folders
 
 

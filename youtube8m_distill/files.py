@@ -201,11 +201,6 @@ def check_place(name: str, path: str | os.PathLike, folder: bool = False) -> Non
         raise SettingError(name, f"exists and is not a {'folder' if folder else 'regular file'}; name another.", path)
 
 
-def free_bytes(path: str | os.PathLike) -> int:
-    """Free bytes on the disk of `path`, which need not exist yet."""
-    return shutil.disk_usage(_nearest(path)).free
-
-
 def _nearest(path):
     """`path`, or the nearest folder above it that exists."""
     path = pathlib.Path(path).resolve()

@@ -273,7 +273,7 @@ def test_a_network_too_large_to_unpack_is_not_packed(run, tmp_path, monkeypatch)
 
 def test_packing_replaces_an_archive_only_when_the_new_one_is_complete(run, packed, monkeypatch):
     before = packed.read_bytes()
-    monkeypatch.setattr(archive, "_add", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
+    monkeypatch.setattr(tarfile.TarFile, "addfile", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
     with pytest.raises(OSError, match="No space left"):
         archive.pack(dataclasses.replace(run), 3, packed)
     assert packed.read_bytes() == before and not list(packed.parent.glob(".*.partial"))

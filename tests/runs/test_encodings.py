@@ -8,7 +8,7 @@ from youtube8m_distill.engine.strategy import make_strategy
 NETWORK = networks.frame_level(view=config.FrameView(frame_selection="first", frames_per_video=4), dropout=0.5)
 
 
-@pytest.mark.parametrize("max_videos", [3, 100])
+@pytest.mark.parametrize("max_videos", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_encodings_are_those_of_the_first_videos_without_dropout(tmp_path, monkeypatch, max_videos):
     commands.use_quick_encoder(monkeypatch)
     run = commands.save_run(tmp_path / "run", NETWORK)

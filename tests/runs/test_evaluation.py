@@ -17,9 +17,18 @@ def quick_encoder(monkeypatch):
     commands.use_quick_encoder(monkeypatch)
 
 
-@pytest.fixture
-def run(tmp_path):
-    return commands.save_run(tmp_path / "run", networks.frame_level(), steps=(3, 7))
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        commands.use_quick_encoder(monkeypatch)
+        return commands.save_run(tmp_path_factory.mktemp("trained") / "run", networks.frame_level(), steps=(3, 7))
+
+
+@pytest.fixture(scope="module")
+def loaded(run):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        commands.use_quick_encoder(monkeypatch)
+        return runs.LoadedNetwork(run, make_strategy())
 
 
 @pytest.fixture
@@ -27,7 +36,7 @@ def shards(tmp_path):
     return find_files(commands.write_files(tmp_path / "data", "v", commands.frame_videos(9)))
 
 
-@pytest.mark.parametrize("devices", [None, ["/cpu:0", "/cpu:1"]])
+@pytest.mark.parametrize("devices", [None, pytest.param(["/cpu:0", "/cpu:1"], marks=pytest.mark.slow)])
 def test_every_video_comes_once_in_order_with_its_predictions(run, shards, devices):
     network = runs.LoadedNetwork(run, make_strategy(devices=devices), checkpoint="3", keep_predictions=True)
     batches = list(network.predict(shards, batch_size=4))
@@ -40,15 +49,10 @@ def test_every_video_comes_once_in_order_with_its_predictions(run, shards, devic
     assert (network.role, network.progress.step, network.videos_per_second > 0) == ("teacher", 3, True)
 
 
-def test_a_single_batch_gives_no_rate(run, shards):
-    network = runs.LoadedNetwork(run, make_strategy())
-    assert len(list(network.predict(shards, batch_size=9))) == 1 and network.videos_per_second is None
-
-
-def test_metrics_do_not_depend_on_the_batch_size(run, shards):
-    network = runs.LoadedNetwork(run, make_strategy())
-    found = [network.evaluate(shards, size, Evaluator(commands.NUM_CLASSES)) for size in (2, 9)]
+def test_metrics_do_not_depend_on_the_batch_size(loaded, shards):
+    found = [loaded.evaluate(shards, size, Evaluator(commands.NUM_CLASSES)) for size in (2, 9)]
     assert found[0] == pytest.approx(found[1]) and found[0]["num_videos"] == 9
+    assert loaded.videos_per_second is None  # a single batch gives no rate
 
 
 @pytest.mark.parametrize("given, expected", [(None, "float32"), (False, "float32"), (True, "bfloat16")])
@@ -57,10 +61,10 @@ def test_the_precision_is_that_of_the_training_unless_given(run, given, expected
     assert (network.compute_dtype, network.classifier.compute_dtype) == (expected, "float32")
 
 
-def test_a_bad_record_is_named(run, tmp_path):
+def test_a_bad_record_is_named(loaded, tmp_path):
     path = records.write(tmp_path / "bad", [records.frame_record(records.random_frames(2), labels=[9])])
     with pytest.raises(BadRecordError, match=f"file {path}, record 0: "):
-        list(runs.LoadedNetwork(run, make_strategy()).predict(find_files(path), 2))
+        list(loaded.predict(find_files(path), 2))
 
 
 def test_a_network_that_the_run_has_not_trained_is_refused(run):
@@ -109,7 +113,7 @@ def test_long_videos_are_reported_in_one_line(count, line):
     assert about_long_videos(count) == line
 
 
-def test_a_duplicate_id_is_refused_with_both_places(run, shards, tmp_path):
+def test_a_duplicate_id_is_refused_with_both_places(loaded, shards, tmp_path):
     records.write(
         tmp_path / "data" / "v5.tfrecord",
         [records.frame_record(records.random_frames(3), video_id) for video_id in (b"new", b"v007")],
@@ -120,10 +124,10 @@ def test_a_duplicate_id_is_refused_with_both_places(run, shards, tmp_path):
         match=rf"file {shards[2].path}, record 1: video id b'v007' is a duplicate of file "
         f"{shards[1].path}, record 2. Every video counts once: exclude one of the two",
     ):
-        runs.LoadedNetwork(run, make_strategy()).evaluate(shards, 4, Evaluator(commands.NUM_CLASSES))
+        loaded.evaluate(shards, 4, Evaluator(commands.NUM_CLASSES))
 
 
-@pytest.mark.parametrize("for_metrics", [True, False])
+@pytest.mark.parametrize("for_metrics", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_prediction_that_is_not_finite_is_refused_with_its_place(run, shards, for_metrics):
     network = runs.LoadedNetwork(run, make_strategy(), for_metrics=for_metrics)
     network.network.weights[-1].assign(np.full(network.network.weights[-1].shape, np.nan, np.float32))

@@ -44,7 +44,7 @@ def inside(run, path, shards):
         pytest.param(mixture("MODNeXtVladModel"), "1.0", "NeXtVLADModel", id="1.0 of MOD"),
     ],
 )
-def test_an_extracted_network_predicts_the_same_as_in_the_mixture(tmp_path, shards, network, path, model):
+def test_an_extracted_network_predicts_the_same_as_in_the_mixture(tmp_path, shards, quick_encoder, network, path, model):
     run = commands.save_run(tmp_path / "mixture", network)
     before = commands.entries(run.folder)
     taken = runs.extract(run, path, tmp_path / "taken")

@@ -81,7 +81,6 @@ def assert_untouched(layers, before, theirs):
 @pytest.mark.parametrize(
     "network",
     [
-        networks.frame_level(),
         networks.frame_level("NeXtVLADModel", reverse_whitening=True),
         networks.frame_level("MixNeXtVladModel"),
         networks.frame_level("FrameLevelLogisticModel"),
@@ -89,7 +88,7 @@ def assert_untouched(layers, before, theirs):
     ],
     ids=lambda network: network.model,
 )
-def test_a_network_of_the_same_shape_loads_everything(tmp_path, network, caplog):
+def test_a_network_of_the_same_shape_loads_everything(tmp_path, network, caplog, quick_encoder):
     theirs = source(tmp_path, network)
     found, before = start(run_config(tmp_path, network))
     assert_equal([found["teacher"]], [theirs])
@@ -241,7 +240,7 @@ def test_a_student_with_its_teachers_classifier_loads_the_encoder(tmp_path, quic
     ]
 
 
-def test_a_student_mixture_loads_the_encoders_and_keeps_the_teachers_gates(tmp_path):
+def test_a_student_mixture_loads_the_encoders_and_keeps_the_teachers_gates(tmp_path, quick_encoder):
     theirs = source(tmp_path, networks.frame_level("MixNeXtVladModel"))
     found, before = start(run_config(tmp_path, networks.frame_level("MixNeXtVladModel"), "serial"))
     assert_equal([member.encoder for member in found["student"].members], [member.encoder for member in theirs.members])
@@ -334,14 +333,14 @@ def eigenvalues(tmp_path):
 @pytest.mark.parametrize(
     "model, mode", [("NeXtVLADModel", "teacher"), ("NeXtVLADModel", "parallel"), ("MixNeXtVladModel", "teacher")]
 )
-def test_eigenvalues_reach_the_preprocessing_of_every_network(eigenvalues, model, mode):
+def test_eigenvalues_reach_the_preprocessing_of_every_network(eigenvalues, model, mode, quick_encoder):
     network = networks.frame_level(model, reverse_whitening=True)
     found, _ = start(run_config(None, network, mode, pca_eigenvalues=eigenvalues))
     for trained in found.values():
         np.testing.assert_allclose(trained.preprocessing.scale, SCALE, rtol=1e-6)
 
 
-def test_given_eigenvalues_replace_those_of_the_source(tmp_path, eigenvalues):
+def test_given_eigenvalues_replace_those_of_the_source(tmp_path, eigenvalues, quick_encoder):
     network = networks.frame_level("NeXtVLADModel", reverse_whitening=True)
     theirs = source(tmp_path / "source", network)
     found, _ = start(run_config(tmp_path / "source", network, pca_eigenvalues=eigenvalues))

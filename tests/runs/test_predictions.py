@@ -38,7 +38,7 @@ class Network:
     def fingerprint(self):
         return self.weights
 
-    def predict(self, shards, batch_size, done, seen):
+    def predict(self, shards, batch_size, done):
         videos = [
             (shard, record)
             for shard in range(done.shard, len(shards))
@@ -49,7 +49,7 @@ class Network:
             if len(self.batches) == self.stop_after:
                 raise self.error
             batch = self.batch(shards, videos[start : start + batch_size])
-            assert seen.add(predictions.hash_ids(batch["video_id"]), batch["shard"], batch["record"]) is None
+            assert done.seen.add(predictions.hash_ids(batch["video_id"]), batch["shard"], batch["record"]) is None
             self.batches.append([video_id.decode() for video_id in batch["video_id"]])
             yield batch
 
@@ -370,15 +370,10 @@ def test_long_videos_are_counted_over_all_processes(shards, csv):
 def test_ids_of_an_interrupted_process_are_known(network, shards, csv, monkeypatch):
     stop(csv, network, shards, 2)
     known = []
-    monkeypatch.setattr(
-        network,
-        "predict",
-        lambda shards, batch_size, done, seen: (
-            known.append(seen.add(predictions.hash_ids([b"new", b"test1-1", b"test0-0"]), [3, 3, 3], [0, 1, 2])) or iter(())
-        ),
-    )
+    monkeypatch.setattr(network, "predict", lambda shards, batch_size, done: known.append(done.seen) or ())
     predictions.predict_to_csv(csv, network, shards, BATCH_SIZE)
-    assert known == [(1, (1, 1))]
+    (seen,) = known
+    assert seen.add(predictions.hash_ids([b"new", b"test1-1", b"test0-0"]), [3, 3, 3], [0, 1, 2]) == (1, (1, 1))
 
 
 def test_the_folder_states_what_its_rows_depend_on(network, shards, csv):
@@ -400,7 +395,7 @@ def test_the_folder_states_what_its_rows_depend_on(network, shards, csv):
 
 def test_a_rewritten_file_counts_as_changed(tmp_path):
     path = records.write(tmp_path / "a", [b"one"])
-    before = predictions._entries([Shard(path, "", 19)])
-    assert predictions._entries([Shard(path, "", 19)]) == before
+    before = predictions._entry(Shard(path, "", 19))
+    assert predictions._entry(Shard(path, "", 19)) == before
     os.utime(path, ns=(0, 7))
-    assert predictions._entries([Shard(path, "", 19)]) != before
+    assert predictions._entry(Shard(path, "", 19)) != before

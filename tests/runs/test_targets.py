@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+import os
 import shutil
 
 import numpy as np
@@ -12,9 +13,7 @@ import tensorflow as tf
 from tests import commands, networks, tiny_training
 from youtube8m_distill import config, files, runs
 from youtube8m_distill.data.bad_records import BadRecordError
-from youtube8m_distill.data.order import TrainingOrder
-from youtube8m_distill.data.parsing.batch import VideoParser
-from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.pipeline import read_records
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.runs import targets as stored
@@ -39,6 +38,25 @@ def quick_encoder(monkeypatch, caplog):
 def pattern(tmp_path):
     """14 videos in two files of 7."""
     return commands.write_files(tmp_path / "data", "train", commands.frame_videos(14))
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """A folder with a teacher and its targets for the files of `pattern`."""
+    folder = tmp_path_factory.mktemp("computed")
+    files_of = commands.write_files(folder / "data", "train", commands.frame_videos(14))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        commands.use_quick_encoder(monkeypatch)
+        compute(run_config(folder, files_of))
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path, pattern, computed):
+    """A RunConfig whose targets are all there."""
+    for name in ("teacher", "targets"):
+        shutil.copytree(computed / name, tmp_path / name)
+    return run_config(tmp_path, pattern)
 
 
 def run_config(
@@ -105,14 +123,15 @@ def assert_close(found, targets):
 # ---- the set
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices, videos_at_a_time", [(None, 4), (tiny_training.TWO_CPUS, 5)])
 def test_a_file_holds_encoding_and_logits_of_each_video_in_order(tmp_path, pattern, monkeypatch, devices, videos_at_a_time):
     """A batch may hold the end of one file and the start of the next."""
     monkeypatch.setattr(stored, "good_batch_size", lambda max_frames: videos_at_a_time)
     found = compute(run_config(tmp_path, pattern), devices)
-    assert found.size == SIZE and len(found.shards) == 2
-    for shard, targets in zip(found.shards, expected(tmp_path, pattern), strict=True):
-        assert_close(read(shard.path), targets)
+    assert found.size == SIZE and len(found.paths) == 2
+    for path, targets in zip(found.paths, expected(tmp_path, pattern), strict=True):
+        assert_close(read(path), targets)
 
 
 def test_files_of_the_same_name_have_separate_targets(tmp_path):
@@ -120,9 +139,9 @@ def test_files_of_the_same_name_have_separate_targets(tmp_path):
         commands.write_files(tmp_path / folder, "train", commands.frame_videos(3, seed), files=1, compression="GZIP")
     pattern = f"{tmp_path}/a/*,{tmp_path}/b/*"
     found = compute(run_config(tmp_path, pattern))
-    assert len({shard.path for shard in found.shards}) == 2
-    for shard, targets in zip(found.shards, expected(tmp_path, pattern), strict=True):
-        assert_close(read(shard.path), targets)
+    assert len(set(found.paths)) == 2
+    for path, targets in zip(found.paths, expected(tmp_path, pattern), strict=True):
+        assert_close(read(path), targets)
 
 
 def no_teacher(monkeypatch):
@@ -130,21 +149,19 @@ def no_teacher(monkeypatch):
     monkeypatch.setattr(stored, "_compute", lambda *arguments: pytest.fail("computed again"))
 
 
-def test_targets_stay_valid_if_they_and_the_data_are_moved(tmp_path, pattern, monkeypatch, caplog):
-    compute(run_config(tmp_path, pattern))
+def test_targets_stay_valid_if_they_and_the_data_are_moved(tmp_path, settings, monkeypatch, caplog):
     (tmp_path / "data").rename(tmp_path / "moved_data")
     (tmp_path / "targets").rename(tmp_path / "moved_targets")
     no_teacher(monkeypatch)
     caplog.clear()
     found = compute(run_config(tmp_path, f"{tmp_path}/moved_data/*", folder="moved_targets"))
-    assert len(found.shards) == 2
+    assert len(found.paths) == 2
     assert caplog.messages == [
         f"The teacher's targets are read from {tmp_path}/moved_targets, {2 * SIZE} bytes per video; the teacher is not run."
     ]
 
 
-def test_targets_of_fewer_files_are_reused_and_new_ones_are_added(tmp_path, pattern, monkeypatch, caplog):
-    compute(run_config(tmp_path, pattern))
+def test_targets_of_fewer_files_are_reused_and_new_ones_are_added(tmp_path, settings, monkeypatch, caplog):
     before = commands.entries(tmp_path / "targets")
     commands.write_files(tmp_path / "data", "more", commands.frame_videos(3, seed=5), files=1)
     caplog.clear()
@@ -154,7 +171,7 @@ def test_targets_of_fewer_files_are_reused_and_new_ones_are_added(tmp_path, patt
     assert len(after) == len(before) + 1 and before.items() <= after.items()
     no_teacher(monkeypatch)
     found = compute(run_config(tmp_path, f"{tmp_path}/data/train1*"))
-    assert len(found.shards) == 1
+    assert len(found.paths) == 1
 
 
 @pytest.mark.parametrize("place", [20, -20])
@@ -184,8 +201,8 @@ def test_an_interrupted_computation_resumes_with_the_first_missing_file(tmp_path
     caplog.clear()
     found = compute(run_config(tmp_path, pattern))
     assert "1 of 2 training file(s)" in caplog.messages[0]
-    for shard, targets in zip(found.shards, expected(tmp_path, pattern), strict=True):
-        assert_close(read(shard.path), targets)
+    for path, targets in zip(found.paths, expected(tmp_path, pattern), strict=True):
+        assert_close(read(path), targets)
 
 
 @pytest.mark.slow
@@ -200,16 +217,14 @@ def test_two_computations_at_once_leave_one_complete_set(tmp_path, pattern, monk
     monkeypatch.setattr(stored, "_rows", meanwhile)
     found = compute(settings)
     assert len(list((tmp_path / "targets").iterdir())) == 3
-    for shard, targets in zip(found.shards, expected(tmp_path, pattern), strict=True):
-        assert_close(read(shard.path), targets)
+    for path, targets in zip(found.paths, expected(tmp_path, pattern), strict=True):
+        assert_close(read(path), targets)
 
 
 # ---- invalid targets
 
 
-def test_targets_with_other_settings_are_refused(tmp_path, pattern, monkeypatch):
-    settings = run_config(tmp_path, pattern)
-    compute(settings)
+def test_targets_with_other_settings_are_refused(tmp_path, settings, monkeypatch):
     before = commands.entries(tmp_path / "targets")
     other_frames = {"teacher": TEACHER.replace(view=config.FrameView()), "student": STUDENT}
     changes = {
@@ -245,12 +260,13 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path, pattern):
         stored.check_targets(run_config(tmp_path, pattern, folder="data/train0.tfrecord"))
 
 
-def test_a_truncated_targets_file_is_named(tmp_path, pattern):
-    found = compute(run_config(tmp_path, pattern))
-    with open(found.shards[1].path, "r+b") as file:
-        file.truncate(found.shards[1].size - 5)
-    with pytest.raises(BadRecordError, match=f"^{found.shards[1].path} .* truncated or damaged. Remove it"):
-        compute(run_config(tmp_path, pattern))
+def test_a_truncated_targets_file_is_named(pattern, settings):
+    found = compute(settings)
+    with open(found.paths[1], "r+b") as file:
+        file.truncate(os.path.getsize(found.paths[1]) - 5)
+    again = compute(settings)
+    with pytest.raises(ValueError, match=f"^{found.paths[1]} is not a file of targets .* cut short: remove it"):
+        read_records(runs.find_shards("files", pattern), targets=again)
 
 
 def test_a_truncated_training_file_is_named(tmp_path, pattern, monkeypatch):
@@ -270,21 +286,16 @@ def test_a_number_beyond_float16_names_the_video(tmp_path, pattern, monkeypatch)
     assert not list((tmp_path / "targets").glob("*.targets"))
 
 
-def test_excluded_records_keep_their_place_among_the_targets(tmp_path, pattern):
-    settings = run_config(tmp_path, pattern)
-    whole = [np.fromfile(shard.path, np.uint8) for shard in compute(settings).shards]
+def test_excluded_records_keep_their_place_among_the_targets(tmp_path, pattern, settings):
+    whole = [np.fromfile(path, np.uint8) for path in compute(settings).paths]
     shards = list(runs.find_shards("train_data_pattern", pattern))
     shards[1] = dataclasses.replace(shards[1], excluded=(2, 5))
-    targets = compute(settings, shards=tuple(shards)).shards
+    targets = compute(settings, shards=tuple(shards))
     assert len(list((tmp_path / "targets").glob("*.targets"))) == 3  # the first file's are the same
-    mine = [[np.frombuffer(record.numpy(), "<f2") for record in tf.data.TFRecordDataset(shard.path)] for shard in targets]
-    assert np.array_equal(np.fromfile(targets[0].path, np.uint8), whole[0])
-    assert [np.isnan(values).all() for values in mine[1]] == [number in (2, 5) for number in range(7)]
-    parser = VideoParser(TEACHER.features, 5, {"teacher": TEACHER.view})
-    files_of_targets = stored.StoredTargets(targets, SIZE).files
-    dataset = make_dataset(tuple(shards), parser, 12, TrainingOrder(), targets=files_of_targets)
-    (batch,) = dataset
-    assert np.isfinite(batch["targets"]).all()
+    assert np.array_equal(np.fromfile(targets.paths[0], np.uint8), whole[0])
+    assert [np.isnan(values).all() for values in read(targets.paths[1])] == [number in (2, 5) for number in range(7)]
+    rows = list(read_records(shards, targets=targets).as_numpy_iterator())
+    assert len(rows) == 12 and all(np.isfinite(np.frombuffer(row[-1], "<f2")).all() for row in rows)
 
 
 # ---- students

@@ -1,4 +1,5 @@
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.runs import training
 
 TEACHER = networks.frame_level(
     view=config.FrameView(frame_selection="first", frames_per_video=6), lstm_layers=1, dropout=0.5
@@ -31,14 +33,12 @@ def train(folder, mode, files, steps, *, student_loss=("rep", "pred", "ce"), epo
         teacher_dir = str(folder.parent / "teacher")
         if not (folder.parent / "teacher").exists():
             commands.save_run(folder.parent / "teacher", TEACHER)
-    training = config.TrainingConfig(
-        batch_size=4, base_learning_rate=0.01, num_epochs=epochs, finetune_epochs=2, max_steps=steps, **settings
-    )
+    settings = {"batch_size": 4, "base_learning_rate": 0.01, "num_epochs": epochs, "finetune_epochs": 2, **settings}
     distillation = None if mode == "teacher" else config.DistillationConfig(student_loss=student_loss)
     run_config = config.RunConfig(
         mode=mode,
         networks=pair,
-        training=training,
+        training=config.TrainingConfig(max_steps=steps, **settings),
         distillation=distillation,
         train_data_pattern=files,
         teacher_dir=teacher_dir,
@@ -101,25 +101,63 @@ def test_the_first_of_two_stages_trains_only_the_encoder(tmp_path, files, monkey
     assert (progress.step, progress.stage, progress.stage_step, progress.epoch) == (10, 1, 7, 3)
 
 
-def test_a_finished_run_is_not_changed(tmp_path, files, monkeypatch, caplog):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of two epochs, its configuration and its files: half of 40 videos, with validation."""
+    folder = tmp_path_factory.mktemp("finished")
+    train_files = commands.write_files(folder / "data", "train", commands.frame_videos(40))
+    validation = commands.write_files(folder / "data", "validate", commands.frame_videos(6, seed=1))
+    settings = run_config(train_files, batch_size=4, num_epochs=2, train_fraction=0.5, seed=3)
+    settings = settings.replace(validation_data_pattern=validation)
+    run, found = runs.prepare_run(folder / "run", settings), runs.find_training_files(settings)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        commands.use_quick_encoder(monkeypatch)
+        runs.train_run(run, found, make_strategy())
+    return run, settings, found
+
+
+def test_a_finished_run_is_not_changed(finished, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     commands.use_quick_encoder(monkeypatch)
-    run = train(tmp_path / "run", "teacher", files, None, epochs=1)
-    assert not any("Nothing was left" in line for line in caplog.messages)
-    before = commands.entries(run.folder)
-    train(tmp_path / "run", "teacher", files, None, epochs=1)
-    assert f"Found step 3 of this run in {run.folder}; resuming from there." in caplog.messages
+    run, settings, found = finished
+    before, step = commands.entries(run.folder), run.checkpoints.steps()[-1]
+    runs.train_run(runs.prepare_run(run.folder, settings), found, make_strategy())
+    assert f"Found step {step} of this run in {run.folder}; resuming from there." in caplog.messages
     assert caplog.messages[-1].startswith("Nothing was left to train: the run had reached its end.")
     assert commands.entries(run.folder) == before
+
+
+def test_the_history_has_the_validation_of_every_epoch(finished):
+    run, _, _ = finished
+    epochs = runs.read_history(run)["teacher"]
+    assert [row.pop("epoch") for row in epochs] == [1, 2]
+    assert all(set(row) == {"gap_at_20", "mean_average_precision", "hit_at_one", "perr", "loss"} for row in epochs)
+    assert max(row["gap_at_20"] for row in epochs) == run.checkpoints.newest_progress().best_value
+
+
+def test_a_run_with_train_fraction_trains_on_no_other_video(finished):
+    """Two epochs have the steps of twice that fraction, in batches of 4."""
+    run, settings, _ = finished
+    assert run.checkpoints.newest_progress().step == 2 * len(chosen(settings.train_data_pattern, 0.5, 0)) // 4
 
 
 def test_the_cost_of_every_network_is_logged(tmp_path, files, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     commands.use_quick_encoder(monkeypatch)
+    monkeypatch.setattr(training._Training, "_train_stage", lambda *_: None)
     train(tmp_path / "run", "parallel", files, 1)
     # 36 multiply-adds per frame; the MoE has 5 * 3 gates and 5 * 2 experts on 4 numbers.
     assert any(line.endswith(f"{36 * 6 + 25 * 4:,} multiply-adds per video of 6 frame(s)") for line in caplog.messages)
     assert any(line.endswith(f"{36 * 3 + 25 * 4:,} multiply-adds per video of 3 frame(s)") for line in caplog.messages)
+
+
+def test_a_disk_too_small_for_the_checkpoints_is_reported_before_the_first_step(tmp_path, files, monkeypatch, caplog):
+    commands.use_quick_encoder(monkeypatch)
+    monkeypatch.setattr(training._Training, "_train_stage", lambda *_: None)
+    full = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    train(tmp_path / "run", "teacher", files, 1)
+    assert "0.0 GB are free" in caplog.text and "lower --max_to_keep" in caplog.text
 
 
 def test_checkpoints_without_a_position_in_the_data_are_not_resumed(tmp_path, files):
@@ -127,18 +165,6 @@ def test_checkpoints_without_a_position_in_the_data_are_not_resumed(tmp_path, fi
     training_files = runs.find_training_files(run_config(files, batch_size=4))
     with pytest.raises(ValueError, match="^train_dir=.*run: its checkpoints are from a version that did not record"):
         runs.train_run(run, training_files, make_strategy())
-
-
-def test_the_history_has_the_validation_of_every_epoch(tmp_path, files, monkeypatch):
-    commands.use_quick_encoder(monkeypatch)
-    validation = commands.write_files(tmp_path / "validation", "validate", commands.frame_videos(6, seed=1))
-    settings = run_config(files, batch_size=4, num_epochs=2).replace(validation_data_pattern=validation)
-    run = runs.prepare_run(tmp_path / "run", settings)
-    runs.train_run(run, runs.find_training_files(settings), make_strategy())
-    epochs = runs.read_history(run)["teacher"]
-    assert [row.pop("epoch") for row in epochs] == [1, 2]
-    assert all(set(row) == {"gap_at_20", "mean_average_precision", "hit_at_one", "perr", "loss"} for row in epochs)
-    assert max(row["gap_at_20"] for row in epochs) == run.checkpoints.newest_progress().best_value
 
 
 # ---- files
@@ -192,11 +218,3 @@ def test_a_train_fraction_is_the_same_in_every_epoch_and_part_of_every_larger_on
     assert set(shares[0]) < set(shares[1]) < set(shares[2])
     assert len(shares[2]) == 120 and 15 <= len(shares[0]) <= 45 and 40 <= len(shares[1]) <= 80
     assert chosen(files, 0.5, 1) != shares[1]  # in another order
-
-
-def test_a_run_with_train_fraction_trains_on_no_other_video(tmp_path, monkeypatch):
-    """An epoch has the steps of that fraction: 40 videos at 0.5, in batches of 4."""
-    commands.use_quick_encoder(monkeypatch)
-    files = commands.write_files(tmp_path / "many", "train", commands.frame_videos(40), files=2)
-    run = train(tmp_path / "run", "teacher", files, None, epochs=1, train_fraction=0.5)
-    assert run.checkpoints.newest_progress().step == len(chosen(files, 0.5, 0)) // 4

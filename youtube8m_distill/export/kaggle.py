@@ -5,11 +5,11 @@
 
 Pairs have the format of the starter code's `inference.py` since 2018: "%i %g" with single spaces, 6 significant digits.
 
-Ids are written byte for byte, even if they are not UTF-8. An id is quoted only if it contains a comma, a quote, a line break
-or another character that some program treats as a separator. It gets a leading apostrophe only if a spreadsheet could treat
-it as a formula (`spreadsheet`). `read_predictions` restores every id. Pandas reads them, with the apostrophes, by
-`read_csv(path, dtype=str, keep_default_na=False)`; for ids that are not UTF-8, add `encoding_errors="surrogateescape"` and
-use `id.encode("utf-8", "surrogateescape")`.
+Ids are written byte for byte, even if they are not UTF-8. An id is quoted only if it contains a character that some program
+treats as a separator, and gets a leading apostrophe only if a spreadsheet could treat it as a formula (`spreadsheet`).
+`read_predictions` restores every id. Pandas reads them, with the apostrophes, by `read_csv(path, dtype=str,
+keep_default_na=False)`; for ids that are not UTF-8, add `encoding_errors="surrogateescape"` and use `id.encode("utf-8",
+"surrogateescape")`.
 """
 
 import array
@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from youtube8m_distill import files
-from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.spreadsheet import spreadsheet_safe, without_protection
+from youtube8m_distill.settings import require
 
 HEADER = b"VideoId,LabelConfidencePairs\n"
 GZIP_LEVEL = 6  # gzip's default; Python's default 9 takes twice as long for files 0.6 % smaller
@@ -47,10 +47,9 @@ Batch = tuple[Sequence[bytes], ArrayLike, ArrayLike]
 
 
 def write_predictions(path: Path, rows: Iterable[Batch], top_k: int | None = None) -> int:
-    """Writes predictions batch by batch, in their order. Memory does not grow with their number.
+    """Writes predictions batch by batch, in their order, and returns how many. Memory does not grow with their number.
 
-    The file is written atomically: on an error, an older file at `path` stays. A path that ends with `.gz` is compressed;
-    equal rows give equal bytes.
+    The file is written atomically: on an error, an older file at `path` stays.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -60,18 +59,13 @@ def write_predictions(path: Path, rows: Iterable[Batch], top_k: int | None = Non
     [b'abcd']
 
     Args:
-        path: of the CSV. Its folder is created.
-        rows: batches (video_ids, classes, scores): a sequence of B bytes, integers [B, k] and float [B, k], the best class
-            of each video first.
+        path: of the CSV; compressed if it ends with `.gz`, equal rows to equal bytes. Its folder is created.
+        rows: batches (video_ids, classes, scores), as for `csv_lines`.
         top_k: pairs to write for each video; None for all k.
-    Returns:
-        The number of videos written.
     Raises:
-        SettingError: if `top_k` is below 1.
-        ValueError: if a batch is invalid, as in `csv_lines`.
+        SettingError, ValueError: if `top_k` is below 1, or a batch is invalid, as in `csv_lines`.
     """
-    if top_k is not None and top_k < 1:
-        raise SettingError("top_k", "write at least 1 class a video.", top_k)
+    require(top_k is None or top_k >= 1, "top_k", "write at least 1 class a video.", top_k)
     count = 0
     with files.atomic_path(path) as temporary, _open(temporary) as file:
         file.write(HEADER)
@@ -90,13 +84,11 @@ def compress(source: Path, path: Path) -> None:
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[Any]:
     """A file for writing bytes, compressed if its name ends with `.gz`."""
-    with open(path, "wb") as file:
-        if not os.fspath(path).endswith(".gz"):
-            yield file
-        else:
-            # Without a name and time, so that equal rows give equal bytes.
-            with gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as packed:
-                yield packed
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(path, "wb"))
+        if os.fspath(path).endswith(".gz"):  # without a name and time, so that equal rows give equal bytes
+            file = stack.enter_context(gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0))
+        yield file
 
 
 def csv_lines(video_ids: Sequence[bytes | str], classes: ArrayLike, scores: ArrayLike) -> list[bytes]:
@@ -106,10 +98,8 @@ def csv_lines(video_ids: Sequence[bytes | str], classes: ArrayLike, scores: Arra
     [b'abcd,1 0.9 2 0.123457\\n']
 
     Args:
-        video_ids: sequence of B bytes (or str).
+        video_ids: B ids.
         classes, scores: integers and float [B, k], the best class of each video first.
-    Returns:
-        B lines.
     Raises:
         ValueError: if shapes do not fit, a score is not finite, scores increase, a class is negative or an id contains a
             zero byte.
@@ -120,69 +110,46 @@ def csv_lines(video_ids: Sequence[bytes | str], classes: ArrayLike, scores: Arra
     pairs = np.empty((len(classes), 2 * classes.shape[1]), object)  # Python ints and floats in turn
     pairs[:, 0::2], pairs[:, 1::2] = classes, scores
     template = "%s," + " ".join(["%i %g"] * classes.shape[1]) + "\n"
-    return [
-        (template % (csv_field(video_id), *row)).encode("utf-8", "surrogateescape")
-        for video_id, row in zip(video_ids, pairs.tolist())
-    ]
+    lines = (template % (_field(video_id), *row) for video_id, row in zip(video_ids, pairs.tolist()))
+    return [line.encode("utf-8", "surrogateescape") for line in lines]
 
 
-def csv_field(video_id: bytes | str) -> str:
-    """An id as a CSV field, in which bytes that are not UTF-8 are surrogate escapes.
-
-    Python's csv module does not quote a lone carriage return before Python 3.13.
-
-    Raises:
-        ValueError: if it contains a zero byte.
-    """
+def _field(video_id):
+    """An id as a CSV field, in which bytes that are not UTF-8 are surrogate escapes."""
     text = video_id if isinstance(video_id, str) else video_id.decode("utf-8", "surrogateescape")
     if "\0" in text:
         raise ValueError(f"video id {video_id!r} contains a zero byte, which CSV readers drop.")
     text = spreadsheet_safe(text)
-    if any(special in text for special in QUOTED):
-        return '"' + text.replace('"', '""') + '"'
-    return text
+    # By hand, since Python's csv module does not quote a lone carriage return before Python 3.13.
+    return '"' + text.replace('"', '""') + '"' if any(special in text for special in QUOTED) else text
 
 
 def _check(video_ids, classes, scores):
     """Raises for a batch that would make an invalid file."""
     if classes.ndim != 2 or classes.shape != scores.shape or len(video_ids) != len(classes) or not classes.shape[1]:
-        raise ValueError(
-            "A batch must be (video_ids [B], classes [B, k], scores [B, k]). Received "
-            f"{len(video_ids)} ids, classes {classes.shape} and scores {scores.shape}."
-        )
-    if classes.dtype.kind not in "iu" or (classes.size and classes.min() < 0):
-        raise ValueError(
-            f"classes must be integers from 0. Received dtype {classes.dtype}, "
-            f"lowest {classes.min() if classes.size else 'none'}."
-        )
-    finite = np.isfinite(scores).all(axis=1)
-    if not finite.all():
-        raise ValueError(
-            f"scores must be finite. Received NaN or infinity for video "
-            f"{video_ids[int(np.argmin(finite))]!r}: the model's predictions are not numbers."
-        )
-    descending = (scores[:, 1:] <= scores[:, :-1]).all(axis=1)
-    if not descending.all():
-        raise ValueError(
-            "scores must not increase within a row, the best class comes first. They do for video "
-            f"{video_ids[int(np.argmin(descending))]!r}."
-        )
+        found = f"{len(video_ids)} ids, classes {classes.shape} and scores {scores.shape}"
+        raise ValueError(f"A batch must be (video_ids [B], classes [B, k], scores [B, k]). Received {found}.")
+    lowest = classes.min(initial=0)
+    if classes.dtype.kind not in "iu" or lowest < 0:
+        raise ValueError(f"classes must be integers from 0. Received dtype {classes.dtype}, lowest {lowest}.")
+    for holds, words in (
+        (np.isfinite(scores), "be finite. They are not"),
+        (scores[:, 1:] <= scores[:, :-1], "not increase within a row, the best class first. They do"),
+    ):
+        if not holds.all():
+            raise ValueError(f"scores must {words} for video {video_ids[int(np.argmin(holds.all(axis=1)))]!r}.")
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Reads a CSV from `write_predictions` and restores every id.
+    """Reads a CSV from `write_predictions`, compressed if it ends with `.gz`, and restores every id.
 
-    Args:
-        path: of the CSV; compressed if it ends with `.gz`.
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is not such a CSV, or the number of pairs varies between rows.
+        FileNotFoundError, ValueError: if there is no such file, or it is not such a CSV, with as many pairs in every row.
     """
     video_ids, numbers = [], array.array("d")
+    opened = gzip.open if os.fspath(path).endswith(".gz") else open
     try:
-        with (gzip.open if os.fspath(path).endswith(".gz") else open)(
-            path, "rt", encoding="utf-8", errors="surrogateescape", newline=""
-        ) as file:
+        with opened(path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = csv.reader(file, strict=True)
             if next(rows, []) != HEADER.decode().strip().split(","):
                 raise ValueError(f"its first line is not {HEADER.decode().strip()}")

@@ -11,24 +11,21 @@ import unicodedata
 # Letters, digits, _ and - alone cannot call a function or name a file; that takes a bracket, a quote, | or !. One in 64
 # YouTube ids starts with -, and ids must not change, because submissions are joined by them.
 HARMLESS = re.compile(r"[A-Za-z0-9_-]+")
-TRIGGERS = "=+-@\N{MINUS SIGN}"
-PROTECTION = "'"
+TRIGGERS = ("=", "+", "-", "@", "\N{MINUS SIGN}")
 
 
 def spreadsheet_safe(text: str) -> str:
     """`text`, with a leading apostrophe if a spreadsheet could treat it as a formula or if it already has one.
 
-    `without_protection` restores every text. Text of the letters A to Z, digits, _ and - only is never changed.
-
     >>> spreadsheet_safe("=1+2"), spreadsheet_safe("-abc_123")
     ("'=1+2", '-abc_123')
     """
-    return PROTECTION + text if _needs_protection(text) else text
+    return "'" + text if _needs_protection(text) else text
 
 
 def without_protection(text: str) -> str:
     """The text before `spreadsheet_safe`."""
-    return text.removeprefix(PROTECTION)
+    return text.removeprefix("'")
 
 
 def _needs_protection(text):
@@ -39,7 +36,7 @@ def _needs_protection(text):
     start = next((character for character in text if not _may_be_dropped(character)), "")
     # NFKC turns compatibility forms, such as the full-width =, into the plain character. A byte that is not UTF-8 (a
     # surrogate escape) may be a trigger in the encoding that a spreadsheet guesses.
-    return unicodedata.normalize("NFKC", start)[:1] in tuple(TRIGGERS) or unicodedata.category(start or "x") == "Cs"
+    return unicodedata.normalize("NFKC", start)[:1] in TRIGGERS or unicodedata.category(start or "x") == "Cs"
 
 
 def _may_be_dropped(character):

@@ -9,7 +9,6 @@ Archives may come from strangers. Reading one writes these files and nothing els
 
 import filecmp
 import gzip
-import io
 import os
 import pathlib
 import tarfile
@@ -34,16 +33,10 @@ UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error)
 
 
 def pack(run: Run, checkpoint: str | int, path: str | os.PathLike) -> Progress:
-    """Writes a run's configuration and one checkpoint to an archive, complete or not at all.
+    """Writes a run's configuration and one checkpoint to an archive, complete or not at all; returns the Progress there.
 
     The same run and checkpoint give the same bytes: the archive holds neither times nor user names.
 
-    Args:
-        run: runs.Run.
-        checkpoint: "best", "last" or a step.
-        path: of the archive.
-    Returns:
-        Progress at which the weights were saved.
     Raises:
         FileNotFoundError, ValueError: if there is no such checkpoint, or one of its files exceeds `LIMITS`.
     """
@@ -52,28 +45,22 @@ def pack(run: Run, checkpoint: str | int, path: str | os.PathLike) -> Progress:
 
 def _pack(run, folder, path):
     """`pack` of the checkpoint in a folder."""
-    sources = {name: folder / pathlib.Path(name).name for name in _names(run.config)[1:]}
-    for name, source in sources.items():
-        size = source.stat().st_size
-        if size > LIMITS[name]:
-            raise ValueError(f"{source} has {size:,} bytes; an archive takes at most {LIMITS[name]:,}.")
+    members, sources = [tarfile.TarInfo(name) for name in _names(run.config)], []
+    for member in members:
+        source = run.folder / CONFIG_FILE if member.name == CONFIG_FILE else folder / pathlib.Path(member.name).name
+        member.size = source.stat().st_size
+        if member.size > LIMITS[member.name]:
+            raise ValueError(f"{source} has {member.size:,} bytes; an archive takes at most {LIMITS[member.name]:,}.")
+        sources.append(source)
     with (
         files.atomic_path(path) as temporary,
         open(temporary, "wb") as file,
         gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
-        _add(archive, CONFIG_FILE, io.BytesIO(configs.to_json(run.config).encode()))
-        for name, source in sources.items():
+        for member, source in zip(members, sources):
             with open(source, "rb") as content:
-                _add(archive, name, content)
-
-
-def _add(archive, name, content):
-    member = tarfile.TarInfo(name)
-    member.size = content.seek(0, io.SEEK_END)
-    content.seek(0)
-    archive.addfile(member, content)
+                archive.addfile(member, content)
 
 
 def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> Run:
@@ -83,13 +70,9 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> Run:
     an invalid configuration, weights that the configuration does not ask for.
 
     Args:
-        path: of the archive.
         folder: of the run: missing, empty, or holding what this archive gave before, which is then kept.
-    Returns:
-        Run in `folder`.
     Raises:
-        FileNotFoundError: if there is no archive.
-        ValueError: if the archive is refused, or the folder holds something else. Nothing has been written then.
+        FileNotFoundError, ValueError: if there is no archive, or it is refused, or the folder holds something else.
     """
     path, folder = pathlib.Path(path), pathlib.Path(folder)
     files.check_output("untar_model_dir", folder, folder=True)
@@ -101,9 +84,9 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> Run:
     else:
         # Next to it, where there is room; hidden, like the temporary folders of `files.atomic_path`.
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=files.SUFFIX, dir=folder.parent) as holder:
-            run = _extract(path, pathlib.Path(holder) / "run")
-            same, _, _ = filecmp.cmpfiles(folder, pathlib.Path(holder) / "run", _names(run), shallow=False)
-        if len(same) != len(_names(run)):
+            names = _extract(path, pathlib.Path(holder) / "run")
+            same, _, _ = filecmp.cmpfiles(folder, pathlib.Path(holder) / "run", names, shallow=False)
+        if same != names:
             raise SettingError("untar_model_dir", f"does not hold the model in {path}; name a new folder.", folder)
     return open_run(folder)
 
@@ -114,18 +97,18 @@ def _names(config):
 
 
 def _extract(path, folder):
-    """Creates `folder` from an archive and returns its RunConfig; errors name the archive."""
+    """Creates `folder` from an archive and returns the names of its files; errors name the archive."""
     try:
         with gzip.open(path) as stream:
             _extract_members(stream, folder)
         found = [name for name in LIMITS if (folder / name).exists()]
         if CONFIG_FILE not in found:
             raise ValueError(f"it holds no {CONFIG_FILE}.")
-        config = configs.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        if set(found) != set(_names(config)):
-            raise ValueError(f"its configuration needs {', '.join(_names(config))}, but it holds {', '.join(found)}.")
+        names = _names(configs.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8")))
+        if set(found) != set(names):
+            raise ValueError(f"its configuration needs {', '.join(names)}, but it holds {', '.join(found)}.")
         read_progress(folder / "best")
-        return config
+        return names
     except UNREADABLE as error:
         raise ValueError(f"{path} is damaged, or not a .tgz archive: {error}.") from error
     except (ValueError, TypeError) as error:

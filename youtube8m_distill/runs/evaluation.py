@@ -1,4 +1,4 @@
-"""Runs a trained network over other files, for metrics and for predictions."""
+"""Runs a trained network over other files, for metrics, predictions and encodings."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ from youtube8m_distill.runs.run import Run
 FRAMES_A_BATCH, MOST_VIDEOS = 38_400, 1024
 
 
-def good_batch_size(max_frames) -> int:
+def good_batch_size(max_frames: int) -> int:
     """Videos per batch on one device: 128 with 300 frames, 1,024 with 37 or fewer."""
     return max(1, min(FRAMES_A_BATCH // max_frames, MOST_VIDEOS))
 
@@ -32,40 +32,35 @@ def about_long_videos(count: int) -> str:
     """Warns how many videos exceed MAX_FRAMES; "" for none."""
     if not count:
         return ""
-    return (
-        f"{count:,} video{' has' if count == 1 else 's have'} more than {schema.MAX_FRAMES} frames; only the first "
-        f"{schema.MAX_FRAMES} were used."
-    )
+    videos = "1 video has" if count == 1 else f"{count:,} videos have"
+    return f"{videos} more than {schema.MAX_FRAMES} frames; only the first {schema.MAX_FRAMES} were used."
 
 
-class Done(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Done:
     """How far an earlier prediction of the same files has come."""
 
     videos: int = 0  # in total
     shard: int = 0  # index of the file to resume with
     records: int = 0  # finished records of this file, including excluded ones
+    seen: SeenVideos = dataclasses.field(default_factory=SeenVideos)  # the videos
 
 
 class LoadedNetwork:
     """One trained network of a run.
 
     Args:
-        run: of the network.
-        strategy: to run it under.
         network: "teacher" or "student"; None for the run's main one.
         checkpoint: "best", "last" or a step.
         mixed_precision: whether its encoder computes in bfloat16; None for what it was trained with.
         **options: of engine.predictor.BestClasses.
 
     Attributes:
-        role: name of the network.
-        config: its NetworkConfig.
         progress: Progress at which its weights were saved.
         batch_size: a good number of videos per batch, over all replicas.
         videos_per_second: rate of the last prediction, including reading, from its second batch on, since the first includes
             compilation. None if there was only one batch.
         num_long_videos: how many videos of the last prediction had more than `schema.MAX_FRAMES` frames.
-
     Raises:
         FileNotFoundError, ValueError: if the run has no such network or checkpoint.
     """
@@ -80,12 +75,11 @@ class LoadedNetwork:
         **options,
     ):
         self.run, self.role = run, run.role(network)
-        self.config = run.config.networks[self.role]
-        self.seed = run.config.training.seed
-        if mixed_precision is None:
-            mixed_precision = run.config.training.mixed_precision
-        dtype = "mixed_bfloat16" if mixed_precision else "float32"
+        self.config, training = run.config.networks[self.role], run.config.training
+        self.seed = training.seed
+        is_mixed = training.mixed_precision if mixed_precision is None else mixed_precision
         with strategy.scope():
+            dtype = "mixed_bfloat16" if is_mixed else "float32"
             self.network, self.progress = run.load_network(self.role, checkpoint, dtype)
         self.predictor = Predictor(self.network, self.role, strategy, BestClasses(**options))
         self.batch_size = good_batch_size(self.config.max_frames) * strategy.num_replicas_in_sync
@@ -108,29 +102,20 @@ class LoadedNetwork:
         return make_dataset(shards, parser, batch_size)
 
     def predict(
-        self,
-        shards: Sequence[Shard],
-        batch_size: int | None = None,
-        description: str = "predict",
-        done: Done | None = None,
-        seen: SeenVideos | None = None,
+        self, shards: Sequence[Shard], batch_size: int | None = None, description: str = "predict", done: Done | None = None
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Yields the Predictor's dict for every batch, in file order, and shows the progress.
+        """Yields the Predictor's dict for every batch after what is `done`, in file order, and shows the progress.
 
-        Args:
-            shards: the files.
-            batch_size: by default `self.batch_size`.
-            description: for the display.
-            done: what to resume after; nothing by default.
-            seen: videos that came before; none by default.
         Raises:
-            BadRecordError: if a record cannot be used.
-            ValueError: if a video id is a duplicate, or a prediction is not finite, with file and record.
+            BadRecordError, ValueError: with file and record, if a record cannot be used, a video id is a duplicate, or a
+                prediction is not finite.
         """
         done = done or Done()
-        dataset = self.make_dataset(_after(shards, done), batch_size or self.batch_size)
+        first, *others = shards[done.shard :]
+        excluded = tuple(sorted({*range(done.records), *first.excluded}))
+        rest = (dataclasses.replace(first, excluded=excluded), *others)
+        dataset = self.make_dataset(rest, batch_size or self.batch_size)
         total, _ = estimate_records(shards)
-        seen = SeenVideos() if seen is None else seen
         self.videos_per_second, self.num_long_videos, started, count = None, 0, None, 0
         with display.ProgressBar(total, description, "videos", done.videos) as bar, naming_bad_records(shards):
             for batch in self.predictor(dataset):
@@ -140,7 +125,7 @@ class LoadedNetwork:
                     count += len(batch[schema.VIDEO_ID])
                     self.videos_per_second = count / (time.perf_counter() - started)
                 batch[schema.SHARD] = batch[schema.SHARD] + done.shard
-                self._check(batch, shards, seen)
+                self._check(batch, shards, done.seen)
                 if schema.STORED_FRAMES in batch:
                     self.num_long_videos += int(np.count_nonzero(batch[schema.STORED_FRAMES] > schema.MAX_FRAMES))
                 yield batch
@@ -156,27 +141,43 @@ class LoadedNetwork:
         repeat = seen.add(hash_ids(video_ids), indices, numbers)
         if repeat is not None:
             row, first = repeat
-            raise ValueError(
-                f"{at(indices[row], numbers[row])}: video id {video_ids[row]!r} is a duplicate of {at(*first)}. "
-                "Every video counts once: exclude one of the two."
-            )
-        if not batch["finite"].all():
-            row = int(np.argmin(batch["finite"]))
-            raise ValueError(
-                f"{at(indices[row], numbers[row])}: the predictions of the {self.role} of step "
-                f"{self.progress.step} in {self.run.folder} for video {video_ids[row]!r} are not finite. Choose "
-                "another --checkpoint, or check what this record holds."
-            )
+            what = f"video id {video_ids[row]!r} is a duplicate of {at(*first)}. "
+            what += "Every video counts once: exclude one of the two."
+        elif not batch["finite"].all():
+            row, network = int(np.argmin(batch["finite"])), f"the {self.role} of step {self.progress.step}"
+            what = f"the predictions of {network} in {self.run.folder} for video {video_ids[row]!r} are not finite. "
+            what += "Choose another --checkpoint, or check what this record holds."
+        else:
+            return
+        raise ValueError(f"{at(indices[row], numbers[row])}: {what}")
 
     def evaluate(self, shards: Sequence[Shard], batch_size: int | None, evaluator: Evaluator) -> dict:
         """Feeds every video into an Evaluator and returns its result."""
         return evaluate(self.predict(shards, batch_size, "evaluate"), evaluator)
 
 
-def _after(shards, done):
-    """The shards without the records that are done."""
-    if not shards[done.shard :]:
-        return ()
-    first, *others = shards[done.shard :]
-    excluded = sorted({*range(done.records), *first.excluded})
-    return (dataclasses.replace(first, excluded=tuple(excluded)), *others)
+class EncodedVideos(NamedTuple):
+    """Numpy arrays with one row per video, in the order of the files."""
+
+    video_ids: np.ndarray  # object (bytes) [N]
+    labels: np.ndarray  # uint8 [N, num_classes]
+    encodings: np.ndarray  # float32 [N, D]
+
+
+class _Encodings:
+    """An output function of a Predictor: encodings, with labels."""
+
+    reads_labels = True
+
+    def __call__(self, outputs, labels):
+        return {"encoding": outputs["encoding"]}
+
+
+def read_encodings(loaded: LoadedNetwork, shards: Sequence[Shard], max_videos: int) -> EncodedVideos:
+    """Encodings, without dropout, of the first videos of some files by a frame-level network."""
+    size = min(loaded.batch_size, max_videos)
+    dataset = loaded.make_dataset(shards, size).take(-(-max_videos // size))
+    with naming_bad_records(shards):
+        parts = list(Predictor(loaded.network, loaded.role, loaded.predictor.strategy, _Encodings())(dataset))
+    names = (schema.VIDEO_ID, schema.LABELS, "encoding")
+    return EncodedVideos(*(np.concatenate([part[name] for part in parts])[:max_videos] for name in names))

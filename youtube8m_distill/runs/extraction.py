@@ -5,8 +5,8 @@ import pathlib
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.engine.checkpoints import save_weights, write_progress
-from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.run import CONFIG_FILE, Run, open_run
+from youtube8m_distill.settings import require
 
 
 def extract(
@@ -15,26 +15,19 @@ def extract(
     """Writes one network of a mixture as a run, complete or not at all.
 
     Args:
-        run: a run whose network is a mixture.
         path: which network: "2" is member 2, "2.0" is member 0 of that.
         folder: of the new run; missing or empty.
-        network: "teacher" or "student"; None for the run's main one.
+        network: the mixture: "teacher" or "student"; None for the run's main one.
         checkpoint: "best", "last" or a step.
-    Returns:
-        Run in `folder`.
     Raises:
         FileNotFoundError, ValueError: if the run has no such network or checkpoint, or the folder is in use.
-        OSError: with path and reason, if the folder cannot be written.
     """
     role = run.role(network)
-    settings = run.config.networks[role]
-    if not settings.is_mixture:
-        raise SettingError("train_dir", f"its {role} is a {settings.model}, not a mixture.", run.folder)
-    if not path:
-        raise SettingError("submodel", "is missing: the whole mixture is a run already.")
-    folder = pathlib.Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SettingError("output_dir", "is in use; name a new folder.", folder)
+    settings, folder = run.config.networks[role], pathlib.Path(folder)
+    require(settings.is_mixture, "train_dir", f"its {role} is a {settings.model}, not a mixture.", run.folder)
+    require(path, "submodel", "is missing: the whole mixture is a run already.")
+    is_new = not folder.exists() or folder.is_dir() and not any(folder.iterdir())
+    require(is_new, "output_dir", "is in use; name a new folder.", folder)
     mixture, progress = run.load_network(role, checkpoint)
     submodel = mixture.submodel(path)
     for _ in path.split("."):

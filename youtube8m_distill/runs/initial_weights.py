@@ -17,23 +17,15 @@ log = logging.getLogger(__name__)
 
 
 def has_eigenvalues(init_from: str) -> bool:
-    """Whether the weights in a training directory include the PCA's eigenvalues. False for "".
-
-    Raises:
-        SettingError: if there are no weights to start from.
-    """
+    """Whether the weights in a training directory include the PCA's eigenvalues; False for "". SettingError without any."""
     if not init_from:
         return False
-    run = _open(init_from)
-    return bool(run.config.networks[run.config.main_role].settings().get("reverse_whitening"))
+    run, role = _source(init_from)
+    return bool(run.config.networks[role].settings().get("reverse_whitening"))
 
 
 def check_initial_weights(config: RunConfig) -> None:
-    """Refuses weights and eigenvalues that a run cannot start from, before anything is built.
-
-    Raises:
-        SettingError: with the setting that is invalid.
-    """
+    """Raises SettingError for weights and eigenvalues that a run cannot start from, before anything is built."""
     if config.pca_eigenvalues:
         _read_eigenvalues(config)
     if config.init_from:
@@ -42,12 +34,7 @@ def check_initial_weights(config: RunConfig) -> None:
 
 
 def take_initial_weights(config: RunConfig, networks: Mapping[str, keras.Model]) -> None:
-    """Loads the initial weights of a new run, and logs for each network what was loaded and what was not.
-
-    Args:
-        config: one that `check_initial_weights` accepts.
-        networks: dict role -> network.
-    """
+    """Loads the initial weights of a new run's networks by role, and logs for each what was loaded and what was not."""
     for role in sorted(config.trained_roles, reverse=True):  # the teacher first: the student may share its layers
         if config.init_from:
             _take_weights(config, role, networks[role])
@@ -62,74 +49,39 @@ def _take_weights(config, role, network):
     theirs, ours = (_weights(model, left_out) for model in (source, network))
     for variable, value in zip(ours, theirs, strict=True):
         variable.assign(value)
-    count = sum(math.prod(variable.shape) for variable in ours)
-    log.info(
-        "%s: starts from %s weights of the %s in %s, step %d: %s",
-        role,
-        f"{count:,}",
-        source_role,
-        run.folder,
-        progress.step,
-        what,
-    )
+    loaded = f"{sum(math.prod(variable.shape) for variable in ours):,} weights of the {source_role}"
+    log.info("%s: starts from %s in %s, step %d: %s", role, loaded, run.folder, progress.step, what)
 
 
 def _weights(network, left_out):
-    """The network's variables in their order, without those of the layers in the attributes named."""
-    others = {id(weight) for name in left_out for layer in getattr(network, name) for weight in layer.weights}
+    """The network's variables in their order, without those of the layers in its attribute `left_out`."""
+    others = {id(weight) for layer in (getattr(network, left_out) if left_out else ()) for weight in layer.weights}
     return [weight for weight in network.weights if id(weight) not in others]
 
 
 def _left_out(config, role, run, source_role):
-    """Attributes of the network whose layers are not loaded, and in words what is.
-
-    Raises:
-        SettingError: if the encoder cannot be loaded, or nothing is left to load.
-    """
-    network = config.networks[role]
-    differing = _compare(config, role, run, source_role)
-    has_encoder = network.family.encoder_has_weights
-    if differing and not has_encoder:
-        raise SettingError(
-            "init_from",
-            f"the classifier of the {source_role} there differs ({differing}), and a {network.model} has no other weights.",
-            config.init_from,
-        )
-    if role == schema.STUDENT and config.distillation.share_classifier:
-        if not has_encoder and config.mode == "serial":
-            raise SettingError(
-                "init_from",
-                f"has no effect, since a {network.model} is only a classifier and the student's comes from the teacher. "
-                "Omit it, or add --noshare_classifier.",
-                config.init_from,
-            )
-        return ["output_layers"], "the encoder. The classifier comes from the teacher."
-    return (["classifiers"], f"all but the classifier ({differing}).") if differing else ([], "everything.")
-
-
-def _compare(config, role, run, source_role):
-    """Why the classifier's weights cannot be loaded, in words; "" if they can.
-
-    Raises:
-        SettingError: if the encoder's cannot be loaded either.
-    """
+    """The attribute of the network whose layers are not loaded, "" for none; and in words what is loaded."""
     ours, theirs = config.networks[role], run.config.networks[source_role]
     differing = differences(ours, theirs)
-    if _names_and_sizes(ours) == _names_and_sizes(theirs):  # bytes or floats make no difference to weights
-        differing.pop("features", None)
+    if (ours.features.names, ours.features.sizes) == (theirs.features.names, theirs.features.sizes):
+        differing.pop("features", None)  # bytes or floats make no difference to weights
     of_classifier = {"num_classes", "classifier", *fields_with(type(ours.classifier), shapes_weights=True)}
     beyond = {name: values for name, values in differing.items() if name not in of_classifier}
+    has_encoder, words = ours.family.encoder_has_weights, _listed(differing)
+    shares = role == schema.STUDENT and config.distillation.share_classifier
+    reason = ""
     if beyond:
-        raise SettingError(
-            "init_from",
-            f"the {source_role} there is another network ({_listed(beyond)}). Both networks must have the same shape.",
-            config.init_from,
-        )
-    return _listed(differing)
-
-
-def _names_and_sizes(network):
-    return network.features.names, network.features.sizes
+        reason = f"the {source_role} there is another network ({_listed(beyond)}). Both networks must have the same shape."
+    elif differing and not has_encoder:
+        reason = f"the classifier of the {source_role} there differs ({words}), and a {ours.model} has no other weights."
+    elif shares and not has_encoder and config.mode == "serial":
+        reason = f"has no effect, since a {ours.model} is only a classifier and the student's comes from the teacher. "
+        reason += "Omit it, or add --noshare_classifier."
+    if reason:
+        raise SettingError("init_from", reason, config.init_from)
+    if shares:
+        return "output_layers", "the encoder. The classifier comes from the teacher."
+    return ("classifiers", f"all but the classifier ({words}).") if differing else ("", "everything.")
 
 
 def _listed(differing):
@@ -146,19 +98,14 @@ def _described(name, there, here):
     return f"{flag}={there} there, {here} here"
 
 
-def _source(init_from, role):
+def _source(init_from, role=None):
     """The run in a folder, and which of its networks a role starts from: the same role, or the main one."""
-    run = _open(init_from)
-    return run, role if role in run.config.trained_roles else run.config.main_role
-
-
-def _open(init_from):
     try:
         run = open_run(init_from)
         run.weights_folder()
-        return run
     except (FileNotFoundError, ValueError) as error:
         raise SettingError("init_from", f"{error}", init_from) from error
+    return run, role if role in run.config.trained_roles else run.config.main_role
 
 
 def _read_eigenvalues(config):
@@ -168,10 +115,6 @@ def _read_eigenvalues(config):
     except (FileNotFoundError, ValueError) as error:
         raise SettingError("pca_eigenvalues", f"{error}", path) from error
     if len(values) < features.sizes[0]:
-        raise SettingError(
-            "pca_eigenvalues",
-            f"holds {len(values)} numbers, but {features.names[0]} has {features.sizes[0]}. Use those of the PCA that made "
-            "these features.",
-            path,
-        )
+        reason = f"holds {len(values)} numbers, but {features.names[0]} has {features.sizes[0]}. "
+        raise SettingError("pca_eigenvalues", reason + "Use those of the PCA that made these features.", path)
     return values

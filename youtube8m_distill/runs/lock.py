@@ -34,23 +34,31 @@ def locked(folder: str | os.PathLike, flag: str = "train_dir") -> Iterator[Calla
         folder: created if missing.
         flag: what messages call the folder.
     Yields:
-        A function that raises OSError if the file no longer names this process: the folder was removed, and may belong to
-        another process now.
+        A function that raises OSError if the folder was removed meanwhile, and may belong to another process now.
     Raises:
-        FolderInUse: if another process holds it.
-        OSError: with path and reason, if the folder cannot be written.
+        FolderInUse, OSError: if another process holds it, or it cannot be written.
     """
-    folder = pathlib.Path(folder)
-    path, holder = folder / LOCK_FILE, f"process {os.getpid()} on {socket.gethostname()}\n"
+    path = pathlib.Path(folder) / LOCK_FILE
+    holder = f"process {os.getpid()} on {socket.gethostname()}\n"
+
+    def check_held():
+        # By the content: over a network, inode numbers and times of files are not reliable.
+        try:
+            found = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise OSError(f"{folder} was removed while this process wrote there.") from None
+        if found != holder:
+            raise OSError(f"{folder} now belongs to another process ({found.strip()}): it was removed and recreated.")
+
     with files.saying_what_failed(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock = _acquire(path, flag)
         path.touch()  # where the file system has no locks
         own = path.stat()
     try:
         with files.saying_what_failed(path):
             path.write_text(holder, encoding="utf-8")
-        yield lambda: _check_held(folder, holder)
+        yield check_held
     finally:
         with contextlib.suppress(OSError):
             if os.path.samestat(own, path.stat()):  # the folder may belong to another process now
@@ -64,30 +72,11 @@ def _acquire(path, flag):
         lock.acquire()
     except filelock.Timeout:
         holder = path.read_text(encoding="utf-8").strip() if path.exists() else ""
-        raise FolderInUse(
-            flag,
-            f"is in use: {holder or 'another process'} writes there. Wait until it ends, or name another folder.",
-            path.parent,
-        ) from None
+        reason = f"is in use: {holder or 'another process'} writes there. Wait until it ends, or name another folder."
+        raise FolderInUse(flag, reason, path.parent) from None
     except OSError as error:
         if error.errno not in CANNOT_LOCK:
             raise
-        log.warning(
-            "%s is on a file system without locks (%s): make sure that no other process writes there.",
-            path.parent,
-            error.strerror,
-        )
+        why = f"is on a file system without locks ({error.strerror})"
+        log.warning("%s %s: let no other process write there.", path.parent, why)
     return lock
-
-
-def _check_held(folder, holder):
-    # By the content: over a network, inode numbers and times of files are not reliable.
-    try:
-        found = (folder / LOCK_FILE).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise OSError(f"{folder} was removed while this process wrote there.") from None
-    if found != holder:
-        raise OSError(
-            f"{folder} now belongs to another process ({found.strip()}): it was removed and recreated while this one wrote "
-            "there."
-        )

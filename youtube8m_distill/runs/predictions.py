@@ -10,8 +10,8 @@ Finished rows are kept in a folder next to the CSV until all are done.
         .lock               the process that writes there (runs/lock.py)
 
 Batches start at multiples of the batch size, counted over all videos, and prediction resumes only at such a multiple. Each
-batch then holds the same videos as without an interruption. That matters because the last bits of a row of a matrix product
-may depend on the other rows; this way, the file is identical to the byte.
+batch then holds the same videos as without an interruption: the last bits of a row of a matrix product may depend on the
+other rows, and the file is to be identical to the byte.
 """
 
 import contextlib
@@ -27,16 +27,16 @@ from typing import NamedTuple
 import numpy as np
 
 from youtube8m_distill import files, schema
-from youtube8m_distill.data.ids import SeenVideos, hash_ids
+from youtube8m_distill.data.ids import hash_ids
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.kaggle import HEADER, compress, csv_lines
 from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.runs.evaluation import Done, LoadedNetwork
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
+from youtube8m_distill.settings import require
 
 FORMAT = 1  # incremented when the same settings give other rows
-ENDING = ".progress"
 ABOUT, ROWS, VIDEOS, COMMITTED = "about.json", "rows.csv", "videos.bin", "committed.json"
 COMMIT_SECONDS = 5.0  # the most work that is lost, plus one batch; a commit takes some milliseconds
 VIDEO = np.dtype([("hash", "<u8"), ("record", "<u8"), ("end", "<u8"), ("shard", "<u4"), ("stored_frames", "<u4")])
@@ -56,42 +56,40 @@ def predict_to_csv(
 ) -> Predicted:
     """Writes a network's predictions for all videos in some files as a Kaggle CSV.
 
-    If it is interrupted or killed, the next call with the same arguments resumes, and the result is identical to the byte to
-    that of a single call. An old file at `path` stays until the end. Files that have not been reached yet may change in
-    between, and more may be added.
+    If it is interrupted or killed, the next call with the same arguments resumes, and the result is that of a single call.
+    An old file at `path` stays until the end. Files that have not been reached yet may change in between, and more may be
+    added.
 
     Args:
         path: of the CSV; compressed if the name ends with `.gz`. Its folder is created. Until the end, `<path>.progress`
             next to it takes the size of the uncompressed CSV plus 32 bytes per video.
-        network: the network.
-        shards: the files.
-        batch_size: by default the network's own.
     Raises:
         ValueError: if another process writes there, if the partial predictions there have other weights, settings or files,
-            or as for `LoadedNetwork.predict` and `export.kaggle.csv_lines`.
+            or as for `LoadedNetwork.predict`.
         OSError: if something cannot be written. Rows written before are kept.
     """
     batch_size = batch_size or network.batch_size
     output = pathlib.Path(path).resolve()  # a link stays a link
-    folder = output.with_name(output.name + ENDING)
+    folder = output.with_name(output.name + ".progress")
     try:
         with locked(folder, "output_file"):
             files.remove_leftovers(output.parent, folder.name)  # from a process killed while it removed such a folder
-            rows = _Rows(folder, _keep(folder, _settings(network, batch_size), shards, batch_size))
-            try:
-                with rows:
-                    for batch in network.predict(shards, batch_size, done=rows.done(), seen=rows.seen()):
+            kept = _keep(folder, _settings(network, batch_size), shards, batch_size)
+            with contextlib.closing(_Rows(folder, kept)) as rows:
+                try:
+                    for batch in network.predict(shards, batch_size, done=_done(kept)):
                         rows.append(batch)
-                _move(folder, output)
-            except BaseException:
-                _leave(folder, rows)
-                raise
+                    rows.commit()
+                    _move(folder, output)
+                except BaseException as error:
+                    rows.leave(error)
+                    raise
+            stored_frames = np.fromfile(folder / VIDEOS, VIDEO)["stored_frames"]
             files.remove_folder(folder)
-    except BaseException:
+    finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # if it is empty
-        raise
-    return Predicted(rows.count, rows.num_long_videos)
+    return Predicted(len(stored_frames), int(np.count_nonzero(stored_frames > schema.MAX_FRAMES)))
 
 
 def _settings(network, batch_size):
@@ -111,74 +109,37 @@ def _settings(network, batch_size):
     }
 
 
-def _entries(shards):
-    """What rows depend on in each file, as JSON values."""
-    return [
-        [
-            shard.path if "://" in shard.path else os.path.abspath(shard.path),
-            shard.size,
-            _changed_at(shard.path),
-            list(shard.excluded),
-            shard.readable,
-        ]
-        for shard in shards
-    ]
-
-
-def _changed_at(path):
-    """When a file on this machine was last written, in nanoseconds; None for a remote file."""
-    return os.stat(path).st_mtime_ns if os.path.exists(path) else None
+def _entry(shard):
+    """What rows depend on in a file, as JSON values: with a time of writing, in nanoseconds, if it is on this machine."""
+    path = shard.path if "://" in shard.path else os.path.abspath(shard.path)
+    written_at = os.stat(path).st_mtime_ns if os.path.exists(path) else None
+    return [path, shard.size, written_at, list(shard.excluded), shard.readable]
 
 
 def _keep(folder, settings, shards, batch_size):
-    """Reads what a folder already holds, and writes what the next rows depend on.
-
-    Returns:
-        `VIDEO` array of the rows that can be kept: those before the first changed file, in whole batches.
-    Raises:
-        SettingError: if it holds rows of other settings or files, or something else.
-    """
+    """Writes what the next rows depend on, and returns the rows to keep: whole batches before the first changed file."""
     files.remove_leftovers(folder)
-    about = {"made with": settings, "files": _entries(shards)}
-    before, videos = _read(folder)
-    kept = videos
-    if before is not None and len(videos):
-        Manifest(
-            folder / ABOUT,
-            settings,
-            flag="output_file",
-            section="made with",
-            what="partial predictions",
-            remedy="name another --output_file, or remove that folder",
-        ).check()
-        _check_first_file(folder, before["files"][0][0], about["files"][0][0])
-        same = [old == new for old, new in zip(before["files"], about["files"])]
-        kept = videos[videos["shard"] < (same.index(False) if False in same else len(same))]
-        if len(kept) < len(videos):
-            log.info(
-                "%s of the %s videos in %s are in a file that has changed, or after it, and are predicted again.",
-                f"{len(videos) - len(kept):,}",
-                f"{len(videos):,}",
-                folder,
-            )
+    entries = [_entry(shard) for shard in shards]
+    before, kept = _read(folder)
+    if len(kept):
+        count = len(kept)
+        what, remedy = "partial predictions", "name another --output_file, or remove that folder"
+        Manifest(folder / ABOUT, settings, flag="output_file", section="made with", what=what, remedy=remedy).check()
+        reason = f"starts with {entries[0][0]}, and the {what} in {folder} with {before[0][0]}. "
+        require(before[0][0] == entries[0][0], "input_data_pattern", f"{reason}Give the same files to resume, {remedy}.")
+        same = [old == new for old, new in zip(before, entries)]
+        kept = kept[kept["shard"] < [*same, False].index(False)]
+        if len(kept) < count:
+            again = f"{count - len(kept):,} of the {count:,} videos in {folder}"
+            log.info("%s are in a file that has changed, or after it, and are predicted again.", again)
         kept = kept[: len(kept) // batch_size * batch_size]
     if len(kept):
         place = f"in file {kept['shard'][-1] + 1:,} of {len(shards):,}"
         log.info("Resuming after %s videos, %s; they are in %s.", f"{len(kept):,}", place, folder)
     # First drop rows, then write the settings: after a kill in between, the old settings are still true.
     _write(folder / COMMITTED, {"videos": len(kept)})
-    if before != about:
-        _write(folder / ABOUT, about)
+    _write(folder / ABOUT, {"made with": settings, "files": entries})
     return kept
-
-
-def _check_first_file(folder, there, here):
-    if there != here:
-        raise SettingError(
-            "input_data_pattern",
-            f"starts with {here}, and the partial predictions in {folder} with {there}. "
-            "Give the same files to resume, name another --output_file, or remove that folder.",
-        )
 
 
 def _write(path, value):
@@ -186,17 +147,14 @@ def _write(path, value):
 
 
 def _read(folder):
-    """What the rows in a folder depend on (None if there are none), and the `VIDEO` array of those certainly on disk."""
+    """The files that the rows in a folder depend on, and the `VIDEO` array of those rows that are certainly on disk."""
     found = {path.name for path in folder.iterdir() if not path.name.endswith(files.SUFFIX)}
     foreign = sorted(found - {LOCK_FILE, ABOUT, ROWS, VIDEOS, COMMITTED})
     if foreign:
-        raise SettingError(
-            "output_file",
-            f"holds {foreign[0]!r}, which is not part of partial predictions. Move it away, or name another --output_file.",
-            folder,
-        )
-    if not (folder / ABOUT).exists() or not (folder / ROWS).exists():
-        return None, np.zeros(0, VIDEO)
+        reason = f"holds {foreign[0]!r}, which is not part of partial predictions. Move it, or name another --output_file."
+        raise SettingError("output_file", reason, folder)
+    if not {ABOUT, ROWS} <= found:
+        return [], np.zeros(0, VIDEO)
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         count = json.loads((folder / COMMITTED).read_text(encoding="utf-8"))["videos"]
@@ -207,43 +165,29 @@ def _read(folder):
             raise ValueError(f"{ABOUT} does not describe them")
     except (ValueError, TypeError, LookupError, FileNotFoundError) as error:
         raise SettingError("output_file", f"is damaged ({error}). Remove this folder to start over.", folder) from error
-    return about, videos
+    return about["files"], videos
+
+
+def _done(kept):
+    """The Done of some rows."""
+    if not len(kept):
+        return Done()
+    done = Done(len(kept), int(kept["shard"][-1]), int(kept["record"][-1]) + 1)
+    done.seen.add(kept["hash"], kept["shard"], kept["record"])
+    return done
 
 
 class _Rows:
-    """The rows so far, in a folder that this process has locked. Append in a `with` block, which commits them at its end.
-
-    Args:
-        folder: of the partial predictions.
-        kept: `VIDEO` array of the rows to keep.
-
-    Attributes:
-        count, num_long_videos: how many videos there are, and how many of them have too many frames.
-        committed: how many of them are certainly on disk.
-    """
+    """The rows so far, in a folder that this process has locked. Starts with `kept`, a `VIDEO` array."""
 
     def __init__(self, folder, kept):
-        self.folder, self._kept = folder, kept
-        self.count = self.committed = len(kept)
-        self.num_long_videos = _count_long(kept)
+        self._folder = folder
+        self._count = self._committed = len(kept)
         self._end = int(kept["end"][-1]) if len(kept) else 0
         self._committed_at = time.monotonic()
         self._rows, self._videos = _open_at(folder / ROWS, self._end), _open_at(folder / VIDEOS, kept.nbytes)
         if not len(kept):
             self._end += self._rows.write(HEADER)
-
-    def done(self):
-        """The Done of the kept rows."""
-        if not len(self._kept):
-            return Done()
-        last = self._kept[-1]
-        return Done(len(self._kept), int(last["shard"]), int(last["record"]) + 1)
-
-    def seen(self):
-        """The SeenVideos of the kept rows."""
-        seen = SeenVideos()
-        seen.add(self._kept["hash"], self._kept["shard"], self._kept["record"])
-        return seen
 
     def append(self, batch):
         """Adds a batch of a Predictor."""
@@ -252,50 +196,43 @@ class _Rows:
         videos["hash"], videos["shard"] = hash_ids(batch[schema.VIDEO_ID]), batch[schema.SHARD]
         videos["record"] = batch[schema.RECORD]
         videos["end"] = self._end + np.cumsum([len(line) for line in lines])
-        if schema.STORED_FRAMES in batch:
-            videos["stored_frames"] = batch[schema.STORED_FRAMES]
+        videos["stored_frames"] = batch.get(schema.STORED_FRAMES, 0)
         self._rows.write(b"".join(lines))
         self._videos.write(videos.tobytes())
         self._end = int(videos["end"][-1])
-        self.num_long_videos += _count_long(videos)
-        self.count += len(videos)
+        self._count += len(videos)
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
-            self._commit()
+            self.commit()
 
-    def _commit(self):
+    def commit(self):
+        """Returns when all rows are certainly on disk."""
         for file in (self._rows, self._videos):
             file.flush()
             os.fsync(file.fileno())
-        _write(self.folder / COMMITTED, {"videos": self.count})
-        self.committed, self._committed_at = self.count, time.monotonic()
+        _write(self._folder / COMMITTED, {"videos": self._count})
+        self._committed, self._committed_at = self._count, time.monotonic()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        try:
+    def leave(self, error):
+        """Keeps the rows that the next call can resume after, and logs it."""
+        with contextlib.suppress(OSError):
             if not isinstance(error, OSError):  # after one, it is unknown what has been written
-                self._commit()
-        except OSError:
-            if error is None:
-                raise
-        finally:
-            for file in (self._rows, self._videos):
-                with contextlib.suppress(OSError):  # the disk may be full
-                    file.close()
+                self.commit()
+        with contextlib.suppress(OSError):
+            if not self._committed:
+                files.remove_folder(self._folder)
+        if self._committed:
+            kept = f"{self._committed:,} predictions are kept in {self._folder}"
+            log.info("%s; the same command resumes after them.", kept)
 
-
-def _count_long(videos):
-    return int(np.count_nonzero(videos["stored_frames"] > schema.MAX_FRAMES))
+    def close(self):
+        for file in (self._rows, self._videos):
+            with contextlib.suppress(OSError):  # the disk may be full
+                file.close()
 
 
 def _open_at(path, size):
     """A file to append to after its first `size` bytes. Links are not followed."""
-
-    def opened(name, flags):
-        return os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-
-    file = open(path, "r+b", opener=opened)
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b")
     file.truncate(size)
     file.seek(size)
     return file
@@ -308,12 +245,3 @@ def _move(folder, output):
             compress(folder / ROWS, temporary)
     else:
         os.replace(folder / ROWS, output)
-
-
-def _leave(folder, rows):
-    """Keeps the rows that the next call can resume after, and logs it."""
-    if rows.committed:
-        log.info("%s predictions are kept in %s; the same command resumes after them.", f"{rows.committed:,}", folder)
-    else:
-        with contextlib.suppress(OSError):
-            files.remove_folder(folder)

@@ -20,35 +20,19 @@ import keras
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import files
-from youtube8m_distill.engine import weights_file
+from youtube8m_distill.engine import history, weights_file
 from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
-from youtube8m_distill.engine.history import FILE as HISTORY_FILE
 from youtube8m_distill.engine.progress import Progress
-from youtube8m_distill.errors import SettingError
 from youtube8m_distill.families.build import build_model, count_weights
 from youtube8m_distill.manifest import Manifest, differences
 from youtube8m_distill.runs.lock import locked
-from youtube8m_distill.settings import fields_with
+from youtube8m_distill.settings import fields_with, require
 
 CONFIG_FILE = "config.json"
-# The last two were written by versions that skipped bad records themselves.
-OUR_ENTRIES = (
-    CONFIG_FILE,
-    "checkpoints",
-    "best",
-    "tensorboard",
-    "eval",
-    HISTORY_FILE,
-    "bad_records.json",
-    "bad_records.csv",
-)
-
+# What `start_new` removes; the last two are of versions that skipped bad records themselves.
+WRITTEN = ("checkpoints", "best", "tensorboard", "eval", history.FILE, "bad_records.json", "bad_records.csv")
 # A training may replace a checkpoint while it is read: once per epoch, and reading takes seconds.
 READING_TRIES, SECONDS_BETWEEN_TRIES = 5, 0.01
-
-# Compared only if the run was started with them; a configuration written by hand may lack them.
-FINGERPRINTS = ("train_files", "teacher_weights", "init_weights")
-
 # Settings that may change when a run is resumed.
 MAY_CHANGE = (
     *fields_with(configs.RunConfig, may_change=True),
@@ -60,16 +44,11 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run's folder and its configuration.
-
-    Attributes:
-        folder: of the run.
-        config: of the run.
-        check_held: what `lock_run` gave to the process that trains there; None for a reader.
-    """
+    """A run's folder and its configuration."""
 
     folder: pathlib.Path
     config: configs.RunConfig
+    # What `lock_run` gave to the process that trains there; None for a reader.
     check_held: Callable[[], None] | None = dataclasses.field(default=None, compare=False)
 
     @property
@@ -82,63 +61,57 @@ class Run:
             files.remove_folder(self.folder / "checkpoints")
 
     def role(self, network: str | None = None) -> str:
-        """The name of one of this run's networks; None for the main one.
-
-        Raises:
-            SettingError: if this run trains no such network.
-        """
-        roles = self.config.trained_roles
-        if network is None:
-            return self.config.main_role
-        if network not in roles:
-            raise SettingError("network", f"the run in {self.folder} has only {', '.join(roles)}.", network)
+        """The name of one of this run's networks; None for the main one. SettingError if the run trains no such network."""
+        network, roles = network or self.config.main_role, self.config.trained_roles
+        require(network in roles, "network", f"the run in {self.folder} has only {', '.join(roles)}.", network)
         return network
 
     def weights_folder(self, checkpoint: str | int = "best") -> pathlib.Path:
         """The folder of a checkpoint: "best", "last" or a step. If there is only one of best and last, it is both.
 
         Raises:
-            FileNotFoundError: if the run has no checkpoint.
-            SettingError: if it has none of this step.
+            FileNotFoundError, SettingError: if the run has no checkpoint, or none of this step.
         """
-        steps = self.checkpoints.steps()
-        best = self.folder / "best"
+        steps, best = self.checkpoints.steps(), self.folder / "best"
         if best.is_dir() and (checkpoint == "best" or checkpoint == "last" and not steps):
             return best
         if not steps:
             raise FileNotFoundError(f"{self.folder} holds no checkpoint yet; wait until its training saves one.")
-        if checkpoint in ("best", "last"):
-            return self.checkpoints.step_folder(steps[-1])
-        if str(checkpoint) not in map(str, steps):
-            raise SettingError(
-                "checkpoint", f"{self.folder} has best, last and the steps {', '.join(map(str, steps))}.", checkpoint
-            )
-        return self.checkpoints.step_folder(int(checkpoint))
+        step_of = {"best": steps[-1], "last": steps[-1], **{str(step): step for step in steps}}
+        reason = f"{self.folder} has best, last and the steps {', '.join(map(str, steps))}."
+        require(str(checkpoint) in step_of, "checkpoint", reason, checkpoint)
+        return self.checkpoints.step_folder(step_of[str(checkpoint)])
 
-    def fingerprint(self, checkpoint: str | int = "best") -> str:
-        """Identifies a checkpoint of the main network: its step and a digest of its weights."""
+    def fingerprint(self) -> str:
+        """Identifies the best checkpoint of the main network: its step and a digest of its weights."""
 
         def read_digest(folder):
             with open(folder / f"{self.config.main_role}.weights.h5", "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
-        digest, progress = self.read_checkpoint(checkpoint, read_digest)
+        digest, progress = self.read_checkpoint("best", read_digest)
         return f"step {progress.step}, sha256 {digest[:16]}"
 
     def load_network(
         self, network: str | None = None, checkpoint: str | int = "best", dtype: str = "float32"
     ) -> tuple[keras.Model, Progress]:
-        """Rebuilds one network with its weights, from this folder alone.
+        """Rebuilds one network, and the Progress at which its weights were saved, from this folder alone.
 
         Args:
             network: "teacher" or "student"; None for the main one.
             checkpoint: as for `weights_folder`.
             dtype: as for `build_model`.
-        Returns:
-            VideoClassifier, and the Progress at which its weights were saved.
+        Raises:
+            ValueError: if the configuration asks for another size than was saved, before memory is taken.
         """
         role = self.role(network)
-        self._check_size(role, checkpoint)  # before anything is built
+        name, expected = f"{role}.weights.h5", count_weights(self.config.networks[role])
+        found, _ = self.read_checkpoint(checkpoint, lambda folder: weights_file.count_weights(folder / name))
+        if found != expected:
+            raise ValueError(
+                f"{self.folder / CONFIG_FILE} describes a {role} with {expected:,} weights, but the {checkpoint} {name} "
+                f"holds {found:,}: they do not belong together."
+            )
         model = build_model(self.config.networks[role], dtype, name=role)
         return model, self.restore_network(model, role, checkpoint)
 
@@ -146,17 +119,6 @@ class Run:
         """Loads a checkpoint's weights into a network; returns the Progress at which they were saved."""
         name = f"{role}.weights.h5"
         return self.read_checkpoint(checkpoint, lambda folder: weights_file.load_weights(model, folder / name))[1]
-
-    def _check_size(self, role, checkpoint):
-        """Refuses a configuration whose network differs in size from the saved one; it might not fit in memory."""
-        path = self.weights_folder(checkpoint) / f"{role}.weights.h5"
-        found, _ = self.read_checkpoint(checkpoint, lambda folder: weights_file.count_weights(folder / path.name))
-        expected = count_weights(self.config.networks[role])
-        if found != expected:
-            raise ValueError(
-                f"{self.folder / CONFIG_FILE} describes a {role} with {expected:,} weights, but {path} holds {found:,}: "
-                "they do not belong together."
-            )
 
     def read_checkpoint(self, checkpoint: str | int, read: Callable[[pathlib.Path], T]) -> tuple[T, Progress]:
         """`read(folder)` of a checkpoint, and its Progress; tries again if a training replaces or removes it meanwhile."""
@@ -179,13 +141,12 @@ def open_run(folder: str | pathlib.Path) -> Run:
     """The run in a folder.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if its `config.json` cannot be read.
+        FileNotFoundError, ValueError: if there is none, or its `config.json` cannot be read.
     """
     folder = pathlib.Path(folder)
     path = folder / CONFIG_FILE
     if not path.is_file():
-        found = "does not exist" if not folder.exists() else f"holds no {CONFIG_FILE}"
+        found = f"holds no {CONFIG_FILE}" if folder.exists() else "does not exist"
         raise FileNotFoundError(f"{str(folder)!r} is not a training directory: it {found}.")
     try:
         return Run(folder, configs.from_json(path.read_text(encoding="utf-8")))
@@ -213,18 +174,19 @@ def prepare_run(
     """Starts a run in an empty or new folder, or resumes the run in it.
 
     Args:
-        folder: of the run.
-        config: of the run.
         start_new: remove the run that is there first. Other files in the folder stay.
         check_held: what `lock_run` gave: checkpoints are then saved only while this process holds the folder.
     Raises:
         SettingError: if the folder holds something else, or its run has other settings that may not change.
     """
-    files.check_output("train_dir", folder, folder=True)
     folder = pathlib.Path(folder)
-    before = read_config(folder)
+    before = _manifest(folder, {}).read()
     if before is not None and start_new:
-        _remove_run(folder)
+        for path in (folder / name for name in WRITTEN):  # config.json is replaced: it marks the folder as a run
+            if path.is_dir() and not path.is_symlink():
+                files.remove_folder(path)
+            else:
+                path.unlink(missing_ok=True)
     elif before is not None:
         _check_same(folder, before, config)
     for place in (folder, folder / "checkpoints"):
@@ -237,30 +199,28 @@ def join_run(folder: str | pathlib.Path, config: configs.RunConfig) -> Run:
     """The run that the chief of a job has just prepared, for the other workers of the job.
 
     Raises:
-        FileNotFoundError: if this machine cannot see it.
-        ValueError: if the chief was started with other settings.
+        FileNotFoundError, ValueError: if this machine cannot see it, or the chief was started with other settings.
     """
     try:
         run = open_run(folder)
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{error} The workers of a job share one train_dir: it must be on a file system that every machine can see."
-        ) from error
-    differing = differences(run.config.to_dict(), config.to_dict())
+        raise FileNotFoundError(f"{error} The train_dir of a job must be where every machine sees it.") from error
+    differing = "; ".join(differences(run.config.to_dict(), config.to_dict()))
     if differing:
-        raise ValueError(
-            f"this worker's settings differ from the chief's: {'; '.join(differing)}. Use the same command for every worker."
-        )
+        raise ValueError(f"this worker's settings differ from the chief's: {differing}. Give every worker the same command.")
     return run
 
 
-def read_config(folder: str | pathlib.Path) -> configs.RunConfig | None:
-    """The RunConfig in a folder to train in; None if the folder is new or empty.
+def read_history(run: Run) -> dict[str, list[dict]]:
+    """The validation measures of a run's networks at the end of each epoch.
 
-    Raises:
-        SettingError: if the folder holds something else.
+    Returns:
+        dict role -> list of dicts by epoch: `epoch` (from 1) and each measure, as `metrics.Evaluator` names it.
     """
-    return None if _manifest(folder, {}).read() is None else open_run(folder).config
+    found = {role: [] for role in run.config.trained_roles}
+    for row in history.read_rows(run.folder):
+        found.setdefault(row.pop("role"), []).append({name: value for name, value in row.items() if name != "step"})
+    return found
 
 
 def _manifest(folder, settings, may_change=()):
@@ -275,24 +235,11 @@ def _manifest(folder, settings, may_change=()):
     )
 
 
-def _remove_run(folder):
-    for name in OUR_ENTRIES[1:]:  # config.json is replaced, so that the folder is known as a run at all times
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            files.remove_folder(path)
-        elif path.exists():
-            path.unlink()
-
-
 def _check_same(folder, before, config):
-    """Refuses to resume a run with other settings."""
-    unknown = tuple(name for name in FINGERPRINTS if not getattr(before, name))
+    """Refuses to resume a run with other settings. `before` is the dict of the folder's RunConfig."""
+    # A configuration written by hand may lack fingerprints.
+    unknown = [name for name in ("train_files", "teacher_weights", "init_weights") if not before[name]]
     _manifest(folder, config.to_dict(), (*MAY_CHANGE, *unknown)).check()
-    ended = Checkpoints(folder).newest_progress().stage
-    if ended and before.training.num_epochs != config.training.num_epochs:
-        raise SettingError(
-            "num_epochs",
-            f"the first stage of the run in {folder} ended after {before.training.num_epochs} epochs. Use that number; "
-            "finetune_epochs may change.",
-            config.training.num_epochs,
-        )
+    now, then = config.training.num_epochs, before["training"]["num_epochs"]
+    reason = f"the first stage of the run in {folder} ended after {then} epochs. Use that; finetune_epochs may change."
+    require(now == then or not Checkpoints(folder).newest_progress().stage, "num_epochs", reason, now)

@@ -1,17 +1,23 @@
-"""The record files that flags name: found, checked, and without excluded records."""
+"""The record files that flags name: found, checked and counted before anything is built or written."""
 
 import contextlib
+import dataclasses
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-from youtube8m_distill.config import FeatureConfig, FrameView
+from youtube8m_distill.config import FeatureConfig, FrameView, RunConfig
 from youtube8m_distill.config.video import FeatureDtype
 from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.data.contents import check_features, detect_dtype
-from youtube8m_distill.data.exclusions import Fault, match, without
-from youtube8m_distill.data.tfrecord import Shard, find_files, require_records
+from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, without
+from youtube8m_distill.data.held_records import HeldRecords
+from youtube8m_distill.data.tfrecord import Shard, count_records, estimate_records, find_files, require_records
 from youtube8m_distill.errors import SettingError
+from youtube8m_distill.runs.initial_weights import check_initial_weights
+from youtube8m_distill.runs.run import open_run
+from youtube8m_distill.runs.targets import check_targets
 
 
 def fingerprint(shards: Sequence[Shard]) -> str:
@@ -28,19 +34,7 @@ def find_shards(
     views: Iterable[FrameView | None] = (),
     exclusions: Sequence[Fault] = (),
 ) -> tuple[Shard, ...]:
-    """Finds the files of one flag.
-
-    Args:
-        flag: name of the flag, for messages.
-        pattern: its value.
-        features: that the files must hold; None for any.
-        views: of the networks that read them.
-        exclusions: from `data.exclusions.read_exclusions`.
-    Returns:
-        tuple of Shard, without excluded records.
-    Raises:
-        SettingError: naming the flag, or --exclude_records if the list is not about these files.
-    """
+    """`find_sets` for a single flag."""
     return find_sets({flag: pattern}, features, {flag: views}, exclusions)[flag]
 
 
@@ -50,19 +44,22 @@ def find_sets(
     views: Mapping[str, Iterable[FrameView | None]] | None = None,
     exclusions: Sequence[Fault] = (),
 ) -> dict[str, tuple[Shard, ...]]:
-    """Finds the files of several flags, as `find_shards` does; the exclusion list must be about any of them.
+    """Finds the files of some flags, without excluded records.
 
     Args:
         patterns: name of a flag -> its value.
+        features: that the files must hold; None for any.
         views: name of a flag -> views of the networks that read its files.
-    Returns:
-        dict, name of a flag -> tuple of Shard.
+        exclusions: from `data.exclusions.read_exclusions`, about files of any of the flags.
+    Raises:
+        SettingError: naming the flag, or --exclude_records if the list is not about these files.
     """
     found = {flag: _find(flag, pattern, exclusions) for flag, pattern in patterns.items()}
     faults = match([shard for shards in found.values() for shard in shards], exclusions)
     for flag, pattern in patterns.items():
         with _naming(flag, pattern):
-            shards = found[flag] = _usable(found[flag], faults)
+            shards = found[flag] = without(found[flag], faults)
+            require_records(shards)
             if features is not None:
                 check_features(shards, features)
             check_views(shards, (views or {}).get(flag, ()))
@@ -70,25 +67,17 @@ def find_sets(
 
 
 def stored_dtype(flag: str, pattern: str, names: Sequence[str], exclusions: Sequence[Fault] = ()) -> FeatureDtype:
-    """How the files of one flag store these frame features: "uint8" (bytes) or "float32".
-
-    Raises:
-        SettingError: naming the flag.
-    """
+    """How the files of one flag store these frame features: "uint8" or "float32". Raises as `find_sets` does."""
     shards = _find(flag, pattern, exclusions)
     with _naming(flag, pattern):
-        return detect_dtype(_usable(shards, match(shards, exclusions, required=False)), names, frame_features=True)
+        shards = without(shards, match(shards, exclusions, required=False))
+        require_records(shards)
+        return detect_dtype(shards, names, frame_features=True)
 
 
 def _find(flag, pattern, exclusions):
     with _naming(flag, pattern):
         return find_files(pattern, allow_bad_files=bool(exclusions))
-
-
-def _usable(shards, faults):
-    shards = without(shards, faults)
-    require_records(shards)
-    return shards
 
 
 @contextlib.contextmanager
@@ -100,3 +89,54 @@ def _naming(flag, pattern):
         raise
     except (FileNotFoundError, ValueError) as error:
         raise SettingError(flag, str(error), pattern) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingFiles:
+    """The files of a run, without excluded records."""
+
+    train: tuple[Shard, ...]
+    validation: tuple[Shard, ...]
+    num_train: int
+    num_train_is_exact: bool
+
+    def held_in(self, records: HeldRecords) -> "TrainingFiles":
+        """The same files, held in memory by `records` as far as it has room for them."""
+        return dataclasses.replace(self, train=records.hold(self.train), validation=records.hold(self.validation))
+
+
+def find_training_files(config: RunConfig) -> TrainingFiles:
+    """Finds and checks a run's files, and the weights it starts from; SettingError names the setting that is invalid."""
+    check_initial_weights(config)
+    roles = {"train_data_pattern": tuple(config.networks)}
+    if config.validation_data_pattern:
+        roles["validation_data_pattern"] = config.trained_roles
+    patterns = {flag: getattr(config, flag) for flag in roles}
+    views = {flag: [config.networks[role].view for role in roles[flag]] for flag in roles}
+    exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
+    found = find_sets(patterns, config.networks[config.main_role].features, views, exclusions)
+    train, validation = found["train_data_pattern"], found.get("validation_data_pattern", ())
+    both = set.intersection(*({os.path.realpath(shard.path) for shard in shards} for shards in (train, validation)))
+    if both:  # the best epoch must not be chosen on videos of the training set
+        reason = f"contains {len(both)} training file(s), for example {min(both)}; keep the two sets apart."
+        raise SettingError("validation_data_pattern", reason, config.validation_data_pattern)
+    _check_fills_batch(config, train)
+    return TrainingFiles(train, validation, *estimate_records(train))
+
+
+def _check_fills_batch(config, train):
+    """Refuses a batch larger than the training set: a training batch is never padded or cut short."""
+    batch_size, fraction = config.training.batch_size, config.training.train_fraction
+    found = count_records(train, at_most=math.ceil(batch_size / fraction))
+    if int(found * fraction) < batch_size:
+        share = f", of which train_fraction={fraction:g} uses about {found * fraction:.0f}" if fraction < 1 else ""
+        reason = f"{config.train_data_pattern!r} holds only {found} records{share}, and a training batch is never padded or "
+        raise SettingError("batch_size", reason + "cut short. Choose a smaller batch.", batch_size)
+
+
+def pin(config: RunConfig, training_files: TrainingFiles) -> RunConfig:
+    """The same RunConfig with fingerprints of the files and weights it depends on, so that it resumes only with those."""
+    teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
+    initial = open_run(config.init_from).fingerprint() if config.init_from else ""
+    config = config.replace(train_files=fingerprint(training_files.train), teacher_weights=teacher, init_weights=initial)
+    return config.replace(teacher_targets=check_targets(config))

@@ -18,7 +18,6 @@ import logging
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -26,20 +25,11 @@ import tensorflow as tf
 
 from youtube8m_distill import display, files, schema
 from youtube8m_distill.config import RunConfig
-from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
+from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.targets import TargetFiles
-from youtube8m_distill.data.tfrecord import (
-    FOOTER_BYTES,
-    HEADER_BYTES,
-    THREADS,
-    RecordWriter,
-    Shard,
-    count_records,
-    digest,
-    estimate_records,
-)
+from youtube8m_distill.data.tfrecord import THREADS, RecordWriter, Shard, count_records, digest, estimate_records
 from youtube8m_distill.engine.predictor import Predictor
 from youtube8m_distill.engine.strategy import local_replicas
 from youtube8m_distill.errors import SettingError
@@ -49,30 +39,14 @@ from youtube8m_distill.runs.run import open_run
 from youtube8m_distill.schemes import targets
 
 FORMAT = 1  # incremented when the same teacher and videos give other files
-MANIFEST = "manifest.json"
 
 log = logging.getLogger(__name__)
 
 
-class StoredTargets(NamedTuple):
-    """Targets of a tuple of training files."""
-
-    shards: tuple[Shard, ...]  # the files of targets, one per training file
-    size: int  # numbers per video
-
-    @property
-    def files(self) -> TargetFiles | None:
-        """What `make_dataset` reads; None if there are none."""
-        return TargetFiles(tuple(shard.path for shard in self.shards), self.size) if self.shards else None
-
-
 def check_targets(config: RunConfig) -> str:
-    """Refuses a folder of other targets than a run needs, before anything is built or written.
+    """Raises SettingError for a folder of other targets than a run needs, or of something else.
 
-    Returns:
-        A fingerprint of everything but the videos that the targets depend on; "" for a run without stored targets.
-    Raises:
-        SettingError: if the folder holds other targets, or something else.
+    Returns a fingerprint of everything but the videos that the targets depend on; "" for a run without stored targets.
     """
     if not config.teacher_targets_dir:
         return ""
@@ -84,51 +58,42 @@ def check_targets(config: RunConfig) -> str:
 
 def complete_targets(
     config: RunConfig, teacher: keras.Model, shards: Sequence[Shard], strategy: tf.distribute.Strategy
-) -> StoredTargets:
+) -> TargetFiles:
     """The targets of all videos in some training files; computes those that the folder does not have.
 
     Args:
-        config: of the run.
         teacher: the network in `config.teacher_dir`, built under `strategy`.
-        shards: the training files.
-        strategy: that the teacher runs under.
     Raises:
-        SettingError: as for `check_targets`.
-        BadRecordError: if a record of a training file, or a file of targets, cannot be used.
+        SettingError, BadRecordError: as for `check_targets`, and if a record of a training file cannot be used.
         FloatingPointError: if the teacher computes a number that float16 cannot hold.
         OSError: with path and reason, if something cannot be written. Existing files stay complete.
     """
     check_targets(config)
-    folder = pathlib.Path(config.teacher_targets_dir)
-    of_manifest = _digest_of(_manifest(config))
+    folder, manifest = pathlib.Path(config.teacher_targets_dir), _manifest(config)
+    of_manifest = _digest_of(manifest)
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        names = list(pool.map(lambda shard: _name(shard, of_manifest), shards))
-    missing = {folder / name: shard for name, shard in zip(names, shards) if not (folder / name).exists()}
+        paths = list(pool.map(lambda shard: folder / _name(shard, of_manifest), shards))
+    missing = {path: shard for path, shard in zip(paths, shards) if not path.exists()}
     size = sum(classifier.encoding_size for classifier in teacher.classifiers) + teacher.num_classes
     if missing:
         if config.teacher_weights not in ("", open_run(config.teacher_dir).fingerprint()):
-            raise SettingError(
-                "teacher_dir",
-                "its weights changed since this run started; wait until its training ends.",
-                config.teacher_dir,
-            )
-        log.info(
-            "Computing the teacher's targets for %d of %d training file(s), into %s.", len(missing), len(shards), folder
-        )
+            reason = "its weights changed since this run started; wait until its training ends."
+            raise SettingError("teacher_dir", reason, config.teacher_dir)
+        count = f"{len(missing)} of {len(shards)}"
+        log.info("Computing the teacher's targets for %s training file(s), into %s.", count, folder)
         files.remove_leftovers(folder)
-        _manifest(config).write()
+        manifest.write()
         _compute(config.networks[schema.TEACHER], teacher, missing, size, strategy)
     log.info("The teacher's targets are read from %s, %s bytes per video; the teacher is not run.", folder, f"{2 * size:,}")
-    return StoredTargets(tuple(_whole_file(folder / name, size) for name in names), size)
+    return TargetFiles(tuple(map(str, paths)), size)
 
 
 def _manifest(config):
     """What the targets depend on besides the videos."""
-    weights = config.teacher_weights or open_run(config.teacher_dir).fingerprint()
     network = config.networks[schema.TEACHER]
     settings = {
         "format": FORMAT,
-        "teacher_weights": weights,
+        "teacher_weights": config.teacher_weights or open_run(config.teacher_dir).fingerprint(),
         "mixed_precision": config.training.mixed_precision,
         "model": network.model,
         "num_classes": network.num_classes,
@@ -137,9 +102,8 @@ def _manifest(config):
         "classifier": network.classifier.model,
         **network.settings(),
     }
-    return Manifest(
-        pathlib.Path(config.teacher_targets_dir) / MANIFEST, settings, flag="teacher_targets_dir", what="a teacher's targets"
-    )
+    path = pathlib.Path(config.teacher_targets_dir) / "manifest.json"
+    return Manifest(path, settings, flag="teacher_targets_dir", what="a teacher's targets")
 
 
 def _digest_of(manifest):
@@ -151,42 +115,20 @@ def _name(shard, of_manifest):
     return f"{os.path.basename(shard.path)}.{digest(shard, of_manifest)}.targets"
 
 
-def _whole_file(path, size):
-    """The targets file at `path`, whose records hold `size` numbers each."""
-    shard = Shard(str(path), "", path.stat().st_size)
-    if shard.size % (HEADER_BYTES + 2 * size + FOOTER_BYTES):
-        raise BadRecordError(f"{path} ({shard.size} bytes) is truncated or damaged. Remove it to compute it again.")
-    return shard
-
-
 def _compute(network, teacher, missing, size, strategy):
-    """Writes the files of `missing`, dict path -> training file.
-
-    Args:
-        network: the teacher's NetworkConfig.
-        size: numbers per video.
-    """
+    """Writes the files of `missing` (path -> training file), `size` numbers per video. `network`: the teacher's config."""
     shards = tuple(missing.values())
     # One dataset over all files: a batch may hold the end of one and the start of the next.
     parser = VideoParser(network.features, network.num_classes, {schema.TEACHER: network.view})
     dataset = make_dataset(shards, parser, good_batch_size(network.max_frames) * local_replicas(strategy))
     total, _ = estimate_records(shards)
-    no_targets = np.full(size, np.nan, "<f2").tobytes()
+    no_targets = np.full(size, np.nan, "<f2").tobytes()  # an excluded record also has its place
     with display.ProgressBar(total, "teacher targets", "videos") as bar, naming_bad_records(shards):
         rows = _rows(Predictor(teacher, schema.TEACHER, strategy, PackedTargets())(dataset), bar)
         for path, shard in missing.items():
             with files.atomic_path(path, make_parent=False) as temporary, RecordWriter(temporary) as writer:
-                excluded = set(shard.excluded)
-                for number in range(_count(shard)):
-                    writer.write(no_targets if number in excluded else next(rows))
-
-
-def _count(shard):
-    """Number of records in a file, including excluded ones: each has its place among the targets."""
-    try:
-        return count_records((dataclasses.replace(shard, excluded=()),))
-    except ValueError as error:
-        raise BadRecordError(str(error)) from None
+                for number in range(count_records([dataclasses.replace(shard, excluded=())])):
+                    writer.write(no_targets if number in shard.excluded else next(rows))
 
 
 class PackedTargets:
@@ -201,14 +143,11 @@ class PackedTargets:
 def _rows(batches, bar):
     """Yields the serialized targets of each video."""
     for batch in batches:
-        video_ids, values = batch[schema.VIDEO_ID], batch["targets"]
-        finite = np.isfinite(values).all(axis=1)
+        finite = np.isfinite(batch["targets"]).all(axis=1)
         if not finite.all():
-            video_id = video_ids[np.argmin(finite)].decode()
-            raise FloatingPointError(
-                f"The teacher's targets for video {video_id} hold a number that float16 cannot (above 65504, or NaN). Omit "
-                "--teacher_targets_dir."
-            )
-        for row in values.astype("<f2"):
+            targets_of = f"The teacher's targets for video {batch[schema.VIDEO_ID][np.argmin(finite)].decode()}"
+            reason = "hold a number that float16 cannot (above 65504, or NaN). Omit --teacher_targets_dir."
+            raise FloatingPointError(f"{targets_of} {reason}")
+        for row in batch["targets"].astype("<f2"):
             bar.update()
             yield row.tobytes()

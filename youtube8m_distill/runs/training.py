@@ -2,16 +2,19 @@
 
 import logging
 import math
+import os
+import shutil
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from youtube8m_distill import files, schema
+from youtube8m_distill import schema
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.engine import callbacks, loop
 from youtube8m_distill.engine.cluster import GONE
 from youtube8m_distill.engine.history import History
@@ -20,15 +23,15 @@ from youtube8m_distill.engine.optimizers import build_optimizer
 from youtube8m_distill.engine.predictor import Predictor, evaluate
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, same_everywhere, wait_for_all
-from youtube8m_distill.errors import SettingError
 from youtube8m_distill.families.build import build_model
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.initial_weights import take_initial_weights
 from youtube8m_distill.runs.run import Run, open_run
-from youtube8m_distill.runs.targets import StoredTargets, complete_targets
-from youtube8m_distill.runs.training_files import TrainingFiles
+from youtube8m_distill.runs.shards import TrainingFiles
+from youtube8m_distill.runs.targets import complete_targets
 from youtube8m_distill.schemes.divergence import refuse_bad_numbers
 from youtube8m_distill.schemes.stages import build_stages, build_student
+from youtube8m_distill.settings import require
 
 SECONDS_FOR_THE_CHIEF = 10.0  # that a worker waits after a signal, so that the chief can save
 VALIDATION_MEASURES = ("gap_at_20", "mean_average_precision", "hit_at_one", "perr", "loss")
@@ -41,41 +44,27 @@ def train_run(run: Run, training_files: TrainingFiles, strategy: tf.distribute.S
 
     With several machines, each calls this; only the chief evaluates and writes.
 
-    Args:
-        run: the run.
-        training_files: of the same configuration.
-        strategy: of `engine.strategy.make_strategy`.
-    Returns:
-        Progress at the end.
     Raises:
-        data.bad_records.BadRecordError: if a record cannot be used, with file and record.
+        BadRecordError: if a record cannot be used, with file and record.
         FloatingPointError: if a loss, a gradient or a weight is not finite; nothing of that step has been saved.
         Interrupted: by a signal, after the last step has been saved.
     """
-    return Training(run, training_files, strategy).train()
+    check_batch_size(run.config.training.batch_size, strategy)
+    return _Training(run, training_files, strategy).train()
 
 
-class Training:
-    """One call of `train_run`. Read `train` and `_train_stage` first.
+class _Training:
+    """One call of `train_run`. Read `train` and `_train_stage` first."""
 
-    Attributes:
-        networks: dict role -> network.
-        progress: how far the run has come; updated by the loop.
-    """
-
-    networks: dict[str, keras.Model]
-    progress: Progress
-
-    def __init__(self, run: Run, training_files: TrainingFiles, strategy: tf.distribute.Strategy):
+    def __init__(self, run, training_files, strategy):
         self.run, self.files, self.strategy = run, training_files, strategy
         self.config, self.settings = run.config, run.config.training
         self.interruption = Interruption(patience=0.0 if is_chief(strategy) else SECONDS_FOR_THE_CHIEF)
-
-    def train(self) -> Progress:
-        check_batch_size(self.settings.batch_size, self.strategy)
         keras.utils.set_random_seed(self.settings.seed)
         self.networks = self._build_networks()
         self.progress = self._find_progress()
+
+    def train(self):
         self._log_start()
         if not self.progress.step:
             take_initial_weights(self.config, self.networks)
@@ -94,13 +83,20 @@ class Training:
         return self.progress
 
     def _train_stage(self, stage):
-        scheme = self._build_scheme(stage)
+        with self.strategy.scope():
+            scheme = stage.build_scheme()
+            scheme.compile(optimizer=build_optimizer(self.settings))
+            scheme.optimizer.build(scheme.trainable_variables)
         if self.progress.stage_step:
             self.run.checkpoints.restore(scheme)
-        if self._is_complete(stage):
+        at_last_step = self.progress.step >= (self.settings.max_steps or math.inf)
+        if self.progress.stage_epoch >= stage.num_epochs or at_last_step and self.progress.pending is None:
             return
-        targets = self._complete_targets(stage)
-        shards = self.files.train + self.files.validation + targets.shards
+        shards, targets = self.files.train + self.files.validation, None
+        if stage.stored_targets:
+            with chief_first(self.strategy):
+                targets = complete_targets(self.config, self.networks[schema.TEACHER], self.files.train, self.strategy)
+            shards += tuple(Shard(path, "", os.path.getsize(path)) for path in targets.paths)
         with naming_bad_records(shards), self.interruption.noticing():
             try:
                 loop.train(
@@ -137,84 +133,43 @@ class Training:
     def _find_progress(self):
         """Progress of the newest checkpoint, the same on all machines."""
         progress = self.run.checkpoints.newest_progress()
-        if not same_everywhere(self.strategy, progress.step):
-            raise SettingError(
-                "train_dir",
-                f"the machines of this job do not see the same checkpoint (here step {progress.step}). On a network file "
-                "system, wait a minute, then start the command on all of them again.",
-                self.run.folder,
-            )
-        if progress.stage_step and progress.position is None:
-            raise SettingError(
-                "train_dir",
-                "its checkpoints are from a version that did not record the position in the data. Start a new run with "
-                "--init_from to use its weights.",
-                self.run.folder,
-            )
+        reason = f"the machines of this job see other checkpoints (here step {progress.step}). On a network file system, "
+        reason += "wait a minute, then start the command on all of them again."
+        require(same_everywhere(self.strategy, progress.step), "train_dir", reason, self.run.folder)
+        reason = "its checkpoints are from a version that did not record the position in the data. Start a new run with "
+        reason += "--init_from to use its weights."
+        require(not progress.stage_step or progress.position is not None, "train_dir", reason, self.run.folder)
         return progress
 
     def _log_start(self):
         for role, network in self.networks.items():
             frames = self.config.networks[role].max_frames
-            log.info(
-                "%s: %s parameters, %s multiply-adds per video of %d frame(s)",
-                role,
-                f"{_num_weights(network.trainable_variables):,}",
-                f"{network.multiply_adds(frames):,}",
-                frames,
-            )
+            parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
+            cost = f"{parameters:,} parameters, {network.multiply_adds(frames):,} multiply-adds per video"
+            log.info("%s: %s of %d frame(s)", role, cost, frames)
         if not self.files.validation:
             log.info("No --validation_data_pattern: the last checkpoint counts as the best.")
         if self.progress.step:
             log.info("Found step %d of this run in %s; resuming from there.", self.progress.step, self.run.folder)
         else:
-            self._warn_of_little_room()
+            self._warn_if_disk_is_small()
 
-    def _warn_of_little_room(self):
-        """Warns if the disk is too small for the checkpoints that will be kept while one more is written."""
-        weights = sum(_num_weights(self.networks[role].weights) for role in self.config.trained_roles)
+    def _warn_if_disk_is_small(self):
+        weights = sum(self.networks[role].count_params() for role in self.config.trained_roles)
         with_optimizer, best = 3, 2  # Adam has two numbers per weight; the old best stays while the new one is written
         needed = 4 * weights * (with_optimizer * (self.settings.max_to_keep + 1) + best)
-        free = files.free_bytes(self.run.folder)
+        free = shutil.disk_usage(self.run.folder).free
         if free < needed:
-            log.warning(
-                "%.1f GB are free for %s, but its checkpoints may need %.1f GB. Free some space, or lower --max_to_keep.",
-                free / 1e9,
-                self.run.folder,
-                needed / 1e9,
-            )
-
-    def _build_scheme(self, stage):
-        with self.strategy.scope():
-            scheme = stage.build_scheme()
-            scheme.compile(optimizer=build_optimizer(self.settings))
-            scheme.optimizer.build(scheme.trainable_variables)
-        return scheme
-
-    def _is_complete(self, stage):
-        at_last_step = self.progress.step >= (self.settings.max_steps or math.inf)
-        return self.progress.stage_epoch >= stage.num_epochs or (at_last_step and self.progress.pending is None)
-
-    def _complete_targets(self, stage):
-        if not stage.stored_targets:
-            return StoredTargets((), 0)
-        with chief_first(self.strategy):
-            return complete_targets(self.config, self.networks[schema.TEACHER], self.files.train, self.strategy)
+            message = "%.1f GB are free in %s, but checkpoints may take %.1f GB. Free some space, or lower --max_to_keep."
+            log.warning(message, free / 1e9, self.run.folder, needed / 1e9)
 
     def _make_dataset(self, stage, targets):
-        seed, position = self.settings.seed + self.progress.stage, self.progress.position
-        order = TrainingOrder(
-            seed, stage.num_epochs, self.settings.num_readers, train_fraction=self.settings.train_fraction, start=position
-        )
-        place = machine(self.strategy)
-        return make_dataset(
-            self.files.train,
-            self._parser(stage.roles, seed),
-            self.settings.batch_size,
-            order,
-            targets=targets.files,
-            share=place if place[1] > 1 else None,
-        )
+        settings, fraction, start = self.settings, self.settings.train_fraction, self.progress.position
+        seed, place = settings.seed + self.progress.stage, machine(self.strategy)
+        order = TrainingOrder(seed, stage.num_epochs, settings.num_readers, train_fraction=fraction, start=start)
+        share = place if place[1] > 1 else None
+        parser = self._parser(stage.roles, seed)
+        return make_dataset(self.files.train, parser, settings.batch_size, order, targets=targets, share=share)
 
     def _parser(self, roles, seed):
         network = self.config.networks[self.config.main_role]
@@ -227,9 +182,10 @@ class Training:
         if not is_chief(self.strategy):
             return []
         run, settings, progress, main_role = self.run, self.settings, self.progress, scheme.main_role
-        description = f"{run.folder.name}, {stage.name}"
+        total_steps = int(self.files.num_train * settings.train_fraction) * stage.num_epochs // settings.batch_size
+        total_steps = min(total_steps, (settings.max_steps or math.inf) - progress.step + progress.stage_step)
         found = [
-            callbacks.ProgressDisplay(description, self._total_steps(stage), main_role, progress),
+            callbacks.ProgressDisplay(f"{run.folder.name}, {stage.name}", total_steps, main_role, progress),
             callbacks.TensorBoardScalars(run.folder / "tensorboard", list(scheme.networks), main_role, progress),
             History(run.folder, progress, run.check_held),
             callbacks.Checkpointing(run.checkpoints, progress, main_role, settings.checkpoint_steps, settings.max_steps),
@@ -238,13 +194,6 @@ class Training:
             measure = {role: self._validation(role, network) for role, network in scheme.networks.items()}
             found.insert(0, callbacks.Validation(measure, progress, settings.validation_steps))
         return found
-
-    def _total_steps(self, stage):
-        videos = int(self.files.num_train * self.settings.train_fraction) * stage.num_epochs
-        steps = videos // self.settings.batch_size
-        if self.settings.max_steps:
-            steps = min(steps, self.settings.max_steps - self.progress.step + self.progress.stage_step)
-        return steps
 
     def _validation(self, role: str, network: keras.Model) -> Callable[[], dict[str, float]]:
         """A function that evaluates a network in its current state on all validation videos."""
@@ -256,7 +205,3 @@ class Training:
             return {name: values[name] for name in VALIDATION_MEASURES}
 
         return measure
-
-
-def _num_weights(variables):
-    return sum(math.prod(variable.shape) for variable in variables)
