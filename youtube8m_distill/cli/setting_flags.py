@@ -1,19 +1,21 @@
-"""Flags made from the fields of settings: name, type, choices and help come from the field, in one place.
+"""Flags in the groups of --helpshort: written out, or made from the fields of settings.
 
-A flag that is not given is None: the setting then takes its default, which the help shows.
+The flag of a field is None if it is not given: the setting then takes its default, which the help shows.
 """
 
 import types
 import typing
+from typing import Any
 
 from absl import flags
 
-from youtube8m_distill import config as configs
+from youtube8m_distill.config import CLASSIFIER_OF, FAMILY_OF
 from youtube8m_distill.errors import written
-from youtube8m_distill.families import CLASSIFIERS, FAMILIES
-from youtube8m_distill.settings import fields_with
+from youtube8m_distill.settings import Settings, fields_with
 
-_DEFINE = {
+GROUPS: dict[str, list[str]] = {}  # title -> names of flags, in the order of --helpshort
+FRAMES_PER_BLOCK = "frames_per_block"  # a teacher and its student have flags of their own for it
+DEFINE = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     bool: flags.DEFINE_boolean,
@@ -21,112 +23,89 @@ _DEFINE = {
     tuple: flags.DEFINE_list,
 }
 
-# Fields of FrameFamilySettings, which every frame-level family has.
-COMMON_FIELDS = ("dropout",)
-# A teacher and its student have flags of their own for it.
-FRAMES_PER_BLOCK = "frames_per_block"
+
+class Flag(typing.NamedTuple):
+    """What a flag is, but for its name."""
+
+    help: str
+    type: Any = str  # a key of DEFINE, or a tuple of choices
+    default: Any = ""  # for other types than text, "" stands for None
+    at_least: int | None = None
 
 
-def define(kind, name, help_text):
-    """Defines the flag of one field of a Settings class, without a default."""
-    annotation = _without_none(kind.model_fields[name].annotation)
-    choices = typing.get_args(annotation) if typing.get_origin(annotation) is typing.Literal else None
-    if choices:
-        flags.DEFINE_enum(name, None, choices, help_text)
-    else:
-        _DEFINE[typing.get_origin(annotation) or annotation](name, None, help_text)
+def define(title: str, **definitions: Flag) -> None:
+    """Defines flags and adds them to a group."""
+    for name, flag in definitions.items():
+        default = None if flag.default == "" and flag.type is not str else flag.default
+        if isinstance(flag.type, tuple):
+            flags.DEFINE_enum(name, default, flag.type, flag.help)
+        else:
+            bounds = {} if flag.at_least is None else {"lower_bound": flag.at_least}
+            DEFINE[flag.type](name, default, flag.help, **bounds)
+    GROUPS.setdefault(title, []).extend(definitions)
 
 
-def _without_none(annotation):
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        (annotation,) = (option for option in typing.get_args(annotation) if option is not type(None))
-    return annotation
-
-
-def define_all(kind):
-    """Defines the flags of all fields of a Settings class; returns their names."""
-    names = fields_with(kind, has_flag=True)
-    for name in names:
-        default = kind.model_fields[name].default
-        define(kind, name, _sentence(kind, name, "" if default is None else f"Default: {written(default)}."))
-    return list(names)
-
-
-def define_family_groups():
-    """Defines the flags of all families' own settings.
-
-    Returns:
-        dict, title -> names of its flags. A setting of several families is in the group of the first.
-    """
-    owners, groups = {}, {}
-    for family in FAMILIES:
-        for name in fields_with(family, has_flag=True):
-            owners.setdefault(name, []).append(family)
-    for family in FAMILIES:
-        own = [name for name, its_owners in owners.items() if its_owners[0] is family and name not in COMMON_FIELDS]
-        if own:
-            sharing = [other for other in FAMILIES if any(other in owners[name] for name in own)]
-            groups[", ".join(map(_model_of, sharing))] = own
-    for name, its_owners in owners.items():
-        values = {_model_of(family): family.model_fields[name].default for family in its_owners}
-        define(its_owners[0], name, _sentence(its_owners[0], name, _defaults(values)))
-    return groups
-
-
-def define_classifiers():
-    """Defines the flags of the classifiers' settings; returns their names."""
-    names = []
-    for classifier in CLASSIFIERS:
-        for name in fields_with(classifier, has_flag=True):
-            values = {
-                _model_of(family): family.classifier_settings.get(name, classifier.model_fields[name].default)
-                for family in FAMILIES
-                if family.published_classifier == _model_of(classifier)
-            }
-            define(classifier, name, _sentence(classifier, name, _defaults(values)))
-            names.append(name)
-    return names
-
-
-def network_flags():
-    """Names of the flags that set a network's own settings, but for the block length."""
-    names = dict.fromkeys(name for kind in (*FAMILIES, *CLASSIFIERS) for name in fields_with(kind, has_flag=True))
-    return ("num_classes", *(name for name in names if name != FRAMES_PER_BLOCK))
-
-
-def shapes_weights(name):
-    """Whether networks that differ in a setting have other weights."""
-    return name == "num_classes" or any(name in fields_with(kind, shapes_weights=True) for kind in (*FAMILIES, *CLASSIFIERS))
-
-
-def training_flags():
-    return fields_with(configs.TrainingConfig, has_flag=True)
-
-
-def distillation_flags():
-    return fields_with(configs.DistillationConfig, has_flag=True)
-
-
-def _sentence(kind, name, default):
-    return " ".join(filter(None, [kind.model_fields[name].description, default]))
-
-
-def _defaults(values):
-    """The default of each family in words, as in "Default: 8; 16 in MixNeXtVladModel.".
+def field(kind: type[Settings], name: str, defaults: dict[str, Any] | None = None) -> Flag:
+    """The flag of a field of settings.
 
     Args:
-        values: dict, model -> default; the first one's comes first.
+        kind: of the settings.
+        name: of the field.
+        defaults: model -> default, which the help shows; by default that of the field for all models.
     """
-    first = next(iter(values.values()))
-    if first is None:
+    described = kind.model_fields[name]
+    annotation = described.annotation
+    if isinstance(annotation, types.UnionType):  # as in `int | None`
+        annotation = typing.get_args(annotation)[0]
+    origin = typing.get_origin(annotation)
+    choices = typing.get_args(annotation) if origin is typing.Literal else None
+    shown = default_text(defaults or {"": described.default})
+    return Flag(f"{described.description}{shown}", choices or origin or annotation, "" if described.default == "" else None)
+
+
+def default_text(defaults: dict[str, Any]) -> str:
+    """The default of each model in words, as in " Default: 8; 16 in MixNeXtVladModel."; the first model's comes first."""
+    models = {}
+    for model, default in defaults.items():
+        models.setdefault(default, []).append(model)
+    first, *others = models
+    if first in (None, ""):
         return ""
-    others = {}
-    for model, value in values.items():
-        if value != first:
-            others.setdefault(value, []).append(model)
-    exceptions = "".join(f"; {written(value)} in {', '.join(models)}" for value, models in others.items())
-    return f"Default: {written(first)}{exceptions}."
+    exceptions = "".join(f"; {written(default)} in {', '.join(models[default])}" for default in others)
+    return f" Default: {written(first)}{exceptions}."
 
 
-def _model_of(kind):
-    return kind.model_fields["model"].default
+def fields(kind: type[Settings], *names: str) -> dict[str, Flag]:
+    """The flags of these fields of settings; without names, of all that have one."""
+    return {name: field(kind, name) for name in names or fields_with(kind, has_flag=True)}
+
+
+def family_field(name: str) -> Flag:
+    """The flag of a setting that one or more families have."""
+    families = {model: family for model, family in FAMILY_OF.items() if name in family.model_fields}
+    defaults = {model: family.model_fields[name].default for model, family in families.items()}
+    return field(next(iter(families.values())), name, defaults)
+
+
+def classifier_fields() -> dict[str, Flag]:
+    """The flags of the classifiers' settings, whose defaults depend on the family."""
+    found = {}
+    for model, classifier in CLASSIFIER_OF.items():
+        families = {owner: family for owner, family in FAMILY_OF.items() if family.published_classifier == model}
+        for name in fields_with(classifier, has_flag=True):
+            default = classifier.model_fields[name].default
+            defaults = {owner: family.classifier_settings.get(name, default) for owner, family in families.items()}
+            found[name] = field(classifier, name, defaults)
+    return found
+
+
+def family_groups() -> dict[str, list[str]]:
+    """Title -> the families' settings but for dropout. A setting of several is in the group of the first."""
+    groups, seen = {}, {"dropout"}
+    for family in FAMILY_OF.values():
+        own = [name for name in fields_with(family, has_flag=True) if name not in seen]
+        seen.update(own)
+        if own:
+            sharing = [model for model, other in FAMILY_OF.items() if any(name in other.model_fields for name in own)]
+            groups[", ".join(sharing)] = own
+    return groups
