@@ -201,7 +201,7 @@ def test_eigenvalues_are_saved_with_the_weights(tmp_path, files, eigenvalues):
         "--max_steps=1",
         family=NEXTVLAD,
     )
-    assert "reverse_whitening=True" in printed and "Frames are L2-normalized" not in printed
+    assert "reverse_whitening=true" in printed and "Frames are L2-normalized" not in printed
     eigenvalues.unlink()
     for checkpoint in ("best", "last"):
         assert_scale(run, "teacher", checkpoint=checkpoint)

@@ -2,14 +2,12 @@
 
 import sys
 
-from absl import flags
-
 from youtube8m_distill import config
 from youtube8m_distill.cli import entry
+from youtube8m_distill.cli.setting_flags import FLAGS
 from youtube8m_distill.data import check, contents
 from youtube8m_distill.data.exclusions import write_exclusions
 
-FLAGS = flags.FLAGS
 SHOWN = 10  # faults that are printed; the list holds all of them
 SOMETHING_IS_WRONG = 1  # exit code
 

@@ -7,17 +7,14 @@ import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
-from absl import flags
-
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli import run_config
-from youtube8m_distill.cli.setting_flags import Flag, define, fields
+from youtube8m_distill.cli.setting_flags import FLAGS, Flag, define, fields
 from youtube8m_distill.config.synthetic import SyntheticConfig
 from youtube8m_distill.errors import SettingError
 
-FLAGS = flags.FLAGS
 OUTPUTS = {"output_dir": True, "output_file": False, "output_model_tgz": False}  # flag -> whether it is a folder
 
 

@@ -2,16 +2,13 @@
 
 import contextlib
 
-from absl import flags
-
 from youtube8m_distill import display, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli.setting_flags import FLAGS
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.contents import stored_features
 from youtube8m_distill.data.tfrecord import estimate_records
-
-FLAGS = flags.FLAGS
 
 
 def main():

@@ -8,12 +8,10 @@ import sys
 import time
 
 import pandas as pd
-from absl import flags
 
 from youtube8m_distill import files
 from youtube8m_distill.cli import entry
-
-FLAGS = flags.FLAGS
+from youtube8m_distill.cli.setting_flags import FLAGS
 
 SAMPLE = {
     "num_train_videos": 4000,

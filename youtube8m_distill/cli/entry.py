@@ -14,10 +14,9 @@ from typing import NoReturn
 
 from absl import flags
 
-from youtube8m_distill.cli.setting_flags import GROUPS
+from youtube8m_distill.cli.setting_flags import FLAGS, GROUPS
 from youtube8m_distill.errors import SettingError, written
 
-FLAGS = flags.FLAGS
 HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("h", "help", "helpshort", "helpfull")}
 SCRIPTS = {"train": "train.py", "eval": "eval.py", "infer": "inference.py"}
 TYPES = {"comma": "a,b,c", "string": "TEXT", "int": "N", "float": "X"}  # as --helpshort shows them

@@ -8,11 +8,11 @@ import tempfile
 import time
 
 import pandas as pd
-from absl import flags
 
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli.setting_flags import FLAGS
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.scalars import ScalarWriter
 from youtube8m_distill.engine.strategy import make_strategy
@@ -21,7 +21,6 @@ from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.evaluation import about_long_videos
 
-FLAGS = flags.FLAGS
 SECONDS_BETWEEN_LOOKS = 30
 VOCABULARY_COLUMNS = {"Index": "Name", "label_id": "label_name"}  # of 2018 and later, of 2017
 TITLES = {

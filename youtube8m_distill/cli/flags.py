@@ -9,13 +9,21 @@ from absl import flags
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
-from youtube8m_distill.cli import setting_flags
-from youtube8m_distill.cli.setting_flags import GROUPS, Flag, define, field, fields
+from youtube8m_distill.cli.setting_flags import (
+    FLAGS,
+    GROUPS,
+    Flag,
+    default_text,
+    define,
+    field,
+    fields,
+    network_field,
+    network_groups,
+)
 from youtube8m_distill.config.video import FrameSelection
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.settings import Settings, fields_with
 
-FLAGS = flags.FLAGS
 SomeSettings = TypeVar("SomeSettings", bound=Settings)
 
 EXCLUDE_RECORDS = fields(configs.RunConfig, "exclude_records")
@@ -45,10 +53,8 @@ def define_devices() -> None:
 
 def define_network() -> None:
     """The groups of the network, its classifier, and each family."""
-    published = {
-        model: family.published_classifier for model, family in configs.FAMILY_OF.items() if not family.is_video_level
-    }
-    classifier = f"Classifier on top of a frame-level encoder.{setting_flags.default_text(published)}"
+    published = {model: family.published_classifier for model, family in configs.FAMILY_OF.items()}
+    classifier = f"Classifier on top of a frame-level encoder.{default_text(published)}"
     define(
         "Network",
         model=Flag("Network family.", configs.MODELS, "HierarchicalLstmModel"),
@@ -58,16 +64,14 @@ def define_network() -> None:
         feature_sizes=Flag("Sizes of these features. Default: 1024,128.", tuple),
         frame_features=Flag("Whether files are frame-level. Follows from --model; kept for the starter code's users.", bool),
         **fields(configs.RunConfig, "pca_eigenvalues", "init_from"),
-        dropout=setting_flags.family_field("dropout"),
     )
+    student_block = Flag("Block length of an H-RNN student. Default: 5 if that divides k, otherwise 3.", int)
+    for title, names in network_groups().items():
+        define(title, **{name: network_field(name) for name in names})
+        if "frames_per_block" in names:
+            define(title, student_frames_per_block=student_block)
     flags.DEFINE_alias("drop_rate", "dropout")
     GROUPS["Network"].append("drop_rate")
-    define("Classifiers", **setting_flags.classifier_fields())
-    for title, names in setting_flags.family_groups().items():
-        define(title, **{name: setting_flags.family_field(name) for name in names})
-        if setting_flags.FRAMES_PER_BLOCK in names:
-            text = "Block length of an H-RNN student. Default: 5 if that divides k, otherwise 3."
-            define(title, student_frames_per_block=Flag(text, int))
 
 
 def define_frames(title: str, default: str) -> None:

@@ -5,18 +5,15 @@ import os
 import tempfile
 import time
 
-from absl import flags
-
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli.setting_flags import FLAGS
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.archive import pack, unpack
 from youtube8m_distill.runs.evaluation import about_long_videos
-
-FLAGS = flags.FLAGS
 
 
 def main():

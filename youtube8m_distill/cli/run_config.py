@@ -2,30 +2,26 @@
 
 import pathlib
 
-from absl import flags
-
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli.setting_flags import FRAMES_PER_BLOCK
+from youtube8m_distill.cli.setting_flags import FLAGS, KINDS
 from youtube8m_distill.errors import SettingError, written
 from youtube8m_distill.settings import fields_with
 
-FLAGS = flags.FLAGS
-
+BLOCK = "frames_per_block"  # the student has a flag of its own
 TRAINING_FLAGS = fields_with(configs.TrainingConfig, has_flag=True)
-# The settings of a network, but for the block length, and those in which a student and its teacher agree.
-_KINDS = (*configs.FAMILY_OF.values(), *configs.CLASSIFIER_OF.values())
-_SETTINGS = dict.fromkeys(name for kind in _KINDS for name in fields_with(kind, has_flag=True))
-NETWORK_FLAGS = ("num_classes", *(name for name in _SETTINGS if name != FRAMES_PER_BLOCK))
-SHAPE_FLAGS = {"num_classes", *(name for kind in _KINDS for name in fields_with(kind, shapes_weights=True))}
+DISTILLATION_FLAGS = fields_with(configs.DistillationConfig, has_flag=True)
+# The settings of a network but for the block length, and those of them in which teacher and student agree.
+_SETTINGS = dict.fromkeys(name for kind in KINDS for name in fields_with(kind, has_flag=True))
+NETWORK_FLAGS = ("num_classes", *(name for name in _SETTINGS if name != BLOCK))
+SHAPE_FLAGS = {"num_classes", *(name for kind in KINDS for name in fields_with(kind, shapes_weights=True))}
 
 OF_SERIAL = ("teacher_dir", "teacher_targets_dir", "finetune_epochs")
-OF_STUDENTS = ("student_model", "student_frames_per_block", *fields_with(configs.DistillationConfig, has_flag=True))
 WITHOUT_EFFECT = {  # mode -> flags
-    "teacher": OF_STUDENTS + OF_SERIAL,
-    "serial": (FRAMES_PER_BLOCK, "frame_features", "pca_eigenvalues"),
+    "teacher": (*DISTILLATION_FLAGS, "student_model", "student_frames_per_block", *OF_SERIAL),
+    "serial": (BLOCK, "frame_features", "pca_eigenvalues"),
     "parallel": OF_SERIAL,
 }
 
@@ -36,10 +32,8 @@ def check_flags() -> None:
     Raises:
         SettingError: naming the flag.
     """
-    for name in WITHOUT_EFFECT[FLAGS.mode]:
-        if FLAGS[name].present:
-            hint = ", or choose --mode=serial or parallel" if FLAGS.mode == "teacher" else ""
-            raise SettingError(name, f"has no effect with --mode={FLAGS.mode}; leave it out{hint}.")
+    hint = ", or choose --mode=serial or parallel" if FLAGS.mode == "teacher" else ""
+    _refuse(WITHOUT_EFFECT[FLAGS.mode], f"has no effect with --mode={FLAGS.mode}; leave it out{hint}.")
     _refuse_settings_of_absent_terms(FLAGS.student_loss or configs.STUDENT_LOSSES)
     for name in ("init_from", "teacher_dir"):
         folder = FLAGS[name].value
@@ -81,20 +75,24 @@ def _run_config(teacher):
     )
 
 
+def _refuse(names, reason):
+    """Refuses the first of these flags that is given."""
+    for name in names:
+        if FLAGS[name].present:
+            raise SettingError(name, reason)
+
+
 def _refuse_settings_of_absent_terms(terms):
     """Refuses settings of terms that are not in the student's loss (`terms`), and of a stage that the run does not have."""
-    needed_for = {
-        "rep_weight": ("with rep in --student_loss", "rep" in terms),
-        "pred_weight": ("with pred in --student_loss", "pred" in terms),
-        "prediction_distance": ("with pred in --student_loss", "pred" in terms),
-        "ce_weight": ("with ce in --student_loss", "ce" in terms),
-        "intermediate_weight": ("with --match_intermediate", FLAGS.match_intermediate),
-        "intermediate_reduction": ("with --match_intermediate", FLAGS.match_intermediate),
-        "finetune_epochs": ("with --student_loss=rep", list(terms) == ["rep"]),
-    }
-    for name, (condition, holds) in needed_for.items():
-        if FLAGS[name].present and not holds:
-            raise SettingError(name, f"has an effect only {condition}; leave it out, or give that too.")
+    for holds, condition, *names in (
+        ("rep" in terms, "with rep in --student_loss", "rep_weight"),
+        ("pred" in terms, "with pred in --student_loss", "pred_weight", "prediction_distance"),
+        ("ce" in terms, "with ce in --student_loss", "ce_weight"),
+        (FLAGS.match_intermediate, "with --match_intermediate", "intermediate_weight", "intermediate_reduction"),
+        (list(terms) == ["rep"], "with --student_loss=rep", "finetune_epochs"),
+    ):
+        if not holds:
+            _refuse(names, f"has an effect only {condition}; leave it out, or give that too.")
 
 
 def _distillation(teacher, student):
@@ -115,18 +113,16 @@ def _new_network():
         reason = "reads video-level files, and --mode=parallel selects frames; choose another model."
         raise SettingError("model", reason, FLAGS.model)
     else:
-        for name in ("frame_selection", "frames_per_video", "every_n", "video_level_classifier_model"):
-            if FLAGS[name].present:
-                raise SettingError(name, f"has no effect with --model={FLAGS.model}, which sees the mean of all frames.")
-    if FLAGS.pca_eigenvalues and "reverse_whitening" not in family.model_fields:
-        reason = f"has no effect with --model={FLAGS.model}, which normalizes frames by length."
-        raise SettingError("pca_eigenvalues", reason)
+        names = ("frame_selection", "frames_per_video", "every_n", "video_level_classifier_model")
+        _refuse(names, f"has no effect with --model={FLAGS.model}, which sees the mean of all frames.")
+    if "reverse_whitening" not in family.model_fields:
+        _refuse(["pca_eigenvalues"], f"has no effect with --model={FLAGS.model}, which normalizes frames by length.")
     return configs.network_config(
         FLAGS.model,
         features=our_flags.feature_config(),
         view=view,
         classifier=FLAGS.video_level_classifier_model,
-        **our_flags.given(*NETWORK_FLAGS, FRAMES_PER_BLOCK),
+        **our_flags.given(*NETWORK_FLAGS, BLOCK),
     )
 
 
@@ -194,8 +190,8 @@ def _student_of(teacher):
     own = our_flags.given(*(name for name in NETWORK_FLAGS if name not in SHAPE_FLAGS))
     if FLAGS.mode == "parallel":  # a mixture may have settings that its member does not have
         own = {name: value for name, value in own.items() if name in network.settings()}
-    if FRAMES_PER_BLOCK in network.settings():
-        own[FRAMES_PER_BLOCK] = FLAGS.student_frames_per_block
+    if BLOCK in network.settings():
+        own[BLOCK] = FLAGS.student_frames_per_block
     elif FLAGS.student_frames_per_block is not None:
         raise SettingError("student_frames_per_block", f"has no effect with model={network.model}; leave it out.")
     return network.replace(view=our_flags.frame_view("uniform"), **own)

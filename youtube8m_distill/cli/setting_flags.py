@@ -9,12 +9,14 @@ from typing import Any
 
 from absl import flags
 
-from youtube8m_distill.config import CLASSIFIER_OF, FAMILY_OF
+from youtube8m_distill.config import CLASSIFIER_OF, FAMILY_OF, network_config
 from youtube8m_distill.errors import written
 from youtube8m_distill.settings import Settings, fields_with
 
+FLAGS = flags.FLAGS
 GROUPS: dict[str, list[str]] = {}  # title -> names of flags, in the order of --helpshort
-FRAMES_PER_BLOCK = "frames_per_block"  # a teacher and its student have flags of their own for it
+KINDS = (*FAMILY_OF.values(), *CLASSIFIER_OF.values())
+PUBLISHED = {model: network_config(model).settings() for model in FAMILY_OF}
 DEFINE = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
@@ -46,13 +48,7 @@ def define(title: str, **definitions: Flag) -> None:
 
 
 def field(kind: type[Settings], name: str, defaults: dict[str, Any] | None = None) -> Flag:
-    """The flag of a field of settings.
-
-    Args:
-        kind: of the settings.
-        name: of the field.
-        defaults: model -> default, which the help shows; by default that of the field for all models.
-    """
+    """The flag of a field of settings. Its help shows `defaults` (model -> default) or else the field's own."""
     described = kind.model_fields[name]
     annotation = described.annotation
     if isinstance(annotation, types.UnionType):  # as in `int | None`
@@ -80,32 +76,21 @@ def fields(kind: type[Settings], *names: str) -> dict[str, Flag]:
     return {name: field(kind, name) for name in names or fields_with(kind, has_flag=True)}
 
 
-def family_field(name: str) -> Flag:
-    """The flag of a setting that one or more families have."""
-    families = {model: family for model, family in FAMILY_OF.items() if name in family.model_fields}
-    defaults = {model: family.model_fields[name].default for model, family in families.items()}
-    return field(next(iter(families.values())), name, defaults)
+def network_field(name: str) -> Flag:
+    """The flag of a setting of families or of a classifier, with the default of each model in its help."""
+    kind = next(kind for kind in KINDS if name in kind.model_fields)
+    published = {model: settings[name] for model, settings in PUBLISHED.items() if name in settings}
+    return field(kind, name, None if kind.model_fields[name].default is None else published)
 
 
-def classifier_fields() -> dict[str, Flag]:
-    """The flags of the classifiers' settings, whose defaults depend on the family."""
-    found = {}
-    for model, classifier in CLASSIFIER_OF.items():
-        families = {owner: family for owner, family in FAMILY_OF.items() if family.published_classifier == model}
-        for name in fields_with(classifier, has_flag=True):
-            default = classifier.model_fields[name].default
-            defaults = {owner: family.classifier_settings.get(name, default) for owner, family in families.items()}
-            found[name] = field(classifier, name, defaults)
-    return found
-
-
-def family_groups() -> dict[str, list[str]]:
-    """Title -> the families' settings but for dropout. A setting of several is in the group of the first."""
-    groups, seen = {}, {"dropout"}
+def network_groups() -> dict[str, list[str]]:
+    """Title -> settings of networks. A setting of several families is in the group of the first."""
+    classifiers = [name for kind in CLASSIFIER_OF.values() for name in fields_with(kind, has_flag=True)]
+    groups, seen = {"Network": ["dropout"], "Classifiers": classifiers}, {"dropout"}
     for family in FAMILY_OF.values():
         own = [name for name in fields_with(family, has_flag=True) if name not in seen]
         seen.update(own)
         if own:
-            sharing = [model for model, other in FAMILY_OF.items() if any(name in other.model_fields for name in own)]
+            sharing = [model for model, settings in PUBLISHED.items() if set(own) & set(settings)]
             groups[", ".join(sharing)] = own
     return groups

@@ -1,13 +1,10 @@
 """Writes a synthetic data set in the official file format."""
 
-from absl import flags
-
 from youtube8m_distill import display
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli.setting_flags import FLAGS
 from youtube8m_distill.data.synthetic import dataset
-
-FLAGS = flags.FLAGS
 
 
 def main():

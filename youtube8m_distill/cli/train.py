@@ -5,15 +5,13 @@ import os
 import sys
 import time
 
-from absl import flags
-
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
+from youtube8m_distill.cli.setting_flags import FLAGS
 from youtube8m_distill.engine import cluster as clusters
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
-
-FLAGS = flags.FLAGS
+from youtube8m_distill.errors import written
 
 
 def main():
@@ -99,11 +97,7 @@ def _settings(config):
     shown = {}
     for name, value in config.to_dict().items():
         if isinstance(value, dict):
-            value = "/".join(_joined(nested) for nested in value.values() if nested is not None)
+            value = "/".join(written(nested) for nested in value.values() if nested is not None)
         if value is not None:
-            shown[name] = _joined(value)
+            shown[name] = written(value)
     return ", ".join(f"{name}={value}" for name, value in shown.items())
-
-
-def _joined(value):
-    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
