@@ -13,7 +13,6 @@ from youtube8m_distill import config as configs
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import flags as package_flags
 from youtube8m_distill.cli.run_config import NETWORK_FLAGS, TRAINING_FLAGS
-from youtube8m_distill.cli.setting_flags import Flag, define
 from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
@@ -36,17 +35,17 @@ TRIAL_FLAGS = (
 
 
 def define_flags():
-    define(
+    package_flags.define(
         "Data",
-        data=Flag(
+        data=package_flags.Flag(
             "Folder with train*.tfrecord and validate*.tfrecord. An eighth of the validate files, at least one, selects "
             "the best epoch; the others are held out for scoring. The next three flags name other files."
         ),
-        train_data_pattern=Flag("Globs of training files, comma-separated."),
-        validation_data_pattern=Flag("Globs of the files that select the best epoch."),
-        eval_data_pattern=Flag("Globs of held-out files to score. No video may be in two of the three sets."),
-        vocabulary=Flag("Official vocabulary CSV with the class names for figures and tables."),
-        about_data=Flag("A sentence that describes the data, for the report."),
+        train_data_pattern=package_flags.Flag("Globs of training files, comma-separated."),
+        validation_data_pattern=package_flags.Flag("Globs of the files that select the best epoch."),
+        eval_data_pattern=package_flags.Flag("Globs of held-out files to score. No video may be in two of the three sets."),
+        vocabulary=package_flags.Flag("Official vocabulary CSV with the class names for figures and tables."),
+        about_data=package_flags.Flag("A sentence that describes the data, for the report."),
     )
     flags.DEFINE_string("output_dir", "", "Folder of the experiment: results, runs, tables, figures, report.html.")
     flags.DEFINE_boolean("report", True, "Measure speed and write the report at the end.")

@@ -4,7 +4,7 @@ import sys
 
 from youtube8m_distill import config
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.setting_flags import FLAGS
+from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.data import check, contents
 from youtube8m_distill.data.exclusions import write_exclusions
 

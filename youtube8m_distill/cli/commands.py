@@ -11,7 +11,7 @@ from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli import run_config
-from youtube8m_distill.cli.setting_flags import FLAGS, Flag, define, fields
+from youtube8m_distill.cli.flags import FLAGS, Flag, define, fields
 from youtube8m_distill.config.synthetic import SyntheticConfig
 from youtube8m_distill.errors import SettingError
 

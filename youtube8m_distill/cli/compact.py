@@ -4,8 +4,7 @@ import contextlib
 
 from youtube8m_distill import display, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli.setting_flags import FLAGS
+from youtube8m_distill.cli.flags import FLAGS, exclusions, frame_view
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.contents import stored_features
 from youtube8m_distill.data.tfrecord import estimate_records
@@ -14,8 +13,8 @@ from youtube8m_distill.data.tfrecord import estimate_records
 def main():
     with contextlib.ExitStack() as held:
         with entry.user_errors():
-            frames = our_flags.frame_view("uniform")
-            shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, exclusions=our_flags.exclusions())
+            frames = frame_view("uniform")
+            shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, exclusions=exclusions())
             with entry.about("input_data_pattern"):
                 if all(stored.num_frames is None for stored in stored_features(shards[0]).values()):
                     raise ValueError(f"{shards[0].path} is a video-level file, whose videos have no frames to choose from.")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from youtube8m_distill import files
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.setting_flags import FLAGS
+from youtube8m_distill.cli.flags import FLAGS
 
 SAMPLE = {
     "num_train_videos": 4000,

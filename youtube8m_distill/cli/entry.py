@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from youtube8m_distill.cli.setting_flags import FLAGS, GROUPS
+from youtube8m_distill.cli.flags import FLAGS, GROUPS
 from youtube8m_distill.errors import SettingError, written
 
 HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("h", "help", "helpshort", "helpfull")}
@@ -25,13 +25,7 @@ LOGGERS = ("youtube8m_distill", "reproduce")
 
 
 def run(main: Callable[..., None], description: str, takes_names: bool = False) -> None:
-    """Parses flags, calls `main` and ends the process.
-
-    Args:
-        main: gets the arguments that are not flags.
-        description: for --helpshort.
-        takes_names: whether arguments that are not flags are allowed.
-    """
+    """Parses flags, calls `main` with the other arguments, if it `takes_names` at all, and ends the process."""
     code = 0
     try:
         if HELP & set(sys.argv[1:]):

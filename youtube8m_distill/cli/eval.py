@@ -11,8 +11,7 @@ import pandas as pd
 
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli.setting_flags import FLAGS
+from youtube8m_distill.cli.flags import FLAGS, exclusions
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.scalars import ScalarWriter
 from youtube8m_distill.engine.strategy import make_strategy
@@ -42,7 +41,7 @@ def main():
         strategy = make_strategy(FLAGS.num_gpu)
         names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
         config, pattern = run.config.networks[role], FLAGS.eval_data_pattern
-        shards = runs.find_shards("eval_data_pattern", pattern, config.features, [config.view], our_flags.exclusions())
+        shards = runs.find_shards("eval_data_pattern", pattern, config.features, [config.view], exclusions())
     checkpoint = (FLAGS.checkpoint or "best") if FLAGS.run_once else wait_for_checkpoint(run, after=None)
     with entry.user_errors():
         network = runs.LoadedNetwork(
@@ -105,11 +104,7 @@ def evaluate_checkpoint(network, shards, folder, names):
 
 
 def read_vocabulary(path):
-    """Class names by index from an official vocabulary CSV, of 2017 or later.
-
-    Raises:
-        SettingError: if it cannot be read, or has other columns.
-    """
+    """Class names by index from an official vocabulary CSV, of 2017 or later. Raises SettingError for other files."""
     try:
         vocabulary = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a class may be called NA
     except (OSError, ValueError) as error:  # errors of pandas and of decoding are ValueErrors

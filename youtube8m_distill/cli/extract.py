@@ -2,7 +2,7 @@
 
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.setting_flags import FLAGS
+from youtube8m_distill.cli.flags import FLAGS
 
 
 def main():

@@ -7,8 +7,7 @@ import time
 
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli.setting_flags import FLAGS
+from youtube8m_distill.cli.flags import FLAGS, exclusions
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
@@ -26,7 +25,7 @@ def main():
         )
         features, views = network.config.features, [network.config.view]
         pattern = FLAGS.input_data_pattern
-        shards = runs.find_shards("input_data_pattern", pattern, features, views, our_flags.exclusions())
+        shards = runs.find_shards("input_data_pattern", pattern, features, views, exclusions())
         check_outputs(shards)
         if FLAGS.output_model_tgz:
             with entry.about("output_model_tgz", "was not written: "):

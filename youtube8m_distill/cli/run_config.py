@@ -5,8 +5,7 @@ import pathlib
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli.setting_flags import FLAGS, KINDS
+from youtube8m_distill.cli.flags import FLAGS, KINDS, exclusions, feature_config, frame_view, given, settings_given
 from youtube8m_distill.errors import SettingError, written
 from youtube8m_distill.settings import fields_with
 
@@ -27,11 +26,7 @@ WITHOUT_EFFECT = {  # mode -> flags
 
 
 def check_flags() -> None:
-    """Refuses flags that are wrong whatever the files and the teacher are. Does not load TensorFlow.
-
-    Raises:
-        SettingError: naming the flag.
-    """
+    """Raises SettingError for flags that are wrong whatever the files and the teacher are. Does not load TensorFlow."""
     hint = ", or choose --mode=serial or parallel" if FLAGS.mode == "teacher" else ""
     _refuse(WITHOUT_EFFECT[FLAGS.mode], f"has no effect with --mode={FLAGS.mode}; leave it out{hint}.")
     _refuse_settings_of_absent_terms(FLAGS.student_loss or configs.STUDENT_LOSSES)
@@ -44,17 +39,13 @@ def check_flags() -> None:
         return
     if not FLAGS.teacher_dir:
         raise SettingError("teacher_dir", "is missing; --mode=serial needs the training directory of a trained teacher.")
-    our_flags.frame_view("uniform")
-    our_flags.settings_given(configs.TrainingConfig)
-    our_flags.settings_given(configs.DistillationConfig)
+    frame_view("uniform")
+    settings_given(configs.TrainingConfig)
+    settings_given(configs.DistillationConfig)
 
 
 def config_from_flags() -> configs.RunConfig:
-    """The RunConfig that the command line asks for, after `check_flags`. Loads TensorFlow to read files.
-
-    Raises:
-        SettingError: naming the flag.
-    """
+    """The RunConfig that the command line asks for, after `check_flags`. Loads TensorFlow to read files."""
     from youtube8m_distill import runs
 
     return _run_config(_trained_teacher(runs) if FLAGS.mode == "serial" else _as_stored(_new_network(), runs))
@@ -69,9 +60,9 @@ def _run_config(teacher):
     return configs.RunConfig(
         mode=FLAGS.mode,
         networks=networks,
-        training=our_flags.settings_given(configs.TrainingConfig, **main.family.training),
+        training=settings_given(configs.TrainingConfig, **main.family.training),
         distillation=distillation,
-        **our_flags.given(*fields_with(configs.RunConfig, has_flag=True)),
+        **given(*fields_with(configs.RunConfig, has_flag=True)),
     )
 
 
@@ -98,8 +89,8 @@ def _refuse_settings_of_absent_terms(terms):
 def _distillation(teacher, student):
     """DistillationConfig from the flags. A mixture and a single network have no encoding or classifier in common."""
     if student.model == teacher.model:
-        return our_flags.settings_given(configs.DistillationConfig)
-    found = our_flags.settings_given(configs.DistillationConfig, student_loss=("pred", "ce"), share_classifier=False)
+        return settings_given(configs.DistillationConfig)
+    found = settings_given(configs.DistillationConfig, student_loss=("pred", "ce"), share_classifier=False)
     _refuse_settings_of_absent_terms(found.student_loss)
     return found
 
@@ -108,7 +99,7 @@ def _new_network():
     """The network that the flags describe, for files in the official format."""
     family, view = configs.FAMILY_OF[FLAGS.model], None
     if not family.is_video_level:
-        view = our_flags.frame_view("all") if FLAGS.mode == "teacher" else configs.FrameView()
+        view = frame_view("all") if FLAGS.mode == "teacher" else configs.FrameView()
     elif FLAGS.mode == "parallel":
         reason = "reads video-level files, and --mode=parallel selects frames; choose another model."
         raise SettingError("model", reason, FLAGS.model)
@@ -119,10 +110,10 @@ def _new_network():
         _refuse(["pca_eigenvalues"], f"has no effect with --model={FLAGS.model}, which normalizes frames by length.")
     return configs.network_config(
         FLAGS.model,
-        features=our_flags.feature_config(),
+        features=feature_config(),
         view=view,
         classifier=FLAGS.video_level_classifier_model,
-        **our_flags.given(*NETWORK_FLAGS, BLOCK),
+        **given(*NETWORK_FLAGS, BLOCK),
     )
 
 
@@ -131,7 +122,7 @@ def _as_stored(network, runs):
     changes = {}
     if not network.is_video_level:
         names = network.features.names
-        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, names, our_flags.exclusions())
+        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, names, exclusions())
         changes["features"] = network.features.replace(dtype=dtype)
     if "reverse_whitening" in network.settings():
         changes["reverse_whitening"] = bool(FLAGS.pca_eigenvalues) or runs.has_eigenvalues(FLAGS.init_from)
@@ -147,11 +138,11 @@ def _trained_teacher(runs):
     if teacher.is_video_level:
         reason = f"a {teacher.model} reads video-level files, and distillation selects frames."
         raise SettingError("teacher_dir", reason, FLAGS.teacher_dir)
-    asked = our_flags.given(*(name for name in NETWORK_FLAGS if name in SHAPE_FLAGS), "video_level_classifier_model")
+    asked = given(*(name for name in NETWORK_FLAGS if name in SHAPE_FLAGS), "video_level_classifier_model")
     if FLAGS["model"].present:
         asked["model"] = FLAGS.model
     if FLAGS.feature_names is not None or FLAGS.feature_sizes is not None:
-        asked["feature_names"] = _described(our_flags.feature_config())
+        asked["feature_names"] = _described(feature_config())
     found = {
         **teacher.settings(),
         "num_classes": teacher.num_classes,
@@ -161,13 +152,9 @@ def _trained_teacher(runs):
     }
     for name, value in asked.items():
         if found.get(name) != value:
+            reason = f"the teacher in {FLAGS.teacher_dir} has {written(found.get(name, 'no such setting'))}."
             hint = " Give --student_model for the student's." if name == "model" and teacher.is_mixture else ""
-            raise SettingError(
-                name,
-                f"the teacher in {FLAGS.teacher_dir} has {written(found.get(name, 'no such setting'))}. Distillation is "
-                f"between networks of one family and size.{hint}",
-                value,
-            )
+            raise SettingError(name, f"{reason} Distillation is between networks of one family and size.{hint}", value)
     return teacher
 
 
@@ -180,18 +167,14 @@ def _student_of(teacher):
     network = teacher
     while FLAGS.student_model not in (None, network.model):
         if not network.is_mixture:
-            raise SettingError(
-                "student_model",
-                f"the teacher is a {teacher.model}, and distillation is within one family; only a mixture can also teach "
-                "the kind of network it consists of.",
-                FLAGS.student_model,
-            )
+            reason = f"the teacher is a {teacher.model}, and distillation is within one family, or of a mixture's members."
+            raise SettingError("student_model", reason, FLAGS.student_model)
         network = network.member()
-    own = our_flags.given(*(name for name in NETWORK_FLAGS if name not in SHAPE_FLAGS))
+    own = given(*(name for name in NETWORK_FLAGS if name not in SHAPE_FLAGS))
     if FLAGS.mode == "parallel":  # a mixture may have settings that its member does not have
         own = {name: value for name, value in own.items() if name in network.settings()}
     if BLOCK in network.settings():
         own[BLOCK] = FLAGS.student_frames_per_block
     elif FLAGS.student_frames_per_block is not None:
         raise SettingError("student_frames_per_block", f"has no effect with model={network.model}; leave it out.")
-    return network.replace(view=our_flags.frame_view("uniform"), **own)
+    return network.replace(view=frame_view("uniform"), **own)

@@ -2,13 +2,12 @@
 
 from youtube8m_distill import display
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli.setting_flags import FLAGS
+from youtube8m_distill.cli.flags import FLAGS, settings_given
 from youtube8m_distill.data.synthetic import dataset
 
 
 def main():
-    folder, config = FLAGS.output_dir, our_flags.settings_given(dataset.SyntheticConfig)
+    folder, config = FLAGS.output_dir, settings_given(dataset.SyntheticConfig)
     with entry.user_errors():
         try:
             with display.ProgressBar(dataset.videos_to_write(config, folder), "synthesize", "videos") as bar:

@@ -7,7 +7,7 @@ import time
 
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
-from youtube8m_distill.cli.setting_flags import FLAGS
+from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.engine import cluster as clusters
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy

@@ -1,7 +1,4 @@
-"""Frozen settings that check themselves, with a strict round trip to JSON. No flags, no TensorFlow.
-
-Only builders and commands read these; layers, losses and frame selections take plain arguments. Errors name the setting.
-"""
+"""Frozen settings that check themselves, with a strict round trip to JSON. No flags, no TensorFlow."""
 
 from youtube8m_distill.config.json_format import FORMAT, from_json, to_json
 from youtube8m_distill.config.network import (

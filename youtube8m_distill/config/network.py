@@ -107,7 +107,6 @@ def network_config(
 
     Args:
         model: one of config.MODELS.
-        num_classes: of the data set.
         features: by default those of the official files.
         view: all frames by default. Video-level models take none.
         classifier: one of config.CLASSIFIER_MODELS; the family's published one by default.
@@ -152,7 +151,8 @@ def differences(network: NetworkConfig, other: NetworkConfig) -> dict[str, tuple
         differ, `model` or `classifier` stands for all their settings.
     """
     found = {name: (getattr(network, name), getattr(other, name)) for name in ("num_classes", "features")}
-    for name, one, two in (("model", network.family, other.family), ("classifier", network.classifier, other.classifier)):
+    for name, part in (("model", "family"), ("classifier", "classifier")):
+        one, two = getattr(network, part), getattr(other, part)
         found[name] = one.model, two.model
         if one.model == two.model:
             for field in fields_with(type(one), shapes_weights=True):

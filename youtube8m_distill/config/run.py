@@ -13,10 +13,9 @@ MODES = get_args(Mode)
 
 
 class RunConfig(Settings):
-    """Everything in a run folder's `config.json`.
+    """Everything in a run folder's `config.json`. `networks` maps roles to networks; a serial run includes its teacher's.
 
-    `networks` maps roles to networks; a serial run includes its teacher's. The last four fields are fingerprints: a run
-    resumes only with the same files and the same teacher.
+    The last four fields are fingerprints: a run resumes only with the same files and the same teacher.
     """
 
     mode: Mode
@@ -26,12 +25,8 @@ class RunConfig(Settings):
     train_data_pattern: str = setting("", "Globs of training files, comma-separated, local or gs://.")
     validation_data_pattern: str = setting("", "Globs of validation files: the best checkpoint is chosen on them.")
     teacher_dir: str = setting("", "Training directory of the teacher (serial).")
-    pca_eigenvalues: str = setting(
-        "", "File eigenvals.npy of the features' PCA; NeXtVLADModel and its mixtures reverse its whitening, as published."
-    )
-    init_from: str = setting(
-        "", "Training directory whose best weights a new run starts from; only the encoder's if the classifiers differ."
-    )
+    pca_eigenvalues: str = setting("", "The PCA's eigenvals.npy: NeXtVLADModel and its mixtures then reverse its whitening.")
+    init_from: str = setting("", "Training directory to take the best weights from; the encoder's if classifiers differ.")
     teacher_targets_dir: str = setting(
         "", "Folder for the teacher's targets (serial): computed once, read by all its students.", may_change=True
     )

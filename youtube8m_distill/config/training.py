@@ -11,7 +11,6 @@ Optimizer = Literal["AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimi
 STUDENT_LOSSES, PREDICTION_DISTANCES, INTERMEDIATE_REDUCTIONS, OPTIMIZERS = map(
     get_args, (StudentLoss, PredictionDistance, Reduction, Optimizer)
 )
-
 MAX_SEED = 2**31 - 1  # accepted by NumPy, Python and TensorFlow alike
 
 
