@@ -36,7 +36,9 @@ def run(tmp_path):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    return commands.write_files(tmp_path_factory.mktemp("data"), "validate", commands.frame_videos(9))
+    """The glob of 11 videos, of which one has 300 frames and one 301."""
+    long = [records.frame_record(records.random_frames(count), b"%d" % count, [0]) for count in (301, 300)]
+    return commands.write_files(tmp_path_factory.mktemp("data"), "validate", [*commands.frame_videos(9), *long])
 
 
 class Scored(NamedTuple):
@@ -92,8 +94,12 @@ def test_metrics_are_the_evaluators_over_the_network_called_by_hand(scores, file
 def test_metrics_json_states_what_was_scored(scores, files):
     found = metrics_of(scores.folder)
     assert found["network"] == "teacher" and found["checkpoint_step"] == 7 and found["eval_data_pattern"] == files
-    assert found["num_videos"] == 9 and found["max_frames"] == 7 and found["format"] == 1
+    assert found["num_videos"] == 11 and found["max_frames"] == 7 and found["format"] == 1
     assert found["videos_per_second"] > 0 and found["multiply_adds"] > 0
+
+
+def test_videos_of_more_than_300_frames_are_counted(scores):
+    assert about_long_videos(1) in scores.out.splitlines()
 
 
 def test_full_map_adds_the_map_over_all_predictions(scores):
@@ -218,43 +224,23 @@ def test_a_run_without_a_checkpoint_is_refused(tmp_path, files):
     assert "holds no checkpoint yet; wait until its training saves one" in refused(run, files, "--run_once")
 
 
-def test_videos_of_more_than_300_frames_are_counted(run, tmp_path):
-    videos = [records.frame_record(records.random_frames(count), b"%d" % count, [0]) for count in (301, 300, 400)]
-    ended = scored(run, records.write(tmp_path / "long.tfrecord", videos))
-    assert about_long_videos(2) in ended.out.splitlines()
-
-
 # ---- following a training
 
 
-def test_without_run_once_each_new_checkpoint_is_scored_once(run, files, monkeypatch):
-    looks = []
+def test_without_run_once_each_new_checkpoint_is_scored_once_as_it_appears(tmp_path, files, monkeypatch):
+    run, looks = commands.save_run(tmp_path / "run", networks.frame_level(), steps=()), []
 
     def sleep(seconds):
         looks.append(seconds)
-        if len(looks) == 2:
-            commands.save_checkpoint(run, 11)
-        if len(looks) == 4:
+        if len(looks) in (1, 3):
+            commands.save_checkpoint(run, 10 + len(looks))
+        if len(looks) == 5:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(eval_command.time, "sleep", sleep)
     ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
-    assert re.findall(r"teacher of step (\d+)", ended.out) == ["7", "11"]
-    assert looks == [eval_command.SECONDS_BETWEEN_LOOKS] * 4
-    assert metrics_of(run.folder / "eval" / "teacher")["checkpoint_step"] == 11
+    assert ended.out.startswith(f"Waiting for a new checkpoint in {run.folder}.\nteacher of step 11, 11 videos")
+    assert re.findall(r"teacher of step (\d+)", ended.out) == ["11", "13"]
+    assert looks == [eval_command.SECONDS_BETWEEN_LOOKS] * 5
+    assert metrics_of(run.folder / "eval" / "teacher")["checkpoint_step"] == 13
     assert ended.code == 130 and ended.lines[-1] == "Interrupted."
-
-
-def test_without_run_once_it_waits_for_the_first_checkpoint(tmp_path, files, monkeypatch):
-    run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=())
-    looks = iter([lambda: commands.save_checkpoint(run, 2)])
-
-    def sleep(seconds):
-        action = next(looks, None)
-        if action is None:
-            raise KeyboardInterrupt
-        action()
-
-    monkeypatch.setattr(eval_command.time, "sleep", sleep)
-    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
-    assert ended.out.startswith(f"Waiting for a new checkpoint in {run.folder}.\nteacher of step 2, 9 videos")

@@ -97,6 +97,7 @@ def test_initial_weights_are_read_once(tmp_path, files):
     assert all(tiny_training.differ(weights(straight), weights(source)))
 
 
+@pytest.mark.slow
 def test_a_student_starts_with_the_sources_encoder_and_the_teachers_classifier(tmp_path, files):
     teacher, source = (
         commands.save_run(tmp_path / name, small(), steps=(step,)) for name, step in (("teacher", 3), ("source", 5))

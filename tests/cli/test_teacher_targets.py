@@ -35,7 +35,7 @@ def arguments(tmp_path, files, *more, folder="student", view=None):
     )
 
 
-def test_targets_are_computed_once_for_several_students(tmp_path, files):
+def test_targets_are_computed_once_for_several_students_who_resume_with_the_same_teacher(tmp_path, files):
     given = f"--teacher_targets_dir={tmp_path}/teacher/targets"
     first = commands.succeed(*arguments(tmp_path, files, given))
     assert "Computing the teacher's targets for 2 of 2 training file(s)" in first.out
@@ -50,6 +50,8 @@ def test_targets_are_computed_once_for_several_students(tmp_path, files):
     assert run.config.teacher_targets_dir == f"{tmp_path}/teacher/targets"
     without = commands.fail(*arguments(tmp_path, files))
     assert "teacher_targets (float16, sha256 " in without and "there, empty here)" in without
+    commands.save_checkpoint(runs.open_run(tmp_path / "teacher"), 5)  # a student resumes only with the same teacher
+    assert "teacher_weights (step 3, sha256 " in commands.fail(*arguments(tmp_path, files))
 
 
 def refusal(tmp_path, *given):

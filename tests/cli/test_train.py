@@ -16,6 +16,7 @@ from youtube8m_distill import config
 from youtube8m_distill.cli import run_config
 from youtube8m_distill.cli import train as train_command
 from youtube8m_distill.engine import callbacks
+from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.schemes.supervised import Supervised
 
@@ -108,22 +109,6 @@ def test_an_empty_file_is_refused(tmp_path, files):
 def test_a_file_of_another_format_is_refused(tmp_path, files):
     (tmp_path / "data" / "train9.tfrecord").write_text("VideoId,LabelConfidencePairs\n" * 9)
     assert "train9.tfrecord (261 bytes) is not a TFRecord file" in refusal(tmp_path, files, *SMALL, *QUICK)
-
-
-def test_a_label_outside_the_classes_is_reported_with_file_and_record(tmp_path):
-    frames = records.random_frames(2)
-    videos = [records.frame_record(frames, commands.video_id(i), [7 if i == 3 else 0]) for i in range(8)]
-    ended = commands.run(
-        "train",
-        f"--train_data_pattern={write(tmp_path, 'bad.tfrecord', *videos)}",
-        f"--train_dir={tmp_path}/run",
-        *SMALL,
-        *QUICK,
-        *FEW_FRAMES,
-    )
-    assert ended.code == 2
-    assert ended.lines[-1].startswith(f"Error: file {tmp_path}/bad.tfrecord, record 3: ") and "7" in ended.lines[-1]
-    assert ended.lines[-1].endswith("Training stopped; there is no checkpoint yet.")
 
 
 # ---- sizes
@@ -418,12 +403,12 @@ def test_start_new_model_replaces_the_run_and_keeps_other_files(tmp_path, finish
     (tmp_path / "run" / "notes.txt").write_text("mine")
     (tmp_path / "run" / "plots").mkdir()
     (tmp_path / "run" / "plots" / "a.png").write_bytes(b"png")
-    said = commands.succeed(*again)
-    assert "Done: step 1, " in said.out and "Found step" not in said.out
+    with mock.patch.object(train_command.runs, "train_run", return_value=Progress()):
+        said = commands.succeed(*again)
+    assert "Found step" not in said.out and not (tmp_path / "run" / "checkpoints").exists()
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
     assert (tmp_path / "run" / "plots" / "a.png").read_bytes() == b"png"
     assert settings(tmp_path / "run")["training"]["seed"] == 9
-    assert checkpoints(tmp_path / "run") == ["step-00000001"]
 
 
 def test_float_frames_are_detected(tmp_path):
@@ -478,22 +463,7 @@ def test_a_run_resumes_only_with_the_same_files_in_the_same_order(tmp_path, fini
     assert "train_files (" in line and "2 file(s)" in line and "4 file(s)" in line
 
 
-def test_a_student_resumes_only_with_the_same_teacher(tmp_path, files):
-    teacher = commands.save_run(tmp_path / "teacher", networks.frame_level())
-    arguments = (
-        "train",
-        f"--train_data_pattern={files}",
-        f"--train_dir={tmp_path}/student",
-        f"--teacher_dir={teacher.folder}",
-        "--mode=serial",
-        "--frames_per_video=3",
-        *QUICK,
-    )
-    commands.succeed(*arguments, "--max_steps=1")
-    commands.save_checkpoint(teacher, 5)
-    assert "teacher_weights (step 3, sha256 " in commands.fail(*arguments, "--max_steps=2")
-
-
+@pytest.mark.slow
 def test_a_training_that_diverges_saves_no_bad_checkpoint(tmp_path, files):
     ended = commands.run(
         "train",
@@ -516,6 +486,7 @@ def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path,
     with mock.patch.object(Supervised, "compute_losses", _not_a_number):
         ended = commands.run(*finished.resumed_in(run, "--num_epochs=4"))
     assert ended.code == 2 and "Training diverged at step 7: loss is nan" in ended.lines[-1]
+    assert "Try a smaller base_learning_rate" in ended.lines[-1]
     assert ended.lines[-1].endswith(f"the last good checkpoint is {run}/checkpoints/step-00000006.")
     assert checkpoints(run) == checkpoints(finished.folder)
 
