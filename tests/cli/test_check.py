@@ -19,14 +19,15 @@ def check(files, *arguments):
     return commands.run("check", f"--input_data_pattern={files}", f"--num_classes={commands.NUM_CLASSES}", *arguments)
 
 
-def test_bad_records_are_printed_with_exit_code_1(files, tmp_path):
-    ended = check(files)
+def test_bad_records_are_printed_and_listed_with_exit_code_1(files, tmp_path):
+    ended = check(files, f"--output_file={tmp_path}/bad.csv")
     bad = f"{tmp_path}/data/v9.tfrecord"
     first, second, *rest = ended.out.splitlines()
     assert ended.code == 1 and rest == [
         "2 of 11 records in 3 file(s) are bad (18 %).",
-        "Add --output_file=bad_records.csv to write a list of them for --exclude_records.",
+        f"Skip them with --exclude_records={tmp_path}/bad.csv in train, eval, infer and compact.",
     ]
+    assert [line.split(",")[:2] for line in (tmp_path / "bad.csv").read_text().splitlines()[1:]] == [[bad, "0"], [bad, "1"]]
     assert first.startswith(f"{bad}, record 0: label 5 is outside 0 .. 4; ")
     assert second.startswith(f"{bad}, record 1: label -1 is outside 0 .. 4; ")
 
@@ -36,6 +37,7 @@ def test_only_the_first_faults_are_printed(tmp_path):
     records.write(tmp_path / "a.tfrecord", [records.frame_record(frames, b"a%d" % number, [9]) for number in range(13)])
     lines = check(tmp_path / "a.tfrecord").out.splitlines()
     assert len(lines) == 13 and lines[10] == "... and 3 more."
+    assert lines[12] == "Add --output_file=bad_records.csv to write a list of them for --exclude_records."
 
 
 def test_feature_names_choose_what_is_checked(tmp_path):
@@ -72,16 +74,13 @@ def test_evaluation_prediction_and_compact_skip_the_records_on_the_list(files, t
     assert ended.out.startswith(f"{out}: 9 videos in 2 file(s)")
 
 
-def test_a_run_that_stopped_at_a_bad_record_resumes_with_the_list(tmp_path, monkeypatch):
+def test_a_run_that_stopped_at_a_bad_record_resumes_without_it(tmp_path, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     files = commands.write_files(tmp_path / "data", "v", commands.frame_videos(9))
     frames = records.random_frames(2)
     videos = [records.frame_record(frames, b"b%d" % label, [label]) for label in (1, -1)]
     records.write(tmp_path / "data" / "v9.tfrecord", videos)
-    ended = check(files, f"--output_file={tmp_path}/bad.csv")
-    assert ended.code == 1 and f"Skip them with --exclude_records={tmp_path}/bad.csv in train" in ended.out
-    (line,) = (tmp_path / "bad.csv").read_text().splitlines()[1:]
-    assert line.startswith(f'{tmp_path}/data/v9.tfrecord,1,"label -1 is outside 0 .. 4; ')
+    (tmp_path / "bad.csv").write_text(f"file,record,reason\n{tmp_path}/data/v9.tfrecord,1,label\n")
     train = ("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *commands.SMALL, *commands.QUICK)
     ended = commands.run(*train)
     assert ended.code == 2 and ended.lines[-1].startswith(f"Error: file {tmp_path}/data/v9.tfrecord, record 1: label -1")

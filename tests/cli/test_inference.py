@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tests import commands, networks, records
-from youtube8m_distill import runs
 from youtube8m_distill.data.tfrecord import find_files
 
 
@@ -22,7 +21,10 @@ def quick_encoder():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return commands.save_run(tmp_path_factory.mktemp("trained") / "run", networks.frame_level(), steps=(3, 7))
+    """A run whose best checkpoint is that of step 3, and the last that of step 7."""
+    run = commands.save_run(tmp_path_factory.mktemp("trained") / "run", networks.frame_level(), steps=(3, 7))
+    (run.folder / "checkpoints" / "step-00000003").rename(run.folder / "best")
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +36,10 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def csv(run, files, tmp_path_factory):
-    """The CSV of the network of step 7. An archive of the network, model.tgz, is beside it."""
+    """The CSV of the best checkpoint. An archive of the network, model.tgz, is beside it."""
     path = tmp_path_factory.mktemp("predictions") / "p.csv"
     ended, _ = predicted(run, files, path, f"--output_model_tgz={path.parent}/model.tgz")
-    assert "of step 7 in" in ended.out
+    assert "of step 3 in" in ended.out
     return path
 
 
@@ -48,9 +50,9 @@ def predicted(run, files, output, *arguments):
     return ended, commands.read_csv(output)
 
 
-def by_hand(run, files, step=7):
+def by_hand(run, files, checkpoint):
     """{id: predictions [classes]} of the network called directly."""
-    network, _ = run.load_network(checkpoint=step)
+    network, _ = run.load_network(checkpoint=checkpoint)
     return {
         video_id: row
         for ids, batch, _ in commands.batches_by_hand(find_files(files), frames=7)
@@ -66,22 +68,15 @@ def assert_predictions(rows, expected, top_k):
         assert [p for _, p in rows[video_id]] == pytest.approx(list(predictions[classes]), rel=1e-5)
 
 
-def test_the_csv_has_the_predictions_in_the_order_of_the_files(run, files, csv):
-    assert_predictions(commands.read_csv(csv), by_hand(run, files), 20)
+def test_the_csv_has_the_predictions_of_the_best_checkpoint_in_the_order_of_the_files(run, files, csv):
+    assert_predictions(commands.read_csv(csv), by_hand(run, files, "best"), 20)
 
 
 def test_a_checkpoint_and_the_number_of_classes_can_be_chosen(run, files, tmp_path):
-    ended, rows = predicted(run, files, tmp_path / "new" / "p.csv", "--top_k=2", "--checkpoint=3", "--batch_size=4")
-    assert_predictions(rows, by_hand(run, files, 3), 2)
-    assert ended.out.startswith("9 videos by the teacher of step 3 in ")
+    ended, rows = predicted(run, files, tmp_path / "new" / "p.csv", "--top_k=2", "--checkpoint=last", "--batch_size=4")
+    assert_predictions(rows, by_hand(run, files, "last"), 2)
+    assert ended.out.startswith("9 videos by the teacher of step 7 in ")
     assert ended.out.endswith(f"{tmp_path}/new/p.csv\n")
-
-
-def test_the_best_checkpoint_is_the_default(run, files, tmp_path):
-    shutil.copytree(run.folder, tmp_path / "run")
-    best = runs.open_run(tmp_path / "run")
-    (best.folder / "checkpoints" / "step-00000003").rename(best.folder / "best")
-    assert "of step 3 in" in predicted(best, files, tmp_path / "p.csv")[0].out
 
 
 def test_compressed_files_of_2017_give_the_same_predictions_in_a_compressed_csv(run, csv, tmp_path):
@@ -169,7 +164,7 @@ def test_after_a_bad_record_the_command_with_exclude_records_resumes(run, files,
             "infer", *arguments, f"--output_file={tmp_path}/{output}", f"--exclude_records={tmp_path}/bad.csv"
         )
         assert ("Resuming after 8 videos, in file 2 of 3; " in ended.out) == (output == "p.csv")
-        assert "15 videos by the teacher of step 7 in " in ended.out
+        assert "15 videos by the teacher of step 3 in " in ended.out
     assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
     assert list(commands.read_csv(tmp_path / "p.csv"))[8:] == ["v008", *(f"w{number:03d}" for number in range(6))]
 
@@ -192,7 +187,7 @@ def test_a_network_from_an_archive_gives_the_same_predictions(files, csv, tmp_pa
             f"--output_file={tmp_path}/other.csv",
             *more,
         )
-        assert "9 videos by the teacher of step 7 in " in ended.out
+        assert "9 videos by the teacher of step 3 in " in ended.out
         assert (tmp_path / "other.csv").read_bytes() == csv.read_bytes()
     assert (tmp_path / "model" / "config.json").exists()
 
