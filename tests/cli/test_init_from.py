@@ -1,11 +1,14 @@
 """What a training starts from: --init_from and --pca_eigenvalues."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
 from tests import commands, networks, tiny_training
 from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config, runs
+from youtube8m_distill.engine.progress import Progress
 
 NEXTVLAD = (
     *FEATURES,
@@ -223,7 +226,8 @@ def test_both_networks_of_a_parallel_run_have_the_eigenvalues(tmp_path, files, e
 
 
 def test_without_eigenvalues_a_run_prints_what_is_published_and_resumes_without_them(tmp_path, files, eigenvalues):
-    run, printed = train(tmp_path, files, "--max_steps=1", family=NEXTVLAD)
+    with mock.patch.object(runs, "train_run", return_value=Progress()):
+        run, printed = train(tmp_path, files, "--max_steps=1", family=NEXTVLAD)
     published = "As published, this family reverses the whitening of the features' PCA instead; --pca_eigenvalues does so."
     assert published in printed and run.config.networks["teacher"].family.reverse_whitening is False
     before, given = commands.entries(run.folder), f"--pca_eigenvalues={eigenvalues}"

@@ -70,12 +70,9 @@ def train_and_score(folder, seed):
     for name, settings in RUNS.items():
         if settings["mode"] == "serial":
             settings = {**settings, "teacher_dir": run_folder(folder, "teacher", seed)}
-        train_dir = run_folder(folder, name, seed)
-        patterns = {
-            "train_data_pattern": folder / "sample/train*.tfrecord",
-            "validation_data_pattern": folder / SELECTION_FILES,
-        }
-        command("train", train_dir=train_dir, seed=seed, **patterns, **settings, **TRAINING)
+        train_dir, selection = run_folder(folder, name, seed), folder / SELECTION_FILES
+        data = {"train_data_pattern": folder / "sample/train*.tfrecord", "validation_data_pattern": selection}
+        command("train", train_dir=train_dir, seed=seed, **data, **settings, **TRAINING)
         command("eval", "--run_once", train_dir=train_dir, batch_size=64, eval_data_pattern=folder / HELD_OUT_FILES)
         role = "teacher" if settings["mode"] == "teacher" else "student"
         metrics = json.loads((train_dir / "eval" / role / "metrics.json").read_text(encoding="utf-8"))

@@ -105,10 +105,8 @@ def evaluate_checkpoint(network, shards, folder, names):
 
 def read_vocabulary(path):
     """Class names by index from an official vocabulary CSV, of 2017 or later. Raises SettingError for other files."""
-    try:
+    with entry.about("vocabulary", "cannot be read as CSV: "):
         vocabulary = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a class may be called NA
-    except (OSError, ValueError) as error:  # errors of pandas and of decoding are ValueErrors
-        raise SettingError("vocabulary", f"cannot be read as CSV: {error}", path) from error
     for index, name in VOCABULARY_COLUMNS.items():
         if {index, name} <= set(vocabulary.columns):
             return vocabulary.set_index(index)[name]

@@ -26,7 +26,10 @@ def main():
         features, views = network.config.features, [network.config.view]
         pattern = FLAGS.input_data_pattern
         shards = runs.find_shards("input_data_pattern", pattern, features, views, exclusions())
-        check_outputs(shards)
+        inputs = {os.path.realpath(shard.path) for shard in shards}
+        for name in ("output_file", "output_model_tgz"):
+            if os.path.realpath(str(FLAGS[name].value)) in inputs:
+                raise SettingError(name, "is also an input file; name another.", FLAGS[name].value)
         if FLAGS.output_model_tgz:
             with entry.about("output_model_tgz", "was not written: "):
                 if pack(run, checkpoint, FLAGS.output_model_tgz) != network.progress:
@@ -49,11 +52,3 @@ def open_run(stack):
     folder = FLAGS.untar_model_dir or os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), "model")
     with entry.about("input_model_tgz"):
         return unpack(FLAGS.input_model_tgz, folder)
-
-
-def check_outputs(shards):
-    """Refuses an output that would replace one of the input files."""
-    inputs = {os.path.realpath(shard.path) for shard in shards}
-    for name in ("output_file", "output_model_tgz"):
-        if os.path.realpath(str(FLAGS[name].value)) in inputs:
-            raise SettingError(name, "is also an input file; name another.", FLAGS[name].value)
