@@ -1,17 +1,18 @@
 # All packages are installed into .venv. Run `make` for the list of targets.
 
-# Versions that the tests pass on, in the order in which they are tried. 3.11 comes first: constraints.txt is made with it,
-# published results were computed with it, and every extra has wheels for it.
+# Supported versions, in the order in which they are tried. 3.11 comes first: constraints.txt is generated with it, published
+# results were computed with it, and every extra has wheels for it.
 SUPPORTED := 3.11 3.12 3.13
-# The interpreter to use. Empty keeps a .venv of any supported version; without one, the first that is found creates it.
+# The interpreter to use. If empty, a .venv of any supported version is kept; if there is none, the first supported interpreter
+# that is found creates it.
 PYTHON ?=
-# The exact version of every dependency. Empty installs the newest versions that setup.py allows.
+# Pins the version of every dependency. If empty, the newest versions that setup.py allows are installed.
 CONSTRAINTS ?= constraints.txt
-# More arguments for the program that a target runs, as in `make test ARGS='-k netvlad'`.
+# Additional arguments for the program that a target runs, as in `make test ARGS='-k netvlad'`.
 ARGS ?=
-# Inputs for each target of the fuzzer.
+# Number of inputs for each fuzz target.
 RUNS ?= 10000
-# Official video-level files (a glob) for `make reproduce`. Empty synthesizes all videos.
+# Official video-level files (a glob) for `make reproduce`. If empty, videos are generated from prototypes.
 VIDEO_LEVEL ?=
 
 BIN := .venv/bin
@@ -40,7 +41,7 @@ help:  ## list the targets
 
 install: .venv/.installed-test  ## create .venv and install the package with its test dependencies
 
-demo: install  ## train a teacher, a baseline and two students on a synthetic sample set; at most 10 minutes
+demo: install  ## train a teacher, a baseline, and two students on a synthetic sample set; at most 10 minutes
 	$(BIN)/yt8m demo --output_dir=demo
 
 tensorboard: install  ## show the demo's training curves at http://localhost:6006
@@ -52,7 +53,7 @@ test: install  ## run all tests except the slow ones
 test-all: install  ## run all tests
 	$(PYTEST) $(ARGS)
 
-check: lint types  ## check style, formatting and types
+check: lint types  ## check style, formatting, and types
 	$(BIN)/ruff format --check .
 
 lint: .venv/.installed-dev  ## check style and import order
@@ -65,27 +66,27 @@ format: .venv/.installed-dev  ## format the code and sort its imports
 	$(BIN)/ruff check --select=I --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/.installed-docs  ## build the manual; open site/index.html to read it
+docs: .venv/.installed-docs  ## build the manual in site/; open site/index.html to read it
 	$(BIN)/mkdocs build --strict
 
-bench: install  ## measure speed and memory against their targets; 15 minutes on an otherwise idle machine
+bench: install  ## compare speed and memory with their targets; 15 minutes on an idle machine
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 bench-all: install  ## run all benchmarks, including those on 100,000 videos
 	$(BIN)/python benchmarks/bench.py --all $(ARGS)
 
-seeds: install  ## compare the methods over 5 seeds on the demo's sample set; about an hour
+seeds: install  ## compare the methods with 5 seeds on the demo's sample set; about an hour
 	$(BIN)/yt8m demo --output_dir=demo_seeds --seeds=5
 
-reproduce: .venv/.installed-reproduce  ## reproduce the papers' tables and figures at small size; about an hour (3 with VIDEO_LEVEL=GLOB)
+reproduce: .venv/.installed-reproduce  ## reproduce the papers' tables and figures at small size; about an hour (3 hours with VIDEO_LEVEL=GLOB)
 	$(BIN)/yt8m synthesize --output_dir=$(REPRODUCE_DIR)/data --seed=1 --num_test_videos=0 $(REPRODUCE_DATA)
 	$(BIN)/python -m reproduce all --flagfile=reproduce/small.flags --data=$(REPRODUCE_DIR)/data \
 	    --output_dir=$(REPRODUCE_DIR)/out $(REPRODUCE_FLAGS) $(ARGS)
 
-fuzz: .venv/.installed-fuzz  ## fuzz the readers of records, configurations, CSV files and archives; about a minute with RUNS=10000
+fuzz: .venv/.installed-fuzz  ## fuzz the readers of records, configurations, CSV files, and archives; about a minute with RUNS=10000
 	for target in records configs csv archives; do $(BIN)/python -m fuzz $$target -runs=$(RUNS) || exit 1; done
 
-audit: .venv/.installed-dev  ## look up known vulnerabilities of the versions in constraints.txt; needs the network
+audit: .venv/.installed-dev  ## check the versions in constraints.txt for known vulnerabilities; needs network access
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 lock: .venv/.python  ## add new dependencies to constraints.txt; CONSTRAINTS= updates all versions
@@ -98,15 +99,15 @@ lock: .venv/.python  ## add new dependencies to constraints.txt; CONSTRAINTS= up
 	mv build/lock/constraints.txt constraints.txt
 	rm -rf build/lock
 
-clean:  ## delete the demo's output, build products and caches; keep .venv
+clean:  ## delete the demo's output, build products, and caches; keep .venv
 	rm -rf demo demo_seeds site build dist *.egg-info .coverage htmlcov .pytest_cache .ruff_cache
 
 .venv/.installed-%: .venv/.python setup.py $(CONSTRAINTS)
 	$(PIP_INSTALL) --editable '.[$*]'
 	@touch $@
 
-# Recreates .venv if its Python is not supported, does not run, or has another version than PYTHON. The recipe runs every time,
-# but changes this file only if .venv is new.
+# Recreates .venv if its Python is not supported, does not run, or has a different version than PYTHON. The recipe always runs,
+# but updates this file only if .venv is new.
 .venv/.python: FORCE
 	@python=; \
 	version() { "$$1" -c "import $$2, sys; print('%d.%d' % sys.version_info[:2])" 2>/dev/null; }; \

@@ -1,9 +1,9 @@
-"""Every measurement of speed and memory, one after the other, in one table with its targets.
+"""Runs all benchmarks of speed and memory, one after the other, and prints one table of results and targets.
 
     python benchmarks/bench.py [--all] [--only=reading,computing]
 
-Each script runs in a process of its own and can be run alone. Close what else uses the machine: figures are ratios of two
-things timed in turns, but they share two cores with whatever else runs. `--all` adds what takes long: 100,000 videos.
+Each script runs in its own process and can also be run alone. The machine should be otherwise idle: most results are ratios
+of alternating measurements, but other jobs would still distort them. `--all` adds long runs with 100,000 videos.
 """
 
 import json
@@ -30,30 +30,30 @@ SCRIPTS = (
     "start_up",
     "devices",
 )
-LONGER = ("growth",)  # scripts that know --all
-ONLY_LONG = ("load",)  # scripts that are run with --all alone
+WITH_LONG_RUNS = ("growth",)  # scripts that have a flag --all
+LONG_SCRIPTS = ("load",)  # scripts that only run with --all
 
-ALL = flags.DEFINE_boolean("all", False, "Also what takes long.")
-ONLY = flags.DEFINE_list("only", None, "Which scripts to run; all by default.")
+ALL = flags.DEFINE_boolean("all", False, "Also run the long benchmarks.")
+ONLY = flags.DEFINE_list("only", None, "Scripts to run, comma-separated. Default: all.")
 
 
 def main(_):
     found, started = [], time.monotonic()
-    for script in ONLY.value or SCRIPTS + ONLY_LONG * ALL.value:
-        print(f"\n{script}, at {time.monotonic() - started:.0f} s", flush=True)
+    for script in ONLY.value or SCRIPTS + LONG_SCRIPTS * ALL.value:
+        print(f"\n{script}, after {time.monotonic() - started:.0f} s", flush=True)
         found += [figures.Figure(**{**values, "what": f"{script}: {values['what']}"}) for values in measure(script)]
-    print(f"\nAll figures, after {time.monotonic() - started:.0f} s:\n\n" + figures.table(found))
+    print(f"\nAll results, after {time.monotonic() - started:.0f} s:\n\n" + figures.table(found))
     figures.write_json(found)
     missed = [figure.what for figure in found if figure.verdict == "missed"]
-    print("\nEvery target is met." if not missed else f"\nMissed: {'; '.join(missed)}.")
+    print("\nAll targets are met." if not missed else f"\nMissed targets: {'; '.join(missed)}.")
 
 
 def measure(script):
-    """The figures of one script, run in a process of its own."""
+    """The figures of one script, which runs in its own process."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "figures.json"
         command = [sys.executable, str(HERE / f"{script}.py"), f"--json={path}"]
-        subprocess.run(command + ["--all"] * (ALL.value and script in LONGER), check=True)
+        subprocess.run(command + ["--all"] * (ALL.value and script in WITH_LONG_RUNS), check=True)
         return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -1,11 +1,11 @@
-"""How much of the machine's product rate the networks reach in inference, at their published sizes.
+"""How much of the machine's matmul rate the networks reach in inference, at their published sizes.
 
     python benchmarks/computing.py [--rounds=2] [--more]
 
-FLOPs of the frames that exist, two a multiply-add, over the time of a forward pass and over the rate of a 4096 x 4096
-x 4096 product in the same precision. Product and pass take turns, and the best of each counts. The product of a zero state,
-which a block's first step has, is counted as the papers count it, but not computed. --more adds batch sizes, NetVLAD and
-NeXtVLAD in bfloat16, and a training step.
+The result is the FLOP rate of a forward pass, divided by the FLOP rate of a 4096 x 4096 x 4096 matrix product in the same
+precision. Only real frames count, with two FLOPs per multiply-add. Product and pass are timed in turns, and the best time of
+each counts. The product with the zero state in the first step of a block is counted, as in the papers, although it is not
+computed. --more adds batch sizes, NetVLAD and NeXtVLAD in bfloat16, and a training step.
 """
 
 import time
@@ -14,16 +14,16 @@ import numpy as np
 from absl import flags
 
 import family_costs
-import figures  # first: it quiets TensorFlow
-import made_up
+import figures  # before TensorFlow, whose log messages it turns off
+import inputs
 from youtube8m_distill import schema
 
-ROUNDS = flags.DEFINE_integer("rounds", 2, "Turns of product and pass.", 1)
-MORE = flags.DEFINE_bool("more", False, "Measure more than the figures that have a target.")
+ROUNDS = flags.DEFINE_integer("rounds", 2, "Number of times to measure product and pass.", 1)
+MORE = flags.DEFINE_bool("more", False, "Also measure cases that have no target.")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 TARGETS = {"float32": 0.90, "bfloat16": 0.65}
 H_RNN = "HierarchicalLstmModel"
-# model, frames, videos a batch
+# (model, frames, videos per batch)
 WITH_TARGET = ((H_RNN, 300, 256), (H_RNN, 30, 256), (H_RNN, 10, 512))
 OTHERS = (("NetVLADModelLF", 300, 64), ("NeXtVLADModel", 300, 64))
 MORE_BATCHES = (
@@ -43,34 +43,39 @@ def measure():
     videos = {}
     for precision, target in TARGETS.items():
         for case in WITH_TARGET:
-            share, videos[case, precision], done = share_of_product_rate(*case, precision)
+            share, videos[case, precision], done = fraction_of_matmul_rate(*case, precision)
             yield from report(case, precision, share, videos[case, precision], target)
             yield figures.Figure(
-                f"{shown(case)}, {precision}: the same, zero states' products not counted", share * done, "x"
+                f"{title(case)}, {precision}: the same without products with zero states", share * done, "x"
             )
     for case in WITH_TARGET:
         gain = videos[case, "bfloat16"] / videos[case, "float32"]
-        yield figures.Figure(f"{shown(case)}: bfloat16 over float32", gain, "x")
+        yield figures.Figure(f"{title(case)}: bfloat16 over float32", gain, "x")
     for case in OTHERS + MORE_BATCHES * MORE.value:
         for precision in PRECISIONS if MORE.value else ("float32",):
-            yield from report(case, precision, *share_of_product_rate(*case, precision)[:2])
+            yield from report(case, precision, *fraction_of_matmul_rate(*case, precision)[:2])
     if MORE.value:
         yield figures.Figure(f"{H_RNN}, 30 frames, batch 64: training step", training_step_seconds(H_RNN, 30, 64), "s")
 
 
 def report(case, precision, share, videos_per_second, target=None):
-    name = f"{shown(case)}, {precision}"
-    yield figures.Figure(f"{name}: share of product rate", share, "x", at_least=target)
+    name = f"{title(case)}, {precision}"
+    yield figures.Figure(f"{name}: fraction of the matmul rate", share, "x", at_least=target)
     yield figures.Figure(name, videos_per_second, "videos/s")
 
 
-def shown(case):
+def title(case):
     model, frames, batch_size = case
     return f"{model}, {frames} frames, batch {batch_size}"
 
 
-def share_of_product_rate(model, frames, batch_size, precision):
-    """FLOP/s of a forward pass over those of a large product, its videos a second, and how much of its FLOPs it computes."""
+def fraction_of_matmul_rate(model, frames, batch_size, precision):
+    """Measures a forward pass.
+
+    Returns:
+        the fraction of the matmul rate that it reaches, its videos per second, and the fraction of the counted FLOPs that it
+        computes.
+    """
     import tensorflow as tf
 
     from youtube8m_distill.families.build import build_model
@@ -80,17 +85,17 @@ def share_of_product_rate(model, frames, batch_size, precision):
     batch = random_batch(frames, batch_size)
     matrix = tf.cast(tf.random.normal([4096, 4096]), precision)
     product, seconds = [], []
-    for _ in range(ROUNDS.value + 1):  # the first of each, which compiles, counts for nothing
+    for _ in range(ROUNDS.value + 1):  # the first round compiles and does not count
         product.append(seconds_of(lambda: tf.matmul(matrix, matrix)[0, 0].numpy()))
         seconds.append(seconds_of(lambda: forward(batch).numpy()))
-    product_rate, best = 2 * 4096**3 / min(product[1:]), min(seconds[1:])
+    matmul_rate, best = 2 * 4096**3 / min(product[1:]), min(seconds[1:])
     cost = network.multiply_adds(frames)
-    done = made_up.multiply_adds_done(network, frames) / cost if model == H_RNN else 1.0
-    return 2 * batch_size * cost / best / product_rate, batch_size / best, done
+    done = inputs.multiply_adds_done(network, frames) / cost if model == H_RNN else 1.0
+    return 2 * batch_size * cost / best / matmul_rate, batch_size / best, done
 
 
 def training_step_seconds(model, frames, batch_size):
-    """Best time of a step of supervised training."""
+    """The best time of a supervised training step."""
     import keras
     import tensorflow as tf
 

@@ -2,9 +2,10 @@
 
     python benchmarks/devices.py
 
-The demo's network (H-RNN of 64 cells, k = 10, 100 classes, batch 32) in one process, medians of several rounds, measured in
-turns: the compiled step alone on one batch; `engine.loop.train` on batches in memory, which shows what the loop adds; ten
-steps in one call, as with Keras' `steps_per_execution`; and the loop on two replicas that share this CPU.
+The network is that of the demo (H-RNN with 64 cells, k = 10, 100 classes, batch size 32). Measured in turns, in one process:
+the compiled step alone on one batch; `engine.loop.train` on batches in memory, which shows the cost of the loop; ten steps
+in one call, as with Keras' `steps_per_execution`; and the loop on two replicas that share this CPU. Results are medians of
+several rounds.
 """
 
 import logging
@@ -14,7 +15,7 @@ import time
 import figures
 from youtube8m_distill import config, schema
 
-ROUNDS, STEPS, STEPS_A_CALL = 7, 40, 10
+ROUNDS, STEPS, STEPS_PER_CALL = 7, 40, 10
 CLASSES, BATCH, FRAMES = 100, 32, 10
 
 
@@ -26,7 +27,7 @@ def measure():
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it logs every reduction over replicas
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # TensorFlow logs every reduction over replicas
     strategy = make_strategy()
     batch = random_batch(BATCH, FRAMES, CLASSES)
     network = config.network_config(
@@ -37,16 +38,20 @@ def measure():
     several = tf.function(lambda batch: repeat(scheme.train_step, batch))
     steps = {"step": lambda: [step(batch) for _ in range(STEPS)]}
     one = median_times(
-        steps | {"several": lambda: [several(batch) for _ in range(STEPS // STEPS_A_CALL)]}, scheme, batch, strategy
+        steps | {"several": lambda: [several(batch) for _ in range(STEPS // STEPS_PER_CALL)]}, scheme, batch, strategy
     )
     strategy = make_strategy(devices=["/cpu:0", "/cpu:1"])
     two = median_times(steps, build(network, strategy), batch, strategy)
     yield figures.Figure("demo's size: compiled step", 1000 * one["step"], "ms")
     yield figures.Figure("demo's size: a step of the loop, over the step alone", one["loop"] / one["step"], "x")
     yield figures.Figure(
-        f"demo's size: {STEPS_A_CALL} steps in one call, over {STEPS_A_CALL} calls", one["several"] / one["step"], "x"
+        f"demo's size: {STEPS_PER_CALL} steps in one call, over {STEPS_PER_CALL} separate calls",
+        one["several"] / one["step"],
+        "x",
     )
-    yield figures.Figure("demo's size: the loop on two replicas of one CPU, over the step", two["loop"] / two["step"], "x")
+    yield figures.Figure(
+        "demo's size: a step of the loop on two replicas of one CPU, over the step alone", two["loop"] / two["step"], "x"
+    )
 
 
 def seconds(function):
@@ -56,9 +61,9 @@ def seconds(function):
 
 
 def median_times(functions, scheme, batch, strategy):
-    """Median seconds per step of "loop", the training loop, and of each function, which takes `STEPS` steps.
+    """Median seconds per step of the training loop, as "loop", and of each function, which takes `STEPS` steps.
 
-    The functions run in turns with the loop, between two stretches of it.
+    The functions run between stretches of `STEPS` steps of the loop.
     """
     import keras
     import tensorflow as tf
@@ -71,7 +76,7 @@ def median_times(functions, scheme, batch, strategy):
     class Turns(keras.callbacks.Callback):
         def on_train_batch_end(self, step, logs=None):
             if step % STEPS == 0:
-                if step > STEPS:  # the first stretch compiles
+                if step > STEPS:  # the first stretch includes compilation
                     found["loop"].append(time.perf_counter() - self.started)
                 for name, function in functions.items():
                     found[name].append(seconds(function))
@@ -90,7 +95,7 @@ def median_times(functions, scheme, batch, strategy):
 
 
 def build(network, strategy):
-    """A compiled Supervised scheme of one network."""
+    """A compiled Supervised scheme for one network."""
     import keras
 
     from youtube8m_distill.engine.optimizers import build_optimizer
@@ -108,7 +113,7 @@ def build(network, strategy):
 def repeat(step, batch):
     import tensorflow as tf
 
-    for _ in tf.range(STEPS_A_CALL):
+    for _ in tf.range(STEPS_PER_CALL):
         step(batch)
 
 

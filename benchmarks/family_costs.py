@@ -1,9 +1,9 @@
-"""Parameters and multiply-adds of every network family at its published size, as the README's table has them.
+"""Parameters and multiply-adds of every network family at its published size, for the table in docs/families.md.
 
     python benchmarks/family_costs.py
 
-Trainable parameters with 3,862 classes; multiply-adds of a whole network, classifier included, in matrix products, for a
-video of 300, 30 and 10 frames.
+Parameters are trainable parameters with 3,862 classes. Multiply-adds are those of the matrix products in the whole network,
+including the classifier, for a video with 300, 30, and 10 frames.
 """
 
 import math
@@ -30,20 +30,20 @@ def main(_):
 
 
 def measure(model):
-    """Trainable parameters, and multiply-adds at each number of frames."""
+    """Trainable parameters, and multiply-adds for each number of frames."""
     networks = [published(model, frames) for frames in FRAMES]
     network = build_model(networks[0])
     parameters = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     costs = [network.multiply_adds(FRAMES[0])]
     for settings, frames in zip(networks[1:], FRAMES[1:]):
-        if settings.frames_per_block != networks[0].frames_per_block:  # fewer frames are cut into shorter blocks
+        if settings.frames_per_block != networks[0].frames_per_block:  # the block length depends on the number of frames
             network = build_model(settings)
         costs.append(network.multiply_adds(frames))
     return parameters, costs
 
 
 def published(model, frames):
-    """The family's NetworkConfig as published, seeing so many frames."""
+    """The published NetworkConfig of a family, for a number of frames."""
     if model in config.VIDEO_LEVEL_MODELS:
         sizes = tuple(schema.FEATURE_SIZES[name] for name in schema.VIDEO_FEATURES)
         return config.network_config(

@@ -1,4 +1,4 @@
-"""How every script here that measures speed reports: one figure a line, its target beside it."""
+"""Results of the speed benchmarks, printed one per line next to their targets."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from absl import app, flags
 
 from youtube8m_distill.cli.loading import keep_freed_memory
 
-JSON = flags.DEFINE_string("json", None, "Also write the figures to this file.")
+JSON = flags.DEFINE_string("json", None, "Also write the results to this JSON file.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Figure:
         what: what was measured, in a few words.
         value: float.
         unit: str, such as "x" for a ratio, "videos/s", "s", "MiB".
-        at_least, at_most: the target, where there is one.
+        at_least, at_most: the target, if there is one.
     """
 
     what: str
@@ -50,26 +50,26 @@ class Figure:
 
 def table(figures):
     """Figures as a Markdown table."""
-    lines = ["| figure | measured | target | |", "|---|---|---|---|"]
+    lines = ["| benchmark | measured | target | |", "|---|---|---|---|"]
     lines += [f"| {f.what} | {f.value:.4g} {f.unit} | {f.target} | {f.verdict} |" for f in figures]
     return "\n".join(lines)
 
 
 def write_json(figures):
-    """Writes the figures where --json says, if it does."""
+    """Writes the figures to the file in --json, if it is set."""
     if JSON.value:
         with open(JSON.value, "w", encoding="utf-8") as file:
             json.dump([dataclasses.asdict(figure) for figure in figures], file, indent=2)
 
 
 def run(measure):
-    """Runs `measure`, a function without arguments that yields Figures, as the script's whole work."""
+    """Runs a script: calls `measure`, a function without arguments that yields Figures, and prints them."""
 
     def main(_):
         keep_freed_memory()  # as every command does
         found = []
         for figure in measure():
-            print(table([figure]).splitlines()[-1], flush=True)  # long measurements show what they have
+            print(table([figure]).splitlines()[-1], flush=True)  # shows results of long benchmarks early
             found.append(figure)
         print("\n" + table(found))
         write_json(found)

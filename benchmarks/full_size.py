@@ -1,9 +1,10 @@
-"""Every network family at its published size: parameters, cost, memory and time of a training step and of inference.
+"""Parameters, memory, and time of a training step and of inference for every network family at its published size.
 
     python benchmarks/full_size.py [--models=NetVLADModelLF,NeXtVLADModel] [--batch_size=16] [--steps=3]
 
-Random frames, all 300 of every video; each family in a process of its own, so that its memory is its own. Memory is the
-process' greatest, TensorFlow included. The first step, which compiles, is not timed. A run that does not fit is said so.
+Videos have 300 random frames. Each family runs in its own process, so that its memory can be measured. Memory is the peak
+memory of the process, including TensorFlow. The first step compiles and is not timed. A run that does not fit into memory is
+reported.
 """
 
 import json
@@ -22,13 +23,15 @@ from absl import app, flags
 import family_costs
 from youtube8m_distill import config, schema
 
-MODELS = flags.DEFINE_list("models", list(config.MODELS), "Families, as --model of train.py has them.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Videos a step; published are 80 to 1024.", 1)
-STEPS = flags.DEFINE_integer("steps", 3, "Steps to time.", 1)
+MODELS = flags.DEFINE_list("models", list(config.MODELS), "Families to measure, values of --model of `yt8m train`.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Videos per step. The published values are 80 to 1024.", 1)
+STEPS = flags.DEFINE_integer("steps", 3, "Number of steps to time.", 1)
 FRAMES = flags.DEFINE_integer("frames", 300, "Frames of each video.", 1, 300)
-OPTIMIZER = flags.DEFINE_enum("optimizer", "AdamOptimizer", config.OPTIMIZERS, "Adam keeps two more numbers a weight.")
+OPTIMIZER = flags.DEFINE_enum(
+    "optimizer", "AdamOptimizer", config.OPTIMIZERS, "Optimizer. Adam stores two more numbers per weight."
+)
 ALONE = flags.DEFINE_string("alone", None, "Measure this one family in this process and print it as JSON.")
-OUT_OF_MEMORY = -9  # ended by the kernel
+OUT_OF_MEMORY = -9  # killed by the kernel
 
 
 def main(_):
@@ -42,7 +45,7 @@ def main(_):
 
 
 def row(model):
-    """One line of the table, measured in a process of its own."""
+    """One line of the table, measured in a separate process."""
     arguments = [sys.executable, __file__, f"--alone={model}"]
     arguments += [f"--{flag.name}={flag.value}" for flag in (BATCH_SIZE, STEPS, FRAMES, OPTIMIZER)]
     ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
@@ -58,7 +61,7 @@ def row(model):
 
 
 def measure(model):
-    """Seconds a step and a forward pass, memory and losses of one family, in this process."""
+    """Seconds per step and per forward pass, memory, and losses of one family, measured in this process."""
     import keras
     import tensorflow as tf
 
@@ -98,7 +101,7 @@ def random_batch(network):
 
 
 def timed(function):
-    """Mean seconds of a call after the first, and what all calls gave."""
+    """Mean seconds of a call, not counting the first, and the results of all calls."""
     found = [function()]
     started = time.perf_counter()
     found += [function() for _ in range(STEPS.value)]
@@ -106,7 +109,7 @@ def timed(function):
 
 
 def losses_of(logs, scheme):
-    """The step's own loss: trackers give means since their last reset."""
+    """The loss of this step alone. Trackers return the mean since their last reset."""
     loss = float(logs["loss"])
     scheme.reset_metrics()
     return loss

@@ -1,11 +1,11 @@
-"""The share of metrics, CSV and progress display in the time of an evaluation and of an inference, and their memory.
+"""The fraction of time that metrics, CSV, and progress display take in evaluation and inference, and their memory.
 
     python benchmarks/metrics_cost.py [--most_videos=100000]
 
-The H-RNN at full size, a teacher that sees 300 frames and a student that sees 10, on synthetic videos of 300 frames with
-3862 classes. First the seconds per video of the whole program, as it reports them, then those of each part alone on a batch
-of predictions, the best of several; a share is their ratio. Memory: evaluations of random predictions for more and more
-videos, each in a separate process, and what the process holds at the end.
+The networks are H-RNNs at full size: a teacher that reads 300 frames, and a student that reads 10. Videos are synthetic and
+have 300 frames and 3,862 classes. The fraction is the time of each part alone on a batch of predictions, the best of several
+measurements, divided by the time per video that the whole program reports. For memory, separate processes evaluate random
+predictions for more and more videos, and the memory at the end is measured.
 """
 
 import json
@@ -19,7 +19,7 @@ import numpy as np
 from absl import app, flags
 
 import figures
-import made_up
+import inputs
 import whole_program
 from youtube8m_distill import display, schema
 from youtube8m_distill.data.tfrecord import find_files
@@ -27,23 +27,25 @@ from youtube8m_distill.export.kaggle import write_predictions
 from youtube8m_distill.metrics.evaluate import Evaluator
 
 MOST_VIDEOS = flags.DEFINE_integer("most_videos", 100_000, "Videos of the largest evaluation of random predictions.", 1000)
-ALONE = flags.DEFINE_integer("alone", None, "Evaluate this many videos in this process, and print its memory.")
+ALONE = flags.DEFINE_integer(
+    "alone", None, "Evaluate this many videos in this process, and print the memory that they take."
+)
 NETWORKS = ("teacher", "student k=10")
-BATCH, BATCHES = 1024, 4  # of the parts
+BATCH, BATCHES = 1024, 4  # for the measurement of single parts
 
 
 def measure():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        networks = {name: whole_program.load(folder / name, whole_program.SEES[name]) for name in NETWORKS}
-        shards = find_files(made_up.write_videos(folder / "videos", [schema.MAX_FRAMES] * 512, 128))
+        networks = {name: whole_program.load(folder / name, whole_program.FRAMES[name]) for name in NETWORKS}
+        shards = find_files(inputs.write_videos(folder / "videos", [schema.MAX_FRAMES] * 512, 128))
         parts = {"evaluation": evaluation_parts(), "inference": inference_parts(folder)}
         for name, network in networks.items():
             whole = 1 / whole_program.rate(network, shards, 1 + whole_program.BATCHES[name] // 2, folder / "predictions.csv")
             for program, seconds in parts.items():
                 listed = ", ".join(f"{part} {1e6 * value:.1f}" for part, value in seconds.items())
                 yield figures.Figure(
-                    f"{name}, {program}: share of metrics, CSV, display (microseconds per video: {listed}; "
+                    f"{name}, {program}: time for metrics, CSV, and display (microseconds per video: {listed}; "
                     f"whole {1e6 * whole:.0f})",
                     100 * sum(seconds.values()) / whole,
                     "%",
@@ -53,14 +55,14 @@ def measure():
 
 
 def evaluation_parts():
-    """{part: seconds per video} of an evaluation, besides reading and the network."""
+    """A dict from each part of an evaluation, except reading and the network, to its seconds per video."""
     import tensorflow as tf
     from keras import ops
 
     from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr
     from youtube8m_distill.schemes.losses import label_loss
 
-    labels, predictions = made_up_predictions(BATCH)
+    labels, predictions = random_predictions(BATCH)
     device = tf.constant(labels), tf.constant(predictions)
     find = tf.function(lambda predictions: ops.top_k(predictions, SHALLOW_DEPTH))
     scores, classes = find(device[1])
@@ -85,11 +87,11 @@ def evaluation_parts():
 
 
 def inference_parts(folder):
-    """The same for an inference."""
+    """The same for inference."""
     import tensorflow as tf
     from keras import ops
 
-    _, predictions = made_up_predictions(BATCH)
+    _, predictions = random_predictions(BATCH)
     predictions = tf.constant(predictions)
     find = tf.function(lambda predictions: ops.top_k(predictions, schema.TOP_K))
     scores, classes = (values.numpy() for values in find(predictions))
@@ -108,7 +110,7 @@ def display_seconds():
 
 
 def seconds(work, rounds=7):
-    """The fewest seconds per video that `work` on a batch takes."""
+    """The best time of `work` on a batch, in seconds per video."""
     work()
     found = []
     for _ in range(rounds):
@@ -118,17 +120,17 @@ def seconds(work, rounds=7):
     return min(found) / BATCH
 
 
-def made_up_predictions(count, seed=0):
-    """uint8 labels and float32 predictions [count, num_classes]: three labels per video, mostly small predictions."""
+def random_predictions(count, seed=0):
+    """uint8 labels and float32 predictions [count, num_classes]: three labels per video, and mostly small predictions."""
     random = np.random.default_rng(seed)
     predictions = random.random((count, schema.NUM_CLASSES), np.float32) ** 8
     labels = np.zeros(predictions.shape, np.uint8)
-    np.put_along_axis(labels, random.integers(0, schema.NUM_CLASSES, (count, made_up.LABELS_A_VIDEO)), 1, axis=1)
+    np.put_along_axis(labels, random.integers(0, schema.NUM_CLASSES, (count, inputs.LABELS_PER_VIDEO)), 1, axis=1)
     return labels, predictions
 
 
 def memory():
-    """How the memory of an evaluation grows with its videos."""
+    """How the memory of an evaluation grows with the number of videos."""
     counts = (MOST_VIDEOS.value // 10, MOST_VIDEOS.value // 2, MOST_VIDEOS.value)
     held = []
     for count in counts:
@@ -145,10 +147,10 @@ def memory():
 
 
 def evaluate_alone(count):
-    """Prints the memory of this process after this many videos, minus that before the first."""
+    """Prints by how much the memory of this process grows over this many videos."""
     from youtube8m_distill.metrics.ranking import rank
 
-    labels, predictions = made_up_predictions(BATCH)
+    labels, predictions = random_predictions(BATCH)
     ranking, perr = rank(labels, predictions), np.zeros(BATCH, np.float32)
     with Evaluator(schema.NUM_CLASSES) as evaluator:
         evaluator.update_state(labels, ranking.classes, ranking.scores, perr, perr)
@@ -165,9 +167,9 @@ def resident_bytes():
 
 
 if __name__ == "__main__":
-    display.LINE_SECONDS = 1e9  # figures only
+    display.LINE_SECONDS = 1e9  # no progress lines between the results
     if any(argument.startswith("--alone") for argument in sys.argv):
-        # Not through figures.run, which keeps freed memory: the evaluation would fit into what its setup has freed.
+        # Does not use figures.run, which keeps freed memory: the evaluation would fit into memory that its setup has freed.
         app.run(lambda _: evaluate_alone(ALONE.value))
     else:
         figures.run(measure)

@@ -1,11 +1,12 @@
-"""Reading: videos per second of each network's input, compared with bare TFRecordDataset and a record-by-record parser.
+"""Reading: videos per second of each network's input, compared with a bare TFRecordDataset and a record-by-record parser.
 
     python benchmarks/reading.py [--num_videos=1200] [--drawn=5120] [--rounds=3]
 
-Synthetic frame-level files with lengths distributed like the real ones (mean 230 frames), in the page cache, read
-repeatedly. Everything is measured in turns in one process, each way after its first batch, which excludes the half second of
-setting up a pipeline. Ratios are of medians over the rounds. "Bare" is the faster of two ways to drain TFRecordDataset over
-the same files: inside one `reduce`, and from Python. Memory is that of the process after the first and the last round.
+The files are synthetic frame-level files. The lengths of the videos are distributed as in the real data set (mean 230
+frames). The files are in the page cache and are read repeatedly. All readers are measured in turns in one process. Times
+start after the first batch, which excludes the half second of pipeline setup. Ratios are ratios of medians over the rounds.
+"Bare" is the faster of two ways to consume TFRecordDataset over the same files: in one `reduce`, and from Python. Memory is
+that of the process after the first and the last round.
 """
 
 import itertools
@@ -27,9 +28,9 @@ from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.synthetic.dataset import SyntheticConfig, write_dataset
 from youtube8m_distill.data.tfrecord import find_files
 
-NUM_VIDEOS = flags.DEFINE_integer("num_videos", 1200, "Videos to write; they take 0.26 MB each.", 400)
-DRAWN = flags.DEFINE_integer("drawn", 5120, "Videos read to time each way, in each round.", 128)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds.", 2)
+NUM_VIDEOS = flags.DEFINE_integer("num_videos", 1200, "Number of videos to write. Each takes 0.26 MB.", 400)
+DRAWN = flags.DEFINE_integer("drawn", 5120, "Number of videos that each reader reads in each round.", 128)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of rounds.", 2)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Videos per batch.", 1)
 FEATURES = config.FeatureConfig()
 TEACHER, STUDENT, SMALL = (
@@ -65,15 +66,17 @@ def measure_files(shards):
     paths = [shard.path for shard in shards]
     bare = tf.data.TFRecordDataset(paths).repeat()
     ways = {
-        "bare, inside TensorFlow": lambda: reduced(bare),
-        "bare, from Python": lambda: drawn(bare, 1),
-        "one record at a time to float32": lambda: drawn(float32_batches(paths), BATCH_SIZE.value, DRAWN.value // 6),
+        "bare, inside TensorFlow": lambda: consume_in_tensorflow(bare),
+        "bare, from Python": lambda: consume_from_python(bare, 1),
+        "one record at a time to float32": lambda: consume_from_python(
+            float32_batches(paths), BATCH_SIZE.value, DRAWN.value // 6
+        ),
     }
     for (name, views), training in itertools.product(VIEWS.items(), (False, True)):
         parser = VideoParser(FEATURES, schema.NUM_CLASSES, views)
         records = TrainingOrder(num_epochs=None) if training else None
         dataset = make_dataset(long_set(shards), parser, BATCH_SIZE.value, records)
-        ways[f"{name}, {order(training)}"] = lambda dataset=dataset: drawn(dataset, BATCH_SIZE.value)
+        ways[f"{name}, {order(training)}"] = lambda dataset=dataset: consume_from_python(dataset, BATCH_SIZE.value)
     speed, first_memory = {name: [] for name in ways}, None
     for _ in range(ROUNDS.value):
         for name, way in ways.items():
@@ -82,11 +85,11 @@ def measure_files(shards):
     yield from rates({name: statistics.median(found) for name, found in speed.items()})
     yield figures.Figure("memory after the first round", first_memory, "MiB")
     yield figures.Figure("memory after the last round over that after the first", memory() / first_memory, "x", at_most=1.1)
-    yield figures.Figure("greatest memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, "MiB")
+    yield figures.Figure("peak memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, "MiB")
 
 
 def long_set(shards):
-    """The files repeated so that no epoch ends, since every epoch fills the shuffle buffer again."""
+    """The files, repeated so that no epoch ends: every epoch would have to fill the shuffle buffer again."""
     return shards * (2 + (DRAWN.value + BATCH_SIZE.value) // NUM_VIDEOS.value)
 
 
@@ -105,32 +108,32 @@ def rates(speed):
     yield figures.Figure("one record at a time to float32, over bare", simple / bare, "x")
 
 
-def reduced(dataset):
-    """Videos per second of a dataset drained inside TensorFlow."""
+def consume_in_tensorflow(dataset):
+    """Videos per second of a dataset that is consumed inside TensorFlow."""
     started = time.perf_counter()
     dataset.take(DRAWN.value).reduce(np.int64(0), lambda count, _: count + 1).numpy()
     return DRAWN.value / (time.perf_counter() - started)
 
 
-def drawn(dataset, videos_an_element, videos=None):
-    """Videos per second of a dataset drawn from Python, from the second element on."""
+def consume_from_python(dataset, videos_per_element, videos=None):
+    """Videos per second of a dataset that is consumed from Python, without the first element."""
     iterator = iter(dataset)
     next(iterator)
-    elements = (videos or DRAWN.value) // videos_an_element
+    elements = (videos or DRAWN.value) // videos_per_element
     started = time.perf_counter()
     for _ in range(elements):
         next(iterator)
-    return elements * videos_an_element / (time.perf_counter() - started)
+    return elements * videos_per_element / (time.perf_counter() - started)
 
 
 def memory():
-    """Memory of the process now, in MiB."""
+    """The current memory of the process in MiB."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def float32_batches(paths):
-    """Record by record: decodes, dequantizes and pads all frames, then batches, as the starter code does."""
+    """Decodes, dequantizes, and pads all frames of one record at a time, then batches, as the starter code does."""
 
     def parse(serialized):
         _, lists = tf.io.parse_single_sequence_example(

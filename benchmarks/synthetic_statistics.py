@@ -2,7 +2,8 @@
 
     python benchmarks/synthetic_statistics.py [--num_videos=300]
 
-The measured ones: means of 5,889 real 2018 validation videos, frames of one real video of 170 seconds.
+The real statistics were measured on the means of 5,889 validation videos of 2018 and on the frames of one real video of 170
+seconds.
 """
 
 import os
@@ -20,7 +21,7 @@ from youtube8m_distill.data.quantize import dequantize
 from youtube8m_distill.data.synthetic.dataset import SyntheticConfig, write_dataset
 from youtube8m_distill.data.tfrecord import find_files
 
-NUM_VIDEOS = flags.DEFINE_integer("num_videos", 300, "Videos to make.", 50)
+NUM_VIDEOS = flags.DEFINE_integer("num_videos", 300, "Number of videos to generate.", 50)
 LAGS = (1, 2, 5, 10, 20)
 PARTS = {"rgb": slice(0, 1024), "audio": slice(1024, 1152)}
 MEASURED = {
@@ -41,16 +42,16 @@ MEASURED = {
 
 
 def main(_):
-    videos = list(make_videos(NUM_VIDEOS.value))
+    videos = list(generate_videos(NUM_VIDEOS.value))
     print(f"{'':<8}{'':<26}{'synthetic':<34}measured on real records")
     for part, columns in PARTS.items():
         found = statistics([video[:, columns] for video in videos])
         for name, measured in MEASURED[part].items():
-            print(f"{part:<8}{name:<26}{shown(found[name]):<34}{shown(measured)}")
+            print(f"{part:<8}{name:<26}{formatted(found[name]):<34}{formatted(measured)}")
 
 
-def make_videos(count):
-    """Dequantized frames of each synthetic video. float [N, 1152]."""
+def generate_videos(count):
+    """Yields the dequantized frames of each synthetic video: float [N, 1152]."""
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(
             SyntheticConfig(num_train_videos=count, num_validate_videos=0, num_test_videos=0, num_classes=100), folder
@@ -82,7 +83,7 @@ def autocorrelation(deviation, lag):
     return (deviation[lag:] * deviation[:-lag]).mean() / (deviation**2).mean()
 
 
-def shown(value):
+def formatted(value):
     return " ".join(f"{number:.2f}" for number in np.atleast_1d(value))
 
 

@@ -1,11 +1,11 @@
-"""What stored targets of the teacher save: a serial step with them and with the teacher, from files to weights.
+"""The speedup from stored targets: a serial training step with them and with the teacher, from files to weights.
 
     python benchmarks/targets.py [--batch_size=64] [--rounds=2]
 
-H-RNN at its published size, synthetic videos of 300 frames, the same student and optimizer both ways. `ideal` is (teacher
-forward + student step) / student step, each measured alone on a batch in memory. Everything is timed in turns; the seconds
-are medians of the rounds. Both steps from files read from a pipeline that reads ahead: a few tenths of a millisecond per
-video, mostly while something else is timed.
+The network is H-RNN at its published size, on synthetic videos of 300 frames. Both cases have the same student and
+optimizer. The ideal speedup is (teacher forward + student step) / student step, each measured alone on a batch in memory.
+Everything is timed in turns, and times are medians over the rounds. Both steps from files use a pipeline that reads ahead.
+Reading takes a few tenths of a millisecond per video, mostly while something else is timed.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import flags
 
 import figures
-import made_up
+import inputs
 from youtube8m_distill import config, runs, schema
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
@@ -29,17 +29,17 @@ from youtube8m_distill.runs.targets import complete_targets
 from youtube8m_distill.schemes.stages import build_stages, build_student
 
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Videos per step.", 1)
-ROUNDS = flags.DEFINE_integer("rounds", 2, "Measurements of everything, in turns.", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 2, "Number of times to measure everything, in turns.", 1)
 STUDENTS = (30, 10)
-BATCHES = 2  # in the files, and of each kind in a round
+BATCHES = 2  # in the files, and timed per round
 TEACHER = config.network_config()
 
 
 def measure():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        pattern = made_up.write_videos(folder / "videos", [schema.MAX_FRAMES] * BATCHES * BATCH_SIZE.value)
-        teacher = made_up.save_network(folder / "teacher", TEACHER).load_network()[0]
+        pattern = inputs.write_videos(folder / "videos", [schema.MAX_FRAMES] * BATCHES * BATCH_SIZE.value)
+        teacher = inputs.save_network(folder / "teacher", TEACHER).load_network()[0]
         shards = runs.find_shards("videos", pattern)
         for k in STUDENTS:
             settings = run_config(folder, k)
@@ -50,7 +50,7 @@ def measure():
 
 
 def run_config(folder, k):
-    """A serial run's RunConfig with stored targets."""
+    """The RunConfig of a serial run with stored targets."""
     pair = {
         schema.TEACHER: TEACHER,
         schema.STUDENT: config.network_config(view=config.FrameView(frame_selection="uniform", frames_per_video=k)),
@@ -68,11 +68,11 @@ def run_config(folder, k):
 def sizes(shards, targets):
     videos = BATCHES * BATCH_SIZE.value
     for what, found in (("stored targets", targets.shards), ("stored frames", shards)):
-        yield figures.Figure(f"{what} of a video", sum(shard.size for shard in found) / videos / 2**10, "KiB")
+        yield figures.Figure(f"{what}, per video", sum(shard.size for shard in found) / videos / 2**10, "KiB")
 
 
 def student(settings, teacher, shards, targets, k):
-    """The figures of one student."""
+    """Yields the figures of one student."""
     keras.utils.set_random_seed(0)
     networks = {schema.TEACHER: teacher, schema.STUDENT: build_student(settings, teacher)}
     optimizer = build_optimizer(settings.training)
@@ -100,9 +100,9 @@ def student(settings, teacher, shards, targets, k):
         ("teacher", f"step with the teacher, k = {k}"),
     ):
         yield figures.Figure(what, seconds[name], "s")
-    yield figures.Figure(f"stored targets are faster, k = {k}", found, "x")
-    yield figures.Figure(f"ideal, k = {k}", ideal, "x")
-    yield figures.Figure(f"share of the ideal, k = {k}", found / ideal, "", at_least=0.9)
+    yield figures.Figure(f"speedup from stored targets, k = {k}", found, "x")
+    yield figures.Figure(f"ideal speedup, k = {k}", ideal, "x")
+    yield figures.Figure(f"fraction of the ideal speedup, k = {k}", found / ideal, "", at_least=0.9)
 
 
 def compiled_step(settings, networks, optimizer):
@@ -114,7 +114,7 @@ def compiled_step(settings, networks, optimizer):
 
 
 def endless(settings, shards, roles, targets=None):
-    """An iterator of training batches for the networks of some roles."""
+    """An endless iterator over training batches for the networks of some roles."""
     parser = VideoParser(TEACHER.features, TEACHER.num_classes, {role: settings.networks[role].view for role in roles})
     return iter(make_dataset(shards, parser, BATCH_SIZE.value, TrainingOrder(num_epochs=None), targets=targets))
 
@@ -124,7 +124,7 @@ def read(logs):
 
 
 def timed(functions):
-    """dict name -> median seconds of a call; the functions are called in turns, after a first call that compiles."""
+    """A dict from name to the median seconds of a call. Functions are called in turns, after a first call that compiles."""
     seconds = {name: [] for name in functions}
     for function in functions.values():
         function()

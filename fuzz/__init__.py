@@ -1,1 +1,1 @@
-"""A coverage-guided fuzzer (atheris) of all readers of foreign files and of the CSV writer: `make fuzz`."""
+"""A coverage-guided fuzzer (atheris) for all readers of untrusted files and for the CSV writer: `make fuzz`."""

@@ -1,7 +1,8 @@
-"""Runs one target of the fuzzer: python -m fuzz records|configs|csv|archives [libFuzzer's flags, as -runs=100000]
+"""Runs one fuzz target: python -m fuzz records|configs|csv|archives [libFuzzer flags such as -runs=100000]
 
-It exits with 0 after that many inputs. An input that breaks a promise ends it with a traceback and is saved in build/fuzz/.
-To reproduce, give that file as an argument. (The record may be one of the 15 before: valid ones are read together.)
+It exits with 0 after that many inputs. An input that fails a check ends it with a traceback and is saved in build/fuzz/. To
+reproduce the failure, pass that file as an argument. (Valid records are read together, so the cause may instead be one of
+the 15 records before.)
 """
 
 import os
@@ -10,22 +11,22 @@ import random
 import sys
 import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # both before TensorFlow is imported
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # this and the next before TensorFlow is imported
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-import atheris  # noqa: E402
-import tensorflow as tf  # noqa: E402, F401      imported first, so that it is not instrumented
+import atheris  # noqa: E402  # pyright: ignore[reportMissingModuleSource]
+import tensorflow as tf  # noqa: E402, F401      imported here, so that it is not instrumented
 
-with atheris.instrument_imports(include=["youtube8m_distill", "fuzz"]):
+with atheris.instrument_imports(include=["youtube8m_distill", "fuzz"]):  # pyright: ignore[reportAttributeAccessIssue]
     from fuzz import checks, mutations
 
 OUTPUT = pathlib.Path("build") / "fuzz"
-LONGEST_INPUT = 20_000  # bytes: 302 frames of 9 bytes are a record of 6,000
-SECONDS_AN_INPUT = 60  # longer is a hang; the first input of a parser includes tracing
+MAX_INPUT_BYTES = 20_000  # a record with 302 frames of 9 bytes has 6,000
+SECONDS_PER_INPUT = 60  # longer is a hang; the first input of a parser includes tracing
 
 
 def records(alone):
-    """The first byte chooses the parser. Valid records are read together, files to reproduce `alone`."""
+    """The first byte chooses the parser. Valid records are read together, except if `alone`, to reproduce a failure."""
     found = [checks.RecordCheck(parser, 1 if alone else 16) for parser in checks.PARSERS.values()]
     seeds = [bytes([number]) + record for record in mutations.some_records() for number in range(len(found))]
     return (
@@ -45,18 +46,19 @@ def configs(alone):
 
 def csv(alone):
     folder = _folder()
-    return lambda data: checks.check_csv(folder, _rows(atheris.FuzzedDataProvider(data))), mutations.some_csv(), None
+    provider = atheris.FuzzedDataProvider  # pyright: ignore[reportAttributeAccessIssue]
+    return lambda data: checks.check_csv(folder, _rows(provider(data))), mutations.some_csv(), None
 
 
 def _rows(data):
-    """Batches for `checks.check_csv` from bytes."""
+    """Makes batches for `checks.check_csv` from bytes."""
     batches, k = [], data.ConsumeIntInRange(1, 4)
     for _ in range(data.ConsumeIntInRange(0, 3)):
         count = data.ConsumeIntInRange(0, 4)
         ids = [data.ConsumeBytes(data.ConsumeIntInRange(0, 12)) for _ in range(count)]
         classes = [data.ConsumeIntListInRange(k, 0, 2**31 - 1) for _ in range(count)]
         scores = [data.ConsumeFloatListInRange(k, 0.0, 1.0) for _ in range(count)]
-        if data.ConsumeProbability() < 0.9:  # otherwise unsorted, which is mostly refused
+        if data.ConsumeProbability() < 0.9:  # unsorted scores are mostly refused
             scores = [sorted(row, reverse=True) for row in scores]
         batches.append(mutations.batch(ids, classes, scores, k))
     return batches
@@ -72,7 +74,7 @@ def _folder():
 
 
 def _mutator(change):
-    """Uses libFuzzer's own mutations half of the time, `change` otherwise."""
+    """A mutator that uses libFuzzer's own mutations half of the time, and `change` otherwise."""
 
     def mutate(data, max_size, seed):
         chance = random.Random(seed)
@@ -95,8 +97,8 @@ def main(arguments):
     for number, seed in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
     options = [
-        f"-max_len={LONGEST_INPUT}",
-        f"-timeout={SECONDS_AN_INPUT}",
+        f"-max_len={MAX_INPUT_BYTES}",
+        f"-timeout={SECONDS_PER_INPUT}",
         "-rss_limit_mb=6000",
         "-print_final_stats=1",
         "-verbosity=0",
@@ -104,7 +106,7 @@ def main(arguments):
         *options,
         *([] if given else [str(corpus)]),
     ]
-    # libFuzzer calls the mutator if there is one.
+    # A custom mutator replaces libFuzzer's own.
     mutators = {} if change is None else {"custom_mutator": _mutator(change)}
     atheris.Setup([sys.argv[0], *options], check, **mutators)
     atheris.Fuzz()

@@ -1,6 +1,6 @@
-"""What must hold for every input: each check takes one and raises AssertionError if it does not hold.
+"""Checks that must pass for every input. A check raises AssertionError if the input is handled wrongly.
 
-The fuzzer and the property tests share them. Inputs that are refused as they should be pass; a crash is any other exception.
+The fuzzer and the property tests share them. An input that is refused correctly passes. Any other exception is a crash.
 """
 
 import gzip
@@ -42,19 +42,20 @@ PARSERS = {
 
 
 class Refused(Exception):
-    """Why a record is invalid, by plain rules."""
+    """A record is invalid, according to `read_by_hand`."""
 
 
 class RecordCheck:
-    """Gives records to a parser of the package and compares the result with `read_by_hand`.
+    """Parses records with a parser of the package and compares the result with `read_by_hand`.
 
-    Invalid records are tried at once, after a few valid ones; valid ones in batches, and alone if their batch fails. Records
-    that no protocol buffer library writes (`_is_odd`) may always be refused, since TensorFlow's parser reads some of them
-    differently; but whatever it reads from them must be contained in them.
+    An invalid record is parsed immediately, in a batch after a few valid ones. Valid records are collected and parsed in
+    batches; if a batch fails, its records are parsed one by one. TensorFlow's parser reads some records that no protocol
+    buffer library writes (`_is_odd`) differently, so these may be refused; but any values that are read from them must occur
+    in them.
 
     Args:
         parser: one of PARSERS.
-        together: how many valid records make a batch.
+        together: number of valid records in a batch.
     """
 
     def __init__(self, parser, together=16):
@@ -72,7 +73,7 @@ class RecordCheck:
             self.flush()
 
     def flush(self):
-        """Checks the valid records of the last, incomplete batch."""
+        """Checks the valid records that are still waiting for a complete batch."""
         waiting, self.waiting = self.waiting, []
         try:
             self._assert_read(waiting)
@@ -83,7 +84,7 @@ class RecordCheck:
         self.good = [serialized for serialized, _ in waiting[: len(waiting) % 3]]
 
     def parse(self, serialized):
-        """The batch that the package reads from these records, as numpy. Raises BadRecordError."""
+        """The batch that the package reads from these records, as NumPy arrays. Raises BadRecordError."""
         count = len(serialized)
         with bad_records.naming_bad_records():
             found = self.parser(
@@ -97,14 +98,14 @@ class RecordCheck:
         return tf.nest.map_structure(lambda values: values.numpy(), found)
 
     def _assert_refused(self, serialized, reason):
-        """Asserts that the last of these records is refused, with its number."""
+        """Asserts that the last of these records is refused with its number."""
         prefix = f"file some/file, record {len(serialized) - 1}: "
         try:
             self.parse(serialized)
         except bad_records.BadRecordError as error:
             assert str(error).startswith(prefix) and len(str(error)) > len(prefix), f"{error}: {reason}: {serialized!r}"
         else:
-            raise AssertionError(f"accepted, though it is {reason}: {serialized!r}")
+            raise AssertionError(f"accepted, although it should be refused ({reason}): {serialized!r}")
 
     def _assert_read(self, waiting):
         if not waiting:
@@ -112,7 +113,7 @@ class RecordCheck:
         try:
             found = self.parse([serialized for serialized, _ in waiting])
         except bad_records.BadRecordError as error:
-            raise AssertionError(f"refused, {error}: {waiting[-1][0]!r}") from error
+            raise AssertionError(f"refused, although it is valid ({error}): {waiting[-1][0]!r}") from error
         for row, (serialized, expected) in enumerate(waiting):
             one = tf.nest.map_structure(lambda values, row=row: values[row], found)
             _assert_equal(one, expected, serialized)
@@ -133,9 +134,9 @@ class RecordCheck:
 
 
 def _is_odd(serialized):
-    """Whether a protocol buffer library cannot read a message, or would write it with another number of bytes."""
+    """Whether a protocol buffer library cannot read a message, or would write it with a different number of bytes."""
     try:
-        message = tf.train.SequenceExample.FromString(serialized)  # an Example is one without frames
+        message = tf.train.SequenceExample.FromString(serialized)  # an Example parses as a SequenceExample without frames
     except DecodeError:
         return True
     message.DiscardUnknownFields()
@@ -152,23 +153,23 @@ def _assert_equal(found, expected, serialized):
 
 
 def read_by_hand(serialized, parser):
-    """What protocol buffers' own reader finds in a message: the dict of one record, as from a VideoParser.
+    """The dict that a VideoParser should return for one record, read with the protocol buffer library.
 
     Raises:
-        Refused.
+        Refused: if the record is invalid.
     """
     features = parser.features
     message = tf.train.SequenceExample.FromString(serialized)
     context = message.context.feature
     ids = [value for name in ("id", "video_id") for value in _values(context, name, "bytes_list")]
     labels = _values(context, "labels", "int64_list")
-    _require(ids and ids[0] and b"\0" not in ids[0], "without id, or with one that a CSV cannot hold")
+    _require(ids and ids[0] and b"\0" not in ids[0], "without an id, or with an id that a CSV cannot contain")
     _require(all(0 <= label < parser.num_classes for label in labels), "with an unknown label")
     _require(len(set(labels)) == len(labels), "with a duplicate label")
     found = {"video_id": ids[0], "labels": oracles.multi_hot(labels, parser.num_classes)}
     if not features.frame_features:
-        means = [np.float32(_values(context, name, "float_list")) for name in features.names]
-        _require([len(mean) for mean in means] == list(features.sizes), "with a feature of another size")
+        means = [np.asarray(_values(context, name, "float_list"), np.float32) for name in features.names]
+        _require([len(mean) for mean in means] == list(features.sizes), "with a feature of the wrong size")
         _require(all(np.isfinite(mean).all() for mean in means), "with a number that is not finite")
         return found | {role: {"features": np.concatenate(means)} for role in parser.views}
     lists = message.feature_lists.feature_list
@@ -177,7 +178,7 @@ def read_by_hand(serialized, parser):
         for name, size in zip(features.names, features.sizes)
     }
     [count, *others] = map(len, frames.values())
-    _require(count and set(others) <= {count}, "without frames, or with other numbers of them")
+    _require(count and set(others) <= {count}, "without frames, or with different numbers of them")
     found["stored_frames"] = count
     return found | {role: _view(frames, view) for role, view in parser.views.items()}
 
@@ -192,19 +193,22 @@ def _values(context, name, kind):
 
 
 def _of_kind(feature, kind):
-    _require(feature.WhichOneof("kind") in (None, kind), "with a feature of another type")
+    _require(feature.WhichOneof("kind") in (None, kind), "with a feature of the wrong type")
     return list(getattr(feature, kind).value)
 
 
 def _frames(rows, size, dtype):
-    """[frames, size]"""
+    """The stored frames: [frames, size]."""
     if dtype == "uint8":
         stored = [_of_kind(row, "bytes_list") for row in rows]
-        _require(all(len(values) == 1 and len(values[0]) == size for values in stored), "with a frame of another size")
+        _require(all(len(values) == 1 and len(values[0]) == size for values in stored), "with a frame of the wrong size")
         return np.frombuffer(b"".join(values[0] for values in stored), np.uint8).reshape(-1, size)
-    stored = [np.float32(_of_kind(row, "float_list")) for row in rows]
-    _require(all(len(values) == size and np.isfinite(values).all() for values in stored), "with a frame of other numbers")
-    return np.reshape(np.float32(stored), [-1, size])
+    stored = [np.asarray(_of_kind(row, "float_list"), np.float32) for row in rows]
+    _require(
+        all(len(values) == size and np.isfinite(values).all() for values in stored),
+        "with a frame of the wrong size or with numbers that are not finite",
+    )
+    return np.asarray(stored, np.float32).reshape(-1, size)
 
 
 def _view(frames, view):
@@ -218,7 +222,7 @@ def _view(frames, view):
 
 
 def check_config(text):
-    """A text is a RunConfig that its own JSON restores, or it is refused with a ValueError."""
+    """A text is refused with a ValueError, or it is a RunConfig that can be restored from its own JSON."""
     try:
         found = config.from_json(text)
     except ValueError as error:
@@ -231,15 +235,15 @@ def check_config(text):
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------
 
-FORMULA = tuple("=+-@\t\r\n")  # a cell that starts with one of these is a formula to some program
+FORMULA = tuple("=+-@\t\r\n")  # some programs read a cell that starts with one of these as a formula
 PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 def check_csv(folder, batches):
-    """Rows are read back exactly, with scores of 6 digits, or are refused with a ValueError.
+    """Rows are refused with a ValueError, or are read back exactly, with scores of 6 digits.
 
     Args:
-        folder: pathlib.Path to write in.
+        folder: pathlib.Path to write to.
         batches: list of (video_ids: list of bytes, classes: int [B, k], scores: float [B, k]).
     """
     path = folder / "predictions.csv"
@@ -262,7 +266,7 @@ def check_csv(folder, batches):
     for row, (video_id, (classes, scores)) in enumerate(expected):
         assert read.video_ids[row] == video_id, (read.video_ids[row], video_id)
         assert np.array_equal(read.classes[row], classes), (read.classes[row], classes)
-        rounded = np.float32([float("%g" % score) for score in scores])
+        rounded = np.asarray([float("%g" % score) for score in scores], np.float32)
         assert np.array_equal(read.scores[row], rounded), (read.scores[row], rounded)
         cell = cells[row].encode("utf-8", "surrogateescape")
         if set(video_id) <= PLAIN:
@@ -275,11 +279,11 @@ def check_csv(folder, batches):
 
 
 def check_archive(folder, content):
-    """A compressed tar file is a run or is refused with a ValueError, and nothing is written elsewhere.
+    """A compressed tar file is refused with a ValueError, or is unpacked to a run. Nothing is written elsewhere.
 
     Args:
-        folder: pathlib.Path, empty; empty again afterwards.
-        content: bytes before compression.
+        folder: pathlib.Path of an empty folder. It is empty again at the end.
+        content: bytes of the tar file before compression.
     """
     path, new = folder / "model.tgz", folder / "in" / "new"
     new.parent.mkdir()

@@ -1,4 +1,4 @@
-"""Seed inputs, and mutations that keep an input's form, which flipping bytes alone would take very long to find."""
+"""Seed inputs, and mutations that keep the format of an input. Random changes of bytes would rarely produce them."""
 
 import io
 import json
@@ -52,21 +52,21 @@ def some_records():
         records.frame_record(records.random_frames(count, seed=count), b"video %d" % count, labels, key)
         for count, labels, key in ((1, (), "id"), (3, (1, 4), "video_id"), (12, (0,), "id"), (302, (2,), "id"))
     ]
-    floats = records.random_frames(3, seed=3, dtype="float32")
+    floats = records.random_frames(3, seed=3, dtype="float32")  # pyright: ignore[reportArgumentType]
     means = {f"mean_{name}": rows[0] for name, rows in floats.items()}
     return [*found, records.frame_record(floats, b"floats", (3,)), records.video_record(means, b"means", (2, 0))]
 
 
 def mutate_record(serialized, random):
-    """Another record: a field changed, added, removed, of another type, or the message written differently.
+    """Changes a record: changes, adds, removes, or retypes fields, or encodes the message differently.
 
     Args:
-        serialized: bytes. Returned unchanged if it is not a message.
+        serialized: bytes. They are returned unchanged if they are not a message.
         random: random.Random.
     """
     try:
         message = tf.train.SequenceExample.FromString(serialized)
-    except Exception:  # nothing to change
+    except Exception:  # not a message
         return serialized
     for _ in range(random.randint(1, 3)):
         random.choice(MESSAGE_CHANGES)(message, random)
@@ -131,8 +131,8 @@ def _add_frames(message, random):
         frames.add().CopyFrom(frames[0] if len(frames) else tf.train.Feature())
 
 
-def _cut_frames_anew(message, random):
-    """The same bytes in frames of another length, as from a writer with the wrong size."""
+def _resplit_frames(message, random):
+    """Splits the same bytes into frames of a different size, like a writer with a wrong setting."""
     frames = _list(message, random)
     joined = b"".join(b"".join(frame.bytes_list.value) for frame in frames)
     size = random.choice((1, 2, 3, 6, 9, 12, 18))
@@ -152,11 +152,11 @@ MESSAGE_CHANGES = (
     _change_frame,
     _drop_frames,
     _add_frames,
-    _cut_frames_anew,
+    _resplit_frames,
     _drop_list,
 )
 
-# Valid but rarely written: fields in any order, in pieces, unknown fields, lengths with more bytes than needed.
+# Rarely written encodings: unknown fields, fields in any order or in pieces, and lengths with more bytes than needed.
 _UNKNOWN = (
     b"\x18\x05",
     b"\x22\x03abc",
@@ -190,7 +190,7 @@ def _in_pieces(written, random):
 
 
 def _longer_length(written, random):
-    """One byte that may be a length, written as two bytes with the same value."""
+    """Encodes one byte that may be a length as two bytes with the same value."""
     places = [i for i, byte in enumerate(written[:400]) if 0 < byte < 0x80]
     if not places:
         return written
@@ -203,7 +203,7 @@ def _cut(written, random):
 
 
 def _with_name_in_bytes(written, random):
-    """A feature's name with invalid UTF-8."""
+    """Replaces the name of a feature with invalid UTF-8."""
     return written.replace(random.choice((b"rgb", b"id", b"audio")), random.choice((b"r\xffb", b"\xc3d", b"rgb")), 1)
 
 
@@ -214,7 +214,7 @@ WIRE_CHANGES = (_twice, _with_unknown, _in_pieces, _longer_length, _cut, _with_n
 
 
 def some_configs():
-    """Texts of config.json: every family, every mode."""
+    """Contents of config.json for every family and every mode."""
     training = config.TrainingConfig()
     found = [
         config.RunConfig(mode="teacher", networks={"teacher": network}, training=training)
@@ -229,7 +229,7 @@ def some_configs():
 
 
 def mutate_config(text, random):
-    """Another JSON text: values changed, removed, renamed, or copied from elsewhere."""
+    """Changes a JSON text: changes, removes, or renames values, or copies them from elsewhere."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -253,7 +253,7 @@ def mutate_config(text, random):
 
 
 def _places(value):
-    """(dict or list, key or index) of everything inside a JSON value."""
+    """Yields (dict or list, key or index) for everything inside a JSON value."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in inside:
         yield value, key
@@ -264,12 +264,12 @@ def _places(value):
 
 
 def some_csv():
-    """Bytes from which ids, classes and scores are drawn."""
+    """Bytes from which ids, classes, and scores are generated."""
     return [bytes(range(256)), b'=1+1,"a"\r\n' * 20, bytes(60), b"\xff\xfe\x00'" * 30]
 
 
 def batch(video_ids, classes, scores, k):
-    """A batch for `checks.check_csv` from lists of rows, which may be empty."""
+    """A batch for `checks.check_csv` from lists of rows. The lists may be empty."""
     return video_ids, np.reshape(np.int64(classes), [-1, k]), np.reshape(np.float32(scores), [-1, k])
 
 
@@ -277,7 +277,7 @@ def batch(video_ids, classes, scores, k):
 
 
 def some_archives():
-    """Contents of tar files like those of `archive.pack`, with a few bytes instead of weights."""
+    """Tar files like those from `archive.pack`, with a few bytes instead of weights."""
     text = config.to_json(
         config.RunConfig(mode="teacher", networks={"teacher": networks.frame_level()}, training=config.TrainingConfig())
     )
@@ -286,11 +286,11 @@ def some_archives():
 
 
 def mutate_archive(content, random):
-    """Another tar file: a member renamed, with another type or size, duplicated, or missing."""
+    """Changes a tar file: renames, retypes, duplicates, removes, or reorders members, or changes their content."""
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            members = [(member, archive.extractfile(member).read() if member.isreg() else b"") for member in archive]
-    except Exception:  # nothing to change
+            members = [(member, _content(archive, member)) for member in archive]
+    except Exception:  # not a tar file
         return content
     if not members:
         return content
@@ -310,6 +310,11 @@ def mutate_archive(content, random):
     else:
         random.shuffle(members)
     return _tar((member, data) for member, data in members)
+
+
+def _content(archive, member):
+    file = archive.extractfile(member) if member.isreg() else None
+    return file.read() if file else b""
 
 
 def _tar(entries):

@@ -6,10 +6,11 @@ NAME is one or more of
 
     {names}
 
-or `all`. `report` trains nothing; it rewrites tables, figures, and report.html from --output_dir.
+or `all`. `report` does not train; it rewrites tables, figures, and report.html from the results in --output_dir.
 
-The same command resumes after a stop. Finished trials are not repeated. On several machines, run the same command with
---shard=1/4 ... --shard=4/4, in one shared folder, or in separate folders whose results/ and runs/ are then copied together.
+An interrupted command resumes when it is run again, and finished trials are not repeated. On several machines, run the same
+command with --shard=1/4 ... --shard=4/4 in one shared folder, or in separate folders whose results/ and runs/ you then copy
+into one.
 """
 
 import contextlib
@@ -53,8 +54,8 @@ from youtube8m_distill.errors import SettingError
 FLAGS = flags.FLAGS
 logger = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG = 1  # of prctl on Linux
-WORKER_FLAGS = ("--workers=1", "--noreport")  # added to the command of a worker, after --threads and --max_held_gb
+PR_SET_PDEATHSIG = 1  # an option of prctl on Linux
+WORKER_FLAGS = ("--workers=1", "--noreport")  # the last flags in a worker's command, after --threads and --max_held_gb
 PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -82,11 +83,11 @@ def main(*names):
         return
     with entry.user_errors():
         strategy = make_strategy(FLAGS.num_gpu)
-        check_all(unfinished(trials), settings, strategy)
+        check_trials(unfinished(trials), settings, strategy)
         class_names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
         if read_settings(FLAGS.output_dir) is None:
             runs.check_sets(shards, settings.features, settings.num_classes)
-        write_settings(settings, FLAGS.output_dir)  # nothing is written before all checks
+        write_settings(settings, FLAGS.output_dir)  # nothing is written until all checks have passed
         add_request(FLAGS.output_dir, request)
         if class_names is not None:
             write_class_names(FLAGS.output_dir, class_names)
@@ -98,7 +99,7 @@ def main(*names):
             write_report(request)
     left = unfinished(trials)
     if left:
-        entry.fail(f"{len(left)} of {len(trials)} trials could not be finished. {' '.join(failures)}")
+        entry.fail(f"{len(left)} of {len(trials)} trials did not finish. {' '.join(failures)}")
 
 
 def unfinished(trials):
@@ -106,7 +107,7 @@ def unfinished(trials):
 
 
 def list_trials(trials):
-    """Prints the trials and the teachers that they need, and whether each is finished."""
+    """Prints the trials and the teachers they need, and whether each is finished."""
     all_trials = with_teachers(trials)
     left = unfinished(all_trials)
     for trial in all_trials:
@@ -116,10 +117,10 @@ def list_trials(trials):
 
 
 def train(trials, settings, strategy, eval_shards):
-    """Trains what is not finished, in this process or in --workers processes.
+    """Trains the unfinished trials, in this process or in --workers processes.
 
     Returns:
-        list of str, the reasons why trials could not be finished.
+        list of str, the reasons why trials did not finish.
     """
     left = unfinished(trials)
     logger.info("%d trials, %d to do, in %s.", len(trials), len(left), FLAGS.output_dir)
@@ -128,21 +129,21 @@ def train(trials, settings, strategy, eval_shards):
     if FLAGS.workers > 1:
         return train_in_processes()
     max_held_bytes = None if FLAGS.max_held_gb is None else int(FLAGS.max_held_gb * 1e9)
-    worker = Worker(FLAGS.output_dir, settings, strategy, eval_shards, about_runs(), max_held_bytes)
+    worker = Worker(FLAGS.output_dir, settings, strategy, eval_shards, provenance(), max_held_bytes)
     try:
         failures = worker.work(left)
     except Interrupted as stopped:
         print(f"Stopped by {stopped.signal.name}. Run the same command to resume.", file=sys.stderr, flush=True)
         sys.exit(entry.SIGNALLED + stopped.signal)
     except (ValueError, OSError) as error:
-        entry.fail(f"{entry.message_of(error)} Run the same command again to train what is not finished.")
+        entry.fail(f"{entry.message_of(error)} Run the same command again to train the unfinished trials.")
     return [f"{trial.name}: {reason}" for trial, reason in failures.items()]
 
 
 def train_in_processes():
-    """Trains in processes with the same flags, which end with this one and divide its memory and threads.
+    """Trains in worker processes that have the same flags, share the memory and threads, and end when this process ends.
 
-    They are in process groups of their own, so that only this process gets Ctrl-C. It then tells them to save and end.
+    Each worker has its own process group, so only this process receives Ctrl-C. It then signals the workers to save and end.
     """
     max_held_gb = FLAGS.max_held_gb if FLAGS.max_held_gb is not None else runs.default_bytes() / FLAGS.workers / 1e9
     threads = FLAGS.threads or max(1, os.cpu_count() // FLAGS.workers)
@@ -157,17 +158,17 @@ def train_in_processes():
                 process.send_signal(signal.SIGTERM)
         for process in processes:
             process.wait()
-    return ["A worker ended with an error; see its message above."] if any(codes) else []
+    return ["A worker failed; see its message above."] if any(codes) else []
 
 
 def end_with_parent():
-    """Makes Linux send SIGTERM to this process when its parent ends, for whatever reason."""
+    """Makes Linux send SIGTERM to this process when its parent ends, whatever the reason."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def check_workers():
-    """Refuses several processes if each of them would take all GPUs.
+    """Refuses several workers if each of them would take all GPUs.
 
     Raises:
         SettingError: about workers.
@@ -175,14 +176,14 @@ def check_workers():
     if FLAGS.workers > 1 and tf.config.list_physical_devices("GPU"):
         raise SettingError(
             "workers",
-            "processes cannot share the GPUs of this machine. Start one command per GPU with the same --output_dir, each "
-            "with its own CUDA_VISIBLE_DEVICES and --shard=i/n.",
+            "several processes cannot share the GPUs of this machine. Start one command per GPU, all with the same "
+            "--output_dir, and each with its own CUDA_VISIBLE_DEVICES and --shard=i/n.",
             FLAGS.workers,
         )
 
 
-def check_all(trials, settings, strategy):
-    """Checks the settings and files of all trials before the first training.
+def check_trials(trials, settings, strategy):
+    """Checks the settings and files of all trials before training starts.
 
     Raises:
         SettingError: about the flag that is invalid.
@@ -193,10 +194,10 @@ def check_all(trials, settings, strategy):
         runs.find_training_files(config)
 
 
-def about_runs():
-    """Facts that every result records. The command is the one that the user gave, also in a worker."""
+def provenance():
+    """Facts that every result records. The command is the user's, even in a worker."""
     is_worker = tuple(sys.argv[-2:]) == WORKER_FLAGS
-    given = sys.argv[1:-4] if is_worker else sys.argv[1:]
+    given = sys.argv[1:-4] if is_worker else sys.argv[1:]  # without the four flags that were added for a worker
     return {
         "machine": machine(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -205,27 +206,27 @@ def about_runs():
 
 
 def measure(request, settings, strategy, eval_shards):
-    """Measures speed and computes encodings for the recipes that show them, if they are missing."""
-    about = {**about_runs(), "settings": digest(settings)}
+    """Measures speed and computes encodings for the recipes that show them, unless they exist."""
+    about = {**provenance(), "settings": digest(settings)}
     for name, grid in request.grids.items():
         timed = [trial for trial in getattr(RECIPES[name], "timing", lambda grid: [])(grid) if grid.wants(trial)]
         if timed and not unfinished(timed) and not measurements.is_measured(FLAGS.output_dir, timed):
-            with continuing_without(f"the speed for {name}"):
+            with skipped_on_error(f"the speed for {name}"):
                 measurements.measure_speed(FLAGS.output_dir, timed, eval_shards, strategy, about)
         for trial in getattr(RECIPES[name], "encodings", lambda grid: [])(grid):
             path = measurements.encodings_path(FLAGS.output_dir, trial)
             if not unfinished([trial, trial.teacher]) and not path.exists():
-                with continuing_without(f"the encodings for {name}"):
+                with skipped_on_error(f"the encodings for {name}"):
                     measurements.project_encodings(FLAGS.output_dir, trial, eval_shards, strategy, about)
 
 
 @contextlib.contextmanager
-def continuing_without(what):
-    """Logs why a measurement failed, and continues."""
+def skipped_on_error(what):
+    """If a measurement in the block fails, logs the reason and continues."""
     try:
         yield
     except FileNotFoundError as error:
-        logger.warning("Skipping %s: %s Run the same command in a folder whose runs/ has the networks.", what, error)
+        logger.warning("Skipping %s: %s Run the same command in a folder whose runs/ contains the networks.", what, error)
     except ValueError as error:
         logger.warning("Skipping %s: %s", what, error)
 
@@ -240,4 +241,4 @@ def write_report(request):
 
 def run():
     define_flags()
-    entry.run(main, __doc__.format(names=", ".join(RECIPES)), takes_names=True)
+    entry.run(main, (__doc__ or "").format(names=", ".join(RECIPES)), takes_names=True)

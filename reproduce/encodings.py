@@ -1,26 +1,26 @@
-"""Compares the encodings of a student with those of its teacher: choice of videos, projection to 2-D, two distances.
+"""Compares the encodings of a student with those of its teacher: choice of videos, projection to 2-D, and two distances.
 
-Pure functions of arrays. Source: CVPR 2019, section 5.4 and Figure 3.
+All functions are pure functions of arrays. Source: CVPR 2019, section 5.4 and Figure 3.
 """
 
 import numpy as np
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-MAX_PERPLEXITY = 30  # the usual value
-OVERLAPS = (0.1, 0.2, 0.4, 0.8)  # fractions of a class's videos that may have another class too
+MAX_PERPLEXITY = 30  # scikit-learn's default
+OVERLAPS = (0.1, 0.2, 0.4, 0.8)  # fractions of a class's videos that may also have another chosen class
 
 
 def choose_classes(labels, count=5, overlaps=OVERLAPS):
-    """Frequent classes that rarely occur together ("top-5 most uncorrelated classes", slides 2019).
+    """Chooses frequent classes that rarely occur together ("top-5 most uncorrelated classes", slides 2019).
 
-    Classes are tried by decreasing frequency, then by index. A class is chosen if every chosen class still shares at most
-    an overlap of its videos with the other chosen classes. Classes without videos are never chosen.
+    Classes are tried by decreasing frequency, then by index. A class is added if then, for each chosen class, the fraction
+    of its videos that also have another chosen class is at most the overlap. Classes without videos are never chosen.
 
     Args:
         labels: uint8 [N, C] of 0 and 1.
         count: int.
-        overlaps: increasing floats: the first that allows `count` classes is used, otherwise the last.
+        overlaps: increasing floats. The first one that allows `count` classes is used, or else the last.
     Returns:
         list of int, most frequent first; fewer than `count` if no more fit.
     """
@@ -43,20 +43,20 @@ def _classes_within(max_overlap, labels, count):
 
 
 def _max_shared(labels):
-    """The largest fraction of a class's videos that have another of these classes too."""
+    """The largest fraction of a class's videos that also have another of these classes."""
     several = labels.sum(axis=1) > 1
     return max(several[column > 0].mean() for column in labels.T)
 
 
 def choose_videos(labels, classes, per_class=100):
-    """The first videos of each class that have exactly one of the given classes.
+    """The first videos of each class, among those that have exactly one of the given classes.
 
     Args:
         labels: uint8 [N, C] of 0 and 1.
         classes: list of int.
         per_class: int.
     Returns:
-        int64 [at most len(classes) * per_class], increasing row numbers of `labels`.
+        int64 [at most len(classes) * per_class], increasing row indices of `labels`.
     """
     chosen = labels[:, classes]
     chosen = np.where(chosen.sum(axis=1, keepdims=True) == 1, chosen, 0)
@@ -64,9 +64,9 @@ def choose_videos(labels, classes, per_class=100):
 
 
 def project(teacher, student, seed=0):
-    """2-D positions of two networks' encodings of the same videos, from one t-SNE of both together.
+    """2-D positions of two networks' encodings of the same videos, from one t-SNE of all encodings.
 
-    It starts from the first two principal components, so that distances between clusters have some meaning.
+    t-SNE starts from the first two principal components, so distances between clusters have some meaning.
 
     Args:
         teacher: float [N, D], N and D at least 1.
@@ -80,14 +80,14 @@ def project(teacher, student, seed=0):
     if not len(teacher):
         raise ValueError("There are no encodings to project: no held-out video has exactly one of the chosen classes.")
     both = np.concatenate([teacher, student]).astype(np.float32)
-    start = "pca" if both.shape[1] > 1 else "random"  # PCA needs two numbers per encoding
-    with threadpool_limits(1):  # results depend on the number of threads
+    start = "pca" if both.shape[1] > 1 else "random"  # PCA needs at least two numbers per encoding
+    with threadpool_limits(1):  # because results depend on the number of threads
         points = TSNE(perplexity=perplexity(len(teacher)), init=start, random_state=seed).fit_transform(both)
     return points[: len(teacher)], points[len(teacher) :]
 
 
 def perplexity(num_videos):
-    """The perplexity of t-SNE for a number of videos, each with two encodings. It needs three times as many neighbors."""
+    """The perplexity of t-SNE for this many videos, each with two encodings. t-SNE uses three times as many neighbors."""
     return min(MAX_PERPLEXITY, (2 * num_videos - 1) / 3)
 
 
@@ -112,5 +112,5 @@ def closeness(teacher, student):
 
 
 def _is_nearest(index, distances):
-    """Whether a distance is strictly below all others."""
+    """Whether the distance at an index is strictly below all others."""
     return bool((distances[index] < np.delete(distances, index)).all())

@@ -1,12 +1,13 @@
-"""Figures: the common style of all pictures, and how they are saved.
+"""Figures: their common style, and how they are saved.
 
-They must be readable on a phone, 400 pixels wide, and in print without color. So panels are stacked, text is large, and
-curves never differ in color alone.
+Figures must be readable on a phone that is 400 pixels wide, and in print without color. Panels are therefore stacked, text
+is large, and curves never differ in color alone.
 """
 
 import dataclasses
 import io
 import pathlib
+from typing import Any
 
 import matplotlib
 import matplotlib.colors
@@ -28,9 +29,9 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#CC79A7",
 )
 GRAY = "#595959"
-WIDTH = 7  # inches; 12 points are then 9 pixels high on a phone
+WIDTH = 7  # inches; 12-point text is then 9 pixels high on a phone
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 12,
     "axes.titlesize": 13,
     "axes.titlelocation": "left",
@@ -49,13 +50,13 @@ _STYLE = {
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A picture with its texts.
+    """A picture with its title, caption, and description.
 
     Attributes:
         name: name of its files.
         title: a few words.
         caption: what is drawn, and how to read it.
-        alt: a description for people who cannot see it.
+        alt: a description for people who cannot see the picture.
         figure: matplotlib.figure.Figure.
     """
 
@@ -66,11 +67,11 @@ class Figure:
     figure: matplotlib.figure.Figure
 
     def to_svg(self):
-        """str, byte-identical for the same figure."""
+        """The picture as SVG, byte-identical for the same figure."""
         return self._saved("svg", metadata={"Date": None}).decode()
 
     def to_png(self):
-        """bytes, 1050 pixels wide."""
+        """The picture as PNG, 1050 pixels wide."""
         return self._saved("png", dpi=150)
 
     def save(self, folder):
@@ -82,13 +83,13 @@ class Figure:
 
     def _saved(self, kind, **options):
         buffer = io.BytesIO()
-        with style({"svg.hashsalt": self.name}):  # ticks are created here
+        with style({"svg.hashsalt": self.name}):  # savefig creates ticks
             self.figure.savefig(buffer, format=kind, **options)
         return buffer.getvalue()
 
 
 def style(more=None):
-    """A context manager that applies the common style. `more`: dict of further rcParams."""
+    """A context manager that applies the common style. `more` is a dict of additional rcParams."""
     return matplotlib.rc_context({**_STYLE, **(more or {})})
 
 
@@ -97,8 +98,8 @@ def panels(count, height, **options):
 
     Args:
         count: int, at least 1.
-        height: of the figure, in inches.
-        **options: of Figure.subplots.
+        height: height of the figure in inches.
+        **options: options of Figure.subplots.
     Returns:
         (matplotlib.figure.Figure, list of Axes).
     """
@@ -107,11 +108,11 @@ def panels(count, height, **options):
 
 
 def log_x(axes, values):
-    """Makes the x axis logarithmic, fits it to the values, even if all are equal, and labels it with plain numbers.
+    """Makes the x axis logarithmic, fits it to the values, and labels it with plain numbers.
 
     Args:
         axes: Axes.
-        values: the positive floats that are drawn.
+        values: the positive floats that are drawn. They may all be equal.
     """
     axes.set_xscale("log")
     low, high = min(values), max(values)
@@ -125,12 +126,12 @@ def log_x(axes, values):
 
 
 def label_ends(axes, ends, gap=0.055):
-    """Writes the name of each curve to the right of its end, without overlaps, in the order of the ends.
+    """Writes the name of each curve to the right of its end, in the order of the ends and without overlaps.
 
     Args:
         axes: Axes with final limits.
         ends: list of (x, y, name, color).
-        gap: between names, as a fraction of the height.
+        gap: distance between names, as a fraction of the height.
     """
     low, high = axes.get_ylim()
     ends = sorted(ends, key=lambda end: end[1])
@@ -150,14 +151,14 @@ def label_ends(axes, ends, gap=0.055):
 
 
 def spread(values, gap, highest=None):
-    """Increasing values, moved as little as possible (least squares) so that each is at least `gap` above the previous one.
+    """Moves increasing values as little as possible (least squares) so that each is at least `gap` above the previous one.
 
-    With y_i = z_i + i gap, z is increasing and nearest to values - i gap: isotonic regression.
+    This is isotonic regression: with y_i = z_i + i gap, z is the increasing sequence that is nearest to values_i - i gap.
 
     Args:
         values: increasing list of float.
         gap: float.
-        highest: float, an upper bound for all, or None.
+        highest: float, an upper bound for all results, or None.
     Returns:
         list of float.
     """
@@ -169,16 +170,16 @@ def spread(values, gap, highest=None):
 
 
 def shade(color, toward, share):
-    """Mixes two colors: `share` 0 is the first, 1 the second. Returns (red, green, blue)."""
+    """Mixes two colors: `share` 0 gives the first, 1 the second. Returns (red, green, blue)."""
     pairs = zip(matplotlib.colors.to_rgb(color), matplotlib.colors.to_rgb(toward))
     return tuple((1 - share) * one + share * other for one, other in pairs)
 
 
 def plain(text):
-    """Escapes dollar signs, which would start a formula."""
+    """Escapes dollar signs, which matplotlib would read as the start of a formula."""
     return text.replace("$", r"\$")
 
 
 def handle(label, **options):
-    """An entry of a legend. `options`: of Line2D."""
+    """A legend entry. `options` are those of Line2D."""
     return matplotlib.lines.Line2D([], [], label=plain(label), **options)

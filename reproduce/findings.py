@@ -2,34 +2,34 @@
 
 Each finding is judged in the grid of the table that shows it.
 
-Measure. GAP@20 on the held-out videos and, separately, mAP.
+Measures. GAP@20 and mAP on the held-out videos are judged separately.
 
-Noise. s is the pooled sample standard deviation over seeds. It covers all H-RNN trials on the full training set with two
-or more seeds: the squared deviations from each trial's mean, divided by the degrees of freedom, n - 1 per trial. A
-comparison is a sum and difference of means of n1, n2, ... seeds; its margin is m = 2 s sqrt(1/n1 + 1/n2 + ...). Trials on
-a fraction of the videos are assumed to have the same spread. If no trial has two seeds, m is unknown and the sign alone
-decides (m = 0); the verdict and the table's note report this.
+Noise. s is the pooled sample standard deviation over seeds. It is computed from all H-RNN trials that have two or more seeds
+and use all training videos: the sum of the squared deviations from each trial's mean, divided by the degrees of freedom,
+n - 1 per trial, and the square root of that. A comparison adds and subtracts means over n1, n2, ... seeds. Its margin is
+m = 2 s sqrt(1/n1 + 1/n2 + ...). Trials on a fraction of the videos are assumed to have the same s. If no trial has two
+seeds, m is unknown and only the sign counts (m = 0). The verdict and the note under the table then state this.
 
-One comparison. d is the difference in the direction that the paper claims. It holds if d > m, is contradicted if d < -m,
-and is undecided otherwise. Findings 7 and 8 claim that there is no difference, up to a limit. They hold if |d| + m, or
-d + m, is at most the limit, are contradicted if |d| - m, or d - m, exceeds it, and are undecided otherwise. So a wide
-margin never makes a claim hold.
+Comparisons. d is the difference in the direction that the paper claims. A comparison holds if d > m, is contradicted if
+d < -m, and is undecided otherwise. Findings 7 and 8 claim that a difference is at most a limit. For these, a comparison
+holds if |d| + m (7) or d + m (8) is at most the limit, is contradicted if |d| - m or d - m exceeds it, and is undecided
+otherwise. A wide margin therefore never makes a claim hold.
 
-One finding is a set of comparisons at the k of the grid. It holds if all hold, does not hold if any is contradicted, and is
-undecided otherwise. Comparisons with unfinished trials are listed as not run, and the verdict is about the others; without
-others, the finding is not run. There is no correction for the number of comparisons: of two equal methods, one comparison
-in twenty exceeds m by chance, and more if s comes from few seeds.
+Findings. A finding is a set of comparisons at the k of the grid. It holds if all of them hold, does not hold if any is
+contradicted, and is undecided otherwise. Comparisons with unfinished trials are listed as not run, and the verdict is based
+on the others. If there are no others, the finding is not run. There is no correction for the number of comparisons: if two
+methods are equal, one comparison in twenty exceeds m by chance, and more than that if s comes from few seeds.
 
 1. Uniform is above Random, and Random above First-Middle-Last, at every k.
 2. Middle is above First up to k = 20, and First above Middle from k = 30.
-3. Last is below every other baseline at every k: it is compared with the lowest finished one.
+3. Last is below every other baseline at every k. It is compared with the lowest finished one.
 4. Every student of Table 1 is above Uniform at every k.
-5. Skyline - serial student of all losses decreases from each k to the next. The Skyline is the same at both, so this
-   compares the two students. If a student is above the Skyline, its gap is negative and keeps decreasing.
-6. Serial student of all losses - Uniform, at k = 30 or the nearest, is larger on a tenth of the training videos than on
-   all of them.
+5. Skyline - serial student of all losses decreases from each k to the next. The Skyline is the same for both, so this
+   compares the two students. If a student is above the Skyline, its gap is negative and may decrease further.
+6. Serial student of all losses - Uniform, at the k nearest to 30, is larger on a tenth of the training videos than on all of
+   them.
 7. |serial - parallel| is at most 0.010 at every k, for the losses that Table 1 has for both.
-8. Student with intermediate matching - the same student without is at most 0.005, for the pairs of Table 4.
+8. Student with intermediate matching - the same student without it is at most 0.005, for the pairs of Table 4.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ def judge(results, grid_of):
 
     Args:
         results: Results.
-        grid_of: function, name of a recipe -> Grid, whose k are compared.
+        grid_of: function from the name of a recipe to its Grid, which gives the k to compare.
     Returns:
         list of Finding, in the order of the rules above.
     """
@@ -71,7 +71,7 @@ def judge(results, grid_of):
 
 
 class _Scores:
-    """One measure of all finished trials: scores by seed, their spread, and comparisons of means."""
+    """The scores of all finished trials by one measure, their spread over seeds, and comparisons of means."""
 
     def __init__(self, results, measure):
         self._by_trial = {}
@@ -98,13 +98,13 @@ class _Scores:
         return statistics.fmean(self._by_trial[trial])
 
     def compare(self, label, above, below, verdict, also=()):
-        """The Comparison of the summed means of the trials `above` minus those `below`.
+        """Compares the summed means of the trials `above` with those of the trials `below`.
 
         Args:
             label: str.
             above, below: tuples of Trial with seed 0.
-            verdict: function of difference and margin.
-            also: trials that cancel out but must be finished.
+            verdict: function from difference and margin to a verdict.
+            also: trials that cancel out of the difference but must be finished.
         """
         trials = (*above, *below)
         if not all(map(self.has, (*trials, *also))):
@@ -207,7 +207,7 @@ def _intermediate_does_not_help(scores, grid):
             yield _ordered(scores, student, dataclasses.replace(student, match_intermediate=False), _gains_nothing)
 
 
-# Statement, source, recipe, and function from scores and grid to comparisons, in the order of the rules above.
+# (statement, source, recipe, function from scores and grid to comparisons), in the order of the rules above
 _FINDINGS = (
     (
         "At every k, Uniform-k is better than Random-k, and Random-k better than First-Middle-Last-k.",

@@ -1,4 +1,4 @@
-"""The flags of `python -m reproduce`, and what they ask for: recipes, grid, part, settings, and files."""
+"""The flags of `python -m reproduce`, and the recipes, grid, shard, settings, and files that they request."""
 
 import hashlib
 import pathlib
@@ -19,8 +19,8 @@ FLAGS = flags.FLAGS
 
 ALL, REPORT = "all", "report"
 PATTERNS = ("train_data_pattern", "validation_data_pattern", "eval_data_pattern")
-VALIDATION_SHARE = 8  # with --data, one in so many validate files selects the best epoch; the others are held out
-# Flags of train.py whose values follow from the trial.
+VALIDATION_SHARE = 8  # with --data, one in eight validate files selects the best epoch; the others are held out
+# Flags of `yt8m train` that each trial sets.
 TRIAL_FLAGS = (
     "model",
     "video_level_classifier_model",
@@ -39,50 +39,54 @@ def define_flags():
         "Data",
         data=package_flags.Flag(
             "Folder with train*.tfrecord and validate*.tfrecord. An eighth of the validate files, at least one, selects "
-            "the best epoch; the others are held out for scoring. The next three flags name other files."
+            "the best epoch; the others are held out for scoring. The next three flags override these choices."
         ),
         train_data_pattern=package_flags.Flag("Globs of training files, comma-separated."),
         validation_data_pattern=package_flags.Flag("Globs of the files that select the best epoch."),
         eval_data_pattern=package_flags.Flag("Globs of held-out files to score. No video may be in two of the three sets."),
+        **package_flags.EXCLUDE_RECORDS,
         vocabulary=package_flags.Flag("Official vocabulary CSV with the class names for figures and tables."),
         about_data=package_flags.Flag("A sentence that describes the data, for the report."),
     )
-    flags.DEFINE_string("output_dir", "", "Folder of the experiment: results, runs, tables, figures, report.html.")
+    flags.DEFINE_string("output_dir", "", "Folder for results, runs, tables, figures, and report.html.")
     flags.DEFINE_boolean("report", True, "Measure speed and write the report at the end.")
-    flags.DEFINE_boolean("dry_run", False, "List the trials and whether they are finished; train nothing.")
+    flags.DEFINE_boolean("dry_run", False, "List the trials and whether they are finished, without training.")
     package_flags.GROUPS["Output"] = ["output_dir", "report", "dry_run"]
     flags.DEFINE_list("families", list(FAMILIES), "Network families to run.")
     flags.DEFINE_list("methods", list(METHODS), "Methods to run, the rows of the tables.")
     flags.DEFINE_list("ks", list(map(str, Grid().ks)), "Numbers of frames that students see.")
     flags.DEFINE_integer(
-        "seeds", 1, "Seeds of H-RNN's Skyline, Uniform-k, and serial student of all losses, on all videos.", 1
+        "seeds",
+        1,
+        "Number of seeds of H-RNN's Skyline, Uniform-k, and serial student of all losses, each trained on all videos.",
+        1,
     )
-    flags.DEFINE_integer("other_seeds", None, "Seeds of all other trials. Default: the value of --seeds.", 1)
+    flags.DEFINE_integer("other_seeds", None, "Number of seeds of all other trials. Default: the value of --seeds.", 1)
     flags.DEFINE_boolean(
         "same_steps",
         False,
-        "Trials on a fraction of the training videos train for as many steps as trials on all videos, in more epochs. "
-        "Default: for as many epochs.",
+        "Train trials on a fraction of the training videos for as many steps as trials on all videos, that is, for more "
+        "epochs.",
     )
     package_flags.GROUPS["Grid"] = ["families", "methods", "ks", "seeds", "other_seeds", "same_steps"]
-    flags.DEFINE_string("shard", "1/1", "i/n: train the i-th of n parts of the trials, 1/n to n/n.")
-    flags.DEFINE_integer("workers", 1, "Processes on this machine that train trials at the same time.", 1)
+    flags.DEFINE_string("shard", "1/1", "Part of the trials to train: i/n is the i-th of n parts, 1/n to n/n.")
+    flags.DEFINE_integer("workers", 1, "Number of processes on this machine that train trials at the same time.", 1)
     flags.DEFINE_integer("threads", None, "CPU threads per process. Default: all cores, divided by --workers.", 1)
     flags.DEFINE_boolean(
         "store_targets",
         True,
-        "Compute a teacher's targets once for all its students; takes 16 KB per video at the published size.",
+        "Compute a teacher's targets once for all its students. They take 16 KB per video at the published size.",
     )
     flags.DEFINE_float(
         "max_held_gb",
         None,
-        "Records that each process keeps in memory instead of reading the files for each trial. Default: a quarter of the "
-        "free memory, divided by --workers.",
+        "GB of records that each process may keep in memory instead of reading the files for each trial. Default: a quarter "
+        "of the free memory, divided by --workers.",
         0,
     )
     package_flags.GROUPS["Work"] = ["shard", "workers", "threads", "store_targets", "max_held_gb"]
     package_flags.define_network()
-    package_flags.GROUPS["Folder"] = []  # of the runs; define_training adds to it
+    package_flags.GROUPS["Folder"] = []  # define_training adds flags about the run folders
     package_flags.define_training()
     package_flags.define_devices()
 
@@ -105,10 +109,10 @@ def chosen_recipes(names):
 
 
 def refuse_other_flags():
-    """Checks that only flags that `report` reads are given.
+    """Refuses flags that `report` does not use.
 
     Raises:
-        SettingError: about the first other flag.
+        SettingError: about the first such flag.
     """
     for name in (name for names in package_flags.GROUPS.values() for name in names):
         if FLAGS[name].present and name not in ("output_dir", "about_data"):
@@ -116,7 +120,7 @@ def refuse_other_flags():
 
 
 def grid_from_flags() -> Grid:
-    """The Grid that the flags describe."""
+    """The requested Grid."""
     try:
         ks = tuple(sorted(int(k) for k in FLAGS.ks))
     except ValueError:
@@ -143,21 +147,22 @@ def read_shard(text: str) -> tuple[int, int]:
 
 
 def settings_from_flags():
-    """The ExperimentSettings that the flags describe, and the files: dict, flag -> tuple of Shard.
+    """The ExperimentSettings, and the files as a dict from flag to tuple of Shard.
 
     Raises:
         SettingError: about the flag that is invalid.
     """
     for name in TRIAL_FLAGS:
         if FLAGS[name].present:
-            raise SettingError(name, "has no effect here; each trial sets it. See --families, --ks, --seeds.")
+            raise SettingError(name, "has no effect here, because each trial sets it. See --families, --ks, and --seeds.")
     patterns = data_patterns()
     features = package_flags.feature_config()
-    dtype = runs.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names)
+    exclusions = package_flags.exclusions()
+    dtype = runs.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names, exclusions)
     features = features.replace(dtype=dtype)
     network = package_flags.given(*NETWORK_FLAGS)
     num_classes = network.pop("num_classes", None) or schema.NUM_CLASSES
-    shards = runs.find_sets(patterns, features)
+    shards = runs.find_sets(patterns, features, exclusions=exclusions)
     for name in network:
         if not any(name in configs.network_config(family).settings() for family in FAMILIES):
             raise SettingError(name, f"has no effect here: {', '.join(FAMILIES)} do not have this setting.")
@@ -171,6 +176,7 @@ def settings_from_flags():
         network=network,
         training={name: FLAGS[name].value for name in TRAINING_FLAGS if name in FLAGS and FLAGS[name].present},
         same_steps=FLAGS.same_steps,
+        exclude_records=FLAGS.exclude_records,
         pca_eigenvalues=FLAGS.pca_eigenvalues,
         store_targets=FLAGS.store_targets,
         about_data=FLAGS.about_data,
@@ -180,12 +186,12 @@ def settings_from_flags():
 
 
 def file_digest(flag):
-    """sha256 of the file that a flag names.
+    """The first 16 digits of the sha256 of the file that a flag names.
 
     Raises:
         SettingError: about the flag, if the file cannot be read.
     """
-    path = FLAGS[flag].value
+    path = FLAGS[flag].value or ""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -194,12 +200,12 @@ def file_digest(flag):
 
 
 def data_patterns():
-    """dict, flag -> pattern: the value of the flag, or else the files in --data."""
-    given = {name: FLAGS[name].value for name in PATTERNS}
+    """A dict from flag to file pattern: the flag's value, or by default the files in --data."""
+    given = {name: FLAGS[name].value or "" for name in PATTERNS}
     if not FLAGS.data:
         for name, pattern in given.items():
             if not pattern:
-                raise SettingError(name, "is missing. Give it, or --data with the folder of all files.")
+                raise SettingError(name, "is missing. Set it, or set --data to the folder of all files.")
         return given
     folder = pathlib.Path(FLAGS.data)
     validate = sorted(map(str, folder.glob("validate*.tfrecord")))
@@ -207,8 +213,8 @@ def data_patterns():
     if len(validate) < 2 and not (given["validation_data_pattern"] and given["eval_data_pattern"]):
         raise SettingError(
             "data",
-            f"contains {len(validate)} files validate*.tfrecord. At least two are needed: one to select the best epoch and "
-            "one to score.",
+            f"contains {len(validate)} validate*.tfrecord file(s). At least two are needed: one to select the best epoch, "
+            "and one to score.",
             folder,
         )
     found = {

@@ -1,4 +1,4 @@
-"""The cost of a video in multiply-adds: the papers' formula, and each part of a network as it is run."""
+"""The cost of a video in multiply-adds, by the papers' formulas and for each part of a network as run."""
 
 import functools
 import math
@@ -19,13 +19,13 @@ class PublishedCost(NamedTuple):
 
     source: str
     label: str  # as printed
-    num_frames: int  # for which the formula gives the printed figure; not always those of the label
+    num_frames: int  # for which the formula gives the printed number; may differ from the label
     num_classes: int  # 0 without a classifier
-    giga: float  # "FLOPs (Billion)"
+    giga: float  # the printed "FLOPs (Billion)"
 
 
 EARLIER_PAPER, CVPR = "Teacher-student network 2018, Table 4", "CVPR 2019, Table 3"
-FORMULAS = {EARLIER_PAPER: 0, CVPR: CVPR_CLASSES}  # classes of the logistic classifier that is counted
+FORMULAS = {EARLIER_PAPER: 0, CVPR: CVPR_CLASSES}  # number of classes of the logistic classifier in the formula
 PUBLISHED_COST = (
     PublishedCost(EARLIER_PAPER, "Teacher-Skyline", 300, 0, 5.042),
     PublishedCost(EARLIER_PAPER, "k=30", 30, 0, 0.504),
@@ -47,9 +47,9 @@ class Part(NamedTuple):
 
 
 def papers_multiply_adds(num_frames, num_classes=0):
-    """The cost of H-RNN by the count that gives every figure of the papers' tables: the lower LSTM on rgb alone.
+    """The cost of H-RNN as counted in the papers' tables: the lower LSTM on rgb alone.
 
-    A frame takes 2 * 2048 * 4096 + 14 * 2048 = 16,805,888:
+    This formula gives every number in these tables. A frame takes 2 * 2048 * 4096 + 14 * 2048 = 16,805,888 multiply-adds:
 
     - 2 layers of 1024 cells. Each multiplies its input and its state, 1024 + 1024 numbers, by a kernel
       [2048, 4 * 1024], one column for each gate of each cell.
@@ -66,18 +66,18 @@ def papers_multiply_adds(num_frames, num_classes=0):
 
 
 def papers_nextvlad_multiply_adds(num_frames):
-    """The cost of NeXtVLAD by the count that gives the figures of CVPR 2019, Table 6: the work on each frame's rgb.
+    """The cost of NeXtVLAD as counted in CVPR 2019, Table 6: the work on each frame's rgb.
 
-    A frame takes 1024 * 2048 + 2048 * 8 * 128 + 8 * 256 * 128 = 4,456,448: the expansion by 2, the assignment to 128
-    clusters in each of 8 groups, and the weighted sums of parts of 256 numbers. Audio, the attention of the groups, the
+    A frame takes 1024 * 2048 + 2048 * 8 * 128 + 8 * 256 * 128 = 4,456,448 multiply-adds: the expansion by 2, the assignment
+    to 128 clusters in each of 8 groups, and the weighted sums of parts of 256 numbers. Audio, the attention over groups, the
     hidden layer, the gate, and the classifier are not counted.
     """
     return num_frames * (1024 * 2048 + 2048 * 8 * 128 + 8 * 256 * 128)
 
 
-@functools.cache  # building a network takes a second
+@functools.cache  # because building a network takes a second
 def parts(network):
-    """Multiply-adds and parameters of a network as it is run, at the most frames that it can see.
+    """Multiply-adds and parameters of each part of a network as run, for the most frames that it can read.
 
     Args:
         network: NetworkConfig, not of a mixture.
@@ -98,7 +98,7 @@ def _parts_of(model, network):
 
 
 def _levels(encoder, num_frames):
-    """The two LSTMs of H-RNN. The cost that does not depend on frames depends on blocks."""
+    """The two LSTMs of H-RNN. The lower one reads frames, the upper one reads blocks."""
     lower = num_frames * encoder.lower.multiply_adds(encoder.frame_size)
     return [
         Part("lower LSTM", lower, _parameters(encoder.lower)),
@@ -111,13 +111,13 @@ def _parameters(layer):
 
 
 def cost_table(network, frame_counts=FRAME_COUNTS):
-    """A table of the papers' formula and of each part of the whole network.
+    """A table of the cost by the papers' formula and of each part of the whole network.
 
     Args:
-        network: NetworkConfig of H-RNN. Each row replaces its frames and block length.
-        frame_counts: ints, one for each row.
+        network: NetworkConfig of H-RNN. Each row replaces its number of frames and block length.
+        frame_counts: ints, one per row.
     Returns:
-        tables.Table in 1e9 multiply-adds per video, with the papers' figures in parentheses.
+        tables.Table in 1e9 multiply-adds per video, with the papers' numbers in parentheses.
     """
     by_count = {count: parts(_at(network, count)) for count in frame_counts}
     found = next(iter(by_count.values()))
@@ -125,7 +125,7 @@ def cost_table(network, frame_counts=FRAME_COUNTS):
         *(("papers' formula", source) for source in FORMULAS),
         *(("network as run", name) for name in (*(part.name for part in found), "all")),
     )
-    rows = tuple(_row(count, its_parts) for count, its_parts in by_count.items())
+    rows = tuple(_row(count, found_parts) for count, found_parts in by_count.items())
     title = "Cost of a video at the published sizes, in 1e9 multiply-adds"
     return tables.Table("cost_parts", title, ("frames",), columns, rows, _note(found))
 
@@ -140,7 +140,7 @@ def _row(num_frames, found):
 
 
 def _at(network, num_frames):
-    """The same network for another number of frames, with the matching block length."""
+    """The same network for a different number of frames, with the matching block length."""
     is_all = num_frames == schema.MAX_FRAMES
     return network.with_view(
         configs.FrameView() if is_all else configs.FrameView(frame_selection="uniform", frames_per_video=num_frames)
@@ -148,7 +148,7 @@ def _at(network, num_frames):
 
 
 def _published(source, num_frames):
-    """The figure of a paper for a number of frames; None if it has none."""
+    """A paper's number for this number of frames; None if it has none."""
     return next((row.giga for row in PUBLISHED_COST if (row.source, row.num_frames) == (source, num_frames)), None)
 
 
@@ -160,6 +160,6 @@ def _note(found):
     weights = ", ".join(f"{part.name} {part.parameters:,}" for part in found)
     return (
         "The papers count the lower LSTM on rgb alone at its published size; CVPR 2019 adds a logistic classifier. "
-        "Their rows k=20 and k=10 contain the figures of 15 and 9 frames. "
+        "Their rows k=20 and k=10 contain the numbers for 15 and 9 frames. "
         f"Parameters of the network as run: {weights}, {sum(part.parameters for part in found):,} in total."
     )

@@ -1,4 +1,4 @@
-"""Which trials of a recipe are run."""
+"""The part of the papers' experiments that is run."""
 
 from reproduce.trials import ALL_LOSSES, HRNN, METHODS, NETVLAD, NEXTVLAD, SKYLINE, Trial
 from youtube8m_distill import schema
@@ -9,13 +9,13 @@ FAMILIES = (HRNN, NETVLAD, NEXTVLAD)
 
 
 class Grid(Settings):
-    """The part of the papers' experiments that is run."""
+    """Families, methods, numbers of frames, and seeds to run."""
 
     families: Names = setting(FAMILIES, "Network families to run.")
     methods: Names = setting(METHODS, "Methods to run, the rows of the tables.")
     ks: Sizes = setting(PAPER_KS, "Numbers of frames that students see.")
-    seeds: int = setting(1, "Seeds of H-RNN's Skyline, Uniform-k, and serial student of all losses.", ge=1, le=100)
-    other_seeds: int = setting(1, "Seeds of all other trials.", ge=1, le=100)
+    seeds: int = setting(1, "Number of seeds of H-RNN's Skyline, Uniform-k, and serial student of all losses.", ge=1, le=100)
+    other_seeds: int = setting(1, "Number of seeds of all other trials.", ge=1, le=100)
 
     def model_post_init(self, context, /):
         for name, known in (("families", FAMILIES), ("methods", METHODS)):
@@ -32,14 +32,14 @@ class Grid(Settings):
         )
 
     def num_seeds(self, trial: Trial) -> int:
-        """The number of seeds of a trial, whatever the seed of `trial` is."""
+        """The number of seeds of a trial. The seed of `trial` itself does not matter."""
         is_main = trial.method in (SKYLINE, "uniform") or (
             trial.method == "serial" and trial.student_loss == ALL_LOSSES and not trial.match_intermediate
         )
         return self.seeds if is_main and trial.family == HRNN and trial.train_fraction == 1.0 else self.other_seeds
 
     def k_of(self, wanted: int) -> int:
-        """The member of `ks` that is nearest to a k of the paper, for results that the paper shows at a single k."""
+        """The member of `ks` that is nearest to a k of the paper, for tables and figures with a single k."""
         return min(self.ks, key=lambda k: (abs(k - wanted), k))
 
     def wants(self, trial: Trial) -> bool:
@@ -47,7 +47,9 @@ class Grid(Settings):
         return trial.family in self.families and trial.method in self.methods and (trial.k is None or trial.k in self.ks)
 
     def trials(self, plan) -> tuple[Trial, ...]:
-        """The trials of a plan with all their seeds, each after the teacher that it needs, without duplicates.
+        """The trials of a plan that this grid wants, with all their seeds and teachers, without duplicates.
+
+        Teachers come before their students.
 
         Args:
             plan: iterable of Trial with seed 0.

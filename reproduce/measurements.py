@@ -1,4 +1,4 @@
-"""Measurements on trained networks after their trials are finished: speed, and positions of encodings."""
+"""Measurements on the networks of finished trials: speed, and positions of encodings."""
 
 import pathlib
 
@@ -10,48 +10,48 @@ from reproduce.settings import run_folder
 from reproduce.trials import Trial
 from youtube8m_distill import files, runs, schema
 
-ROUNDS = 5  # of each network; the report shows the median
-MIN_BATCHES = 8  # per round, the first of which does not count
-MAX_ENCODED_VIDEOS = 20_000  # from which the videos of Figure 3 are chosen
+ROUNDS = 5  # per network; the report shows the median
+MIN_BATCHES = 8  # per round, including the first, which is not timed
+MAX_ENCODED_VIDEOS = 20_000  # the videos of Figure 3 are chosen from these
 
 
 def measure_speed(folder, trials: list[Trial], eval_shards, strategy, about: dict):
-    """Measures videos per second by predicting all held-out videos with one network after the other, in several rounds.
+    """Measures videos per second: in several rounds, predicts all held-out videos with one network after the other.
 
-    Each round reads the files from the start, so the speed covers everything from files to scores, except for the first
-    batch of each round, which includes one-time costs.
+    Each round reads the files again, so the speed covers everything from files to scores. The first batch of each round is
+    not timed, because it includes one-time costs.
 
     Args:
         folder: the experiment's folder.
         trials: finished trials of one family.
         eval_shards: tuple of data.tfrecord.Shard.
         strategy: tf.distribute.Strategy.
-        about: dict that is stored with the measurement.
+        about: dict to store with the measurement.
     """
     loaded = [runs.LoadedNetwork(runs.open_run(run_folder(folder, trial)), strategy, for_metrics=False) for trial in trials]
     rates = [[] for _ in trials]
     num_videos = sum(len(batch[schema.VIDEO_ID]) for batch in loaded[-1].predict(eval_shards, description="speed"))
     for _ in range(ROUNDS):
-        for network, its_rates in zip(loaded, rates):
+        for network, network_rates in zip(loaded, rates):
             batch_size = max(1, min(network.batch_size, num_videos // MIN_BATCHES))
             for _ in network.predict(eval_shards, batch_size, "speed"):
                 pass
             if network.videos_per_second is not None:  # None after a single batch
-                its_rates.append(network.videos_per_second)
+                network_rates.append(network.videos_per_second)
     networks = [
         {
             "k": trial.k,
             "max_frames": network.config.max_frames,
             "multiply_adds": network.network.multiply_adds(network.config.max_frames),
-            "videos_per_second": its_rates,
+            "videos_per_second": network_rates,
         }
-        for trial, network, its_rates in zip(trials, loaded, rates)
+        for trial, network, network_rates in zip(trials, loaded, rates)
     ]
     write_versioned(_timing_path(folder, trials), {**about, "num_videos": num_videos, "networks": networks})
 
 
 def is_measured(folder, trials: list[Trial]) -> bool:
-    """Whether `measure_speed` has measured all of these trials side by side."""
+    """Whether one call of `measure_speed` has measured all of these trials."""
     path = _timing_path(folder, trials)
     return path.exists() and {trial.k for trial in trials} <= {network["k"] for network in read_versioned(path)["networks"]}
 
@@ -61,17 +61,18 @@ def _timing_path(folder, trials):
 
 
 def project_encodings(folder, trial: Trial, eval_shards, strategy, about: dict):
-    """Computes the data of Figure 3: encodings of the same held-out videos by a teacher and its student, in one plane.
+    """Computes the data for Figure 3: 2-D positions of a teacher's and a student's encodings of the same held-out videos.
 
     Args:
         folder: the experiment's folder.
-        trial: finished serial trial.
+        trial: a finished serial trial.
         eval_shards: tuple of data.tfrecord.Shard.
         strategy: tf.distribute.Strategy.
-        about: dict that is stored with the data.
+        about: dict to store with the data.
     Raises:
         ValueError: if no held-out video has exactly one of the chosen classes.
     """
+    assert trial.teacher is not None, trial.name
     teacher, student = (
         runs.read_encodings(
             runs.LoadedNetwork(runs.open_run(run_folder(folder, each)), strategy), eval_shards, MAX_ENCODED_VIDEOS
@@ -95,5 +96,5 @@ def project_encodings(folder, trial: Trial, eval_shards, strategy, about: dict):
 
 
 def encodings_path(folder, trial: Trial) -> pathlib.Path:
-    """The JSON file of `project_encodings`; the CSV file is next to it."""
+    """The path of the JSON file that `project_encodings` writes, next to the CSV file."""
     return pathlib.Path(folder) / FOLDER / "encodings" / f"{trial.name}.json"

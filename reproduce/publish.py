@@ -1,4 +1,4 @@
-"""Writes everything that is shown from the result files: tables, figures, findings, and the report page."""
+"""Writes tables, figures, findings, and the report page from the result files."""
 
 import logging
 import pathlib
@@ -55,7 +55,7 @@ def publish(folder, request: Request, about_data="") -> pathlib.Path:
 
 
 def _outputs(name, results, grid, not_shown):
-    """The outputs of a recipe; if a file that it needs is missing, none, and the reason in `not_shown`."""
+    """The outputs of a recipe. If a file that it needs is missing: none, and the reason is added to `not_shown`."""
     try:
         return RECIPES[name].outputs(results, grid)
     except ValueError as error:
@@ -64,7 +64,7 @@ def _outputs(name, results, grid, not_shown):
 
 
 def _distinct(results, key):
-    """The different values of a key in the results' `about`, in order."""
+    """The distinct values of a key in the results' `about`, in order."""
     found = []
     for result in results:
         value = result.about.get(key)

@@ -1,8 +1,8 @@
-"""The numbers of the papers: scores on YouTube-8M, hours, and FLOPs.
+"""The papers' numbers: scores on YouTube-8M, hours, and FLOPs.
 
 "CVPR" is Bhardwaj et al., Efficient Video Classification Using Fewer Frames, 2019, with its slides. "The earlier paper"
-is A Teacher Student Network for Faster Video Classification, 2018. Their scores agree; their FLOPs do not, so both are
-here. Scores are pairs (GAP, mAP). Methods and losses are named as in `trials`; k is None for the Skyline.
+is A Teacher Student Network for Faster Video Classification, 2018. The papers report the same scores but different FLOPs, so
+this module has both. Scores are pairs (GAP, mAP). Methods and losses have the names in `trials`; k is None for the Skyline.
 """
 
 from typing import NamedTuple
@@ -10,10 +10,10 @@ from typing import NamedTuple
 from reproduce.grid import PAPER_KS
 from reproduce.trials import ALL_LOSSES, SKYLINE
 
-UNKNOWN = (None, None)  # the papers have no number
+UNKNOWN = (None, None)  # where the papers have no number
 
-# CVPR, Table 1: (method, loss) -> scores at k = 6, 10, 15, 20, 30. The earlier paper's Table 1 lacks the two serial
-# rows whose loss begins with L_pred.
+# CVPR, Table 1: (method, loss) -> scores at k = 6, 10, 15, 20, 30. Table 1 of the earlier paper lacks the two serial rows
+# without L_rep.
 _TABLE1_ROWS = {
     ("uniform", ()): ((0.715, 0.266), (0.759, 0.324), (0.777, 0.350), (0.785, 0.363), (0.795, 0.378)),
     ("random", ()): ((0.679, 0.246), (0.681, 0.254), (0.717, 0.268), (0.763, 0.329), (0.774, 0.339)),
@@ -30,7 +30,9 @@ _TABLE1_ROWS = {
     ("serial", ("pred", "ce")): ((0.724, 0.289), (0.763, 0.341), (0.785, 0.369), (0.795, 0.386), (0.799, 0.391)),
     ("serial", ALL_LOSSES): ((0.731, 0.297), (0.771, 0.349), (0.789, 0.375), (0.798, 0.390), (0.806, 0.405)),
 }
-TABLE1 = {(method, loss, k): scores for (method, loss), row in _TABLE1_ROWS.items() for k, scores in zip(PAPER_KS, row)}
+TABLE1: dict[tuple, tuple[float, float]] = {
+    (method, loss, k): scores for (method, loss), row in _TABLE1_ROWS.items() for k, scores in zip(PAPER_KS, row)
+}
 SKYLINE_SCORES = (0.811, 0.414)  # CVPR, caption of Table 1
 
 # CVPR, Table 2; the earlier paper, Table 3: (method, fraction of the training videos) -> scores at k = 30.
@@ -45,7 +47,7 @@ TABLE2 = {
 
 
 class Cost(NamedTuple):
-    """Hours for the original validation set on Tesla K80s, and 1e9 "FLOPs" per video: multiply-adds, see `flops`."""
+    """Hours for the original validation set on Tesla K80s, and 1e9 "FLOPs" (multiply-adds, see `flops`) per video."""
 
     hours: float | None
     giga: float | None  # CVPR
@@ -60,8 +62,8 @@ TABLE3 = {
     30: Cost(9.11, 0.520, 0.504),
 }
 
-# CVPR, Table 4; the earlier paper, Table 2: (method, loss, whether L_rep^I is matched) -> scores at k = 30. Without
-# L_rep^I, the row that both call "L_rep + L_pred" has the scores of Table 1's L_rep, L_pred, L_CE, so it is that loss.
+# CVPR, Table 4; the earlier paper, Table 2: (method, loss, whether L_rep^I is matched) -> scores at k = 30. Both papers call
+# one row "L_rep + L_pred". Without L_rep^I, it has the scores of L_rep, L_pred, L_CE in Table 1, so that is its loss here.
 TABLE4 = {
     ("parallel", ("rep",), True): (0.803, 0.393),
     ("parallel", ("rep",), False): (0.803, 0.392),
@@ -92,20 +94,20 @@ TABLE6_GIGA = {(SKYLINE, None): 1.337, ("uniform", 30): 0.134, ("serial", 30): 0
 
 
 def table1(method, loss=(), k=None):
-    """Scores of H-RNN. Those of the Skyline are the same at every k.
+    """Scores of H-RNN. The Skyline has the same scores at every k.
 
     Args:
         method: one of trials.METHODS.
         loss: loss terms, in the order of config.STUDENT_LOSSES; empty without a student.
         k: number of frames.
     Returns:
-        (GAP, mAP); (None, None) if the papers have none. The functions below do the same.
+        (GAP, mAP), or (None, None) if the papers have no scores. The functions below return the same.
     """
     return SKYLINE_SCORES if method == SKYLINE else TABLE1.get((method, loss, k), UNKNOWN)
 
 
 def table2(method, fraction, k):
-    """Scores with a fraction of the training videos. Table 1 has those of all videos."""
+    """Scores with a fraction of the training videos. Those with all videos are from Table 1."""
     if fraction == 1.0:
         return table1(method, ALL_LOSSES if method == "serial" else (), k)
     return TABLE2.get((method, fraction), UNKNOWN) if k == 30 else UNKNOWN
@@ -117,7 +119,7 @@ def table3(k):
 
 
 def table4(method, loss, intermediate, k):
-    """Scores with or without matching of intermediate representations."""
+    """Scores with or without matching intermediate representations."""
     return TABLE4.get((method, loss, intermediate), UNKNOWN) if k == 30 else UNKNOWN
 
 

@@ -1,7 +1,7 @@
-"""The report: one HTML file with all tables, figures, and runs of an experiment, which needs no network.
+"""The report: one HTML file with all tables, figures, and runs of an experiment, which works offline.
 
-Its Content-Security-Policy forbids the browser to load anything else. Tables come from pandas. Figures are SVG images of
-20 to 200 KB each, embedded in <img>: there, their ids cannot collide and they cannot run scripts.
+Its Content-Security-Policy prevents the browser from loading anything else. Tables are rendered by pandas. Figures are SVG
+images of 20 to 200 KB each. They are embedded as <img>, so their ids cannot collide and they cannot run scripts.
 """
 
 import base64
@@ -20,9 +20,9 @@ from reproduce.trials import METHODS, Trial
 from youtube8m_distill import files
 
 TEMPLATE = "report.html.jinja"
-LONG = 24  # texts with more characters are wrapped
-NO_DATA = "The data were not described (--about_data). Do not take any number here for one on YouTube-8M."
-# Shown for each network of a run: title and decimals.
+LONG = 24  # longer texts are wrapped
+NO_DATA = "The data were not described (--about_data). Do not assume that any number here was measured on YouTube-8M."
+# Title and decimal places of each measure that is shown for the networks of a run.
 MEASURES = {
     "gap_at_20": ("GAP", 4),
     "mean_average_precision": ("mAP", 4),
@@ -40,7 +40,7 @@ VERDICT_CLASSES = {"holds": "good", "does not hold": "bad", "contradicted": "bad
 
 
 class Heading(str):
-    """The heading of a section, in the first column of a row of its own."""
+    """The heading of a section, which has a row of its own."""
 
 
 def write_report(path, sections, findings, results: Results, about: dict):
@@ -51,9 +51,9 @@ def write_report(path, sections, findings, results: Results, about: dict):
         sections: list of (name, recipe module, list of tables.Table and figures.Figure), in the order of the page.
         findings: the two tables of verdicts.as_tables; None for none.
         results: Results; the page lists all of its trials.
-        about: dict of `title`, `data` (a sentence that describes the data, or ""), `machine`, `versions`, `commands` (list
-            of str), `grids` (dict, name of a recipe -> Grid as a dict), `not_shown` (dict, name of a recipe -> why it has no
-            output), and `unfinished` (names of trials).
+        about: dict with `title`, `data` (a sentence that describes the data, or ""), `machine`, `versions`, `commands` (list
+            of str), `grids` (dict from recipe name to Grid as a dict), `not_shown` (dict from recipe name to the reason why
+            it has no output), and `unfinished` (names of trials).
     """
     loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent)
     environment = jinja2.Environment(
@@ -76,7 +76,7 @@ def write_report(path, sections, findings, results: Results, about: dict):
 
 
 def table_html(table: Table, heading="") -> Markup:
-    """A Table as HTML, with section headings as rows, and with a caption unless the page has just shown it as a heading."""
+    """A Table as HTML, with section headings as rows, and with its title as the caption unless it equals `heading`."""
     columns = [("", label) for label in table.labels] + list(table.columns)
     if not any(group for group, _ in columns):
         columns = [title for _, title in columns]
@@ -96,7 +96,7 @@ def table_html(table: Table, heading="") -> Markup:
 
 
 def _css_classes(row):
-    """CSS classes of each cell of a row."""
+    """The CSS classes of each cell in a row."""
     if isinstance(row.iloc[0], Heading):
         return ["section text"] + ["section"] * (len(row) - 1)
     return [_text_classes(value) if isinstance(value, str) else "" for value in row]
@@ -107,7 +107,7 @@ def _text_classes(text):
 
 
 def _value_html(value):
-    """A cell's content. Text is already escaped by pandas."""
+    """The content of a cell as HTML. pandas has already escaped text."""
     if not isinstance(value, Value):
         return value
     seeds = Markup(' title="{} seed{}"').format(value.count, "s" if value.count > 1 else "") if value.count else ""
@@ -134,12 +134,12 @@ def _grids_html(grids):
 
 
 def picture_source(figure: Figure) -> str:
-    """A Figure as the source of an <img>."""
+    """A Figure as a data URL, for the src of an <img>."""
     return f"data:image/svg+xml;base64,{base64.b64encode(figure.to_svg().encode()).decode()}"
 
 
 def _paper_order(trial: Trial):
-    """Sort key for the order of the papers' tables."""
+    """Sort key: the order of the papers' tables."""
     return (
         trial.family,
         METHODS.index(trial.method),

@@ -1,4 +1,4 @@
-"""The recipes that were requested for an experiment, each with its grid, over all commands on its folder."""
+"""The recipes that all commands on an experiment's folder have requested, each with its grid."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ REMEDY = "Run the training command again. It writes the file, and finished trial
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """Recipes, each with its own Grid, so that options for one recipe do not change what another shows.
+    """Recipes, each with its own Grid, so that options given for one recipe do not change another.
 
     Attributes:
         grids: dict, key of RECIPES -> Grid, in the order of the report.
@@ -33,12 +33,12 @@ class Request:
         return self.grids.get(name) or functools.reduce(_union, self.grids.values())
 
     def trials(self) -> tuple[Trial, ...]:
-        """The trials of all recipes, including seeds and teachers, without duplicates."""
+        """The trials of all recipes, with all seeds and teachers, without duplicates."""
         return tuple({trial: None for name, grid in self.grids.items() for trial in grid.trials(RECIPES[name].plan(grid))})
 
 
 def add_request(folder, request: Request):
-    """Adds a request to those that the experiment's folder already records."""
+    """Adds a request to those recorded in the experiment's folder."""
     path = pathlib.Path(folder) / REQUEST_FILE
     before = read_request(folder).grids if path.exists() else {}
     requested = {name: [grids[name] for grids in (before, request.grids) if name in grids] for name in RECIPES}
@@ -47,7 +47,7 @@ def add_request(folder, request: Request):
 
 
 def read_request(folder) -> Request:
-    """The combined Request of all commands that have trained in a folder.
+    """The combined Request of all training commands on a folder.
 
     Raises:
         SettingError: if there were none.
@@ -56,7 +56,7 @@ def read_request(folder) -> Request:
     path = pathlib.Path(folder) / REQUEST_FILE
     if not path.exists():
         raise SettingError("output_dir", f"contains no experiment: {REQUEST_FILE} is missing. {REMEDY}", folder)
-    grids = read_versioned(path).get("grids")
+    grids = read_versioned(path).get("grids", {})
     try:
         return Request({name: Grid(**grids[name]) for name in RECIPES if name in grids})
     except (TypeError, ValueError) as error:

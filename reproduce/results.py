@@ -1,10 +1,10 @@
 """The results of finished trials: plain files from which every table and figure is computed.
 
-results/NAME.json           scores of each network, by epoch too, cost, command, and configuration
+results/NAME.json           scores of each network, also by epoch; cost, command, and configuration
 results/NAME.classes.csv    class, num_positives, average_precision of the trial's main network
 results/class_names.csv     class and name, if a vocabulary was given
 results/timing/FAMILY.json  videos per second of each network, measured side by side
-results/encodings/NAME.csv, NAME.json       data of Figure 3: video, class, and position of each encoding
+results/encodings/NAME.csv, NAME.json       data for Figure 3: video, class, and position of each encoding
 """
 
 import dataclasses
@@ -18,10 +18,10 @@ from reproduce.trials import Trial
 from youtube8m_distill import files
 from youtube8m_distill.errors import SettingError
 
-FORMAT, READABLE_FORMATS = 2, (1, 2)  # format 1 has the key "cell" for "trial"
+FORMAT, READABLE_FORMATS = 2, (1, 2)  # in format 1, the key "trial" is called "cell"
 FOLDER, CLASS_NAMES = "results", "class_names.csv"
 NETWORK_MEASURES = {"gap_at_20", "mean_average_precision", "num_videos", "multiply_adds"}  # used in tables and figures
-REMEDY = "Remove {}. The next training command recreates it; until then it counts as not finished."
+REMEDY = "Remove {}. The next training command recreates it. Until then, it counts as not finished."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +30,15 @@ class Result:
 
     Attributes:
         trial: Trial.
-        networks: dict role -> dict of `gap_at_20`, `mean_average_precision`, `hit_at_one`, `perr`, `loss`, `num_videos`
-            on the held-out videos, and `multiply_adds` (per video), `parameters`, `max_frames`, `step`, `epoch`.
-        history: dict role -> list of dicts by epoch: `epoch` (from 1) and the same measures on the validation videos.
-        command: the train.py command that trains the same network.
+        networks: dict from role to a dict with `gap_at_20`, `mean_average_precision`, `hit_at_one`, `perr`, `loss`, and
+            `num_videos` on the held-out videos, and with `multiply_adds` (per video), `parameters`, `max_frames`, `step`,
+            and `epoch`.
+        history: dict from role to a list of dicts, one per epoch, with `epoch` (from 1) and the same measures on the
+            validation videos.
+        command: the `yt8m train` command that trains the same network.
         config: dict, the run's `config.json`.
-        about: dict of further facts: `settings`, a digest of the settings that comparable trials share; `seconds` from
-            the last start of the training to its end; `machine`, `versions`.
+        about: dict with `settings`, a digest of the settings that comparable trials share; `seconds`, from the last start of
+            the training to its end; `machine`; `versions`; and `experiment`, the command that trained the trial.
     """
 
     trial: Trial
@@ -47,7 +49,7 @@ class Result:
     about: dict
 
     def score(self, measure="gap_at_20", role=None):
-        """A measure of one network on the held-out videos; by default of the main network."""
+        """A measure of one network, by default the main network, on the held-out videos."""
         return self.networks[role or self.trial.main_role][measure]
 
 
@@ -56,8 +58,8 @@ class Results:
 
     Args:
         results: iterable of Result.
-        timings: dict family -> record of `measurements.measure_speed`.
-        folder: the results folder, for files that are read on demand; None for results in memory.
+        timings: dict from family to the record of `measurements.measure_speed`.
+        folder: the results folder, from which more files are read on demand; None for results in memory.
     """
 
     def __init__(self, results=(), timings=None, folder=None):
@@ -82,11 +84,11 @@ class Results:
         )
 
     def scores(self, trial: Trial, measure="gap_at_20", role=None) -> list:
-        """A measure for each finished seed; an empty list if there is none."""
+        """A measure for each finished seed, by seed; empty if there are none."""
         return [result.score(measure, role) for result in self.seeds(trial)]
 
     def speeds(self, family: str) -> dict:
-        """dict k -> videos per second, the median of the rounds; empty if nothing was timed."""
+        """A dict from k to the median of videos per second over the rounds; empty if nothing was timed."""
         networks = self.timings.get(family, {"networks": []})["networks"]
         return {
             network["k"]: statistics.median(network["videos_per_second"])
@@ -103,7 +105,7 @@ class Results:
         )
 
     def class_namer(self):
-        """A function class index -> name, from the vocabulary if one was given."""
+        """A function from class index to name. It uses the vocabulary if one was given."""
         names = read_class_names(self.folder) if self.folder else {}
         return lambda index: names.get(index, f"class {index}")
 
@@ -113,6 +115,8 @@ class Results:
         Raises:
             ValueError: if the file is missing.
         """
+        if self.folder is None:
+            raise ValueError("These results have no folder with a file of classes.")
         path = self.folder / f"{trial.name}.classes.csv"
         if not path.exists():
             raise ValueError(f"{path} is missing. {REMEDY.format(path_of(self.folder.parent, trial))}")
@@ -143,7 +147,7 @@ def read_result(path) -> Result:
     """The Result in a file of format 1 or 2.
 
     Raises:
-        ValueError: naming the file, if it is not a result, or the result of another trial.
+        ValueError: with the path, if the file is not a result or contains the result of another trial.
     """
     record, path = read_versioned(path), pathlib.Path(path)
     try:
@@ -166,9 +170,9 @@ def read_results(folder, settings=None) -> Results:
 
     Args:
         folder: the experiment's folder.
-        settings: str, the digest that all results must have; None if they only have to agree with each other.
+        settings: str, the digest that all results must have; None if they only need to agree with each other.
     Raises:
-        ValueError: naming the files, if one is not a result or if the settings differ.
+        ValueError: with the paths, if a file is not a result or if the settings differ.
     """
     folder = pathlib.Path(folder) / FOLDER
     timings = {path.stem: read_versioned(path) for path in sorted((folder / "timing").glob("*.json"))}
@@ -179,7 +183,7 @@ def read_results(folder, settings=None) -> Results:
     if len(by_settings) > 1:
         raise ValueError(
             f"{folder} contains results of different settings or data, among them {' and '.join(by_settings.values())}. "
-            "They cannot be compared. Keep the results of one experiment."
+            "They cannot be compared. Keep the results of one experiment only."
         )
     for other, name in by_settings.items():
         if settings not in (None, other):
@@ -193,30 +197,30 @@ def read_results(folder, settings=None) -> Results:
 
 
 def write_class_names(folder, names: pd.Series):
-    """Writes the names of classes, a Series by class index, next to the results."""
+    """Writes class names, a Series by class index, next to the results."""
     path = pathlib.Path(folder) / FOLDER / CLASS_NAMES
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = names.dropna().map(lambda name: " ".join(str(name).split()))  # on one line
+    names = names.dropna().map(lambda name: " ".join(str(name).split()))  # each name on one line
     files.write_text(path, names.rename("name").rename_axis("class").to_csv())
 
 
 def read_class_names(results_folder) -> dict:
-    """dict class index -> name; empty if there is no file."""
+    """A dict from class index to name; empty if there is no file."""
     path = pathlib.Path(results_folder) / CLASS_NAMES
     return pd.read_csv(path, index_col="class", keep_default_na=False)["name"].to_dict() if path.exists() else {}
 
 
 def write_versioned(path: pathlib.Path, record: dict):
-    """Writes a dict as JSON together with the version of the format."""
+    """Writes a dict as JSON, with the version of the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path, json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
 
 
 def read_versioned(path) -> dict:
-    """The dict in a file of `write_versioned`.
+    """The dict in a file written by `write_versioned`.
 
     Raises:
-        ValueError: naming the file, if it is invalid or of an unknown format.
+        ValueError: with the path, if the file is invalid or has an unknown format.
     """
     try:
         record = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))

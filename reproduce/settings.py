@@ -23,8 +23,8 @@ RUNS, TARGETS = "runs", "targets"
 class ExperimentSettings(Settings):
     """Data, sizes, and schedule of all trials. No video may be in two of the three sets of files.
 
-    An experiment can be resumed with other values of the fields that are marked `may_change`: they say where files are and
-    do not change any result.
+    Fields marked `may_change` may have other values when an experiment is resumed. They locate or describe files, and no
+    result depends on them.
     """
 
     train_data_pattern: str = setting(..., "Globs of the training files.", may_change=True)
@@ -32,7 +32,7 @@ class ExperimentSettings(Settings):
     eval_data_pattern: str = setting(..., "Globs of the held-out files.", may_change=True)
     features: configs.FeatureConfig = setting(configs.FeatureConfig(), "What the files store.")
     num_classes: int = setting(schema.NUM_CLASSES, "Classes of the data set.")
-    network: dict = setting({}, "Network settings that differ from the published ones. Each family takes those it has.")
+    network: dict = setting({}, "Network settings that differ from the published ones. Each family uses those that it has.")
     training: dict = setting(
         {},
         "TrainingConfig values that differ from the published ones. `base_learning_rate` is for H-RNN; other families "
@@ -41,6 +41,7 @@ class ExperimentSettings(Settings):
     same_steps: bool = setting(
         False, "Whether trials on a fraction of the videos train for as many steps as trials on all videos."
     )
+    exclude_records: str = setting("", "CSV of records to skip, as `yt8m check` writes it.", may_change=True)
     pca_eigenvalues: str = setting("", "File for the reverse whitening of NeXtVLAD.", may_change=True)
     store_targets: bool = setting(True, "Whether a teacher's targets are stored for all its students.", may_change=True)
     about_data: str = setting("", "A sentence that describes the data, for the report.", may_change=True)
@@ -51,13 +52,13 @@ MAY_CHANGE = fields_with(ExperimentSettings, may_change=True)
 
 
 def read_settings(folder) -> dict | None:
-    """The settings that an experiment's folder records; None if it records none."""
+    """The settings recorded in an experiment's folder; None if there are none."""
     path = pathlib.Path(folder) / SETTINGS_FILE
     return read_versioned(path) if path.exists() else None
 
 
 def check_settings(settings: ExperimentSettings, folder):
-    """Checks that an experiment's folder is new or was started with the same settings.
+    """Refuses an experiment's folder that was started with other settings.
 
     Raises:
         SettingError: about output_dir, if the settings differ.
@@ -74,7 +75,7 @@ def check_settings(settings: ExperimentSettings, folder):
 
 
 def write_settings(settings: ExperimentSettings, folder):
-    """Records the settings in an experiment's folder. If two commands start at once, the settings of the first win.
+    """Records the settings in an experiment's folder. If two commands start at once, the first one's settings apply.
 
     Raises:
         SettingError: as in `check_settings`.
@@ -86,12 +87,12 @@ def write_settings(settings: ExperimentSettings, folder):
         with contextlib.suppress(FileExistsError):
             os.link(pathlib.Path(scratch) / SETTINGS_FILE, path)
     check_settings(settings, folder)
-    about_data = settings.about_data or read_settings(folder)["about_data"]
+    about_data = settings.about_data or (read_settings(folder) or {}).get("about_data", "")
     write_versioned(path, {**values, "about_data": about_data})  # the fields that may change
 
 
 def digest(settings: ExperimentSettings) -> str:
-    """A digest of the settings that may not change: comparable results have the same one."""
+    """A digest of the settings that may not change. Results are comparable only if their digests are equal."""
     values = {name: value for name, value in settings.to_dict().items() if name not in MAY_CHANGE}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -102,7 +103,7 @@ def run_folder(folder, trial: Trial) -> pathlib.Path:
 
 
 def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.RunConfig:
-    """The RunConfig of a trial, equal to the one that `command` gives train.py.
+    """The RunConfig of a trial, equal to the one that `yt8m train` builds from `command`.
 
     Args:
         trial: Trial.
@@ -132,6 +133,7 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
         distillation=distillation,
         train_data_pattern=settings.train_data_pattern,
         validation_data_pattern=settings.validation_data_pattern,
+        exclude_records=settings.exclude_records,
         teacher_dir=str(run_folder(folder, trial.teacher)) if trial.teacher else "",
         pca_eigenvalues=settings.pca_eigenvalues if whitened else "",
         teacher_targets_dir=_targets_dir(trial, settings, folder),
@@ -139,7 +141,7 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
 
 
 def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
-    """The shell command that trains the same network from the same seed."""
+    """The `yt8m train` command that trains the same network with the same seed."""
     config = run_config(trial, settings, folder)
     view = config.networks[config.main_role].view
     values = {
@@ -147,18 +149,19 @@ def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
         "train_dir": run_folder(folder, trial),
         "train_data_pattern": settings.train_data_pattern,
         "validation_data_pattern": settings.validation_data_pattern,
+        "exclude_records": settings.exclude_records,
         "teacher_dir": config.teacher_dir,
         "teacher_targets_dir": config.teacher_targets_dir,
         "pca_eigenvalues": config.pca_eigenvalues,
     }
-    if config.mode != "serial":  # a serial student has the network settings of its teacher
+    if config.mode != "serial":  # a serial student takes the network settings from its teacher
         values |= {
             "model": trial.family,
             "num_classes": settings.num_classes,
             **_feature_flags(settings.features),
             **_family_settings(trial, settings),
         }
-    if trial.k:
+    if trial.k and view:
         values |= {"frame_selection": view.frame_selection, "frames_per_video": view.frames_per_video}
     if config.distillation:
         values["student_loss"] = ",".join(trial.student_loss)
@@ -171,7 +174,7 @@ def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
 
 
 def _given_training(trial, settings):
-    """The training settings of a trial that are not part of its family's recipe."""
+    """The training settings of a trial that differ from its family's recipe."""
     given = {**settings.training, "max_to_keep": 1, "seed": trial.seed}
     recipe = configs.FAMILY_OF[trial.family].training
     if "base_learning_rate" in given:
@@ -213,7 +216,7 @@ def _network(trial, settings, view):
 
 
 def _targets_dir(trial, settings, folder):
-    """The folder of stored targets, if several students share the teacher. On a fraction of the videos, none do."""
+    """The folder of stored targets; "" without them. On a fraction of the videos, a teacher has only one student."""
     stored = settings.store_targets and trial.teacher and not trial.match_intermediate and trial.train_fraction == 1.0
     return str(pathlib.Path(folder) / TARGETS / trial.teacher.name) if stored else ""
 

@@ -1,4 +1,4 @@
-"""Tables: our numbers over several seeds next to the papers', as Markdown for readers and CSV for programs."""
+"""Tables of our numbers next to the papers' numbers, as Markdown for readers and CSV for programs."""
 
 import dataclasses
 import pathlib
@@ -12,7 +12,7 @@ from youtube8m_distill import files
 
 MEASURES = {"gap_at_20": "GAP", "mean_average_precision": "mAP"}  # measure of a Result -> title of its column
 
-# From Table 1 of the papers.
+# Row titles from Table 1 of the papers.
 METHOD_TITLES = {
     SKYLINE: "Teacher-Skyline",
     "uniform": "Uniform-k",
@@ -32,14 +32,14 @@ NO_NUMBER = "–"
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """One of our numbers, with the paper's.
+    """One of our numbers, with the paper's number.
 
     Attributes:
         mean: mean over seeds; None if none is finished.
         deviation: sample standard deviation over seeds; None for fewer than two seeds.
-        count: number of seeds; None if the number is not a mean over seeds.
+        count: number of finished seeds; None if the number is not a mean over seeds.
         paper: the paper's number, or None.
-        digits: number of decimals shown.
+        digits: number of decimal places shown.
     """
 
     mean: float | None
@@ -50,7 +50,7 @@ class Value:
 
     @classmethod
     def of(cls, scores, paper=None, digits=3):
-        """The Value of a list with one number per seed; None if there is neither such a number nor the paper's."""
+        """The Value of a list with one number per seed; None if the list is empty and the paper has no number."""
         if not scores and paper is None:
             return None
         mean = statistics.fmean(scores) if scores else None
@@ -59,7 +59,7 @@ class Value:
 
     @classmethod
     def plain(cls, number, paper=None, digits=3):
-        """The Value of a number that is not a mean over seeds; None if there is neither such a number nor the paper's."""
+        """The Value of a number that is not a mean over seeds; None if neither we nor the paper have one."""
         return None if number is None and paper is None else cls(number, None, None, paper, digits)
 
     def __str__(self):
@@ -68,16 +68,16 @@ class Value:
         return text if self.paper is None else f"{text} ({self.rounded(self.paper)})"
 
     def rounded(self, number):
-        """str; a dash for None."""
+        """A number as text; a dash for None."""
         return NO_NUMBER if number is None else f"{number:,.{self.digits}f}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row.
+    """One row of a table.
 
     Attributes:
-        labels: what the row is about.
+        labels: text in the first columns, which identifies the row.
         values: Value, str, or None for each column.
         section: heading above a group of rows.
     """
@@ -88,7 +88,7 @@ class Row:
 
     @property
     def is_finished(self):
-        """Whether it contains any of our numbers."""
+        """Whether the row contains any of our numbers."""
         return any(isinstance(value, Value) and value.mean is not None for value in self.values)
 
 
@@ -99,8 +99,8 @@ class Table:
     Attributes:
         name: name of its files.
         title: title of the table.
-        labels: titles of the columns that say what a row is about.
-        columns: pairs of group and column title: ("k=6", "GAP").
+        labels: titles of the label columns.
+        columns: pairs of group and column title, such as ("k=6", "GAP").
         rows: rows; those of a section are consecutive.
         note: how to read the table.
     """
@@ -118,11 +118,11 @@ class Table:
 
     @property
     def titles(self):
-        """Titles of the columns of values, group included."""
+        """Titles of the value columns, including the group."""
         return tuple(" ".join(filter(None, column)) for column in self.columns)
 
     def to_markdown(self, about_data=""):
-        """str: title, table, note, and a sentence about the data."""
+        """Title, table, note, and a sentence about the data, as Markdown."""
         lines, section = [], ""
         for row in self.rows:
             if row.section and row.section != section:
@@ -130,14 +130,14 @@ class Table:
             section = row.section
             lines.append([text.replace("|", r"\|") for text in (*row.labels, *map(text_of, row.values))])
         sides = ["left"] * len(self.labels) + ["left" if is_text else "right" for is_text in self.is_text()]
-        # Otherwise tabulate would read "0.250" as a number and print 0.25.
+        # With numparse, tabulate would read "0.250" as a number and print 0.25.
         table = tabulate.tabulate(lines, [*self.labels, *self.titles], "pipe", disable_numparse=True, colalign=sides)
         data = f"Data: {about_data}" if about_data else ""
         return "\n\n".join(filter(None, [f"### {self.title}", table, self.note, data])) + "\n"
 
     def to_csv(self):
-        """str: mean, sd, seeds, and paper of each column of numbers, unrounded; empty if unknown."""
-        # dtype object: pandas would convert seeds with gaps to floats.
+        """CSV with mean, sd, seeds, and paper of each numeric column, unrounded; empty if unknown."""
+        # dtype object, because pandas would convert seeds with gaps to floats.
         return pd.DataFrame(map(self._record, self.rows), dtype=object).to_csv(index=False)
 
     def save(self, folder, about_data=""):
@@ -163,7 +163,7 @@ class Table:
         return record
 
     def is_text(self) -> list[bool]:
-        """Whether each column of values contains text."""
+        """For each value column, whether it contains text."""
         return [any(isinstance(row.values[index], str) for row in self.rows) for index in range(len(self.columns))]
 
 
@@ -173,7 +173,7 @@ def text_of(value):
 
 
 def loss_title(loss):
-    """("rep", "ce") -> "L_rep, L_CE"."""
+    """The title of a student loss: "L_rep, L_CE" for ("rep", "ce")."""
     return ", ".join(LOSS_TITLES[term] for term in loss)
 
 
@@ -183,18 +183,18 @@ def section_of(method):
 
 
 def score_columns(groups):
-    """GAP and mAP columns in each of several groups, for the values of `score_values`."""
+    """GAP and mAP columns for each group, which match the values from `score_values`."""
     return tuple((group, title) for group in groups for title in MEASURES.values())
 
 
 def score_values(results, grid, trials, papers):
-    """GAP and mAP of several trials: two Values for each, None for trials outside the grid.
+    """GAP and mAP of several trials: two Values for each trial, or None if it is not in the grid.
 
     Args:
         results: Results.
         grid: Grid.
         trials: list of Trial.
-        papers: list of the paper's (GAP, mAP) for each trial, from `published`.
+        papers: the paper's (GAP, mAP) for each trial, from `published`.
     """
     return tuple(
         Value.of(results.scores(trial, measure), figure) if grid.wants(trial) else None
@@ -204,13 +204,13 @@ def score_values(results, grid, trials, papers):
 
 
 def finished(table):
-    """[Table] with the rows that contain any of our numbers; [] if there are none."""
+    """A list of the table with only the rows that contain our numbers; [] if there are no such rows."""
     rows = tuple(row for row in table.rows if row.is_finished)
     return [dataclasses.replace(table, rows=rows)] if rows else []
 
 
 def reading_note(results, source):
-    """How to read the numbers of a table. `source`: the paper and its table."""
+    """A note that explains the numbers of a table. `source` is the paper and its table."""
     counts = sorted({result.score("num_videos") for result in results})
     videos = " or ".join(f"{count:,}" for count in counts)
     return (
@@ -220,7 +220,7 @@ def reading_note(results, source):
 
 
 def speed_note(results, family):
-    """How videos per second were measured, and their scatter; empty if they were not."""
+    """A note that explains how videos per second were measured and how much they vary; empty if they were not."""
     if not results.speeds(family):
         return ""
     timing = results.timings[family]

@@ -1,4 +1,4 @@
-"""Trials: the single trainings that the papers' tables and figures consist of."""
+"""Trials: the individual trainings behind the papers' tables and figures."""
 
 import dataclasses
 
@@ -6,9 +6,9 @@ from youtube8m_distill import config as configs
 from youtube8m_distill import schema
 from youtube8m_distill.settings import require
 
-SKYLINE = "skyline"  # the teacher: all frames, no teacher of its own
-BASELINES = ("uniform", "random", "first", "middle", "last", "first_middle_last")  # k frames, no teacher
-STUDENTS = ("parallel", "serial")  # k frames, evenly spaced, with a teacher
+SKYLINE = "skyline"  # reads all frames; the students' teacher
+BASELINES = ("uniform", "random", "first", "middle", "last", "first_middle_last")  # read k frames, without a teacher
+STUDENTS = ("parallel", "serial")  # read k evenly spaced frames, with a teacher
 METHODS = (SKYLINE, *BASELINES, *STUDENTS)
 
 HRNN, NETVLAD, NEXTVLAD = "HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel"
@@ -17,12 +17,12 @@ ALL_LOSSES = configs.STUDENT_LOSSES  # rep, pred, ce
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Trial:
-    """One training. Sizes and schedule are not part of it; all trials of an experiment share them.
+    """One training. Sizes and schedule are not part of it, because all trials of an experiment share them.
 
     Attributes:
         family: a value of --model.
         method: one of METHODS.
-        k: number of frames that the network, or the student, sees; None for all.
+        k: number of frames that the network or the student reads; None for all.
         student_loss: loss terms, in the order of config.STUDENT_LOSSES; empty without a student.
         match_intermediate: whether L_rep^I is added.
         train_fraction: fraction of the training videos.
@@ -39,11 +39,11 @@ class Trial:
 
     def __post_init__(self):
         require(self.method in METHODS, "method", f"is unknown; choose one of {', '.join(METHODS)}.", self.method)
-        require((self.k is None) == (self.method == SKYLINE), "k", f"{self.method} does not go with this k.", self.k)
+        require((self.k is None) == (self.method == SKYLINE), "k", f"is invalid for the method {self.method}.", self.k)
         require(
             bool(self.student_loss) == (self.method in STUDENTS),
             "student_loss",
-            f"must be given for {' and '.join(STUDENTS)}, and only for them. The method is {self.method}.",
+            f"must be given for the methods {' and '.join(STUDENTS)}, and only for them. The method is {self.method}.",
             self.student_loss,
         )
 
@@ -59,7 +59,7 @@ class Trial:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The networks that this trial trains, the main one last."""
+        """The roles of the networks that this trial trains, the main one last."""
         students = {"serial": (schema.STUDENT,), "parallel": (schema.TEACHER, schema.STUDENT)}
         return students.get(self.method, (schema.TEACHER,))
 
@@ -79,7 +79,7 @@ class Trial:
 
 
 def with_teachers(trials) -> list[Trial]:
-    """The trials and the teachers that they need, without duplicates, most expensive first."""
+    """The trials and the teachers they need, without duplicates, most expensive first."""
     return sorted({*trials, *(trial.teacher for trial in trials if trial.teacher)}, key=most_expensive_first)
 
 

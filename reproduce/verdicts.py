@@ -1,4 +1,4 @@
-"""Verdicts on the findings and the comparisons behind them, as tables and as plain records."""
+"""Verdicts on the findings, with the comparisons behind them, as tables and as JSON records."""
 
 import dataclasses
 from typing import NamedTuple
@@ -11,7 +11,7 @@ DOES_NOT_HOLD = "does not hold"
 
 
 class Comparison(NamedTuple):
-    """One difference of a finding. Unknown numbers are None, such as the margin if the spread over seeds is unknown."""
+    """One comparison of a finding. Unknown numbers are None, for example the margin without a spread over seeds."""
 
     label: str
     difference: float | None
@@ -49,7 +49,7 @@ class Judgement:
 
     @property
     def share(self):
-        """How many of the comparisons that were run hold, in words; empty if none was run."""
+        """The number of comparisons that hold, as in "2 of 3, 1 not run"; empty if none was run."""
         missing = len(self.of(NOT_RUN))
         text = f"{len(self.of(HOLDS))} of {self.num_run}" + (f", {missing} not run" if missing else "")
         return text if self.num_run else ""
@@ -62,7 +62,7 @@ class Finding:
     Attributes:
         statement: a sentence.
         source: where the papers state or show it.
-        judgements: dict measure (a key of tables.MEASURES) -> Judgement.
+        judgements: dict from measure (a key of tables.MEASURES) to Judgement.
     """
 
     statement: str
@@ -71,7 +71,7 @@ class Finding:
 
 
 def as_tables(findings):
-    """Two Tables: the verdicts, with one finding per row, and every comparison, by finding."""
+    """Two Tables: the verdicts, one row per finding, and all comparisons, grouped by finding."""
     rows, comparisons = [], []
     for finding in findings:
         judgements = [finding.judgements[measure] for measure in MEASURES]
@@ -104,7 +104,7 @@ def _row(finding, measure, comparison):
 
 
 def findings_record(findings):
-    """The findings with all comparisons as a list of dicts for JSON."""
+    """The findings with all comparisons, as a list of dicts for JSON."""
     return [
         {
             "statement": finding.statement,
@@ -123,7 +123,7 @@ def findings_record(findings):
 
 
 def _verdict_text(judgement):
-    """The verdict for a table. Without a known spread it may be due to chance."""
+    """The verdict as shown in a table, marked if the spread is unknown."""
     return judgement.verdict + (", by sign alone" if judgement.spread is None and judgement.num_run else "")
 
 
@@ -132,13 +132,13 @@ def _note(findings):
     spreads = {title: findings[0].judgements[measure].spread for measure, title in MEASURES.items()}
     if None in spreads.values():
         return (
-            "No network has two seeds, so the variation by chance is unknown, and the sign of a difference decides alone. "
-            "Take the verdicts as hints."
+            "No network has two seeds, so the variation over seeds is unknown, and only the sign of a difference counts. "
+            "Treat the verdicts as hints."
         )
     text = ", ".join(f"{spread:.4f} ({title})" for title, spread in spreads.items())
     return (
-        "The rules were fixed before any two methods were compared. A difference counts if it exceeds 2 s times the root "
-        "of the sum of 1 / seeds over its means, where s is the standard deviation over seeds: "
-        f"s = {text}. Of two equal methods, one comparison in twenty exceeds that by chance; there is no correction for "
-        "the number of comparisons."
+        "The rules were fixed before any two methods were compared. A difference counts if it exceeds 2 s times the square "
+        "root of the sum of 1 / (number of seeds) over the means in it, where s is the standard deviation over seeds: "
+        f"s = {text}. If two methods are equal, one comparison in twenty exceeds this margin by chance. There is no "
+        "correction for the number of comparisons."
     )

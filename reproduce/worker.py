@@ -1,4 +1,4 @@
-"""Trains and evaluates trials, each once, also when several processes work in the same folder."""
+"""Trains and evaluates each trial once, even if several processes work in the same folder."""
 
 import json
 import logging
@@ -15,23 +15,23 @@ from reproduce.results import Result, path_of, write_result
 from reproduce.trials import Trial, with_teachers
 from youtube8m_distill import config as configs
 from youtube8m_distill import runs
-from youtube8m_distill.metrics import Evaluator
+from youtube8m_distill.metrics.evaluate import Evaluator
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 5  # between looks at trials that another process trains
+POLL_SECONDS = 5  # between checks for trials that another process trains
 
 
 class Worker:
-    """One process of an experiment.
+    """Trains and evaluates trials of an experiment in this process.
 
     Args:
         folder: the experiment's folder.
         settings: ExperimentSettings.
         strategy: tf.distribute.Strategy.
         eval_shards: tuple of data.tfrecord.Shard, the held-out files.
-        about: dict that is stored with every result.
-        max_held_bytes: how many bytes of records to keep in memory; see runs.HeldRecords.
+        about: dict to store with every result.
+        max_held_bytes: most bytes of records to keep in memory; see runs.HeldRecords.
     """
 
     def __init__(self, folder, settings, strategy, eval_shards, about, max_held_bytes=None):
@@ -42,16 +42,16 @@ class Worker:
         self.failures = {}
 
     def work(self, trials) -> dict[Trial, str]:
-        """Trains what is not finished, most expensive first, teachers before their students.
+        """Trains the unfinished trials and their teachers, most expensive first, teachers before students.
 
-        Skips a trial while another process trains it. A trial that diverges is logged and skipped; the others continue.
+        Skips a trial while another process trains it. If a trial diverges, logs it and continues with the others.
 
         Args:
             trials: iterable of Trial.
         Returns:
-            dict Trial -> reason why it could not be trained; empty if all are finished.
+            dict from Trial to the reason why it could not be trained; empty if all are finished.
         Raises:
-            ValueError, OSError, Interrupted: as in the training of a single run.
+            ValueError, OSError, Interrupted: as when a single run is trained.
         """
         remaining, waited_for = self._remaining(with_teachers(trials)), []
         while remaining:
@@ -70,7 +70,7 @@ class Worker:
         for trial in unfinished:
             if trial.teacher in self.failures:
                 self.failures[trial] = f"its teacher {trial.teacher.name} could not be trained"
-            elif self._has_lost_its_teacher(trial):
+            elif self._is_teacher_run_missing(trial):
                 result = path_of(self.folder, trial.teacher)
                 self.failures[trial] = f"the run of its teacher is missing. Remove {result} to train the teacher again."
         return [trial for trial in unfinished if trial not in self.failures]
@@ -78,13 +78,13 @@ class Worker:
     def _is_ready(self, trial):
         return trial.teacher is None or path_of(self.folder, trial.teacher).exists()
 
-    def _has_lost_its_teacher(self, trial):
+    def _is_teacher_run_missing(self, trial):
         if trial.teacher is None or not self._is_ready(trial):
             return False
         return not settings_module.run_folder(self.folder, trial.teacher).exists()
 
     def _attempt(self, trial):
-        """Trains a trial and returns True, or returns False if another process is training it."""
+        """Trains a trial. Returns False, without training, if another process is training it."""
         try:
             with runs.lock_run(settings_module.run_folder(self.folder, trial)) as check_held:
                 if not path_of(self.folder, trial).exists():
@@ -118,7 +118,7 @@ class Worker:
         keras.utils.clear_session()
 
     def _train(self, trial, check_held):
-        """Trains the run of a trial, or resumes it, and returns it."""
+        """Trains or resumes the run of a trial, and returns it."""
         config = settings_module.run_config(trial, self.settings, self.folder)
         files = runs.find_training_files(config)
         folder = settings_module.run_folder(self.folder, trial)
@@ -127,7 +127,7 @@ class Worker:
         return run
 
     def _evaluate(self, run, role):
-        """The entry of a network in a Result, and its arrays by class."""
+        """The entry of a network in `Result.networks`, and its per-class arrays."""
         loaded = runs.LoadedNetwork(run, self.strategy, role)
         with Evaluator(loaded.config.num_classes) as evaluator:
             measures = loaded.evaluate(self.eval_shards, None, evaluator)
@@ -144,7 +144,7 @@ class Worker:
 
 
 def machine() -> str:
-    """The number and model of this computer's CPUs, for results that depend on them."""
+    """The number and model of this computer's CPUs."""
     info = pathlib.Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.exists() else None
     return f"{os.cpu_count()} x {model[1] if model else platform.machine()}"

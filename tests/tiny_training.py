@@ -1,5 +1,8 @@
 """Tiny networks, videos and training runs, for tests of training and distillation."""
 
+import contextlib
+import warnings
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -146,12 +149,28 @@ def train_on(devices, make_scheme, data, optimizer=None, steps=20):
 
 
 def train_eagerly(devices, make_scheme, data, optimizer=None, steps=3):
-    """As `train_on`, but each operation on its own: nothing is compiled, which takes longer than a few small steps."""
+    """As `train_on`, but with `step_eagerly`."""
     strategy = make_strategy(devices=devices)
     scheme = compiled(make_scheme, strategy, optimizer)
+    step_eagerly(scheme, data, strategy, steps)
+    return scheme
+
+
+@contextlib.contextmanager
+def eagerly():
+    """Inside the block, nothing but datasets is compiled."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # which TensorFlow warns of
+            yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def step_eagerly(scheme, data, strategy, steps=1):
+    """Trains so many steps, each operation on its own: compiling takes longer than a few small steps."""
     for batch in strategy.experimental_distribute_dataset(batches(data).take(steps)):
         strategy.run(scheme.train_step, (batch,))
-    return scheme
 
 
 def weights(model):

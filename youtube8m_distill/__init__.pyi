@@ -31,11 +31,11 @@ from .metrics.mean_average_precision import MeanAveragePrecision as MeanAverageP
 from .metrics.ranking import ranking_from_top as ranking_from_top
 from .runs.run import open_run as open_run
 from .schemes.objectives import LabelObjective as LabelObjective
-from .schemes.online_mixture import OnlineMixtureObjective as OnlineMixtureObjective
+from .schemes.objectives import OnlineMixtureObjective as OnlineMixtureObjective
+from .schemes.objectives import StudentTerms as StudentTerms
 from .schemes.parallel import ParallelDistiller as ParallelDistiller
 from .schemes.scheme import TrainingScheme as TrainingScheme
 from .schemes.serial import SerialDistiller as SerialDistiller
-from .schemes.student_terms import StudentTerms as StudentTerms
 from .schemes.supervised import Supervised as Supervised
 
 __version__: str

@@ -1,12 +1,12 @@
-"""One module per table and figure: its question, the trials that answer it, and how the answer is shown.
+"""One module per table or figure, with its question, the trials that answer it, and the outputs that show the answer.
 
 A recipe has
 
 - TITLE, QUESTION, EXPECTED: strings for the report;
 - plan(grid): list of Trial with seed 0;
-- outputs(results, grid): list of tables.Table and figures.Figure made from the finished trials, [] if there are none;
-- optionally timing(grid): trials of one family whose speed is measured side by side;
-- optionally encodings(grid): serial trials whose encodings are compared with their teachers'.
+- outputs(results, grid): list of tables.Table and figures.Figure made from the finished trials; [] if there are none;
+- optionally timing(grid): trials of one family whose speeds are measured together;
+- optionally encodings(grid): serial trials whose encodings are compared with those of their teachers.
 """
 
 from reproduce.recipes import classes, cost, figure2, figure3, table1, table2, table3, table4, table5, table6

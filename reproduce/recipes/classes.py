@@ -2,12 +2,12 @@
 
     python -m reproduce classes --data=yt8m/frame --output_dir=experiments
 
-Compares the Skyline, the serial student, and Uniform-k. The papers show no classes. But at every k the student's mAP drops
-by more than its GAP (at k=10 by 16% and 5%; CVPR 2019, Table 1), and GAP weights frequent classes more, so rare classes
-should lose more.
+Compares the Skyline, the serial student, and Uniform-k. The papers do not show single classes. But at every k, the
+student's mAP drops by more than its GAP (at k=10, by 16% and 5%; CVPR 2019, Table 1). GAP gives frequent classes more
+weight, so rare classes should lose more.
 
-Cost: three trainings per seed at the k nearest to 10, all of them in Table 1. The losses at k=10 are larger than at k=30
-and stand out from the noise.
+Cost: three trainings per seed at the k nearest to 10, all of them in Table 1. The losses at k=10 are larger than at k=30,
+so they stand out from the noise.
 """
 
 import pandas as pd
@@ -19,14 +19,14 @@ from reproduce.trials import ALL_LOSSES, HRNN, SKYLINE, Trial
 TITLE = "Classes: losses of the student"
 QUESTION = "Which classes lose most when a student sees few frames?"
 EXPECTED = (
-    "The papers show no classes. The student's mAP drops by more than its GAP (at k=10 by 16% and 5%; CVPR 2019, Table 1), "
-    "so rarer classes should lose more."
+    "The papers do not show single classes. The student's mAP drops by more than its GAP (at k=10, by 16% and 5%; CVPR "
+    "2019, Table 1), so rare classes should lose more."
 )
 
 K = 10
 NUM_LOSING, NUM_GAINING = 20, 5
-MIN_VIDEOS = 10  # with fewer held-out videos, the average precision of a class is mostly chance
-UNIFORM, STUDENT = "uniform", "student"  # columns, next to SKYLINE
+MIN_VIDEOS = 10  # with fewer held-out videos, the average precision of a class is mostly noise
+UNIFORM, STUDENT = "uniform", "student"  # columns of `_classes`, besides SKYLINE
 
 
 def plan(grid):
@@ -51,11 +51,11 @@ def outputs(results, grid):
 
 
 def _classes(results, grid):
-    """The data of each class with held-out videos.
+    """The data of each class that has held-out videos.
 
     Returns:
-        DataFrame of `num_positives` and of the average precision of each finished network, mean over seeds; and a dict
-        network -> number of these seeds.
+        DataFrame of `num_positives` and of the average precision of each finished network, as the mean over seeds; and a
+        dict from network to the number of seeds.
     """
     by_network = {
         network: [results.classes(seed.trial).set_index("class") for seed in results.seeds(trial)]
@@ -73,7 +73,7 @@ def _classes(results, grid):
 
 
 def _videos_for(classes, count):
-    """The largest number of videos that at least `count` classes have; 1 if there are fewer classes."""
+    """The largest n such that at least `count` classes have n or more videos; 1 if there are fewer classes."""
     return int(classes["num_positives"].nlargest(count).iloc[-1]) if len(classes) >= count else 1
 
 
@@ -81,7 +81,7 @@ def _figure(classes, losing, gaining, min_videos, k):
     rest = classes.drop(losing.index).drop(gaining.index)
     groups = [
         group
-        for group in (  # the classes of the table last, on top of the others
+        for group in (  # the classes of the table come last, so that they are drawn on top
             (rest, "other classes", figures.GRAY, "o", 0.3),
             (losing, f"the {len(losing)} that lose most", figures.VERMILION, "v", 0.9),
             (gaining, f"the {len(gaining)} that gain most", figures.BLUE, "^", 0.9),
@@ -119,7 +119,7 @@ def _figure(classes, losing, gaining, min_videos, k):
 
 
 def _areas(group, classes):
-    """Areas of marks, in square points: linear in the number of videos of a class, with a visible minimum."""
+    """Areas of the marks in square points: linear in the number of videos of a class, with a visible minimum."""
     return 25 + 240 * group["num_positives"] / classes["num_positives"].max()
 
 
@@ -144,16 +144,16 @@ def _table(losing, gaining, num_seeds, name_of, min_videos, k):
     of_each = ", ".join(f"{number} of {network}" for network, number in num_seeds.items())
     note = (
         f"Average precision on the held-out videos, mean over seeds ({of_each}), of classes with at least {min_videos} "
-        f"videos{fewer}. Change is the serial student minus the Skyline. These are the extremes of many noisy numbers; on "
-        "other videos, the same classes would be less extreme."
+        f"videos{fewer}. Change is the serial student minus the Skyline. These are the extremes among many noisy numbers. "
+        "On other videos, the same classes would be less extreme."
     )
     return Table("classes", f"{TITLE}, k={k}", ("Class",), columns, tuple(rows), note)
 
 
 def _caption(min_videos):
     return (
-        f"Average precision of each class with at least {min_videos} held-out videos, mean over seeds; larger marks have "
-        "more videos. Above the diagonal, the student, with all three losses, is worse than the Skyline. The table lists "
+        f"Average precision of each class with at least {min_videos} held-out videos, mean over seeds. Larger marks have "
+        "more videos. The student uses all three losses. Above the diagonal, it is worse than the Skyline. The table lists "
         "the colored classes."
     )
 
@@ -162,6 +162,6 @@ def _alt(classes, losing, k):
     fraction = (classes["change"] < 0).mean()
     most = f", the most by {-losing['change'].min():.2f}" if len(losing) else ""
     return (
-        f"Scatter of {len(classes)} classes, the Skyline's average precision over the student's at k={k}. "
+        f"Scatter plot of {len(classes)} classes, the Skyline's average precision over the student's at k={k}. "
         f"{fraction:.0%} of the classes are above the diagonal{most}."
     )

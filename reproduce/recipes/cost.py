@@ -2,12 +2,12 @@
 
     python -m reproduce cost --data=yt8m/frame --output_dir=experiments
 
-Paper (CVPR 2019, Tables 1 and 3): at k=30 the student takes about 90% fewer FLOPs and 30% less time than the Skyline
+Paper (CVPR 2019, Tables 1 and 3): at k=30, the student takes about 90% fewer FLOPs and 30% less time than the Skyline
 (0.520 instead of 5.058 billion, 9.11 instead of 13.00 hours), and its GAP is lower by 0.5-0.9 points (0.802-0.806 instead
-of 0.811). It has no such figure; this one shows all methods on the same axes.
+of 0.811). The paper has no such figure. This one shows all methods on the same axes.
 
-Cost: 41 trainings per seed at the paper's five k, all of them in Table 1. Then every architecture predicts all held-out
-videos several times, which needs an otherwise idle machine.
+Cost: 41 trainings per seed at the paper's five k, all of them in Table 1. Then each architecture predicts all held-out
+videos several times. The machine should be otherwise idle.
 """
 
 import math
@@ -19,11 +19,11 @@ from reproduce.trials import ALL_LOSSES, BASELINES, HRNN, SKYLINE, STUDENTS, Tri
 TITLE = "Cost: GAP over computation and speed"
 QUESTION = "How much of the Skyline's GAP does each method keep, with how much of its computation?"
 EXPECTED = (
-    "At k=30 the students keep 99% of the Skyline's GAP (0.806 of 0.811) with about 90% fewer FLOPs and 30% less time "
+    "At k=30, the students keep 99% of the Skyline's GAP (0.806 of 0.811) with about 90% fewer FLOPs and 30% less time "
     "(CVPR 2019, Tables 1 and 3)."
 )
 
-# Color, marker, marker size, and dashes of each curve. The large circles show behind the triangles.
+# Color, marker, marker size, and dashes of each curve. The circles are large enough to be visible behind the triangles.
 STYLES = {
     "serial": (figures.BLUE, "o", 10, "-"),
     "parallel": (figures.VERMILION, "^", 6, (0, (6, 1.5))),
@@ -34,8 +34,8 @@ STYLES = {
     "first": (figures.shade(figures.SKY, "black", 0.3), "X", 8, (0, (6, 1.5, 1, 1.5, 1, 1.5))),
     "last": (figures.GRAY, "<", 7, "-"),
 }
-LABEL_WIDTH = 0.045  # of a number of frames, as a fraction of the panel's width
-BEST = (SKYLINE, "uniform", *STUDENTS)  # too close to each other in the figure of all methods
+LABEL_WIDTH = 0.045  # width of a number of frames, as a fraction of the panel
+BEST = (SKYLINE, "uniform", *STUDENTS)  # shown again in a second figure, because they are close together in the first
 
 
 def plan(grid):
@@ -65,8 +65,8 @@ def _points(results, grid):
     """The data of each finished method and k.
 
     Returns:
-        dict (method, k) -> dict of `gap` (Value), `multiply_adds` (per video, whole network), and `videos_per_second`
-        (median of the rounds; None if it was not measured).
+        dict from (method, k) to a dict with `gap` (Value), `multiply_adds` (per video, whole network), and
+        `videos_per_second` (median of the rounds; None if it was not measured).
     """
     speeds = results.speeds(HRNN)
     finished = {trial: results.seeds(trial) for trial in plan(grid) if grid.wants(trial) and results.seeds(trial)}
@@ -95,7 +95,7 @@ def _figure(name, title, points):
 
 
 def _draw(axes, points, falling):
-    """Draws a panel. `points`: dict (method, k) -> (x, Value). `falling`: whether a smaller x costs more."""
+    """Draws a panel. `points` is a dict from (method, k) to (x, Value), `falling` whether a smaller x costs more."""
     figures.log_x(axes, [x for x, _ in points.values()])
     if falling:
         axes.invert_xaxis()
@@ -132,9 +132,9 @@ def _draw_skyline(axes, x, gap):
 
 
 def _mark_frames(axes, places):
-    """Writes the numbers of frames above the panel; neighbors that are too close share one label.
+    """Writes the numbers of frames above the panel. Neighbors that are too close share one label.
 
-    `places`: dict k -> x.
+    `places` is a dict from k to x.
     """
     left, right = map(math.log, axes.get_xlim())
     labels = []  # [fraction of the width, x, text]
@@ -174,7 +174,7 @@ def _table(points, note):
 
 _NOTE = (
     "Multiply-adds per video are those of the network as run. GAP kept is relative to the Skyline. Speed is measured once "
-    "for each k, because all methods have the same architecture there."
+    "for each k, because all methods with the same k have the same architecture."
 )
 
 
@@ -183,8 +183,8 @@ def _caption(points):
     bars = f", with bars of one standard deviation over up to {num_seeds} seeds" if num_seeds > 1 else ""
     return (
         f"GAP on the held-out videos{bars}, over the multiply-adds of the network as run, and over the speed measured from "
-        "files to scores. The numbers above a panel are the frames that a network sees; all methods with the same number "
-        "have the same architecture. Students have all three losses. The dotted line is the Skyline."
+        "files to scores. The numbers above a panel are numbers of frames that a network reads. All methods with the same "
+        "number have the same architecture. Students use all three losses. The dotted line is the Skyline."
     )
 
 

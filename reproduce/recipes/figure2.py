@@ -2,13 +2,13 @@
 
     python -m reproduce figure2 --data=yt8m/frame --output_dir=experiments
 
-Shows GAP by epoch. Paper (CVPR 2019, Figure 2 and section 5.3): after 3-4 epochs the parallel teacher is on par with the
-serial one, "the constant line". From then on the parallel student also learns from a trained teacher, and it almost reaches
-the serial student.
+Shows GAP by epoch. Paper (CVPR 2019, Figure 2 and section 5.3): after 3-4 epochs, the parallel teacher is on par with the
+serial one, "the constant line". From then on, the parallel student also learns from a trained teacher, and it almost
+reaches the serial student.
 
-Cost: seven trainings at the k nearest to 30, all of them in Table 1; the first seed is drawn. The serial teacher does not
-change while its students train, so the paper draws a line. Here the line is its best epoch, and its own training is drawn
-too.
+Cost: seven trainings at the k nearest to 30, all of them in Table 1. The figure shows the first seed. The serial teacher
+does not change while its students are trained, so the paper draws a constant line. Here, the line is the teacher's best
+epoch, and its own training is drawn too.
 """
 
 from reproduce import figures
@@ -19,8 +19,8 @@ from youtube8m_distill import schema
 TITLE = "Figure 2: serial and parallel training by epoch"
 QUESTION = "How do teachers and students of serial and parallel training improve from epoch to epoch?"
 EXPECTED = (
-    "After 3-4 epochs the parallel teacher is on par with the serial one, and the parallel student almost reaches the "
-    "serial student with each of the three losses (CVPR 2019, Figure 2; at k=30 students end at a GAP of 0.802-0.806)."
+    "After 3-4 epochs, the parallel teacher is on par with the serial one, and the parallel student almost reaches the "
+    "serial student with each of the three losses (CVPR 2019, Figure 2; at k=30, students end at a GAP of 0.802-0.806)."
 )
 
 K = 30
@@ -61,7 +61,7 @@ def outputs(results, grid):
 
 
 def _curves(results, grid, loss):
-    """dict (method, role) -> (epochs, GAPs) of the trials that are in the grid and finished."""
+    """A dict from (method, role) to (epochs, GAPs) of the finished trials in the grid."""
     k = grid.k_of(K)
     trials = {
         ("serial", schema.TEACHER): Trial(HRNN, SKYLINE),
@@ -88,7 +88,7 @@ def _draw(axes, curves):
 
 
 def _style(method, role):
-    """A color and a marker for each method; teachers have dashes and larger markers, which students' cannot hide."""
+    """Color and marker depend on the method. Teachers have dashes and larger markers, so students do not hide them."""
     style = {"color": COLORS[method], "marker": MARKERS[method]}
     if role == schema.STUDENT:
         return {**style, "zorder": 3, "markersize": 6}
@@ -96,7 +96,7 @@ def _style(method, role):
 
 
 def _mark_second_stage(axes, result):
-    """Draws a line at the end of the first stage of a serial run on `rep` alone."""
+    """Draws a line at the end of the first stage of a serial run with `rep` alone."""
     first_stage = result.config.get("training", {}).get("num_epochs") if result else None
     if first_stage and len(result.history[schema.STUDENT]) > first_stage:
         axes.axvline(first_stage + 0.5, color=figures.GRAY, linewidth=1.2)
@@ -111,7 +111,7 @@ def _mark_second_stage(axes, result):
 
 
 def _add_legend(figure, drawn):
-    """Adds one legend for all panels, with the curves that are in any of them."""
+    """Adds one legend for all panels, with every curve that occurs in any of them."""
     shown = [key for key in NAMES if any(key in curves for curves in drawn.values())]
     handles = [figures.handle(NAMES[key], **_style(*key)) for key in shown]
     if ("serial", schema.TEACHER) in shown:
@@ -120,16 +120,16 @@ def _add_legend(figure, drawn):
 
 
 def _formula(loss):
-    """("rep", "ce") -> "$L_{rep}$, $L_{CE}$"."""
-    return ", ".join(f"${title.replace('_', '_{')}}}$" for title in map(LOSS_TITLES.get, loss))
+    """The formula of a student loss: "$L_{rep}$, $L_{CE}$" for ("rep", "ce")."""
+    return ", ".join(f"${LOSS_TITLES[term].replace('_', '_{')}}}$" for term in loss)
 
 
 def _caption(k):
     return (
-        f"GAP on the validation videos at the end of each epoch; students see {k} frames; first seed. The serial teacher is "
-        "trained before its students, which learn from its best epoch. The paper draws it as a constant line, which is "
-        "dotted here; the dashed curve is its own training. A serial student of L_rep alone first matches its teacher and "
-        "is then fine-tuned."
+        f"GAP on the validation videos at the end of each epoch, for the first seed. Students read {k} frames. The serial "
+        "teacher is trained before its students, which learn from its best epoch. The paper draws it as a constant line, "
+        "which is dotted here. The dashed curve is its own training. A serial student with L_rep alone first matches its "
+        "teacher and is then fine-tuned."
     )
 
 

@@ -1,13 +1,14 @@
-"""Figure 3: does a student that sees few frames encode a video like its teacher, which sees all frames?
+"""Figure 3: does a student that reads few frames encode a video like its teacher, which reads all frames?
 
     python -m reproduce figure3 --data=yt8m/frame --output_dir=experiments
 
 Shows the encodings of both in one plane. Paper (CVPR 2019, Figure 3 and section 5.4): for five classes (Vehicle, Concert,
-Association football, Animal, Food) the dark shades of the teacher and the light shades of the student overlap almost
-completely. It gives no number. Here a rule chooses the classes (`encodings.choose_classes`). t-SNE shows neighborhoods,
-not distances, so the caption reports two numbers that are measured before it (`encodings.closeness`).
+Association football, Animal, Food), the dark shades of the teacher and the light shades of the student overlap almost
+completely. The paper gives no number. Here, a rule chooses the classes (`encodings.choose_classes`). t-SNE shows
+neighborhoods, not distances, so the caption gives two numbers that are measured before the projection
+(`encodings.closeness`).
 
-Cost: one training and that of its teacher, both in Table 1. Then both networks encode held-out videos, and t-SNE takes
+Cost: two trainings, the student and its teacher, both in Table 1. Then both networks encode held-out videos. t-SNE takes
 seconds.
 """
 
@@ -62,7 +63,7 @@ def outputs(results, grid):
 
 
 def _read(results, trial):
-    """The points and their record, as `measurements` wrote them; None if it has not.
+    """The points and their record, as written by `measurements`; None if they do not exist.
 
     Raises:
         ValueError: if only one of the two files exists.
@@ -106,9 +107,9 @@ def _add_legend(figure, names):
 def _caption(about, num_videos, k):
     return (
         f"Encodings of {num_videos} held-out videos, each with exactly one of these classes, by the teacher (dark, all "
-        f"frames) and by the serial student of all three losses (light, {k} frames; first seed). One t-SNE of both, "
-        f"initialized with principal components, perplexity {perplexity(num_videos):.3g}. Directions and scale have no "
-        f"meaning. Before the projection, {_measured(about)}."
+        f"frames) and by the serial student with all three losses (light, {k} frames), for the first seed. The positions "
+        "come from one t-SNE of both, initialized with principal components, with perplexity "
+        f"{perplexity(num_videos):.3g}. Directions and scale have no meaning. Before the projection, {_measured(about)}."
     )
 
 

@@ -1,26 +1,26 @@
-"""Table 1: which k frames should a network see, and how much does a teacher that sees all frames help?
+"""Table 1: which k frames should a network read, and how much does a teacher that reads all frames help?
 
     python -m reproduce table1 --data=yt8m/frame --output_dir=experiments
 
-The Skyline, six ways to choose frames without a teacher, and eight students, at each k.
+Compares the Skyline, six ways to choose frames without a teacher, and eight students at each k.
 
 Paper (CVPR 2019, Table 1; the earlier paper lacks the serial rows of L_pred and of L_pred, L_CE): of the six, evenly
-spaced frames are best at every k and the last frames worst. Every student is above Uniform-k. Serial and parallel
-training differ little. In GAP, no student is above the serial one of all three losses, which is 0.005 below the Skyline
-at k=30.
+spaced frames are best at every k, and the last frames are worst. Every student is above Uniform-k. Serial and parallel
+training differ little. In GAP, no student is above the serial student with all three losses, which is 0.005 below the
+Skyline at k=30.
 
-Cost: 71 trainings per seed. Those of the Skyline and of the 15 parallel students read all frames and take most of the
-time. The 25 serial students share one teacher's targets, which are computed once.
+Cost: 71 trainings per seed. The Skyline and the 15 parallel students read all frames and take most of the time. The 25
+serial students share one teacher's targets, which are computed once.
 """
 
 from reproduce import published, tables
 from reproduce.trials import BASELINES, HRNN, SKYLINE, Trial
 
 TITLE = "Table 1: H-RNN with k frames, with and without a teacher"
-QUESTION = "Which k frames should a network see, and how much does a teacher that sees all frames help?"
+QUESTION = "Which k frames should a network read, and how much does a teacher that reads all frames help?"
 EXPECTED = (
     "Uniform-k is the best baseline and Last-k the worst at every k (GAP 0.795 and 0.317 at k=30). Every student is "
-    "above Uniform-k. The serial student of all three losses comes closest to the Skyline: 0.806 of 0.811 at k=30."
+    "above Uniform-k. The serial student with all three losses comes closest to the Skyline: 0.806 of 0.811 at k=30."
 )
 
 PARALLEL_LOSSES = (("rep",), ("rep", "ce"), ("rep", "pred", "ce"))

@@ -2,13 +2,13 @@
 
     python -m reproduce table2 --data=yt8m/frame --output_dir=experiments
 
-Teacher, Uniform-30, and serial student of all three losses, each trained on the same tenth, quarter, and half of the
-videos, and on all of them. The papers do not show the teachers.
+Compares the teacher, Uniform-30, and the serial student with all three losses. Each is trained on the same tenth, quarter,
+and half of the videos, and on all of them. The papers do not show the teachers.
 
-Paper (CVPR 2019, Table 2): the student is 0.056 GAP above Uniform-30 with a tenth of the videos, 0.020 with half of them,
-and 0.011 with all (Table 1).
+Paper (CVPR 2019, Table 2): the student's GAP is above that of Uniform-30 by 0.056 with a tenth of the videos, by 0.020 with
+half of them, and by 0.011 with all (Table 1).
 
-Cost: 12 trainings, three of which are in Table 1. The others take a tenth, a quarter, or half of the time of those.
+Cost: 12 trainings, three of which are in Table 1. The others take a tenth, a quarter, or half of the time.
 """
 
 from reproduce import published, tables
@@ -17,7 +17,7 @@ from reproduce.trials import ALL_LOSSES, HRNN, SKYLINE, Trial
 TITLE = "Table 2: H-RNN with k frames, trained on a fraction of the videos"
 QUESTION = "Does a teacher help more when there are fewer training videos?"
 EXPECTED = (
-    "With fewer videos, the student's lead over Uniform-30 grows: it is 0.056 GAP with 10% of them (0.774 and 0.718), "
+    "With fewer videos, the student's lead in GAP over Uniform-30 grows: it is 0.056 with 10% of them (0.774 and 0.718), "
     "0.032 with 25%, and 0.020 with 50%."
 )
 

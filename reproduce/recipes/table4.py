@@ -1,10 +1,10 @@
-"""Table 4: does it help to match the teacher's intermediate encodings too?
+"""Table 4: does it help to match the teacher's intermediate encodings as well?
 
     python -m reproduce table4 --data=yt8m/frame --output_dir=experiments
 
-Three losses, parallel and serial, with and without L_rep^I, at 30 frames.
+Compares parallel and serial students with three losses, with and without L_rep^I, at 30 frames.
 
-Paper (CVPR 2019, Table 4): no. The GAP of each pair differs by at most 0.002.
+Paper (CVPR 2019, Table 4): no. In each pair, GAP differs by at most 0.002.
 
 Cost: 12 trainings, six of which are in Table 1, and a teacher. Half of them are parallel and read all frames.
 """
@@ -13,17 +13,17 @@ from reproduce import published, tables
 from reproduce.trials import HRNN, STUDENTS, Trial
 
 TITLE = "Table 4: H-RNN with k frames, matching intermediate encodings or only the final one"
-QUESTION = "Does it help a student to match the teacher's intermediate encodings too?"
+QUESTION = "Does it help a student to match the teacher's intermediate encodings as well?"
 EXPECTED = (
-    "It does not: at k=30, the serial student of all three losses has GAP 0.806 with and without it, and no pair differs "
-    "by more than 0.002."
+    "It does not: at k=30, the serial student with all three losses has a GAP of 0.806 with and without it, and no pair "
+    "differs by more than 0.002."
 )
 
 K = 30
 LOSSES = (("rep",), ("rep", "ce"), ("rep", "pred", "ce"))
 NOTE = (
-    "Intermediate: with L_rep^I; final: without. The papers call the third row of each training L_rep + L_pred. Its final "
-    "figures are those of L_rep, L_pred, L_CE in Table 1, so these three terms are trained."
+    "Intermediate is with L_rep^I, and final is without it. The papers call the third row of each training L_rep + L_pred. "
+    "Its final numbers are those of L_rep, L_pred, L_CE in Table 1, so these three terms are trained."
 )
 
 

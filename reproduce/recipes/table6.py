@@ -2,9 +2,10 @@
 
     python -m reproduce table6 --data=yt8m/frame --output_dir=experiments
 
-Skyline, Uniform-30, and serial student of all three losses, with the multiply-adds of each.
+Compares the Skyline, Uniform-30, and the serial student with all three losses, with the multiply-adds of each.
 
-Paper (CVPR 2019, Table 6): a tenth of the FLOPs. The student is above Uniform-30 by 0.015 mAP and 0.006 GAP.
+Paper (CVPR 2019, Table 6): 30 frames take a tenth of the FLOPs. The student is above Uniform-30 by 0.015 in mAP and by 0.006
+in GAP.
 
 Cost: 3 trainings, one of them on all frames.
 """
@@ -16,8 +17,8 @@ from youtube8m_distill import schema
 TITLE = "Table 6: NeXtVLAD with k frames"
 QUESTION = "Do fewer frames still save computation, and does a teacher still help, when the network is already small?"
 EXPECTED = (
-    "With a tenth of the FLOPs (0.134 of 1.337 billion), the student reaches GAP 0.818 and mAP 0.439, and Uniform-30 0.812 "
-    "and 0.424. The Skyline has 0.831 and 0.464."
+    "With a tenth of the FLOPs (0.134 of 1.337 billion), the student reaches a GAP of 0.818 and an mAP of 0.439. Uniform-30 "
+    "reaches 0.812 and 0.424, and the Skyline 0.831 and 0.464."
 )
 
 K = 30
@@ -25,7 +26,8 @@ LOSSES = {SKYLINE: (), "uniform": (), "serial": ALL_LOSSES}  # method -> student
 GIGA = "1e9 multiply-adds per video"
 NOTE = (
     "The paper's FLOPs are the multiply-adds of the work on each frame's rgb at the published size, so they are "
-    "proportional to the frames. In the network as run, the hidden layer and the classifier cost the same at any k."
+    "proportional to the number of frames. In the network as run, the hidden layer and the classifier cost the same at any "
+    "k."
 )
 
 

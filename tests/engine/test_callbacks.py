@@ -11,8 +11,8 @@ from youtube8m_distill.engine import callbacks
 from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
 
 STUDENT_GAP, TEACHER_GAP = "student/validation_gap_at_20", "teacher/validation_gap_at_20"
@@ -170,7 +170,8 @@ def test_a_run_leaves_its_newest_and_its_best_checkpoint(tmp_path):
         callbacks.Validation({"teacher": lambda: {"gap_at_20": next(values)}}, progress, every_steps=2),
         callbacks.Checkpointing(Checkpoints(tmp_path, max_to_keep=2), progress, "teacher", every_steps=1),
     ]
-    tiny_training.train(scheme, tiny_training.flat(tiny_training.videos()), strategy, 5, found, progress)
+    with tiny_training.eagerly():
+        tiny_training.train(scheme, tiny_training.flat(tiny_training.videos()), strategy, 5, found, progress)
     assert read_progress(tmp_path / "best").step == 4
     assert Checkpoints(tmp_path).steps() == [4, 5]
     assert Checkpoints(tmp_path).newest_progress() == progress
@@ -253,7 +254,8 @@ def test_a_parallel_run_writes_the_terms_of_both_networks(tmp_path):
     strategy, progress = make_strategy(), Progress()
     scheme = tiny_training.compiled(parallel, strategy)
     board = callbacks.TensorBoardScalars(tmp_path, list(scheme.networks), "student", progress)
-    tiny_training.train(scheme, tiny_training.videos(), strategy, 2, [board], progress)
+    with tiny_training.eagerly():
+        tiny_training.train(scheme, tiny_training.videos(), strategy, 2, [board], progress)
     teacher, student = _scalars(tmp_path / "teacher"), _scalars(tmp_path / "student")
     assert set(teacher) == {"loss/label_loss", "train/gap_at_20", "train/hit_at_one"}
     assert set(student) == set(teacher) | {f"loss/{term}" for term in tiny_training.ALL_TERMS} | {

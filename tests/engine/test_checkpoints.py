@@ -10,8 +10,8 @@ from tests import commands, faults, tiny_training
 from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 from youtube8m_distill.schemes.supervised import Supervised
 
 DATA = tiny_training.videos()
@@ -55,15 +55,17 @@ def test_a_resumed_run_ends_with_the_same_weights_as_an_uninterrupted_one(tmp_pa
     data = DATA if make is parallel else tiny_training.flat(DATA)
     strategy, checkpoints = make_strategy(devices=devices), Checkpoints(tmp_path)
     straight, progress = tiny_training.compiled(make, strategy, adam), Progress()
-    tiny_training.train(straight, data, strategy, 6, [SaveAtThree(checkpoints, progress)], progress)
+    with tiny_training.eagerly():
+        tiny_training.train(straight, data, strategy, 5, [SaveAtThree(checkpoints, progress)], progress)
     resumed = tiny_training.compiled(make, strategy, adam, seed=99)  # other weights, another dropout seed
     progress = Checkpoints(tmp_path).newest_progress()
     assert progress.step == 3
     Checkpoints(tmp_path).restore(resumed)
     assert all(tiny_training.differ(tiny_training.weights(resumed), tiny_training.weights(straight)))
-    tiny_training.train(resumed, data, strategy, 3, progress=progress)
+    with tiny_training.eagerly():
+        tiny_training.train(resumed, data, strategy, 2, progress=progress)
 
-    assert (progress.step, progress.stage_step) == (6, 6)
+    assert (progress.step, progress.stage_step) == (5, 5)
     tiny_training.assert_same_weights(tiny_training.weights(resumed), tiny_training.weights(straight))
     for a, b in zip(resumed.optimizer.variables, straight.optimizer.variables):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))

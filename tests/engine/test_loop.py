@@ -106,6 +106,7 @@ def test_callbacks_run_in_the_order_of_events():
     assert recorder.calls == ["begin", 1, 2, "epoch 1", 3, 4, "epoch 2", "end"]
 
 
+@pytest.mark.slow  # as the runs of test_end_to_end.py do
 def test_batches_of_the_pipeline_mark_where_epochs_end(tmp_path):
     path = records.write(
         tmp_path / "train0.tfrecord",
@@ -311,7 +312,8 @@ def test_two_replicas_log_the_same_means_and_epochs_as_one():
         )
         recorder = Recorder(progress)
         dataset = tf.data.Dataset.from_tensor_slices(data).batch(4, drop_remainder=True)
-        loop.train(scheme, dataset, strategy, [recorder], progress, batch_size=4, log_steps=2)
+        with tiny_training.eagerly():
+            loop.train(scheme, dataset, strategy, [recorder], progress, batch_size=4, log_steps=2)
         found.append(recorder)
     one, two = found
     assert one.ends == two.ends == [3, 5] and list(one.logs) == list(two.logs) == [2, 3, 4, 5]

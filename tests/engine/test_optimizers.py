@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from youtube8m_distill import config
-from youtube8m_distill.engine.optimizers import OPTIMIZERS, build_optimizer
+from youtube8m_distill.engine.optimizers import OPTIMIZERS, ExponentialDecayByExamples, build_optimizer
 
 
 def test_every_name_of_the_configuration_has_an_optimizer():
@@ -69,3 +69,41 @@ def test_two_steps_follow_the_formula(name, expected):
     for gradient in (2.0, 0.5):
         optimizer.apply([np.array([gradient], np.float32)], [variable])
     np.testing.assert_allclose(variable.numpy(), [expected], rtol=1e-5)
+
+
+def schedule(rate, decay, decay_examples, batch_size):
+    training = config.TrainingConfig(
+        base_learning_rate=rate,
+        learning_rate_decay=decay,
+        learning_rate_decay_examples=decay_examples,
+        batch_size=batch_size,
+    )
+    return ExponentialDecayByExamples(training)
+
+
+@pytest.mark.parametrize("step, decays", [(9, 0), (10, 1), (105, 10)])
+def test_the_rate_falls_in_steps_counted_in_examples(step, decays):
+    rate = schedule(0.1, 0.8, decay_examples=1000, batch_size=100)
+    np.testing.assert_allclose(rate(step), 0.1 * 0.8**decays, rtol=1e-6)
+
+
+def test_a_decay_may_fall_inside_a_batch():
+    rate = schedule(1.0, 0.5, decay_examples=100, batch_size=30)
+    np.testing.assert_allclose([rate(step) for step in (3, 4, 6, 7)], [1.0, 0.5, 0.5, 0.25])
+
+
+@pytest.mark.parametrize("step", [15_624, 15_625, 100_000_000])
+def test_large_numbers_of_examples_are_counted_exactly(step):
+    rate = schedule(1.0, 0.999999, decay_examples=4_000_000, batch_size=256)
+    expected = np.float32(0.999999) ** np.float32(step * 256 // 4_000_000)
+    np.testing.assert_allclose(rate(np.int32(step)), expected, rtol=1e-6)
+
+
+def test_the_rate_changes_at_the_right_step_past_two_billion_examples():
+    # A float32 cannot hold 2**24 + 1, nor an int32 that many batches of 256 examples.
+    rate = schedule(1.0, 0.5, decay_examples=(2**24 + 1) * 256, batch_size=256)
+    np.testing.assert_allclose([rate(np.int32(2**24 + i)) for i in range(3)], [1.0, 0.5, 0.5])
+
+
+def test_a_decay_of_one_keeps_the_rate():
+    assert float(schedule(0.25, 1.0, 10, 10)(1000)) == 0.25

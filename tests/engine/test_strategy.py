@@ -5,7 +5,8 @@ import tensorflow as tf
 from tests.tiny_training import TWO_CPUS
 from youtube8m_distill.engine import strategy as strategies
 from youtube8m_distill.errors import SettingError
-from youtube8m_distill.schemes import replicas
+from youtube8m_distill.layers import replicas
+from youtube8m_distill.schemes.scheme import mean_over_global_batch
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +38,13 @@ def test_two_devices_make_two_replicas(two_replicas):
 
 def test_the_means_of_two_replicas_add_up_to_the_mean_of_the_global_batch(two_replicas):
     values = _per_replica(two_replicas, [[1.0, 2.0], [3.0, 10.0]])
-    means = two_replicas.run(replicas.mean_over_global_batch, (values,))
+    means = two_replicas.run(mean_over_global_batch, (values,))
     parts = [float(part) for part in two_replicas.experimental_local_results(means)]
     assert parts == [0.75, 3.25] and sum(parts) == np.mean([1, 2, 3, 10])
 
 
 def test_on_one_replica_the_mean_is_the_mean():
-    assert float(replicas.mean_over_global_batch(tf.constant([1.0, 2.0, 6.0]))) == 3.0
+    assert float(mean_over_global_batch(tf.constant([1.0, 2.0, 6.0]))) == 3.0
 
 
 def test_every_replica_gets_the_sum_of_all(two_replicas):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from youtube8m_distill.metrics import ranking_from_top
+from youtube8m_distill.metrics.ranking import ranking_from_top
 
 
 def rank(labels, predictions, top_k=20):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import oracles
-from youtube8m_distill.metrics import average_precision
+from youtube8m_distill.metrics.average_precision import average_precision
 
 TIED_PAIRS = st.lists(st.tuples(st.sampled_from([-1.0, 0.0, 0.5, 1.0]), st.booleans()), max_size=20)
 LOOSE_PAIRS = st.lists(st.tuples(st.floats(-1e3, 1e3), st.booleans()), max_size=20, unique_by=lambda pair: pair[0])

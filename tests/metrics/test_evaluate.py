@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests import oracles
 from tests.metrics import strategies
-from youtube8m_distill.metrics import Evaluator, perr
+from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.metrics.per_video import perr
 
 LABELS = np.array([[1, 0, 1], [0, 0, 1]], np.uint8)
 PREDICTIONS = np.array([[0.9, 0.6, 0.1], [0.8, 0.3, 0.7]], np.float32)
@@ -144,9 +145,9 @@ GOOD = dict(
     "change, message",
     [
         (dict(top_scores=[[0.9, np.nan], [0.8, 0.7]]), "top_scores must be finite"),
-        (dict(losses=[0.5, np.nan]), "losses must be finite. Received nan for video 1"),
-        (dict(losses=[np.inf, 0.5]), "losses must be finite. Received inf for video 0"),
-        (dict(perr=[0.5, np.nan]), "perr .* must be finite. Received nan for video 1 of the batch"),
+        (dict(losses=[0.5, np.nan]), "losses must be finite. Received 1 that .* the first in row 1"),
+        (dict(losses=[np.inf, 0.5]), "losses must be finite. Received 1 that .* the first in row 0"),
+        (dict(perr=[0.5, np.nan]), "perr .* must be finite. Received 1 that .* the first in row 1"),
         (dict(losses=[0.5]), r"losses must hold one number per video, \[2\]. Received shape \(1,\)"),
         (dict(perr=0.5), r"perr .* must hold one number per video, \[2\]. Received shape \(\)"),
         (dict(labels=np.eye(2, 4)), "The batch has 4 classes, the metric 3"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests import oracles
 from tests.metrics import strategies
 from tests.metrics.ranked import rank
-from youtube8m_distill.metrics import GlobalAveragePrecision, minibatch_gap
+from youtube8m_distill.metrics.gap import GlobalAveragePrecision, minibatch_gap
 
 # Pooled at k = 2, by falling score: 0.9 true, 0.8 false, 0.7 true, 0.6 false. The first video's label 2 is cut.
 LABELS = np.array([[1, 0, 1], [0, 0, 1]], np.uint8)

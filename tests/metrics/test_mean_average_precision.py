@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,7 +8,8 @@ from hypothesis import strategies as st
 from tests import oracles
 from tests.metrics import strategies
 from tests.metrics.ranked import rank
-from youtube8m_distill.metrics import FullMeanAveragePrecision, MeanAveragePrecision, mean_average_precision
+from youtube8m_distill.metrics import mean_average_precision
+from youtube8m_distill.metrics.mean_average_precision import FullMeanAveragePrecision, MeanAveragePrecision
 
 # Each video's best two, by class: class 0 has 0.9 true and 0.8 false; class 1 has 0.6 false; class 2 has 0.7 true, and
 # a label of the first video that is cut. Without the cut class 1 has 0.3 false more, class 2 0.1 true.
@@ -22,7 +25,7 @@ def streamed(labels, predictions, top_k, batches=None):
 
 
 def full(folder, labels, predictions, batches=None):
-    with FullMeanAveragePrecision(labels.shape[1], folder) as metric:
+    with contextlib.closing(FullMeanAveragePrecision(labels.shape[1], folder)) as metric:
         for index in batches or [np.arange(len(labels))]:
             metric.update_state(labels[index], predictions[index])
         return metric.result(), metric.per_class()
@@ -95,7 +98,7 @@ def test_class_indices_above_16_bits_are_kept():
 
 
 def test_results_include_later_batches_and_reset_removes_all(folder):
-    with FullMeanAveragePrecision(3, folder) as on_disk:
+    with contextlib.closing(FullMeanAveragePrecision(3, folder)) as on_disk:
         for metric, batch in (
             (streamed(LABELS, PREDICTIONS, 3), (rank(LABELS, -PREDICTIONS, 3),)),
             (on_disk, (LABELS, -PREDICTIONS)),
@@ -122,7 +125,7 @@ def test_without_labels_map_is_zero_and_classes_are_nan(folder):
 def test_the_full_map_deletes_its_file_even_after_an_error(tmp_path):
     new_folder = tmp_path / "deep" / "er"
     with pytest.raises(ValueError, match="predictions must be finite"):
-        with FullMeanAveragePrecision(3, new_folder) as metric:
+        with contextlib.closing(FullMeanAveragePrecision(3, new_folder)) as metric:
             metric.update_state(LABELS, PREDICTIONS)
             metric.update_state(LABELS, PREDICTIONS * np.nan)
     assert list(new_folder.iterdir()) == []
@@ -133,8 +136,8 @@ def test_input_of_the_wrong_size_is_an_error(folder):
         MeanAveragePrecision(3, 2).update_state(rank(LABELS, PREDICTIONS, 1))
     with pytest.raises(ValueError, match="The batch has 3 classes, the metric 4"):
         MeanAveragePrecision(4, 2).update_state(rank(LABELS, PREDICTIONS, 2))
-    with FullMeanAveragePrecision(4, folder) as metric:
-        with pytest.raises(ValueError, match="The batch has 3 classes, the metric 4"):
+    with contextlib.closing(FullMeanAveragePrecision(4, folder)) as metric:
+        with pytest.raises(ValueError, match=r"must both be \[batch, 4\]. Received \(2, 3\) and \(2, 3\)"):
             metric.update_state(LABELS, PREDICTIONS)
-        with pytest.raises(ValueError, match=r"Received \(2, 3\) and \(2, 2\)"):
+        with pytest.raises(ValueError, match=r"must both be \[batch, 4\]. Received \(2, 3\) and \(2, 2\)"):
             metric.update_state(LABELS, PREDICTIONS[:, :2])

@@ -36,11 +36,13 @@ def slow_classes(labels, count, most_overlap):
 
 
 @given(LABELS, st.integers(1, 5), st.sampled_from([0, 0.25, 0.5, 1]))  # exact in binary
+@settings(max_examples=40)
 def test_classes_agree_with_a_slow_loop(labels, count, most_overlap):
     assert encodings.choose_classes(labels, count, (most_overlap,)) == slow_classes(labels, count, most_overlap)
 
 
 @given(LABELS, st.integers(1, 5))
+@settings(max_examples=40)
 def test_the_smallest_overlap_that_allows_enough_classes_is_used(labels, count):
     tried = [slow_classes(labels, count, most_overlap) for most_overlap in (0.25, 0.5, 1)]
     expected = next((chosen for chosen in tried if len(chosen) == count), tried[-1])
@@ -71,6 +73,7 @@ def test_without_labels_there_are_no_classes_and_no_videos():
 
 
 @given(LABELS, st.integers(1, 4), st.data())
+@settings(max_examples=40)
 def test_videos_agree_with_a_slow_loop(labels, per_class, data):
     classes = data.draw(st.lists(st.integers(0, labels.shape[1] - 1), unique=True))
     counts, expected = dict.fromkeys(classes, 0), []

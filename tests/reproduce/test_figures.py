@@ -1,6 +1,7 @@
 """Figures are deterministic, show each curve in its place, and do not rely on color alone."""
 
 import dataclasses
+import functools
 import io
 import json
 import random
@@ -68,14 +69,20 @@ def write_encodings(path):
         json.dump(about, file)
 
 
+@functools.cache
+def outputs(recipe, results):
+    """What a recipe makes of results, drawn once for all tests that look at it."""
+    return recipe.outputs(results, GRID)
+
+
 def picture(recipe, results, name=None):
     """The figure of a recipe, selected by `name` if it has several."""
-    found = {each.name: each for each in recipe.outputs(results, GRID) if isinstance(each, figures.Figure)}
+    found = {each.name: each for each in outputs(recipe, results) if isinstance(each, figures.Figure)}
     return found[name or recipe.__name__.rpartition(".")[2]]
 
 
 def table(recipe, results):
-    (found,) = [each for each in recipe.outputs(results, GRID) if isinstance(each, Table)]
+    (found,) = [each for each in outputs(recipe, results) if isinstance(each, Table)]
     return found
 
 
@@ -147,7 +154,7 @@ def test_shades_are_between_their_colors():
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_figure_has_descriptions_and_readable_text(recipe, everything):
-    pictures = [output for output in recipe.outputs(everything, GRID) if isinstance(output, figures.Figure)]
+    pictures = [output for output in outputs(recipe, everything) if isinstance(output, figures.Figure)]
     assert pictures
     for each in pictures:
         assert each.title and each.caption.endswith(".") and each.alt.endswith(".")

@@ -342,7 +342,7 @@ def test_the_tables_have_a_row_for_each_finding_and_each_comparison():
             mean_average_precision.share,
             finding.source,
         )
-    assert "sign of a difference decides alone" in summary.note
+    assert "only the sign of a difference counts" in summary.note
     assert [(row.section, *row.labels) for row in comparisons.rows] == [
         (finding.statement, comparison.label, title)
         for finding in found

@@ -76,17 +76,13 @@ def test_a_full_grid_trains_as_many_networks_as_the_paper(name):
     assert len(FULL.trials(RECIPES[name].plan(FULL))) == NUM_TRIALS[name]
 
 
-@every_recipe
-def test_outputs_are_tables_and_figures(name, results):
-    outputs = RECIPES[name].outputs(results[FULL], FULL)
-    assert all(isinstance(output, tables.Table | figures.Figure) for output in outputs)
-    assert outputs or name not in TABLES
-
-
-def test_no_two_outputs_have_the_same_file(results):
+def test_outputs_are_tables_and_figures_and_no_two_have_the_same_file(results):
     """Tables and figures have separate folders."""
-    outputs = [output for recipe in RECIPES.values() for output in recipe.outputs(results[FULL], FULL)]
-    assert len({(type(output), output.name) for output in outputs}) == len(outputs)
+    outputs = {name: recipe.outputs(results[FULL], FULL) for name, recipe in RECIPES.items()}
+    together = [output for of_recipe in outputs.values() for output in of_recipe]
+    assert all(isinstance(output, tables.Table | figures.Figure) for output in together)
+    assert all(outputs[name] for name in TABLES)
+    assert len({(type(output), output.name) for output in together}) == len(together)
 
 
 @every_recipe

@@ -147,7 +147,7 @@ def test_the_data_are_described_at_the_top_and_below_every_table_and_figure(page
 
 
 def test_data_without_a_description_are_not_taken_for_youtube_8m(tmp_path):
-    assert "Do not take any number here for one on YouTube-8M" in written(tmp_path, data="")
+    assert "Do not assume that any number here was measured on YouTube-8M" in written(tmp_path, data="")
 
 
 def test_every_run_is_listed_with_its_command_configuration_and_scores(page):
@@ -289,6 +289,7 @@ def test_column_titles_sort_each_section_of_a_table(tmp_path, page):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="There is no chromium.")
+@pytest.mark.slow  # starts a browser
 def test_a_wide_table_scrolls_and_the_page_does_not(tmp_path):
     columns = tuple((f"k={k}", "GAP") for k in range(30))
     wide = Table("wide", "Wide", ("Training",), columns, (Row(("Uniform-k",), (Value(0.5, 0.1, 3, 0.6),) * 30, "Part"),))

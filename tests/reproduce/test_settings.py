@@ -23,10 +23,13 @@ def settings(tmp_path):
     patterns = [
         commands.write_files(tmp_path / "data", name, commands.frame_videos(4)) for name in ("train", "validate", "eval")
     ]
+    excluded = tmp_path / "bad_records.csv"
+    excluded.write_text("file,record,reason\ntrain0.tfrecord,3,its labels are invalid\n")
     return ExperimentSettings(
         train_data_pattern=patterns[0],
         validation_data_pattern=patterns[1],
         eval_data_pattern=patterns[2],
+        exclude_records=str(excluded),
         features=config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3)),
         num_classes=commands.NUM_CLASSES,
         network={"lstm_cells": 4, "nextvlad_cluster_size": 4, "groups": 2, "expansion": 2, "dropout": 0.25},
@@ -134,7 +137,7 @@ def test_of_two_experiments_started_at_once_the_first_wins(settings, tmp_path):
     with pytest.raises(SettingError, match=r"num_classes \(5 there, 7 here\)"):
         write_settings(other, tmp_path)
     check_settings(settings, tmp_path)
-    assert [path.name for path in tmp_path.iterdir() if path.name != "data"] == ["settings.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "bad_records.csv", "settings.json"}
 
 
 def test_the_digest_depends_only_on_settings_that_may_not_change(settings):

@@ -15,7 +15,7 @@ from tests import commands
 from tests.reproduce.made_up import made_up_result
 from youtube8m_distill import config, runs
 from youtube8m_distill.engine.strategy import make_strategy
-from youtube8m_distill.metrics import Evaluator
+from youtube8m_distill.metrics.evaluate import Evaluator
 
 STUDENT = Trial(HRNN, "serial", 4, ALL_LOSSES)
 PARALLEL = Trial(HRNN, "parallel", 4, ("rep",))

@@ -62,9 +62,9 @@ def train_on(devices, batches, make_scheme=Planted, before=lambda scheme: None):
 )
 def test_the_first_step_that_is_not_finite_is_reported_with_its_terms(devices, term, value):
     fine, bad, worse = batch_of(), batch_of(**{term: value}), batch_of(a=math.nan, b=math.nan)
-    scheme = train_on(devices, [fine, fine, bad, fine, worse])
+    scheme = train_on(devices, [fine, bad, worse])
     step, values = scheme.first_divergence()
-    assert step == 3
+    assert step == 2
     assert list(values) == ["loss", "student/a_loss", "student/b_loss", "regularization_loss", "gradient_norm"]
     other = {"a": "b", "b": "a"}[term]
     expected = {f"student/{term}_loss": value, "loss": value, f"student/{other}_loss": 1.0}
@@ -150,10 +150,10 @@ def test_variables_that_are_not_finite_are_named_in_the_error(where, number):
 
 @pytest.mark.parametrize("settings, number", [({"checkpoint_steps": 1, "validation_steps": 1}, math.nan), ({}, math.inf)])
 def test_nothing_of_a_diverged_step_is_saved_or_validated(tmp_path, settings, number):
-    """A label of step 14 of 20 is not finite; steps 10 and 20 are logged, saving and validation happen in between."""
-    data = tiny_training.flat(tiny_training.videos(160))
+    """A label of step 4 of 10 is not finite; step 10 is logged, saving and validation happen before."""
+    data = tiny_training.flat(tiny_training.videos(80))
     data["labels"] = data["labels"].astype(np.float32)
-    data["labels"][13 * 8 + 5, 2] = number
+    data["labels"][3 * 8 + 5, 2] = number
     checkpoints, progress, strategy = Checkpoints(tmp_path, max_to_keep=100), Progress(), make_strategy()
     scheme = tiny_training.compiled(lambda: Supervised(tiny_training.network()), strategy)
     validated = []
@@ -165,8 +165,8 @@ def test_nothing_of_a_diverged_step_is_saved_or_validated(tmp_path, settings, nu
         ),
         Checkpointing(checkpoints, progress, "teacher", settings.get("checkpoint_steps")),
     ]
-    with pytest.raises(FloatingPointError, match="diverged at step 14: "):
-        tiny_training.train(scheme, data, strategy, 20, callbacks, progress)
-    assert checkpoints.steps() == (list(range(1, 14)) if "checkpoint_steps" in settings else [])
-    assert validated == (list(range(1, 14)) if "validation_steps" in settings else [])
+    with pytest.raises(FloatingPointError, match="diverged at step 4: "):
+        tiny_training.train(scheme, data, strategy, 10, callbacks, progress)
+    assert checkpoints.steps() == (list(range(1, 4)) if "checkpoint_steps" in settings else [])
+    assert validated == (list(range(1, 4)) if "validation_steps" in settings else [])
     assert (tmp_path / "best").exists() == ("validation_steps" in settings)

@@ -6,8 +6,8 @@ import numpy as np
 from youtube8m_distill import config, schema
 from youtube8m_distill.families.build import build_model
 from youtube8m_distill.schemes.losses import prediction_loss
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 
 
 def test_a_parallel_student_matches_predictions_without_dropout():

@@ -8,8 +8,8 @@ from tests import oracles, tiny_training
 from youtube8m_distill import schema
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.schemes import targets
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.serial import SerialDistiller
-from youtube8m_distill.schemes.student_terms import StudentTerms
 
 DATA = tiny_training.videos()
 
@@ -44,7 +44,7 @@ def test_a_step_follows_the_gradient_of_the_weighted_terms(weights):
     )
     gradients = oracles.numerical_gradients(lambda values: _loss(values, teacher, weights), student)
     expected = [weight - 0.2 * gradient for weight, gradient in zip(student, gradients)]
-    tiny_training.train(scheme, DATA, strategy, 1)
+    tiny_training.step_eagerly(scheme, DATA, strategy)
     tiny_training.assert_same_weights(tiny_training.weights(scheme), expected, 2e-5)
 
 
@@ -53,7 +53,7 @@ def test_the_teacher_does_not_change_by_a_bit():
     scheme = tiny_training.compiled(lambda: serial(dropout=0.5, regularization_penalty=1e8), strategy)
     before = [variable.numpy() for variable in scheme.teacher.variables]
     student = tiny_training.weights(scheme)
-    tiny_training.train(scheme, DATA, strategy, 5)
+    tiny_training.step_eagerly(scheme, DATA, strategy, 2)
     assert len(before) > 3  # the state of its random generator too
     tiny_training.assert_same_weights([variable.numpy() for variable in scheme.teacher.variables], before)
     assert all(tiny_training.differ(tiny_training.weights(scheme), student))
@@ -88,7 +88,7 @@ def test_only_the_student_is_trained_and_logged():
     scheme = serial()
     assert list(scheme.networks) == ["student"] and scheme.main_role == "student"
     assert len(scheme.trainable_variables) == 3
-    assert sorted(scheme.tracked_names()) == sorted(
+    assert sorted(scheme.trackers) == sorted(
         [
             "loss",
             "regularization_loss",
@@ -109,7 +109,7 @@ def test_representation_loss_alone_trains_only_the_encoder():
     scheme = tiny_training.compiled(matching, strategy)
     before = tiny_training.weights(scheme)
     distance = scheme.compute_losses(DATA, training=False)[0]["student/representation_loss"].numpy().mean()
-    tiny_training.train(scheme, DATA, strategy, 20)
+    tiny_training.step_eagerly(scheme, DATA, strategy, 2)
     assert tiny_training.differ(tiny_training.weights(scheme), before) == [True, False, False]
     assert scheme.compute_losses(DATA, training=False)[0]["student/representation_loss"].numpy().mean() < distance
 
@@ -123,7 +123,7 @@ def products(function, data):
 
 def test_a_step_runs_the_teacher_once_without_gradients():
     """Beyond a step that reads the teacher's targets, its graph holds one forward pass of the teacher, no product more."""
-    student, teacher = tiny_training.hierarchical_rnn("student", 3, 2), tiny_training.hierarchical_rnn("teacher", 6, 3)
+    student, teacher = tiny_training.network("student"), tiny_training.network("teacher")
     terms = StudentTerms({"representation_loss": 1.0, "prediction_loss": 1.0, "label_loss": 1.0})
     stored = {**tiny_training.flat(DATA, "student"), schema.TARGETS: targets.pack(teacher(DATA["teacher"])).numpy()}
     found = []
@@ -132,4 +132,4 @@ def test_a_step_runs_the_teacher_once_without_gradients():
         scheme.optimizer.build(scheme.trainable_variables)
         found.append(products(scheme.train_step, data))
     forward = products(lambda batch: teacher(batch, training=False), DATA["teacher"])
-    assert forward["MatMul"] >= 8 and found[0] == found[1] + forward
+    assert sum(forward.values()) >= 2 and found[0] == found[1] + forward

@@ -52,7 +52,7 @@ def quick(monkeypatch):
     return build
 
 
-def train_stages(run, networks, steps=3):
+def train_stages(run, networks, steps=2):
     """Trains every stage a few steps; yields (stage, its scheme, weights before and after)."""
     strategy = make_strategy()
     for stage in build_stages(run, networks):
@@ -62,7 +62,7 @@ def train_stages(run, networks, steps=3):
         data = DATA if len(stage.roles) > 1 else tiny_training.flat(DATA, stage.roles[0])
         before = {role: network.get_weights() for role, network in networks.items()}
         assert int(scheme.optimizer.iterations) == 0
-        tiny_training.train(scheme, data, strategy, steps)
+        tiny_training.step_eagerly(scheme, data, strategy, steps)
         yield stage, scheme, before, {role: network.get_weights() for role, network in networks.items()}
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests import oracles, tiny_training
-from youtube8m_distill.schemes.student_terms import StudentTerms
+from youtube8m_distill.schemes.objectives import StudentTerms
 
 BATCH = tiny_training.videos(6)
 RANDOM = np.random.default_rng(1)

@@ -28,6 +28,7 @@ def test_dropout_is_active_in_training_only():
     assert np.abs(dropped[0] - quiet[0]).max() > 1e-3 and np.abs(dropped[0] - dropped[1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_training_lowers_the_label_loss_of_a_hierarchical_rnn():
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: Supervised(tiny_training.hierarchical_rnn(), clip_gradient_norm=0), strategy)

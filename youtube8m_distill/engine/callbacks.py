@@ -14,29 +14,20 @@ from youtube8m_distill.engine.scalars import ScalarWriter
 from youtube8m_distill.schemes.divergence import refuse_bad_numbers, refuse_divergence
 
 VALIDATION_GAP = f"{VALIDATION}gap_at_20"
-BY_EPOCH = "epoch"  # the folder of TensorBoard tags whose points are counted in epochs, not steps
 
 
 class Validation(keras.callbacks.Callback):
     """Evaluates every trained network at the end of each epoch, every `every_steps` steps, and at the end.
 
-    Puts `role/validation_<metric>` into the logs, where the callbacks after this one find them.
-
-    Args:
-        evaluate: role -> function without arguments that returns metric name -> value.
-        progress: of the run.
-        every_steps: None for epochs only.
+    Puts what each role's function in `evaluate` returns into the logs, for later callbacks, as `role/validation_<metric>`.
     """
 
     def __init__(
         self, evaluate: Mapping[str, Callable[[], dict[str, float]]], progress: Progress, every_steps: int | None = None
     ):
         super().__init__()
-        self.evaluate = evaluate
-        self.progress = progress
-        self.every_steps = every_steps
-        self.evaluated_step = None
-        self.values = {}
+        self.evaluate, self.progress, self.every_steps = evaluate, progress, every_steps
+        self.evaluated_step, self.values = None, {}
 
     def on_train_batch_end(self, step, logs=None):
         if self.every_steps and step % self.every_steps == 0:
@@ -64,12 +55,7 @@ class Validation(keras.callbacks.Callback):
 class Checkpointing(keras.callbacks.Callback):
     """Saves at the end of each epoch, every `every_steps` steps, and at the end; keeps the best on validation GAP.
 
-    Args:
-        checkpoints: of the run.
-        progress: of the run, saved with the weights.
-        main_role: the network whose validation GAP decides which checkpoint is best.
-        every_steps: None for epochs only.
-        last_step: step at which the run ends at the latest, or None.
+    That of `main_role` decides which is best. `last_step` is where the run ends at the latest.
     """
 
     def __init__(
@@ -81,41 +67,32 @@ class Checkpointing(keras.callbacks.Callback):
         last_step: int | None = None,
     ):
         super().__init__()
-        self.checkpoints = checkpoints
-        self.progress = progress
+        self.checkpoints, self.progress, self.saved = checkpoints, progress, dataclasses.replace(progress)
         self.value_name = f"{main_role}/{VALIDATION_GAP}"
-        self.every_steps = every_steps
-        self.last_step = last_step
-        self.saved = dataclasses.replace(progress)
+        self.every_steps, self.last_step = every_steps, last_step
 
     def on_train_batch_end(self, step, logs=None):
-        self._keep_best(logs)
         # If this step ends an epoch or the run, that end saves: a run resumed from here would skip what belongs to it.
         ends_more = self.progress.epoch != self.saved.epoch or step == self.last_step
-        if self.every_steps and step % self.every_steps == 0 and not ends_more:
-            self._save()
+        self._save(logs, bool(self.every_steps and step % self.every_steps == 0) and not ends_more)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._keep_best(logs)
-        self._save()
+        self._save(logs)
 
     def on_train_end(self, logs=None):
-        self._keep_best(logs)
-        self._save()
+        self._save(logs)
 
-    def _keep_best(self, logs):
-        value = logs.get(self.value_name)
-        if value is not None and (self.progress.best_value is None or value > self.progress.best_value):
-            refuse_bad_numbers(self.model, self.progress.step)
-            self.progress.best_value, self.progress.best_step = value, self.progress.step
-            self.checkpoints.save_best(self.model, self.progress)
-
-    def _save(self):
+    def _save(self, logs, is_due=True):
+        progress, value = self.progress, logs.get(self.value_name)
+        if value is not None and (progress.best_value is None or value > progress.best_value):
+            refuse_bad_numbers(self.model, progress.step)
+            progress.best_value, progress.best_step = value, progress.step
+            self.checkpoints.save_best(self.model, progress)
         # Compared as a whole: a step saved before its validation is saved again if it turns out to be the best.
-        if self.saved != self.progress:
-            refuse_bad_numbers(self.model, self.progress.step)
-            self.checkpoints.save(self.model, self.progress)
-            self.saved = dataclasses.replace(self.progress)
+        if is_due and self.saved != progress:
+            refuse_bad_numbers(self.model, progress.step)
+            self.checkpoints.save(self.model, progress)
+            self.saved = dataclasses.replace(progress)
 
 
 class TensorBoardScalars(keras.callbacks.Callback):
@@ -124,91 +101,67 @@ class TensorBoardScalars(keras.callbacks.Callback):
     Teacher and student then share a chart: `epoch/gap_at_20` with the runs of a serial and a parallel training open is
     the paper's Figure 2. Values of no particular network go to the run of the main one. A resumed run writes the steps
     after its checkpoint again; TensorBoard shows the last value of a step.
-
-    Args:
-        folder: where the runs go, each network's in a folder of its own.
-        roles: trained networks.
-        main_role: one of them.
-        progress: of the run.
     """
 
     def __init__(self, folder: str | pathlib.Path, roles: Sequence[str], main_role: str, progress: Progress):
         super().__init__()
-        self.progress = progress
         self.writers = {role: ScalarWriter(pathlib.Path(folder) / role) for role in roles}
-        self.main_role = main_role
+        self.main_role, self.progress = main_role, progress
         self.written = set()  # names with a value for the last step
 
     def on_train_batch_end(self, step, logs=None):
-        self._write(logs or {}, step, _folder)
+        self._write(logs or {}, step)
         self.written = set(logs or {})
 
     def on_epoch_end(self, epoch, logs=None):
         validation = {name: value for name, value in (logs or {}).items() if f"/{VALIDATION}" in name}
-        self._write({name: validation[name] for name in validation.keys() - self.written}, self.progress.step, _folder)
-        self._write(validation, epoch, lambda term: BY_EPOCH)
+        self._write({name: validation[name] for name in validation.keys() - self.written}, self.progress.step)
+        self._write(validation, epoch, "epoch")  # a folder of tags whose points are counted in epochs, not steps
 
     def on_train_end(self, logs=None):
-        self._write(logs or {}, self.progress.step, _folder)
+        self._write(logs or {}, self.progress.step)
         for writer in self.writers.values():
             writer.close()
 
-    def _write(self, logs, step, folder):
+    def _write(self, logs, step, folder=None):
         for name, value in logs.items():
             role, _, term = name.rpartition("/")
-            self.writers[role or self.main_role].write(f"{folder(term)}/{term.removeprefix(VALIDATION)}", value, step)
+            kind = "validation" if term.startswith(VALIDATION) else "loss" if term.endswith("loss") else "train"
+            tag = f"{folder or kind}/{term.removeprefix(VALIDATION)}"
+            self.writers[role or self.main_role].write(tag, value, step)
         for writer in self.writers.values():
             writer.flush()
 
 
-def _folder(term):
-    if term.startswith(VALIDATION):
-        return "validation"
-    return "loss" if term.endswith("loss") else "train"
-
-
 class ProgressDisplay(keras.callbacks.Callback):
-    """Shows steps, rate and time left, with the latest loss, GAP and Hit@1 of the main network.
-
-    Args:
-        description: of the stage.
-        total_steps: of this stage; None if unknown.
-        main_role: the network whose values are shown.
-        progress: of the run.
-    """
+    """Shows the steps of a stage, rate and time left, with the latest loss, GAP and Hit@1 of the main network."""
 
     def __init__(self, description: str, total_steps: int | None, main_role: str, progress: Progress):
         super().__init__()
-        self.description = description
-        self.total_steps = total_steps
-        self.main_role = main_role
-        self.progress = progress
+        self.description, self.total_steps = description, total_steps
+        self.main_role, self.progress = main_role, progress
 
     def on_train_begin(self, logs=None):
         done = self.progress.stage_step - (self.progress.pending is not None)  # a pending step is counted again
         self.bar = display.ProgressBar(self.total_steps, self.description, "steps", done)
 
     def on_train_batch_end(self, step, logs=None):
-        self.bar.update(1, self._note(logs))
+        note = ""
+        if logs and "loss" in logs:
+            note = (
+                f"Loss: {logs['loss']:.2f} Examples/sec: {logs['examples_per_second']:.4g} | "
+                f"Hit@1: {logs[f'{self.main_role}/hit_at_one']:.3f} GAP: {logs[f'{self.main_role}/gap_at_20']:.3f}"
+            )
+        self.bar.update(1, note)
 
     def on_epoch_end(self, epoch, logs=None):
-        values = [
+        values = ", ".join(
             f"{name.replace(f'/{VALIDATION}', ' ')} {value:.4f}"
             for name, value in (logs or {}).items()
             if name.endswith((VALIDATION_GAP, f"{VALIDATION}hit_at_one"))
-        ]
-        self.bar.write(
-            f"{self.description}: epoch {epoch} ends at step {self.progress.step}."
-            + (" Validation: " + ", ".join(values) if values else "")
         )
+        ends = f"{self.description}: epoch {epoch} ends at step {self.progress.step}."
+        self.bar.write(f"{ends} Validation: {values}" if values else ends)
 
     def on_train_end(self, logs=None):
         self.bar.close()
-
-    def _note(self, logs):
-        if "loss" not in logs:
-            return ""
-        return (
-            f"Loss: {logs['loss']:.2f} Examples/sec: {logs['examples_per_second']:.4g} | "
-            f"Hit@1: {logs[f'{self.main_role}/hit_at_one']:.3f} GAP: {logs[f'{self.main_role}/gap_at_20']:.3f}"
-        )

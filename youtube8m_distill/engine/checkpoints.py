@@ -6,10 +6,8 @@ checkpoints/step-00001200/  student.weights.h5     one file per trained network,
 best/                       student.weights.h5, progress.json
 """
 
-import contextlib
 import io
 import pathlib
-import re
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -22,68 +20,49 @@ from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.weights_file import load_weights
 from youtube8m_distill.schemes.scheme import TrainingScheme
 
-STEP_FOLDER = re.compile(r"step-(\d+)$")
 PROGRESS, STATE = "progress.json", "training_state.npz"
 
 
 class Checkpoints:
-    """Saves and restores a scheme in training.
+    """Saves and restores a scheme in training; keeps `max_to_keep` step folders of a run's folder, and the best.
 
-    Args:
-        folder: of the run.
-        max_to_keep: step folders to keep, besides the best.
-        check: called before anything is written; raises OSError if this process no longer owns the folder. None for no
-            check.
+    `check` is called before anything is written; it raises OSError if this process no longer owns the folder.
     """
 
     def __init__(self, folder: str | pathlib.Path, max_to_keep: int = 3, check: Callable[[], None] | None = None):
         self.folder = pathlib.Path(folder)
-        self.max_to_keep = max_to_keep
-        self.check = check
+        self.max_to_keep, self.check = max_to_keep, check
 
     def save(self, scheme: TrainingScheme, progress: Progress) -> None:
-        """Writes the folder of this step, then removes those beyond `max_to_keep`.
-
-        Raises:
-            OSError: with path and reason, if that fails. Earlier checkpoints stay as they are.
-        """
-        with self._writing(self.step_folder(progress.step)) as temporary:
-            _save_networks(scheme, temporary)
-            _write_state(temporary / STATE, _state_variables(scheme))
-            write_progress(temporary, progress)
+        """Writes the folder of this step, then removes those beyond `max_to_keep`; OSError if that fails."""
+        self._write(self.step_folder(progress.step), scheme, progress, _state_variables(scheme))
         for step in self.steps()[: -self.max_to_keep]:
             files.remove_folder(self.step_folder(step))
 
     def save_best(self, scheme: TrainingScheme, progress: Progress) -> None:
-        """Replaces the best weights with the scheme's current ones.
+        """Replaces the best weights with the scheme's current ones; OSError if that fails, and the old ones stay."""
+        self._write(self.folder / "best", scheme, progress)
 
-        Raises:
-            OSError: as for `save`.
-        """
-        with self._writing(self.folder / "best") as temporary:
-            _save_networks(scheme, temporary)
-            write_progress(temporary, progress)
-
-    @contextlib.contextmanager
-    def _writing(self, path):
-        """`files.atomic_path` of a new folder, but the run's own folder is not recreated if it was removed."""
+    def _write(self, path, scheme, progress, state=None):
         if self.check is not None:
             self.check()
         with files.saying_what_failed(path):
-            (self.folder / "checkpoints").mkdir(exist_ok=True)
+            (self.folder / "checkpoints").mkdir(exist_ok=True)  # but the run's own folder is not recreated
         with files.atomic_path(path, make_parent=False) as temporary:
             temporary.mkdir()
-            yield temporary
+            for role, network in scheme.networks.items():
+                save_weights(network, temporary / f"{role}.weights.h5")
+            if state is not None:
+                np.savez(temporary / STATE, **{name: np.asarray(variable) for name, variable in state.items()})  # pyright: ignore
+            write_progress(temporary, progress)
 
     def restore(self, scheme: TrainingScheme) -> None:
-        """Restores the newest checkpoint into a compiled scheme whose optimizer is built.
-
-        Raises:
-            ValueError: if the checkpoint holds other variables than the scheme.
-        """
+        """Restores the newest checkpoint into a compiled scheme whose optimizer is built. ValueError if it does not fit."""
         folder = self.step_folder(self.steps()[-1])
         variables, saved = _state_variables(scheme), _read_state(folder / STATE)
-        _check_fits(variables, saved, folder)  # before anything in the scheme changes
+        if {name: tuple(v.shape) for name, v in variables.items()} != {name: v.shape for name, v in saved.items()}:
+            advice = "Start over in another folder, or from its weights with --init_from."
+            raise ValueError(f"{folder / STATE} does not fit this run: another version or configuration wrote it. {advice}")
         for role, network in scheme.networks.items():
             load_weights(network, folder / f"{role}.weights.h5")
         for name, variable in variables.items():
@@ -96,20 +75,15 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, in order."""
-        matches = [STEP_FOLDER.match(path.name) for path in (self.folder / "checkpoints").glob("step-*")]
-        return sorted(int(match[1]) for match in matches if match)
+        names = [path.name.removeprefix("step-") for path in (self.folder / "checkpoints").glob("step-*")]
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def step_folder(self, step: int) -> pathlib.Path:
         return self.folder / "checkpoints" / f"step-{step:08d}"
 
 
 def read_progress(folder: str | pathlib.Path) -> Progress:
-    """The Progress in a checkpoint folder.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it cannot be read.
-    """
+    """The Progress in a checkpoint folder. FileNotFoundError if there is none, ValueError if it cannot be read."""
     path = pathlib.Path(folder) / PROGRESS
     try:
         return Progress.from_json(path.read_text(encoding="utf-8"))
@@ -123,18 +97,11 @@ def write_progress(folder: pathlib.Path, progress: Progress) -> None:
 
 
 def save_weights(network: keras.Model, path: str | pathlib.Path) -> None:
-    """Writes a network's weights to a file, in Keras' format.
-
-    They are written to memory first: when a disk becomes full, HDF5 (1.14.6) ends the process with a segmentation fault.
-    This takes the size of the weights in memory meanwhile, and 0.3 s for 500 MB.
-
-    Raises:
-        OSError: if the file cannot be written.
-    """
+    """Writes a network's weights to a file, in Keras' format. Raises OSError if the file cannot be written."""
+    # In memory first (0.3 s for 500 MB): on a full disk, HDF5 (1.14.6) ends the process with a segmentation fault.
     content = _WeightsInMemory()
     network.save_weights(content)
-    with open(path, "wb") as file:
-        file.write(content.getbuffer())
+    pathlib.Path(path).write_bytes(content.getbuffer())
 
 
 class _WeightsInMemory(io.BytesIO):
@@ -144,43 +111,18 @@ class _WeightsInMemory(io.BytesIO):
         return "memory.weights.h5"
 
 
-def _save_networks(scheme, folder):
-    for role, network in scheme.networks.items():
-        save_weights(network, folder / f"{role}.weights.h5")
-
-
 def _state_variables(scheme):
     """What training changes besides the networks' weights, by name: optimizer slots and random generators."""
-    generators = [
-        variable
-        for network in scheme.networks.values()
-        for variable in network.variables
-        if not any(variable is weight for weight in network.weights)
-    ]
-    return {
-        **{f"optimizer/{i}": variable for i, variable in enumerate(scheme.optimizer.variables)},
-        **{f"generator/{i}": variable for i, variable in enumerate(generators)},
-    }
-
-
-def _write_state(path, variables):
-    np.savez(path, **{name: np.asarray(variable) for name, variable in variables.items()})  # pyright: ignore
+    networks = scheme.networks.values()
+    weights = {id(weight) for network in networks for weight in network.weights}
+    generators = [variable for network in networks for variable in network.variables if id(variable) not in weights]
+    kinds = {"optimizer": scheme.optimizer.variables, "generator": generators}
+    return {f"{kind}/{i}": variable for kind, variables in kinds.items() for i, variable in enumerate(variables)}
 
 
 def _read_state(path):
-    """Arrays by name. ValueError if the file is damaged, or something else."""
     try:
         with np.load(path, allow_pickle=False) as saved:
             return {name: saved[name] for name in saved.files}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # one of them for a pickle, which is not run
         raise ValueError(f"{path} is damaged, or was not written by this program: {error}") from error
-
-
-def _check_fits(variables, saved, folder):
-    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
-    found = {name: value.shape for name, value in saved.items()}
-    if expected != found:
-        raise ValueError(
-            f"{folder / STATE} does not fit this run: another version or configuration wrote it. Start over in another "
-            "folder, or from its weights with --init_from."
-        )

@@ -1,7 +1,6 @@
 """Several machines: reads `TF_CONFIG`, connects the processes of a job, and ends a job when one of them is lost."""
 
 import contextlib
-import dataclasses
 import json
 import logging
 import re
@@ -10,11 +9,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 VARIABLE = "TF_CONFIG"
 EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+KINDS = ("chief", "worker")
 
 GO = b"go"
 SECONDS_BETWEEN_CALLS = 0.5
@@ -25,108 +26,65 @@ GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledE
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True)
-class Cluster:
-    """The machines of one job, and which of them this process is.
+class Cluster(NamedTuple):
+    """The machines of one job, and which of them this process is."""
 
-    Attributes:
-        addresses: "host:port" of every machine, the chief first.
-        index: of this process among them.
-    """
-
-    addresses: tuple[str, ...]
-    index: int
+    addresses: tuple[str, ...]  # "host:port" of every machine, the chief first
+    index: int  # of this process among them
 
 
 def read_cluster(environment: Mapping[str, str]) -> Cluster | None:
-    """The cluster of `TF_CONFIG`, in TensorFlow's own format.
+    """The cluster of `TF_CONFIG`, in TensorFlow's own format; None if that is not set or names only one machine.
 
-    Args:
-        environment: such as `os.environ`.
-    Returns:
-        Cluster; None if `TF_CONFIG` is not set or names only one machine.
-    Raises:
-        ValueError: if it is invalid, or names tasks other than chief and worker.
+    Raises ValueError if it is invalid, or names tasks other than chief and worker.
     """
-    text = environment.get(VARIABLE, "").strip()
-    if not text:
-        return None
+    text = environment.get(VARIABLE, "").strip() or "{}"
     try:
         found = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{VARIABLE} is not JSON: {error}. An example: {EXAMPLE}") from error
-    machines = found.get("cluster") or {} if isinstance(found, dict) else None
-    if not isinstance(machines, dict):
-        raise ValueError(f"{VARIABLE}={text}: the cluster must be an object. An example: {EXAMPLE}")
+    machines = found.get("cluster") or {} if isinstance(found, dict) else found
+    _require(isinstance(machines, dict), f"the cluster must be an object. Received: {text}.")
     if not machines:
         return None
-    addresses = [address for kind in ("chief", "worker") for address in _addresses(machines, kind)]
-    index = _index(found.get("task"), machines)
-    unknown = machines.keys() - {"chief", "worker"}
-    if unknown:
-        raise ValueError(
-            f"{VARIABLE}: machines of the type {', '.join(sorted(unknown))} are not supported. Every machine trains; use "
-            "chief and worker."
-        )
-    if len(machines.get("chief", [])) > 1 or len(set(addresses)) < len(addresses):
-        raise ValueError(f"{VARIABLE} has two chiefs or duplicate machines: {', '.join(addresses)}.")
-    return Cluster(tuple(addresses), index) if len(addresses) > 1 else None
-
-
-def _addresses(machines, kind):
-    found = machines.get(kind, [])
-    if not isinstance(found, list) or not all(isinstance(a, str) and re.fullmatch(r".+:\d+", a) for a in found):
-        raise ValueError(
-            f'{VARIABLE}: {kind} must be a list of "host:port". Received: {json.dumps(found)}. An example: {EXAMPLE}'
-        )
-    return found
-
-
-def _index(task, machines):
-    """The index of this process among all machines, the chief first."""
-    if not isinstance(task, dict) or not {"type", "index"} <= task.keys():
-        raise ValueError(
-            f"{VARIABLE}: the task must give the type and index of this machine. Received: {json.dumps(task)}. An example, "
-            f"with another index on every machine: {EXAMPLE}"
-        )
+    for kind, addresses in machines.items():
+        _require(kind in KINDS, f"machines of the type {kind} are not supported; every machine trains, as chief or worker.")
+        is_list = isinstance(addresses, list) and all(re.fullmatch(r".+:\d+", str(address)) for address in addresses)
+        _require(is_list, f'{kind} must be a list of "host:port". Received: {json.dumps(addresses)}.')
+    task: Any = found.get("task")
+    is_complete = isinstance(task, dict) and {"type", "index"} <= task.keys()
+    _require(is_complete, f"the task must give the type and index of this machine. Received: {json.dumps(task)}.")
     kind, index = task["type"], str(task["index"])
-    if kind not in ("chief", "worker"):
-        raise ValueError(
-            f"{VARIABLE}: the task type {kind!r} is not supported; use chief or worker. To evaluate while a job trains, "
-            f"run eval.py without {VARIABLE}."
-        )
-    if not index.isdigit() or int(index) >= len(machines.get(kind, [])):
-        raise ValueError(
-            f"{VARIABLE}: the task is {kind} {index}, but the cluster has {len(machines.get(kind, []))} of that type, "
-            "counted from 0."
-        )
-    return int(index) + (len(machines.get("chief", [])) if kind == "worker" else 0)
+    advice = f"use chief or worker. To evaluate while a job trains, do it without {VARIABLE}."
+    _require(kind in KINDS, f"the task type {kind!r} is not supported; {advice}")
+    chiefs, workers = (machines.get(name, []) for name in KINDS)
+    count = len(machines.get(kind, []))
+    exists = index.isdecimal() and int(index) < count
+    _require(exists, f"the task is {kind} {index}, but the cluster has {count} of that type, counted from 0.")
+    addresses = (*chiefs, *workers)
+    are_distinct = len(chiefs) < 2 and len(set(addresses)) == len(addresses)
+    _require(are_distinct, f"the cluster has two chiefs or duplicate machines: {', '.join(addresses)}.")
+    return Cluster(addresses, int(index) + (len(chiefs) if kind == "worker" else 0)) if len(addresses) > 1 else None
+
+
+def _require(condition, reason):
+    if not condition:
+        raise ValueError(f"{VARIABLE}: {reason} An example, with another index on every machine: {EXAMPLE}")
 
 
 def refuse_cluster(environment: Mapping[str, str]) -> None:
-    """Refuses several machines, for commands that run on one: each would do all the work and write the same files.
-
-    Raises:
-        ValueError: if `TF_CONFIG` names several machines, or is invalid.
-    """
+    """Raises ValueError for several machines, in commands that run on one: each would write all of the same files."""
     cluster = read_cluster(environment)
     if cluster is not None:
-        raise ValueError(
-            f"{VARIABLE} names {len(cluster.addresses)} machines, but only train.py shares its work among machines. "
-            f"Unset {VARIABLE}, and give each machine its own files."
-        )
+        advice = f"but only training shares its work among machines. Unset {VARIABLE}, and give each its own files."
+        raise ValueError(f"{VARIABLE} names {len(cluster.addresses)} machines, {advice}")
 
 
 def multi_worker_strategy(cluster: Cluster, num_gpu: int) -> tf.distribute.Strategy:
-    """A MultiWorkerMirroredStrategy; waits until every process of the job has called this.
+    """A MultiWorkerMirroredStrategy over `num_gpu` GPUs of every machine, or their CPUs if that is 0.
 
-    From then on, this package logs only errors on machines other than the chief, which reports for the whole job.
-
-    Args:
-        cluster: the job.
-        num_gpu: GPUs of this machine to use, the same number on every machine; 0 for the CPU.
-    Raises:
-        OSError: if this machine cannot listen at its address.
+    Waits until every process of the job has called this. From then on, only the chief logs more than errors. Raises OSError
+    if this machine cannot listen at its address.
     """
     # TensorFlow's own wait comes next, and neither Ctrl-C nor SIGTERM would end the process in it.
     if cluster.index == 0:
@@ -135,12 +93,9 @@ def multi_worker_strategy(cluster: Cluster, num_gpu: int) -> tf.distribute.Strat
         _meet_chief(cluster)
         logging.getLogger("youtube8m_distill").setLevel(logging.ERROR)
     # All of one type: the chief is the first one, and nothing else distinguishes a chief from a worker.
+    workers = tf.train.ClusterSpec({"worker": list(cluster.addresses)})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
-        task_type="worker",
-        task_id=cluster.index,
-        num_accelerators={"GPU": num_gpu},
-        rpc_layer="grpc",
+        workers, task_type="worker", task_id=cluster.index, num_accelerators={"GPU": num_gpu}, rpc_layer="grpc"
     )
     on_termination = signal.getsignal(signal.SIGTERM)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
@@ -152,63 +107,53 @@ def multi_worker_strategy(cluster: Cluster, num_gpu: int) -> tf.distribute.Strat
 
 def _meet_workers(cluster):
     """The chief's part: accepts a connection from every other machine, then lets all of them proceed."""
-    others = range(1, len(cluster.addresses))
+    own = cluster.addresses[0]
+    others = {str(index).encode(): address for index, address in enumerate(cluster.addresses) if index}
     with contextlib.ExitStack() as held:
-        listener = held.enter_context(_listen(cluster.addresses[0]))
-        calls, reported = {}, []  # socket -> index of the machine, once received
-        while missing := [cluster.addresses[i] for i in others if i not in calls.values()]:
+        listener = held.enter_context(_listen(own))
+        calls, reported = {}, []  # socket -> the index that it sent; b"" before
+        while missing := [address for index, address in others.items() if index not in calls.values()]:
             if missing != reported:
-                log.info("Machine 0 (%s), the chief, waits for %s.", cluster.addresses[0], ", ".join(missing))
+                log.info("Machine 0 (%s), the chief, waits for %s.", own, ", ".join(missing))
                 reported = missing
             for ready in select.select([listener, *calls], [], [])[0]:
                 if ready is listener:
-                    calls[held.enter_context(listener.accept()[0])] = None
+                    calls[held.enter_context(listener.accept()[0])] = b""
                     continue
-                index = _receive(ready)
-                if index.isdigit() and int(index) in others and int(index) not in calls.values():
-                    calls[ready] = int(index)
+                index = b""
+                with contextlib.suppress(OSError):
+                    index = ready.recv(64)
+                if index in others and index not in calls.values():
+                    calls[ready] = index
                 else:  # it ended while it waited, is not part of the job, or is a duplicate
                     del calls[ready]
                     ready.close()
-        for call in [call for call, index in calls.items() if index is not None]:
+        for call in [call for call, index in calls.items() if index]:
             call.sendall(GO)
 
 
 def _listen(address):
+    port, both = int(address.rpartition(":")[2]), socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
     try:
-        both = socket.has_dualstack_ipv6()
-        return socket.create_server(
-            ("", int(address.rpartition(":")[2])),
-            backlog=128,
-            dualstack_ipv6=both,
-            family=socket.AF_INET6 if both else socket.AF_INET,
-        )
+        return socket.create_server(("", port), backlog=128, dualstack_ipv6=both, family=family)
     except OSError as error:
-        raise OSError(
-            f"{VARIABLE}: this machine cannot listen at {address}: {error.strerror}. Is an earlier job still running here?"
-        ) from error
-
-
-def _receive(call):
-    try:
-        return call.recv(64)
-    except OSError:
-        return b""
+        reason = f"{error.strerror}. Is an earlier job still running here?"
+        raise OSError(f"{VARIABLE}: this machine cannot listen at {address}: {reason}") from error
 
 
 def _meet_chief(cluster):
     """The part of the other machines: connects to the chief until it reports that all are there."""
-    host, _, port = cluster.addresses[0].rpartition(":")
-    log.info(
-        "Machine %d (%s) waits for the chief, %s.", cluster.index, cluster.addresses[cluster.index], cluster.addresses[0]
-    )
+    own, chief = cluster.addresses[cluster.index], cluster.addresses[0]
+    host, _, port = chief.rpartition(":")
+    log.info("Machine %d (%s) waits for the chief, %s.", cluster.index, own, chief)
     reported = ""
     while True:
         try:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=10) as call:
                 call.settimeout(None)
                 call.sendall(str(cluster.index).encode())
-                if _receive(call) == GO:
+                if call.recv(64) == GO:
                     return
         except OSError as error:  # it has not been started yet, or is being restarted
             if str(error) != reported:
@@ -219,12 +164,7 @@ def _meet_chief(cluster):
 
 @contextlib.contextmanager
 def ending_with_the_job(cluster: Cluster | None, fail: Callable[[str], None]) -> Iterator[None]:
-    """Ends this process when another one of its job is lost, since every step needs all of them.
-
-    Args:
-        cluster: None does nothing.
-        fail: ends the process with a message.
-    """
+    """Ends this process with `fail(message)` when another one of its job is lost, since every step needs all of them."""
     try:
         yield
     except GONE as error:
@@ -232,7 +172,5 @@ def ending_with_the_job(cluster: Cluster | None, fail: Callable[[str], None]) ->
             raise
         named = [int(index) for index in re.findall(r"/task:(\d+)", str(error)) if int(index) != cluster.index]
         who = f"machine {named[0]} ({cluster.addresses[named[0]]})" if named else "another machine"
-        fail(
-            f"{who} of this job is gone: its process has ended, or cannot be reached. Training stopped; run the same "
-            "command on every machine to resume from the last checkpoint."
-        )
+        advice = "Training stopped; run the same command on every machine to resume from the last checkpoint."
+        fail(f"{who} of this job is gone: its process has ended, or cannot be reached. {advice}")

@@ -13,31 +13,23 @@ log = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
-    """A signal asked a training to end.
-
-    Attributes:
-        signal: signal.Signals.
-    """
+    """A signal asked a training to end. `signal` holds it, as signal.Signals."""
 
     def __init__(self, number: int):
-        super().__init__(f"stopped by {signal.Signals(number).name}")
         self.signal = signal.Signals(number)
+        super().__init__(f"stopped by {self.signal.name}")
 
 
 class Interruption:
     """Notices signals that ask the process to end while in `noticing`, and raises Interrupted in `check`.
 
-    A second Ctrl-C ends the process at once.
-
-    Args:
-        patience: seconds after a signal during which `check` does nothing. A worker waits so that the chief, which got the
-            same signal, can end its step and save before it misses this worker.
+    A second Ctrl-C ends the process at once. `check` does nothing for `patience` seconds after a signal: a worker waits so
+    that the chief, which got the same signal, can end its step and save before it misses this worker.
     """
 
     def __init__(self, patience: float = 0.0):
         self.patience = patience
-        self.signal = None
-        self.obey_at = 0.0
+        self.signal, self.obey_at = None, 0.0
 
     @contextlib.contextmanager
     def noticing(self) -> Iterator[None]:
@@ -64,8 +56,6 @@ class Interruption:
             yield item
 
     def _notice(self, number, frame):
-        if self.signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
         if self.signal is None:
             self.signal, self.obey_at = number, time.monotonic() + self.patience
             again = " Press Ctrl-C again to stop at once, without saving." if number == signal.SIGINT else ""
@@ -73,3 +63,5 @@ class Interruption:
             # or the signal may have come while another line was being written.
             with contextlib.suppress(OSError, RuntimeError):
                 log.info("%s: saving after this step.%s", signal.Signals(number).name, again)
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt

@@ -34,16 +34,11 @@ def train(
     known from the `epoch` in each batch. A callback may set `scheme.stop_training`.
 
     Args:
-        scheme: compiled TrainingScheme.
         dataset: training batches of `data.pipeline.make_dataset`, from `progress.position` on; with several machines,
             this machine's share of each batch.
-        strategy: the strategy under which the scheme was built.
-        callbacks: keras.callbacks.Callback, called in this order.
         progress: updated after each step.
-        batch_size: videos in a global batch.
         max_steps: step at which the whole run ends.
-        log_steps: steps between logs.
-        interruption: checked after each step, before the callbacks run; None never ends early.
+        interruption: checked after each step, before the callbacks run.
     Raises:
         SettingError: if the dataset does not fill one batch.
         FloatingPointError: if a loss or a gradient is not finite, before any callback sees that step.
@@ -52,8 +47,11 @@ def train(
     interruption = interruption or Interruption()
     listeners = keras.callbacks.CallbackList(list(callbacks), model=scheme)
     run_step = tf.function(lambda batch: strategy.run(scheme.train_step, (batch,)))
-    batches = iter(_distribute(strategy, dataset, batch_size))
-    stopwatch = _Stopwatch()
+    # One batch per replica of this machine at a time, in row order, without TensorFlow's automatic sharding.
+    replicas, shares = strategy.num_replicas_in_sync, dataset
+    if replicas > 1:
+        shares = strategy.distribute_datasets_from_function(lambda context: dataset.rebatch(batch_size // replicas))
+    batches = iter(shares)
     scheme.stop_training = False
     scheme.divergence.count_from(progress.step)
     listeners.on_train_begin()
@@ -71,23 +69,24 @@ def train(
                 listeners.on_epoch_end(progress.epoch, logs)
 
     last_logs, is_first = {}, True
+    seconds, steps = 0.0, 0  # since the last logs, without the time of callbacks
     if progress.pending is not None:
         last_logs = progress.pending
         end_step(_ends_epoch(strategy, progress, batch), dict(last_logs))
     while batch is not None and not scheme.stop_training and (max_steps is None or progress.step < max_steps):
-        logs = {}
-        with stopwatch:
-            run_step(batch)
-            progress.count_step(*_place(strategy, batch))
-            following = next(batches, None)
-            epoch_ends = _ends_epoch(strategy, progress, following)
-            if progress.stage_step % log_steps == 0 or epoch_ends or progress.step == max_steps:
-                logs = _read_trackers(scheme)
+        logs, started = {}, time.perf_counter()
+        run_step(batch)
+        progress.count_step(*_place(strategy, batch))
+        following = next(batches, None)
+        epoch_ends = _ends_epoch(strategy, progress, following)
+        if progress.stage_step % log_steps == 0 or epoch_ends or progress.step == max_steps:
+            logs = _read_trackers(scheme)
+        seconds, steps = seconds + time.perf_counter() - started, steps + 1
         if logs:
             refuse_divergence(scheme)
-            logs["examples_per_second"] = batch_size / stopwatch.mean_and_reset()
-        elif is_first:
-            stopwatch.mean_and_reset()  # the first step includes tracing
+            logs["examples_per_second"] = batch_size / (seconds / steps)
+        if logs or is_first:  # the first step includes tracing
+            seconds, steps = 0.0, 0
         is_first, last_logs = False, dict(logs)
         end_step(epoch_ends, logs)
         batch = following
@@ -95,16 +94,7 @@ def train(
         listeners.on_train_end({})
 
 
-def _distribute(strategy, dataset, batch_size):
-    """One batch per replica of this machine at a time, in row order, without TensorFlow's automatic sharding."""
-    replicas = strategy.num_replicas_in_sync
-    if replicas == 1:
-        return dataset
-    return strategy.distribute_datasets_from_function(lambda context: dataset.rebatch(batch_size // replicas))
-
-
 def _ends_epoch(strategy, progress, following):
-    """Whether the last step trained on the last record of its epoch."""
     return following is None or int(_rows(strategy, following[schema.EPOCH])[0][0]) > progress.stage_epoch
 
 
@@ -125,22 +115,3 @@ def _read_trackers(scheme):
     logs = {tracker.name: float(tracker.result()) for tracker in scheme.metrics}
     scheme.reset_metrics()
     return {**logs, "learning_rate": float(keras.ops.convert_to_numpy(scheme.optimizer.learning_rate))}
-
-
-class _Stopwatch:
-    """Mean seconds per step, without the time of callbacks."""
-
-    def __init__(self):
-        self.seconds, self.laps = 0.0, 0
-
-    def __enter__(self):
-        self.started = time.perf_counter()
-
-    def __exit__(self, *error):
-        self.seconds += time.perf_counter() - self.started
-        self.laps += 1
-
-    def mean_and_reset(self):
-        mean = self.seconds / self.laps
-        self.seconds, self.laps = 0.0, 0
-        return mean

@@ -1,9 +1,9 @@
 """The Keras optimizer of a TrainingConfig, under the names that the starter code took from `tf.train`."""
 
 import keras
+import tensorflow as tf
 
 from youtube8m_distill.config import TrainingConfig
-from youtube8m_distill.engine.schedules import ExponentialDecayByExamples
 
 # With TF1's values where Keras has an argument for them, since these are TF1's names. Two differences remain: TF1's RMSProp
 # starts its mean square at 1 and Keras' at 0, and TF1's Adagrad has no epsilon.
@@ -16,9 +16,22 @@ OPTIMIZERS = {
 }
 
 
+class ExponentialDecayByExamples(keras.optimizers.schedules.LearningRateSchedule):
+    """The starter code's schedule: `base_learning_rate * learning_rate_decay ** floor(examples seen / decay_examples)`.
+
+    Counting examples, not steps, keeps a recipe's meaning when the batch size, over all replicas, changes.
+    """
+
+    def __init__(self, training: TrainingConfig):
+        super().__init__()
+        self.training = training
+
+    def __call__(self, step):
+        # int64, because a float32 cannot count single examples past 16.7 million.
+        decays = tf.cast(step, tf.int64) * self.training.batch_size // self.training.learning_rate_decay_examples
+        return self.training.base_learning_rate * self.training.learning_rate_decay ** tf.cast(decays, tf.float32)
+
+
 def build_optimizer(training: TrainingConfig) -> keras.optimizers.Optimizer:
     """The optimizer of a run. It does not clip: the training step does, after summing the gradients of all replicas."""
-    schedule = ExponentialDecayByExamples(
-        training.base_learning_rate, training.learning_rate_decay, training.learning_rate_decay_examples, training.batch_size
-    )
-    return OPTIMIZERS[training.optimizer](schedule)
+    return OPTIMIZERS[training.optimizer](ExponentialDecayByExamples(training))

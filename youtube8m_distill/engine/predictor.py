@@ -1,5 +1,6 @@
 """Runs a network over a dataset: batches of outputs on the host, from every replica, complete and in input order."""
 
+import collections
 import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -24,14 +25,10 @@ ABOUT_RECORDS = (schema.VIDEO_ID, schema.SHARD, schema.RECORD, schema.STORED_FRA
 class BestClasses:
     """An output function: the best classes of each video and, for metrics, what depends on all predictions.
 
-    Args:
-        top_k: classes per video; all of them if there are fewer.
-        for_metrics: also give labels, losses and PERR; otherwise labels are not read.
-        keep_predictions: also give all predictions.
-
-    Output: dict of `classes` int32 [B, k], best first and equal scores by class index; `scores` float32 [B, k]; `finite`
-    bool [B], whether all predictions of the video are finite; for metrics `labels` uint8 [B, num_classes], `losses`
-    (L_CE) and `perr` float32 [B]; and, if kept, `predictions` float32 [B, num_classes].
+    Gives `classes` int32 [B, k], best first and equal scores by class index; `scores` float32 [B, k]; `finite` bool [B],
+    whether all predictions of the video are finite; for metrics, which alone read labels, `labels` uint8 [B, num_classes],
+    `losses` (L_CE) and `perr` float32 [B]; and, if kept, `predictions` float32 [B, num_classes]. k is `top_k`, or the number
+    of classes if that is lower.
     """
 
     top_k: int = schema.TOP_K
@@ -43,8 +40,8 @@ class BestClasses:
         return self.for_metrics
 
     def __call__(self, outputs: dict, labels: Any) -> dict[str, tf.Tensor]:
-        predictions = outputs["predictions"]
-        top_k, num_classes = min(self.top_k, predictions.shape[-1]), predictions.shape[-1]
+        predictions, num_classes = outputs["predictions"], outputs["predictions"].shape[-1]
+        top_k = min(self.top_k, num_classes)
         # One search for the best classes is enough for both uses.
         depth = max(top_k, min(SHALLOW_DEPTH, num_classes)) if self.for_metrics else top_k
         best = scores, classes = ops.top_k(predictions, depth)
@@ -64,9 +61,8 @@ class Predictor:
     """Runs one network over any number of datasets; compiles once.
 
     Args:
-        network: VideoClassifier or NetworkMixture, built under `strategy`.
+        network: VideoClassifier or NetworkMixture, built under `strategy`, which is by default one GPU or CPU.
         role: whose frames in a batch the network reads; by default the network's name.
-        strategy: by default one GPU or CPU.
         outputs: function (dict of the network's outputs, labels or None) -> dict of tensors [B, ...] to bring to the host.
             Its attribute `reads_labels` tells whether it gets labels.
     """
@@ -78,18 +74,15 @@ class Predictor:
         strategy: tf.distribute.Strategy | None = None,
         outputs: Callable = BestClasses(),  # noqa: B008, frozen
     ):
-        self.network = network
+        self.network, self.outputs = network, outputs
         self.role = role or network.name
         self.strategy = strategy or make_strategy()
-        self.outputs = outputs
-        self._run = tf.function(self._forward, reduce_retracing=True)
+        self._run = tf.function(lambda inputs: self.strategy.run(self._forward, (inputs,)), reduce_retracing=True)
 
     def __call__(self, dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
-        """Yields a dict for each batch of an evaluation dataset (`data.pipeline.make_dataset`), computed one ahead.
+        """Yields a dict of numpy arrays for each batch of an evaluation dataset (`make_dataset`), computed one ahead.
 
-        Yields:
-            dict of numpy arrays: what `outputs` gives; `video_id`, `shard`, `record` and `stored_frames` if the batches
-            have them; and `labels` if `outputs` reads them.
+        It holds what `outputs` gives, those of ABOUT_RECORDS that the batches have, and `labels` if `outputs` reads them.
         """
         if local_replicas(self.strategy) == 1:
             # Compiled for any batch size, or a short last batch would be compiled again.
@@ -106,61 +99,43 @@ class Predictor:
         if self.outputs.reads_labels:
             about[schema.LABELS] = batch[schema.LABELS].numpy()
         inputs = self._inputs(batch)
-        size = tf.nest.flatten(inputs)[0].shape[0]
-        return about | {name: values[:size] for name, values in self._on_all_replicas(inputs, size).items()}
-
-    def _on_all_replicas(self, inputs, size):
-        """Outputs of one batch as numpy arrays; rows past the end of the batch are padding."""
         replicas = local_replicas(self.strategy)  # of several machines, only the chief predicts
         if replicas == 1:
-            return {name: values.numpy() for name, values in self._run(inputs).items()}
-        shares = _equal_shares(inputs, size, replicas)
-        values = self.strategy.experimental_distribute_values_from_function(
-            lambda context: shares[context.replica_id_in_sync_group]
-        )
-        outputs = self._run(values)
-        return {
-            name: np.concatenate([part.numpy() for part in self.strategy.experimental_local_results(parts)])
-            for name, parts in outputs.items()
-        }
+            return about | {name: values.numpy() for name, values in self._run(inputs).items()}
+        size = tf.nest.flatten(inputs)[0].shape[0]
+        rows = -(-size // replicas)  # of each replica; zero rows pad the batch
+
+        def share(context):
+            first = rows * context.replica_id_in_sync_group
+            return tf.nest.map_structure(lambda values: _padded(values, rows * replicas)[first : first + rows], inputs)
+
+        outputs = self._run(self.strategy.experimental_distribute_values_from_function(share))
+        found = {name: self.strategy.experimental_local_results(parts) for name, parts in outputs.items()}
+        return about | {name: np.concatenate([part.numpy() for part in parts])[:size] for name, parts in found.items()}
 
     def _forward(self, inputs):
-        return self.strategy.run(self._forward_on_replica, (inputs,))
-
-    def _forward_on_replica(self, inputs):
         return self.outputs(self.network(inputs[self.role], training=False), inputs.get(schema.LABELS))
+
+
+def _padded(values, rows):
+    return tf.pad(values, [[0, rows - values.shape[0]]] + [[0, 0]] * (values.shape.rank - 1))
 
 
 def _one_ahead(function, items):
     """Yields `function(item)` for each item, in order; computes the next one while the caller uses this one."""
-    worker, pending = concurrent.futures.ThreadPoolExecutor(1), None
-    try:
+    with concurrent.futures.ThreadPoolExecutor(1) as worker:
+        pending = collections.deque()
         for item in items:
-            following = worker.submit(function, item)
-            if pending is not None:
-                yield pending.result()
-            pending = following
-        if pending is not None:
-            yield pending.result()
-    finally:
-        worker.shutdown(cancel_futures=True)
-
-
-def _equal_shares(inputs, size, replicas):
-    """The inputs split into one dict per replica, padded with zero rows to the same length."""
-    rows = -(-size // replicas)
-
-    def share(values, index):
-        padded = tf.pad(values, [[0, rows * replicas - size]] + [[0, 0]] * (values.shape.rank - 1))
-        return padded[index * rows : (index + 1) * rows]
-
-    return [tf.nest.map_structure(lambda values, i=index: share(values, i), inputs) for index in range(replicas)]
+            pending.append(worker.submit(function, item))
+            if len(pending) > 1:
+                yield pending.popleft().result()
+        for last in pending:
+            yield last.result()
 
 
 def evaluate(batches: Iterable[dict], evaluator: Evaluator) -> dict:
     """Feeds batches of a Predictor with BestClasses into an Evaluator and returns its result."""
     for batch in batches:
-        evaluator.update_state(
-            batch["labels"], batch["classes"], batch["scores"], batch["losses"], batch["perr"], batch.get("predictions")
-        )
+        found = (batch[name] for name in (schema.LABELS, "classes", "scores", "losses", "perr"))
+        evaluator.update_state(*found, predictions=batch.get("predictions"))
     return evaluator.result()

@@ -12,34 +12,20 @@ from youtube8m_distill.settings import as_setting_error
 
 @dataclasses.dataclass
 class Progress:
-    """Counts of a run, kept in every checkpoint.
-
-    Attributes:
-        step: optimizer steps of the whole run.
-        stage: index of the current stage.
-        stage_step: steps of this stage; times the batch size, the records it has used.
-        position: where the records of this stage resume, three int (data.order); None at its start.
-        epoch: epochs finished in the whole run.
-        stage_epoch: epochs finished in this stage.
-        best_step: step of the best checkpoint; None before the first.
-        best_value: its validation GAP; None without validation data.
-        long_videos: how often a video with more than MAX_FRAMES frames was trained on.
-        pending: the last step's logs if its callbacks (the end of its epoch, for example) have not run yet; None if they
-            have.
-    """
+    """Counts of a run, kept in every checkpoint."""
 
     __pydantic_config__ = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-    step: int = 0
-    stage: int = 0
-    stage_step: int = 0
-    position: list[int] | None = None
-    epoch: int = 0
-    stage_epoch: int = 0
-    best_step: int | None = None
-    best_value: float | None = None
-    long_videos: int = 0
-    pending: dict | None = None
+    step: int = 0  # optimizer steps of the whole run
+    stage: int = 0  # index of the current stage
+    stage_step: int = 0  # steps of this stage; times the batch size, the records it has used
+    position: list[int] | None = None  # where the records of this stage resume (data.order); None at its start
+    epoch: int = 0  # epochs finished in the whole run
+    stage_epoch: int = 0  # epochs finished in this stage
+    best_step: int | None = None  # step of the best checkpoint; None before the first
+    best_value: float | None = None  # its validation GAP; None without validation data
+    long_videos: int = 0  # how often a video with more than MAX_FRAMES frames was trained on
+    pending: dict | None = None  # the last step's logs if its callbacks have not run yet, such as the end of its epoch
 
     @classmethod
     def from_json(cls, text: str) -> "Progress":
@@ -53,19 +39,15 @@ class Progress:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     def count_step(self, position: list[int] | None = None, long_videos: int = 0) -> None:
-        self.step += 1
-        self.stage_step += 1
-        self.position = position
-        self.long_videos += long_videos
+        self.step, self.stage_step = self.step + 1, self.stage_step + 1
+        self.position, self.long_videos = position, self.long_videos + long_videos
 
     def count_epoch(self) -> None:
-        self.epoch += 1
-        self.stage_epoch += 1
+        self.epoch, self.stage_epoch = self.epoch + 1, self.stage_epoch + 1
 
     def start_next_stage(self) -> None:
         self.stage += 1
-        self.stage_step = self.stage_epoch = 0
-        self.position = None
+        self.stage_step, self.stage_epoch, self.position = 0, 0, None
 
     @contextlib.contextmanager
     def pending_if(self, error: type[Exception], logs: Mapping[str, float]) -> Iterator[None]:

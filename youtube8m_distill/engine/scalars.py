@@ -9,13 +9,7 @@ from youtube8m_distill import files
 
 
 class ScalarWriter:
-    """Writes scalars to a new event file in a folder.
-
-    Args:
-        folder: created if missing.
-    Raises:
-        OSError: with path and reason, by every method, if the file cannot be written.
-    """
+    """Writes scalars to a new event file in a folder. Every method raises OSError with path and reason, if it cannot."""
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = folder

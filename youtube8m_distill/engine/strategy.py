@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from youtube8m_distill.engine.cluster import Cluster, multi_worker_strategy
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.settings import require
 
 
 def make_strategy(
@@ -27,10 +27,8 @@ def make_strategy(
         return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=tf.distribute.ReductionToOneDevice())
     # Physical devices, because listing logical ones would initialize TensorFlow, too early for a cluster.
     found = len(tf.config.list_physical_devices("GPU"))
-    if num_gpu is not None and not 0 <= num_gpu <= found:
-        raise SettingError(
-            "num_gpu", f"TensorFlow sees {found} GPU(s). Omit it to use all of them, or the CPU if there is none.", num_gpu
-        )
+    advice = f"TensorFlow sees {found} GPU(s). Omit it to use all of them, or the CPU if there is none."
+    require(num_gpu is None or 0 <= num_gpu <= found, "num_gpu", advice, num_gpu)
     num_gpu = found if num_gpu is None else num_gpu
     if cluster is not None:
         return multi_worker_strategy(cluster, num_gpu)
@@ -42,14 +40,11 @@ def make_strategy(
 def check_batch_size(batch_size: int, strategy: tf.distribute.Strategy) -> None:
     """Raises SettingError if the replicas cannot share a global batch equally: their mean would not be the batch's."""
     replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
-        nearest = batch_size // replicas * replicas or replicas
-        raise SettingError(
-            "batch_size",
-            f"is not a multiple of the {replicas} replicas; try {nearest}. "
-            "It counts the videos of all replicas together, on all machines.",
-            batch_size,
-        )
+    nearest = batch_size // replicas * replicas or replicas
+    reason = (
+        f"is not a multiple of the {replicas} replicas; try {nearest}. It counts the videos of all of them, on all machines."
+    )
+    require(batch_size % replicas == 0, "batch_size", reason, batch_size)
 
 
 def machine(strategy: tf.distribute.Strategy) -> tuple[int, int]:
@@ -65,9 +60,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 def wait_for_all(strategy: tf.distribute.Strategy) -> None:
     """Returns once every machine of the job has called this."""
-    if machine(strategy)[1] > 1:
-        one = strategy.experimental_distribute_values_from_function(lambda context: tf.constant(1.0))
-        strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None)
+    same_everywhere(strategy, 0)
 
 
 def same_everywhere(strategy: tf.distribute.Strategy, number: int) -> bool:

@@ -1,8 +1,8 @@
 """Reads weights files that may come from strangers: each is checked before Keras reads it.
 
-HDF5, the format of these files, has features that weights do not need: links to other files, arrays larger than the file,
-filters loaded from elsewhere. Keras 3.15 refuses some of them, but only after following them. Here a file is refused unless
-it holds what Keras writes: arrays of floating-point numbers, all stored in the file itself.
+HDF5 has features that weights do not need: links to other files, arrays larger than the file, filters loaded from elsewhere.
+Keras 3.15 refuses some of them, but only after following them. Here a file must hold what Keras writes: arrays of
+floating-point numbers, all stored in the file itself.
 """
 
 import contextlib
@@ -19,47 +19,30 @@ UNREADABLE = (ValueError, TypeError, KeyError, RuntimeError, OverflowError, Syst
 
 
 def load_weights(network: keras.Model, path: str | pathlib.Path) -> None:
-    """Loads the weights in a file into a built network.
-
-    Args:
-        network: keras.Model, built.
-        path: of a `.weights.h5` file.
-    Raises:
-        ValueError: if the file does not hold weights, or those of another network.
-        OSError: if the file cannot be read.
-    """
+    """Loads the weights in a `.weights.h5` file into a built network. Raises as `count_weights`, or if they do not fit."""
     count_weights(path)
     with _naming(path):
         network.load_weights(path)
 
 
 def count_weights(path: str | pathlib.Path) -> int:
-    """How many numbers a weights file holds; no array is read.
-
-    Raises:
-        ValueError: if it is not a weights file, or holds anything that such a file does not need.
-        OSError: if it cannot be read.
-    """
+    """How many numbers a weights file holds, without reading them. ValueError if it holds anything but weights."""
     with _naming(path), h5py.File(path, "r") as file:
         links = {}
         file.visititems_links(links.__setitem__)
-        foreign = [name for name, link in links.items() if not isinstance(link, h5py.HardLink)]
-        if foreign:
-            raise ValueError(f"{foreign[0]} in it is a link to another place.")
+        for name, link in links.items():
+            if not isinstance(link, h5py.HardLink):
+                raise ValueError(f"{name} in it is a link to another place.")
         arrays = [file[name] for name in links if isinstance(file[name], h5py.Dataset)]
         for array in arrays:
-            _check_array(array)
+            storage = array.id.get_create_plist()
+            if storage.get_layout() not in STORED_IN_ONE_PIECE or storage.get_nfilters() or storage.get_external_count():
+                raise ValueError(f"{array.name} in it is not stored in one piece, as weights are.")
+            if array.shape is None or array.dtype.kind != "f":
+                raise ValueError(f"{array.name} in it is not an array of floating-point numbers.")
         if sum(array.nbytes for array in arrays) > os.path.getsize(path):
             raise ValueError("its arrays are larger than the file.")
         return sum(array.size for array in arrays)
-
-
-def _check_array(array):
-    storage = array.id.get_create_plist()
-    if storage.get_layout() not in STORED_IN_ONE_PIECE or storage.get_nfilters() or storage.get_external_count():
-        raise ValueError(f"{array.name} in it is not stored in one piece, as weights are.")
-    if array.shape is None or array.dtype.kind != "f":
-        raise ValueError(f"{array.name} in it is not an array of floating-point numbers.")
 
 
 @contextlib.contextmanager
@@ -67,13 +50,8 @@ def _naming(path):
     """Replaces the messages of h5py and Keras about a file by one line with its path."""
     try:
         yield
-    except OSError as error:
-        if error.errno is not None:  # about the disk, not the content
+    except (OSError, *UNREADABLE) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # about the disk, not the content
             raise
-        raise ValueError(f"{path} is damaged, or not a weights file: {_line(error)}") from error
-    except UNREADABLE as error:
-        raise ValueError(f"{path} does not hold this network's weights: {_line(error)}") from error
-
-
-def _line(error):
-    return " ".join(str(error).split())[:LONGEST_REASON]
+        what = "is damaged, or not a weights file" if isinstance(error, OSError) else "does not hold this network's weights"
+        raise ValueError(f"{path} {what}: {' '.join(str(error).split())[:LONGEST_REASON]}") from error

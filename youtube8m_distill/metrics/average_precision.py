@@ -16,12 +16,9 @@ def average_precision(scores: ArrayLike, hits: ArrayLike, num_positives: int | n
     >>> average_precision([0.9, 0.8, 0.7], [True, False, True], num_positives=2)  # (1/1 + 2/3) / 2
     0.8333333333333333
 
-    Args:
-        scores: float [n], finite.
-        hits: bool [n], whether each pair is true.
-        num_positives: number of all positives, including those that are not among the pairs.
-    Returns:
-        A float from 0 to 1; 0.0 if there are no positives, as in the starter code.
+    Scores are float [n], hits bool [n]. `num_positives` includes those that are not among the pairs; without any, the value
+    is 0.0, as in the starter code.
+
     Raises:
         ValueError: if the shapes differ, a score is not finite or there are more hits than positives.
     """

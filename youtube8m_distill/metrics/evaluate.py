@@ -1,5 +1,6 @@
-"""All metrics of an evaluation, computed batch by batch. `eval.py` and validation during training share it."""
+"""All metrics of an evaluation, computed batch by batch, for `yt8m eval` and for validation during training."""
 
+import contextlib
 import math
 import os
 from typing import Any
@@ -10,10 +11,10 @@ from numpy.typing import ArrayLike
 from youtube8m_distill import schema
 from youtube8m_distill.metrics.gap import GlobalAveragePrecision
 from youtube8m_distill.metrics.mean_average_precision import FullMeanAveragePrecision, MeanAveragePrecision
-from youtube8m_distill.metrics.ranking import ranking_from_top, require_classes, require_depth
+from youtube8m_distill.metrics.ranking import finite_float32, ranking_from_top
 
 
-class Evaluator:
+class Evaluator(contextlib.AbstractContextManager):
     """Exact Hit@1, PERR, GAP@k, mAP and mean loss of a stream of batches of any sizes, in any order.
 
     The device computes the best classes and PERR; only these and the labels reach the host.
@@ -29,10 +30,9 @@ class Evaluator:
     Memory: 148 bytes per video at `top_k` 20, 163 MB for 1.1 million videos, and 500 MB more in `result`.
 
     Args:
-        num_classes: number of classes.
         top_k: classes of each video that count for GAP and mAP.
-        full_map_folder: folder for the temporary file of FullMeanAveragePrecision, which is computed only if this is
-            given. Then use the evaluator in a `with` block, or `close` it.
+        full_map_folder: where FullMeanAveragePrecision keeps its temporary file; without a folder, it is not computed. With
+            one, use the evaluator in a `with` block, or `close` it.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Evaluator:
         self._gap = GlobalAveragePrecision(top_k)
         self._map = MeanAveragePrecision(num_classes, top_k)
         self._full_map = None if full_map_folder is None else FullMeanAveragePrecision(num_classes, full_map_folder)
-        self._clear()
+        self.reset_state()
 
     def update_state(
         self,
@@ -56,23 +56,15 @@ class Evaluator:
         """Adds a batch. A batch that raises an error changes nothing.
 
         Args:
-            labels: any numeric dtype [B, num_classes], multi-hot: a class is a label where the value is above 0.
-            top_classes: integers [B, k], k = min(top_k, num_classes) or more, from `ops.top_k`, which prefers the lower
-                class among equal scores.
-            top_scores: float [B, k], their scores.
-            losses: float [B].
-            perr: float [B], `per_video.perr` of all predictions; k of them are not enough for videos with more labels.
+            labels, top_classes, top_scores: as for `ranking_from_top`, k = min(top_k, num_classes) or more.
+            losses, perr: float [B], of all predictions; k of them are not enough for videos with more labels.
             predictions: float [B, num_classes]; only read for the full mAP.
         Raises:
-            ValueError: if shapes do not fit or a score, loss or PERR is not finite. `per_video.perr` is NaN for videos
-                with any NaN or infinite prediction.
+            ValueError: if shapes do not fit or a score, loss or PERR is not finite.
         """
-        ranking = ranking_from_top(labels, top_classes, top_scores)
-        batch_size = len(ranking.num_labels)
-        losses = _per_video(losses, "losses", batch_size)
-        perr = _per_video(perr, "perr (NaN where a prediction is not finite)", batch_size)
-        require_depth(ranking, self.top_k)
-        require_classes(ranking.num_classes, self.num_classes)
+        ranking = ranking_from_top(labels, top_classes, top_scores).cut(self.top_k, self.num_classes)
+        losses = _per_video(losses, "losses", len(ranking.num_labels))
+        perr = _per_video(perr, "perr (NaN where a prediction is not finite)", len(ranking.num_labels))
         if self._full_map is not None:
             if predictions is None:
                 raise ValueError("predictions=None: the full mAP needs all predictions of every batch.")
@@ -87,11 +79,9 @@ class Evaluator:
     def result(self) -> dict[str, Any]:
         """All metrics of the videos since the last reset, as plain numbers for JSON.
 
-        Returns:
-            `num_videos` and `num_labels` (int), `hit_at_one`, `perr`, `gap_at_<top_k>`, `mean_average_precision`, `loss`
-            (mean over videos) and, if requested, `full_mean_average_precision`. Metrics are 0.0 if `num_labels` is 0.
-        Raises:
-            ValueError: if there was no video.
+        They are `num_videos`, `num_labels`, `hit_at_one`, `perr`, `gap_at_<top_k>`, `mean_average_precision`, `loss` (mean
+        over videos) and, if requested, `full_mean_average_precision`. Metrics are 0.0 if `num_labels` is 0. ValueError if
+        there was no video.
         """
         losses, perr = (np.concatenate([np.zeros(0), *values]) for values in (self._losses, self._perr))
         if not losses.size:
@@ -111,31 +101,25 @@ class Evaluator:
 
     def per_class(self) -> dict[str, np.ndarray]:
         """Arrays [num_classes]: `average_precision`, `num_positives` and, if requested, `full_average_precision`."""
-        per_class = dict(self._map.per_class())
-        if self._full_map is not None:
-            per_class["full_average_precision"] = self._full_map.per_class()["average_precision"]
-        return per_class
+        if self._full_map is None:
+            return self._map.per_class()
+        return {**self._map.per_class(), "full_average_precision": self._full_map.per_class()["average_precision"]}
 
     def reset_state(self) -> None:
         """Removes all videos."""
-        for metric in (self._gap, self._map, self._full_map):
-            if metric is not None:
-                metric.reset_state()
-        self._clear()
+        self._gap.reset_state()
+        self._map.reset_state()
+        if self._full_map is not None:
+            self._full_map.reset_state()
+        self._losses, self._perr, self._num_hits, self._num_labels = [], [], 0, 0
 
     def close(self) -> None:
         """Deletes the full mAP's file, if there is one."""
         if self._full_map is not None:
             self._full_map.close()
 
-    def __enter__(self) -> "Evaluator":
-        return self
-
     def __exit__(self, *unused: object) -> None:
         self.close()
-
-    def _clear(self):
-        self._losses, self._perr, self._num_hits, self._num_labels = [], [], 0, 0
 
 
 def _per_video(values, what, batch_size):
@@ -143,10 +127,4 @@ def _per_video(values, what, batch_size):
     values = np.array(values, dtype=np.float32)
     if values.shape != (batch_size,):
         raise ValueError(f"{what} must hold one number per video, [{batch_size}]. Received shape {values.shape}.")
-    finite = np.isfinite(values)
-    if not finite.all():
-        raise ValueError(
-            f"{what} must be finite. Received {values[~finite][0]} for video {int(np.argmin(finite))} of "
-            "the batch: the model's predictions are not numbers."
-        )
-    return values
+    return finite_float32(values, what)

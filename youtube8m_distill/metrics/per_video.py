@@ -15,17 +15,8 @@ SHALLOW_DEPTH = 32
 def hit_at_one(labels: KerasTensor, predictions: KerasTensor) -> KerasTensor:
     """1.0 if the most confident class is a label of the video, otherwise 0.0.
 
-    >>> import numpy as np
-    >>> np.asarray(hit_at_one(np.array([[0, 1], [1, 0]]), np.array([[0.2, 0.9], [0.1, 0.3]]))).tolist()
-    [1.0, 0.0]
-
-    Args:
-        labels: any numeric dtype [batch, num_classes]; a class is true where the value is above 0.
-        predictions: float [batch, num_classes].
-    Returns:
-        float32 [batch].
-    Raises:
-        ValueError: if the two shapes differ.
+    Both are [batch, num_classes], of any numeric dtype; a class is true where its label is above 0. float32 [batch].
+    ValueError if the two shapes differ.
     """
     positive, predictions = positives_and_scores(labels, predictions)
     # Not argmax, which orders -0.0 below 0.0 on a CPU, unlike every ranking.
@@ -43,20 +34,12 @@ def perr(labels: KerasTensor, predictions: KerasTensor, best: tuple[KerasTensor,
     >>> np.asarray(perr(np.array([[1, 0, 1]]), np.array([[0.9, 0.6, 0.1]]))).tolist()  # the best two are 0 and 1
     [0.5]
 
-    Args:
-        labels: any numeric dtype [batch, num_classes]; a class is true where the value is above 0.
-        predictions: float [batch, num_classes].
-        best: `ops.top_k(predictions, depth)` of any depth, if the caller has it. It is reused unless a video has more
-            than `depth` labels.
-    Returns:
-        float32 [batch].
-    Raises:
-        ValueError: if the two shapes differ.
+    Arguments and result are those of `hit_at_one`. `best` is `ops.top_k(predictions, depth)` of any depth, if the caller has
+    it. It is reused unless a video has more than `depth` labels.
     """
     positive, predictions = positives_and_scores(labels, predictions)
     num_labels = ops.sum(ops.cast(positive, "int32"), axis=-1)  # [B]
-    num_classes = predictions.shape[-1]
-    best = ops.top_k(predictions, min(SHALLOW_DEPTH, num_classes)) if best is None else best
+    best = ops.top_k(predictions, min(SHALLOW_DEPTH, predictions.shape[-1])) if best is None else best
 
     def precision(scores, classes):
         hits = ops.take_along_axis(positive, classes, axis=-1)  # [B, depth]
@@ -64,7 +47,7 @@ def perr(labels: KerasTensor, predictions: KerasTensor, best: tuple[KerasTensor,
         found = ops.logical_and(ops.logical_and(hits, within), scores > 0)
         return ops.sum(ops.cast(found, "float32"), axis=-1) / ops.cast(ops.maximum(num_labels, 1), "float32")
 
-    depth = best[0].shape[-1]
+    depth, num_classes = best[0].shape[-1], predictions.shape[-1]
     if depth == num_classes:
         values = precision(*best)
     else:
@@ -79,12 +62,10 @@ def perr(labels: KerasTensor, predictions: KerasTensor, best: tuple[KerasTensor,
 def positives_and_scores(labels: KerasTensor, predictions: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
     """Checks the inputs of a metric. Returns bool labels and float32 predictions, both [batch, num_classes]."""
     labels, predictions = ops.convert_to_tensor(labels), ops.convert_to_tensor(predictions)
-    shapes = tuple(labels.shape), tuple(predictions.shape)
-    same = all(a == b or None in (a, b) for a, b in zip(*shapes))
-    if len(shapes[0]) != 2 or len(shapes[1]) != 2 or not same:
-        raise ValueError(
-            f"labels and predictions must both be [batch, num_classes]. Received shapes {shapes[0]} and {shapes[1]}."
-        )
+    one, other = tuple(labels.shape), tuple(predictions.shape)
+    same = all(a == b or None in (a, b) for a, b in zip(one, other))
+    if not (len(one) == len(other) == 2 and same):
+        raise ValueError(f"labels and predictions must both be [batch, num_classes]. Received shapes {one} and {other}.")
     positive = labels if keras.backend.standardize_dtype(labels.dtype) == "bool" else labels > 0
     return positive, ops.cast(predictions, "float32")
 

@@ -1,7 +1,6 @@
 """The best classes of each video, on the host: what GAP and mAP look at instead of all predictions.
 
-Equal scores are ordered by class index, lower first, also at the cut. This is the order of `tf.math.top_k`, so that a
-ranking made on the device and one made here are the same.
+Equal scores are ordered by class index, lower first, also at the cut. This is the order of `tf.math.top_k`.
 """
 
 from typing import NamedTuple
@@ -11,10 +10,7 @@ from numpy.typing import ArrayLike
 
 
 class Ranking(NamedTuple):
-    """The k best classes of each video of a batch, best first, and the labels they are judged by.
-
-    The arrays belong to the metrics that keep them and are read-only.
-    """
+    """The k best classes of each video of a batch, and the labels they are judged by. Read-only: metrics keep them."""
 
     classes: np.ndarray  # int32 [B, k]
     scores: np.ndarray  # float32 [B, k], falling; equal scores by rising class
@@ -23,8 +19,18 @@ class Ranking(NamedTuple):
     label_classes: np.ndarray  # int32 [sum of num_labels]: the labels, video after video, rising within each
     num_classes: int  # how many classes there are to choose from
 
+    def cut(self, top_k: int, num_classes: int | None = None) -> "Ranking":
+        """The `top_k` best classes only. ValueError if there are fewer than a metric of `num_classes` needs."""
+        own, depth = self.num_classes, self.scores.shape[1]
+        if num_classes not in (None, own):
+            raise ValueError(f"The batch has {own} classes, the metric {num_classes}: give both the same num_classes.")
+        if depth < min(top_k, own):
+            raise ValueError(f"The ranking holds {depth} classes a video, of {own}; top_k={top_k} are needed. Rank as many.")
+        classes, scores, hits = (array[:, :top_k] for array in self[:3])
+        return self._replace(classes=classes, scores=scores, hits=hits)
 
-def ranking_from_top(labels: ArrayLike, top_classes: ArrayLike, top_scores: ArrayLike) -> "Ranking":
+
+def ranking_from_top(labels: ArrayLike, top_classes: ArrayLike, top_scores: ArrayLike) -> Ranking:
     """The ranking of the best classes of each video, as the metrics take it, from `tf.math.top_k` or a like function.
 
     Args:
@@ -34,69 +40,18 @@ def ranking_from_top(labels: ArrayLike, top_classes: ArrayLike, top_scores: Arra
     Raises:
         ValueError: if shapes do not fit, a class lies outside the labels or a score is not finite.
     """
-    labels, scores = _multi_hot(labels), finite_float32(top_scores, "top_scores")
-    classes = np.asarray(top_classes)
-    if classes.ndim != 2 or classes.shape != scores.shape or len(classes) != len(labels):
-        raise ValueError(
-            "top_classes and top_scores must both be [batch, k], with the batch of labels. Received "
-            f"{classes.shape}, {scores.shape} and labels {labels.shape}."
-        )
-    if classes.size and not 0 <= classes.min() <= classes.max() < labels.shape[1]:
-        raise ValueError(
-            f"top_classes={classes.min()} to {classes.max()}: the labels have classes 0 to {labels.shape[1] - 1}."
-        )
-    order = np.lexsort((classes, -scores), axis=-1)
-    return _judge(labels, *(np.take_along_axis(array, order, axis=1) for array in (classes, scores)))
-
-
-def finite_float32(values, what):
-    """`values` as float32, refused with `what` as their name if one is NaN or infinite."""
-    values = np.asarray(values, dtype=np.float32)
-    finite = np.isfinite(values)
-    if not finite.all():
-        row = int(np.argwhere(~finite)[0][0])
-        raise ValueError(
-            f"{what} must be finite. Received {np.count_nonzero(~finite)} that are NaN or infinite, "
-            f"the first in row {row}: no metric is computed from such predictions."
-        )
-    return values
-
-
-def checked_top_k(top_k):
-    """`top_k`, refused if it keeps no class."""
-    if top_k < 1:
-        raise ValueError(f"top_k={top_k}: keep at least 1 class a video.")
-    return top_k
-
-
-def require_depth(ranking, top_k):
-    """Refuses a ranking that was cut above the `top_k` classes a metric counts."""
-    depth = ranking.scores.shape[1]
-    if depth < min(top_k, ranking.num_classes):
-        raise ValueError(
-            f"The ranking holds {depth} classes a video, of {ranking.num_classes}; top_k={top_k} are "
-            "needed. Rank with the top_k of the metric."
-        )
-
-
-def require_classes(received, num_classes):
-    """Refuses a batch of another number of classes than the metric was made for."""
-    if received != num_classes:
-        raise ValueError(f"The batch has {received} classes, the metric {num_classes}: give both the same num_classes.")
-
-
-def _multi_hot(labels):
-    """Labels as bool [B, num_classes]."""
-    labels = np.asarray(labels)
+    labels, classes, scores = np.asarray(labels), np.asarray(top_classes), finite_float32(top_scores, "top_scores")
     if labels.ndim != 2 or labels.shape[1] < 1:
         raise ValueError(f"labels must be multi-hot, [batch, num_classes]. Received shape {labels.shape}.")
-    if labels.dtype.kind == "f":
-        labels = finite_float32(labels, "labels")
-    return labels > 0
-
-
-def _judge(labels, classes, scores):
-    """The `Ranking` of ordered classes and scores [B, k] against bool labels [B, num_classes]."""
+    if classes.ndim != 2 or classes.shape != scores.shape or len(classes) != len(labels):
+        found = f"{classes.shape}, {scores.shape} and labels {labels.shape}"
+        raise ValueError(f"top_classes and top_scores must both be [batch, k], with the batch of labels. Received {found}.")
+    last = labels.shape[1] - 1
+    if classes.size and not 0 <= classes.min() <= classes.max() <= last:
+        raise ValueError(f"top_classes={classes.min()} to {classes.max()}: the labels have classes 0 to {last}.")
+    labels = (finite_float32(labels, "labels") if labels.dtype.kind == "f" else labels) > 0
+    order = np.lexsort((classes, -scores), axis=-1)
+    classes, scores = np.take_along_axis(classes, order, axis=1), np.take_along_axis(scores, order, axis=1)
     videos, label_classes = np.divmod(np.flatnonzero(labels), labels.shape[1])
     arrays = (
         classes.astype(np.int32),
@@ -108,3 +63,20 @@ def _judge(labels, classes, scores):
     for array in arrays:
         array.setflags(write=False)
     return Ranking(*arrays, num_classes=labels.shape[1])
+
+
+def finite_float32(values, what):
+    """`values` as float32, refused with `what` as their name if one is NaN or infinite."""
+    values = np.asarray(values, dtype=np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        count, row = np.count_nonzero(~finite), int(np.argwhere(~finite)[0][0])
+        raise ValueError(f"{what} must be finite. Received {count} that are NaN or infinite, the first in row {row}.")
+    return values
+
+
+def checked_top_k(top_k):
+    """`top_k`, refused if it keeps no class."""
+    if top_k < 1:
+        raise ValueError(f"top_k={top_k}: keep at least 1 class a video.")
+    return top_k

@@ -13,13 +13,9 @@ _ADVICE = "Try a smaller base_learning_rate, or look for wrong values in the rec
 
 
 class FirstDivergence:
-    """Keeps the numbers of the latest step until some of them are not finite; then it keeps those of that step.
+    """Keeps the named numbers of the latest step until some are not finite; then it keeps those of that step.
 
-    The host can therefore check rarely and still name the first bad step. All replicas and machines hold equal values, so
-    one of them can read alone.
-
-    Args:
-        names: of the numbers.
+    The host can therefore check rarely and still name the first bad step. All replicas and machines hold equal values.
     """
 
     def __init__(self, names: list[str]) -> None:
@@ -47,44 +43,24 @@ class FirstDivergence:
 
 
 def refuse_divergence(scheme: "TrainingScheme") -> None:
-    """Ends a training that has diverged. Call it before anything that the training produced is read or saved.
-
-    Raises:
-        FloatingPointError: naming the first step whose loss or gradient was not finite, and that step's loss terms.
-    """
+    """Raises FloatingPointError naming the first step that was not finite: call it before anything is read or saved."""
     found = scheme.first_divergence()
-    if found is None:
-        return
-    step, values = found
-    bad = ", ".join(f"{name} is {value}" for name, value in values.items() if not math.isfinite(value))
-    finite = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if math.isfinite(value))
-    raise FloatingPointError(f"Training diverged at step {step}: {bad}{f' ({finite})' if finite else ''}. {_ADVICE}")
+    if found is not None:
+        step, values = found
+        bad = ", ".join(f"{name} is {value}" for name, value in values.items() if not math.isfinite(value))
+        finite = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if math.isfinite(value))
+        raise FloatingPointError(f"Training diverged at step {step}: {bad}{f' ({finite})' if finite else ''}. {_ADVICE}")
 
 
 def refuse_bad_numbers(scheme: "TrainingScheme", step: int) -> None:
-    """Ends a training before variables that are not finite are saved.
-
-    A step with a finite loss and gradient can still leave bad weights, optimizer slots or batch statistics.
-
-    Args:
-        scheme: the scheme in training.
-        step: the last step.
-    Raises:
-        FloatingPointError: as in `refuse_divergence`, or naming the last step and the variables.
-    """
+    """Also names variables that are not finite: call it before saving, since a finite step can still leave such ones."""
     refuse_divergence(scheme)
-    networks = [variable for network in scheme.networks.values() for variable in network.variables]
-    bad = [
-        variable.path
-        for variable in [*networks, *scheme.optimizer.variables]
-        if tf.as_dtype(variable.dtype).is_floating and not _all_finite(variable)
-    ]
+    of_networks = [variable for network in scheme.networks.values() for variable in network.variables]
+    variables = [v for v in [*of_networks, *scheme.optimizer.variables] if tf.as_dtype(v.dtype).is_floating]
+    bad = [variable.path for variable in variables if not _all_finite(variable)]
     if bad:
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise FloatingPointError(
-            f"Training diverged at step {step}: there are numbers that are not finite in "
-            f"{', '.join(bad[:3])}{more}. {_ADVICE}"
-        )
+        named = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
+        raise FloatingPointError(f"Training diverged at step {step}: numbers are not finite in {named}. {_ADVICE}")
 
 
 def _all_finite(values):

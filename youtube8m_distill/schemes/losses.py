@@ -1,4 +1,4 @@
-"""What networks minimize: one number per video (CVPR 2019, equations 1 to 4).
+"""What networks minimize: one number per video (CVPR 2019, equations 1 to 4; MOD 2019, equation 7).
 
 The teacher is a constant in every distillation loss; its gradient is stopped here.
 """
@@ -12,16 +12,7 @@ EPSILON = 1e-5  # of the starter code
 def label_loss(labels: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
     """L_CE: the starter code's `CrossEntropyLoss`, *summed* over the classes (Keras' loss takes the mean).
 
-    >>> import numpy as np
-    >>> loss = label_loss(np.array([[1, 0]]), np.array([[0.5, 0.25]], "float32"))
-    >>> round(float(loss[0]), 3)  # -log(0.5) - log(0.75)
-    0.981
-
-    Args:
-        labels: uint8, bool or float [batch, num_classes], 0 or 1.
-        predictions: float32 [batch, num_classes], from 0 to 1.
-    Returns:
-        float32 [batch].
+    Labels are 0 or 1 in any numeric dtype, predictions float32 from 0 to 1, both [batch, num_classes]. float32 [batch].
     """
     labels = ops.cast(labels, "float32")
     present = labels * ops.log(predictions + EPSILON)
@@ -30,15 +21,8 @@ def label_loss(labels: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
 
 
 def representation_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
-    """L_rep: squared L2 distance between two video encodings (equation 2).
-
-    Args:
-        student, teacher: float [batch, D], encodings without dropout.
-    Returns:
-        float32 [batch].
-    """
-    teacher = ops.stop_gradient(ops.cast(teacher, "float32"))
-    return ops.sum(ops.square(teacher - ops.cast(student, "float32")), axis=-1)
+    """L_rep (equation 2): squared L2 distance of encodings without dropout, float [batch, D]. float32 [batch]."""
+    return squared(ops.stop_gradient(ops.cast(teacher, "float32")), ops.cast(student, "float32"))
 
 
 def intermediate_representation_loss(
@@ -51,10 +35,8 @@ def intermediate_representation_loss(
     """L_rep^I: squared distance of the lower LSTM's states after each frame that both networks saw (equation 3).
 
     Args:
-        student_states: float [batch, k, D], the state after each frame of the student.
-        teacher_states: float [batch, T, D].
-        student_indices: int32 [batch, k], the frame index of each row; negative in padding.
-        teacher_indices: int32 [batch, T].
+        student_states, teacher_states: float [batch, k, D] and [batch, T, D], the state after each frame.
+        student_indices, teacher_indices: int32 [batch, k] and [batch, T], the frame index of each; negative in padding.
         reduction: "mean" over the common frames, or "sum" as in the equation.
     Returns:
         float32 [batch]; 0 for videos without common frames.
@@ -70,48 +52,43 @@ def intermediate_representation_loss(
 
 
 def bernoulli_kl(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
-    """KL(P_T || P_S) of independent Bernoullis, summed over the classes.
-
-    Args:
-        teacher, student: float32 [batch, num_classes]; clipped to between 1e-5 and 1 - 1e-5.
-    Returns:
-        float32 [batch].
-    """
-    p = ops.clip(teacher, EPSILON, 1.0 - EPSILON)
-    q = ops.clip(student, EPSILON, 1.0 - EPSILON)
+    """KL(P_T || P_S) of independent Bernoullis, summed over the classes."""
+    p, q = _clipped(teacher), _clipped(student)
     return ops.sum(p * ops.log(p / q) + (1.0 - p) * ops.log((1.0 - p) / (1.0 - q)), axis=-1)
 
 
 def categorical_kl(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
-    """KL of the probabilities normalized over the classes, as in the paper's released code.
-
-    Args:
-        teacher, student: float32 [batch, num_classes]; clipped to between 1e-5 and 1 - 1e-5, then normalized.
-    Returns:
-        float32 [batch].
-    """
-    p = ops.clip(teacher, EPSILON, 1.0 - EPSILON)
-    q = ops.clip(student, EPSILON, 1.0 - EPSILON)
+    """KL of the probabilities normalized over the classes, as in the paper's released code."""
+    p, q = _clipped(teacher), _clipped(student)
     p = p / ops.sum(p, axis=-1, keepdims=True)
     q = q / ops.sum(q, axis=-1, keepdims=True)
     return ops.sum(p * ops.log(p / q), axis=-1)
 
 
 def squared(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
-    """Squared L2 distance of the probabilities. float32 [batch]."""
+    """Squared L2 distance of float32 [batch, D]."""
     return ops.sum(ops.square(teacher - student), axis=-1)
+
+
+def _clipped(probabilities):
+    return ops.clip(probabilities, EPSILON, 1.0 - EPSILON)
 
 
 DISTANCES = {"kl": bernoulli_kl, "categorical_kl": categorical_kl, "squared": squared}
 
 
 def prediction_loss(student: tf.Tensor, teacher: tf.Tensor, distance: str = "kl") -> tf.Tensor:
-    """L_pred = d(P_T, P_S) (equation 4).
+    """L_pred = d(P_T, P_S) (equation 4); `distance` is a key of DISTANCES. float32 [batch].
 
-    Args:
-        student, teacher: float32 [batch, num_classes], from 0 to 1.
-        distance: a key of DISTANCES.
-    Returns:
-        float32 [batch].
+    Predictions are float32 [batch, num_classes], from 0 to 1. The KLs clip them to between 1e-5 and 1 - 1e-5.
     """
     return DISTANCES[distance](ops.stop_gradient(teacher), student)
+
+
+def softened_kl(parent_logits: tf.Tensor, member_logits: tf.Tensor, temperature: float) -> tf.Tensor:
+    """KL(softmax(z_e / T) || softmax(z_m / T)) over the classes, of float32 [batch, num_classes]. float32 [batch]."""
+    # The release adds 1e-8 inside its logarithms. A log-softmax does not need it: it is finite for finite logits, and so
+    # is its product with a probability that has underflowed to 0.
+    log_p = ops.log_softmax(parent_logits / temperature, axis=-1)
+    log_q = ops.log_softmax(member_logits / temperature, axis=-1)
+    return ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)

@@ -4,11 +4,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from youtube8m_distill import schema
 from youtube8m_distill.families.mixture.network import Network
-from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelTerms
+from youtube8m_distill.schema import LABELS, STUDENT, TEACHER
+from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelObjective, StudentTerms
 from youtube8m_distill.schemes.scheme import Batch, Losses, TrainingScheme, by_role
-from youtube8m_distill.schemes.student_terms import StudentTerms
 
 
 class ParallelDistiller(TrainingScheme):
@@ -18,11 +17,9 @@ class ParallelDistiller(TrainingScheme):
     constants, so they change the teacher only through a shared classifier.
 
     Args:
-        student: VideoClassifier or NetworkMixture.
-        teacher: likewise. The two share a classifier by holding the same layer objects.
+        student, teacher: VideoClassifier or NetworkMixture. They share a classifier by holding the same layer objects.
         terms: what the student minimizes.
         teacher_objective: LabelObjective, or OnlineMixtureObjective if the teacher is a mixture.
-        **kwargs: of TrainingScheme.
     """
 
     def __init__(
@@ -30,25 +27,19 @@ class ParallelDistiller(TrainingScheme):
         student: Network,
         teacher: Network,
         terms: StudentTerms,
-        teacher_objective: LabelTerms = LABELS_ALONE,
+        teacher_objective: LabelObjective = LABELS_ALONE,
         **kwargs: Any,
     ) -> None:
-        self.terms = terms
-        self.teacher_objective = teacher_objective
-        weights = {**by_role(schema.TEACHER, teacher_objective.weights), **terms.loss_weights}
-        super().__init__({schema.STUDENT: student, schema.TEACHER: teacher}, weights, **kwargs)
+        self.terms, self.teacher_objective = terms, teacher_objective
+        weights = {**by_role(TEACHER, teacher_objective.weights), **terms.loss_weights}
+        super().__init__({STUDENT: student, TEACHER: teacher}, weights, **kwargs)
 
     def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
         states = self.terms.needs_frame_states
-        teacher = self.networks[schema.TEACHER](batch[schema.TEACHER], training=training, frame_states=states)
-        student = self.networks[schema.STUDENT](batch[schema.STUDENT], training=training, frame_states=states)
-        losses = {
-            **by_role(schema.TEACHER, self.teacher_objective(teacher, batch[schema.LABELS])),
-            **self.terms(student, self._targets(teacher, training), batch),
-        }
-        return losses, {schema.STUDENT: student["predictions"], schema.TEACHER: teacher["predictions"]}
-
-    def _targets(self, outputs, training):
-        """The teacher's outputs that the student matches: the predictions, too, are those without dropout."""
-        predictions = self.networks[schema.TEACHER].predictions_without_dropout(outputs, training)
-        return {**outputs, "predictions": predictions}
+        teacher = self.networks[TEACHER](batch[TEACHER], training=training, frame_states=states)
+        student = self.networks[STUDENT](batch[STUDENT], training=training, frame_states=states)
+        # The student matches predictions without dropout, too.
+        targets = {**teacher, "predictions": self.networks[TEACHER].predictions_without_dropout(teacher, training)}
+        terms = self.teacher_objective(teacher, batch[LABELS])
+        losses = {**by_role(TEACHER, terms), **self.terms(student, targets, batch)}
+        return losses, {STUDENT: student["predictions"], TEACHER: teacher["predictions"]}

@@ -1,30 +1,32 @@
 """The training step that every scheme shares: gradients, weighting, all-reduce, clipping, logged means."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import ops
 
 from youtube8m_distill import schema
 from youtube8m_distill.families.mixture.network import Network
+from youtube8m_distill.layers.replicas import num_replicas, sum_over_replicas
 from youtube8m_distill.metrics.gap import minibatch_gap
 from youtube8m_distill.metrics.per_video import hit_at_one
-from youtube8m_distill.schemes import replicas
 from youtube8m_distill.schemes.divergence import FirstDivergence
 
-Value = TypeVar("Value")
 Batch = Mapping[str, Any]  # nested by role, as in `schema.py`
 Losses = dict[str, tf.Tensor]  # `role/term` -> float32 [batch]
+MONITORS = {"gap_at_20": minibatch_gap, "hit_at_one": hit_at_one}  # of every trained network's predictions
 
 
-def by_role(role: str, terms: Mapping[str, Value]) -> dict[str, Value]:
-    """The same values under the names that a scheme logs.
-
-    >>> by_role("student", {"label_loss": 1.0})
-    {'student/label_loss': 1.0}
-    """
+def by_role(role: str, terms: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values under the names that a scheme logs: `role/term`."""
     return {f"{role}/{term}": value for term, value in terms.items()}
+
+
+def mean_over_global_batch(per_video: tf.Tensor) -> tf.Tensor:
+    """A mean of float [batch] whose gradient, summed over equally large replicas, is that of the whole batch's mean."""
+    return ops.mean(per_video) / num_replicas()
 
 
 class TrainingScheme(keras.Model):
@@ -49,31 +51,24 @@ class TrainingScheme(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.networks = networks
-        self.loss_weights = loss_weights
-        self.regularization_penalty = regularization_penalty
-        self.clip_gradient_norm = clip_gradient_norm
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in self.tracked_names()}
+        self.networks, self.loss_weights = networks, loss_weights
+        self.regularization_penalty, self.clip_gradient_norm = regularization_penalty, clip_gradient_norm
+        monitored = [f"{role}/{name}" for role in networks for name in MONITORS]
+        tracked = ["loss", "regularization_loss", *self.loss_names(), *monitored]
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in tracked}
         self.divergence = FirstDivergence(["loss", *loss_weights, "regularization_loss", "gradient_norm"])
         self.built = True
 
     def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
         """The hook: one forward pass of everything that this scheme needs.
 
-        Returns:
-            `role/term` -> float32 [batch], and role -> predictions, float32 [batch, num_classes], of every network in
-            `networks`.
+        Returns `role/term` -> float32 [batch], and role -> predictions, float32 [batch, num_classes], of all `networks`.
         """
         raise NotImplementedError
 
     def loss_names(self) -> list[str]:
         """Keys of the first dict that `compute_losses` returns."""
         return list(self.loss_weights)
-
-    def tracked_names(self) -> list[str]:
-        """Names of all logged means."""
-        monitors = [f"{role}/{name}" for role in self.networks for name in ("gap_at_20", "hit_at_one")]
-        return ["loss", "regularization_loss", *self.loss_names(), *monitors]
 
     @property
     def main_role(self) -> str:
@@ -92,70 +87,48 @@ class TrainingScheme(keras.Model):
         with tf.GradientTape() as tape:
             losses, predictions = self.compute_losses(batch, training=True)
             loss, regularization = self._weigh(losses)
-            objective = replicas.mean_over_global_batch(loss) + regularization / replicas.num_replicas()
-        gradients = self._require_all(tape.gradient(objective, self.trainable_variables))
-        terms = [
-            objective,
-            *(replicas.mean_over_global_batch(losses[name]) for name in self.loss_weights),
-            regularization / replicas.num_replicas(),
-        ]
-        *gradients, terms = replicas.sum_over_replicas([*gradients, tf.stack(terms)])
+            objective = mean_over_global_batch(loss) + regularization / num_replicas()
+        gradients = tape.gradient(objective, self.trainable_variables)
+        without = [v.path for v, gradient in zip(self.trainable_variables, gradients) if gradient is None]
+        if without:
+            advice = f"set trainable=False there, or add a term to {', '.join(self.loss_weights)}."
+            raise ValueError(f"No minimized term depends on {', '.join(without)}: {advice}")
+        means = [mean_over_global_batch(losses[name]) for name in self.loss_weights]
+        terms = tf.stack([objective, *means, regularization / num_replicas()])
+        # Summed before they are clipped, so that N replicas take the same step as one.
+        *gradients, terms = sum_over_replicas([*gradients, terms])
         gradients, norm = self._clip(gradients)
         self.divergence.update(tf.concat([terms, [norm]], 0))
-        self.optimizer.apply_gradients(zip(self._share(gradients), self.trainable_variables))
+        if num_replicas() > 1:  # Keras optimizers sum gradients over the replicas once more
+            gradients = [gradient / num_replicas() for gradient in gradients]
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
         return self._track(batch, loss, regularization, losses, predictions)
 
     def first_divergence(self) -> tuple[int, dict[str, float]] | None:
-        """The first training step at which something was not finite, or None.
-
-        Returns:
-            The step's number, from 1, and a dict: `loss`, the minimized terms and `regularization_loss`, means over the
-            global batch, and `gradient_norm`, the norm of all gradients together before clipping.
-        """
+        """Number and values of the first step that was not finite, or None: terms, and `gradient_norm` before clipping."""
         return self.divergence.read()
 
     def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         losses, predictions = self.compute_losses(batch, training=False)
-        loss, regularization = self._weigh(losses)
-        return self._track(batch, loss, regularization, losses, predictions)
+        return self._track(batch, *self._weigh(losses), losses, predictions)
 
     def _weigh(self, losses: Losses) -> tuple[Any, Any]:
         loss = sum(weight * losses[name] for name, weight in self.loss_weights.items())  # [B]
         return loss, self.regularization_penalty * tf.add_n([tf.zeros(()), *self.losses])
 
-    def _require_all(self, gradients):
-        without = [v.path for v, gradient in zip(self.trainable_variables, gradients) if gradient is None]
-        if without:
-            raise ValueError(
-                f"No minimized term depends on {', '.join(without)}: set trainable=False there, or add a term "
-                f"to {', '.join(self.loss_weights)}."
-            )
-        return gradients
-
     def _clip(self, gradients):
-        """The clipped gradients and their joint norm before clipping.
-
-        Gradients are summed over the replicas before, so that N replicas take the same step as one.
-        """
+        """The clipped gradients and their joint norm before clipping."""
         squares = [tf.reduce_sum(tf.square(gradient)) for gradient in gradients]
-        if self.clip_gradient_norm:
-            limit = self.clip_gradient_norm
-            gradients = [
-                gradient * limit / tf.maximum(tf.sqrt(square), limit) for gradient, square in zip(gradients, squares)
-            ]
+        limit = self.clip_gradient_norm
+        if limit:
+            gradients = [gradient * limit / tf.maximum(tf.sqrt(s), limit) for gradient, s in zip(gradients, squares)]
         return gradients, tf.sqrt(tf.add_n(squares))
-
-    def _share(self, gradients):
-        """An N-th of each gradient on N replicas: Keras optimizers sum gradients over the replicas once more."""
-        count = replicas.num_replicas()
-        return gradients if count == 1 else [gradient / count for gradient in gradients]
 
     def _track(self, batch, loss, regularization, losses, predictions):
         values = {"loss": loss + regularization, "regularization_loss": regularization, **losses}
-        labels = batch[schema.LABELS]
         for role, predicted in predictions.items():
-            values[f"{role}/gap_at_20"] = minibatch_gap(labels, predicted)
-            values[f"{role}/hit_at_one"] = hit_at_one(labels, predicted)
+            for name, monitor in MONITORS.items():
+                values[f"{role}/{name}"] = monitor(batch[schema.LABELS], predicted)
         for name, value in values.items():
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}

@@ -4,20 +4,18 @@ from typing import Any
 
 import tensorflow as tf
 
-from youtube8m_distill import schema
 from youtube8m_distill.families.mixture.network import Network
+from youtube8m_distill.schema import STUDENT, TARGETS, TEACHER
 from youtube8m_distill.schemes import targets
+from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.scheme import Batch, Losses, TrainingScheme
-from youtube8m_distill.schemes.student_terms import StudentTerms
 
 
 class SerialDistiller(TrainingScheme):
     """A student that matches a frozen teacher. The teacher runs without dropout and none of its state changes.
 
-    >>> from youtube8m_distill import config
-    >>> from youtube8m_distill.families.build import build_model
-    >>> all_frames = config.network_config("FrameLevelLogisticModel", num_classes=5)
-    >>> ten_frames = all_frames.with_view(config.FrameView(frame_selection="uniform", frames_per_video=10))
+    >>> all_frames = network_config("FrameLevelLogisticModel", num_classes=5)
+    >>> ten_frames = all_frames.with_view(FrameView(frame_selection="uniform", frames_per_video=10))
     >>> terms = StudentTerms({"prediction_loss": 0.5, "label_loss": 1.0})
     >>> scheme = SerialDistiller(build_model(ten_frames), build_model(all_frames), terms)
     >>> scheme.loss_weights
@@ -29,28 +27,23 @@ class SerialDistiller(TrainingScheme):
             layer is frozen too. None if batches hold its targets, `schema.TARGETS` from `targets.pack`: then the teacher
             does not run and batches need no frames for it.
         terms: what the student minimizes.
-        **kwargs: of TrainingScheme.
     """
 
     def __init__(self, student: Network, teacher: Network | None, terms: StudentTerms, **kwargs: Any) -> None:
-        if teacher is None and terms.needs_frame_states:
-            raise ValueError(
-                "intermediate_representation_loss needs the teacher's frame states, and stored targets have none: "
-                "pass the teacher itself."
-            )
         if teacher is not None:
             teacher.trainable = False
+        elif terms.needs_frame_states:
+            reason = "needs the teacher's frame states, and stored targets have none: pass the teacher itself."
+            raise ValueError(f"intermediate_representation_loss {reason}")
         self.terms = terms
-        super().__init__({schema.STUDENT: student}, terms.loss_weights, **kwargs)
+        super().__init__({STUDENT: student}, terms.loss_weights, **kwargs)
         self.teacher = teacher
 
     def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
-        teacher, states = self._teacher_outputs(batch), self.terms.needs_frame_states
-        student = self.networks[schema.STUDENT](batch[schema.STUDENT], training=training, frame_states=states)
-        return self.terms(student, teacher, batch), {schema.STUDENT: student["predictions"]}
-
-    def _teacher_outputs(self, batch):
-        """Outputs of the teacher, computed now or read from the batch."""
+        network, states = self.networks[STUDENT], self.terms.needs_frame_states
         if self.teacher is None:
-            return targets.unpack(batch[schema.TARGETS], self.networks[schema.STUDENT].num_classes)
-        return self.teacher(batch[schema.TEACHER], training=False, frame_states=self.terms.needs_frame_states)
+            teacher = targets.unpack(batch[TARGETS], network.num_classes)
+        else:
+            teacher = self.teacher(batch[TEACHER], training=False, frame_states=states)
+        student = network(batch[STUDENT], training=training, frame_states=states)
+        return self.terms(student, teacher, batch), {STUDENT: student["predictions"]}

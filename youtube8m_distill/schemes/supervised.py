@@ -6,31 +6,26 @@ import tensorflow as tf
 
 from youtube8m_distill import schema
 from youtube8m_distill.families.mixture.network import Network
-from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelTerms
+from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelObjective
 from youtube8m_distill.schemes.scheme import Batch, Losses, TrainingScheme, by_role
 
 
 class Supervised(TrainingScheme):
     """One network that minimizes its label terms: L_CE (CVPR 2019, equation 1), or those of a mixture.
 
-    >>> from youtube8m_distill import config
-    >>> from youtube8m_distill.families.build import build_model
-    >>> network = build_model(config.network_config("FrameLevelLogisticModel", num_classes=5))
-    >>> Supervised(network, "student").loss_weights
+    >>> Supervised(build_model(network_config("FrameLevelLogisticModel", num_classes=5)), "student").loss_weights
     {'student/label_loss': 1.0}
 
     Args:
         network: VideoClassifier or NetworkMixture.
         role: the name under which the network is logged and saved, and the key of its frames in a batch.
         objective: LabelObjective, or OnlineMixtureObjective for a mixture.
-        **kwargs: of TrainingScheme.
     """
 
     def __init__(
-        self, network: Network, role: str = schema.TEACHER, objective: LabelTerms = LABELS_ALONE, **kwargs: Any
+        self, network: Network, role: str = schema.TEACHER, objective: LabelObjective = LABELS_ALONE, **kwargs: Any
     ) -> None:
-        self.role = role
-        self.objective = objective
+        self.role, self.objective = role, objective
         super().__init__({role: network}, by_role(role, objective.weights), **kwargs)
 
     def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:

@@ -16,31 +16,19 @@ def pack(outputs: Outputs, dtype: str = "float16") -> tf.Tensor:
     have no value between 0.9995 and 1.
 
     Args:
-        outputs: of a network: `encoding` float [batch, D], `predictions` float32 [batch, num_classes] from 0 to 1, and
-            `logits` if it has them.
+        outputs: of a network: `encoding` [batch, D], `predictions` [batch, num_classes], and `logits` if it has them.
         dtype: of the result.
     Returns:
         `dtype` [batch, D + num_classes]: encoding, then logits from -LARGEST_LOGIT to LARGEST_LOGIT. A number of the
         encoding that is out of the dtype's range becomes infinite.
     """
-    logits = outputs["logits"] if "logits" in outputs else _logit(outputs["predictions"])
+    p = outputs["predictions"]
+    logits = outputs["logits"] if "logits" in outputs else ops.log(p) - ops.log1p(-p)  # infinite at 0 and 1
     logits = ops.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT)
     return ops.cast(ops.concatenate([ops.cast(outputs["encoding"], "float32"), logits], axis=-1), dtype)
 
 
 def unpack(targets: tf.Tensor, num_classes: int) -> dict[str, tf.Tensor]:
-    """The teacher's outputs from a result of `pack`.
-
-    Args:
-        targets: float [batch, D + num_classes].
-        num_classes: number of classes.
-    Returns:
-        `encoding` float32 [batch, D] and `predictions` float32 [batch, num_classes].
-    """
+    """The inverse of `pack`: `encoding` float32 [batch, D] and `predictions` float32 [batch, num_classes]."""
     targets = ops.cast(targets, "float32")
     return {"encoding": targets[:, :-num_classes], "predictions": ops.sigmoid(targets[:, -num_classes:])}
-
-
-def _logit(p):
-    """log(p / (1 - p)), infinite at 0 and 1."""
-    return ops.log(p) - ops.log1p(-p)

@@ -1,4 +1,4 @@
-"""What the measurements of accuracy share: one synthetic data set, one schedule, and the commands to run."""
+"""What the accuracy benchmarks share: one synthetic data set, one schedule, and functions that run commands."""
 
 import json
 import shlex
@@ -20,7 +20,7 @@ SCHEDULE = {
     "learning_rate_decay": 0.75,
     "learning_rate_decay_examples": SAMPLE["num_train_videos"],
 }
-# Clusters and hidden layer are small; bfloat16 is faster on processors that have it.
+# Clusters and hidden layer are small. bfloat16 is faster on CPUs that support it.
 NEXTVLAD = {"nextvlad_cluster_size": 16, "nextvlad_hidden_size": 64, "mixed_precision": True, "num_epochs": 4}
 SCORED = "sample/validate000[1-9].tfrecord"  # the best epoch is chosen on the first file
 SCORES = {"gap_at_20": "GAP", "mean_average_precision": "mAP", "hit_at_one": "Hit@1"}
@@ -33,7 +33,7 @@ def write_sample(folder):
 
 
 def train_and_score(folder, run, **options):
-    """Trains with these flags, scores held-out videos, and predicts unlabeled ones.
+    """Trains with these flags, predicts unlabeled videos, and scores held-out ones.
 
     A run that has been scored is not repeated. Returns a dict of scores and cost.
     """
@@ -56,7 +56,7 @@ def train_and_score(folder, run, **options):
 
 
 def score(folder, run):
-    """A trained run's scores on the held-out videos, computed once."""
+    """The scores of a trained run on the held-out videos. They are computed once."""
     if not scores_file(run).is_file():
         command(
             "eval",
@@ -75,7 +75,7 @@ def scores_file(run):
 
 
 def command(name, *switches, **values):
-    """Prints a command as a user would write it, and runs it."""
+    """Prints a command as a user would type it, and runs it."""
     arguments = [name, *switches, *(f"--{flag}={value}" for flag, value in values.items())]
     print(f"\n$ yt8m {shlex.join(map(str, arguments))}", flush=True)
     subprocess.run([sys.executable, "-m", "youtube8m_distill", *arguments], check=True)

@@ -1,4 +1,4 @@
-"""Inputs of the speed measurements: made-up videos in files of the official format, and runs of untrained networks."""
+"""Inputs of the speed benchmarks: random videos in files of the official format, and runs of untrained networks."""
 
 import json
 import pathlib
@@ -11,17 +11,17 @@ from youtube8m_distill.data.synthetic import records
 from youtube8m_distill.data.synthetic.statistics import SIZE, draw_length, generator
 from youtube8m_distill.families.build import build_model
 
-DIFFERENT = 64  # videos of the same length with frames of their own; further ones differ in ids and labels only
-LABELS_A_VIDEO = 3  # about as in the 2018 set
+DISTINCT = 64  # number of videos of one length with different frames; further videos reuse these frames
+LABELS_PER_VIDEO = 3  # about the mean of the 2018 data set
 STEP = 1
 
 
 def write_videos(folder, lengths, videos_per_shard=250, num_classes=schema.NUM_CLASSES, compression=""):
-    """Writes a video of random bytes for each length to `folder`, which must be new; returns the files' glob.
+    """Writes a video of random bytes for each length; returns a glob of the files.
 
     Args:
-        folder: path.
-        lengths: ints. Frames of each video.
+        folder: path of a new folder.
+        lengths: ints, the number of frames of each video.
         videos_per_shard, num_classes: ints.
         compression: "" or "GZIP".
     """
@@ -32,16 +32,16 @@ def write_videos(folder, lengths, videos_per_shard=250, num_classes=schema.NUM_C
         path = folder / f"test{start // videos_per_shard:04d}.tfrecord"
         with tf.io.TFRecordWriter(str(path), compression or None) as writer:
             for number, length in enumerate(lengths[start : start + videos_per_shard], start):
-                key = length, number % DIFFERENT
+                key = length, number % DISTINCT
                 if key not in frames:
                     frames[key] = _frames(random.integers(0, 256, (length, SIZE), np.uint8))
-                # A message is its fields in any order, so the expensive part can be reused for many videos.
-                writer.write(_context(number, random.choice(num_classes, LABELS_A_VIDEO, replace=False)) + frames[key])
+                # The fields of a message can be in any order, so the expensive part can be reused for many videos.
+                writer.write(_context(number, random.choice(num_classes, LABELS_PER_VIDEO, replace=False)) + frames[key])
     return f"{folder}/*.tfrecord"
 
 
 def multiply_adds_done(network, num_frames):
-    """`network.multiply_adds` of an H-RNN without the products of the initial zero states, which CPUs skip."""
+    """`multiply_adds` of an H-RNN without the products with zero initial states, which are skipped on CPUs."""
     encoder = network.encoder
     sequences = -(-num_frames // encoder.frames_per_block) + 1
     zeros = encoder.lower.num_layers * 4 * encoder.lower.cells**2
@@ -49,20 +49,20 @@ def multiply_adds_done(network, num_frames):
 
 
 def real_lengths(count):
-    """Numbers of frames of `count` videos, distributed as in the official set. list of int, at most 300."""
+    """The numbers of frames of `count` videos, distributed as in the official data set: list of int, at most 300."""
     rng = generator(0)
     return [draw_length(rng, schema.MAX_FRAMES) for _ in range(count)]
 
 
 def _frames(codes):
-    """The part of a serialized record that holds the frames. bytes."""
+    """The part of a serialized record that contains the frames: bytes."""
     example = tf.train.SequenceExample.FromString(records.frame_level_record(records.Video(b"", None, codes), "id"))
     example.ClearField("context")
     return example.SerializeToString()
 
 
 def _context(number, labels):
-    """The part of a serialized record that holds id and labels. bytes."""
+    """The part of a serialized record that contains id and labels: bytes."""
     video = records.Video(f"{number:08d}".encode(), sorted(labels.tolist()), np.zeros((0, SIZE), np.uint8))
     example = tf.train.SequenceExample.FromString(records.frame_level_record(video, "id"))
     example.ClearField("feature_lists")
@@ -70,10 +70,10 @@ def _context(number, labels):
 
 
 def save_network(folder, network):
-    """Writes a run's folder as after a training, with an untrained network; returns the Run.
+    """Writes a run folder with an untrained network as its only checkpoint; returns the Run.
 
     Args:
-        folder: path, new.
+        folder: path of a new folder.
         network: config.NetworkConfig.
     """
     run = runs.prepare_run(
