@@ -12,8 +12,7 @@ from reproduce.trials import METHODS
 from youtube8m_distill import config as configs
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import flags as package_flags
-from youtube8m_distill.cli.run_config import NETWORK_FLAGS
-from youtube8m_distill.cli.setting_flags import training_flags
+from youtube8m_distill.cli.run_config import NETWORK_FLAGS, TRAINING_FLAGS
 from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS
@@ -36,21 +35,19 @@ TRIAL_FLAGS = (
 
 
 def define_flags():
-    package_flags.define_files(
+    package_flags.define(
         "Data",
-        (
-            "data",
+        data=package_flags.Flag(
             "Folder with train*.tfrecord and validate*.tfrecord. An eighth of the validate files, at least one, selects "
-            "the best epoch; the others are held out for scoring. The next three flags override these choices.",
+            "the best epoch; the others are held out for scoring. The next three flags override these choices."
         ),
-        ("train_data_pattern", "Globs of training files, comma-separated."),
-        ("validation_data_pattern", "Globs of the files that select the best epoch."),
-        ("eval_data_pattern", "Globs of held-out files to score. No video may be in two of the three sets."),
+        train_data_pattern=package_flags.Flag("Globs of training files, comma-separated."),
+        validation_data_pattern=package_flags.Flag("Globs of the files that select the best epoch."),
+        eval_data_pattern=package_flags.Flag("Globs of held-out files to score. No video may be in two of the three sets."),
+        **package_flags.EXCLUDE_RECORDS,
+        vocabulary=package_flags.Flag("Official vocabulary CSV with the class names for figures and tables."),
+        about_data=package_flags.Flag("A sentence that describes the data, for the report."),
     )
-    package_flags.define_exclusions()
-    flags.DEFINE_string("vocabulary", "", "Official vocabulary CSV with the class names for figures and tables.")
-    flags.DEFINE_string("about_data", "", "A sentence that describes the data, for the report.")
-    package_flags.GROUPS["Data"] += ["vocabulary", "about_data"]
     flags.DEFINE_string("output_dir", "", "Folder for results, runs, tables, figures, and report.html.")
     flags.DEFINE_boolean("report", True, "Measure speed and write the report at the end.")
     flags.DEFINE_boolean("dry_run", False, "List the trials and whether they are finished, without training.")
@@ -91,7 +88,7 @@ def define_flags():
     package_flags.define_network()
     package_flags.GROUPS["Folder"] = []  # define_training adds flags about the run folders
     package_flags.define_training()
-    package_flags.define_run()
+    package_flags.define_devices()
 
 
 def chosen_recipes(names):
@@ -177,7 +174,7 @@ def settings_from_flags():
         features=features,
         num_classes=num_classes,
         network=network,
-        training={name: FLAGS[name].value for name in training_flags() if name in FLAGS and FLAGS[name].present},
+        training={name: FLAGS[name].value for name in TRAINING_FLAGS if name in FLAGS and FLAGS[name].present},
         same_steps=FLAGS.same_steps,
         exclude_records=FLAGS.exclude_records,
         pca_eigenvalues=FLAGS.pca_eigenvalues,

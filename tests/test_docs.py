@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import commands as in_process
 from tests import networks
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -117,9 +118,8 @@ def test_commands_of_a_page_run_as_written(page, sample_set, tmp_path):
 
 def test_documented_flags_exist():
     names = ("train", "eval", "infer", "synthesize", "compact", "check", "extract")
-    known = {
-        name: set(re.findall(r"^ *--(?:\[no\])?(\w+)", run(name, ["--helpfull"], ROOT), re.MULTILINE)) for name in names
-    }
+    helps = {name: in_process.succeed(name, "--helpfull").out for name in names}
+    known = {name: set(re.findall(r"^ *--(?:\[no\])?(\w+)", text, re.MULTILINE)) for name, text in helps.items()}
     for page in PAGES:
         for name, arguments in commands(page, "sh", "bash"):
             flags = {word.removeprefix("--").partition("=")[0] for word in arguments if word.startswith("--")} - {"flagfile"}

@@ -19,26 +19,17 @@ def check(files, *arguments):
     return commands.run("check", f"--input_data_pattern={files}", f"--num_classes={commands.NUM_CLASSES}", *arguments)
 
 
-def test_valid_files_give_exit_code_0_and_an_empty_list(tmp_path):
-    files = commands.write_files(tmp_path / "data", "v", commands.frame_videos(9))
-    ended = check(files, f"--output_file={tmp_path}/bad.csv")
-    assert ended.code == 0 and ended.out == "0 of 9 records in 2 file(s) are bad.\n"
-    assert (tmp_path / "bad.csv").read_text() == "file,record,reason\n"
-
-
 def test_bad_records_are_printed_and_listed_with_exit_code_1(files, tmp_path):
-    ended = check(files)
+    ended = check(files, f"--output_file={tmp_path}/bad.csv")
     bad = f"{tmp_path}/data/v9.tfrecord"
     first, second, *rest = ended.out.splitlines()
     assert ended.code == 1 and rest == [
         "2 of 11 records in 3 file(s) are bad (18 %).",
-        "Add --output_file=bad_records.csv to write a list of them for --exclude_records.",
+        f"Skip them with --exclude_records={tmp_path}/bad.csv in train, eval, infer and compact.",
     ]
+    assert [line.split(",")[:2] for line in (tmp_path / "bad.csv").read_text().splitlines()[1:]] == [[bad, "0"], [bad, "1"]]
     assert first.startswith(f"{bad}, record 0: label 5 is outside 0 .. 4; ")
     assert second.startswith(f"{bad}, record 1: label -1 is outside 0 .. 4; ")
-    ended = check(files, f"--output_file={tmp_path}/bad.csv")
-    assert ended.code == 1 and f"Skip them with --exclude_records={tmp_path}/bad.csv in train" in ended.out
-    assert [line.split(",")[:2] for line in (tmp_path / "bad.csv").read_text().splitlines()[1:]] == [[bad, "0"], [bad, "1"]]
 
 
 def test_only_the_first_faults_are_printed(tmp_path):
@@ -46,13 +37,16 @@ def test_only_the_first_faults_are_printed(tmp_path):
     records.write(tmp_path / "a.tfrecord", [records.frame_record(frames, b"a%d" % number, [9]) for number in range(13)])
     lines = check(tmp_path / "a.tfrecord").out.splitlines()
     assert len(lines) == 13 and lines[10] == "... and 3 more."
+    assert lines[12] == "Add --output_file=bad_records.csv to write a list of them for --exclude_records."
 
 
 def test_feature_names_choose_what_is_checked(tmp_path):
     frames = {**records.random_frames(2), "depth": [b"1", b""]}  # only rgb and audio are complete
     path = records.write(tmp_path / "a.tfrecord", [records.frame_record(frames, labels=[1])])
     assert check(path).code == 1
-    assert check(path, "--feature_names=rgb,audio").code == 0
+    ended = check(path, "--feature_names=rgb,audio", f"--output_file={tmp_path}/bad.csv")
+    assert ended.code == 0 and ended.out == "0 of 1 records in 1 file(s) are bad.\n"
+    assert (tmp_path / "bad.csv").read_text() == "file,record,reason\n"
     line = commands.fail("check", f"--input_data_pattern={path}", "--feature_names=rgb,heat")
     assert line.startswith(f"Error: --input_data_pattern={path}: ") and "no frame-level feature 'heat'" in line
 
@@ -64,20 +58,14 @@ def test_errors_name_the_flag(tmp_path):
     assert line.startswith("Error: --output_file=tests: exists and is not a regular file")
 
 
-def test_every_command_skips_the_records_on_the_list(files, tmp_path, monkeypatch):
+def test_evaluation_and_compact_skip_the_records_on_the_list(files, tmp_path, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
-    check(files, f"--output_file={tmp_path}/bad.csv")
+    lines = [f"{tmp_path}/data/v9.tfrecord,{number},label" for number in range(2)]
+    (tmp_path / "bad.csv").write_text("\n".join(["file,record,reason", *lines, ""]))
     exclude = f"--exclude_records={tmp_path}/bad.csv"
-    run = tmp_path / "run"
-    train = ("train", f"--train_data_pattern={files}", f"--train_dir={run}", *commands.SMALL, *commands.QUICK)
-    ended = commands.run(*train)
-    assert ended.code == 2 and "v9.tfrecord, record " in ended.lines[-1]
-    assert "data: 9 training videos" in commands.succeed(*train, "--start_new_model", exclude).out
+    run = commands.save_run(tmp_path / "run", networks.frame_level()).folder
     ended = commands.succeed("eval", f"--train_dir={run}", f"--eval_data_pattern={files}", "--run_once", exclude)
-    assert "step 2, 9 videos, " in ended.out
-    csv = tmp_path / "p.csv"
-    commands.succeed("infer", f"--train_dir={run}", f"--input_data_pattern={files}", f"--output_file={csv}", exclude)
-    assert len(commands.read_csv(csv)) == 9
+    assert "step 3, 9 videos, " in ended.out
     out = tmp_path / "compact"
     ended = commands.succeed("compact", f"--input_data_pattern={files}", f"--output_dir={out}", exclude)
     assert ended.out.startswith(f"{out}: 9 videos in 2 file(s)")
@@ -89,10 +77,11 @@ def test_a_run_that_stopped_at_a_bad_record_resumes_without_it(tmp_path, monkeyp
     frames = records.random_frames(2)
     videos = [records.frame_record(frames, b"b%d" % label, [label]) for label in (1, -1)]
     records.write(tmp_path / "data" / "v9.tfrecord", videos)
-    check(files, f"--output_file={tmp_path}/bad.csv")
+    (tmp_path / "bad.csv").write_text(f"file,record,reason\n{tmp_path}/data/v9.tfrecord,1,label\n")
     train = ("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *commands.SMALL, *commands.QUICK)
     ended = commands.run(*train)
-    assert ended.code == 2 and "v9.tfrecord, record 1" in ended.lines[-1]
+    assert ended.code == 2 and ended.lines[-1].startswith(f"Error: file {tmp_path}/data/v9.tfrecord, record 1: label -1")
+    assert ended.lines[-1].endswith("Training stopped; there is no checkpoint yet.")
     assert "data: 10 training videos" in commands.succeed(*train, f"--exclude_records={tmp_path}/bad.csv").out
 
 

@@ -1,12 +1,14 @@
 import json
+import pathlib
 import re
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests import commands, networks, records
-from youtube8m_distill import schema
+from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import eval as eval_command
 from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.export import spreadsheet_safe
@@ -20,9 +22,11 @@ VOCABULARIES = {
 NAMES = ["Game", "Car, red", "Dance", "Food", "Cat"]
 
 
-@pytest.fixture(autouse=True)
-def quick_encoder(monkeypatch):
-    commands.use_quick_encoder(monkeypatch)
+@pytest.fixture(autouse=True, scope="module")
+def quick_encoder():
+    with pytest.MonkeyPatch.context() as patch:
+        commands.use_quick_encoder(patch)
+        yield
 
 
 @pytest.fixture
@@ -30,9 +34,28 @@ def run(tmp_path):
     return commands.save_run(tmp_path / "run", networks.frame_level(), steps=(3, 7))
 
 
-@pytest.fixture
-def files(tmp_path):
-    return commands.write_files(tmp_path / "data", "validate", commands.frame_videos(9))
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The glob of 11 videos, of which one has 300 frames and one 301."""
+    long = [records.frame_record(records.random_frames(count), b"%d" % count, [0]) for count in (301, 300)]
+    return commands.write_files(tmp_path_factory.mktemp("data"), "validate", [*commands.frame_videos(9), *long])
+
+
+class Scored(NamedTuple):
+    """A finished evaluation with a vocabulary and --full_map."""
+
+    run: runs.Run
+    folder: pathlib.Path
+    out: str
+
+
+@pytest.fixture(scope="module")
+def scores(files, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scored")
+    run = commands.save_run(folder / "run", networks.frame_level(), steps=(3, 7))
+    (folder / "vocabulary.csv").write_text(VOCABULARIES["2018"])
+    ended = scored(run, files, "--batch_size=4", f"--vocabulary={folder}/vocabulary.csv", "--full_map")
+    return Scored(run, run.folder / "eval" / "teacher", ended.out)
 
 
 def scored(run, files, *arguments):
@@ -56,42 +79,55 @@ def by_hand(run, files, top_k=schema.TOP_K, step=7):
     return evaluator
 
 
-@pytest.mark.parametrize("top_k", [2, 20])
-def test_metrics_are_the_evaluators_over_the_network_called_by_hand(run, files, top_k):
-    ended = scored(run, files, f"--top_k={top_k}", "--batch_size=4")
-    found = metrics_of(run.folder / "eval" / "teacher")
-    expected = by_hand(run, files, min(top_k, 5)).result()
+def assert_metrics(found, expected, top_k):
     expected[f"gap_at_{top_k}"] = expected.pop(f"gap_at_{min(top_k, 5)}")
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, rel=1e-5), name
-    assert f"GAP@{top_k} " in ended.out and f"{found['hit_at_one']:.4f}" in ended.out
 
 
-def test_metrics_json_states_what_was_scored(run, files):
-    scored(run, files, "--batch_size=4")
-    found = metrics_of(run.folder / "eval" / "teacher")
+def test_metrics_are_the_evaluators_over_the_network_called_by_hand(scores, files):
+    found = metrics_of(scores.folder)
+    assert_metrics(found, by_hand(scores.run, files, 5).result(), 20)
+    assert "GAP@20 " in scores.out and f"{found['hit_at_one']:.4f}" in scores.out
+
+
+def test_metrics_json_states_what_was_scored(scores, files):
+    found = metrics_of(scores.folder)
     assert found["network"] == "teacher" and found["checkpoint_step"] == 7 and found["eval_data_pattern"] == files
-    assert found["num_videos"] == 9 and found["max_frames"] == 7 and found["format"] == 1
+    assert found["num_videos"] == 11 and found["max_frames"] == 7 and found["format"] == 1
     assert found["videos_per_second"] > 0 and found["multiply_adds"] > 0
 
 
-def test_checkpoint_and_output_dir_are_used(run, files, tmp_path):
-    scored(run, files, "--checkpoint=3", f"--output_dir={tmp_path}/scores")
-    found = metrics_of(tmp_path / "scores")
-    assert found["checkpoint_step"] == 3
-    assert found["loss"] == pytest.approx(by_hand(run, files, 5, step=3).result()["loss"], rel=1e-5)
-    assert not (run.folder / "eval").exists()
+def test_videos_of_more_than_300_frames_are_counted(scores):
+    assert about_long_videos(1) in scores.out.splitlines()
 
 
-@pytest.mark.parametrize("year", VOCABULARIES)
-def test_results_per_class_have_the_names_of_either_vocabulary(run, files, tmp_path, year):
-    (tmp_path / "vocabulary.csv").write_text(VOCABULARIES[year])
-    scored(run, files, f"--vocabulary={tmp_path}/vocabulary.csv")
-    rows = pd.read_csv(run.folder / "eval" / "teacher" / "per_class.csv")
-    expected = by_hand(run, files, 5).per_class()
+def test_full_map_adds_the_map_over_all_predictions(scores):
+    assert "mAP, all predictions" in scores.out
+    assert 0 < metrics_of(scores.folder)["full_mean_average_precision"] <= 1
+
+
+def test_results_per_class_have_the_names_of_the_vocabulary(scores, files):
+    rows = pd.read_csv(scores.folder / "per_class.csv")
+    expected = by_hand(scores.run, files, 5).per_class()
     assert list(rows["class"]) == list(range(5)) and list(rows["name"]) == NAMES
     assert list(rows["num_positives"]) == list(expected["num_positives"])
     np.testing.assert_allclose(rows["average_precision"], expected["average_precision"], rtol=1e-6)
+
+
+def test_checkpoint_top_k_and_output_dir_are_used(run, files, tmp_path):
+    ended = scored(run, files, "--checkpoint=3", "--top_k=2", f"--output_dir={tmp_path}/scores")
+    found = metrics_of(tmp_path / "scores")
+    assert found["checkpoint_step"] == 3 and "GAP@2 " in ended.out
+    assert_metrics(found, by_hand(run, files, 2, step=3).result(), 2)
+    assert not (run.folder / "eval").exists()
+    assert "name" not in pd.read_csv(tmp_path / "scores" / "per_class.csv").columns  # without a vocabulary
+
+
+@pytest.mark.parametrize("year", VOCABULARIES)
+def test_a_vocabulary_of_either_year_is_read(tmp_path, year):
+    (tmp_path / "names.csv").write_text(VOCABULARIES[year])
+    assert eval_command.read_vocabulary(f"{tmp_path}/names.csv").to_dict() == dict(enumerate(NAMES))
 
 
 def test_a_class_may_have_the_name_na(tmp_path):
@@ -99,15 +135,11 @@ def test_a_class_may_have_the_name_na(tmp_path):
     assert "NA" in eval_command.read_vocabulary(f"{tmp_path}/names.csv").tolist()
 
 
-def test_without_a_vocabulary_there_is_no_name_column(run, files):
-    scored(run, files)
-    assert "name" not in pd.read_csv(run.folder / "eval" / "teacher" / "per_class.csv").columns
-
-
-def test_full_map_adds_the_map_over_all_predictions(run, files):
-    ended = scored(run, files, "--full_map")
-    assert "mAP, all predictions" in ended.out
-    assert 0 < metrics_of(run.folder / "eval" / "teacher")["full_mean_average_precision"] <= 1
+def test_formulas_in_class_names_are_escaped(tmp_path):
+    names = pd.Series({0: "Game", 1: "=1+2"})
+    eval_command.write_per_class(tmp_path / "rows.csv", pd.DataFrame({"num_positives": [3, 4]}), names)
+    assert pd.read_csv(tmp_path / "rows.csv")["name"].tolist() == ["Game", spreadsheet_safe("=1+2")]
+    assert spreadsheet_safe("=1+2") != "=1+2"
 
 
 # ---- refusals
@@ -192,49 +224,23 @@ def test_a_run_without_a_checkpoint_is_refused(tmp_path, files):
     assert "holds no checkpoint yet; wait until its training saves one" in refused(run, files, "--run_once")
 
 
-def test_videos_of_more_than_300_frames_are_counted(run, tmp_path):
-    videos = [records.frame_record(records.random_frames(count), b"%d" % count, [0]) for count in (301, 300, 400)]
-    ended = scored(run, records.write(tmp_path / "long.tfrecord", videos))
-    assert about_long_videos(2) in ended.out.splitlines()
-
-
-def test_formulas_in_class_names_are_escaped(run, files, tmp_path):
-    (tmp_path / "vocabulary.csv").write_text(VOCABULARIES["2018"].replace("Dance", "=1+2"))
-    scored(run, files, f"--vocabulary={tmp_path}/vocabulary.csv")
-    assert pd.read_csv(run.folder / "eval" / "teacher" / "per_class.csv")["name"][2] == spreadsheet_safe("=1+2") != "=1+2"
-
-
 # ---- following a training
 
 
-def test_without_run_once_each_new_checkpoint_is_scored_once(run, files, monkeypatch):
-    looks = []
+def test_without_run_once_each_new_checkpoint_is_scored_once_as_it_appears(tmp_path, files, monkeypatch):
+    run, looks = commands.save_run(tmp_path / "run", networks.frame_level(), steps=()), []
 
     def sleep(seconds):
         looks.append(seconds)
-        if len(looks) == 2:
-            commands.save_checkpoint(run, 11)
-        if len(looks) == 4:
+        if len(looks) in (1, 3):
+            commands.save_checkpoint(run, 10 + len(looks))
+        if len(looks) == 5:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(eval_command.time, "sleep", sleep)
     ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
-    assert re.findall(r"teacher of step (\d+)", ended.out) == ["7", "11"]
-    assert looks == [eval_command.SECONDS_BETWEEN_LOOKS] * 4
-    assert metrics_of(run.folder / "eval" / "teacher")["checkpoint_step"] == 11
+    assert ended.out.startswith(f"Waiting for a new checkpoint in {run.folder}.\nteacher of step 11, 11 videos")
+    assert re.findall(r"teacher of step (\d+)", ended.out) == ["11", "13"]
+    assert looks == [eval_command.SECONDS_BETWEEN_LOOKS] * 5
+    assert metrics_of(run.folder / "eval" / "teacher")["checkpoint_step"] == 13
     assert ended.code == 130 and ended.lines[-1] == "Interrupted."
-
-
-def test_without_run_once_it_waits_for_the_first_checkpoint(tmp_path, files, monkeypatch):
-    run = commands.save_run(tmp_path / "run", networks.frame_level(), steps=())
-    looks = iter([lambda: commands.save_checkpoint(run, 2)])
-
-    def sleep(seconds):
-        action = next(looks, None)
-        if action is None:
-            raise KeyboardInterrupt
-        action()
-
-    monkeypatch.setattr(eval_command.time, "sleep", sleep)
-    ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
-    assert ended.out.startswith(f"Waiting for a new checkpoint in {run.folder}.\nteacher of step 2, 9 videos")

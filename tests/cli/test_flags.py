@@ -5,7 +5,7 @@ import pytest
 from tests import commands
 from youtube8m_distill import config, schema
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli import run_config, setting_flags
+from youtube8m_distill.cli import run_config
 from youtube8m_distill.cli.main import COMMANDS
 
 FLAGS = commands.FLAGS
@@ -31,7 +31,7 @@ def test_the_help_of_every_flag_is_a_sentence(command):
 
 def test_flags_that_are_not_given_keep_the_defaults():
     with commands.parsed("train"):
-        assert config.TrainingConfig(**our_flags.given(*setting_flags.training_flags())) == config.TrainingConfig()
+        assert our_flags.settings_given(config.TrainingConfig) == config.TrainingConfig()
         assert our_flags.given(*run_config.NETWORK_FLAGS) == {}
         assert our_flags.feature_config() == config.FeatureConfig()
 
@@ -60,7 +60,7 @@ OTHER_VALUES = {
 def test_a_training_flag_sets_the_field_of_its_name():
     assert len(set(OTHER_VALUES.values())) == len(OTHER_VALUES), "a swap of two flags would show"
     with commands.parsed("train", *(f"--{name}={value}" for name, value in OTHER_VALUES.items())):
-        found = config.TrainingConfig(**our_flags.given(*setting_flags.training_flags()))
+        found = our_flags.settings_given(config.TrainingConfig)
     assert found == config.TrainingConfig(**OTHER_VALUES)
 
 

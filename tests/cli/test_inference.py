@@ -12,20 +12,35 @@ from tests import commands, networks, records
 from youtube8m_distill.data.tfrecord import find_files
 
 
-@pytest.fixture(autouse=True)
-def quick_encoder(monkeypatch):
-    commands.use_quick_encoder(monkeypatch)
+@pytest.fixture(autouse=True, scope="module")
+def quick_encoder():
+    with pytest.MonkeyPatch.context() as patch:
+        commands.use_quick_encoder(patch)
+        yield
 
 
-@pytest.fixture
-def run(tmp_path):
-    return commands.save_run(tmp_path / "run", networks.frame_level(), steps=(3, 7))
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose best checkpoint is that of step 3, and the last that of step 7."""
+    run = commands.save_run(tmp_path_factory.mktemp("trained") / "run", networks.frame_level(), steps=(3, 7))
+    (run.folder / "checkpoints" / "step-00000003").rename(run.folder / "best")
+    return run
 
 
-@pytest.fixture
-def files(tmp_path):
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
     """9 videos without labels in two files, like the official test split."""
-    return commands.write_files(tmp_path / "data", "test", commands.frame_videos(9, labels=False))
+    folder = tmp_path_factory.mktemp("videos")
+    return commands.write_files(folder, "test", commands.frame_videos(9, labels=False))
+
+
+@pytest.fixture(scope="module")
+def csv(run, files, tmp_path_factory):
+    """The CSV of the best checkpoint. An archive of the network, model.tgz, is beside it."""
+    path = tmp_path_factory.mktemp("predictions") / "p.csv"
+    ended, _ = predicted(run, files, path, f"--output_model_tgz={path.parent}/model.tgz")
+    assert "of step 3 in" in ended.out
+    return path
 
 
 def predicted(run, files, output, *arguments):
@@ -35,9 +50,9 @@ def predicted(run, files, output, *arguments):
     return ended, commands.read_csv(output)
 
 
-def by_hand(run, files, step=7):
+def by_hand(run, files, checkpoint):
     """{id: predictions [classes]} of the network called directly."""
-    network, _ = run.load_network(checkpoint=step)
+    network, _ = run.load_network(checkpoint=checkpoint)
     return {
         video_id: row
         for ids, batch, _ in commands.batches_by_hand(find_files(files), frames=7)
@@ -45,38 +60,29 @@ def by_hand(run, files, step=7):
     }
 
 
-@pytest.mark.parametrize("top_k, step", [(2, 7), (20, 3)])
-def test_the_csv_has_the_predictions_in_the_order_of_the_files(run, files, tmp_path, top_k, step):
-    ended, rows = predicted(
-        run, files, tmp_path / "new" / "p.csv", f"--top_k={top_k}", f"--checkpoint={step}", "--batch_size=4"
-    )
-    expected = by_hand(run, files, step)
+def assert_predictions(rows, expected, top_k):
     assert list(rows) == list(expected) == [f"v{i:03d}" for i in range(9)]
     for video_id, predictions in expected.items():
         classes = np.argsort(-predictions, kind="stable")[:top_k]
         assert [c for c, _ in rows[video_id]] == list(classes)
         assert [p for _, p in rows[video_id]] == pytest.approx(list(predictions[classes]), rel=1e-5)
-    assert ended.out.startswith(f"9 videos by the teacher of step {step} in ")
+
+
+def test_the_csv_has_the_predictions_of_the_best_checkpoint_in_the_order_of_the_files(run, files, csv):
+    assert_predictions(commands.read_csv(csv), by_hand(run, files, "best"), 20)
+
+
+def test_a_checkpoint_and_the_number_of_classes_can_be_chosen(run, files, tmp_path):
+    ended, rows = predicted(run, files, tmp_path / "new" / "p.csv", "--top_k=2", "--checkpoint=last", "--batch_size=4")
+    assert_predictions(rows, by_hand(run, files, "last"), 2)
+    assert ended.out.startswith("9 videos by the teacher of step 7 in ")
     assert ended.out.endswith(f"{tmp_path}/new/p.csv\n")
 
 
-def test_the_best_checkpoint_is_the_default(run, files, tmp_path):
-    (run.folder / "checkpoints" / "step-00000003").rename(run.folder / "best")
-    assert "of step 3 in" in predicted(run, files, tmp_path / "p.csv")[0].out
-    assert "of step 7 in" in predicted(run, files, tmp_path / "p.csv", "--checkpoint=last")[0].out
-
-
-def test_a_name_that_ends_with_gz_is_compressed(run, files, tmp_path):
-    _, plain = predicted(run, files, tmp_path / "p.csv")
-    _, packed = predicted(run, files, tmp_path / "p.csv.gz")
-    assert plain == packed and len(plain) == 9
-    assert gzip.decompress((tmp_path / "p.csv.gz").read_bytes()) == (tmp_path / "p.csv").read_bytes()
-
-
-def test_compressed_files_of_2017_give_the_same_predictions(run, files, tmp_path):
-    _, expected = predicted(run, files, tmp_path / "p.csv")
+def test_compressed_files_of_2017_give_the_same_predictions_in_a_compressed_csv(run, csv, tmp_path):
     old = commands.write_files(tmp_path / "old", "v", commands.frame_videos(9, id_key="video_id"), compression="GZIP")
-    assert predicted(run, old, tmp_path / "old.csv")[1] == expected
+    predicted(run, old, tmp_path / "p.csv.gz")
+    assert gzip.decompress((tmp_path / "p.csv.gz").read_bytes()) == csv.read_bytes()
 
 
 # ---- refusals
@@ -124,7 +130,8 @@ def write_with_bad_record(path, good):
     return records.write(path, [*videos, records.frame_record({"rgb": [b"123"], "audio": [b"12"]}, b"bad")])
 
 
-def test_a_bad_record_leaves_an_existing_csv_unchanged(run, tmp_path):
+@pytest.mark.slow
+def test_a_bad_record_before_anything_is_kept_leaves_an_existing_csv_unchanged(run, tmp_path):
     path = write_with_bad_record(tmp_path / "bad.tfrecord", 2)
     (tmp_path / "p.csv").write_text("old")
     ended = commands.run(
@@ -137,26 +144,30 @@ def test_a_bad_record_leaves_an_existing_csv_unchanged(run, tmp_path):
     assert ended.code == 2 and ended.out == ""
     assert ended.lines[-1].startswith(f"Error: --output_file={tmp_path}/p.csv: was not written: file {path}, record 2: ")
     assert (tmp_path / "p.csv").read_text() == "old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tfrecord", "p.csv", "run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tfrecord", "p.csv"]
 
 
 # ---- resuming, bad records, archives
 
 
 def test_after_a_bad_record_the_command_with_exclude_records_resumes(run, files, tmp_path):
+    shutil.copytree(pathlib.Path(files).parent, tmp_path / "data")
+    files = f"{tmp_path}/data/test*.tfrecord"
     path = write_with_bad_record(tmp_path / "data" / "test5.tfrecord", 6)
     arguments = f"--train_dir={run.folder}", f"--input_data_pattern={files}", "--batch_size=2"
+    (tmp_path / "p.csv").write_text("old")
     ended = commands.run("infer", *arguments, f"--output_file={tmp_path}/p.csv")
-    assert ended.code == 2 and f"file {path}, record 6: " in ended.lines[-1]
+    assert ended.code == 2
+    assert ended.lines[-1].startswith(f"Error: --output_file={tmp_path}/p.csv: was not written: file {path}, record 6: ")
     kept = int(re.search("([0-9]+) predictions are kept in ", ended.out)[1])
-    assert kept >= 10 and not (tmp_path / "p.csv").exists()
+    assert kept >= 10 and (tmp_path / "p.csv").read_text() == "old"
     (tmp_path / "bad.csv").write_text(f"file,record,reason\n{path},6,too short\n")
     for output in ("p.csv", "fresh.csv"):
         ended = commands.succeed(
             "infer", *arguments, f"--output_file={tmp_path}/{output}", f"--exclude_records={tmp_path}/bad.csv"
         )
         assert ("Resuming after 8 videos, in file 2 of 3; " in ended.out) == (output == "p.csv")
-        assert "15 videos by the teacher of step 7 in " in ended.out
+        assert "15 videos by the teacher of step 3 in " in ended.out
     assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
     assert list(commands.read_csv(tmp_path / "p.csv"))[8:] == ["v008", *(f"w{number:03d}" for number in range(6))]
 
@@ -170,19 +181,17 @@ def test_videos_of_more_than_300_frames_are_counted(run, tmp_path):
     assert ended.out.endswith("2 videos have more than 300 frames; only the first 300 were used.\n") and len(rows) == 4
 
 
-def test_a_network_from_an_archive_gives_the_same_predictions(run, files, tmp_path):
-    ended, expected = predicted(run, files, tmp_path / "p.csv", f"--output_model_tgz={tmp_path}/model.tgz", "--checkpoint=3")
-    shutil.rmtree(run.folder)
+def test_a_network_from_an_archive_gives_the_same_predictions(files, csv, tmp_path):
     for more in ((), (f"--untar_model_dir={tmp_path}/model",)):
         ended = commands.succeed(
             "infer",
-            f"--input_model_tgz={tmp_path}/model.tgz",
+            f"--input_model_tgz={csv.parent}/model.tgz",
             f"--input_data_pattern={files}",
             f"--output_file={tmp_path}/other.csv",
             *more,
         )
         assert "9 videos by the teacher of step 3 in " in ended.out
-        assert commands.read_csv(tmp_path / "other.csv") == expected
+        assert (tmp_path / "other.csv").read_bytes() == csv.read_bytes()
     assert (tmp_path / "model" / "config.json").exists()
 
 

@@ -1,6 +1,6 @@
 """What a training starts from: --init_from and --pca_eigenvalues."""
 
-import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from tests import commands, networks, tiny_training
 from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config, runs
+from youtube8m_distill.engine.progress import Progress
 
 NEXTVLAD = (
     *FEATURES,
@@ -69,14 +70,21 @@ def small(**options):
     )
 
 
-def test_a_run_starts_with_the_weights_of_another_at_step_zero(tmp_path, files):
+def test_a_run_starts_with_the_weights_of_another_and_resumes_only_with_them(tmp_path, files):
     source = commands.save_run(tmp_path / "source", small(dtype="float32"))
-    run, printed = train(tmp_path, files, f"--init_from={source.folder}", NO_CHANGE)
+    given = (f"--init_from={source.folder}", NO_CHANGE)
+    run, printed = train(tmp_path, files, *given)
     assert f"teacher: starts from 146 weights of the teacher in {source.folder}, step 3: everything." in printed
     assert "Done: step 2, 1 epoch(s)" in printed
     tiny_training.assert_same_weights(weights(run), weights(source), rounding=1e-12)
     assert run.checkpoints.newest_progress().step == 2 and run.config.init_from == str(source.folder)
     assert run.config.init_weights.startswith("step 3, sha256 ")
+    before = commands.entries(run.folder)
+    without = commands.fail(*arguments(tmp_path, files, NO_CHANGE))
+    assert "init_from (" in without and "init_weights (step 3, sha256" in without
+    commands.save_checkpoint(source, 5)
+    assert "init_weights (step 3, sha256 " in commands.fail(*arguments(tmp_path, files, *given))
+    assert commands.entries(run.folder) == before
 
 
 @pytest.mark.slow
@@ -92,18 +100,7 @@ def test_initial_weights_are_read_once(tmp_path, files):
     assert all(tiny_training.differ(weights(straight), weights(source)))
 
 
-def test_a_run_resumes_only_with_an_unchanged_source(tmp_path, files):
-    source = commands.save_run(tmp_path / "source", small())
-    given = f"--init_from={source.folder}"
-    run, _ = train(tmp_path, files, given)
-    before = commands.entries(run.folder)
-    without = commands.fail(*arguments(tmp_path, files))
-    assert "init_from (" in without and "init_weights (step 3, sha256" in without
-    commands.save_checkpoint(source, 5)
-    assert "init_weights (step 3, sha256 " in commands.fail(*arguments(tmp_path, files, given))
-    assert commands.entries(run.folder) == before
-
-
+@pytest.mark.slow
 def test_a_student_starts_with_the_sources_encoder_and_the_teachers_classifier(tmp_path, files):
     teacher, source = (
         commands.save_run(tmp_path / name, small(), steps=(step,)) for name, step in (("teacher", 3), ("source", 5))
@@ -201,7 +198,7 @@ def test_eigenvalues_are_saved_with_the_weights(tmp_path, files, eigenvalues):
         "--max_steps=1",
         family=NEXTVLAD,
     )
-    assert "reverse_whitening=True" in printed and "Frames are L2-normalized" not in printed
+    assert run.config.networks["teacher"].family.reverse_whitening is True and "Frames are L2-normalized" not in printed
     eigenvalues.unlink()
     for checkpoint in ("best", "last"):
         assert_scale(run, "teacher", checkpoint=checkpoint)
@@ -228,17 +225,18 @@ def test_both_networks_of_a_parallel_run_have_the_eigenvalues(tmp_path, files, e
     assert_scale(run, "teacher", "student")
 
 
-def test_without_eigenvalues_a_run_prints_what_is_published(tmp_path, files):
-    run, printed = train(tmp_path, files, "--max_steps=1", family=NEXTVLAD)
-    assert (
-        "As published, this family reverses the whitening of the features' PCA instead; --pca_eigenvalues does so."
-        in printed
-    )
-    assert (
-        json.loads((run.folder / "config.json").read_text())["networks"]["teacher"]["family"]["reverse_whitening"] is False
-    )
+def test_without_eigenvalues_a_run_prints_what_is_published_and_resumes_without_them(tmp_path, files, eigenvalues):
+    with mock.patch.object(runs, "train_run", return_value=Progress()):
+        run, printed = train(tmp_path, files, "--max_steps=1", family=NEXTVLAD)
+    published = "As published, this family reverses the whitening of the features' PCA instead; --pca_eigenvalues does so."
+    assert published in printed and run.config.networks["teacher"].family.reverse_whitening is False
+    before, given = commands.entries(run.folder), f"--pca_eigenvalues={eigenvalues}"
+    line = commands.fail(*arguments(tmp_path, files, given, "--max_steps=1", family=NEXTVLAD))
+    assert "reverse_whitening (false there, true here)" in line
+    assert commands.entries(run.folder) == before
 
 
+@pytest.mark.slow
 def test_a_resumed_run_needs_the_file_it_was_given(tmp_path, files, eigenvalues):
     given = f"--pca_eigenvalues={eigenvalues}"
     run, _ = train(tmp_path, files, given, "--max_steps=1", family=NEXTVLAD)

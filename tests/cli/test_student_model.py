@@ -76,7 +76,7 @@ def test_a_mixture_teaches_a_single_network_by_its_predictions(tmp_path, files, 
         "teacher": networks.frame_level("MixNeXtVladModel", view=ALL_FRAMES),
         "student": student(),
     }
-    assert "student_loss=pred,ce" in said and "share_classifier=False" in said
+    assert "student_loss=pred,ce" in said and "share_classifier=false" in said
     assert run.load_network()[0].name == "student" and not hasattr(run.load_network()[0], "members")
 
 

@@ -7,7 +7,7 @@ from tests.commands import FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config, runs
 from youtube8m_distill.files import write_text
 
-SERIAL = ("--mode=serial", *QUICK, "--num_epochs=2", *FEW_FRAMES)
+SERIAL = ("--mode=serial", *QUICK, *FEW_FRAMES)
 
 
 @pytest.fixture(autouse=True)
@@ -35,21 +35,29 @@ def arguments(tmp_path, files, *more, folder="student", view=None):
     )
 
 
-def test_targets_are_computed_once_for_several_students(tmp_path, files):
+def test_a_student_computes_its_teachers_targets_and_resumes_only_with_them_and_the_teacher(tmp_path, files):
     given = f"--teacher_targets_dir={tmp_path}/teacher/targets"
     first = commands.succeed(*arguments(tmp_path, files, given))
     assert "Computing the teacher's targets for 2 of 2 training file(s)" in first.out
     assert "teacher targets: 10/10 videos, " in first.err
+    run = runs.open_run(tmp_path / "student")
+    assert run.config.teacher_targets_dir == f"{tmp_path}/teacher/targets"
+    without = commands.fail(*arguments(tmp_path, files))
+    assert "teacher_targets (float16, sha256 " in without and "there, empty here)" in without
+    commands.save_checkpoint(runs.open_run(tmp_path / "teacher"), 5)  # a student resumes only with the same teacher
+    assert "teacher_weights (step 3, sha256 " in commands.fail(*arguments(tmp_path, files))
+
+
+@pytest.mark.slow
+def test_targets_are_computed_once_for_several_students(tmp_path, files):
+    given = f"--teacher_targets_dir={tmp_path}/teacher/targets"
+    commands.succeed(*arguments(tmp_path, files, given))
     before = commands.entries(tmp_path / "teacher")
     second = commands.succeed(
         *arguments(tmp_path, files, given, "--frames_per_video=2", "--student_loss=rep,ce", folder="second")
     )
     assert "Computing" not in second.out and "the teacher is not run." in second.out
     assert commands.entries(tmp_path / "teacher") == before
-    run = runs.open_run(tmp_path / "student")
-    assert run.config.teacher_targets_dir == f"{tmp_path}/teacher/targets"
-    without = commands.fail(*arguments(tmp_path, files))
-    assert "teacher_targets (float16, sha256 " in without and "there, empty here)" in without
 
 
 def refusal(tmp_path, *given):
@@ -106,7 +114,7 @@ def test_targets_of_another_teacher_are_refused(tmp_path, files):
 
 @pytest.mark.slow
 def test_the_targets_of_a_run_can_be_moved(tmp_path, files):
-    commands.succeed(*arguments(tmp_path, files, f"--teacher_targets_dir={tmp_path}/targets", "--max_steps=2"))
+    commands.succeed(*arguments(tmp_path, files, f"--teacher_targets_dir={tmp_path}/targets", "--max_steps=1"))
     (tmp_path / "targets").rename(tmp_path / "moved")
     ended = commands.succeed(*arguments(tmp_path, files, f"--teacher_targets_dir={tmp_path}/moved"))
-    assert "Found step 2" in ended.out and "Computing" not in ended.out
+    assert "Found step 1" in ended.out and "Computing" not in ended.out

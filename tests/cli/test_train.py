@@ -1,7 +1,10 @@
 """Training by the command: refusals, runs, resuming."""
 
 import json
+import pathlib
+import shutil
 import signal
+from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -10,21 +13,48 @@ import pytest
 from tests import commands, networks, records
 from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config
+from youtube8m_distill.cli import run_config
 from youtube8m_distill.cli import train as train_command
 from youtube8m_distill.engine import callbacks
+from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.schemes.supervised import Supervised
 
 
-@pytest.fixture(autouse=True)
-def quick_encoder(monkeypatch):
-    commands.use_quick_encoder(monkeypatch)
+@pytest.fixture(autouse=True, scope="module")
+def quick_encoder():
+    with pytest.MonkeyPatch.context() as patch:
+        commands.use_quick_encoder(patch)
+        yield
 
 
 @pytest.fixture
 def files(tmp_path):
     """The glob of 10 training videos in two files."""
     return commands.write_files(tmp_path / "data", "train", commands.frame_videos(10))
+
+
+class Finished(NamedTuple):
+    """A run of 3 epochs over 8 videos in two files, one of 301 frames. It ends at step 6."""
+
+    arguments: tuple
+    folder: pathlib.Path
+    out: str
+
+    def resumed_in(self, folder, *more):
+        """Arguments of the same training in a copy of its folder."""
+        shutil.copytree(self.folder, folder)
+        return *self.arguments, f"--train_dir={folder}", *more
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    videos = [*commands.frame_videos(7), records.frame_record(records.random_frames(301), b"long", [1])]
+    files = commands.write_files(folder / "data", "train", videos)
+    options = ("--num_epochs=3", "--seed=3", "--checkpoint_steps=5", "--max_to_keep=2", "--dropout=0.25")
+    arguments = ("train", f"--train_data_pattern={files}", *SMALL, *QUICK, *FEW_FRAMES, *options)
+    return Finished(arguments, folder / "run", commands.succeed(*arguments, f"--train_dir={folder}/run").out)
 
 
 def refusal(tmp_path, files, *arguments):
@@ -79,22 +109,6 @@ def test_an_empty_file_is_refused(tmp_path, files):
 def test_a_file_of_another_format_is_refused(tmp_path, files):
     (tmp_path / "data" / "train9.tfrecord").write_text("VideoId,LabelConfidencePairs\n" * 9)
     assert "train9.tfrecord (261 bytes) is not a TFRecord file" in refusal(tmp_path, files, *SMALL, *QUICK)
-
-
-def test_a_label_outside_the_classes_is_reported_with_file_and_record(tmp_path):
-    frames = records.random_frames(2)
-    videos = [records.frame_record(frames, commands.video_id(i), [7 if i == 3 else 0]) for i in range(8)]
-    ended = commands.run(
-        "train",
-        f"--train_data_pattern={write(tmp_path, 'bad.tfrecord', *videos)}",
-        f"--train_dir={tmp_path}/run",
-        *SMALL,
-        *QUICK,
-        *FEW_FRAMES,
-    )
-    assert ended.code == 2
-    assert ended.lines[-1].startswith(f"Error: file {tmp_path}/bad.tfrecord, record 3: ") and "7" in ended.lines[-1]
-    assert ended.lines[-1].endswith("Training stopped; there is no checkpoint yet.")
 
 
 # ---- sizes
@@ -314,15 +328,14 @@ def settings(folder):
     return json.loads((folder / "config.json").read_text())
 
 
-def test_a_run_prints_its_settings_and_saves_its_configuration(tmp_path, files):
-    said = trained(tmp_path, files, "--seed=3", "--checkpoint_steps=1", "--max_to_keep=2", "--dropout=0.25")
-    assert "mode=teacher on 1 device(s): " in said.out
-    assert "data: 10 training videos in 2 file(s), 0 validation file(s)" in said.out
-    assert "batch_size=4, optimizer=AdamOptimizer, base_learning_rate=0.01" in said.out
-    assert "No --validation_data_pattern: the last checkpoint counts as the best." in said.out
-    assert "Done: step 2, 1 epoch(s), " in said.out and f"Everything is in {tmp_path}/run." in said.out
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "config.json", "tensorboard"]
-    kept = config.from_json((tmp_path / "run" / "config.json").read_text())
+def test_a_run_prints_its_settings_and_saves_its_configuration(finished):
+    assert "mode=teacher on 1 device(s): " in finished.out
+    assert "data: 8 training videos in 2 file(s), 0 validation file(s)" in finished.out
+    assert "batch_size=4, optimizer=AdamOptimizer, base_learning_rate=0.01" in finished.out
+    assert "No --validation_data_pattern: the last checkpoint counts as the best." in finished.out
+    assert "Done: step 6, 3 epoch(s), " in finished.out and f"Everything is in {finished.folder}." in finished.out
+    assert sorted(path.name for path in finished.folder.iterdir()) == ["checkpoints", "config.json", "tensorboard"]
+    kept = config.from_json((finished.folder / "config.json").read_text())
     assert kept.networks["teacher"] == config.network_config(
         num_classes=5,
         features=config.FeatureConfig(sizes=(6, 3)),
@@ -331,22 +344,23 @@ def test_a_run_prints_its_settings_and_saves_its_configuration(tmp_path, files):
         lstm_layers=1,
         dropout=0.25,
     )
-    assert (kept.training.seed, kept.training.max_to_keep, kept.training.checkpoint_steps) == (3, 2, 1)
-    assert checkpoints(tmp_path / "run") == ["step-00000001", "step-00000002"]
+    assert (kept.training.seed, kept.training.max_to_keep, kept.training.checkpoint_steps) == (3, 2, 5)
+    assert checkpoints(finished.folder) == ["step-00000005", "step-00000006"]
 
 
-def test_a_finished_run_started_again_changes_nothing(tmp_path, files):
-    trained(tmp_path, files)
-    before = commands.entries(tmp_path / "run")
-    said = trained(tmp_path, files)
+def test_videos_of_more_than_300_frames_are_counted(finished):
+    counted = "3 of 24 videos (counted in every epoch) have more than 300 frames; the rest of their frames was not read."
+    assert counted in finished.out
+
+
+@pytest.mark.parametrize("more", [(), ("--max_steps=1",)])
+def test_a_finished_run_started_again_changes_nothing(tmp_path, finished, more):
+    said = commands.succeed(*finished.resumed_in(tmp_path / "run", *more))
     assert "Nothing was left to train: the run had reached its end." in said.out and "--num_epochs" in said.out
-    assert commands.entries(tmp_path / "run") == before
-
-
-def test_a_lower_max_steps_changes_nothing(tmp_path, files):
-    trained(tmp_path, files)
-    assert "Nothing was left to train" in trained(tmp_path, files, "--max_steps=1").out
-    assert checkpoints(tmp_path / "run") == ["step-00000002"]
+    before, after = commands.entries(finished.folder), commands.entries(tmp_path / "run")
+    if more:  # the new value is kept
+        assert before.pop("config.json") != after.pop("config.json")
+    assert after == before
 
 
 @pytest.mark.parametrize(
@@ -377,31 +391,30 @@ def test_a_run_cannot_be_resumed_with_other_settings(tmp_path, files, argument, 
     assert commands.entries(tmp_path / "run") == before
 
 
-def test_more_epochs_continue_a_finished_run(tmp_path, files):
-    trained(tmp_path, files)
-    said = trained(tmp_path, files, "--num_epochs=2")
-    assert f"Found step 2 of this run in {tmp_path}/run;" in said.out
-    assert "Done: step 5, 2 epoch(s)" in said.out
-    assert settings(tmp_path / "run")["training"]["num_epochs"] == 2
+def test_more_epochs_continue_a_finished_run(tmp_path, finished):
+    said = commands.succeed(*finished.resumed_in(tmp_path / "run", "--num_epochs=4"))
+    assert f"Found step 6 of this run in {tmp_path}/run;" in said.out
+    assert "Done: step 8, 4 epoch(s)" in said.out
+    assert settings(tmp_path / "run")["training"]["num_epochs"] == 4
 
 
-def test_start_new_model_replaces_the_run_and_keeps_other_files(tmp_path, files):
-    trained(tmp_path, files)
+def test_start_new_model_replaces_the_run_and_keeps_other_files(tmp_path, finished):
+    again = finished.resumed_in(tmp_path / "run", "--start_new_model", "--seed=9", "--max_steps=1")
     (tmp_path / "run" / "notes.txt").write_text("mine")
     (tmp_path / "run" / "plots").mkdir()
     (tmp_path / "run" / "plots" / "a.png").write_bytes(b"png")
-    said = trained(tmp_path, files, "--start_new_model", "--seed=9", "--max_steps=1")
-    assert "Done: step 1, " in said.out and "Found step" not in said.out
+    with mock.patch.object(train_command.runs, "train_run", return_value=Progress()):
+        said = commands.succeed(*again)
+    assert "Found step" not in said.out and not (tmp_path / "run" / "checkpoints").exists()
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
     assert (tmp_path / "run" / "plots" / "a.png").read_bytes() == b"png"
     assert settings(tmp_path / "run")["training"]["seed"] == 9
-    assert checkpoints(tmp_path / "run") == ["step-00000001"]
 
 
 def test_float_frames_are_detected(tmp_path):
     floats = commands.write_files(tmp_path / "data", "floats", commands.frame_videos(8, dtype=np.float32))
-    trained(tmp_path, floats)
-    assert settings(tmp_path / "run")["networks"]["teacher"]["features"]["dtype"] == "float32"
+    with commands.parsed("train", f"--train_data_pattern={floats}", *SMALL):
+        assert run_config.config_from_flags().networks["teacher"].features.dtype == "float32"
 
 
 @pytest.mark.slow
@@ -440,30 +453,17 @@ def test_remote_train_dirs_and_training_files_for_validation_are_refused(tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_resumes_only_with_the_same_files_in_the_same_order(tmp_path, files):
-    trained(tmp_path, files)
-    arguments = (f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *SMALL, *QUICK, *FEW_FRAMES)
-    assert "num_readers (8 there, 2 here)" in commands.fail("train", *arguments, "--num_readers=2")
-    commands.write_files(tmp_path / "data", "train_more", commands.frame_videos(2))
-    line = commands.fail("train", *arguments)
+def test_a_run_resumes_only_with_the_same_files_in_the_same_order(tmp_path, finished):
+    again = finished.resumed_in(tmp_path / "run")
+    assert "num_readers (8 there, 2 here)" in commands.fail(*again, "--num_readers=2")
+    commands.write_files(finished.folder.parent / "data", "train_more", commands.frame_videos(2))
+    line = commands.fail(*again)
+    for added in (finished.folder.parent / "data").glob("train_more*"):
+        added.unlink()
     assert "train_files (" in line and "2 file(s)" in line and "4 file(s)" in line
 
 
-def test_a_student_resumes_only_with_the_same_teacher(tmp_path, files):
-    teacher = trained(tmp_path, files) and tmp_path / "run"
-    arguments = (
-        f"--train_data_pattern={files}",
-        f"--train_dir={tmp_path}/student",
-        f"--teacher_dir={teacher}",
-        "--mode=serial",
-        "--frames_per_video=3",
-        *QUICK,
-    )
-    commands.succeed("train", *arguments)
-    trained(tmp_path, files, "--num_epochs=2")
-    assert "teacher_weights (step 2, sha256 " in commands.fail("train", *arguments, "--num_epochs=2")
-
-
+@pytest.mark.slow
 def test_a_training_that_diverges_saves_no_bad_checkpoint(tmp_path, files):
     ended = commands.run(
         "train",
@@ -481,16 +481,14 @@ def test_a_training_that_diverges_saves_no_bad_checkpoint(tmp_path, files):
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path, files):
-    trained(tmp_path, files)
+def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path, finished):
     run = tmp_path / "run"
     with mock.patch.object(Supervised, "compute_losses", _not_a_number):
-        ended = commands.run(
-            "train", f"--train_data_pattern={files}", f"--train_dir={run}", *SMALL, *QUICK, *FEW_FRAMES, "--num_epochs=2"
-        )
-    assert ended.code == 2 and "Training diverged at step 3: loss is nan" in ended.lines[-1]
-    assert ended.lines[-1].endswith(f"the last good checkpoint is {run}/checkpoints/step-00000002.")
-    assert checkpoints(run) == ["step-00000002"]
+        ended = commands.run(*finished.resumed_in(run, "--num_epochs=4"))
+    assert ended.code == 2 and "Training diverged at step 7: loss is nan" in ended.lines[-1]
+    assert "Try a smaller base_learning_rate" in ended.lines[-1]
+    assert ended.lines[-1].endswith(f"the last good checkpoint is {run}/checkpoints/step-00000006.")
+    assert checkpoints(run) == checkpoints(finished.folder)
 
 
 def _not_a_number(scheme, batch, training):
@@ -498,41 +496,23 @@ def _not_a_number(scheme, batch, training):
     return {"teacher/label_loss": float("nan") * predictions[:, 0]}, {"teacher": predictions}
 
 
-def test_sigterm_saves_and_the_same_command_resumes(tmp_path, files):
-    """The signal arrives in the middle of the run. The step in progress ends, and the resumed run gets identical weights."""
-    whole = trained(tmp_path, files, "--num_epochs=3", folder="whole")
+def test_sigterm_saves_and_the_same_command_resumes(tmp_path, finished):
+    """The signal arrives in the middle of an epoch. The step in progress ends, and the resumed run ends identically."""
     show, tell = callbacks.ProgressDisplay.on_train_batch_end, []
 
     def tell_once(self, step, logs=None):
         show(self, step, logs)
-        if step == 3 and not tell:
+        if step == 2 and not tell:
             tell.append(signal.raise_signal(signal.SIGTERM))
 
-    arguments = (
-        f"--train_data_pattern={files}",
-        f"--train_dir={tmp_path}/run",
-        *SMALL,
-        *QUICK,
-        *FEW_FRAMES,
-        "--num_epochs=3",
-    )
+    arguments = (*finished.arguments, f"--train_dir={tmp_path}/run")
     with mock.patch.object(callbacks.ProgressDisplay, "on_train_batch_end", tell_once):
-        ended = commands.run("train", *arguments)
+        ended = commands.run(*arguments)
     assert ended.code == 143 and "SIGTERM: saving after this step." in ended.out
     assert ended.lines[-1] == (
-        f"Stopped by SIGTERM; the last good checkpoint is {tmp_path}/run/checkpoints/step-00000004. "
+        f"Stopped by SIGTERM; the last good checkpoint is {tmp_path}/run/checkpoints/step-00000003. "
         "The same command resumes it."
     )
-    commands.succeed("train", *arguments)
-    assert "Done: step 7" in whole.out
-    for mine, expected in zip(commands.weights(tmp_path / "run"), commands.weights(tmp_path / "whole"), strict=True):
+    commands.succeed(*arguments)
+    for mine, expected in zip(commands.weights(tmp_path / "run"), commands.weights(finished.folder), strict=True):
         np.testing.assert_array_equal(mine, expected)
-
-
-def test_videos_of_more_than_300_frames_are_counted(tmp_path):
-    videos = commands.frame_videos(7) + [records.frame_record(records.random_frames(301), b"long", [1])]
-    said = trained(tmp_path, commands.write_files(tmp_path / "data", "train", videos), "--num_epochs=2")
-    assert (
-        "2 of 16 videos (counted in every epoch) have more than 300 frames; the rest of their frames was not read."
-        in said.out
-    )

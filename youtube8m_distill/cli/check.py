@@ -2,14 +2,12 @@
 
 import sys
 
-from absl import flags
-
 from youtube8m_distill import config
 from youtube8m_distill.cli import entry
+from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.data import check, contents
 from youtube8m_distill.data.exclusions import write_exclusions
 
-FLAGS = flags.FLAGS
 SHOWN = 10  # faults that are printed; the list holds all of them
 SOMETHING_IS_WRONG = 1  # exit code
 
@@ -27,9 +25,11 @@ def main():
     if len(report.faults) > SHOWN:
         print(f"... and {len(report.faults) - SHOWN:,} more.")
     print(report.summary())
-    if report.faults:
-        print(advice())
-        sys.exit(SOMETHING_IS_WRONG)
+    if report.faults and FLAGS.output_file:
+        print(f"Skip them with --exclude_records={FLAGS.output_file} in train, eval, infer and compact.")
+    elif report.faults:
+        print("Add --output_file=bad_records.csv to write a list of them for --exclude_records.")
+    sys.exit(SOMETHING_IS_WRONG if report.faults else 0)
 
 
 def features(shards):
@@ -41,9 +41,3 @@ def features(shards):
     dtype, stored = contents.detect_dtype((first,), names), contents.stored_features(first)
     per_frame, sizes = stored[names[0]].num_frames is not None, tuple(stored[name].size for name in names)
     return config.FeatureConfig(names=names, sizes=sizes, frame_features=per_frame, dtype=dtype)
-
-
-def advice():
-    if not FLAGS.output_file:
-        return "Add --output_file=bad_records.csv to write a list of them for --exclude_records."
-    return f"Skip them with --exclude_records={FLAGS.output_file} in train, eval, infer and compact."

@@ -2,26 +2,22 @@
 
 import contextlib
 
-from absl import flags
-
 from youtube8m_distill import display, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli.flags import FLAGS, exclusions, frame_view
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.contents import stored_features
 from youtube8m_distill.data.tfrecord import estimate_records
-from youtube8m_distill.errors import SettingError
-
-FLAGS = flags.FLAGS
 
 
 def main():
-    with entry.user_errors():
-        frames = our_flags.frame_view("uniform")
-        shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, exclusions=our_flags.exclusions())
-        check_frame_level(shards)
     with contextlib.ExitStack() as held:
         with entry.user_errors():
+            frames = frame_view("uniform")
+            shards = runs.find_shards("input_data_pattern", FLAGS.input_data_pattern, exclusions=exclusions())
+            with entry.about("input_data_pattern"):
+                if all(stored.num_frames is None for stored in stored_features(shards[0]).values()):
+                    raise ValueError(f"{shards[0].path} is a video-level file, whose videos have no frames to choose from.")
             check_held = held.enter_context(runs.locked(FLAGS.output_dir, flag="output_dir"))
             jobs = compact.prepare_folder(shards, frames, FLAGS.output_dir, FLAGS.seed)
         try:
@@ -34,26 +30,15 @@ def main():
     print(summary(shards, jobs, count))
 
 
-def check_frame_level(shards):
-    """Refuses video-level files."""
-    if all(stored.num_frames is None for stored in stored_features(shards[0]).values()):
-        raise SettingError(
-            "input_data_pattern",
-            f"{shards[0].path} is a video-level file, whose videos have no frames to choose from.",
-            FLAGS.input_data_pattern,
-        )
-
-
 def write(jobs, frames, check_held):
     """Writes the files that are missing, while this process holds the folder; returns how many videos they hold."""
-    if not jobs:
-        return 0
-    total, _ = estimate_records([shard for shard, _ in jobs])
     count = 0
-    with display.ProgressBar(total, "compact", "videos") as bar:
-        for shard, path in jobs:
-            check_held()
-            count += compact.compact_file(shard, frames, path, FLAGS.seed, bar.update)
+    if jobs:
+        total, _ = estimate_records([shard for shard, _ in jobs])
+        with display.ProgressBar(total, "compact", "videos") as bar:
+            for shard, path in jobs:
+                check_held()
+                count += compact.compact_file(shard, frames, path, FLAGS.seed, bar.update)
     return count
 
 
@@ -64,7 +49,5 @@ def summary(shards, jobs, count):
         return f"{FLAGS.output_dir}: all {existing} file(s) exist; nothing was written."
     before, after = sum(shard.size for shard, _ in jobs), sum(path.stat().st_size for _, path in jobs)
     also = f"; {existing} file(s) existed" if existing else ""
-    return (
-        f"{FLAGS.output_dir}: {count} videos in {len(jobs)} file(s), {after / 2**20:,.1f} MiB instead of "
-        f"{before / 2**20:,.1f} ({after / before:.1%}){also}."
-    )
+    sizes = f"{after / 2**20:,.1f} MiB instead of {before / 2**20:,.1f} ({after / before:.1%})"
+    return f"{FLAGS.output_dir}: {count} videos in {len(jobs)} file(s), {sizes}{also}."

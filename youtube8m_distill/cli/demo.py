@@ -8,14 +8,11 @@ import sys
 import time
 
 import pandas as pd
-from absl import flags
 
 from youtube8m_distill import files
 from youtube8m_distill.cli import entry
+from youtube8m_distill.cli.flags import FLAGS
 
-FLAGS = flags.FLAGS
-
-FRAMES_PER_VIDEO = 10
 SAMPLE = {
     "num_train_videos": 4000,
     "num_validate_videos": 1250,
@@ -36,8 +33,7 @@ TRAINING = {
     "learning_rate_decay_examples": SAMPLE["num_train_videos"],
 }
 NETWORK = {"num_classes": SAMPLE["num_classes"], "lstm_cells": 64}
-UNIFORM = {"frame_selection": "uniform", "frames_per_video": FRAMES_PER_VIDEO}
-
+UNIFORM = {"frame_selection": "uniform", "frames_per_video": 10}
 # name -> flags of the training; a serial student needs the teacher before it.
 RUNS = {
     "teacher": {"mode": "teacher", **NETWORK},
@@ -50,16 +46,12 @@ COLUMNS = {"gap_at_20": "GAP", "mean_average_precision": "mAP", "hit_at_one": "H
 
 
 def main():
-    folder = pathlib.Path(FLAGS.output_dir)
-    started = time.monotonic()
+    folder, started = pathlib.Path(FLAGS.output_dir), time.monotonic()
+    predictions = folder / "predictions.csv"
     command("synthesize", output_dir=folder / "sample", **SAMPLE)
     records = [record for seed in range(FLAGS.seeds) for record in train_and_score(folder, seed)]
-    command(
-        "infer",
-        train_dir=run_folder(folder, "serial", 0),
-        input_data_pattern=folder / "sample/test*.tfrecord",
-        output_file=folder / "predictions.csv",
-    )
+    serial = run_folder(folder, "serial", 0)
+    command("infer", train_dir=serial, input_data_pattern=folder / "sample/test*.tfrecord", output_file=predictions)
     report = table(pd.DataFrame(records))
     with entry.user_errors():
         files.write_text(folder / "results.json", json.dumps(records, indent=2) + "\n")
@@ -67,7 +59,7 @@ def main():
     print(
         f"\n{report}\n\nOn {NUM_HELD_OUT} held-out videos of the synthetic data set; videos per second are "
         f"measured on this machine, from files to scores, after the first batch.\n"
-        f"Done in {time.monotonic() - started:.0f} s. Predictions: {folder / 'predictions.csv'}. Curves: "
+        f"Done in {time.monotonic() - started:.0f} s. Predictions: {predictions}. Curves: "
         f"tensorboard --logdir={folder / 'runs'} (or `make tensorboard`)."
     )
 
@@ -78,18 +70,11 @@ def train_and_score(folder, seed):
     for name, settings in RUNS.items():
         if settings["mode"] == "serial":
             settings = {**settings, "teacher_dir": run_folder(folder, "teacher", seed)}
-        train_dir = run_folder(folder, name, seed)
-        command(
-            "train",
-            train_dir=train_dir,
-            seed=seed,
-            train_data_pattern=folder / "sample/train*.tfrecord",
-            validation_data_pattern=folder / SELECTION_FILES,
-            **settings,
-            **TRAINING,
-        )
+        train_dir, selection = run_folder(folder, name, seed), folder / SELECTION_FILES
+        data = {"train_data_pattern": folder / "sample/train*.tfrecord", "validation_data_pattern": selection}
+        command("train", train_dir=train_dir, seed=seed, **data, **settings, **TRAINING)
         command("eval", "--run_once", train_dir=train_dir, batch_size=64, eval_data_pattern=folder / HELD_OUT_FILES)
-        role = "student" if settings["mode"] != "teacher" else "teacher"
+        role = "teacher" if settings["mode"] == "teacher" else "student"
         metrics = json.loads((train_dir / "eval" / role / "metrics.json").read_text(encoding="utf-8"))
         records.append({"run": name, "seed": seed, **metrics})
     return records
@@ -102,7 +87,7 @@ def run_folder(folder, name, seed):
 def command(name, *switches, **values):
     """Prints a command as a user would write it, and runs it in a process of its own."""
     arguments = [name, *switches, *(f"--{flag}={value}" for flag, value in values.items())]
-    print(f"\n$ yt8m {shlex.join(map(str, arguments))}", flush=True)
+    print(f"\n$ yt8m {shlex.join(arguments)}", flush=True)
     status = subprocess.run([sys.executable, "-m", "youtube8m_distill", *arguments], check=False).returncode
     if status:
         entry.fail(f"`yt8m {name}` failed with exit code {status}; see its message above.")
@@ -110,15 +95,13 @@ def command(name, *switches, **values):
 
 def table(records):
     """One line per network: its frames, scores and cost. With several seeds, scores are mean ± standard deviation."""
-    titles = ["network", "frames", *COLUMNS.values(), "multiply-adds", "videos/s"]
-    lines = [f"{titles[0]:<12}{titles[1]:>7}" + "".join(f"{title:>18}" for title in titles[2:])]
+    titles = [*COLUMNS.values(), "multiply-adds", "videos/s"]
+    lines = [f"{'network':<12}{'frames':>7}" + "".join(f"{title:>18}" for title in titles)]
     for name in RUNS:
         rows = records[records["run"] == name]
-        scores = [_mean_and_deviation(rows[column]) for column in COLUMNS]
-        cost = [f"{rows['multiply_adds'].iloc[0] / 1e6:.2f} M", f"{rows['videos_per_second'].mean():.0f}"]
-        lines.append(f"{name:<12}{rows['max_frames'].iloc[0]:>7}" + "".join(f"{cell:>18}" for cell in scores + cost))
+        cells = [f"{rows[column].mean():.4f}" for column in COLUMNS]
+        if len(rows) > 1:
+            cells = [f"{cell} ± {rows[column].std():.4f}" for cell, column in zip(cells, COLUMNS)]
+        cells += [f"{rows['multiply_adds'].iloc[0] / 1e6:.2f} M", f"{rows['videos_per_second'].mean():.0f}"]
+        lines.append(f"{name:<12}{rows['max_frames'].iloc[0]:>7}" + "".join(f"{cell:>18}" for cell in cells))
     return "\n".join(lines)
-
-
-def _mean_and_deviation(values):
-    return f"{values.mean():.4f}" + (f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else "")

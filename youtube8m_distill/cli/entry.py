@@ -1,6 +1,7 @@
 """What all commands share: parsing flags, grouped help, logging, and errors in one line."""
 
 import contextlib
+import functools
 import logging
 import os
 import pathlib
@@ -13,64 +14,50 @@ from typing import NoReturn
 
 from absl import flags
 
-from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli.flags import FLAGS, GROUPS
 from youtube8m_distill.errors import SettingError, written
 
-FLAGS = flags.FLAGS
 HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("h", "help", "helpshort", "helpfull")}
 SCRIPTS = {"train": "train.py", "eval": "eval.py", "infer": "inference.py"}
 TYPES = {"comma": "a,b,c", "string": "TEXT", "int": "N", "float": "X"}  # as --helpshort shows them
 SIGNALLED = 128  # plus the signal's number: the exit code of a program that a signal ended
-INTERRUPTED = SIGNALLED + signal.SIGINT
 LOGGERS = ("youtube8m_distill", "reproduce")
 
 
 def run(main: Callable[..., None], description: str, takes_names: bool = False) -> None:
-    """Parses flags, calls `main()` and ends the process.
-
-    Args:
-        main: without arguments; with `takes_names` it gets the arguments that are not flags.
-        description: for --helpshort.
-        takes_names: whether arguments that are not flags are allowed.
-    """
+    """Parses flags, calls `main` with the other arguments, if it `takes_names` at all, and ends the process."""
     code = 0
     try:
-        _run(main, description, takes_names)
+        if HELP & set(sys.argv[1:]):
+            print(grouped_help(description))
+        else:
+            names = _parse(takes_names)
+            # Like Ctrl-C, so that locks are released and finished work is kept.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(SIGNALLED + signal.SIGTERM))
+            with logging_to_console():
+                main(*names)
         sys.stdout.flush()
     except SystemExit as ended:
         code = ended.code
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        code = INTERRUPTED
+        code = SIGNALLED + signal.SIGINT
     except BrokenPipeError:  # as in `yt8m train --helpshort | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = SIGNALLED + signal.SIGPIPE
     _leave(code)
 
 
-def _run(main, description, takes_names):
-    if HELP & set(sys.argv[1:]):
-        print(grouped_help(description))
-        return
-    _, *names = _parse(sys.argv)
-    if names and not takes_names:
-        fail(
-            f"unexpected argument {names[0]!r}. Flags are written --name=value; quote patterns so that the shell does "
-            "not expand them."
-        )
-    # Like Ctrl-C, so that locks are released and finished work is kept.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(SIGNALLED + signal.SIGTERM))
-    with logging_to_console():
-        main(*names)
-
-
-def _parse(arguments):
-    """The arguments that are not flags. A flag that absl refuses is an error in one line."""
+def _parse(takes_names):
+    """Parses the flags; returns the other arguments. What absl refuses is an error in one line."""
     try:
-        return FLAGS(arguments)
+        _, *names = FLAGS(sys.argv)
     except flags.Error as error:
         message = " ".join(str(error).split()).removeprefix("flag ").replace(" ?", "?")
         fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See --helpshort.")
+    if names and not takes_names:
+        fail(f"unexpected argument {names[0]!r}. Write flags as --name=value, and quote patterns for the shell.")
+    return names
 
 
 def _leave(code):
@@ -95,15 +82,15 @@ class Console(logging.Handler):
 @contextlib.contextmanager
 def logging_to_console() -> Iterator[None]:
     """Shows what the package logs inside the block."""
-    handler = Console(logging.INFO)
-    for logger in map(logging.getLogger, LOGGERS):
+    handler, loggers = Console(logging.INFO), [logging.getLogger(name) for name in LOGGERS]
+    for logger in loggers:
         logger.setLevel(logging.INFO)
         logger.propagate = False
         logger.addHandler(handler)
     try:
         yield
     finally:
-        for logger in map(logging.getLogger, LOGGERS):
+        for logger in loggers:
             logger.removeHandler(handler)
             logger.propagate = True
 
@@ -121,7 +108,7 @@ def user_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def about(flag: str, what: str = "") -> Iterator[None]:
-    """Turns errors inside the block into SettingErrors about a flag, `what` before the reason. SettingErrors pass."""
+    """Turns other errors inside the block into SettingErrors about a flag, with `what` before the reason."""
     try:
         yield
     except SettingError:
@@ -153,7 +140,7 @@ def program(command: str) -> str:
 def grouped_help(description: str) -> str:
     """The flags of this command by group, each with its default."""
     lines = [description.strip(), "", "Flags (all commands also take --flagfile=FILE):"]
-    for title, names in our_flags.GROUPS.items():
+    for title, names in GROUPS.items():
         lines += ["", f"{title}:"]
         for name in names:
             lines += _flag_lines(FLAGS[name])
@@ -161,20 +148,10 @@ def grouped_help(description: str) -> str:
 
 
 def _flag_lines(flag):
+    kind, choices = flag.flag_type().split()[0], getattr(flag.parser, "enum_values", None)
+    usage = f"--[no]{flag.name}" if kind == "bool" else f"--{flag.name}={'| '.join(choices) if choices else TYPES[kind]}"
     help_text = re.sub(r"^<[^>]*>: ", "", flag.help)  # absl repeats the choices there
     default = "" if flag.default in (None, "") else f" Default: {written(flag.default)}."
-    usage = textwrap.wrap(
-        _usage(flag).replace("|", "| "), 110, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
-    )
-    return [line.replace("| ", "|") for line in usage] + textwrap.wrap(
-        help_text + default, 110, initial_indent="      ", subsequent_indent="      "
-    )
-
-
-def _usage(flag):
-    """How a flag is written: its name and what it takes."""
-    kind = flag.flag_type().split()[0]
-    if kind == "bool":
-        return f"--[no]{flag.name}"
-    choices = getattr(flag.parser, "enum_values", None)
-    return f"--{flag.name}=" + ("|".join(choices) if choices else TYPES[kind])
+    wrap = functools.partial(textwrap.wrap, width=110, subsequent_indent=" " * 6)
+    lines = wrap(usage, initial_indent="  ", break_on_hyphens=False)
+    return [line.replace("| ", "|") for line in lines] + wrap(help_text + default, initial_indent=" " * 6)

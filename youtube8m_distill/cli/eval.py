@@ -8,11 +8,10 @@ import tempfile
 import time
 
 import pandas as pd
-from absl import flags
 
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli.flags import FLAGS, exclusions
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.scalars import ScalarWriter
 from youtube8m_distill.engine.strategy import make_strategy
@@ -21,9 +20,8 @@ from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.evaluation import about_long_videos
 
-FLAGS = flags.FLAGS
 SECONDS_BETWEEN_LOOKS = 30
-VOCABULARY_COLUMNS = (("Index", "Name"), ("label_id", "label_name"))
+VOCABULARY_COLUMNS = {"Index": "Name", "label_id": "label_name"}  # of 2018 and later, of 2017
 TITLES = {
     "hit_at_one": "Hit@1",
     "perr": "PERR",
@@ -42,13 +40,9 @@ def main():
         files.check_output("output_dir", folder, folder=True)
         strategy = make_strategy(FLAGS.num_gpu)
         names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
-        network = run.config.networks[role]
-        shards = runs.find_shards(
-            "eval_data_pattern", FLAGS.eval_data_pattern, network.features, [network.view], our_flags.exclusions()
-        )
-    checkpoint = FLAGS.checkpoint or "best"
-    if not FLAGS.run_once:
-        checkpoint = wait_for_checkpoint(run, after=None)
+        config, pattern = run.config.networks[role], FLAGS.eval_data_pattern
+        shards = runs.find_shards("eval_data_pattern", pattern, config.features, [config.view], exclusions())
+    checkpoint = (FLAGS.checkpoint or "best") if FLAGS.run_once else wait_for_checkpoint(run, after=None)
     with entry.user_errors():
         network = runs.LoadedNetwork(
             run, strategy, role, checkpoint, FLAGS.mixed_precision, top_k=FLAGS.top_k, keep_predictions=FLAGS.full_map
@@ -66,24 +60,22 @@ def main():
 
 def wait_for_checkpoint(run, after):
     """Waits until the newest step of a run is not `after`; returns it."""
-    while True:
-        steps = run.checkpoints.steps()
-        if steps and steps[-1] != after:
-            return steps[-1]
+    while (steps := run.checkpoints.steps()[-1:]) in ([], [after]):
         print(f"Waiting for a new checkpoint in {run.folder}.", flush=True)
         time.sleep(SECONDS_BETWEEN_LOOKS)
+    return steps[0]
 
 
 def evaluate_checkpoint(network, shards, folder, names):
     """Scores a loaded network, prints the table and writes every file."""
-    with entry.user_errors():
-        metrics, per_class = score(network, shards)
+    num_classes, top_k = network.config.num_classes, FLAGS.top_k
+    with entry.user_errors(), tempfile.TemporaryDirectory() as scratch:
+        with Evaluator(num_classes, top_k, scratch if FLAGS.full_map else None) as evaluator:
+            metrics = network.evaluate(shards, FLAGS.batch_size, evaluator)
+            per_class = pd.DataFrame(evaluator.per_class())
         if not metrics["num_labels"]:
-            raise SettingError(
-                "eval_data_pattern",
-                f"holds no labels to score against; use `{entry.program('infer')}` on such files.",
-                FLAGS.eval_data_pattern,
-            )
+            reason = f"holds no labels to score against; use `{entry.program('infer')}` on such files."
+            raise SettingError("eval_data_pattern", reason, FLAGS.eval_data_pattern)
     record = {
         "format": 1,
         "network": network.role,
@@ -99,48 +91,32 @@ def evaluate_checkpoint(network, shards, folder, names):
         runs.open_run(FLAGS.train_dir)  # or a run that was removed would come back as a folder with nothing but eval/
         files.write_text(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
         write_per_class(folder / "per_class.csv", per_class, names)
-        write_scalars(folder, metrics, network.progress.step)
+        writer = ScalarWriter(folder)
+        for name, value in metrics.items():
+            writer.write(f"eval/{name}", value, network.progress.step)
+        writer.close()
     except OSError as error:
         entry.fail(f"--output_dir={folder}: cannot be written to: {error}")
     print(table(record))
-    long_videos = about_long_videos(network.num_long_videos)
-    if long_videos:
+    if long_videos := about_long_videos(network.num_long_videos):
         print(long_videos)
     print(f"Written to {folder}: metrics.json, per_class.csv, TensorBoard logs.", flush=True)
 
 
-def score(network, shards):
-    """Metrics of a LoadedNetwork over files, and its per-class arrays."""
-    with tempfile.TemporaryDirectory() as scratch:
-        with Evaluator(network.config.num_classes, FLAGS.top_k, scratch if FLAGS.full_map else None) as evaluator:
-            metrics = network.evaluate(shards, FLAGS.batch_size, evaluator)
-            return metrics, evaluator.per_class()
-
-
 def read_vocabulary(path):
-    """Class names by index from an official vocabulary CSV, of 2017 or later.
-
-    Raises:
-        SettingError: if it cannot be read, or has other columns.
-    """
-    try:
+    """Class names by index from an official vocabulary CSV, of 2017 or later. Raises SettingError for other files."""
+    with entry.about("vocabulary", "cannot be read as CSV: "):
         vocabulary = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a class may be called NA
-    except (OSError, ValueError) as error:  # errors of pandas and of decoding are ValueErrors
-        raise SettingError("vocabulary", f"cannot be read as CSV: {error}", path) from error
-    for index, name in VOCABULARY_COLUMNS:
+    for index, name in VOCABULARY_COLUMNS.items():
         if {index, name} <= set(vocabulary.columns):
             return vocabulary.set_index(index)[name]
-    raise SettingError(
-        "vocabulary",
-        f"has the columns {', '.join(vocabulary.columns)}; an official vocabulary has "
-        f"{' or '.join(' and '.join(pair) for pair in VOCABULARY_COLUMNS)}.",
-        path,
-    )
+    official = " or ".join(f"{index} and {name}" for index, name in VOCABULARY_COLUMNS.items())
+    reason = f"has the columns {', '.join(vocabulary.columns)}; an official vocabulary has {official}."
+    raise SettingError("vocabulary", reason, path)
 
 
-def write_per_class(path, per_class, names):
+def write_per_class(path, rows, names):
     """Writes one row per class: index, name if known, number of its videos, average precisions. Formulas are escaped."""
-    rows = pd.DataFrame(per_class)
     rows.insert(0, "class", rows.index)
     if names is not None:
         rows.insert(1, "name", rows["class"].map(names).map(spreadsheet_safe, na_action="ignore"))
@@ -148,22 +124,13 @@ def write_per_class(path, per_class, names):
         rows.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
-def write_scalars(folder, metrics, step):
-    writer = ScalarWriter(folder)
-    for name, value in metrics.items():
-        writer.write(f"eval/{name}", value, step)
-    writer.close()
-
-
 def table(record):
     """The metrics as aligned lines."""
-    shown = {
-        TITLES.get(name, name.replace("gap_at_", "GAP@")): f"{value:.4f}"
-        for name, value in record.items()
-        if name in TITLES or name.startswith("gap_at_")
-    }
     lines = [
         f"{record['network']} of step {record['checkpoint_step']}, {record['num_videos']} videos, "
         f"at most {record['max_frames']} frame(s) of each"
     ]
-    return "\n".join(lines + [f"  {title:<22}{value:>12}" for title, value in shown.items()])
+    for name, value in record.items():
+        if name in TITLES or name.startswith("gap_at_"):
+            lines.append(f"  {TITLES.get(name, name.replace('gap_at_', 'GAP@')):<22}{value:>12.4f}")
+    return "\n".join(lines)

@@ -1,11 +1,8 @@
 """Takes one network out of a trained mixture."""
 
-from absl import flags
-
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry
-
-FLAGS = flags.FLAGS
+from youtube8m_distill.cli.flags import FLAGS
 
 
 def main():

@@ -1,238 +1,183 @@
-"""Flags that several commands share, in groups, and the settings they stand for.
+"""The flags of all commands, in the groups of --helpshort: written out, or made from the fields of settings.
 
-Names, types and meanings are those of the starter code and of the authors' releases. A flag that is not given takes the
-published value of the model, or in serial training the value of the teacher.
+Names, types and meanings are those of the starter code and of the authors' releases. The flag of a field is None if it is
+not given: the setting then takes its default, which the help shows.
 """
 
-from typing import Any
+import types
+import typing
+from typing import Any, TypeVar
 
 from absl import flags
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
-from youtube8m_distill.cli import setting_flags
 from youtube8m_distill.config.video import FrameSelection
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.errors import SettingError, written
+from youtube8m_distill.settings import Settings, fields_with
 
+SomeSettings = TypeVar("SomeSettings", bound=Settings)
 FLAGS = flags.FLAGS
-GROUPS = {}  # title -> names of flags, in the order of --helpshort
+GROUPS: dict[str, list[str]] = {}  # title -> names of flags, in the order of --helpshort
+KINDS = (*configs.FAMILY_OF.values(), *configs.CLASSIFIER_OF.values())
+PUBLISHED = {model: configs.network_config(model).settings() for model in configs.MODELS}
+DEFINE = {
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_boolean,
+    str: flags.DEFINE_string,
+    tuple: flags.DEFINE_list,
+}
 
 
-def _group(title, *definitions):
-    """Defines flags as one group. A definition: (define, name, default, help, *more)."""
-    GROUPS[title] = []
-    for define, name, *arguments in definitions:
-        define(name, *arguments)
-        GROUPS[title].append(name)
+class Flag(typing.NamedTuple):
+    """What a flag is, but for its name."""
+
+    help: str
+    type: Any = str  # a key of DEFINE, or a tuple of choices
+    default: Any = ""  # for other types than text, "" stands for None
+    at_least: int | None = None
 
 
-def define_files(title, *patterns):
-    _group(title, *[(flags.DEFINE_string, name, "", text) for name, text in patterns])
+def define(title: str, **definitions: Flag) -> None:
+    """Defines flags as a group of --helpshort, or adds them to one."""
+    for name, flag in definitions.items():
+        default = None if flag.default == "" and flag.type is not str else flag.default
+        if isinstance(flag.type, tuple):
+            flags.DEFINE_enum(name, default, flag.type, flag.help)
+        else:
+            bounds = {} if flag.at_least is None else {"lower_bound": flag.at_least}
+            DEFINE[flag.type](name, default, flag.help, **bounds)
+    GROUPS.setdefault(title, []).extend(definitions)
 
 
-def define_exclusions():
-    """--exclude_records, beside the flags that name files."""
-    flags.DEFINE_string("exclude_records", "", "CSV of records to skip, as `yt8m check` writes it.")
-    GROUPS["Data"].append("exclude_records")
+def field(kind: type[Settings], name: str, defaults: dict[str, Any] | None = None) -> Flag:
+    """The flag of a field of settings. Its help shows `defaults` (model -> default) or else the field's own."""
+    described = kind.model_fields[name]
+    annotation = described.annotation
+    if isinstance(annotation, types.UnionType):  # as in `int | None`
+        annotation = typing.get_args(annotation)[0]
+    origin = typing.get_origin(annotation)
+    choices = typing.get_args(annotation) if origin is typing.Literal else None
+    shown = default_text(defaults or {"": described.default})
+    return Flag(f"{described.description}{shown}", choices or origin or annotation, "" if described.default == "" else None)
 
 
-def exclusions():
-    """The entries of the list in --exclude_records. Loads TensorFlow.
+def default_text(defaults: dict[str, Any]) -> str:
+    """The default of each model in words, as in " Default: 8; 16 in MixNeXtVladModel."; the first model's comes first."""
+    models = {}
+    for model, default in defaults.items():
+        models.setdefault(default, []).append(model)
+    first, *others = models
+    if first in (None, ""):
+        return ""
+    exceptions = "".join(f"; {written(default)} in {', '.join(models[default])}" for default in others)
+    return f" Default: {written(first)}{exceptions}."
 
-    Raises:
-        SettingError: if it is not an exclusion list.
-    """
-    from youtube8m_distill.data.exclusions import read_exclusions
 
-    return read_exclusions(FLAGS.exclude_records) if FLAGS.exclude_records else ()
+def fields(kind: type[Settings], *names: str) -> dict[str, Flag]:
+    """The flags of these fields of settings; without names, of all that have one."""
+    return {name: field(kind, name) for name in names or fields_with(kind, has_flag=True)}
 
 
-def define_run():
-    _group(
+def network_field(name: str) -> Flag:
+    """The flag of a setting of families or of a classifier, with the default of each model in its help."""
+    kind = next(kind for kind in KINDS if name in kind.model_fields)
+    published = {model: settings[name] for model, settings in PUBLISHED.items() if name in settings}
+    return field(kind, name, None if kind.model_fields[name].default is None else published)
+
+
+def network_groups() -> dict[str, list[str]]:
+    """Title -> settings of networks. A setting of several families is in the group of the first."""
+    classifiers = [name for kind in configs.CLASSIFIER_OF.values() for name in fields_with(kind, has_flag=True)]
+    groups, seen = {"Network": ["dropout"], "Classifiers": classifiers}, {"dropout"}
+    for family in configs.FAMILY_OF.values():
+        own = [name for name in fields_with(family, has_flag=True) if name not in seen]
+        seen.update(own)
+        if own:
+            sharing = [model for model, settings in PUBLISHED.items() if set(own) & set(settings)]
+            groups[", ".join(sharing)] = own
+    return groups
+
+
+EXCLUDE_RECORDS = fields(configs.RunConfig, "exclude_records")
+ROLES, ROLE_HELP = (schema.TEACHER, schema.STUDENT), "Which network of the run. Default: the student if there is one."
+NETWORK = {"network": Flag(ROLE_HELP, ROLES)}
+TRAINED_NETWORK = {
+    "train_dir": Flag("Training directory of the network."),
+    **NETWORK,
+    "checkpoint": Flag("best, last, or a step. Default: best; the newest when yt8m eval follows a training."),
+    "batch_size": Flag(
+        "Videos per batch, all GPUs together. Default: per GPU 128 of 300 frames, 1,024 of 37 or fewer.", int, at_least=1
+    ),
+    "mixed_precision": Flag("Compute the encoder in bfloat16, all else in float32. Default: as in training.", bool),
+}
+TOP_K = {"top_k": Flag("Number of best classes of each video to keep.", int, schema.TOP_K, at_least=1)}
+READERS = "files are read one after the other; only training reads several at a time"
+SEGMENTS = "segment-level labels are not in this version; train and predict on whole videos"
+
+
+def define_devices() -> None:
+    define(
         "Devices",
-        (flags.DEFINE_integer, "num_gpu", None, "Number of GPUs to use. Default: all; without a GPU, the CPU."),
-        (flags.DEFINE_boolean, "log_device_placement", False, "Print the device of every TensorFlow operation."),
+        num_gpu=Flag("Number of GPUs to use. Default: all; without a GPU, the CPU.", int),
+        log_device_placement=Flag("Print the device of every TensorFlow operation.", bool, False),
     )
 
 
-def define_network():
-    _group(
+def define_network() -> None:
+    """The groups of the network, its classifier, and each family."""
+    published = {model: family.published_classifier for model, family in configs.FAMILY_OF.items()}
+    classifier = f"Classifier on top of a frame-level encoder.{default_text(published)}"
+    define(
         "Network",
-        (flags.DEFINE_enum, "model", "HierarchicalLstmModel", configs.MODELS, "Network family."),
-        (
-            flags.DEFINE_enum,
-            "video_level_classifier_model",
-            None,
-            configs.CLASSIFIER_MODELS,
-            "Classifier on top of a frame-level encoder. Default: LogisticModel for NeXtVLADModel, its mixtures and "
-            "FrameLevelLogisticModel, otherwise MoeModel.",
-        ),
-        (
-            flags.DEFINE_integer,
-            "num_classes",
-            None,
-            "Classes of the data set: 3862 in 2018 and later (the default), 4716 in 2017.",
-        ),
-        (
-            flags.DEFINE_list,
-            "feature_names",
-            None,
-            "Features to read, comma-separated. Default: rgb,audio; for video-level models mean_rgb,mean_audio.",
-        ),
-        (flags.DEFINE_list, "feature_sizes", None, "Sizes of these features. Default: 1024,128."),
-        (
-            flags.DEFINE_boolean,
-            "frame_features",
-            None,
-            "Whether the files are frame-level. Follows from --model; accepted for compatibility with the starter code.",
-        ),
-        (
-            flags.DEFINE_string,
-            "pca_eigenvalues",
-            "",
-            "The file eigenvals.npy of the feature extractor's PCA. NeXtVLADModel and its mixtures then reverse the "
-            "whitening of the frames, as published, instead of normalizing each frame.",
-        ),
-        (
-            flags.DEFINE_string,
-            "init_from",
-            "",
-            "Training directory whose best weights a new run starts from: all of them, or only the encoder's if the "
-            "classifiers differ.",
-        ),
+        model=Flag("Network family.", configs.MODELS, "HierarchicalLstmModel"),
+        video_level_classifier_model=Flag(classifier, configs.CLASSIFIER_MODELS),
+        num_classes=field(configs.NetworkConfig, "num_classes"),
+        feature_names=Flag("Features to read. Default: rgb,audio; for video-level models mean_rgb,mean_audio.", tuple),
+        feature_sizes=Flag("Sizes of these features. Default: 1024,128.", tuple),
+        frame_features=Flag("Whether files are frame-level. Follows from --model; kept for the starter code's users.", bool),
+        **fields(configs.RunConfig, "pca_eigenvalues", "init_from"),
     )
-    groups = setting_flags.define_family_groups()
+    student_block = Flag("Block length of an H-RNN student. Default: 5 if that divides k, otherwise 3.", int)
+    for title, names in network_groups().items():
+        define(title, **{name: network_field(name) for name in names})
+        if "frames_per_block" in names:
+            define(title, student_frames_per_block=student_block)
     flags.DEFINE_alias("drop_rate", "dropout")
-    GROUPS["Network"] += [*setting_flags.COMMON_FIELDS, "drop_rate"]
-    GROUPS["Classifiers"] = setting_flags.define_classifiers()
-    GROUPS.update(groups)
-    flags.DEFINE_integer(
-        "student_frames_per_block", None, "Block length of an H-RNN student. Default: 5 if that divides k, otherwise 3."
-    )
-    next(names for names in groups.values() if setting_flags.FRAMES_PER_BLOCK in names).append("student_frames_per_block")
+    GROUPS["Network"].append("drop_rate")
 
 
-def define_frames(
-    title="Frames that the network sees; with --mode=serial or parallel, the student",
-    default="all with --mode=teacher, otherwise uniform; uniform if --frames_per_video is given, strided if --every_n is",
-):
-    _group(
+def define_frames(title: str, default: str) -> None:
+    """The flags that `frame_view` reads. `default` says in the help which frames are selected."""
+    define(
         title,
-        (
-            flags.DEFINE_enum,
-            "frame_selection",
-            None,
-            configs.FRAME_SELECTIONS,
-            f"Which frames of a video. Default: {default}.",
-        ),
-        (
-            flags.DEFINE_integer,
-            "frames_per_video",
-            None,
-            "k, the number of frames, for all selections but all and strided. Default: 30.",
-        ),
-        (flags.DEFINE_integer, "every_n", None, "Every n-th frame, for --frame_selection=strided."),
+        frame_selection=field(configs.FrameView, "frame_selection", {"": default}),
+        frames_per_video=field(configs.FrameView, "frames_per_video", {"": 30}),
+        every_n=field(configs.FrameView, "every_n"),
     )
 
 
-def define_distillation():
-    _group(
+def define_distillation() -> None:
+    mode = "teacher: one network, a teacher or a baseline; serial: a student of a trained teacher; parallel: both together."
+    student = "Network family of the student. Default: the teacher's. A mixture can also teach the kind that it consists of."
+    define(
         "Distillation",
-        (
-            flags.DEFINE_enum,
-            "mode",
-            "teacher",
-            configs.MODES,
-            "teacher: train one network, a teacher or a baseline; serial: train a student of a trained teacher; parallel: "
-            "train both together.",
-        ),
-        (flags.DEFINE_string, "teacher_dir", "", "Training directory of the teacher (serial)."),
-        (
-            flags.DEFINE_string,
-            "teacher_targets_dir",
-            "",
-            "Folder for the teacher's targets (serial). They are computed once, and any number of students read them "
-            "instead of running the teacher.",
-        ),
-        (
-            flags.DEFINE_enum,
-            "student_model",
-            None,
-            configs.MODELS,
-            "Network family of the student. Default: the teacher's. A mixture can also teach the kind of network it "
-            "consists of, with --student_loss=pred,ce.",
-        ),
+        mode=Flag(mode, configs.MODES, "teacher"),
+        **fields(configs.RunConfig, "teacher_dir", "teacher_targets_dir"),
+        student_model=Flag(student, configs.MODELS),
+        **fields(configs.DistillationConfig),
     )
-    GROUPS["Distillation"] += setting_flags.define_all(configs.DistillationConfig)
 
 
-def define_training():
+def define_training() -> None:
     """All of TrainingConfig, in three groups: the recipe, what the run's folder holds, and how files are read."""
-    names = setting_flags.define_all(configs.TrainingConfig)
-    of_folder, of_data = ("checkpoint_steps", "validation_steps", "max_to_keep"), ("num_readers",)
-    GROUPS["Folder"] += of_folder
-    GROUPS["Data"] += of_data
+    recipe = fields(configs.TrainingConfig)
+    define("Folder", **{name: recipe.pop(name) for name in ("checkpoint_steps", "validation_steps", "max_to_keep")})
+    define("Data", num_readers=recipe.pop("num_readers"))
+    loss = Flag("Loss between predictions and labels, L_CE.", ("CrossEntropyLoss",), "CrossEntropyLoss")
     title = "Training (defaults of the H-RNN; other families have their own, printed when a run starts)"
-    GROUPS[title] = [name for name in names if name not in of_folder + of_data]
-    flags.DEFINE_enum("label_loss", "CrossEntropyLoss", ["CrossEntropyLoss"], "Loss between predictions and labels, L_CE.")
-    GROUPS[title].append("label_loss")
-
-
-def define_training_folder():
-    _group(
-        "Folder",
-        (
-            flags.DEFINE_string,
-            "train_dir",
-            "/tmp/yt8m_model/",
-            "Folder for checkpoints, config.json and logs. A run that is there is resumed.",
-        ),
-        (
-            flags.DEFINE_boolean,
-            "start_new_model",
-            False,
-            "Replace the run in --train_dir. A folder that holds anything else is never touched.",
-        ),
-    )
-
-
-def define_trained_network():
-    _group(
-        "Network to use",
-        (flags.DEFINE_string, "train_dir", "", "Training directory of the network."),
-        (
-            flags.DEFINE_enum,
-            "network",
-            None,
-            [schema.TEACHER, schema.STUDENT],
-            "Which network of the run. Default: the student if there is one.",
-        ),
-        (
-            flags.DEFINE_string,
-            "checkpoint",
-            None,
-            "best, last, or a step. Default: best; the newest when yt8m eval follows a training.",
-        ),
-        (
-            flags.DEFINE_integer,
-            "batch_size",
-            None,
-            "Videos per batch, over all GPUs together. Default: depends on the frames that the network sees; per GPU 128 "
-            "videos of 300 frames, 1,024 of 37 frames or fewer.",
-            1,
-        ),
-        (
-            flags.DEFINE_boolean,
-            "mixed_precision",
-            None,
-            "Compute the encoder in bfloat16; classifier and scores stay float32. Default: as in training.",
-        ),
-    )
-
-
-def define_top_k():
-    flags.DEFINE_integer("top_k", schema.TOP_K, "Number of best classes of each video to keep.", 1)
-    GROUPS.setdefault("Output", []).append("top_k")
+    define(title, **recipe, label_loss=loss)
 
 
 class _Refused(flags.ArgumentParser):
@@ -246,59 +191,49 @@ class _Refused(flags.ArgumentParser):
         raise ValueError(self.reason)
 
 
-def define_refused(**reasons):
+def define_refused(**reasons: str) -> None:
     for name, reason in reasons.items():
         # Boolean, so that `--name` alone is refused too, and does not consume the next argument.
         flags.DEFINE_flag(flags.Flag(_Refused(reason), None, name, None, "Not supported: " + reason, boolean=True))
 
 
-READERS = "files are read one after the other; only training reads several at a time"
-SEGMENTS = "segment-level labels are not in this version; train and predict on whole videos"
+def exclusions():
+    """The entries of the list in --exclude_records. Loads TensorFlow."""
+    from youtube8m_distill.data.exclusions import read_exclusions
+
+    return read_exclusions(FLAGS.exclude_records) if FLAGS.exclude_records else ()
 
 
 def feature_config() -> configs.FeatureConfig:
     """FeatureConfig from the flags; names and sizes that are not given are those the model reads."""
     video_level = configs.FAMILY_OF[FLAGS.model].is_video_level
-    if FLAGS.frame_features is not None and FLAGS.frame_features == video_level:
-        raise SettingError(
-            "frame_features", f"{FLAGS.model} reads {'video' if video_level else 'frame'}-level files.", FLAGS.frame_features
-        )
+    if FLAGS.frame_features == video_level:
+        reason = f"{FLAGS.model} reads {'video' if video_level else 'frame'}-level files."
+        raise SettingError("frame_features", reason, FLAGS.frame_features)
     names = FLAGS.feature_names or (schema.VIDEO_FEATURES if video_level else schema.FRAME_FEATURES)
-    names = [name.strip() for name in names]
-    return configs.FeatureConfig(
-        names=tuple(names),
-        sizes=_feature_sizes(names),
-        frame_features=not video_level,
-        dtype="float32" if video_level else "uint8",
-    )
-
-
-def _feature_sizes(names):
-    if FLAGS.feature_sizes is not None:
+    names = tuple(name.strip() for name in names)
+    if FLAGS.feature_sizes is None:
+        unknown = ", ".join(name for name in names if name not in schema.FEATURE_SIZES)
+        if unknown:
+            raise SettingError("feature_sizes", f"is needed for {unknown}; known are {', '.join(schema.FEATURE_SIZES)}.")
+        sizes = tuple(schema.FEATURE_SIZES[name] for name in names)
+    else:
         try:
-            return tuple(int(size) for size in FLAGS.feature_sizes)
+            sizes = tuple(map(int, FLAGS.feature_sizes))
         except ValueError:
-            raise SettingError("feature_sizes", "give whole numbers.", ",".join(FLAGS.feature_sizes)) from None
-    unknown = [name for name in names if name not in schema.FEATURE_SIZES]
-    if unknown:
-        raise SettingError(
-            "feature_sizes", f"is needed for {', '.join(unknown)}; known are {', '.join(schema.FEATURE_SIZES)}."
-        )
-    return tuple(schema.FEATURE_SIZES[name] for name in names)
+            raise SettingError("feature_sizes", "give whole numbers.", FLAGS.feature_sizes) from None
+    dtype = "float32" if video_level else "uint8"
+    return configs.FeatureConfig(names=names, sizes=sizes, frame_features=not video_level, dtype=dtype)
 
 
 def frame_view(default_selection: FrameSelection) -> configs.FrameView:
     """FrameView from --frame_selection, --frames_per_video and --every_n."""
-    selection = FLAGS.frame_selection
-    if selection is None and FLAGS.every_n is not None:
-        selection = "strided"
-    if selection is None and FLAGS.frames_per_video is not None:
-        selection = "uniform"
-    selection = selection or default_selection
-    k = FLAGS.frames_per_video
+    selection, k, stride = FLAGS.frame_selection, FLAGS.frames_per_video, FLAGS.every_n
+    if selection is None:
+        selection = "strided" if stride is not None else "uniform" if k is not None else default_selection
     if k is None and selection not in ("all", "strided"):
         k = 30
-    return configs.FrameView(frame_selection=selection, frames_per_video=k, every_n=FLAGS.every_n)
+    return configs.FrameView(frame_selection=selection, frames_per_video=k, every_n=stride)
 
 
 def given(*names: str) -> dict[str, Any]:
@@ -306,12 +241,6 @@ def given(*names: str) -> dict[str, Any]:
     return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
 
 
-def require_given(*names: str) -> None:
-    """Refuses a command line without one of these flags.
-
-    Raises:
-        SettingError: naming the first that is missing.
-    """
-    for name in names:
-        if not FLAGS[name].value:
-            raise SettingError(name, "is missing; see --helpshort.")
+def settings_given(kind: type[SomeSettings], **defaults: Any) -> SomeSettings:
+    """Settings from the flags of their fields that were given, and otherwise `defaults`."""
+    return kind(**{**defaults, **given(*fields_with(kind, has_flag=True))})

@@ -5,49 +5,44 @@ import os
 import tempfile
 import time
 
-from absl import flags
-
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli.flags import FLAGS, exclusions
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.archive import pack, unpack
 from youtube8m_distill.runs.evaluation import about_long_videos
 
-FLAGS = flags.FLAGS
-
 
 def main():
-    with contextlib.ExitStack() as stack:
-        with entry.user_errors():
-            refuse_cluster(os.environ)
-            run = open_run(stack)
-            network = runs.LoadedNetwork(
-                run,
-                make_strategy(FLAGS.num_gpu),
-                FLAGS.network,
-                checkpoint(),
-                FLAGS.mixed_precision,
-                top_k=FLAGS.top_k,
-                for_metrics=False,
-            )
-            shards = runs.find_shards(
-                "input_data_pattern",
-                FLAGS.input_data_pattern,
-                network.config.features,
-                [network.config.view],
-                our_flags.exclusions(),
-            )
-            check_outputs(shards)
-            if FLAGS.output_model_tgz:
-                write_archive(run, network)
-            predict(network, shards)
-
-
-def checkpoint():
-    return FLAGS.checkpoint or "best"
+    checkpoint = FLAGS.checkpoint or "best"
+    with contextlib.ExitStack() as stack, entry.user_errors():
+        refuse_cluster(os.environ)
+        run, strategy = open_run(stack), make_strategy(FLAGS.num_gpu)
+        network = runs.LoadedNetwork(
+            run, strategy, FLAGS.network, checkpoint, FLAGS.mixed_precision, top_k=FLAGS.top_k, for_metrics=False
+        )
+        features, views = network.config.features, [network.config.view]
+        pattern = FLAGS.input_data_pattern
+        shards = runs.find_shards("input_data_pattern", pattern, features, views, exclusions())
+        inputs = {os.path.realpath(shard.path) for shard in shards}
+        for name in ("output_file", "output_model_tgz"):
+            if os.path.realpath(str(FLAGS[name].value)) in inputs:
+                raise SettingError(name, "is also an input file; name another.", FLAGS[name].value)
+        if FLAGS.output_model_tgz:
+            with entry.about("output_model_tgz", "was not written: "):
+                if pack(run, checkpoint, FLAGS.output_model_tgz) != network.progress:
+                    raise ValueError("the training has saved another checkpoint meanwhile; run the command again.")
+        started = time.monotonic()
+        with entry.about("output_file", "was not written: "):
+            predicted = runs.predict_to_csv(FLAGS.output_file, network, shards, FLAGS.batch_size)
+    print(
+        f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
+        f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}"
+    )
+    if long_videos := about_long_videos(predicted.num_long_videos):
+        print(long_videos)
 
 
 def open_run(stack):
@@ -57,31 +52,3 @@ def open_run(stack):
     folder = FLAGS.untar_model_dir or os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), "model")
     with entry.about("input_model_tgz"):
         return unpack(FLAGS.input_model_tgz, folder)
-
-
-def write_archive(run, network):
-    with entry.about("output_model_tgz", "was not written: "):
-        if pack(run, checkpoint(), FLAGS.output_model_tgz) != network.progress:
-            raise ValueError("the training of this network has saved another checkpoint meanwhile; run the command again.")
-
-
-def check_outputs(shards):
-    """Refuses an output that would replace one of the input files."""
-    inputs = {os.path.realpath(shard.path) for shard in shards}
-    for name in ("output_file", "output_model_tgz"):
-        if os.path.realpath(str(FLAGS[name].value)) in inputs:
-            raise SettingError(name, "is also an input file; name another.", FLAGS[name].value)
-
-
-def predict(network, shards):
-    """Writes the CSV and prints what it holds."""
-    started = time.monotonic()
-    with entry.about("output_file", "was not written: "):
-        predicted = runs.predict_to_csv(FLAGS.output_file, network, shards, FLAGS.batch_size)
-    print(
-        f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
-        f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}"
-    )
-    long_videos = about_long_videos(predicted.num_long_videos)
-    if long_videos:
-        print(long_videos)

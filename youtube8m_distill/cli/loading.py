@@ -1,5 +1,6 @@
 """Loads TensorFlow for a command, after its flags have been checked."""
 
+import ctypes
 import logging
 import os
 import sys
@@ -7,9 +8,11 @@ import tempfile
 
 from absl import flags
 
-from youtube8m_distill.cli.memory import keep_freed_memory
-
 FLAGS = flags.FLAGS
+
+# glibc's numbers of these settings (malloc.h), and values larger than any tensor.
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+KEEP_BYTES, LARGEST_BYTES = 2**31 - 1, (2**30, 2**25)  # older versions accept only the second
 
 
 def load_tensorflow() -> None:
@@ -26,6 +29,17 @@ def load_tensorflow() -> None:
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     if "log_device_placement" in FLAGS and FLAGS.log_device_placement:
         tf.debugging.set_log_device_placement(True)
+
+
+def keep_freed_memory() -> None:
+    """Makes the allocator reuse freed memory instead of returning it to the system. Does nothing without glibc.
+
+    Every batch allocates and frees the same large blocks. By default glibc requests each of them from the system, which
+    zeroes every page: a reader of whole videos spends a third of its time on that.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None and any(mallopt(MMAP_THRESHOLD, size) for size in LARGEST_BYTES):
+        mallopt(TRIM_THRESHOLD, KEEP_BYTES)
 
 
 def _import_quietly():

@@ -6,7 +6,6 @@ import pathlib
 import sys
 
 from youtube8m_distill.cli import entry, loading
-from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli.commands import COMMANDS
 
 
@@ -15,22 +14,16 @@ def main() -> None:
     program = "python -m youtube8m_distill" if pathlib.Path(sys.argv[0]).name == "__main__.py" else "yt8m"
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in entry.HELP:
-        print(usage(program))
-        return
-    if name not in COMMANDS:
+        lines = [f"  {name:<12}{command.description.splitlines()[0]}" for name, command in COMMANDS.items()]
+        print(f"Usage: {program} COMMAND --flag=value ...", "", *lines, sep="\n")
+        print(f"\n`{program} COMMAND --helpshort` lists its flags.")
+    elif name in COMMANDS:
+        sys.argv = [f"{program} {name}", *arguments]
+        run(name)
+    else:
         near = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         entry.fail(f"unknown command {name!r}.{hint} `{program}` lists all commands.")
-    sys.argv = [f"{program} {name}", *arguments]
-    run(name)
-
-
-def usage(program: str) -> str:
-    """Every subcommand with the first line of its description."""
-    lines = [f"  {name:<12}{command.description.partition(chr(10))[0]}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        [f"Usage: {program} COMMAND --flag=value ...", "", *lines, "", f"`{program} COMMAND --helpshort` lists its flags."]
-    )
 
 
 def run(name: str) -> None:
@@ -40,7 +33,6 @@ def run(name: str) -> None:
 
     def action():
         with entry.user_errors():
-            our_flags.require_given(*command.required)
             command.check_flags()
         if command.uses_tensorflow:
             loading.load_tensorflow()

@@ -2,49 +2,50 @@
 
 import pathlib
 
-from absl import flags
-
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
-from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli import setting_flags
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.cli import entry
+from youtube8m_distill.cli.flags import FLAGS, KINDS, exclusions, feature_config, frame_view, given, settings_given
+from youtube8m_distill.errors import SettingError, written
+from youtube8m_distill.settings import fields_with
 
-FLAGS = flags.FLAGS
+BLOCK = "frames_per_block"  # the student has a flag of its own
+TRAINING_FLAGS = fields_with(configs.TrainingConfig, has_flag=True)
+DISTILLATION_FLAGS = fields_with(configs.DistillationConfig, has_flag=True)
+# The settings of a network but for the block length, and those of them in which teacher and student agree.
+_SETTINGS = dict.fromkeys(name for kind in KINDS for name in fields_with(kind, has_flag=True))
+NETWORK_FLAGS = ("num_classes", *(name for name in _SETTINGS if name != BLOCK))
+SHAPE_FLAGS = {"num_classes", *(name for kind in KINDS for name in fields_with(kind, shapes_weights=True))}
 
-NETWORK_FLAGS = setting_flags.network_flags()
+OF_SERIAL = ("teacher_dir", "teacher_targets_dir", "finetune_epochs")
+WITHOUT_EFFECT = {  # mode -> flags
+    "teacher": (*DISTILLATION_FLAGS, "student_model", "student_frames_per_block", *OF_SERIAL),
+    "serial": (BLOCK, "frame_features", "pca_eigenvalues"),
+    "parallel": OF_SERIAL,
+}
 
 
 def check_flags() -> None:
-    """Refuses flags that are wrong whatever the files and the teacher are. Does not load TensorFlow.
-
-    Raises:
-        SettingError: naming the flag.
-    """
-    _refuse_flags_without_effect()
+    """Raises SettingError for flags that are wrong whatever the files and the teacher are. Does not load TensorFlow."""
+    hint = ", or choose --mode=serial or parallel" if FLAGS.mode == "teacher" else ""
+    _refuse(WITHOUT_EFFECT[FLAGS.mode], f"has no effect with --mode={FLAGS.mode}; leave it out{hint}.")
     _refuse_settings_of_absent_terms(FLAGS.student_loss or configs.STUDENT_LOSSES)
-    for name, reason in (
-        ("init_from", "is the same as --train_dir; a new run needs its own folder."),
-        ("teacher_dir", "is the same as --train_dir; the student needs its own folder."),
-    ):
-        if FLAGS[name].value and _same_folder(FLAGS[name].value, FLAGS.train_dir):
-            raise SettingError(name, reason, FLAGS[name].value)
+    for name in ("init_from", "teacher_dir"):
+        folder = FLAGS[name].value
+        if folder and pathlib.Path(folder).resolve() == pathlib.Path(FLAGS.train_dir).resolve():
+            raise SettingError(name, "is the same as --train_dir; the new run needs its own folder.", folder)
     if FLAGS.mode != "serial":
         _run_config(_new_network())
         return
     if not FLAGS.teacher_dir:
         raise SettingError("teacher_dir", "is missing; --mode=serial needs the training directory of a trained teacher.")
-    our_flags.frame_view("uniform")
-    configs.TrainingConfig(**our_flags.given(*setting_flags.training_flags()))
-    configs.DistillationConfig(**our_flags.given(*setting_flags.distillation_flags()))
+    frame_view("uniform")
+    settings_given(configs.TrainingConfig)
+    settings_given(configs.DistillationConfig)
 
 
 def config_from_flags() -> configs.RunConfig:
-    """The RunConfig that the command line asks for, after `check_flags`. Loads TensorFlow to read files.
-
-    Raises:
-        SettingError: naming the flag.
-    """
+    """The RunConfig that the command line asks for, after `check_flags`. Loads TensorFlow to read files."""
     from youtube8m_distill import runs
 
     return _run_config(_trained_teacher(runs) if FLAGS.mode == "serial" else _as_stored(_new_network(), runs))
@@ -52,104 +53,68 @@ def config_from_flags() -> configs.RunConfig:
 
 def _run_config(teacher):
     """The RunConfig of the flags with a teacher or, with --mode=teacher, the only network."""
-    networks, distillation = {schema.TEACHER: teacher}, None
+    networks, distillation, main = {schema.TEACHER: teacher}, None, teacher
     if FLAGS.mode != "teacher":
-        networks[schema.STUDENT] = _student_of(teacher)
-        distillation = _distillation(networks)
-    model = networks[schema.STUDENT if distillation else schema.TEACHER].model
-    training = configs.TrainingConfig(
-        **{**configs.FAMILY_OF[model].training, **our_flags.given(*setting_flags.training_flags())}
-    )
+        networks[schema.STUDENT] = main = _student_of(teacher)
+        distillation = _distillation(teacher, main)
     return configs.RunConfig(
         mode=FLAGS.mode,
         networks=networks,
-        training=training,
+        training=settings_given(configs.TrainingConfig, **main.family.training),
         distillation=distillation,
-        train_data_pattern=FLAGS.train_data_pattern,
-        validation_data_pattern=FLAGS.validation_data_pattern,
-        teacher_dir=FLAGS.teacher_dir,
-        pca_eigenvalues=FLAGS.pca_eigenvalues,
-        init_from=FLAGS.init_from,
-        teacher_targets_dir=FLAGS.teacher_targets_dir,
-        exclude_records=FLAGS.exclude_records,
+        **given(*fields_with(configs.RunConfig, has_flag=True)),
     )
 
 
-def _refuse_flags_without_effect():
-    """Refuses flags that the mode does not use."""
-    without_effect = {
-        "teacher": [
-            *setting_flags.distillation_flags(),
-            "teacher_dir",
-            "teacher_targets_dir",
-            "student_model",
-            "student_frames_per_block",
-            "finetune_epochs",
-        ],
-        "serial": ["frames_per_block", "frame_features", "pca_eigenvalues"],
-        "parallel": ["teacher_dir", "teacher_targets_dir", "finetune_epochs"],
-    }[FLAGS.mode]
-    for name in without_effect:
+def _refuse(names, reason):
+    """Refuses the first of these flags that is given."""
+    for name in names:
         if FLAGS[name].present:
-            raise SettingError(
-                name,
-                f"has no effect with --mode={FLAGS.mode}; leave it out"
-                + (", or choose --mode=serial or parallel." if FLAGS.mode == "teacher" else "."),
-            )
+            raise SettingError(name, reason)
 
 
 def _refuse_settings_of_absent_terms(terms):
     """Refuses settings of terms that are not in the student's loss (`terms`), and of a stage that the run does not have."""
-    needed_for = {
-        "rep_weight": ("with rep in --student_loss", "rep" in terms),
-        "pred_weight": ("with pred in --student_loss", "pred" in terms),
-        "prediction_distance": ("with pred in --student_loss", "pred" in terms),
-        "ce_weight": ("with ce in --student_loss", "ce" in terms),
-        "intermediate_weight": ("with --match_intermediate", FLAGS.match_intermediate),
-        "intermediate_reduction": ("with --match_intermediate", FLAGS.match_intermediate),
-        "finetune_epochs": ("with --student_loss=rep", list(terms) == ["rep"]),
-    }
-    for name, (condition, holds) in needed_for.items():
-        if FLAGS[name].present and not holds:
-            raise SettingError(name, f"has an effect only {condition}; leave it out, or give that too.")
+    for holds, condition, *names in (
+        ("rep" in terms, "with rep in --student_loss", "rep_weight"),
+        ("pred" in terms, "with pred in --student_loss", "pred_weight", "prediction_distance"),
+        ("ce" in terms, "with ce in --student_loss", "ce_weight"),
+        (FLAGS.match_intermediate, "with --match_intermediate", "intermediate_weight", "intermediate_reduction"),
+        (list(terms) == ["rep"], "with --student_loss=rep", "finetune_epochs"),
+    ):
+        if not holds:
+            _refuse(names, f"has an effect only {condition}; leave it out, or give that too.")
 
 
-def _distillation(networks):
+def _distillation(teacher, student):
     """DistillationConfig from the flags. A mixture and a single network have no encoding or classifier in common."""
-    options = our_flags.given(*setting_flags.distillation_flags())
-    if networks[schema.STUDENT].model != networks[schema.TEACHER].model:
-        defaults = {"student_loss": ("pred", "ce"), "share_classifier": False}
-        options.update({name: value for name, value in defaults.items() if not FLAGS[name].present})
-        _refuse_settings_of_absent_terms(options["student_loss"])
-    return configs.DistillationConfig(**options)
+    if student.model == teacher.model:
+        return settings_given(configs.DistillationConfig)
+    found = settings_given(configs.DistillationConfig, student_loss=("pred", "ce"), share_classifier=False)
+    _refuse_settings_of_absent_terms(found.student_loss)
+    return found
 
 
 def _new_network():
     """The network that the flags describe, for files in the official format."""
-    family = configs.FAMILY_OF[FLAGS.model]
-    if FLAGS.mode == "parallel" and family.is_video_level:
-        raise SettingError(
-            "model", "reads video-level files, and --mode=parallel selects frames; choose another model.", FLAGS.model
-        )
-    if FLAGS.pca_eigenvalues and "reverse_whitening" not in family.model_fields:
-        raise SettingError(
-            "pca_eigenvalues", f"has no effect with --model={FLAGS.model}, which normalizes frames by length."
-        )
-    options = our_flags.given(*NETWORK_FLAGS, setting_flags.FRAMES_PER_BLOCK)
-    view = _view() if FLAGS.mode == "teacher" else configs.FrameView()
+    family, view = configs.FAMILY_OF[FLAGS.model], None
+    if not family.is_video_level:
+        view = frame_view("all") if FLAGS.mode == "teacher" else configs.FrameView()
+    elif FLAGS.mode == "parallel":
+        reason = "reads video-level files, and --mode=parallel selects frames; choose another model."
+        raise SettingError("model", reason, FLAGS.model)
+    else:
+        names = ("frame_selection", "frames_per_video", "every_n", "video_level_classifier_model")
+        _refuse(names, f"has no effect with --model={FLAGS.model}, which sees the mean of all frames.")
+    if "reverse_whitening" not in family.model_fields:
+        _refuse(["pca_eigenvalues"], f"has no effect with --model={FLAGS.model}, which normalizes frames by length.")
     return configs.network_config(
-        FLAGS.model, features=our_flags.feature_config(), view=view, classifier=FLAGS.video_level_classifier_model, **options
+        FLAGS.model,
+        features=feature_config(),
+        view=view,
+        classifier=FLAGS.video_level_classifier_model,
+        **given(*NETWORK_FLAGS, BLOCK),
     )
-
-
-def _view():
-    """FrameView of a network that is trained alone; None for a video-level model."""
-    if not configs.FAMILY_OF[FLAGS.model].is_video_level:
-        return our_flags.frame_view("all")
-    for name in ("frame_selection", "frames_per_video", "every_n", "video_level_classifier_model"):
-        if FLAGS[name].present:
-            raise SettingError(name, f"has no effect with --model={FLAGS.model}, which sees the mean of all frames.")
-    return None
 
 
 def _as_stored(network, runs):
@@ -157,7 +122,7 @@ def _as_stored(network, runs):
     changes = {}
     if not network.is_video_level:
         names = network.features.names
-        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, names, our_flags.exclusions())
+        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, names, exclusions())
         changes["features"] = network.features.replace(dtype=dtype)
     if "reverse_whitening" in network.settings():
         changes["reverse_whitening"] = bool(FLAGS.pca_eigenvalues) or runs.has_eigenvalues(FLAGS.init_from)
@@ -166,71 +131,50 @@ def _as_stored(network, runs):
 
 def _trained_teacher(runs):
     """The network in --teacher_dir; refuses flags that ask for another one."""
-    try:
+    with entry.about("teacher_dir"):
         run = runs.open_run(FLAGS.teacher_dir)
         run.weights_folder()
-    except (FileNotFoundError, ValueError) as error:
-        raise SettingError("teacher_dir", f"{error}", FLAGS.teacher_dir) from error
     teacher = run.config.networks[run.config.main_role]
     if teacher.is_video_level:
-        raise SettingError(
-            "teacher_dir", f"a {teacher.model} reads video-level files, and distillation selects frames.", FLAGS.teacher_dir
-        )
-    asked = our_flags.given(*(name for name in NETWORK_FLAGS if setting_flags.shapes_weights(name)))
+        reason = f"a {teacher.model} reads video-level files, and distillation selects frames."
+        raise SettingError("teacher_dir", reason, FLAGS.teacher_dir)
+    asked = given(*(name for name in NETWORK_FLAGS if name in SHAPE_FLAGS), "video_level_classifier_model")
     if FLAGS["model"].present:
         asked["model"] = FLAGS.model
-    if FLAGS.video_level_classifier_model is not None:
-        asked["video_level_classifier_model"] = FLAGS.video_level_classifier_model
     if FLAGS.feature_names is not None or FLAGS.feature_sizes is not None:
-        asked["feature_names"] = our_flags.feature_config().replace(dtype=teacher.features.dtype)
-    known = {
+        asked["feature_names"] = _described(feature_config())
+    found = {
         **teacher.settings(),
         "num_classes": teacher.num_classes,
         "model": teacher.model,
         "video_level_classifier_model": teacher.classifier.model,
-        "feature_names": teacher.features,
+        "feature_names": _described(teacher.features),
     }
-    for flag, value in asked.items():
-        if known.get(flag) != value:
-            hint = " Give --student_model for the student's." if flag == "model" and teacher.is_mixture else ""
-            raise SettingError(
-                flag,
-                f"the teacher in {FLAGS.teacher_dir} has {_shown(known.get(flag))}. Distillation is between networks of one "
-                f"family and size.{hint}",
-                _shown(value),
-            )
+    for name, value in asked.items():
+        if found.get(name) != value:
+            reason = f"the teacher in {FLAGS.teacher_dir} has {written(found.get(name, 'no such setting'))}."
+            hint = " Give --student_model for the student's." if name == "model" and teacher.is_mixture else ""
+            raise SettingError(name, f"{reason} Distillation is between networks of one family and size.{hint}", value)
     return teacher
 
 
-def _same_folder(path, other):
-    return pathlib.Path(path).resolve() == pathlib.Path(other).resolve()
-
-
-def _shown(value):
-    """A setting as a user writes it; features by name and size."""
-    if isinstance(value, configs.FeatureConfig):
-        return f"{','.join(value.names)} with feature_sizes={','.join(map(str, value.sizes))}"
-    return "no such setting" if value is None else str(value)
+def _described(features):
+    return f"{','.join(features.names)} with feature_sizes={written(features.sizes)}"
 
 
 def _student_of(teacher):
     """The teacher's network, or the member of a mixture with the model asked for, with the student's frames."""
     network = teacher
-    while FLAGS.student_model is not None and network.model != FLAGS.student_model:
+    while FLAGS.student_model not in (None, network.model):
         if not network.is_mixture:
-            raise SettingError(
-                "student_model",
-                f"the teacher is a {teacher.model}, and distillation is within one family; only a mixture can also teach "
-                "the kind of network it consists of.",
-                FLAGS.student_model,
-            )
+            reason = f"the teacher is a {teacher.model}, and distillation is within one family, or of a mixture's members."
+            raise SettingError("student_model", reason, FLAGS.student_model)
         network = network.member()
-    follows = {"frames_per_block": FLAGS.student_frames_per_block}
-    if setting_flags.FRAMES_PER_BLOCK not in network.settings():
-        if FLAGS.student_frames_per_block is not None:
-            raise SettingError("student_frames_per_block", f"has no effect with model={network.model}; leave it out.")
-        follows = {}
-    own = our_flags.given(*(name for name in NETWORK_FLAGS if not setting_flags.shapes_weights(name)))
+    own = given(*(name for name in NETWORK_FLAGS if name not in SHAPE_FLAGS))
     if FLAGS.mode == "parallel":  # a mixture may have settings that its member does not have
         own = {name: value for name, value in own.items() if name in network.settings()}
-    return network.replace(view=our_flags.frame_view("uniform"), **follows, **own)
+    if BLOCK in network.settings():
+        own[BLOCK] = FLAGS.student_frames_per_block
+    elif FLAGS.student_frames_per_block is not None:
+        raise SettingError("student_frames_per_block", f"has no effect with model={network.model}; leave it out.")
+    return network.replace(view=frame_view("uniform"), **own)

@@ -5,15 +5,13 @@ import os
 import sys
 import time
 
-from absl import flags
-
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
+from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.engine import cluster as clusters
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
-
-FLAGS = flags.FLAGS
+from youtube8m_distill.errors import written
 
 
 def main():
@@ -26,19 +24,13 @@ def main():
             check_batch_size(config.training.batch_size, strategy)
             training_files = runs.find_training_files(config)
             config = runs.pin(config, training_files)
-            with chief_first(strategy):
-                run = held.enter_context(begin(config, strategy))
+            with chief_first(strategy):  # workers share the chief's lock
+                if is_chief(strategy):
+                    check_held = held.enter_context(runs.lock_run(FLAGS.train_dir))
+                    run = runs.prepare_run(FLAGS.train_dir, config, FLAGS.start_new_model, check_held)
+                else:
+                    run = runs.join_run(FLAGS.train_dir, config)
         train(run, training_files, strategy)
-
-
-@contextlib.contextmanager
-def begin(config, strategy):
-    """The run in --train_dir, locked for this job inside the block; workers share the chief's lock."""
-    if is_chief(strategy):
-        with runs.lock_run(FLAGS.train_dir) as check_held:
-            yield runs.prepare_run(FLAGS.train_dir, config, FLAGS.start_new_model, check_held)
-    else:
-        yield runs.join_run(FLAGS.train_dir, config)
 
 
 def train(run, training_files, strategy):
@@ -51,11 +43,8 @@ def train(run, training_files, strategy):
     except (ValueError, FloatingPointError, OSError) as error:  # a bad record, other targets, a full disk
         entry.fail(f"{entry.message_of(error).rstrip('.')}. Training stopped; {last_checkpoint(run)}.")
     except Interrupted as stopped:
-        print(
-            f"Stopped by {stopped.signal.name}; {last_checkpoint(run)}. The same command resumes it.",
-            file=sys.stderr,
-            flush=True,
-        )
+        message = f"Stopped by {stopped.signal.name}; {last_checkpoint(run)}. The same command resumes it."
+        print(message, file=sys.stderr, flush=True)
         sys.exit(entry.SIGNALLED + stopped.signal)
     if not is_chief(strategy):
         print(f"Done: step {progress.step}. The chief has written everything.")
@@ -84,11 +73,11 @@ def last_checkpoint(run):
 def describe(config, training_files, strategy):
     """The settings of a run, one group per line."""
     about = "" if training_files.num_train_is_exact else "about "
-    devices = ", ".join(strategy.extended.worker_devices)
     machines = machine(strategy)[1]
     where = f" of {machines} machines, here" if machines > 1 else ""
+    devices = f"{strategy.num_replicas_in_sync} device(s){where}: {', '.join(strategy.extended.worker_devices)}"
     lines = [
-        f"mode={config.mode} on {strategy.num_replicas_in_sync} device(s){where}: {devices}",
+        f"mode={config.mode} on {devices}",
         f"data: {about}{training_files.num_train:,} training videos in {len(training_files.train)} file(s), "
         f"{len(training_files.validation)} validation file(s)",
     ]
@@ -105,14 +94,10 @@ def describe(config, training_files, strategy):
 
 def _settings(config):
     """The fields that have a value, as name=value; nested ones as values separated by slashes."""
-    shown = []
+    shown = {}
     for name, value in config.to_dict().items():
         if isinstance(value, dict):
-            value = "/".join(_joined(nested) for nested in value.values() if nested is not None)
+            value = "/".join(written(nested) for nested in value.values() if nested is not None)
         if value is not None:
-            shown.append(f"{name}={_joined(value)}")
-    return ", ".join(shown)
-
-
-def _joined(value):
-    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+            shown[name] = written(value)
+    return ", ".join(f"{name}={value}" for name, value in shown.items())

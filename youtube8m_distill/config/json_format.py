@@ -54,23 +54,18 @@ def _without_repeats(pairs):
 
 def _from_flat(values):
     """The values of format 2 as those of this one."""
-    if not isinstance(values.get("networks"), dict):
-        raise ValueError("not a run configuration: it has no networks.")
-    networks = {role: _network_from_flat(network) for role, network in values["networks"].items()}
-    training = values.get("training")
-    if isinstance(training, dict):
-        training = {name: value for name, value in training.items() if name not in DROPPED_FIELDS}
-    return {**values, "networks": networks, **({} if training is None else {"training": training})}
-
-
-def _network_from_flat(flat):
-    if not isinstance(flat, dict):
-        raise ValueError("not a run configuration: a network is not an object.")
-    flat = {name: value for name, value in flat.items() if value is not None}
     try:
-        features, frames = flat.pop("features", {}), flat.pop("frames", None)
-        return network_config(
-            features=FeatureConfig(**features), view=None if frames is None else FrameView(**frames), **flat
-        ).to_dict()
-    except TypeError as error:
-        raise ValueError(f"not a run configuration: {error}.") from None
+        networks = {role: _network_from_flat(**flat).to_dict() for role, flat in values["networks"].items()}
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"not a run configuration: its networks are missing or malformed ({error}).") from None
+    if isinstance(values.get("training"), dict):
+        values["training"] = {name: value for name, value in values["training"].items() if name not in DROPPED_FIELDS}
+    return {**values, "networks": networks}
+
+
+def _network_from_flat(features=None, frames=None, **flat):
+    return network_config(
+        features=FeatureConfig(**(features or {})),
+        view=None if frames is None else FrameView(**frames),
+        **{name: value for name, value in flat.items() if value is not None},
+    )

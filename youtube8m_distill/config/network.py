@@ -6,7 +6,6 @@ import pydantic
 
 from youtube8m_distill import schema
 from youtube8m_distill.config.video import FeatureConfig, FrameView
-from youtube8m_distill.errors import SettingError
 from youtube8m_distill.families import CLASSIFIERS, FAMILIES
 from youtube8m_distill.families.classifiers import LogisticSettings, MoeSettings
 from youtube8m_distill.families.settings import FamilySettings
@@ -26,44 +25,27 @@ else:
 
 
 class NetworkConfig(Settings):
-    """A network: what it reads, which family it is of, and its classifier.
-
-    `network_config` builds one from flat settings, as flags give them.
-
-    Attributes:
-        num_classes: int.
-        features: FeatureConfig.
-        view: FrameView; None for a video-level network.
-        family: settings of one of families.FAMILIES.
-        classifier: settings of one of families.CLASSIFIERS.
-    """
+    """A network: what it reads, which family it is of, and its classifier. `network_config` makes one."""
 
     num_classes: int = size(schema.NUM_CLASSES, "Classes of the data set: 3862 in 2018 and later, 4716 in 2017.")
     features: FeatureConfig = FeatureConfig()
-    view: FrameView | None = FrameView()
+    view: FrameView | None = FrameView()  # None for a video-level network
     family: Family
     classifier: Classifier
 
     def model_post_init(self, context, /):
-        family = self.family
-        require(
-            self.features.frame_features != family.is_video_level,
-            "model",
-            f"reads {'video' if family.is_video_level else 'frame'}-level files.",
-            family.model,
-        )
+        family, fixed = self.family, self.family.fixed_classifier
+        reason = f"reads {'video' if family.is_video_level else 'frame'}-level files."
+        require(self.features.frame_features != family.is_video_level, "model", reason, family.model)
         if self.view is None:
             require(family.is_video_level, "frame_selection", f"model={family.model} needs one.")
         else:
             reason = f"model={family.model} sees the video's mean, so it takes no frame selection."
             require(not family.is_video_level, "frame_selection", reason)
             object.__setattr__(self, "family", family.for_view(self.view))
-        require(
-            not family.fixed_classifier or self.classifier.model == family.published_classifier,
-            "video_level_classifier_model",
-            f"model={family.model} takes {family.published_classifier} only: {family.fixed_classifier}.",
-            self.classifier.model,
-        )
+        given, published = self.classifier.model, family.published_classifier
+        reason = f"model={family.model} takes {published} only: {fixed}."
+        require(not fixed or given == published, "video_level_classifier_model", reason, given)
         family.check(self.features, self.classifier)
 
     @property
@@ -89,19 +71,15 @@ class NetworkConfig(Settings):
         return self.replace(family=self.family.member())
 
     def settings(self) -> dict[str, Any]:
-        """dict of the family's and the classifier's settings, as `network_config` takes them."""
-        return {
-            name: value
-            for part in (self.family, self.classifier)
-            for name, value in part.values().items()
-            if name != "model"
-        }
+        """The family's and the classifier's settings, as `network_config` takes them."""
+        found = {**self.family.values(), **self.classifier.values()}
+        del found["model"]
+        return found
 
     def replace(self, **changes: Any) -> "NetworkConfig":
         """A copy with changed values. Settings of the family and of the classifier may be given too."""
-        own = {name: value for name, value in changes.items() if name in NetworkConfig.model_fields}
-        rest = {name: value for name, value in changes.items() if name not in own}
-        of_family, of_classifier = _split(rest, type(self.family), type(self.classifier))
+        own = {name: changes.pop(name) for name in NetworkConfig.model_fields if name in changes}
+        of_family, of_classifier = _split(changes, type(self.family), type(self.classifier))
         if of_family:
             own["family"] = own.get("family", self.family).replace(**of_family)
         if of_classifier:
@@ -128,11 +106,10 @@ def network_config(
     1e-06
 
     Args:
-        model: str, of MODELS.
-        num_classes: int.
-        features: FeatureConfig; by default those of the official files.
-        view: FrameView; all frames by default. Video-level models take none.
-        classifier: str, of CLASSIFIER_MODELS; the family's published one by default.
+        model: one of config.MODELS.
+        features: by default those of the official files.
+        view: all frames by default. Video-level models take none.
+        classifier: one of config.CLASSIFIER_MODELS; the family's published one by default.
         **settings: fields of the family or of the classifier.
     Raises:
         SettingError: naming the setting, also if neither the family nor the classifier has it.
@@ -140,12 +117,8 @@ def network_config(
     require(model in FAMILY_OF, "model", f"is unknown; choose one of {', '.join(MODELS)}.", model)
     family = FAMILY_OF[model]
     classifier = classifier or family.published_classifier
-    require(
-        classifier in CLASSIFIER_OF,
-        "video_level_classifier_model",
-        f"is unknown; choose one of {', '.join(CLASSIFIER_MODELS)}.",
-        classifier,
-    )
+    reason = f"is unknown; choose one of {', '.join(CLASSIFIER_MODELS)}."
+    require(classifier in CLASSIFIER_OF, "video_level_classifier_model", reason, classifier)
     published = family.classifier_settings if classifier == family.published_classifier else {}
     of_family, of_classifier = _split(settings, family, CLASSIFIER_OF[classifier])
     if family.is_video_level:
@@ -163,44 +136,25 @@ def network_config(
 
 def _split(settings, family, classifier):
     """Flat settings as those of the family and those of the classifier."""
+    model, top = (kind.model_fields["model"].default for kind in (family, classifier))
     for name, value in settings.items():
-        if name == "model" or name not in {**family.model_fields, **classifier.model_fields}:
-            raise SettingError(
-                name,
-                f"has no effect with model={_model_of(family)} and the classifier {_model_of(classifier)}; leave it out.",
-                value,
-            )
-    return tuple(
-        {name: value for name, value in settings.items() if name in kind.model_fields} for kind in (family, classifier)
-    )
-
-
-def _model_of(kind):
-    return kind.model_fields["model"].default
+        known = name != "model" and (name in family.model_fields or name in classifier.model_fields)
+        require(known, name, f"has no effect with model={model} and the classifier {top}; leave it out.", value)
+    return [{name: settings[name] for name in kind.model_fields if name in settings} for kind in (family, classifier)]
 
 
 def differences(network: NetworkConfig, other: NetworkConfig) -> dict[str, tuple[Any, Any]]:
     """The settings that keep two networks from exchanging weights.
 
     Returns:
-        dict, setting -> (value of `network`, value of `other`); empty if all weights fit. If the families or the classifiers
+        Setting -> (value of `network`, value of `other`); empty if all weights fit. If the families or the classifiers
         differ, `model` or `classifier` stands for all their settings.
     """
-    found = {
-        name: (getattr(network, name), getattr(other, name))
-        for name in ("num_classes", "features")
-        if getattr(network, name) != getattr(other, name)
-    }
-    for part, name in (("family", "model"), ("classifier", "classifier")):
-        found.update(_differences_of_part(getattr(network, part), getattr(other, part), name))
-    return found
-
-
-def _differences_of_part(part, other, name):
-    if part.model != other.model:
-        return {name: (part.model, other.model)}
-    return {
-        field: (getattr(part, field), getattr(other, field))
-        for field in fields_with(type(part), shapes_weights=True)
-        if getattr(part, field) != getattr(other, field)
-    }
+    found = {name: (getattr(network, name), getattr(other, name)) for name in ("num_classes", "features")}
+    for name, part in (("model", "family"), ("classifier", "classifier")):
+        one, two = getattr(network, part), getattr(other, part)
+        found[name] = one.model, two.model
+        if one.model == two.model:
+            for field in fields_with(type(one), shapes_weights=True):
+                found[field] = getattr(one, field), getattr(two, field)
+    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}

@@ -11,7 +11,6 @@ Optimizer = Literal["AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimi
 STUDENT_LOSSES, PREDICTION_DISTANCES, INTERMEDIATE_REDUCTIONS, OPTIMIZERS = map(
     get_args, (StudentLoss, PredictionDistance, Reduction, Optimizer)
 )
-
 MAX_SEED = 2**31 - 1  # accepted by NumPy, Python and TensorFlow alike
 
 
@@ -22,34 +21,23 @@ class DistillationConfig(Settings):
     rep_weight: float = setting(1.0, "Weight of L_rep, the squared distance of the encodings.", ge=0.0)
     pred_weight: float = setting(1.0, "Weight of L_pred, the distance d of the predictions.", ge=0.0)
     ce_weight: float = setting(1.0, "Weight of L_CE, the cross-entropy with the labels.", ge=0.0)
-    intermediate_weight: float = setting(
-        1.0, "Weight of L_rep^I, the squared distance of the states after common frames.", ge=0.0
-    )
+    intermediate_weight: float = setting(1.0, "Weight of L_rep^I, the squared distance of common frames' states.", ge=0.0)
     prediction_distance: PredictionDistance = setting(
         "kl", "Distance d in L_pred: kl of independent Bernoullis, categorical_kl as in the authors' release, or squared."
     )
     match_intermediate: bool = setting(False, "Also match the states after common frames (L_rep^I, H-RNN only).")
     intermediate_reduction: Reduction = setting("mean", "Mean or sum over the common frames; sum is the paper's equation 3.")
-    share_classifier: bool = setting(
-        True, "Serial: the student's classifier starts from the teacher's. Parallel: one classifier for both."
-    )
+    share_classifier: bool = setting(True, "Serial: start from the teacher's classifier. Parallel: one classifier for both.")
     freeze_classifier: bool = setting(False, "Serial: keep the teacher's classifier as it is, for both networks.")
 
     def model_post_init(self, context, /):
-        require(self.student_loss, "student_loss", "is empty; name at least one of rep,pred,ce.")
-        for term in self.student_loss:
-            require(
-                term in STUDENT_LOSSES, "student_loss", f"{term!r} is unknown; choose among rep,pred,ce.", self.student_loss
-            )
-        require(
-            len(set(self.student_loss)) == len(self.student_loss), "student_loss", "contains duplicates.", self.student_loss
-        )
-        require(
-            self.share_classifier or not self.freeze_classifier,
-            "freeze_classifier",
-            "keeps the teacher's classifier as it is, so it needs share_classifier.",
-            True,
-        )
+        terms = self.student_loss
+        require(terms, "student_loss", "is empty; name at least one of rep,pred,ce.")
+        for term in terms:
+            require(term in STUDENT_LOSSES, "student_loss", f"{term!r} is unknown; choose among rep,pred,ce.", terms)
+        require(len(set(terms)) == len(terms), "student_loss", "contains duplicates.", terms)
+        reason = "keeps the teacher's classifier as it is, so it needs share_classifier."
+        require(self.share_classifier or not self.freeze_classifier, "freeze_classifier", reason, True)
 
     @property
     def trains_classifier(self) -> bool:
@@ -70,9 +58,7 @@ class TrainingConfig(Settings):
     num_epochs: int = setting(5, "Passes over the training videos.", ge=1, may_change=True)
     finetune_epochs: int = setting(5, "Epochs of the second stage of a serial run on rep alone.", ge=1, may_change=True)
     max_steps: int | None = setting(None, "End the run at this step.", ge=1, may_change=True)
-    checkpoint_steps: int | None = setting(
-        None, "Also save every so many steps, not only after each epoch.", ge=1, may_change=True
-    )
+    checkpoint_steps: int | None = setting(None, "Save every so many steps, not only after epochs.", ge=1, may_change=True)
     validation_steps: int | None = setting(None, "Also validate every so many steps.", ge=1, may_change=True)
     max_to_keep: int = setting(3, "Checkpoints to keep, beside the best.", ge=1, may_change=True)
     seed: int = setting(0, "Seed of weights, data order, frame selection and dropout.", ge=0, le=MAX_SEED)
