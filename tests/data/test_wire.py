@@ -39,7 +39,7 @@ def at_once(features):
 def one_by_one(features):
     parse = record.build_record_parser(features, NUM_CLASSES, VIEWS, 3)
     spec = [tf.TensorSpec([], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
-    function = tf.function(lambda *fields: parse(record.Record(*fields)), input_signature=spec)
+    function = tf.function(parse, input_signature=spec)
 
     def parse_all(*fields):
         found = [function(*record) for record in zip(*fields)]
@@ -188,9 +188,9 @@ def test_official_records_are_never_parsed_one_at_a_time(videos, monkeypatch, tr
     def build_refusing_parser(*arguments):
         real = build_record_parser(*arguments)
 
-        def parse(fields):
+        def parse(*fields):
             with tf.control_dependencies([tf.debugging.Assert(False, ["a record was parsed alone"])]):
-                return real(record.Record(*map(tf.identity, fields)))
+                return real(*map(tf.identity, fields))
 
         return parse
 

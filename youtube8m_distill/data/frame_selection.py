@@ -15,11 +15,6 @@ from youtube8m_distill import schema
 GOLDEN_GAMMA, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-def all_frames(video_frames):
-    """Every frame. int32 [B] -> int32 [B, MAX_FRAMES]."""
-    return _first_of(tf.range(schema.MAX_FRAMES)[None], video_frames)
-
-
 def strided(video_frames, every_n):
     """Frames 0, n, 2n, ... below the number of frames. int32 [B] -> int32 [B, ceil(MAX_FRAMES / every_n)]."""
     return _first_of(tf.range(0, schema.MAX_FRAMES, every_n)[None], -(-video_frames // every_n))
@@ -35,14 +30,10 @@ def uniform(video_frames, k):
 def random(video_frames, k, seed):
     """At most k distinct frames of each video, in time order, each set of k as likely as any other.
 
-    Every frame gets a number by hashing (seed, frame), and the k frames with the largest numbers are selected.
+    Every frame gets a number by hashing (seed, frame), and the k frames with the largest numbers are selected. So the same
+    seed gives the same frames, and those of a smaller k are among those of a larger one.
 
-    Args:
-        video_frames: int32 [B], each at most MAX_FRAMES.
-        k: int, how many frames.
-        seed: int64 [B, 2]. The same seed gives the same frames, and those of a smaller k are among those of a larger one.
-    Returns:
-        int32 [B, k].
+    int32 [B], int, int64 [B, 2] -> int32 [B, k].
     """
     first, second = tf.unstack(tf.bitcast(seed, tf.uint64), axis=1)
     stream = _mixed(_mixed(first) + second)[:, None]  # [B, 1]
@@ -101,7 +92,7 @@ def _folded(bits, shift):
 
 
 SELECTIONS = {
-    "all": all_frames,
+    "all": first,
     "strided": strided,
     "uniform": uniform,
     "random": random,
@@ -123,12 +114,8 @@ def select(view, video_frames, seed):
         int32 [B, view.max_frames], each row ascending and below the video's number of frames, then -1.
     """
     choose = SELECTIONS[view.frame_selection]
-    if choose is all_frames:
-        indices = choose(video_frames)
-    elif choose is strided:
-        indices = choose(video_frames, view.every_n)
-    elif choose is random:
-        indices = choose(video_frames, view.frames_per_video, seed)
+    if choose is random:
+        indices = random(video_frames, view.max_frames, seed)
     else:
-        indices = choose(video_frames, view.frames_per_video)
+        indices = choose(video_frames, view.every_n or view.max_frames)
     return tf.ensure_shape(indices, [None, view.max_frames])

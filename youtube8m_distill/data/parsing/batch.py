@@ -16,6 +16,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.config import FeatureConfig, FrameView
 from youtube8m_distill.data import bad_records, frame_selection, seeds
 from youtube8m_distill.data.parsing import record, wire
+from youtube8m_distill.settings import require
 
 
 class Records(typing.NamedTuple):
@@ -35,12 +36,12 @@ class VideoParser:
     frame level, `stored_frames`. Invalid records raise as in `record.build_record_parser`.
 
     Args:
-        features: config.FeatureConfig, the same for all roles.
-        num_classes: int. Labels must be in 0 .. num_classes - 1.
-        views: dict role -> config.FrameView; None instead of a view for video-level features.
-        seed: int. `random` frames are a function of (seed, epoch, video id).
+        features: the same for all roles.
+        num_classes: labels must be in 0 .. num_classes - 1.
+        views: role -> which frames it sees; None instead of a view for video-level features.
+        seed: `random` frames are a function of (seed, epoch, video id).
     Raises:
-        ValueError: if views are given for video-level records, or none for frame-level ones.
+        SettingError: if views are given for video-level records, or none for frame-level ones.
     """
 
     features: FeatureConfig
@@ -49,14 +50,13 @@ class VideoParser:
     seed: int = 0
 
     def __post_init__(self):
-        if not self.views:
-            raise ValueError("views={}: name at least one role, as in {'teacher': FrameView()}.")
+        require(self.views, "views", "name at least one role, as in {'teacher': FrameView()}.", self.views)
         for role, view in self.views.items():
-            if self.features.frame_features != (view is not None):
-                raise ValueError(
-                    f"views: {role} has {view} with frame_features={self.features.frame_features}. Frame-level "
-                    "records need a FrameView for each role, video-level records take None."
-                )
+            reason = (
+                f"{role} has {view} with frame_features={self.features.frame_features}. Frame-level records need a "
+                "FrameView for each role, video-level records take None."
+            )
+            require(self.features.frame_features == (view is not None), "views", reason)
 
     def __call__(self, records: Records) -> dict[str, typing.Any]:
         views: typing.Any = tuple(self.views.items())
@@ -78,21 +78,18 @@ def _batch_parser(features, num_classes, views, seed):
     views = dict(views)
     parse_record = record.build_record_parser(features, num_classes, views, seed)
     structure = _structure(features, num_classes, views)
+    read = _read_frames if features.frame_features else _read_means
 
     def one_by_one(records):
         # In order, so that of several invalid records the first is reported.
         return tf.map_fn(
-            lambda fields: parse_record(record.Record(*fields)),
-            tuple(records),
-            parallel_iterations=1,
-            fn_output_signature=structure,
+            lambda fields: parse_record(*fields), tuple(records), parallel_iterations=1, fn_output_signature=structure
         )
 
     def parse_batch(*fields):
         records = Records(*fields)
         if features.dtype == "float32" and features.frame_features:
             return one_by_one(records)
-        read = _read_frames if features.frame_features else _read_means
         ordinary, at_once = read(records, features, num_classes, views, seed)
         return tf.cond(ordinary, at_once, lambda: one_by_one(records))
 
@@ -105,18 +102,15 @@ def _structure(features, num_classes, views):
     video = {schema.VIDEO_ID: tf.TensorSpec([], tf.string), schema.LABELS: tf.TensorSpec([num_classes], tf.uint8)}
     if not features.frame_features:
         return video | {role: {schema.FEATURES: tf.TensorSpec([features.size], tf.float32)} for role in views}
-    return (
-        video
-        | {schema.STORED_FRAMES: tf.TensorSpec([], tf.int32)}
-        | {
-            role: {
-                schema.FRAMES: tf.TensorSpec([view.max_frames, features.size], features.dtype),
-                schema.NUM_FRAMES: tf.TensorSpec([], tf.int32),
-                schema.FRAME_INDICES: tf.TensorSpec([view.max_frames], tf.int32),
-            }
-            for role, view in views.items()
+    seen = {
+        role: {
+            schema.FRAMES: tf.TensorSpec([view.max_frames, features.size], features.dtype),
+            schema.NUM_FRAMES: tf.TensorSpec([], tf.int32),
+            schema.FRAME_INDICES: tf.TensorSpec([view.max_frames], tf.int32),
         }
-    )
+        for role, view in views.items()
+    }
+    return video | {schema.STORED_FRAMES: tf.TensorSpec([], tf.int32)} | seen
 
 
 def _beginning(view):
@@ -127,10 +121,9 @@ def _beginning(view):
 def _read_frames(records, features, num_classes, views, seed):
     """Whether all records are ordinary (bool scalar), and a function that then returns the batch."""
     blocks = wire.locate(records.serialized, features, beginning=max(map(_beginning, views.values())))
-    stored = _read_context(blocks.context, records, {})
+    stored = _read_context(blocks.context, records)
     ordinary = tf.reduce_all(blocks.official) & _are_described(stored, num_classes)
     video_frames = tf.minimum(blocks.stored_frames, schema.MAX_FRAMES)
-    beginning: typing.Any = blocks.beginning
 
     def at_once():
         video = _description(stored, num_classes) | {schema.STORED_FRAMES: blocks.stored_frames}
@@ -138,11 +131,11 @@ def _read_frames(records, features, num_classes, views, seed):
 
         def see(view):
             indices = frame_selection.select(view, video_frames, draw)
-            num_frames = tf.math.count_nonzero(indices >= 0, axis=1, dtype=tf.int32)
             if _beginning(view):
-                frames = beginning[:, : view.max_frames]
+                frames = blocks.beginning[:, : view.max_frames]
             else:
                 frames = wire.cut(records.serialized, blocks, indices, features)
+            num_frames = tf.math.count_nonzero(indices >= 0, axis=1, dtype=tf.int32)
             return {schema.FRAMES: frames, schema.NUM_FRAMES: num_frames, schema.FRAME_INDICES: indices}
 
         return video | {role: see(view) for role, view in views.items()}
@@ -155,25 +148,23 @@ def _read_means(records, features, num_classes, views, _):
     # An Example is a SequenceExample without frames, byte for byte, and unlike `parse_example` this parser names the
     # record in every error.
     stored = _read_context(records.serialized, records, dict.fromkeys(features.names, tf.io.RaggedFeature(tf.float32)))
-    sizes = tf.stack([stored[name].row_lengths() for name in features.names], axis=1)  # [B, features]
-    ordinary = _are_described(stored, num_classes) & tf.reduce_all(tf.equal(sizes, features.sizes))
-    for name in features.names:
-        ordinary &= tf.reduce_all(tf.math.is_finite(stored[name].values))
+    means = [stored[name] for name in features.names]
+    ordinary = _are_described(stored, num_classes)
+    for values, size in zip(means, features.sizes):
+        ordinary &= tf.reduce_all(values.row_lengths() == size) & tf.reduce_all(tf.math.is_finite(values.values))
 
     def at_once():
-        means = [tf.reshape(stored[name].values, [-1, size]) for name, size in zip(features.names, features.sizes)]
-        seen = {schema.FEATURES: tf.concat(means, axis=1)}
+        parts = [tf.reshape(values.values, [-1, size]) for values, size in zip(means, features.sizes)]
+        seen = {schema.FEATURES: tf.concat(parts, axis=1)}
         return _description(stored, num_classes) | {role: seen for role in views}
 
     return ordinary, at_once
 
 
-def _read_context(serialized, records, features):
+def _read_context(serialized, records, features=()):
     """{name: RaggedTensor [B, values]} of ids, labels and the given tf.io features."""
-    context = {key: tf.io.RaggedFeature(tf.string) for key in schema.ID_KEYS}
-    context[schema.LABELS_KEY] = tf.io.RaggedFeature(tf.int64)
     names = bad_records.record_name(records.path, records.number)
-    return tf.io.parse_sequence_example(serialized, context | features, example_names=names)[0]
+    return tf.io.parse_sequence_example(serialized, record.CONTEXT | dict(features), example_names=names)[0]
 
 
 def _ids(stored):
@@ -183,17 +174,15 @@ def _ids(stored):
 
 def _are_described(stored, num_classes):
     """Whether all records have a valid id, and valid labels without duplicates. bool scalar."""
-    labels = stored[schema.LABELS_KEY]
-    exist = (labels.values >= 0) & (labels.values < num_classes)
+    ids, labels = _ids(stored), stored[schema.LABELS_KEY]
+    first = ids[:, :1].flat_values
     # A number for each (record, label). Two records can share one only if some label is invalid.
     different, _ = tf.unique(tf.cast(labels.value_rowids(), tf.int64) * num_classes + labels.values)
-    ids = _ids(stored)
-    first = ids[:, :1].flat_values
-    has_id = tf.reduce_all(ids.row_lengths() > 0) & tf.reduce_all(tf.strings.length(first) > 0)
     return (
-        has_id
+        tf.reduce_all(ids.row_lengths() > 0)
+        & tf.reduce_all(tf.strings.length(first) > 0)
         & tf.reduce_all(record.without_zero_bytes(first))
-        & tf.reduce_all(exist)
+        & tf.reduce_all((labels.values >= 0) & (labels.values < num_classes))
         & tf.equal(tf.size(different), tf.size(labels.values))
     )
 

@@ -45,14 +45,12 @@ def _varint(number):
 
 
 def locate(serialized, features, beginning=0):
-    """Finds the frames of every record, and whether the record has the official layout.
+    """The Blocks of serialized records: where their frames are, and whether they have the official layout.
 
     Args:
         serialized: string [B].
         features: config.FeatureConfig of frame-level bytes.
         beginning: int, T. How many of the first frames to cut out in one piece, the fastest way if all are needed.
-    Returns:
-        Blocks.
     """
     end = tf.strings.length(serialized)  # [B]
     tag, _, context_end = _field(serialized, tf.zeros_like(end))
@@ -78,14 +76,9 @@ def locate(serialized, features, beginning=0):
 
 
 def _field(serialized, place):
-    """Tag, start and end of the field at `place` of each record.
+    """Tag, start and end of the field at `place` of each record. string [B], int32 [B] -> three int32 [B].
 
-    Args:
-        serialized: string [B].
-        place: int32 [B]; nothing is found beyond the end of a record.
-    Returns:
-        (tag, start, end), int32 [B] each. `end` may be beyond the record, never before `start`; the tag is -1 if there is
-        no valid length.
+    `end` may be beyond the record, never before `start`. The tag is -1 if there is no valid length.
     """
     place = tf.minimum(place, tf.strings.length(serialized))
     window = tf.strings.substr(serialized, place, tf.fill(tf.shape(place), 1 + LONGEST_LENGTH))
@@ -101,13 +94,8 @@ def _field(serialized, place):
 
 
 def _find_lists(serialized, names, official, place, end):
-    """Walks over the feature lists of each record and skips those that were not requested.
+    """Walks over the feature lists of each `official` record, from `place` to `end`, and skips those not in `names`.
 
-    Args:
-        serialized: string [B].
-        names: the requested features.
-        official: bool [B], whether to look at a record at all.
-        place, end: int32 [B], where the first list starts and the last one ends.
     Returns:
         (official, starts, sizes): bool [B], whether each feature was found exactly once, and nothing but lists; int32
         [B, features], start and bytes of the frames of each feature.
@@ -118,14 +106,8 @@ def _find_lists(serialized, names, official, place, end):
         tag, name_place, list_end = _field(serialized, place)
         name_tag, name_start, name_end = _field(serialized, name_place)
         frames_tag, frames_start, frames_end = _field(serialized, name_end)
-        fits = (
-            tf.equal(tag, ENTRY)
-            & tf.equal(name_tag, NAME)
-            & tf.equal(frames_tag, FRAMES)
-            & tf.equal(frames_end, list_end)
-            & (list_end <= end)
-        )
-        fits &= walking
+        fits = walking & (tag == ENTRY) & (name_tag == NAME) & (frames_tag == FRAMES)
+        fits &= (frames_end == list_end) & (list_end <= end)
         name = tf.strings.substr(serialized, tf.where(fits, name_start, 0), tf.where(fits, name_end - name_start, 0))
         here = fits[:, None] & tf.equal(name[:, None], tf.constant(names))  # [B, features]
         twice = tf.reduce_any(here & (starts >= 0), axis=1)
@@ -146,14 +128,7 @@ def _find_lists(serialized, names, official, place, end):
 
 
 def _has_frame_headers(serialized, start, num_frames, size, first):
-    """Whether every frame of one feature from number `first` on starts with the header. bool [B].
-
-    Args:
-        serialized: string [B].
-        start, num_frames: int32 [B]; the frames must be inside the record.
-        size: int, bytes of a frame without its header.
-        first: int.
-    """
+    """Whether every frame of one feature from number `first` on starts with its header, as in `_cut_beginning`. bool [B]."""
     header = frame_header(size)
     expected = tf.constant([header * count for count in range(COLUMNS + 1)])
 
@@ -161,10 +136,7 @@ def _has_frame_headers(serialized, start, num_frames, size, first):
         frame = first + tf.range(COLUMNS)[:, None]  # [COLUMNS, 1]
         exists = frame < num_frames
         places = tf.where(exists, start + frame * (len(header) + size), 0)  # [COLUMNS, B]
-        lengths = tf.where(exists, len(header), 0)
-        found = tf.strings.join(
-            [tf.strings.substr(serialized, place, length) for place, length in zip(tf.unstack(places), tf.unstack(lengths))]
-        )
+        found = tf.strings.join(_pieces(serialized, places, tf.where(exists, len(header), 0)))
         count = tf.clip_by_value(num_frames - first, 0, COLUMNS)
         return first + COLUMNS, holds & tf.equal(found, tf.gather(expected, count))
 
@@ -177,7 +149,7 @@ def _cut_beginning(serialized, start, num_frames, size, length):
 
     Args:
         serialized: string [B].
-        start, num_frames: int32 [B]; at most `length` frames.
+        start, num_frames: int32 [B], of at most `length` frames inside the record.
         size: int, bytes of a frame without its header.
         length: int.
     """
@@ -201,20 +173,19 @@ def cut(serialized, blocks, indices, features):
     Returns:
         uint8 [B, T, sum of feature sizes], zero in padding.
     """
-    exists = indices >= 0
-    columns = []
+    frames = tf.transpose(indices)  # [T, B]
+    exists, columns = frames >= 0, []
     for i, size in enumerate(features.sizes):
         header = len(frame_header(size))
-        places = tf.where(exists, blocks.starts[:, i : i + 1] + indices * (header + size) + header, 0)
-        lengths = tf.where(exists, size, 0)
-        columns.append(
-            [
-                tf.strings.substr(serialized, place, length)
-                for place, length in zip(tf.unstack(places, axis=1), tf.unstack(lengths, axis=1))
-            ]
-        )
+        places = tf.where(exists, blocks.starts[:, i] + frames * (header + size) + header, 0)
+        columns.append(_pieces(serialized, places, tf.where(exists, size, 0)))
     # Joined in the order of the result, frame by frame with all features, so that no byte is moved again. `fixed_length`
     # pads with zeros at the end.
     joined = tf.strings.join([part for frame in zip(*columns) for part in frame])
     decoded = tf.io.decode_raw(joined, tf.uint8, fixed_length=indices.shape[1] * features.size)
     return tf.reshape(decoded, [-1, indices.shape[1], features.size])
+
+
+def _pieces(serialized, places, lengths):
+    """Pieces of each record. string [B], int32 [N, B], int32 [N, B] -> list of N string [B]."""
+    return [tf.strings.substr(serialized, *piece) for piece in zip(tf.unstack(places), tf.unstack(lengths))]

@@ -47,21 +47,16 @@ def _fill_context(features, video, id_key):
 
 
 class VideoLevelFiles:
-    """Official video-level files as one sequence of means.
+    """Official video-level files (a glob) as one sequence of means. Files beyond the `needed` records are not opened.
 
-    Args:
-        pattern: a glob.
-        needed: how many records will be read; files beyond those are not opened.
     Raises:
-        ValueError: if no file matches or a file is no TFRecord file.
+        SettingError: if no file matches, a file is no TFRecord file, or a record is not a video-level Example.
     """
 
     def __init__(self, pattern, needed):
-        self._pattern = pattern
-        self._paths = sorted(glob.glob(pattern))
+        self._pattern, self._paths, self._counts = pattern, sorted(glob.glob(pattern)), []
         if not self._paths:
-            raise SettingError("from_video_level", "matches no file. Quote the pattern in your shell.", pattern)
-        self._counts = []
+            raise self._error("matches no file. Quote the pattern in your shell.")
         for path in self._paths:
             if len(self) < needed:
                 self._counts.append(sum(1 for _ in self._serialized(path)))
@@ -70,11 +65,7 @@ class VideoLevelFiles:
         return sum(self._counts)
 
     def read(self, start, stop):
-        """Yields the Means of records start .. stop - 1.
-
-        Raises:
-            SettingError: if a record is not a video-level Example, naming its file.
-        """
+        """Yields the Means of records start .. stop - 1."""
         for path, count in zip(self._paths, self._counts):
             if start < count and stop > 0:
                 first = max(start, 0)
@@ -84,12 +75,9 @@ class VideoLevelFiles:
 
     def _serialized(self, path, start=0, stop=-1):
         try:
-            dataset = tf.data.TFRecordDataset(path)
-            yield from dataset.take(stop).skip(start).as_numpy_iterator()
+            yield from tf.data.TFRecordDataset(path).take(stop).skip(start).as_numpy_iterator()
         except tf.errors.OpError as error:
-            raise SettingError(
-                "from_video_level", f"{path} cannot be read as a TFRecord file: {error.message}", self._pattern
-            ) from error
+            raise self._error(f"{path} cannot be read as a TFRecord file: {error.message}") from error
 
     def _parse(self, serialized, where):
         try:
@@ -98,11 +86,11 @@ class VideoLevelFiles:
             raise self._error(f"{where} is not a tf.train.Example.") from error
         parts = [np.array(_values(features, name, "float_list"), np.float32) for name in schema.VIDEO_FEATURES]
         for name, part in zip(schema.VIDEO_FEATURES, parts):
-            size = schema.FEATURE_SIZES[name]
-            if len(part) != size or not np.isfinite(part).all():
+            size, finite = schema.FEATURE_SIZES[name], int(np.isfinite(part).sum())
+            if not len(part) == size == finite:
                 raise self._error(
-                    f"{where}: {name} must hold {size} finite numbers. Received: {len(part)} numbers, "
-                    f"{int(np.isfinite(part).sum())} of them finite. Are these video-level files?"
+                    f"{where}: {name} must hold {size} finite numbers. Received: {len(part)} numbers, {finite} of them "
+                    "finite. Are these video-level files?"
                 )
         ids = [value for key in schema.ID_KEYS for value in _values(features, key, "bytes_list")]
         if len(ids) != 1:

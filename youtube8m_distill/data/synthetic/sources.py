@@ -7,10 +7,10 @@ import string
 
 import numpy as np
 
+from youtube8m_distill.config.synthetic import SPLITS
 from youtube8m_distill.data.synthetic import prototypes, records, statistics, videos
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.settings import require
 
-_SPLIT_NUMBERS = {"train": 0, "validate": 1, "test": 2}
 _LABELS, _FRAMES = 0, 1  # a video's two streams of random numbers: labels can be drawn without frames
 
 _CHARACTERS = (string.digits + string.ascii_letters).encode()
@@ -18,14 +18,20 @@ _NUM_IDS = len(_CHARACTERS) ** 4
 
 
 def make_source(config):
-    """The source that a SyntheticConfig asks for.
+    """The source that a SyntheticConfig asks for. SettingError if its files match nothing or hold too few records."""
+    return PrototypeSource(config) if config.from_video_level is None else MeanSource(config)
 
-    Raises:
-        SettingError: if a pattern of files is given that matches none, or files with too few records.
-    """
-    if config.from_video_level is None:
-        return PrototypeSource(config)
-    return MeanSource(config)
+
+def make_id(seed, split, index):
+    """A video's id: four characters, unique in the set. bytes."""
+    number = index * len(SPLITS) + SPLITS.index(split)
+    # 7_368_787 and 62 ** 4 have no common factor, so numbers stay unique while neighboring ids look different.
+    number = (number * 7_368_787 + seed * 1_000_003) % _NUM_IDS
+    return bytes(_CHARACTERS[number // 62**place % 62] for place in range(4))
+
+
+def _generator(config, split, index, stream):
+    return statistics.generator(config.seed, SPLITS.index(split), index, stream)
 
 
 class PrototypeSource:
@@ -33,7 +39,6 @@ class PrototypeSource:
 
     def __init__(self, config):
         self._config = config
-        self._classes = prototypes.Classes(config.num_classes)
         self._prototypes = prototypes.Prototypes(config.seed, config.num_classes)
 
     def count_train_labels(self):
@@ -47,21 +52,12 @@ class PrototypeSource:
         """Yields Videos start .. stop - 1 of a split."""
         for index in range(start, stop):
             shown, written = self._labels(split, index)
-            rng = statistics.generator(self._config.seed, _SPLIT_NUMBERS[split], index, _FRAMES)
+            rng = _generator(self._config, split, index, _FRAMES)
             codes = prototypes.labeled_video(rng, self._prototypes, shown, self._config.max_frames)
             yield records.Video(make_id(self._config.seed, split, index), None if split == "test" else written, codes)
 
     def _labels(self, split, index):
-        rng = statistics.generator(self._config.seed, _SPLIT_NUMBERS[split], index, _LABELS)
-        return self._classes.draw(rng)
-
-
-def make_id(seed, split, index):
-    """A video's id: four characters, unique in the set. bytes."""
-    number = index * len(_SPLIT_NUMBERS) + _SPLIT_NUMBERS[split]
-    # 7_368_787 and 62 ** 4 have no common factor, so numbers stay unique while neighboring ids look different.
-    number = (number * 7_368_787 + seed * 1_000_003) % _NUM_IDS
-    return bytes(_CHARACTERS[number // 62**place % 62] for place in range(4))
+        return self._prototypes.classes.draw(_generator(self._config, split, index, _LABELS))
 
 
 class MeanSource:
@@ -74,13 +70,9 @@ class MeanSource:
         self._config = config
         needed = sum(config.sizes.values())
         self._files = records.VideoLevelFiles(config.from_video_level, needed)
-        if len(self._files) < needed:
-            raise SettingError(
-                "from_video_level",
-                f"holds {len(self._files)} records; "
-                f"{needed} were asked for ({_sizes_in_words(config)}). Ask for fewer, or name more files.",
-                config.from_video_level,
-            )
+        sizes = ", ".join(f"{size} {split}" for split, size in config.sizes.items())
+        reason = f"holds {len(self._files)} records; {needed} were asked for ({sizes}). Ask for fewer, or name more files."
+        require(len(self._files) >= needed, "from_video_level", reason, config.from_video_level)
 
     def count_train_labels(self):
         """How many train videos have each class. int64 [num_classes].
@@ -90,8 +82,8 @@ class MeanSource:
                 id.
         """
         counts, seen = np.zeros(self._config.num_classes, np.int64), set()
-        for split in _SPLIT_NUMBERS:
-            for mean in self._means(split, 0, self._config.sizes[split]):
+        for split, size in self._config.sizes.items():
+            for mean in self._means(split, 0, size):
                 self._check(mean, split, seen)
                 seen.add(mean.video_id)
                 if split == "train":
@@ -100,31 +92,20 @@ class MeanSource:
 
     def _check(self, mean, split, seen):
         pattern, where = self._config.from_video_level, f"the record with id {mean.video_id!r}"
-        if mean.video_id in seen:
-            raise SettingError("from_video_level", f"{where} is a duplicate. Name each file once.", pattern)
-        if mean.labels is None and split != "test":
-            reason = f"{where} has no labels, which {split} videos need. Name files of another split."
-            raise SettingError("from_video_level", reason, pattern)
-        outside = [label for label in mean.labels or () if not 0 <= label < self._config.num_classes]
-        if outside:
-            raise SettingError(
-                "num_classes",
-                f"{where} of {pattern} has label {outside[0]}. The 2018 set has 3862 classes, the 2017 set 4716.",
-                self._config.num_classes,
-            )
+        reason = f"{where} is a duplicate. Name each file once."
+        require(mean.video_id not in seen, "from_video_level", reason, pattern)
+        reason = f"{where} has no labels, which {split} videos need. Name files of another split."
+        require(mean.labels is not None or split == "test", "from_video_level", reason, pattern)
+        for label in mean.labels or ():
+            reason = f"{where} of {pattern} has label {label}. The 2018 set has 3862 classes, the 2017 set 4716."
+            require(0 <= label < self._config.num_classes, "num_classes", reason, self._config.num_classes)
 
     def videos(self, split, start, stop):
         """Yields Videos start .. stop - 1 of a split."""
         for index, mean in enumerate(self._means(split, start, stop), start):
-            rng = statistics.generator(self._config.seed, _SPLIT_NUMBERS[split], index, _FRAMES)
-            codes = videos.around_mean(rng, mean.mean, self._config.max_frames)
+            codes = videos.around_mean(_generator(self._config, split, index, _FRAMES), mean.mean, self._config.max_frames)
             yield records.Video(mean.video_id, None if split == "test" else mean.labels, codes)
 
     def _means(self, split, start, stop):
-        sizes = list(self._config.sizes.values())
-        before = sum(sizes[: _SPLIT_NUMBERS[split]])
+        before = sum(list(self._config.sizes.values())[: SPLITS.index(split)])
         return self._files.read(before + start, before + stop)
-
-
-def _sizes_in_words(config):
-    return ", ".join(f"{size} {split}" for split, size in config.sizes.items())
