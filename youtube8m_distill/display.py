@@ -3,6 +3,7 @@
 Elsewhere, a bar would fill the log file: at most one line is printed every `LINE_SECONDS`, and one at the end.
 """
 
+import contextlib
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ import tqdm
 LINE_SECONDS = 10.0
 
 
-class ProgressBar:
+class ProgressBar(contextlib.AbstractContextManager):
     """Counts items done.
 
         with ProgressBar(1000, "validate", "videos") as bar:
@@ -25,7 +26,7 @@ class ProgressBar:
         description: shown first.
         unit: what is counted, in the plural.
         initial: items done by an earlier run.
-        stream: where to write; standard error by default.
+        stream: standard error by default.
     """
 
     def __init__(self, total: int | None, description: str, unit: str, initial: int = 0, stream: TextIO | None = None):
@@ -69,19 +70,11 @@ class ProgressBar:
         self.printed, self.printed_count = time.monotonic(), self.count
         seconds = max(self.printed - self.started, 1e-9)
         rate = (self.count - self.initial) / seconds
-        share = f"/{self.total}" if self.total else ""
-        left = ""
+        total = f"/{self.total}" if self.total else ""
+        line = f"{self.description}: {self.count}{total} {self.unit}, {rate:.4g}/s, {_duration(seconds)}"
         if self.total and rate and self.count < self.total:
-            left = f", {_duration((self.total - self.count) / rate)} left"
-        note = f" | {self.note}" if self.note else ""
-        print(
-            f"{self.description}: {self.count}{share} {self.unit}, {rate:.4g}/s, {_duration(seconds)}{left}{note}",
-            file=self.stream,
-            flush=True,
-        )
-
-    def __enter__(self):
-        return self
+            line += f", {_duration((self.total - self.count) / rate)} left"
+        self.write(f"{line} | {self.note}" if self.note else line)
 
     def __exit__(self, *error):
         self.close()

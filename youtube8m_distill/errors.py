@@ -14,7 +14,7 @@ class SettingError(ValueError):
     'train_dir: is missing.'
 
     Args:
-        name: of the setting. Its flag has the same name.
+        name: of the setting, and of its flag.
         reason: a sentence: what is wrong, and what to do.
         value: what was received; omit it if nothing was.
     """
@@ -24,12 +24,8 @@ class SettingError(ValueError):
         self.name, self.reason, self.value = name, reason, value
 
     def __str__(self) -> str:
-        return f"{self.name}{self.shown_value}: {self.reason}"
-
-    @property
-    def shown_value(self) -> str:
-        """ "=value" as a user writes it; "" where nothing was received."""
-        return "" if self.value is UNSET else f"={written(self.value)}"
+        value = "" if self.value is UNSET else f"={written(self.value)}"
+        return f"{self.name}{value}: {self.reason}"
 
 
 class BadRecordError(ValueError):

@@ -283,8 +283,7 @@ def test_a_bad_record_is_named_with_its_file_its_number_and_the_reason(fault):
 
 
 @pytest.mark.parametrize(
-    "fault, training",
-    [("a frame past the 300th", True), ("no id", False), ("floats: NaN", False), ("means: missing", False)],
+    "fault, training", [("a frame past the 300th", True), ("floats: NaN", False), ("means: missing", False)]
 )
 def test_a_bad_record_among_files_is_named(folder, fault, training):
     features, record, reason = FAULTS[fault]

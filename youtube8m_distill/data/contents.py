@@ -112,8 +112,9 @@ def detect_dtype(shards: Sequence[tfrecord.Shard], names: Iterable[str], frame_f
     path, found = shards[0].path, stored_features(shards[0])
     for name in names:
         _check_present(path, found, name, _has_frames(found) if frame_features is None else frame_features)
-    dtype, *others = {DTYPES.get(found[name].kind) for name in names}
-    if dtype is None or others:
+    dtypes: set[FeatureDtype | None] = {DTYPES.get(found[name].kind) for name in names}
+    dtype = dtypes.pop()
+    if dtype is None or dtypes:
         listing = ", ".join(f"{name} ({found[name]})" for name in names)
         raise ValueError(f"{path}: the features must all be bytes or all be floats; the first record holds {listing}.")
     return dtype

@@ -143,7 +143,7 @@ def _reader(shards, targets=None, fraction=1.0):
     """
     paths = tf.constant([shard.path for shard in shards])
     serialized = _serialized_reader(shards, paths)
-    num_targets = tf.constant(target_records.count(targets, shards)) if targets else None
+    num_targets = tf.constant(target_records.count(targets, shards) if targets else [0])
     excluded = tf.ragged.constant([shard.excluded for shard in shards], tf.int64, ragged_rank=1)
 
     def read(epoch, shard):

@@ -12,9 +12,9 @@ import gzip
 import hashlib
 import importlib
 import itertools
-import math
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 
@@ -138,8 +138,8 @@ def open_file(path):
 
 
 def _end(start, head):
-    """Where the record ends that starts at byte `start` with these 8 bytes. If there are fewer, nowhere."""
-    return start + HEADER_BYTES + struct.unpack("<Q", head)[0] + FOOTER_BYTES if len(head) == 8 else math.inf
+    """Where the record ends that starts at byte `start` with these 8 bytes. If there are fewer, after any file's end."""
+    return start + HEADER_BYTES + struct.unpack("<Q", head)[0] + FOOTER_BYTES if len(head) == 8 else sys.maxsize
 
 
 def first_record(shard):
@@ -189,7 +189,7 @@ def is_whole(shard, num_bytes):
             return False
 
 
-def read_serialized(shard: Shard) -> tf.data.Dataset:
+def read_serialized(shard) -> tf.data.Dataset:
     """The serialized records of a file before its damaged part, excluded ones too."""
     records = tf.data.TFRecordDataset(shard.path, shard.compression)
     return records if shard.readable is None else records.take(shard.readable)

@@ -27,9 +27,7 @@ from youtube8m_distill.settings import require
 FORMAT = 1  # raised when the same parameters give other videos
 MANIFEST, VOCABULARY = "synthetic.json", "vocabulary.csv"
 COMPRESSIONS = {"none": "", "gzip": "GZIP"}
-VOCABULARY_COLUMNS = (
-    "Index TrainVideoCount KnowledgeGraphId Name WikiUrl Vertical1 Vertical2 Vertical3 WikiDescription".split()
-)
+COLUMNS: str = "Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,Vertical1,Vertical2,Vertical3,WikiDescription"
 
 Shard = collections.namedtuple("Shard", "split number start stop")
 
@@ -110,7 +108,7 @@ def _write_shard(config, output_dir, source, shard, on_video):
 def _vocabulary(config, counts):
     """The vocabulary as CSV, in the official columns."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, VOCABULARY_COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS.split(","), restval="", lineterminator="\n")
     writer.writeheader()
     for index in range(config.num_classes):
         group = "" if config.from_video_level else f"group {index // statistics.GROUP_SIZE:04d}"
