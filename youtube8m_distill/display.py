@@ -1,7 +1,4 @@
-"""Progress display: a bar with rate and time left on a terminal, plain lines elsewhere.
-
-Elsewhere, a bar would fill the log file: at most one line is printed every `LINE_SECONDS`, and one at the end.
-"""
+"""Progress display: a bar with rate and time left on a terminal; elsewhere a line now and then, and one at the end."""
 
 import contextlib
 import sys
@@ -11,7 +8,7 @@ from typing import TextIO
 
 import tqdm
 
-LINE_SECONDS = 10.0
+LINE_SECONDS = 10.0  # between lines
 
 
 class ProgressBar(contextlib.AbstractContextManager):

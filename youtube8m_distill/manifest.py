@@ -1,8 +1,4 @@
-"""Manifests: JSON files that record what the contents of a folder depend on.
-
-A command resumes in a folder with an equal manifest and refuses any other by naming the differences, so results of different
-settings never mix.
-"""
+"""Manifests: JSON files that record what the contents of a folder depend on, so results of different settings never mix."""
 
 import dataclasses
 import json

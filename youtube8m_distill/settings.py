@@ -1,8 +1,4 @@
-"""The base of every configuration: frozen, strict, and with one sentence for each field.
-
-A field's description becomes the help text of its flag, and its default is the published value. `shapes_weights` says
-whether networks that differ in the field have different weights. No other module lists field names.
-"""
+"""The base of every configuration: frozen, strict, and with one sentence for each field, which is the help of its flag."""
 
 import typing
 from typing import Any

@@ -1,8 +1,7 @@
 """One clear error for an invalid record: its file, its number, and the reason.
 
-Inside a dataset only TensorFlow can raise, with messages about graph nodes. So every record carries its file and number, the
-checks of the parser put their reason between two markers, and `naming_bad_records` reads it from the message where batches
-are drawn.
+Inside a dataset only TensorFlow can raise. So checks put their reason between two markers in its message, and
+`naming_bad_records` reads it there.
 """
 
 import contextlib
@@ -31,26 +30,24 @@ def _text(*parts):
     )
 
 
-def require(name, checks):
-    """Fails with the reason of the first check that does not hold.
+def require(names, checks):
+    """Fails with the name of the first record that is invalid, and the reason of the first check that it fails.
 
     Args:
-        name: string scalar, from `record_name`.
-        checks: list of (bool scalar, reason). A reason is a function without arguments that returns parts of a text, strings
-            and scalars; it runs only if the check does not hold.
+        names: string [B], from `record_name`.
+        checks: list of (bool [B], reason). A reason is a function of a row that returns parts of a text, strings and
+            scalars; it runs only if the check does not hold.
     Returns:
-        bool scalar, true. Ops that must not run on an invalid record go under its control dependency.
-    Raises:
-        tf.errors.InvalidArgumentError: for `naming_bad_records`.
+        bool scalar, true. Ops that must not run on invalid records go under its control dependency.
     """
-
-    holds = tf.stack([holds for holds, _ in checks])
+    holds = tf.stack([holds for holds, _ in checks])  # [checks, B]
 
     def fail():
-        first = tf.argmin(tf.cast(holds, tf.int8), output_type=tf.int32)
+        row = tf.argmin(tf.cast(tf.reduce_all(holds, axis=0), tf.int8))
+        check = tf.argmin(tf.cast(holds[:, row], tf.int8), output_type=tf.int32)
         # Branches, not `tf.where`: a reason may be computable only if its own check fails.
-        reason = tf.switch_case(first, [lambda reason=reason: _text(*reason()) for _, reason in checks])
-        with tf.control_dependencies([tf.debugging.Assert(False, [_text(START, name, ": ", reason, END)])]):
+        reason = tf.switch_case(check, [lambda reason=reason: _text(*reason(row)) for _, reason in checks])
+        with tf.control_dependencies([tf.debugging.Assert(False, [_text(START, names[row], ": ", reason, END)])]):
             return tf.constant(False)
 
     return tf.cond(tf.reduce_all(holds), lambda: tf.constant(True), fail)
@@ -60,8 +57,7 @@ def require(name, checks):
 def naming_bad_records(shards: Sequence[tfrecord.Shard] = ()) -> Iterator[None]:
     """Turns TensorFlow's errors about invalid records, raised while batches are drawn, into BadRecordErrors.
 
-    Args:
-        shards: the files being read. TensorFlow does not name a damaged file, so it is searched for among them.
+    TensorFlow does not name a damaged file, so it is searched for among `shards`, the files being read.
     """
     try:
         yield

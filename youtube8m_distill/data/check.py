@@ -1,13 +1,12 @@
-"""Reads every record of some files once and reports those that cannot be used.
+"""Reads every record of some files once and reports those that cannot be used: invalid ones, and duplicate video ids.
 
-The checks are the parser's own: records are parsed many at once, and one by one only where a chunk holds an invalid one.
-Beyond that, no two records may have the same video id, over all files. Of a damaged file, the records before the damage can
-be used.
+Records are parsed many at once, and one by one only where a chunk holds an invalid one.
 """
 
 import concurrent.futures
 import contextlib
 import dataclasses
+import typing
 import zlib
 
 import numpy as np
@@ -26,8 +25,7 @@ PIECE = 2**12  # bytes of a compressed file unpacked at a time
 FIRST_FRAME = config.FrameView(frame_selection="first", frames_per_video=1)
 
 
-@dataclasses.dataclass(frozen=True)
-class CheckReport:
+class CheckReport(typing.NamedTuple):
     """What is wrong with some files."""
 
     faults: tuple[Fault, ...]  # in the order of files and records
@@ -109,10 +107,11 @@ def _first_success(look, shards):
 
 
 def _check_file(shard, parser, bar):
-    file = _File(shard, damage=shard.problem and f"the file {shard.problem}")
-    if file.damage:
+    file = _File(shard)
+    if shard.problem:
+        file.damage = f"the file {shard.problem}"
         return file
-    records = tf.data.TFRecordDataset(shard.path, shard.compression)
+    records = tfrecord.read_serialized(shard)
 
     def read(records):
         for chunk in records.batch(CHUNK).prefetch(1):

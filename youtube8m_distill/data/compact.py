@@ -1,8 +1,7 @@
 """Frame-level files cut down to the frames that a network sees: same names, same format, a fraction of the bytes.
 
-The context of a record is kept unchanged, and every frame-level feature list keeps the same frames. Frames past the 300th
-are dropped first, as in reading. A network that sees k frames of a video gets the same ones from files cut to k with its
-own selection, because every selection but `strided` gives each frame once if there are at most k.
+Frames past the 300th are dropped first, as in reading. A network that sees k frames of a video gets the same ones from files
+cut to k, because every selection but `strided` gives each frame once if there are at most k.
 """
 
 import json
@@ -32,9 +31,8 @@ def prepare_folder(
 
     Args:
         shards: frame-level files.
-        view: the frames to keep.
+        view: the frames to keep; `random` ones are those of an evaluation with this `seed`.
         output_dir: new, empty, or holding part of the same files.
-        seed: `random` frames are those of an evaluation with this seed.
     Returns:
         list of (shard, path of its compact file), for the files that are missing.
     Raises:
@@ -81,11 +79,7 @@ def _check_sources(sources, known, output_dir):
 
 
 def check_views(shards: tuple[Shard, ...], views: Iterable[config.FrameView | None]) -> None:
-    """Refuses compact files for a network that sees other frames than the kept ones.
-
-    Raises:
-        ValueError: with the folder, what its files hold and what the network sees.
-    """
+    """Refuses compact files, with a ValueError, for a network that sees other frames than the kept ones."""
     for folder in sorted({os.path.dirname(shard.path) for shard in shards}):
         path = os.path.join(folder, MANIFEST)
         if not tf.io.gfile.exists(path):

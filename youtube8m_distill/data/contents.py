@@ -50,11 +50,7 @@ def _stored(feature, num_frames=None):
 
 
 def check_features(shards: Sequence[tfrecord.Shard], features: config.FeatureConfig) -> None:
-    """Checks that the first record holds the requested features: names, sizes, type, per frame or per video.
-
-    Raises:
-        ValueError: with the file, what was requested and what is stored.
-    """
+    """Raises ValueError unless the first record holds these features: names, sizes, type, per frame or per video."""
     path, found = shards[0].path, stored_features(shards[0])
     for name, size in zip(features.names, features.sizes):
         _check_present(path, found, name, features.frame_features)
@@ -88,8 +84,7 @@ def _has_frames(found):
 def all_features(shard: tfrecord.Shard) -> config.FeatureConfig:
     """All features of the first record of a file: those of its frames or, if it has none, of the video.
 
-    Raises:
-        ValueError: if there are none, or if some are bytes and others floats.
+    ValueError if there are none, or if some are bytes and others floats.
     """
     stored = sorted(stored_features(shard).items())
     per_frame = any(feature.num_frames for _, feature in stored)
@@ -104,10 +99,7 @@ def all_features(shard: tfrecord.Shard) -> config.FeatureConfig:
 def detect_dtype(shards: Sequence[tfrecord.Shard], names: Iterable[str], frame_features: bool | None = None) -> FeatureDtype:
     """The type of the named features in the first record: "uint8" (bytes) or "float32".
 
-    Args:
-        frame_features: whether they are per frame or per video; None for what the file holds.
-    Raises:
-        ValueError: if one is missing or has another type, or if they differ.
+    ValueError if one is missing (per frame or per video; None for what the file holds) or has another type than the others.
     """
     path, found = shards[0].path, stored_features(shards[0])
     for name in names:

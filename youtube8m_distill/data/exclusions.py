@@ -1,7 +1,6 @@
-"""The list of records to skip: a CSV file with the columns file, record and reason.
+"""The list of records to skip: a CSV file with the columns file, record and reason; without a number, the rest of the file.
 
-An empty record number stands for the unreadable rest of a file, or for all of it. Files are recognized by their names, so
-that a list stays valid where the folder was moved; where two files have the same name, by their paths.
+Files are recognized by their names, so that the folder may move; where two have the same name, by their paths.
 """
 
 import collections
@@ -66,11 +65,7 @@ def _fault(row):
 def match(shards: Sequence[Shard], exclusions: Sequence[Fault], required: bool = True) -> dict[str, list[Fault]]:
     """The entries of an exclusion list that are about these files: path of a shard -> faults.
 
-    Args:
-        shards: of all files that a command reads.
-        required: whether a list that names none of the files is an error.
-    Raises:
-        SettingError: if the list has entries, and none is about these files.
+    SettingError if none is, unless the list is empty or not `required` to be about these files.
     """
     by_path = {real_path(shard.path): shard.path for shard in shards}
     by_name, found = collections.defaultdict(list), collections.defaultdict(list)
@@ -95,8 +90,7 @@ def match(shards: Sequence[Shard], exclusions: Sequence[Fault], required: bool =
 def without(shards: Sequence[Shard], faults: dict[str, list[Fault]]) -> tuple[Shard, ...]:
     """The shards without the records that `match` found; files without any other record are dropped.
 
-    Raises:
-        BadFileError: if no record is left.
+    BadFileError if no record is left.
     """
     found = [_excluding(shard, faults[shard.path]) if shard.path in faults else shard for shard in shards]
     left = tuple(filter(None, found))

@@ -1,10 +1,7 @@
-"""Which frames of a video a role sees: functions from numbers of frames to frame indices.
+"""Which frames of a video a role sees: functions `video_frames` int32 [B] -> frame indices, int32 [B, T], -1 in padding.
 
-Each function takes the videos of a batch at once, `video_frames` int32 [B] -> int32 [B, T], where T is the most frames that
-the selection gives. Rows of shorter videos end in -1. Integers only: in float32, frame 21 of 30 would be at 214 of 300
-instead of 215. A video of at most k frames gives each of them once under every selection but `strided`.
-
-To add a selection, add a function here, its name to SELECTIONS and to config.FrameView.
+Integers only: in float32, frame 21 of 30 would be at 214 of 300 instead of 215. A video of at most k frames gives each of
+them once under every selection but `strided`. To add one: a function here, its name in SELECTIONS and in config.FrameView.
 """
 
 import tensorflow as tf
@@ -82,36 +79,21 @@ def _first_of(indices, count):
 
 def _mixed(bits):
     """The mixing function of SplitMix64: every bit of the result depends on every bit of the argument. uint64 -> uint64."""
-    for shift, factor in ((30, MIX_1), (27, MIX_2)):
-        bits = _folded(bits, shift) * tf.constant(factor, tf.uint64)
-    return _folded(bits, 31)
+    for shift, factor in ((30, MIX_1), (27, MIX_2), (31, 1)):
+        folded = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint64)))
+        bits = folded * tf.constant(factor, tf.uint64)
+    return bits
 
 
-def _folded(bits, shift):
-    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint64)))
-
-
-SELECTIONS = {
-    "all": first,
-    "strided": strided,
-    "uniform": uniform,
-    "random": random,
-    "first": first,
-    "middle": middle,
-    "last": last,
-    "first_middle_last": first_middle_last,
+SELECTIONS = {"all": first} | {
+    function.__name__: function for function in (strided, uniform, random, first, middle, last, first_middle_last)
 }
 
 
 def select(view, video_frames, seed):
-    """The frames that one role sees of each video.
+    """The frames that one role sees of each video: each row ascending and below the number of frames, then -1.
 
-    Args:
-        view: config.FrameView.
-        video_frames: int32 [B], each in 1 .. MAX_FRAMES.
-        seed: int64 [B, 2], read by `random` only.
-    Returns:
-        int32 [B, view.max_frames], each row ascending and below the video's number of frames, then -1.
+    config.FrameView, int32 [B] in 1 .. MAX_FRAMES, int64 [B, 2] (for `random` only) -> int32 [B, view.max_frames].
     """
     choose = SELECTIONS[view.frame_selection]
     if choose is random:

@@ -1,7 +1,6 @@
 """Video ids: duplicates over any number of files, and sets of files that share no video.
 
-Ids are kept as 64-bit hashes. Among the 8 million videos of the full set, two different ids have the same hash with a
-probability of 2e-6.
+Ids are kept as 64-bit hashes. Among 8 million videos, two different ids have the same hash with a probability of 2e-6.
 """
 
 import hashlib
@@ -33,11 +32,8 @@ class SeenVideos:
         self._parts = []  # of (rising hashes, their places), each more than twice as long as the next one
 
     def add(self, hashes, shards, records):
-        """Adds a batch, unless it holds a duplicate.
+        """Adds a batch: the hashes of its ids, uint64 [B], and where each record is, integers [B] or scalars.
 
-        Args:
-            hashes: uint64 [B], from `hash_ids`.
-            shards, records: integers [B] or scalars, where each record is.
         Returns:
             None; or, if an id is a duplicate, (its index in the batch, (shard, record) of its first occurrence). Nothing of
             the batch is added then.
@@ -89,10 +85,8 @@ def _sorted(hashes, places):
 
 
 def check_sets(sets: Mapping[str, tuple], features: configs.FeatureConfig, num_classes: int) -> None:
-    """Refuses sets of files that share a video, and a set without labels. Every record is read once.
+    """Refuses sets of frame-level files (by the flag that names them) that share a video, and a set without labels.
 
-    Args:
-        sets: name of a flag -> tuple of tfrecord.Shard, frame-level files.
     Raises:
         SettingError: naming the flag whose files have no labels, or have a video of an earlier set.
         BadRecordError: if a record is invalid.

@@ -1,9 +1,8 @@
 """The order of the records in training: a pure function of (seed, epoch, files) in which reading can resume anywhere.
 
 In each epoch the files are shuffled and divided into groups of `num_readers`. The files of a group take turns in
-contributing a record, and these pass through a shuffle buffer that is emptied at the end of the group. So three numbers are
-a position in the order: the epoch, the group, and how many of its records have been used. To resume there, only the files of
-this group are read again.
+contributing a record, and these pass through a shuffle buffer that is emptied at the end of the group. So a position is
+three numbers: the epoch, the group, and how many of its records have been used.
 """
 
 # TensorFlow's type stubs lack stateless_shuffle, random numbers of the whole int64 range, and seeds that are tensors.
@@ -50,8 +49,6 @@ def in_order(read, num_shards, order):
 
     Args:
         read: function (epoch, shard), int64 scalars -> tf.data.Dataset of the records of a shard.
-        num_shards: how many there are.
-        order: a TrainingOrder.
     Returns:
         tf.data.Dataset of (record, (epoch and group, int64 [2]; records of this group used so far, int64)).
     """

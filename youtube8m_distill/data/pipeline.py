@@ -1,8 +1,4 @@
-"""Files to batches: records in order, batched, parsed.
-
-`make_dataset` puts the three together. Each serves alone, too: `read_records` gives serialized records in evaluation or
-training order, and a `VideoParser` turns a batch of them into tensors.
-"""
+"""Files to batches: `read_records` gives serialized records in order, a `VideoParser` turns a batch of them into tensors."""
 
 import functools
 from collections.abc import Sequence
@@ -101,10 +97,8 @@ def make_dataset(
 def read_records(
     shards: Sequence[Shard], order: orders.TrainingOrder | None = None, targets: target_records.TargetFiles | None = None
 ) -> tf.data.Dataset:
-    """Serialized records.
+    """Serialized records, for the arguments of `make_dataset`.
 
-    Args:
-        shards, order, targets: as for `make_dataset`.
     Returns:
         tf.data.Dataset of (number in the file, int64; epoch and shard, int64 [2]; record, string; with targets also these,
         string). With an order, of pairs of such a tuple and the position after the record.
@@ -147,7 +141,8 @@ def _reader(shards, targets=None, fraction=1.0):
     excluded = tf.ragged.constant([shard.excluded for shard in shards], tf.int64, ragged_rank=1)
 
     def read(epoch, shard):
-        fields = [tf.data.Dataset.range(tf.int64.max), _always(tf.stack([epoch, shard])), serialized(shard)]
+        place = tf.data.Dataset.from_tensors(tf.stack([epoch, shard])).repeat()
+        fields = [tf.data.Dataset.range(tf.int64.max), place, serialized(shard)]
         if targets:
             path = tf.constant(targets.paths)[shard]
             # Counts records when the file is opened; without a buffer, to keep nothing that was read ahead.
@@ -159,7 +154,8 @@ def _reader(shards, targets=None, fraction=1.0):
             numbers = tf.concat([excluded[shard], [tf.int64.max]], axis=0)  # rising
             records = records.filter(lambda number, *_: numbers[tf.searchsorted(numbers, [number])[0]] != number)
         if fraction < 1.0:
-            records = records.filter(lambda number, *_: _is_chosen(paths[shard], number, fraction))
+            name = tf.strings.split(paths[shard], "/")[-1]
+            records = records.filter(lambda number, *_: _is_chosen(name, number, fraction))
         return records
 
     return read
@@ -188,12 +184,7 @@ def _serialized_reader(shards, paths):
     return read
 
 
-def _always(value):
-    return tf.data.Dataset.from_tensors(value).repeat()
-
-
-def _is_chosen(path, number, fraction):
-    """Whether a record belongs to the `fraction` to train on. bool scalar."""
-    name = tf.strings.split(path, "/")[-1]
+def _is_chosen(name, number, fraction):
+    """Whether a record of a file belongs to the `fraction` to train on. bool scalar."""
     draw = tf.strings.to_hash_bucket_fast(tf.strings.join([name, ":", tf.strings.as_string(number)]), 1_000_000)
     return draw < round(fraction * 1_000_000)

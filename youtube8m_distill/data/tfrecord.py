@@ -1,7 +1,6 @@
 """TFRecord files: finding them, looking into each before anything is built on them, counting records.
 
-A TFRecord file is a sequence of records, each an 8-byte little-endian length, 4 bytes of checksum, the record itself and
-4 more bytes of checksum. So records can be counted by reading lengths alone.
+A record is an 8-byte little-endian length, 4 bytes of checksum, the content and 4 more bytes of checksum.
 """
 
 import bisect
@@ -154,10 +153,9 @@ def first_record(shard):
 
 
 def record_starts(shard):
-    """Yields the byte at which each record of an uncompressed file starts. Reads headers only.
+    """Yields the byte at which each record of an uncompressed file starts, reading headers only.
 
-    Raises:
-        BadFileError: after the last whole record, if the file ends within one.
+    BadFileError, after the last whole record, if the file ends within one.
     """
     start = number = 0
     with open_file(shard.path) as file:
@@ -196,11 +194,7 @@ def read_serialized(shard) -> tf.data.Dataset:
 
 
 def count_readable(shard, at_most=-1):
-    """Reads a file up to its damaged part.
-
-    Returns:
-        How many records, their bytes in the file uncompressed, and whether TensorFlow reports damage. (int, int, bool)
-    """
+    """How many records come before the damaged part, their bytes uncompressed, and whether there is one. (int, int, bool)"""
     number = num_bytes = 0
     try:
         for record in read_serialized(shard).take(at_most).as_numpy_iterator():
@@ -214,10 +208,7 @@ def count_readable(shard, at_most=-1):
 def count_records(shards: Sequence[Shard], at_most: int | None = None) -> int:
     """Counts the records of all files exactly, without excluded ones: by headers, or by reading a compressed file.
 
-    Args:
-        at_most: stop counting here; None counts all.
-    Raises:
-        BadFileError: if a file is cut short or damaged.
+    Counting stops `at_most` there. BadFileError if a file is cut short or damaged.
     """
     if at_most is None:
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
@@ -248,12 +239,9 @@ def _count_stored(shard, at_most):
 
 
 def estimate_records(shards: Sequence[Shard]) -> tuple[int, bool]:
-    """The number of records: exact for a small set, otherwise estimated from the bytes per record in a few of the files.
+    """The number of records, and whether it is exact: that of a large set is estimated from a few of the files.
 
-    Returns:
-        The number, and whether it is exact: where all files together are below `EXACT_BELOW_BYTES`.
-    Raises:
-        BadFileError: if a file that was counted is cut short or damaged.
+    BadFileError if a file that was counted is cut short or damaged.
     """
     total = sum(shard.size for shard in shards)
     if total < EXACT_BELOW_BYTES or len(shards) <= SAMPLED_SHARDS:
@@ -263,11 +251,7 @@ def estimate_records(shards: Sequence[Shard]) -> tuple[int, bool]:
 
 
 def digest(shard: Shard, *about: str) -> str:
-    """Identifies a file wherever it is: by its size, the 64 KiB at either end, what of it is excluded, and other texts.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """Identifies a file wherever it is: by its size, the 64 KiB at either end, what of it is excluded, and other texts."""
     with open_file(shard.path) as file:
         start = file.read(END_BYTES)
         file.seek(max(0, shard.size - END_BYTES))

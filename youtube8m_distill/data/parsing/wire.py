@@ -1,14 +1,12 @@
 """Cuts frames directly out of serialized records, a batch of records at a time.
 
-In a record of the official layout all frames of a feature have the same size, so each takes the same number of bytes:
-`size` of its own after a constant header (tags and lengths of Feature, BytesList and the byte string). The k-th frame then
-starts k such strides into its feature list, and frames can be cut out without touching the others. Format: protocol
-buffers' wire format of `tf.train.SequenceExample`,
+In a record of the official layout each frame of a feature takes the same number of bytes: its size, after a constant
+header. So frames can be cut out without touching the others. Format: the wire format of `tf.train.SequenceExample`,
 
     0a <length> context   12 <length> ( 0a <length> ( 0a <length> name   12 <length> frames ) ) for each feature list
 
-Whether a record has this layout is checked first, and exactly: every length on the way and the header of every frame, also
-of those that no role sees. Such a record cannot be read in any other way. Lists that were not requested are skipped.
+Whether a record has this layout is checked exactly: every length on the way and the header of every frame. Such a record
+cannot be read in any other way. Lists that were not requested are skipped.
 """
 
 import typing
@@ -27,7 +25,7 @@ class Blocks(typing.NamedTuple):
     context: tf.Tensor  # string [B], the bytes before the feature lists
     stored_frames: tf.Tensor  # int32 [B]
     starts: tf.Tensor  # int32 [B, features], where the first frame's stride begins, in bytes
-    beginning: tf.Tensor | None  # uint8 [B, T, sum of feature sizes], the first T frames; zero in padding
+    beginning: typing.Any  # uint8 [B, T, sum of feature sizes], the first T frames, zero in padding; None if T is 0
 
 
 def frame_header(size):
@@ -45,12 +43,9 @@ def _varint(number):
 
 
 def locate(serialized, features, beginning=0):
-    """The Blocks of serialized records: where their frames are, and whether they have the official layout.
+    """The Blocks of serialized records, string [B]: where their frames are, and whether they have the official layout.
 
-    Args:
-        serialized: string [B].
-        features: config.FeatureConfig of frame-level bytes.
-        beginning: int, T. How many of the first frames to cut out in one piece, the fastest way if all are needed.
+    `beginning` is how many of the first frames to cut out in one piece, the fastest way if all are needed.
     """
     end = tf.strings.length(serialized)  # [B]
     tag, _, context_end = _field(serialized, tf.zeros_like(end))
@@ -147,11 +142,7 @@ def _has_frame_headers(serialized, start, num_frames, size, first):
 def _cut_beginning(serialized, start, num_frames, size, length):
     """The first frames of one feature, uint8 [B, length, size], and whether each has its header, bool [B].
 
-    Args:
-        serialized: string [B].
-        start, num_frames: int32 [B], of at most `length` frames inside the record.
-        size: int, bytes of a frame without its header.
-        length: int.
+    `start` and `num_frames`, int32 [B], are those of at most `length` frames inside the record, of `size` bytes each.
     """
     header = frame_header(size)
     stride = len(header) + size
@@ -165,13 +156,7 @@ def _cut_beginning(serialized, start, num_frames, size, length):
 def cut(serialized, blocks, indices, features):
     """The frames at `indices` of every record, each cut out on its own, for a few of many frames.
 
-    Args:
-        serialized: string [B].
-        blocks: Blocks, all of them `official`.
-        indices: int32 [B, T], each below the record's `stored_frames`; -1 for padding.
-        features: config.FeatureConfig.
-    Returns:
-        uint8 [B, T, sum of feature sizes], zero in padding.
+    string [B], their `official` Blocks, int32 [B, T] (-1 for padding) -> uint8 [B, T, features.size], zero in padding.
     """
     frames = tf.transpose(indices)  # [T, B]
     exists, columns = frames >= 0, []

@@ -1,10 +1,7 @@
 """Writes data sets in the official file format, of any size, with the statistics of real videos.
 
-    write_dataset(SyntheticConfig(num_train_videos=3000), "yt8m_sample")
-
-writes `train0000.tfrecord` ..., `validate0000.tfrecord` ..., `test0000.tfrecord` ..., `vocabulary.csv` and
-`synthetic.json`, which holds the parameters. A video depends only on (seed, number of classes, max_frames, split, its
-number in the split): shards can be written in any order, and a larger set starts with the videos of a smaller one.
+A video depends only on (seed, number of classes, max_frames, split, its number in the split): shards can be written in any
+order, and a larger set starts with the videos of a smaller one.
 """
 
 import collections

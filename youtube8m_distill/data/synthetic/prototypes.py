@@ -2,8 +2,7 @@
 
 content of a shot = strength * (sum of the prototypes of the labels seen in it / sqrt(number of labels) + offset)
 
-Every video has its own offset and strength. Each label is visible in some of the shots only, so few frames may miss one.
-Prototypes of a group share a part, so classes that occur together are correlated.
+Offset and strength are the video's own. Each label is visible in some shots only. Prototypes of a group share a part.
 """
 
 import numpy as np

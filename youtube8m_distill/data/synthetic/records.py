@@ -1,8 +1,4 @@
-"""Synthetic videos to serialized records of the official layout, and official video-level records to means.
-
-Layouts: YouTube-8M's download page. Frame level: a SequenceExample with `id`, `labels` and lists `rgb`, `audio` of one
-byte string a frame. Video level: an Example with `id`, `labels`, `mean_rgb`, `mean_audio`. Test records have no labels.
-"""
+"""Synthetic videos to serialized records of the official layout, and official video-level records to means."""
 
 import collections
 import glob

@@ -77,9 +77,7 @@ class MeanSource:
     def count_train_labels(self):
         """How many train videos have each class. int64 [num_classes].
 
-        Raises:
-            SettingError: if a record that will be used is invalid, has no label or one outside the classes, or a duplicate
-                id.
+        SettingError if a record that will be used is invalid, has no label or one outside the classes, or a duplicate id.
         """
         counts, seen = np.zeros(self._config.num_classes, np.int64), set()
         for split, size in self._config.sizes.items():

@@ -1,9 +1,7 @@
 """The constants of synthetic videos, and where each comes from.
 
-"Measured" ones are statistics of real YouTube-8M records: means, variances, norms and lengths of some 5,900 videos of
-the 2018 validation set, autocorrelation and fifths of one frame-level video of 170 frames. "Solved" ones follow
-from several of those together. "Chosen" ones have no measurement behind them. All were fixed before any network was
-trained on the result.
+"Measured": statistics of some 5,900 real videos of the 2018 validation set, or of one frame-level video of 170 frames.
+"Solved": follows from several of those. "Chosen": no measurement behind it. All were fixed before any training.
 """
 
 import dataclasses

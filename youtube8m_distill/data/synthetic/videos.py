@@ -1,7 +1,6 @@
-"""The frames of a synthetic video, given what it is about. Pure numpy.
+"""The frames of a synthetic video, given its content: a mean here, labels in `prototypes`. Pure numpy.
 
-A frame is   presence(t) * content(shot of t)  +  look of that shot  +  look of the closing fifth  +  noise,
-where the content is what the whole video is about: a given mean here, labels in `prototypes`.
+A frame is   presence(t) * content(shot of t)  +  look of that shot  +  look of the closing fifth  +  noise.
 """
 
 import numpy as np
