@@ -4,6 +4,8 @@ Integers only: in float32, frame 21 of 30 would be at 214 of 300 instead of 215.
 them once under every selection but `strided`. To add one: a function here, its name in SELECTIONS and in config.FrameView.
 """
 
+import typing
+
 import tensorflow as tf
 
 from youtube8m_distill import schema
@@ -85,7 +87,7 @@ def _mixed(bits):
     return bits
 
 
-SELECTIONS = {"all": first} | {
+SELECTIONS: dict[str, typing.Any] = {"all": first} | {
     function.__name__: function for function in (strided, uniform, random, first, middle, last, first_middle_last)
 }
 

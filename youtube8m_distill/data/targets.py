@@ -53,10 +53,10 @@ def require_as_many(records, path, targets_path, num_targets):
     found = records.skip(tf.maximum(last, 0)).take(wanted + 1).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
     again = "compute its targets again"
     checks = [
-        ([found >= wanted], lambda row: (path, f" has no record of this number; {again}")),
-        ([found <= wanted], lambda row: ("the last one, but ", path, f" has more; {again}")),
+        (found[None] >= wanted, lambda row: (path, f" has no record of this number; {again}")),
+        (found[None] <= wanted, lambda row: ("the last one, but ", path, f" has more; {again}")),
     ]
-    return bad_records.require([bad_records.record_name(targets_path, last)], checks)
+    return bad_records.require(bad_records.record_name(targets_path, last)[None], checks)
 
 
 def decode(targets, paths, numbers, size):
