@@ -20,7 +20,6 @@ class ProgressBar(contextlib.AbstractContextManager):
 
     Args:
         total: number of items; None if unknown.
-        description: shown first.
         unit: what is counted, in the plural.
         initial: items done by an earlier run.
         stream: standard error by default.

@@ -8,15 +8,12 @@ UNSET = object()
 class SettingError(ValueError):
     """A setting that is invalid, named so that a command line can point at the flag.
 
+    `reason` is a sentence: what is wrong, and what to do. `value` is what was received; omit it if nothing was.
+
     >>> str(SettingError("batch_size", "must be at least 1.", 0))
     'batch_size=0: must be at least 1.'
     >>> str(SettingError("train_dir", "is missing."))
     'train_dir: is missing.'
-
-    Args:
-        name: of the setting, and of its flag.
-        reason: a sentence: what is wrong, and what to do.
-        value: what was received; omit it if nothing was.
     """
 
     def __init__(self, name: str, reason: str, value: Any = UNSET):

@@ -123,12 +123,7 @@ def _finish_replacement(holder):
 
 
 def remove_leftovers(folder: str | os.PathLike, name: str | None = None) -> None:
-    """Removes what killed writers in `atomic_path` left in a folder; never what a live one is writing.
-
-    Args:
-        folder: need not exist.
-        name: of the file or folder that they were writing; None for any.
-    """
+    """Removes what killed writers in `atomic_path` left in a folder, of output `name` or any; not what live ones write."""
     for path in sorted(pathlib.Path(folder).glob(".*" + SUFFIX)):
         if name in (None, path.name[1:].rsplit(".", 2)[0]) and path.is_dir():  # .NAME.RANDOM.partial
             _remove_if_abandoned(path)
@@ -158,11 +153,8 @@ def check_output(name: str, path: str | os.PathLike, folder: bool = False) -> No
 
     It is tried: a byte is written where the output will go, or where its folder will be created, and removed.
 
-    Args:
-        name: of the flag or argument, for the message.
-        path: of the output, a file or a `folder`.
     Raises:
-        SettingError: if the path is remote, something else is there, or nothing can be written there.
+        SettingError: with `name`, if the path is remote, something else is there, or nothing can be written there.
     """
     check_place(name, path, folder)
     place = _nearest(path if folder else pathlib.Path(path).resolve().parent)

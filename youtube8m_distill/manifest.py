@@ -24,16 +24,8 @@ class Manifest:
     remedy: str = "name another folder, or remove this one"  # besides giving the same settings
     parse: Callable[[str], dict[str, Any]] = json.loads  # the file's text -> dict
 
-    @property
-    def folder(self) -> pathlib.Path:
-        return self.path.parent
-
     def check(self) -> dict[str, Any] | None:
-        """Refuses a folder whose contents belong to other settings; otherwise returns what `read` returns.
-
-        Raises:
-            SettingError: if the settings differ, or the folder holds files and no manifest. Nothing is changed.
-        """
+        """What `read` returns. SettingError if the contents belong to other settings. Nothing is changed."""
         contents = self.read()
         if contents is not None:
             differing = differences(self._settings_in(contents), self.settings, self.may_change)
@@ -45,13 +37,9 @@ class Manifest:
         return contents
 
     def read(self) -> dict[str, Any] | None:
-        """The file's contents; None if the folder is new or empty.
-
-        Raises:
-            SettingError: if the folder holds files and no manifest that can be read.
-        """
+        """The file's contents; None if the folder is new or empty. SettingError if it holds files and no valid manifest."""
         if not self.path.exists():
-            entries = sorted(path.name for path in self.folder.glob("[!.]*"))  # without hidden files such as locks
+            entries = sorted(path.name for path in self.path.parent.glob("[!.]*"))  # without hidden files such as locks
             if entries:
                 raise self._error(
                     f"is not empty and holds no {self.path.name}, so it does not hold {self.what} (first entry: "
@@ -78,7 +66,7 @@ class Manifest:
         return contents if self.section is None else contents[self.section]
 
     def _error(self, reason):
-        return SettingError(self.flag, reason, self.folder)
+        return SettingError(self.flag, reason, self.path.parent)
 
 
 def differences(there: dict, here: dict, may_change: Collection[str] = ()) -> list[str]:

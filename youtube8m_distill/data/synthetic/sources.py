@@ -3,10 +3,13 @@
 A source has `count_train_labels()`, which also checks all of its input, and `videos(split, start, stop)`.
 """
 
+import glob
 import string
 
 import numpy as np
+import tensorflow as tf
 
+from youtube8m_distill import schema
 from youtube8m_distill.config.synthetic import SPLITS
 from youtube8m_distill.data.synthetic import prototypes, records, statistics, videos
 from youtube8m_distill.settings import require
@@ -63,16 +66,20 @@ class PrototypeSource:
 class MeanSource:
     """Videos around the means of official video-level records: the first go to train, the next to validate, then test.
 
-    Videos keep the records' ids and labels, except that test videos have no labels.
+    Videos keep the records' ids and labels, except that test videos have no labels. Files beyond those that are needed are
+    not opened.
     """
 
     def __init__(self, config):
-        self._config = config
-        needed = sum(config.sizes.values())
-        self._files = records.VideoLevelFiles(config.from_video_level, needed)
-        sizes = ", ".join(f"{size} {split}" for split, size in config.sizes.items())
-        reason = f"holds {len(self._files)} records; {needed} were asked for ({sizes}). Ask for fewer, or name more files."
-        require(len(self._files) >= needed, "from_video_level", reason, config.from_video_level)
+        self._config, self._counts, needed = config, [], sum(config.sizes.values())
+        self._paths = sorted(glob.glob(config.from_video_level))
+        self._require(self._paths, "matches no file. Quote the pattern in your shell.")
+        for path in self._paths:
+            if sum(self._counts) < needed:
+                self._counts.append(sum(1 for _ in self._serialized(path)))
+        found, sizes = sum(self._counts), ", ".join(f"{size} {split}" for split, size in config.sizes.items())
+        reason = f"holds {found} records; {needed} were asked for ({sizes}). Ask for fewer, or name more files."
+        self._require(found >= needed, reason)
 
     def count_train_labels(self):
         """How many train videos have each class. int64 [num_classes].
@@ -81,29 +88,63 @@ class MeanSource:
         """
         counts, seen = np.zeros(self._config.num_classes, np.int64), set()
         for split, size in self._config.sizes.items():
-            for mean in self._means(split, 0, size):
-                self._check(mean, split, seen)
-                seen.add(mean.video_id)
+            for video_id, labels, _ in self._means(split, 0, size):
+                where = f"the record with id {video_id!r}"
+                self._require(video_id not in seen, f"{where} is a duplicate. Name each file once.")
+                reason = f"{where} has no labels, which {split} videos need. Name files of another split."
+                self._require(labels or split == "test", reason)
+                for label in labels:
+                    reason = f"{where} has label {label}. The 2018 set has 3862 classes, the 2017 set 4716."
+                    require(0 <= label < self._config.num_classes, "num_classes", reason, self._config.num_classes)
+                seen.add(video_id)
                 if split == "train":
-                    counts[sorted(set(mean.labels))] += 1
+                    counts[sorted(set(labels))] += 1
         return counts
-
-    def _check(self, mean, split, seen):
-        pattern, where = self._config.from_video_level, f"the record with id {mean.video_id!r}"
-        reason = f"{where} is a duplicate. Name each file once."
-        require(mean.video_id not in seen, "from_video_level", reason, pattern)
-        reason = f"{where} has no labels, which {split} videos need. Name files of another split."
-        require(mean.labels is not None or split == "test", "from_video_level", reason, pattern)
-        for label in mean.labels or ():
-            reason = f"{where} of {pattern} has label {label}. The 2018 set has 3862 classes, the 2017 set 4716."
-            require(0 <= label < self._config.num_classes, "num_classes", reason, self._config.num_classes)
 
     def videos(self, split, start, stop):
         """Yields Videos start .. stop - 1 of a split."""
-        for index, mean in enumerate(self._means(split, start, stop), start):
-            codes = videos.around_mean(_generator(self._config, split, index, _FRAMES), mean.mean, self._config.max_frames)
-            yield records.Video(mean.video_id, None if split == "test" else mean.labels, codes)
+        for index, (video_id, labels, mean) in enumerate(self._means(split, start, stop), start):
+            codes = videos.around_mean(_generator(self._config, split, index, _FRAMES), mean, self._config.max_frames)
+            yield records.Video(video_id, None if split == "test" else labels, codes)
 
     def _means(self, split, start, stop):
+        """Yields id, labels and mean, float32 [1152], of records start .. stop - 1 of a split."""
         before = sum(list(self._config.sizes.values())[: SPLITS.index(split)])
-        return self._files.read(before + start, before + stop)
+        start, stop = before + start, before + stop
+        for path, count in zip(self._paths, self._counts):
+            if start < count and stop > 0:
+                first = max(start, 0)
+                for number, serialized in enumerate(self._serialized(path, first, min(stop, count)), first):
+                    yield self._parse(serialized, f"{path}, record {number}")
+            start, stop = start - count, stop - count
+
+    def _serialized(self, path, start=0, stop=-1):
+        try:
+            yield from tf.data.TFRecordDataset(path).take(stop).skip(start).as_numpy_iterator()
+        except tf.errors.OpError as error:
+            self._require(False, f"{path} cannot be read as a TFRecord file: {error.message}")
+
+    def _parse(self, serialized, where):
+        try:
+            features = tf.train.Example.FromString(serialized).features.feature
+        except Exception:  # protobuf's DecodeError, whose import path differs between its versions
+            features = {}
+            self._require(False, f"{where} is not a tf.train.Example.")
+
+        def values(name, kind):
+            return getattr(features[name], kind).value if name in features else ()
+
+        parts = [np.array(values(name, "float_list"), np.float32) for name in schema.VIDEO_FEATURES]
+        for name, part in zip(schema.VIDEO_FEATURES, parts):
+            size, finite = schema.FEATURE_SIZES[name], int(np.isfinite(part).sum())
+            reason = (
+                f"{where}: {name} must hold {size} finite numbers. Received: {len(part)} numbers, {finite} of them finite."
+            )
+            self._require(len(part) == size == finite, f"{reason} Are these video-level files?")
+        ids = [value for key in schema.ID_KEYS for value in values(key, "bytes_list")]
+        reason = f"{where}: there must be one id, under {' or '.join(schema.ID_KEYS)}. Received: {len(ids)}."
+        self._require(len(ids) == 1, reason)
+        return ids[0], list(values(schema.LABELS_KEY, "int64_list")), np.concatenate(parts)
+
+    def _require(self, condition, reason):
+        require(condition, "from_video_level", reason, self._config.from_video_level)
