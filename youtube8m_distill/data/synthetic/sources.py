@@ -12,6 +12,7 @@ import tensorflow as tf
 from youtube8m_distill import schema
 from youtube8m_distill.config.synthetic import SPLITS
 from youtube8m_distill.data.synthetic import prototypes, records, statistics, videos
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.settings import require
 
 _LABELS, _FRAMES = 0, 1  # a video's two streams of random numbers: labels can be drawn without frames
@@ -89,7 +90,7 @@ class MeanSource:
         counts, seen = np.zeros(self._config.num_classes, np.int64), set()
         for split, size in self._config.sizes.items():
             for video_id, labels, _ in self._means(split, 0, size):
-                where = f"the record with id {video_id!r}"
+                where = f"the record with id {video_id!r} of {self._config.from_video_level}"
                 self._require(video_id not in seen, f"{where} is a duplicate. Name each file once.")
                 reason = f"{where} has no labels, which {split} videos need. Name files of another split."
                 self._require(labels or split == "test", reason)
@@ -122,14 +123,13 @@ class MeanSource:
         try:
             yield from tf.data.TFRecordDataset(path).take(stop).skip(start).as_numpy_iterator()
         except tf.errors.OpError as error:
-            self._require(False, f"{path} cannot be read as a TFRecord file: {error.message}")
+            raise self._error(f"{path} cannot be read as a TFRecord file: {error.message}") from error
 
     def _parse(self, serialized, where):
         try:
             features = tf.train.Example.FromString(serialized).features.feature
-        except Exception:  # protobuf's DecodeError, whose import path differs between its versions
-            features = {}
-            self._require(False, f"{where} is not a tf.train.Example.")
+        except Exception as error:  # protobuf's DecodeError, whose import path differs between its versions
+            raise self._error(f"{where} is not a tf.train.Example.") from error
 
         def values(name, kind):
             return getattr(features[name], kind).value if name in features else ()
@@ -138,13 +138,18 @@ class MeanSource:
         for name, part in zip(schema.VIDEO_FEATURES, parts):
             size, finite = schema.FEATURE_SIZES[name], int(np.isfinite(part).sum())
             reason = (
-                f"{where}: {name} must hold {size} finite numbers. Received: {len(part)} numbers, {finite} of them finite."
+                f"{where}: {name} must hold {size} finite numbers. Received: {len(part)} numbers, {finite} of them finite. "
+                "Are these video-level files?"
             )
-            self._require(len(part) == size == finite, f"{reason} Are these video-level files?")
+            self._require(len(part) == size == finite, reason)
         ids = [value for key in schema.ID_KEYS for value in values(key, "bytes_list")]
         reason = f"{where}: there must be one id, under {' or '.join(schema.ID_KEYS)}. Received: {len(ids)}."
         self._require(len(ids) == 1, reason)
         return ids[0], list(values(schema.LABELS_KEY, "int64_list")), np.concatenate(parts)
 
     def _require(self, condition, reason):
-        require(condition, "from_video_level", reason, self._config.from_video_level)
+        if not condition:
+            raise self._error(reason)
+
+    def _error(self, reason):
+        return SettingError("from_video_level", reason, self._config.from_video_level)
