@@ -11,7 +11,7 @@ from youtube8m_distill.data import exclusions, pipeline, tfrecord
 from youtube8m_distill.data.check import check_records, find_for_check
 
 SIZES = (("rgb", 6), ("audio", 3))
-BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
+BYTES = config.FeatureConfig(names=("audio", "rgb"), sizes=(3, 6))  # in the order in which they are found
 MEANS = config.FeatureConfig(names=("mean_rgb",), sizes=(4,), frame_features=False, dtype="float32")
 NUM_CLASSES = 12
 
@@ -30,7 +30,7 @@ BAD = [
     (video(900, labels=[5, 5]), "label 5 is listed more than once"),
     (video(901, labels=[12]), "label 12 is outside 0 .. 11"),
     (video(902, video_id=None), "no video id"),
-    (records.frame_record({"rgb": [b"x" * 6]}, b"id903"), "'rgb' has 1 frames and 'audio' 0"),
+    (records.frame_record({"rgb": [b"x" * 6]}, b"id903"), "no frames under 'audio'"),
     (b"\xff" * 30, "neither a SequenceExample nor an Example"),
 ]
 

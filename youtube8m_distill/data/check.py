@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import config, display, schema
-from youtube8m_distill.data import bad_records, contents, tfrecord
+from youtube8m_distill.data import contents, tfrecord
+from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.exclusions import Fault
 from youtube8m_distill.data.ids import SeenVideos, hash_ids
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
@@ -134,34 +135,28 @@ def _check_file(shard, parser, bar):
 
 def _check_chunk(file, parser, chunk):
     """Adds a chunk of records, string [B], to what a file was found to hold."""
-    numbers = np.arange(file.num_records, file.num_records + len(chunk))
+    path, numbers = file.shard.path, np.arange(file.num_records, file.num_records + len(chunk))
+
+    def video_ids(rows):
+        paths, places = tf.fill([len(chunk)], path)[rows], numbers[rows]
+        with naming_bad_records():
+            return parser(Records(chunk[rows], paths, tf.constant(places), tf.zeros_like(places)))[schema.VIDEO_ID].numpy()
+
+    valid = {}  # row -> video id
     try:
-        ids = _video_ids(file, parser, chunk, numbers)
-    except tf.errors.InvalidArgumentError:
-        found = {number: _check_record(file, parser, chunk[i : i + 1], number) for i, number in enumerate(numbers.tolist())}
-        valid = {number: video_id for number, video_id in found.items() if video_id is not None}
-        numbers, ids = np.array(list(valid), np.int64), valid.values()
-    file.ids.append(hash_ids(ids))
-    file.numbers.append(numbers)
+        valid = dict(enumerate(video_ids(slice(None))))
+    except BadRecordError:
+        for row in range(len(chunk)):
+            try:
+                valid[row] = video_ids(slice(row, row + 1))[0]
+            except BadRecordError as error:
+                number = int(numbers[row])
+                file.faults.append(Fault(path, number, str(error).removeprefix(f"file {path}, record {number}: ")))
+    file.ids.append(hash_ids(valid.values()))
+    file.numbers.append(numbers[np.array(list(valid), np.int64)])
     file.num_records += len(chunk)
     overhead = tfrecord.HEADER_BYTES + tfrecord.FOOTER_BYTES
     file.num_bytes += int(tf.reduce_sum(tf.strings.length(chunk))) + overhead * len(chunk)
-
-
-def _video_ids(file, parser, chunk, numbers):
-    records = Records(chunk, tf.fill([len(chunk)], file.shard.path), tf.constant(numbers), tf.zeros_like(numbers))
-    return parser(records)[schema.VIDEO_ID].numpy()
-
-
-def _check_record(file, parser, record, number):
-    """The video id of one record, string [1]; None, and a Fault in `file`, if it is invalid."""
-    path = file.shard.path
-    try:
-        with bad_records.naming_bad_records():
-            return _video_ids(file, parser, record, np.array([number]))[0]
-    except bad_records.BadRecordError as error:
-        file.faults.append(Fault(path, number, str(error).removeprefix(f"file {path}, record {number}: ")))
-        return None
 
 
 def _find_duplicates(found, seen):

@@ -13,7 +13,7 @@ import typing
 
 import tensorflow as tf
 
-CONTEXT, LISTS, ENTRY, NAME, FRAMES, FRAME = 0x0A, 0x12, 0x0A, 0x0A, 0x12, 0x0A  # tags, by what follows
+CONTEXT, LISTS, ENTRY, NAME, FRAMES = 0x0A, 0x12, 0x0A, 0x0A, 0x12  # tags, by what follows
 LONGEST_LENGTH = 5  # bytes of a length; records are shorter than 2 ** 35
 COLUMNS = 50  # frames whose headers are checked in one iteration of a loop
 
@@ -30,16 +30,8 @@ class Blocks(typing.NamedTuple):
 
 def frame_header(size):
     """The bytes before those of a frame: tags and lengths of a Feature, its BytesList and its one byte string."""
-    header = b""
-    for _ in range(3):
-        header = bytes([FRAME]) + _varint(size + len(header)) + header
-    return header
-
-
-def _varint(number):
-    """A length as protocol buffers write it: seven bits a byte, the lowest first."""
-    low, rest = number & 0x7F, number >> 7
-    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+    frame = tf.train.Feature(bytes_list=tf.train.BytesList(value=[bytes(size)]))
+    return tf.train.FeatureList(feature=[frame]).SerializeToString()[:-size]
 
 
 def locate(serialized, features, beginning=0):
