@@ -165,12 +165,6 @@ def test_a_record_of_another_format_is_named(folder):
         read(pattern)
 
 
-def test_compression_is_detected_whatever_the_file_is_called(folder):
-    records.write(folder / "packed.tfrecord", GOOD[:2], "GZIP")
-    records.write(folder / "plain.tfrecord.gz", GOOD[2:])
-    assert video_ids(read(folder / "*")) == [b"id0", b"id1", b"id2", b"id3"]
-
-
 # ---- invalid records
 
 FRAMES = {name: [row.tobytes() for row in rows] for name, rows in records.random_frames(4, SIZES).items()}

@@ -112,7 +112,7 @@ def test_equal_parsers_are_traced_once_per_process(monkeypatch):
     assert len(traced) == 1
 
 
-@each_way
+@pytest.mark.parametrize("run", [together, in_any_layout])
 def test_each_role_gets_its_own_frames(run):
     views = {"teacher": ALL, "student": config.FrameView(frame_selection="last", frames_per_video=2)}
     frames = records.random_frames(5, SIZES)

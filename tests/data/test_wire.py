@@ -184,8 +184,7 @@ def videos(tmp_path):
     return tfrecord.find_files(f"{tmp_path}/*")
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_all_frames_of_official_records_are_never_parsed(videos, monkeypatch, training):
+def test_all_frames_of_official_records_are_never_parsed(videos, monkeypatch):
     parse = tf.io.parse_sequence_example
 
     def refusing_lists(serialized, context, lists=None, **options):
@@ -196,7 +195,7 @@ def test_all_frames_of_official_records_are_never_parsed(videos, monkeypatch, tr
     views = {"teacher": config.FrameView(), "student": config.FrameView(frame_selection="uniform", frames_per_video=3)}
     # Parsers are cached for the whole process; no other test uses this seed, so none gets this one.
     parser = batch.VideoParser(BYTES, NUM_CLASSES, views, 162)
-    dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder() if training else None)
+    dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder())
     assert sum(len(batch["labels"]) for batch in dataset) == 20
     records.write(videos[1].path, [records.frame_record(records.random_frames(3, SIZES)) + b"\x1a\x01x"] * 5)
     with pytest.raises(tf.errors.InvalidArgumentError, match="all frames were parsed"):
@@ -222,12 +221,11 @@ def test_only_selected_frames_are_decoded(monkeypatch):
     assert sum(decoded) == 2 * 3 * 9 + lengths
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_frames_stay_bytes_and_records_are_batched_before_parsing(videos, training):
+def test_frames_stay_bytes_and_records_are_batched_before_parsing(videos):
     parser = batch.VideoParser(
         BYTES, NUM_CLASSES, {"student": config.FrameView(frame_selection="uniform", frames_per_video=3)}
     )
-    dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder() if training else None)
+    dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder())
     assert dataset.element_spec["student"]["frames"].dtype == tf.uint8
     assert not any(spec.dtype == tf.float32 for spec in tf.nest.flatten(dataset.element_spec))
     steps = []

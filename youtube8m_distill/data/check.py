@@ -73,8 +73,7 @@ def check_records(
         features: that records must have; None for all that the first readable file has.
         num_classes: labels must be in 0 .. num_classes - 1.
     Raises:
-        BadFileError: if no file holds records.
-        ValueError: if no file begins with a record of these features.
+        ValueError: if no file begins with a record of these features; BadFileError, one of these, if none holds records.
     """
     readable = [shard for shard in shards if not shard.problem]
     if not readable:

@@ -69,7 +69,12 @@ def make_dataset(
     paths = tf.constant([shard.path for shard in shards])
     target_paths = tf.constant(targets.paths if targets else [""])
 
-    def video(place, number, where, serialized, *target):
+    def parse(*rows):
+        position = first_epoch = None
+        if training:
+            rows, (groups, used) = rows
+            position, first_epoch = tf.concat([groups[-1], used[-1:]], axis=0), groups[0, 0]
+        number, where, serialized, *target = rows if share is None else _rows_of(share, rows)
         epoch, shard = tf.unstack(where, axis=1)
         parsed = parser(Records(serialized, tf.gather(paths, shard), number, epoch))
         if with_ids:
@@ -77,8 +82,7 @@ def make_dataset(
         else:
             del parsed[schema.VIDEO_ID]
         if training:
-            position, first_epoch = place
-            parsed[schema.POSITION] = tf.repeat(position[None], tf.shape(number)[0], axis=0)
+            parsed[schema.POSITION] = tf.repeat([position], tf.shape(number)[0], axis=0)
             # With a share, of the first record of the whole batch: every worker must see an epoch end at the same step.
             parsed[schema.EPOCH] = tf.cast(epoch if share is None else tf.fill(tf.shape(epoch), first_epoch), tf.int32)
         if targets:
@@ -87,8 +91,7 @@ def make_dataset(
 
     # Batched before parsing: a whole batch is read by few operations, and nothing that they give is copied again.
     batches = read_records(shards, order, targets).batch(batch_size, drop_remainder=training)
-    batches = batches.map(lambda *rows: _with_place(training, share, *rows))
-    dataset = batches.map(_as_it_is(video), num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    dataset = batches.map(_as_it_is(parse), num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
     options = tf.data.Options()
     options.deterministic = True
     return dataset.with_options(options)
@@ -114,19 +117,12 @@ def _as_it_is(function):
     return tf.autograph.experimental.do_not_convert(function)
 
 
-def _with_place(training, share, *rows):
-    """(place, *fields) of a batch, or of one worker's share of it. In training, the place is (position after the batch,
-    epoch of its first record), otherwise ()."""
-    place = ()
-    if training:
-        rows, (groups, used) = rows
-        place = tf.concat([groups[-1], used[-1:]], axis=0), groups[0, 0]
-    if share is not None:
-        index, count = share
-        size, static_size = tf.shape(rows[0])[0], rows[0].shape[0]
-        part = slice(size * index // count, size * (index + 1) // count)
-        rows = [tf.ensure_shape(row[part], [static_size and static_size // count, *row.shape[1:]]) for row in rows]
-    return (place, *rows)
+def _rows_of(share, rows):
+    """The rows of one worker, of each field of a batch."""
+    index, count = share
+    size, static_size = tf.shape(rows[0])[0], rows[0].shape[0]
+    part = slice(size * index // count, size * (index + 1) // count)
+    return [tf.ensure_shape(row[part], [static_size and static_size // count, *row.shape[1:]]) for row in rows]
 
 
 def _reader(shards, targets=None, fraction=1.0):

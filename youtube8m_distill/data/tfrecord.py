@@ -222,20 +222,16 @@ def count_records(shards: Sequence[Shard], at_most: int | None = None) -> int:
 
 def _count(shard, at_most=2**62):
     """Records of one file that are not excluded, up to a limit."""
-    number = _count_stored(shard, at_most + len(shard.excluded))
-    return min(number - bisect.bisect_left(shard.excluded, number), at_most)
-
-
-def _count_stored(shard, at_most):
-    """Records of one file before its damaged part, up to a limit."""
+    limit = at_most + len(shard.excluded)
     if shard.readable is not None:
-        return shard.readable
-    if not shard.compression:
-        return sum(1 for _ in itertools.islice(record_starts(shard), at_most))
-    count, num_bytes, is_damaged = count_readable(shard, at_most)
-    if is_damaged or count < at_most and not is_whole(shard, num_bytes):
-        raise BadFileError(f"file {shard.path}, record {count}: {DAMAGED}")
-    return count
+        number = shard.readable
+    elif not shard.compression:
+        number = sum(1 for _ in itertools.islice(record_starts(shard), limit))
+    else:
+        number, num_bytes, is_damaged = count_readable(shard, limit)
+        if is_damaged or number < limit and not is_whole(shard, num_bytes):
+            raise BadFileError(f"file {shard.path}, record {number}: {DAMAGED}")
+    return min(number - bisect.bisect_left(shard.excluded, number), at_most)
 
 
 def estimate_records(shards: Sequence[Shard]) -> tuple[int, bool]:
