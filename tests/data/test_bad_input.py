@@ -41,9 +41,9 @@ def folder(one_folder):
 
 
 @functools.cache
-def dataset_of(files, features, training, view):
+def dataset_of(files, features, training):
     shards = tuple(Shard(path, compression, 0) for path, compression in files)
-    parser = VideoParser(features, NUM_CLASSES, {"student": view})
+    parser = VideoParser(features, NUM_CLASSES, {"student": VIEW if features.frame_features else None})
     return make_dataset(shards, parser, 3, TrainingOrder() if training else None)
 
 
@@ -56,18 +56,14 @@ def parse(serialized, features=BYTES, view=VIEW, path="some/b"):
     return tf.nest.map_structure(lambda values: values.numpy(), batch)
 
 
-def read(pattern, features=BYTES, training=False, view=VIEW):
+def read(pattern, features=BYTES, training=False):
     """All batches of some files, read as the commands read them."""
     shards = find_files(str(pattern))
     check_features(shards, features)
     estimate_records(shards)
     files = tuple((shard.path, shard.compression) for shard in shards)
     with naming_bad_records(shards):
-        return list(dataset_of(files, features, training, view if features.frame_features else None).as_numpy_iterator())
-
-
-def video_ids(batches):
-    return [video_id for batch in batches for video_id in batch["video_id"]]
+        return list(dataset_of(files, features, training).as_numpy_iterator())
 
 
 def video(number, frames=None, **about):
