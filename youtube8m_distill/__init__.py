@@ -1,7 +1,6 @@
 """YouTube-8M in TensorFlow 2 / Keras 3: teachers that see every frame, students that see a few.
 
-The public names are listed in `__init__.pyi`. Each is imported when it is first used, so importing the package does not load
-TensorFlow.
+The public names are listed in `__init__.pyi`. Each is imported, and TensorFlow loaded, when it is first used.
 """
 
 import lazy_loader

@@ -1,8 +1,6 @@
-"""Progress display: a bar with rate and time left on a terminal, plain lines elsewhere.
+"""Progress display: a bar with rate and time left on a terminal; elsewhere a line now and then, and one at the end."""
 
-Elsewhere, a bar would fill the log file: at most one line is printed every `LINE_SECONDS`, and one at the end.
-"""
-
+import contextlib
 import sys
 import threading
 import time
@@ -10,10 +8,10 @@ from typing import TextIO
 
 import tqdm
 
-LINE_SECONDS = 10.0
+LINE_SECONDS = 10.0  # between lines
 
 
-class ProgressBar:
+class ProgressBar(contextlib.AbstractContextManager):
     """Counts items done.
 
         with ProgressBar(1000, "validate", "videos") as bar:
@@ -22,10 +20,9 @@ class ProgressBar:
 
     Args:
         total: number of items; None if unknown.
-        description: shown first.
         unit: what is counted, in the plural.
         initial: items done by an earlier run.
-        stream: where to write; standard error by default.
+        stream: standard error by default.
     """
 
     def __init__(self, total: int | None, description: str, unit: str, initial: int = 0, stream: TextIO | None = None):
@@ -69,19 +66,11 @@ class ProgressBar:
         self.printed, self.printed_count = time.monotonic(), self.count
         seconds = max(self.printed - self.started, 1e-9)
         rate = (self.count - self.initial) / seconds
-        share = f"/{self.total}" if self.total else ""
-        left = ""
+        total = f"/{self.total}" if self.total else ""
+        line = f"{self.description}: {self.count}{total} {self.unit}, {rate:.4g}/s, {_duration(seconds)}"
         if self.total and rate and self.count < self.total:
-            left = f", {_duration((self.total - self.count) / rate)} left"
-        note = f" | {self.note}" if self.note else ""
-        print(
-            f"{self.description}: {self.count}{share} {self.unit}, {rate:.4g}/s, {_duration(seconds)}{left}{note}",
-            file=self.stream,
-            flush=True,
-        )
-
-    def __enter__(self):
-        return self
+            line += f", {_duration((self.total - self.count) / rate)} left"
+        self.write(f"{line} | {self.note}" if self.note else line)
 
     def __exit__(self, *error):
         self.close()

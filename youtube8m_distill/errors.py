@@ -8,15 +8,12 @@ UNSET = object()
 class SettingError(ValueError):
     """A setting that is invalid, named so that a command line can point at the flag.
 
+    `reason` is a sentence: what is wrong, and what to do. `value` is what was received; omit it if nothing was.
+
     >>> str(SettingError("batch_size", "must be at least 1.", 0))
     'batch_size=0: must be at least 1.'
     >>> str(SettingError("train_dir", "is missing."))
     'train_dir: is missing.'
-
-    Args:
-        name: of the setting. Its flag has the same name.
-        reason: a sentence: what is wrong, and what to do.
-        value: what was received; omit it if nothing was.
     """
 
     def __init__(self, name: str, reason: str, value: Any = UNSET):
@@ -24,12 +21,8 @@ class SettingError(ValueError):
         self.name, self.reason, self.value = name, reason, value
 
     def __str__(self) -> str:
-        return f"{self.name}{self.shown_value}: {self.reason}"
-
-    @property
-    def shown_value(self) -> str:
-        """ "=value" as a user writes it; "" where nothing was received."""
-        return "" if self.value is UNSET else f"={written(self.value)}"
+        value = "" if self.value is UNSET else f"={written(self.value)}"
+        return f"{self.name}{value}: {self.reason}"
 
 
 class BadRecordError(ValueError):

@@ -26,14 +26,11 @@ def atomic_path(path: str | os.PathLike, make_parent: bool = True) -> Iterator[p
     Works for files and for folders (create the folder at the yielded path). On an error, the temporary is removed and the
     old content of `path` stays. The new content is on disk before it takes its name, so a power failure leaves the old or
     the new. A file is replaced in one step. A folder is replaced in two, so readers must retry if it is missing; if the
-    process is killed in between, `remove_leftovers` finishes the replacement.
-
-    What a killed writer left of this path is removed first.
+    process is killed in between, `remove_leftovers` finishes the replacement. What a killed writer left is removed first.
 
     Args:
-        path: of the finished file or folder.
-        make_parent: create its parent folder. Say False for a part of a larger output: if that was removed meanwhile, it
-            must not reappear with this part alone.
+        make_parent: create the parent folder of `path`. Say False for a part of a larger output: if that was removed
+            meanwhile, it must not reappear with this part alone.
     Raises:
         OSError: with the path and the reason, if anything fails.
     """
@@ -47,30 +44,22 @@ def atomic_path(path: str | os.PathLike, make_parent: bool = True) -> Iterator[p
             yield temporary
             _sync(temporary)
             _put_in_place(temporary, path, holder / REPLACED)
-            _sync_folder(path.parent)
+            _sync_entry(path.parent)
 
 
 @contextlib.contextmanager
 def saying_what_failed(path: str | os.PathLike, doing: str = "written") -> Iterator[None]:
-    """Rewrites OSErrors about `path` inside the block to name it and the reason, in one line.
-
-    Args:
-        path: what the block writes, a file or a folder.
-        doing: past participle, for the message.
-    """
+    """Rewrites OSErrors about `path`, which the block writes, to name it and the reason, in one line."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or not _is_about(error, path):  # rewritten already, or about a file that is read
+        parent, at_fault = str(pathlib.Path(path).parent), str(error.filename)
+        # Next to the path, below it or above it; a full disk names no file.
+        is_about_path = error.filename is None or at_fault.startswith(parent) or parent.startswith(at_fault)
+        if error.errno is None or not is_about_path:  # rewritten already, or about a file that is read
             raise
-        gone = f" (is {pathlib.Path(path).parent} still there?)" if error.errno in GONE else ""
+        gone = f" (is {parent} still there?)" if error.errno in GONE else ""
         raise OSError(f"{path} cannot be {doing}: {os.strerror(error.errno)}{gone}.") from error
-
-
-def _is_about(error, path):
-    """Whether an OSError is about something next to `path`, below it or above it; a full disk names no file."""
-    parent, at_fault = str(pathlib.Path(path).parent), str(error.filename)
-    return error.filename is None or at_fault.startswith(parent) or parent.startswith(at_fault)
 
 
 def system_error(message: str) -> OSError:
@@ -102,16 +91,12 @@ def _holder(path):
 
 def _sync(path):
     """Waits until a file, or a folder with its contents, is on disk."""
-    if not path.is_dir():
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-        return
-    for inner in path.iterdir():
+    for inner in path.iterdir() if path.is_dir() else ():
         _sync(inner)
-    _sync_folder(path)
+    _sync_entry(path)
 
 
-def _sync_folder(path):
+def _sync_entry(path):
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -138,16 +123,9 @@ def _finish_replacement(holder):
 
 
 def remove_leftovers(folder: str | os.PathLike, name: str | None = None) -> None:
-    """Removes what killed writers in `atomic_path` left in a folder; never what a live one is writing.
-
-    Args:
-        folder: need not exist.
-        name: of the file or folder that they were writing; None for any.
-    """
-    start = "." if name is None else f".{name}."
+    """Removes what killed writers in `atomic_path` left in a folder, of output `name` or any; not what live ones write."""
     for path in sorted(pathlib.Path(folder).glob(".*" + SUFFIX)):
-        rest = path.name.removeprefix(start).removesuffix(SUFFIX)
-        if path.name.startswith(start) and (name is None or "." not in rest) and path.is_dir():
+        if name in (None, path.name[1:].rsplit(".", 2)[0]) and path.is_dir():  # .NAME.RANDOM.partial
             _remove_if_abandoned(path)
 
 
@@ -175,12 +153,8 @@ def check_output(name: str, path: str | os.PathLike, folder: bool = False) -> No
 
     It is tried: a byte is written where the output will go, or where its folder will be created, and removed.
 
-    Args:
-        name: of the flag or argument, for the message.
-        path: of the output.
-        folder: whether the output is a folder, not a file.
     Raises:
-        SettingError: if the path is remote, something else is there, or nothing can be written there.
+        SettingError: with `name`, if the path is remote, something else is there, or nothing can be written there.
     """
     check_place(name, path, folder)
     place = _nearest(path if folder else pathlib.Path(path).resolve().parent)
@@ -216,8 +190,7 @@ def write_text(path: str | os.PathLike, text: str, make_parent: bool = True) -> 
 def remove_folder(path: str | os.PathLike) -> None:
     """Removes a folder so that a kill in the middle leaves nothing under its name.
 
-    What cannot be removed at once, for example while a reader on another machine holds a file open, is left to
-    `remove_leftovers`.
+    What a reader on another machine holds open, and so cannot be removed at once, is left to `remove_leftovers`.
     """
     path = pathlib.Path(path)
     with saying_what_failed(path, "removed"), _holder(path) as holder:

@@ -1,11 +1,7 @@
-"""Manifests: JSON files that record what the contents of a folder depend on.
+"""Manifests: JSON files that record what the contents of a folder depend on, so results of different settings never mix."""
 
-A command resumes in a folder with an equal manifest and refuses any other by naming the differences, so results of different
-settings never mix.
-"""
-
+import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Callable, Collection
 from typing import Any
@@ -14,89 +10,50 @@ from youtube8m_distill import files
 from youtube8m_distill.errors import SettingError, written
 
 
+@dataclasses.dataclass
 class Manifest:
-    """The manifest of one folder.
+    """The manifest of one folder."""
 
-    Args:
-        path: of the JSON file, in the folder that it describes.
-        settings: dict, everything the contents depend on, as JSON knows it.
-        flag: name of the flag that names the folder, for messages.
-        what: what the folder holds, in words: "a synthetic data set".
-        section: key under which the file holds the settings; None for the whole file.
-        may_change: names of settings that may differ; nested ones with dots, as in "training.num_epochs".
-        remedy: what to do about other settings, besides giving the same ones.
-        parse: function from the file's text to a dict.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        settings: dict[str, Any],
-        *,
-        flag: str,
-        what: str,
-        section: str | None = None,
-        may_change: Collection[str] = (),
-        remedy: str = "name another folder, or remove this one",
-        parse: Callable[[str], dict[str, Any]] = json.loads,
-    ):
-        self.path = pathlib.Path(path)
-        self.settings = settings
-        self.flag, self.what, self.remedy = flag, what, remedy
-        self.section, self.may_change, self.parse = section, may_change, parse
-
-    @property
-    def folder(self) -> pathlib.Path:
-        return self.path.parent
+    path: pathlib.Path  # of the JSON file, in the folder that it describes
+    settings: dict[str, Any]  # everything the contents depend on, as JSON knows it
+    _: dataclasses.KW_ONLY
+    flag: str  # name of the flag that names the folder, for messages
+    what: str  # what the folder holds, in words: "a synthetic data set"
+    section: str | None = None  # key under which the file holds the settings; None for the whole file
+    may_change: Collection[str] = ()  # names of settings that may differ; nested ones with dots: "training.num_epochs"
+    remedy: str = "name another folder, or remove this one"  # besides giving the same settings
+    parse: Callable[[str], dict[str, Any]] = json.loads  # the file's text -> dict
 
     def check(self) -> dict[str, Any] | None:
-        """Refuses a folder whose contents belong to other settings.
-
-        Returns:
-            dict, the file's contents; None if the folder is new or empty.
-        Raises:
-            SettingError: if the settings differ, or the folder holds files and no manifest. Nothing is changed.
-        """
+        """What `read` returns. SettingError if the contents belong to other settings. Nothing is changed."""
         contents = self.read()
         if contents is not None:
-            differing = differences(
-                contents if self.section is None else contents[self.section], self.settings, self.may_change
-            )
+            differing = differences(self._settings_in(contents), self.settings, self.may_change)
             if differing:
-                raise SettingError(
-                    self.flag,
-                    f"holds {self.what} with other settings: {'; '.join(differing)}. Give the same "
-                    f"settings to resume, {self.remedy}.",
-                    self.folder,
+                raise self._error(
+                    f"holds {self.what} with other settings: {'; '.join(differing)}. Give the same settings to resume, "
+                    f"{self.remedy}."
                 )
         return contents
 
     def read(self) -> dict[str, Any] | None:
-        """The file's contents as a dict; None if the folder is new or empty.
-
-        Raises:
-            SettingError: if the folder holds files and no manifest that can be read.
-        """
+        """The file's contents; None if the folder is new or empty. SettingError if it holds files and no valid manifest."""
         if not self.path.exists():
-            entries = visible_entries(self.folder)
+            entries = sorted(path.name for path in self.path.parent.glob("[!.]*"))  # without hidden files such as locks
             if entries:
-                raise SettingError(
-                    self.flag,
-                    f"is not empty and holds no {self.path.name}, so it does not hold {self.what} "
-                    f"(first entry: {entries[0]}). Name a new or empty folder.",
-                    self.folder,
+                raise self._error(
+                    f"is not empty and holds no {self.path.name}, so it does not hold {self.what} (first entry: "
+                    f"{entries[0]}). Name a new or empty folder."
                 )
             return None
         try:
             contents = self.parse(self.path.read_text(encoding="utf-8"))
-            if not isinstance(contents if self.section is None else contents[self.section], dict):
+            if not isinstance(self._settings_in(contents), dict):
                 raise ValueError("the settings are not an object")
         except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-            raise SettingError(
-                self.flag,
-                f"its {self.path.name} cannot be read ({error}), so what it holds is unknown. Name "
-                "another folder, or remove this one.",
-                self.folder,
+            raise self._error(
+                f"its {self.path.name} cannot be read ({error}), so what it holds is unknown. Name another folder, or "
+                "remove this one."
             ) from error
         return contents
 
@@ -105,6 +62,12 @@ class Manifest:
         contents = self.settings if self.section is None else {self.section: self.settings}
         files.write_text(self.path, json.dumps({**contents, **more}, indent=2) + "\n")
 
+    def _settings_in(self, contents):
+        return contents if self.section is None else contents[self.section]
+
+    def _error(self, reason):
+        return SettingError(self.flag, reason, self.path.parent)
+
 
 def differences(there: dict, here: dict, may_change: Collection[str] = ()) -> list[str]:
     """The settings in which two dicts differ. A nested setting goes by its last name.
@@ -112,15 +75,15 @@ def differences(there: dict, here: dict, may_change: Collection[str] = ()) -> li
     >>> differences({"seed": 0, "network": {"cells": 4}}, {"seed": 1, "network": {"cells": 4}})
     ['seed (0 there, 1 here)']
 
-    Args:
-        there, here: dicts of JSON values.
-        may_change: names to ignore.
-    Returns:
-        list of str, "name (value there, value here)"; empty where they agree.
+    Names in `may_change` are ignored.
     """
+
+    def shown(value):
+        return "not set" if value is None else written(value) or "empty"
+
     there, here = flatten(there), flatten(here)
     return [
-        f"{name.rpartition('.')[2]} ({_shown(there.get(name))} there, {_shown(here.get(name))} here)"
+        f"{name.rpartition('.')[2]} ({shown(there.get(name))} there, {shown(here.get(name))} here)"
         for name in sorted(there.keys() | here.keys())
         if name not in may_change and there.get(name) != here.get(name)
     ]
@@ -131,15 +94,3 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(values, dict) or prefix and not values:
         return {prefix[:-1]: values}
     return {name: value for key, nested in values.items() for name, value in flatten(nested, f"{prefix}{key}.").items()}
-
-
-def visible_entries(folder: str | os.PathLike) -> list[str]:
-    """Names of a folder's entries, sorted, without hidden files such as locks; empty if there is no folder."""
-    folder = pathlib.Path(folder)
-    if not folder.exists():
-        return []
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _shown(value):
-    return "not set" if value is None else written(value) or "empty"

@@ -1,8 +1,4 @@
-"""The base of every configuration: frozen, strict, and with one sentence for each field.
-
-A field's description becomes the help text of its flag, and its default is the published value. `shapes_weights` says
-whether networks that differ in the field have different weights. No other module lists field names.
-"""
+"""The base of every configuration: frozen, strict, and with one sentence for each field, which is the help of its flag."""
 
 import typing
 from typing import Any
@@ -14,32 +10,20 @@ from youtube8m_distill.errors import SettingError, written
 # Larger than any real network needs, and small enough that a hostile configuration cannot exhaust memory.
 MAX_SIZE, MAX_REPEATS = 2**20, 32
 
-_EXPECTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a finite number",
-    "finite_number": "a finite number",
+_EXPECTED = {  # pydantic's name of an error -> what is expected, in words
+    **dict.fromkeys(("int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "finite_number"), "a finite number"),
     "bool_type": "true or false",
     "string_type": "text",
     "tuple_type": "a list",
-    "dict_type": "an object",
-    "model_type": "an object",
-    "model_attributes_type": "an object",
-    "missing": "given",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "an object"),
     "int_parsing_size": "a number of ordinary size",
 }
-_OUT_OF_BOUNDS = ("greater_than_equal", "greater_than", "less_than_equal", "less_than")
 LONGEST_VALUE = 100  # characters of an invalid value that a message shows
 
 
 def setting(
-    default: Any,
-    description: str,
-    *,
-    shapes_weights: bool = True,
-    has_flag: bool = True,
-    may_change: bool = False,
-    **bounds: Any,
+    default: Any, description: str, *, shapes_weights: bool = True, has_flag: bool = True, may_change: bool = False, **bounds
 ) -> Any:
     """A field of Settings.
 
@@ -52,12 +36,8 @@ def setting(
         may_change: whether a run may be resumed with another value.
         **bounds: of pydantic.Field: ge, gt, le, lt.
     """
-    return pydantic.Field(
-        default,
-        description=description,
-        json_schema_extra={"shapes_weights": shapes_weights, "has_flag": has_flag, "may_change": may_change},
-        **bounds,
-    )
+    extra: dict[str, Any] = {"shapes_weights": shapes_weights, "has_flag": has_flag, "may_change": may_change}
+    return pydantic.Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
 def size(default: int, description: str, **options: Any) -> Any:
@@ -65,21 +45,16 @@ def size(default: int, description: str, **options: Any) -> Any:
     return setting(default, description, ge=1, le=MAX_SIZE, **options)
 
 
-Names = typing.Annotated[tuple[str, ...], pydantic.BeforeValidator(lambda value: _as_tuple(value))]
-Sizes = typing.Annotated[tuple[int, ...], pydantic.BeforeValidator(lambda value: _as_tuple(value))]
-
-
-def _as_tuple(value):
-    return tuple(value) if isinstance(value, list) else value
+_LIST_AS_TUPLE = pydantic.BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+Names = typing.Annotated[tuple[str, ...], _LIST_AS_TUPLE]
+Sizes = typing.Annotated[tuple[int, ...], _LIST_AS_TUPLE]
 
 
 class Settings(pydantic.BaseModel):
     """Frozen settings that check themselves. Fields are given by keyword.
 
-    Types are strict: an int is accepted for a float, but text, NaN, infinities and bools are not.
-
-    Raises:
-        SettingError: with the name of the first field that is invalid.
+    Types are strict: an int is accepted for a float, but text, NaN, infinities and bools are not. SettingError names the
+    first field that is invalid.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
@@ -96,7 +71,7 @@ class Settings(pydantic.BaseModel):
 
     def values(self) -> dict[str, Any]:
         """dict, field -> value; nested settings stay objects."""
-        return {name: getattr(self, name) for name in type(self).model_fields}
+        return dict(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON knows them: nested dicts, tuples as lists."""
@@ -106,55 +81,42 @@ class Settings(pydantic.BaseModel):
 def as_setting_error(error: pydantic.ValidationError, kind: Any) -> SettingError:
     """The SettingError for the first error in a pydantic.ValidationError."""
     first = error.errors()[0]
-    own = first.get("ctx", {}).get("error")
-    if isinstance(own, SettingError):
-        return own
+    what, context, value = first["type"], first.get("ctx", {}), first["input"]
+    if isinstance(context.get("error"), SettingError):
+        return context["error"]
     path = [part for part in first["loc"] if isinstance(part, str)]
     name = path[-1] if path else kind.__name__
-    what, context = first["type"], first.get("ctx", {})
     if what == "extra_forbidden":
         return SettingError(name, f"{kind.__name__} has no such field.")
-    if what == "union_tag_invalid":
-        choices = context["expected_tags"].replace("'", "")
-        return SettingError(
-            context["discriminator"].strip("'"), f"is unknown; choose one of {choices}.", _shortened(context["tag"])
-        )
-    if what == "literal_error":
-        choices = context["expected"].replace("'", "").replace(" or ", ", ")
-        return SettingError(name, f"is unknown; choose one of {choices}.", _shortened(first["input"]))
-    if what in _OUT_OF_BOUNDS:
-        return SettingError(name, f"choose a value {_bounds(kind.model_fields[name])}.", first["input"])
     if what == "missing":
         return SettingError(name, f"is missing in {kind.__name__}.")
-    return SettingError(name, f"must be {_EXPECTED.get(what, first['msg'])}.", _shortened(first["input"]))
+    if what == "union_tag_invalid":
+        name, value, choices = context["discriminator"].strip("'"), context["tag"], context["expected_tags"]
+        reason = f"is unknown; choose one of {choices}.".replace("'", "")
+    elif what == "literal_error":
+        reason = f"is unknown; choose one of {context['expected']}.".replace("'", "").replace(" or ", ", ")
+    elif what in ("greater_than_equal", "greater_than", "less_than_equal", "less_than"):
+        return SettingError(name, f"choose a value {_bounds(kind.model_fields[name])}.", value)
+    else:
+        reason = f"must be {_EXPECTED.get(what, first['msg'])}."
+    text = written(value)
+    return SettingError(name, reason, text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}...")
 
 
 def _bounds(field):
     """A field's bounds in words: "from 1 to 300", "above 0, at most 1", "from 1"."""
-    found = {
-        name: getattr(bound, name) for bound in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(bound, name)
-    }
-    shown = {name: f"{bound:,}" if isinstance(bound, int) else f"{bound:g}" for name, bound in found.items()}
-    low = f"from {shown['ge']}" if "ge" in found else f"above {shown['gt']}" if "gt" in found else ""
-    high = "" if "le" not in found else f" to {shown['le']}" if "ge" in found else f", at most {shown['le']}"
-    if "lt" in found:
-        high = f", below {shown['lt']}"
-    return low + high
-
-
-def _shortened(value):
-    text = written(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+    keys = ("ge", "gt", "le", "lt")
+    bounds = {key: getattr(bound, key) for bound in field.metadata for key in keys if hasattr(bound, key)}
+    shown = {key: f"{bound:,}" if isinstance(bound, int) else f"{bound:g}" for key, bound in bounds.items()}
+    low = f"from {shown['ge']}" if "ge" in shown else f"above {shown['gt']}" if "gt" in shown else ""
+    high = "" if "le" not in shown else f" to {shown['le']}" if "ge" in shown else f", at most {shown['le']}"
+    return f"{low}, below {shown['lt']}" if "lt" in shown else low + high
 
 
 def fields_with(kind: type[Settings], **wanted: Any) -> tuple[str, ...]:
     """Names of a Settings class's fields whose metadata hold these values, such as `shapes_weights=True`."""
-    found = []
-    for name, field in kind.model_fields.items():
-        extra = field.json_schema_extra or {}
-        if all(extra.get(key) == value for key, value in wanted.items()):
-            found.append(name)
-    return tuple(found)
+    extras: dict[str, Any] = {name: field.json_schema_extra or {} for name, field in kind.model_fields.items()}
+    return tuple(name for name, extra in extras.items() if wanted.items() <= extra.items())
 
 
 def require(condition: object, name: str, reason: str, *value: Any) -> None:

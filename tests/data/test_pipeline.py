@@ -12,17 +12,16 @@ from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.errors import SettingError
 
 FEATURES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
-NUMBERS = VideoParser(
-    config.FeatureConfig(names=("mean_rgb",), sizes=(1,), frame_features=False, dtype="float32"), 5, {"student": None}
-)
+NUMBERS = records.NumberParser()
 FIRST = config.FrameView(frame_selection="first", frames_per_video=2)
+RANDOM = config.FrameView(frame_selection="random", frames_per_video=2)
 COUNTS = (4, 1, 6, 3, 5, 2, 2)  # records in each file, 23 in all
 TOTAL = sum(COUNTS)
 
 
 @pytest.fixture(scope="module", params=["", "mixed"])
 def shards(request, tmp_path_factory):
-    """Seven video-level files. A video's only feature is its number in file order, its id the same number as text."""
+    """Seven files of numbers, from 0 in file order."""
     return numbered_files(tmp_path_factory.mktemp("videos"), request.param)
 
 
@@ -34,7 +33,7 @@ def plain(tmp_path_factory):
 def numbered_files(folder, compression):
     number = 0
     for i, count in enumerate(COUNTS):
-        rows = [records.video_record({"mean_rgb": [float(number + j)]}, b"%d" % (number + j)) for j in range(count)]
+        rows = [b"%d" % (number + j) for j in range(count)]
         packed = ("GZIP" if i % 2 else "") if compression == "mixed" else compression
         records.write(folder / f"{i}.tfrecord", rows, packed)
         number += count
@@ -50,10 +49,10 @@ def numbers(batch):
     return batch["student"]["features"][:, 0].astype(int).tolist()
 
 
-def stream(shards, batch_size=1, **order):
-    """(epoch, number) of every training record that is batched, in order."""
-    found = batches(shards, batch_size, TrainingOrder(**order))
-    return [(int(epoch), number) for batch in found for epoch, number in zip(batch["epoch"], numbers(batch))]
+def stream(shards, **order):
+    """(epoch, number) of every training record, in order."""
+    found = pipeline.read_records(shards, TrainingOrder(**order)).as_numpy_iterator()
+    return [(int(epoch), int(record)) for (_, (epoch, _), record), _ in found]
 
 
 def test_evaluation_reads_every_record_in_file_order(shards):
@@ -127,18 +126,15 @@ def test_a_share_of_a_last_batch_may_be_empty(plain):
 
 
 def test_a_share_of_frames_may_be_empty(videos):
-    dataset = pipeline.make_dataset(
-        videos, parser(config.FrameView(frame_selection="random", frames_per_video=2)), 9, share=(0, 9)
-    )
+    dataset = pipeline.make_dataset(videos, parser(RANDOM, 1), 9, share=(0, 9))
     assert [tuple(batch["student"]["frames"].shape) for batch in dataset] == [(1, 2, 9), (0, 2, 9)]
 
 
 def test_a_worker_parses_only_its_own_share(tmp_path):
-    good, bad = records.video_record({"mean_rgb": [1.0]}), records.video_record({"mean_rgb": [1.0, 2.0]})
-    records.write(tmp_path / "a", [good, bad] * 3)
+    records.write(tmp_path / "a", [b"1", b"-1"] * 3)
     shards = tfrecord.find_files(f"{tmp_path}/a")
     assert len(batches(shards, 2, share=(0, 2))) == 3
-    with pytest.raises(tf.errors.InvalidArgumentError, match="has 2 numbers instead of 1"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a negative number"):
         batches(shards, 2, share=(1, 2))
 
 
@@ -171,11 +167,11 @@ def test_a_share_has_the_position_of_its_whole_batch(plain):
 def test_files_that_an_epoch_has_done_with_are_not_read_again(tmp_path):
     """The files are damaged in between, so that reading them would fail."""
     for i in range(6):
-        records.write(tmp_path / f"{i}.tfrecord", [records.video_record({"mean_rgb": [i + j / 8]}) for j in range(8)])
+        records.write(tmp_path / f"{i}.tfrecord", [b"%d" % (10 * i + j) for j in range(8)])
     shards, order = tfrecord.find_files(f"{tmp_path}/*.tfrecord"), TrainingOrder(num_readers=2)
     whole = batches(shards, order=order)
-    used = {number for batch in whole[:5] for number in numbers(batch)}  # 20 records
-    done = used - {number for batch in whole[5:] for number in numbers(batch)}
+    used = {number // 10 for batch in whole[:5] for number in numbers(batch)}  # 20 records
+    done = used - {number // 10 for batch in whole[5:] for number in numbers(batch)}
     assert len(done) == 2
     for shard in done:
         path = tmp_path / f"{shard}.tfrecord"
@@ -268,11 +264,9 @@ def test_a_batch_is_nested_by_role_with_a_single_role_too(videos):
     assert batch["labels"].numpy().tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0]]
 
 
-def drawn(videos, seed, order=None):
+def drawn(videos, order=None):
     """The batches, and {(epoch or None, video id): the frames drawn for it}."""
-    dataset = pipeline.make_dataset(
-        videos, parser(config.FrameView(frame_selection="random", frames_per_video=2), seed), 5, order, with_ids=True
-    )
+    dataset = pipeline.make_dataset(videos, parser(RANDOM, 1), 5, order, with_ids=True)
     found, frames = list(dataset.as_numpy_iterator()), {}
     for batch in found:
         epochs = batch.get("epoch", [None] * 5)
@@ -281,19 +275,16 @@ def drawn(videos, seed, order=None):
     return found, frames
 
 
-def test_random_frames_differ_between_epochs_of_a_training(videos):
+def test_random_frames_differ_between_epochs_and_are_fixed_in_evaluation(videos):
     order = TrainingOrder(1, num_epochs=2)
-    found, frames = drawn(videos, 1, order)
+    found, frames = drawn(videos, order)
     differ = [frames[0, i] != frames[1, i] for i in range(10)]
     assert sum(differ) >= 8  # the first video has 3 frames only: it may repeat a draw
     start = tuple(found[2]["position"][0].tolist())  # one batch into the second epoch
-    _, rest = drawn(videos, 1, dataclasses.replace(order, start=start))
+    _, rest = drawn(videos, dataclasses.replace(order, start=start))
     assert len(rest) == 5 and all(frames[place] == indices for place, indices in rest.items())
-
-
-def test_random_frames_are_fixed_in_evaluation(videos):
-    _, frames = drawn(videos, 1)
-    assert len(frames) == 10 and drawn(videos, 1)[1] == frames != drawn(videos, 2)[1]
+    # In evaluation they are those of the first epoch, every time.
+    assert drawn(videos)[1] == {(None, i): frames[0, i] for i in range(10)}
 
 
 def test_a_batch_divides_over_two_replicas(plain):

@@ -7,7 +7,7 @@ from tests import records
 from youtube8m_distill import config
 from youtube8m_distill.data import bad_records, pipeline, tfrecord
 from youtube8m_distill.data.order import TrainingOrder
-from youtube8m_distill.data.parsing import batch, record, wire
+from youtube8m_distill.data.parsing import batch, wire
 
 SIZES = (("rgb", 6), ("audio", 3))
 BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
@@ -31,24 +31,25 @@ def unparsed(serialized):
     )
 
 
-def at_once(features):
+def by_cutting(features):
     parse = batch.VideoParser(features, NUM_CLASSES, VIEWS, 3)
     return lambda *fields: parse(batch.Records(*fields))
 
 
-def one_by_one(features):
-    parse = record.build_record_parser(features, NUM_CLASSES, VIEWS, 3)
-    spec = [tf.TensorSpec([], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
-    function = tf.function(lambda *fields: parse(record.Record(*fields)), input_signature=spec)
+def in_any_layout(features):
+    """A parser that takes no record for an official one."""
+    locate = wire.locate
 
-    def parse_all(*fields):
-        found = [function(*record) for record in zip(*fields)]
-        return tf.nest.map_structure(lambda *values: tf.stack(values), *found)
+    def find_nothing(*arguments, **options):
+        blocks = locate(*arguments, **options)
+        return blocks._replace(official=tf.zeros_like(blocks.official))
 
-    return parse_all
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "locate", find_nothing)
+        return batch._batch_parser.__wrapped__(features, NUM_CLASSES, tuple(VIEWS.items()), 3).get_concrete_function()
 
 
-PARSERS = {features: (at_once(features), one_by_one(features)) for features in (BYTES, RGB)}
+PARSERS = {features: (by_cutting(features), in_any_layout(features)) for features in (BYTES, RGB)}
 
 
 def outcome(parse, serialized):
@@ -104,12 +105,12 @@ def any_record(draw):
 @pytest.mark.parametrize("features", PARSERS, ids=["both", "rgb"])
 @settings(max_examples=20, deadline=None)
 @given(serialized=strategies.lists(any_record(), min_size=1, max_size=3))
-def test_parsing_a_batch_equals_parsing_its_records_one_by_one(features, serialized):
-    together, alone = (outcome(parse, serialized) for parse in PARSERS[features])
-    if isinstance(alone, str) or isinstance(together, str):
-        assert together == alone
+def test_official_records_are_read_as_records_of_any_layout_are(features, serialized):
+    found, expected = (outcome(parse, serialized) for parse in PARSERS[features])
+    if isinstance(found, str) or isinstance(expected, str):
+        assert found == expected
     else:
-        tf.nest.map_structure(np.testing.assert_array_equal, together, alone)
+        tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
 
 
 def layouts():
@@ -183,26 +184,21 @@ def videos(tmp_path):
     return tfrecord.find_files(f"{tmp_path}/*")
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_official_records_are_never_parsed_one_at_a_time(videos, monkeypatch, training):
-    def build_refusing_parser(*arguments):
-        real = build_record_parser(*arguments)
+def test_all_frames_of_official_records_are_never_parsed(videos, monkeypatch):
+    parse = tf.io.parse_sequence_example
 
-        def parse(fields):
-            with tf.control_dependencies([tf.debugging.Assert(False, ["a record was parsed alone"])]):
-                return real(record.Record(*map(tf.identity, fields)))
+    def refusing_lists(serialized, context, lists=None, **options):
+        with tf.control_dependencies([tf.debugging.Assert(lists is None, ["all frames were parsed"])]):
+            return parse(tf.identity(serialized), context, lists, **options)
 
-        return parse
-
-    build_record_parser = record.build_record_parser
-    monkeypatch.setattr(record, "build_record_parser", build_refusing_parser)
+    monkeypatch.setattr(tf.io, "parse_sequence_example", refusing_lists)
     views = {"teacher": config.FrameView(), "student": config.FrameView(frame_selection="uniform", frames_per_video=3)}
     # Parsers are cached for the whole process; no other test uses this seed, so none gets this one.
     parser = batch.VideoParser(BYTES, NUM_CLASSES, views, 162)
-    dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder() if training else None)
+    dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder())
     assert sum(len(batch["labels"]) for batch in dataset) == 20
     records.write(videos[1].path, [records.frame_record(records.random_frames(3, SIZES)) + b"\x1a\x01x"] * 5)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="a record was parsed alone"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="all frames were parsed"):
         list(dataset)
 
 
@@ -225,12 +221,11 @@ def test_only_selected_frames_are_decoded(monkeypatch):
     assert sum(decoded) == 2 * 3 * 9 + lengths
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_frames_stay_bytes_and_records_are_batched_before_parsing(videos, training):
+def test_frames_stay_bytes_and_records_are_batched_before_parsing(videos):
     parser = batch.VideoParser(
         BYTES, NUM_CLASSES, {"student": config.FrameView(frame_selection="uniform", frames_per_video=3)}
     )
-    dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder() if training else None)
+    dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder())
     assert dataset.element_spec["student"]["frames"].dtype == tf.uint8
     assert not any(spec.dtype == tf.float32 for spec in tf.nest.flatten(dataset.element_spec))
     steps = []

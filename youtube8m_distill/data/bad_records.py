@@ -1,8 +1,7 @@
 """One clear error for an invalid record: its file, its number, and the reason.
 
-Inside a dataset only TensorFlow can raise, with messages about graph nodes. So every record carries its file and number, the
-checks of the parser put their reason between two markers, and `naming_bad_records` reads it from the message where batches
-are drawn.
+Inside a dataset only TensorFlow can raise. So checks put their reason between two markers in its message, and
+`naming_bad_records` reads it there.
 """
 
 import contextlib
@@ -16,46 +15,49 @@ from youtube8m_distill.errors import BadRecordError as BadRecordError
 
 START, END = "<bad record>", "</bad record>"
 STORED_AS = {"string": "bytes", "float": "floats", "int64": "integers"}  # TensorFlow's word -> the word in messages
+NO_EXAMPLE = "neither a SequenceExample nor an Example"
 
 
 def record_name(path, number):
     """ "<path>, record <number>". string, of the shape of the arguments."""
-    return tf.strings.join([path, ", record ", tf.strings.as_string(number)])
+    return _text(path, ", record ", number)
 
 
-def require(name, checks):
-    """Fails with the reason of the first check that does not hold.
+def _text(*parts):
+    """Joins strings and tensors."""
+    return tf.strings.join(
+        [tf.strings.as_string(part) if tf.is_tensor(part) and part.dtype != tf.string else part for part in parts]
+    )
+
+
+def require(names, checks):
+    """Fails with the name of the first record that is invalid, and the reason of the first check that it fails.
 
     Args:
-        name: string scalar, from `record_name`.
-        checks: list of (bool scalar, function without arguments -> string scalar, the reason). The function runs only if
-            the check does not hold.
+        names: string [B], from `record_name`.
+        checks: list of (bool [B], reason). A reason is a function of a row that returns parts of a text, strings and
+            scalars; it runs only if the check does not hold.
     Returns:
-        bool scalar, true. Ops that must not run on an invalid record go under its control dependency.
-    Raises:
-        tf.errors.InvalidArgumentError: for `naming_bad_records`.
+        bool scalar, true. Ops that must not run on invalid records go under its control dependency.
     """
+    holds = tf.stack([holds for holds, _ in checks])  # [checks, B]
 
     def fail():
-        message = tf.strings.join([START, name, ": ", _first_reason(checks), END])
-        with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
+        row = tf.argmin(tf.cast(tf.reduce_all(holds, axis=0), tf.int8))
+        check = tf.argmin(tf.cast(holds[:, row], tf.int8), output_type=tf.int32)
+        # Branches, not `tf.where`: a reason may be computable only if its own check fails.
+        reason = tf.switch_case(check, [lambda reason=reason: _text(*reason(row)) for _, reason in checks])
+        with tf.control_dependencies([tf.debugging.Assert(False, [_text(START, names[row], ": ", reason, END)])]):
             return tf.constant(False)
 
-    return tf.cond(tf.reduce_all([holds for holds, _ in checks]), lambda: tf.constant(True), fail)
-
-
-def _first_reason(checks):
-    (holds, reason), *others = checks
-    # Branches, not `tf.where`: a reason may be computable only if its own check fails.
-    return tf.cond(holds, lambda: _first_reason(others), reason) if others else reason()
+    return tf.cond(tf.reduce_all(holds), lambda: tf.constant(True), fail)
 
 
 @contextlib.contextmanager
 def naming_bad_records(shards: Sequence[tfrecord.Shard] = ()) -> Iterator[None]:
     """Turns TensorFlow's errors about invalid records, raised while batches are drawn, into BadRecordErrors.
 
-    Args:
-        shards: the files being read. TensorFlow does not name a damaged file, so it is searched for among them.
+    TensorFlow does not name a damaged file, so it is searched for among `shards`, the files being read.
     """
     try:
         yield
@@ -71,8 +73,8 @@ def naming_bad_records(shards: Sequence[tfrecord.Shard] = ()) -> Iterator[None]:
 def _explain(message):
     """ "file <path>, record <number>: <reason>" from a TensorFlow message; None if it is not about a record."""
     marked = re.search(f"{START}(.*){END}", message, re.DOTALL)
-    if marked:
-        return "file " + re.sub(r"\\([0-7]{3}|.)", lambda found: _unescaped(found.group(1)), marked[1])  # Assert escapes
+    if marked:  # with the escapes that Assert writes
+        return "file " + marked[1].encode("latin-1", "backslashreplace").decode("unicode_escape")
     mismatch = re.search(
         r"Name: (.+, record \d+), (?:Feature list|Context feature): (.+?)(?:, Index: \d+)?\. +"
         r"Data types don't match\. Expected type: (\w+)",
@@ -86,39 +88,31 @@ def _explain(message):
         r"(?:Invalid protocol message input, example id:|feature .+ in example) (.+, record \d+)", message, re.DOTALL
     )
     if garbled:
-        return f"file {garbled[1]}: neither a SequenceExample nor an Example"
+        return f"file {garbled[1]}: {NO_EXAMPLE}"
     # For some garbled records the parser reports only the name of a feature.
     unnamed = re.search(r"Unexpected (?:total )?number of elements (?:in|for) feature .*", message)
-    return f"a record is neither a SequenceExample nor an Example ({unnamed[0]})" if unnamed else None
-
-
-def _unescaped(code) -> str:
-    """The character of an escape sequence without its backslash: an octal number, a letter, or the character itself."""
-    return {"n": "\n", "r": "\r", "t": "\t"}.get(code) or code if len(code) == 1 else chr(int(code, 8))
+    return f"a record is {NO_EXAMPLE} ({unnamed[0]})" if unnamed else None
 
 
 def _locate(message, shards):
     """Names the damaged file: the one with an unreadable record at the byte that TensorFlow reports."""
     found = re.search(r"record at (\d+)", message)
     for shard in shards:
-        if found and not _has_boundary_near(shard, int(found[1])):
-            continue
-        number = tfrecord.first_unreadable(shard)
-        if number is not None:
-            return f"file {shard.path}, record {number}: {tfrecord.DAMAGED}"
+        if not found or _may_have_record_at(shard, int(found[1])):
+            number, _, is_damaged = tfrecord.count_readable(shard)
+            if is_damaged:
+                return f"file {shard.path}, record {number}: {tfrecord.DAMAGED}"
     return f"a file is damaged or cut short ({message.splitlines()[0]}); fetch it again"
 
 
-def _has_boundary_near(shard, position):
+def _may_have_record_at(shard, position):
     """Whether a record may start at `position`, or just before it (some errors give the end of the header)."""
     if shard.compression:
         return True  # the position is in uncompressed bytes
     try:
         for start in tfrecord.record_starts(shard):
-            if start > position:
-                return False
-            if position - start <= tfrecord.HEADER_BYTES:
-                return True
+            if start + tfrecord.HEADER_BYTES >= position:
+                return start <= position
     except ValueError:
         return True
     return False

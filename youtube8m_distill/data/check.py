@@ -1,19 +1,20 @@
-"""Reads every record of some files once and reports those that cannot be used.
+"""Reads every record of some files once and reports those that cannot be used: invalid ones, and duplicate video ids.
 
-The checks are the parser's own: records are parsed many at once, and one by one only where a chunk holds an invalid one.
-Beyond that, no two records may have the same video id, over all files. Of a damaged file, the records before the damage can
-be used.
+Records are parsed many at once, and one by one only where a chunk holds an invalid one.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import typing
 import zlib
 
 import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import config, display, schema
-from youtube8m_distill.data import bad_records, contents, tfrecord
+from youtube8m_distill.data import contents, tfrecord
+from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.exclusions import Fault
 from youtube8m_distill.data.ids import SeenVideos, hash_ids
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
@@ -25,22 +26,13 @@ PIECE = 2**12  # bytes of a compressed file unpacked at a time
 FIRST_FRAME = config.FrameView(frame_selection="first", frames_per_video=1)
 
 
-@dataclasses.dataclass(frozen=True)
-class CheckReport:
-    """What is wrong with some files.
+class CheckReport(typing.NamedTuple):
+    """What is wrong with some files."""
 
-    Attributes:
-        faults: tuple of Fault, in the order of files and records.
-        num_records: int, how many records there are, bad ones included.
-        num_bad: int, how many of them are bad.
-        is_exact: bool, whether both were counted, not estimated.
-        num_files: int.
-    """
-
-    faults: tuple[Fault, ...]
-    num_records: int
+    faults: tuple[Fault, ...]  # in the order of files and records
+    num_records: int  # bad ones included
     num_bad: int
-    is_exact: bool
+    is_exact: bool  # whether both were counted, not estimated
     num_files: int
 
     def summary(self) -> str:
@@ -74,17 +66,14 @@ def check_records(
     """Reads every record of some files once, several files at a time.
 
     How many records are lost in the damaged part of a file is counted by their headers where these are whole. Otherwise it
-    is estimated from the size: at least one.
+    is estimated from the size: at least one. Of records with the same video id all but the first are bad.
 
     Args:
         shards: from `find_for_check`.
         features: that records must have; None for all that the first readable file has.
-        num_classes: int. Labels must be in 0 .. num_classes - 1.
-    Returns:
-        CheckReport. Of records with the same video id all but the first are bad.
+        num_classes: labels must be in 0 .. num_classes - 1.
     Raises:
-        BadFileError: if no file holds records.
-        ValueError: if no file begins with a record of these features.
+        ValueError: if no file begins with a record of these features; BadFileError, one of these, if none holds records.
     """
     readable = [shard for shard in shards if not shard.problem]
     if not readable:
@@ -92,11 +81,12 @@ def check_records(
     if features is None:
         features = _first_success(contents.all_features, readable)
     _first_success(lambda shard: contents.check_features((shard,), features), readable)
-    check, found, seen = _build_check(features, num_classes), [], SeenVideos()
+    parser = VideoParser(features, num_classes, {schema.TEACHER: FIRST_FRAME if features.frame_features else None})
+    found, seen = [], SeenVideos()
     with display.ProgressBar(None, "check", "records") as bar:
         pool = concurrent.futures.ThreadPoolExecutor(READERS)
         try:
-            for file in pool.map(lambda shard: _check_file(shard, check, bar), shards):
+            for file in pool.map(lambda shard: _check_file(shard, parser, bar), shards):
                 found.append(file)
                 _find_duplicates(found, seen)
                 bar.update(0, f"{len(found)} of {len(shards)} file(s)")
@@ -116,32 +106,16 @@ def _first_success(look, shards):
     raise errors[0]
 
 
-def _build_check(features, num_classes):
-    """A function (string [B], path, number of the first record) -> video ids [B], compiled once for all threads.
-
-    It raises what `bad_records.naming_bad_records` reads.
-    """
-    parse = VideoParser(features, num_classes, {schema.TEACHER: FIRST_FRAME if features.frame_features else None})
-
-    def check(serialized, path, first):
-        numbers = first + tf.range(tf.size(serialized, tf.int64))
-        return parse(Records(serialized, tf.fill(tf.shape(numbers), path), numbers, tf.zeros_like(numbers)))[schema.VIDEO_ID]
-
-    compiled = tf.function(check).get_concrete_function(
-        tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)
-    )
-    return lambda serialized, path, first: compiled(serialized, tf.constant(path), tf.constant(first, tf.int64)).numpy()
-
-
-def _check_file(shard, check, bar):
-    file = _File(shard, damage=shard.problem and f"the file {shard.problem}")
-    if file.damage:
+def _check_file(shard, parser, bar):
+    file = _File(shard)
+    if shard.problem:
+        file.damage = f"the file {shard.problem}"
         return file
-    records = tf.data.TFRecordDataset(shard.path, shard.compression)
+    records = tfrecord.read_serialized(shard)
 
     def read(records):
         for chunk in records.batch(CHUNK).prefetch(1):
-            _check_chunk(file, check, chunk)
+            _check_chunk(file, parser, chunk)
             bar.update(len(chunk))
 
     is_whole = False
@@ -158,31 +132,30 @@ def _check_file(shard, check, bar):
     return file
 
 
-def _check_chunk(file, check, chunk):
+def _check_chunk(file, parser, chunk):
     """Adds a chunk of records, string [B], to what a file was found to hold."""
-    numbers = np.arange(file.num_records, file.num_records + len(chunk))
+    path, numbers = file.shard.path, np.arange(file.num_records, file.num_records + len(chunk))
+
+    def video_ids(rows):
+        paths, places = tf.fill([len(chunk)], path)[rows], numbers[rows]
+        with naming_bad_records():
+            return parser(Records(chunk[rows], paths, tf.constant(places), tf.zeros_like(places)))[schema.VIDEO_ID].numpy()
+
+    valid = {}  # row -> video id
     try:
-        ids = check(chunk, file.shard.path, numbers[0])
-    except tf.errors.InvalidArgumentError:
-        ids = [_check_record(file, check, record, number) for record, number in zip(chunk, numbers.tolist())]
-        numbers = numbers[[video_id is not None for video_id in ids]]
-        ids = [video_id for video_id in ids if video_id is not None]
-    file.ids.append(hash_ids(ids))
-    file.numbers.append(numbers)
+        valid = dict(enumerate(video_ids(slice(None))))
+    except BadRecordError:
+        for row in range(len(chunk)):
+            try:
+                valid[row] = video_ids(slice(row, row + 1))[0]
+            except BadRecordError as error:
+                number = int(numbers[row])
+                file.faults.append(Fault(path, number, str(error).removeprefix(f"file {path}, record {number}: ")))
+    file.ids.append(hash_ids(valid.values()))
+    file.numbers.append(numbers[np.array(list(valid), np.int64)])
     file.num_records += len(chunk)
     overhead = tfrecord.HEADER_BYTES + tfrecord.FOOTER_BYTES
     file.num_bytes += int(tf.reduce_sum(tf.strings.length(chunk))) + overhead * len(chunk)
-
-
-def _check_record(file, check, record, number):
-    """The video id of one record; None, and a Fault in `file`, if it is invalid."""
-    path = file.shard.path
-    try:
-        with bad_records.naming_bad_records():
-            return check(record[None], path, number)[0]
-    except bad_records.BadRecordError as error:
-        file.faults.append(Fault(path, number, str(error).removeprefix(f"file {path}, record {number}: ")))
-        return None
 
 
 def _find_duplicates(found, seen):
@@ -198,37 +171,25 @@ def _find_duplicates(found, seen):
 
 
 def _report(found):
-    lost = _count_lost(found)
-    faults = []
-    for file in found:
+    stored = [_stored_bytes(file) for file in found]
+    num_records, num_bad = sum(file.num_records for file in found), sum(len(file.faults) for file in found)
+    mean_bytes = sum(stored) / max(1, num_records)
+    faults, num_lost, is_exact = [], 0, True
+    for file, before in zip(found, stored):
         faults += sorted(file.faults)
         if file.damage:
             faults.append(Fault(file.shard.path, None, file.damage))
-    num_lost = sum(number for number, _ in lost)
-    return CheckReport(
-        tuple(faults),
-        sum(file.num_records for file in found) + num_lost,
-        sum(len(file.faults) for file in found) + num_lost,
-        all(exact for _, exact in lost),
-        len(found),
-    )
+            lost, is_counted = _count_lost(file, before, mean_bytes)
+            num_lost, is_exact = num_lost + lost, is_exact and is_counted
+    return CheckReport(tuple(faults), num_records + num_lost, num_bad + num_lost, is_exact, len(found))
 
 
-def _count_lost(found):
-    """For each file: how many records its damaged part holds, and whether they were counted. list of (int, bool)."""
-    stored = [_stored_bytes(file) for file in found]
-    mean = sum(stored) / max(1, sum(file.num_records for file in found))
-    return [_lost_in(file, before, mean) if file.damage else (0, True) for file, before in zip(found, stored)]
-
-
-def _lost_in(file, before, mean):
-    """The same for one file with damage after its first `before` bytes. `mean`: bytes per record."""
+def _count_lost(file, before, mean_bytes):
+    """How many records a file holds in its damaged part, after `before` bytes, and whether they were counted. (int, bool)"""
     if file.shard.size and not file.shard.compression:
-        try:
+        with contextlib.suppress(ValueError):  # the headers may be damaged, too
             return sum(1 for _ in tfrecord.record_starts(file.shard)) - file.num_records, True
-        except ValueError:
-            pass  # the headers are damaged, too
-    return max(1, round((file.shard.size - before) / mean) if mean else 1), False
+    return max(1, round((file.shard.size - before) / mean_bytes) if mean_bytes else 1), False
 
 
 def _stored_bytes(file):
@@ -238,11 +199,8 @@ def _stored_bytes(file):
     if not file.shard.compression:
         return file.num_bytes
     unpacker, unpacked, stored = zlib.decompressobj(wbits=31), 0, 0  # 31: with a gzip header
-    with tfrecord.open_file(file.shard.path) as packed:
-        while unpacked < file.num_bytes:
-            try:
-                unpacked += len(unpacker.decompress(packed.read(PIECE)))
-            except zlib.error:
-                break
-            stored = min(stored + PIECE, file.shard.size)
+    with tfrecord.open_file(file.shard.path) as packed, contextlib.suppress(zlib.error):
+        while unpacked < file.num_bytes and (piece := packed.read(PIECE)):
+            unpacked += len(unpacker.decompress(piece))
+            stored += len(piece)
     return stored

@@ -1,8 +1,7 @@
 """Frame-level files cut down to the frames that a network sees: same names, same format, a fraction of the bytes.
 
-The context of a record is kept unchanged, and every frame-level feature list keeps the same frames. Frames past the 300th
-are dropped first, as in reading. A network that sees k frames of a video gets the same ones from files cut to k with its
-own selection, because every selection but `strided` gives each frame once if there are at most k.
+Frames past the 300th are dropped first, as in reading. A network that sees k frames of a video gets the same ones from files
+cut to k, because every selection but `strided` gives each frame once if there are at most k.
 """
 
 import json
@@ -14,10 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import config, files, schema
-from youtube8m_distill.data import bad_records, frame_selection, seeds
-from youtube8m_distill.data.tfrecord import RecordWriter, Shard, digest, read_serialized
-from youtube8m_distill.errors import SettingError
-from youtube8m_distill.manifest import Manifest, visible_entries
+from youtube8m_distill.data import frame_selection, seeds
+from youtube8m_distill.data.bad_records import NO_EXAMPLE, BadRecordError, naming_bad_records
+from youtube8m_distill.data.tfrecord import RecordWriter, Shard, digest, read_serialized, real_path
+from youtube8m_distill.manifest import Manifest
+from youtube8m_distill.settings import require
 
 FORMAT = 1  # increased when the same settings give other files
 MANIFEST = "compact.json"
@@ -30,22 +30,17 @@ def prepare_folder(
     """Checks that the files can be written and records in the folder's manifest what they are made from.
 
     Args:
-        shards: tuple of tfrecord.Shard, frame-level files.
-        view: config.FrameView.
-        output_dir: folder; new, empty, or holding part of the same files.
-        seed: int. `random` frames are those of an evaluation with this seed.
+        shards: frame-level files.
+        view: the frames to keep; `random` ones are those of an evaluation with this `seed`.
+        output_dir: new, empty, or holding part of the same files.
     Returns:
         list of (shard, path of its compact file), for the files that are missing.
     Raises:
         SettingError: if the folder holds one of the originals or something else, two files have the same name, or the
             view is `strided`, which a reader of the compact file would apply again.
     """
-    if view.frame_selection == "strided":
-        raise SettingError(
-            "every_n",
-            "a network that sees every n-th frame would see every n-th of the kept frames; keep uniform ones.",
-            view.every_n,
-        )
+    reason = "a network that sees every n-th frame would see every n-th of the kept frames; keep uniform ones."
+    require(view.frame_selection != "strided", "every_n", reason, view.every_n)
     output_dir = pathlib.Path(output_dir)
     sources = _sources(shards, output_dir)
     settings = {"format": FORMAT, **view.to_dict(), "seed": seed if view.frame_selection == "random" else None}
@@ -63,47 +58,28 @@ def _sources(shards, output_dir):
     sources = {}
     for shard in shards:
         folder, name = os.path.split(shard.path)
-        if "://" not in folder and os.path.realpath(folder) == os.path.realpath(output_dir):
-            raise SettingError(
-                "output_dir",
-                f"is the folder of {shard.path}; name another, or the originals would be overwritten.",
-                output_dir,
-            )
-        if name in sources or name == MANIFEST:
-            raise SettingError(
-                "output_dir",
-                f"several files are called {name}. Give each folder of files an output folder of its own.",
-                output_dir,
-            )
+        reason = f"is the folder of {shard.path}; name another, or the originals would be overwritten."
+        require(real_path(folder) != os.path.realpath(output_dir), "output_dir", reason, output_dir)
+        reason = f"several files are called {name}. Give each folder of files an output folder of its own."
+        require(name not in (*sources, MANIFEST), "output_dir", reason, output_dir)
         sources[name] = digest(shard)
     return sources
 
 
 def _check_sources(sources, known, output_dir):
     """Refuses a folder that holds files of these names made from other files."""
-    found = visible_entries(output_dir)
-    wrong = [
-        f"{name} was made from another file of that name"
-        for name, content in sources.items()
-        if known.get(name, content) != content
-    ]
-    wrong += [
-        f"{name} exists and was not made from one of these files" for name in sources if name in found and name not in known
-    ]
-    if wrong:
-        raise SettingError(
-            "output_dir",
-            f"holds other compact files: {'; '.join(wrong)}. Name another folder, or remove this one.",
-            output_dir,
-        )
+    wrong = []
+    for name, content in sources.items():
+        if known.get(name, content) != content:
+            wrong.append(f"{name} was made from another file of that name")
+        if name not in known and (output_dir / name).exists():
+            wrong.append(f"{name} exists and was not made from one of these files")
+    reason = f"holds other compact files: {'; '.join(wrong)}. Name another folder, or remove this one."
+    require(not wrong, "output_dir", reason, output_dir)
 
 
 def check_views(shards: tuple[Shard, ...], views: Iterable[config.FrameView | None]) -> None:
-    """Refuses compact files for a network that sees other frames than the kept ones.
-
-    Raises:
-        ValueError: with the folder, what its files hold and what the network sees.
-    """
+    """Refuses compact files, with a ValueError, for a network that sees other frames than the kept ones."""
     for folder in sorted({os.path.dirname(shard.path) for shard in shards}):
         path = os.path.join(folder, MANIFEST)
         if not tf.io.gfile.exists(path):
@@ -133,9 +109,8 @@ def compact_file(
 
     Args:
         shard: the original; excluded records are skipped.
-        view: config.FrameView.
+        view, seed: as for `prepare_folder`.
         path: of the new file.
-        seed: int, as for `prepare_folder`.
         on_videos: called with the number of videos written since the last call.
     Returns:
         Number of videos in the new file.
@@ -144,14 +119,13 @@ def compact_file(
         OSError: with path and reason, if the file cannot be written, for example because its folder was removed.
     """
     chunks = read_serialized(shard).batch(CHUNK).prefetch(2)
-    first = done = 0
-    with files.atomic_path(path, make_parent=False) as temporary, bad_records.naming_bad_records([shard]):
+    done = 0
+    with files.atomic_path(path, make_parent=False) as temporary, naming_bad_records([shard]):
         with RecordWriter(temporary, shard.compression) as writer:
-            for chunk in chunks.as_numpy_iterator():
-                compact = _cut(chunk, shard, first, view, seed)
+            for number, chunk in enumerate(chunks.as_numpy_iterator()):
+                compact = _cut(chunk, shard, number * CHUNK, view, seed)
                 for record in compact:
                     writer.write(record)
-                first += len(chunk)
                 done += len(compact)
                 if on_videos is not None:
                     on_videos(len(compact))
@@ -161,55 +135,44 @@ def compact_file(
 def _cut(chunk, shard, first, view, seed):
     """Cuts serialized records [B] of a file, numbered from `first`, to the selected frames. list of bytes."""
     videos = [
-        _Video(serialized, shard.path, number)
+        _parse(serialized, f"file {shard.path}, record {number}")
         for number, serialized in enumerate(chunk, first)
         if number not in shard.excluded
     ]
     if not videos:
         return []
-    drawn = seeds.frame_seeds([video.video_id for video in videos], seed, np.zeros(len(videos), np.int64))
-    num_frames = np.minimum([video.num_frames for video in videos], schema.MAX_FRAMES).astype(np.int32)
+    examples, video_ids, lengths = zip(*videos)
+    drawn = seeds.frame_seeds(list(video_ids), seed, np.zeros(len(videos), np.int64))
+    num_frames = np.minimum(lengths, schema.MAX_FRAMES).astype(np.int32)
     indices = frame_selection.select(view, num_frames, drawn).numpy()
-    return [video.with_frames(row[row >= 0].tolist()) for video, row in zip(videos, indices)]
+    return [_with_frames(example, row[row >= 0].tolist()) for example, row in zip(examples, indices)]
 
 
-class _Video:
-    """A parsed record with an id and the same number of frames in every feature list."""
+def _parse(serialized, where):
+    """(SequenceExample, its id, how many frames every feature list has). BadRecordError with `where` if it has none."""
+    try:
+        example = tf.train.SequenceExample.FromString(serialized)
+    except Exception:  # protobuf's own DecodeError, whose import path differs between its versions
+        raise BadRecordError(f"{where}: {NO_EXAMPLE}") from None
+    context = example.context.feature
+    ids = [value for key in schema.ID_KEYS if key in context for value in context[key].bytes_list.value]
+    counts = {name: len(frames.feature) for name, frames in sorted(example.feature_lists.feature_list.items())}
+    if not ids:
+        raise BadRecordError(f"{where}: no video id; it should be under {' or '.join(schema.ID_KEYS)}")
+    if not counts:
+        raise BadRecordError(f"{where}: no frame-level feature")
+    first, num_frames = next(iter(counts.items()))
+    for name, count in counts.items():
+        if not count:
+            raise BadRecordError(f"{where}: no frames under {name!r}")
+        if count != num_frames:
+            raise BadRecordError(f"{where}: {first!r} has {num_frames} frames and {name!r} {count}")
+    return example, ids[0], num_frames
 
-    def __init__(self, serialized, path, number):
-        self.where = f"file {path}, record {number}"
-        try:
-            self.example = tf.train.SequenceExample.FromString(serialized)
-        except Exception:  # protobuf's own DecodeError, whose import path differs between its versions
-            raise self._bad("neither a SequenceExample nor an Example") from None
-        self.video_id = self._find_id()
-        self.num_frames = self._count_frames()
 
-    def with_frames(self, indices):
-        """The serialized record with only the frames at these indices. bytes."""
-        cut = tf.train.SequenceExample(context=self.example.context)
-        for name, frames in self.example.feature_lists.feature_list.items():
-            cut.feature_lists.feature_list[name].feature.extend([frames.feature[i] for i in indices])
-        return cut.SerializeToString(deterministic=True)
-
-    def _find_id(self):
-        context = self.example.context.feature
-        ids = [value for key in schema.ID_KEYS if key in context for value in context[key].bytes_list.value]
-        if not ids:
-            raise self._bad(f"no video id; it should be under {' or '.join(schema.ID_KEYS)}")
-        return ids[0]
-
-    def _count_frames(self):
-        counts = {name: len(frames.feature) for name, frames in sorted(self.example.feature_lists.feature_list.items())}
-        if not counts:
-            raise self._bad("no frame-level feature")
-        first = next(iter(counts))
-        for name, count in counts.items():
-            if not count:
-                raise self._bad(f"no frames under {name!r}")
-            if count != counts[first]:
-                raise self._bad(f"{first!r} has {counts[first]} frames and {name!r} {count}")
-        return counts[first]
-
-    def _bad(self, reason):
-        return bad_records.BadRecordError(f"{self.where}: {reason}")
+def _with_frames(example, indices):
+    """The serialized SequenceExample with only the frames at these indices. bytes."""
+    cut = tf.train.SequenceExample(context=example.context)
+    for name, frames in example.feature_lists.feature_list.items():
+        cut.feature_lists.feature_list[name].feature.extend([frames.feature[i] for i in indices])
+    return cut.SerializeToString(deterministic=True)

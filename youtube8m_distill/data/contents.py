@@ -2,15 +2,16 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import tensorflow as tf
 
 from youtube8m_distill import config
+from youtube8m_distill.config.video import FeatureDtype
 from youtube8m_distill.data import tfrecord
+from youtube8m_distill.data.bad_records import NO_EXAMPLE
 
 KINDS = {"bytes_list": "bytes", "float_list": "floats", "int64_list": "integers", None: "nothing"}
-DTYPES: dict[str, Literal["uint8", "float32"]] = {"bytes": "uint8", "floats": "float32"}
+DTYPES: dict[str, FeatureDtype] = {"bytes": "uint8", "floats": "float32"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +34,7 @@ def stored_features(shard: tfrecord.Shard) -> dict[str, Stored]:
         record = tf.train.SequenceExample.FromString(tfrecord.first_record(shard))
     except Exception as error:  # protobuf's own DecodeError, which TensorFlow does not export
         raise ValueError(
-            f"{shard.path}: the first record is neither a SequenceExample nor an Example; YouTube-8M "
-            f"files hold those ({error})."
+            f"{shard.path}: the first record is {NO_EXAMPLE}; YouTube-8M files hold those ({error})."
         ) from error
     found = {name: _stored(feature) for name, feature in record.context.feature.items()}
     for name, frames in record.feature_lists.feature_list.items():
@@ -50,14 +50,7 @@ def _stored(feature, num_frames=None):
 
 
 def check_features(shards: Sequence[tfrecord.Shard], features: config.FeatureConfig) -> None:
-    """Checks that the first record holds the requested features: names, sizes, type, per frame or per video.
-
-    Args:
-        shards: tuple of tfrecord.Shard.
-        features: config.FeatureConfig.
-    Raises:
-        ValueError: with the file, what was requested and what is stored.
-    """
+    """Raises ValueError unless the first record holds these features: names, sizes, type, per frame or per video."""
     path, found = shards[0].path, stored_features(shards[0])
     for name, size in zip(features.names, features.sizes):
         _check_present(path, found, name, features.frame_features)
@@ -65,10 +58,10 @@ def check_features(shards: Sequence[tfrecord.Shard], features: config.FeatureCon
         if stored.num_frames == 0:
             continue  # tells nothing about the other records; parsing will report this one
         if DTYPES.get(stored.kind) != features.dtype:
-            expected = next(kind for kind, dtype in DTYPES.items() if dtype == features.dtype)
+            reads = "bytes" if features.dtype == "uint8" else "floats"
             raise ValueError(
-                f"{path}: {name!r} is stored as {stored}, and the network reads {expected}; give it files "
-                "of the type that it is trained on."
+                f"{path}: {name!r} is stored as {stored}, and the network reads {reads}; give it files of the type that it "
+                "is trained on."
             )
         if stored.size != size:
             raise ValueError(f"{path}: {name!r} holds {stored}, but feature_sizes gives {size} for it.")
@@ -77,22 +70,21 @@ def check_features(shards: Sequence[tfrecord.Shard], features: config.FeatureCon
 def _check_present(path, found, name, frame_features):
     if name in found and (found[name].num_frames is not None) == frame_features:
         return
-    is_frame_level = any(stored.num_frames is not None for stored in found.values())
+    is_frame_level = _has_frames(found)
     level, wanted = ("video", "frame")[is_frame_level], ("video", "frame")[frame_features]
     listing = ", ".join(f"{key} ({stored})" for key, stored in sorted(found.items())) or "no feature at all"
-    advice = (
-        "" if is_frame_level == frame_features else f" The file looks {level}-level: choose a model and features for that."
-    )
+    advice = f" The file looks {level}-level: choose a model and features for that." if level != wanted else ""
     raise ValueError(f"{path} has no {wanted}-level feature {name!r}; its first record holds {listing}.{advice}")
+
+
+def _has_frames(found):
+    return any(stored.num_frames is not None for stored in found.values())
 
 
 def all_features(shard: tfrecord.Shard) -> config.FeatureConfig:
     """All features of the first record of a file: those of its frames or, if it has none, of the video.
 
-    Returns:
-        config.FeatureConfig.
-    Raises:
-        ValueError: if there are none, or if some are bytes and others floats.
+    ValueError if there are none, or if some are bytes and others floats.
     """
     stored = sorted(stored_features(shard).items())
     per_frame = any(feature.num_frames for _, feature in stored)
@@ -104,26 +96,17 @@ def all_features(shard: tfrecord.Shard) -> config.FeatureConfig:
     return config.FeatureConfig(names=tuple(found), sizes=sizes, frame_features=per_frame, dtype=dtype)
 
 
-def detect_dtype(
-    shards: Sequence[tfrecord.Shard], names: Iterable[str], frame_features: bool | None = None
-) -> Literal["uint8", "float32"]:
+def detect_dtype(shards: Sequence[tfrecord.Shard], names: Iterable[str], frame_features: bool | None = None) -> FeatureDtype:
     """The type of the named features in the first record: "uint8" (bytes) or "float32".
 
-    Args:
-        shards: tuple of tfrecord.Shard.
-        names: sequence of str.
-        frame_features: bool, whether per frame or per video; None for what the file holds.
-    Raises:
-        ValueError: if one is missing or has another type, or if they differ.
+    ValueError if one is missing (per frame or per video; None for what the file holds) or has another type than the others.
     """
     path, found = shards[0].path, stored_features(shards[0])
-    if frame_features is None:
-        frame_features = any(stored.num_frames is not None for stored in found.values())
     for name in names:
-        _check_present(path, found, name, frame_features)
-    dtypes: list[Literal["uint8", "float32"] | None] = [DTYPES.get(found[name].kind) for name in names]
-    dtype = dtypes[0]
-    if dtype is None or set(dtypes) != {dtype}:
+        _check_present(path, found, name, _has_frames(found) if frame_features is None else frame_features)
+    dtypes: set[FeatureDtype | None] = {DTYPES.get(found[name].kind) for name in names}
+    dtype = dtypes.pop()
+    if dtype is None or dtypes:
         listing = ", ".join(f"{name} ({found[name]})" for name in names)
         raise ValueError(f"{path}: the features must all be bytes or all be floats; the first record holds {listing}.")
     return dtype

@@ -1,7 +1,6 @@
-"""The list of records to skip: a CSV file with the columns file, record and reason.
+"""The list of records to skip: a CSV file with the columns file, record and reason; without a number, the rest of the file.
 
-An empty record number stands for the unreadable rest of a file, or for all of it. Files are recognized by their names, so
-that a list stays valid where the folder was moved; where two files have the same name, by their paths.
+Files are recognized by their names, so that the folder may move; where two have the same name, by their paths.
 """
 
 import collections
@@ -13,7 +12,7 @@ import typing
 from collections.abc import Sequence
 
 from youtube8m_distill import files
-from youtube8m_distill.data.tfrecord import BadFileError, Shard, count_readable, count_records
+from youtube8m_distill.data.tfrecord import BadFileError, Shard, count_readable, count_records, real_path
 from youtube8m_distill.errors import SettingError
 
 COLUMNS = ["file", "record", "reason"]
@@ -33,11 +32,7 @@ class Fault(typing.NamedTuple):
 
 
 def write_exclusions(path: str | os.PathLike, report: typing.Any) -> None:
-    """Writes the faults of a check.CheckReport as an exclusion list.
-
-    Raises:
-        OSError: if the file cannot be written.
-    """
+    """Writes the faults of a check.CheckReport as an exclusion list. OSError if the file cannot be written."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
@@ -48,11 +43,7 @@ def write_exclusions(path: str | os.PathLike, report: typing.Any) -> None:
 
 
 def read_exclusions(path: str | os.PathLike) -> tuple[Fault, ...]:
-    """The faults on an exclusion list.
-
-    Raises:
-        SettingError: if the file cannot be read or is not such a list.
-    """
+    """The faults on an exclusion list. SettingError if the file cannot be read or is not such a list."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
             header, *rows = list(csv.reader(file)) or [[]]
@@ -74,31 +65,24 @@ def _fault(row):
 def match(shards: Sequence[Shard], exclusions: Sequence[Fault], required: bool = True) -> dict[str, list[Fault]]:
     """The entries of an exclusion list that are about these files: path of a shard -> faults.
 
-    Args:
-        shards: of all files that a command reads.
-        exclusions: from `read_exclusions`.
-        required: whether a list that names none of the files is an error.
-    Raises:
-        SettingError: if the list has entries, and none is about these files.
+    SettingError if none is, unless the list is empty or not `required` to be about these files.
     """
-    by_path, by_name = {}, collections.defaultdict(list)
+    by_path = {real_path(shard.path): shard.path for shard in shards}
+    by_name, found = collections.defaultdict(list), collections.defaultdict(list)
     for shard in shards:
-        by_path[_real(shard.path)] = shard.path
         by_name[os.path.basename(shard.path)].append(shard.path)
-    listed = collections.defaultdict(set)
-    for fault in exclusions:
-        listed[os.path.basename(fault.path)].add(_real(fault.path))
-    found = collections.defaultdict(list)
+    different = {real_path(fault.path): fault.path for fault in exclusions}
+    listed = collections.Counter(map(os.path.basename, different.values()))
     for fault in exclusions:
         name = os.path.basename(fault.path)
-        is_unique = len(by_name.get(name, ())) == len(listed[name]) == 1
-        path = by_name[name][0] if is_unique else by_path.get(_real(fault.path))
+        is_unique = len(by_name[name]) == listed[name] == 1
+        path = by_name[name][0] if is_unique else by_path.get(real_path(fault.path))
         if path is not None:
             found[path].append(fault)
     if exclusions and required and not found:
+        first = exclusions[0].path
         raise SettingError(
-            FLAG,
-            f"the list names none of the files to read; its first entry is {exclusions[0].path}. Give the list of these.",
+            FLAG, f"the list names none of the files to read; its first entry is {first}. Give the list of these."
         )
     return dict(found)
 
@@ -106,23 +90,17 @@ def match(shards: Sequence[Shard], exclusions: Sequence[Fault], required: bool =
 def without(shards: Sequence[Shard], faults: dict[str, list[Fault]]) -> tuple[Shard, ...]:
     """The shards without the records that `match` found; files without any other record are dropped.
 
-    Raises:
-        BadFileError: if no record is left.
+    BadFileError if no record is left.
     """
     found = [_excluding(shard, faults[shard.path]) if shard.path in faults else shard for shard in shards]
-    left = tuple(shard for shard in found if shard is not None)
+    left = tuple(filter(None, found))
     if not left:
         raise BadFileError(f"{shards[0].path}: every record is excluded.")
     return left
 
 
 def exclude(shards: Sequence[Shard], exclusions: Sequence[Fault]) -> tuple[Shard, ...]:
-    """The shards without the records on an exclusion list.
-
-    Raises:
-        SettingError: if the list has entries, and none is about these files.
-        BadFileError: if no record is left.
-    """
+    """The shards without the records on an exclusion list. Raises what `match` and `without` raise."""
     return without(shards, match(shards, exclusions))
 
 
@@ -134,7 +112,3 @@ def _excluding(shard, faults):
     readable = count_readable(shard)[0] if None in records else None
     shard = dataclasses.replace(shard, excluded=tuple(sorted(records - {None})), readable=readable)
     return shard if count_records((shard,), at_most=1) else None
-
-
-def _real(path):
-    return path if "://" in path else os.path.realpath(path)

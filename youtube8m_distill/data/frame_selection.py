@@ -1,11 +1,10 @@
-"""Which frames of a video a role sees: functions from numbers of frames to frame indices.
+"""Which frames of a video a role sees: functions `video_frames` int32 [B] -> frame indices, int32 [B, T], -1 in padding.
 
-Each function takes the videos of a batch at once, `video_frames` int32 [B] -> int32 [B, T], where T is the most frames that
-the selection gives. Rows of shorter videos end in -1. Integers only: in float32, frame 21 of 30 would be at 214 of 300
-instead of 215. A video of at most k frames gives each of them once under every selection but `strided`.
-
-To add a selection, add a function here, its name to SELECTIONS and to config.FrameView.
+Integers only: in float32, frame 21 of 30 would be at 214 of 300 instead of 215. A video of at most k frames gives each of
+them once under every selection but `strided`. To add one: a function here, its name in SELECTIONS and in config.FrameView.
 """
+
+import typing
 
 import tensorflow as tf
 
@@ -13,11 +12,6 @@ from youtube8m_distill import schema
 
 # Constants of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 GOLDEN_GAMMA, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-
-
-def all_frames(video_frames):
-    """Every frame. int32 [B] -> int32 [B, MAX_FRAMES]."""
-    return _first_of(tf.range(schema.MAX_FRAMES)[None], video_frames)
 
 
 def strided(video_frames, every_n):
@@ -35,14 +29,10 @@ def uniform(video_frames, k):
 def random(video_frames, k, seed):
     """At most k distinct frames of each video, in time order, each set of k as likely as any other.
 
-    Every frame gets a number by hashing (seed, frame), and the k frames with the largest numbers are selected.
+    Every frame gets a number by hashing (seed, frame), and the k frames with the largest numbers are selected. So the same
+    seed gives the same frames, and those of a smaller k are among those of a larger one.
 
-    Args:
-        video_frames: int32 [B], each at most MAX_FRAMES.
-        k: int, how many frames.
-        seed: int64 [B, 2]. The same seed gives the same frames, and those of a smaller k are among those of a larger one.
-    Returns:
-        int32 [B, k].
+    int32 [B], int, int64 [B, 2] -> int32 [B, k].
     """
     first, second = tf.unstack(tf.bitcast(seed, tf.uint64), axis=1)
     stream = _mixed(_mixed(first) + second)[:, None]  # [B, 1]
@@ -91,44 +81,25 @@ def _first_of(indices, count):
 
 def _mixed(bits):
     """The mixing function of SplitMix64: every bit of the result depends on every bit of the argument. uint64 -> uint64."""
-    for shift, factor in ((30, MIX_1), (27, MIX_2)):
-        bits = _folded(bits, shift) * tf.constant(factor, tf.uint64)
-    return _folded(bits, 31)
+    for shift, factor in ((30, MIX_1), (27, MIX_2), (31, 1)):
+        folded = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint64)))
+        bits = folded * tf.constant(factor, tf.uint64)
+    return bits
 
 
-def _folded(bits, shift):
-    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint64)))
-
-
-SELECTIONS = {
-    "all": all_frames,
-    "strided": strided,
-    "uniform": uniform,
-    "random": random,
-    "first": first,
-    "middle": middle,
-    "last": last,
-    "first_middle_last": first_middle_last,
+SELECTIONS: dict[str, typing.Any] = {"all": first} | {
+    function.__name__: function for function in (strided, uniform, random, first, middle, last, first_middle_last)
 }
 
 
 def select(view, video_frames, seed):
-    """The frames that one role sees of each video.
+    """The frames that one role sees of each video: each row ascending and below the number of frames, then -1.
 
-    Args:
-        view: config.FrameView.
-        video_frames: int32 [B], each in 1 .. MAX_FRAMES.
-        seed: int64 [B, 2], read by `random` only.
-    Returns:
-        int32 [B, view.max_frames], each row ascending and below the video's number of frames, then -1.
+    config.FrameView, int32 [B] in 1 .. MAX_FRAMES, int64 [B, 2] (for `random` only) -> int32 [B, view.max_frames].
     """
     choose = SELECTIONS[view.frame_selection]
-    if choose is all_frames:
-        indices = choose(video_frames)
-    elif choose is strided:
-        indices = choose(video_frames, view.every_n)
-    elif choose is random:
-        indices = choose(video_frames, view.frames_per_video, seed)
+    if choose is random:
+        indices = random(video_frames, view.max_frames, seed)
     else:
-        indices = choose(video_frames, view.frames_per_video)
+        indices = choose(video_frames, view.every_n or view.max_frames)
     return tf.ensure_shape(indices, [None, view.max_frames])

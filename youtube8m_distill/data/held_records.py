@@ -17,7 +17,7 @@ class HeldRecords:
     """Files in memory: each is read when it is first requested. A serialized frame-level record takes about 0.2 MB.
 
     Args:
-        max_bytes: int, limit over all files; None for a quarter of the memory that is free now.
+        max_bytes: limit over all files; None for `default_bytes()`.
     """
 
     def __init__(self, max_bytes: float | None = None):
@@ -27,10 +27,8 @@ class HeldRecords:
     def hold(self, shards: tuple[Shard, ...]) -> tuple[Shard, ...]:
         """The same shards with their records in memory; unchanged if there is no room for all of them.
 
-        Args:
-            shards: compressed ones are returned unchanged, since their size in memory is unknown.
-        Raises:
-            BadRecordError: if a file cannot be read to its end.
+        Compressed ones are unchanged, too, since their size in memory is unknown. BadRecordError if a file cannot be read
+        to its end.
         """
         missing = [shard for shard in shards if _key(shard) not in self._records]
         size = sum(shard.size for shard in missing)
@@ -43,8 +41,12 @@ class HeldRecords:
 
 
 def default_bytes() -> float:
-    """The default limit: a quarter of the memory that is free now."""
-    return _free_memory() * SHARE_OF_FREE_MEMORY
+    """A quarter of the memory that is available to a process now, file caches included; 0 if unknown."""
+    try:
+        found = re.search(r"MemAvailable: +(\d+) kB", pathlib.Path("/proc/meminfo").read_text(encoding="utf-8"))
+    except OSError:
+        return 0
+    return SHARE_OF_FREE_MEMORY * 1024 * int(found[1]) if found else 0
 
 
 def _key(shard):
@@ -55,12 +57,3 @@ def _read(shard):
     """The records of a file before its damaged part. string [N]."""
     parts = list(read_serialized(shard).batch(MOST_RECORDS))
     return parts[0] if len(parts) == 1 else tf.concat([tf.zeros([0], tf.string), *parts], axis=0)
-
-
-def _free_memory():
-    """Bytes of memory available to a process now, file caches included; 0 if unknown."""
-    try:
-        found = re.search(r"MemAvailable: +(\d+) kB", pathlib.Path("/proc/meminfo").read_text(encoding="utf-8"))
-    except OSError:
-        return 0
-    return 1024 * int(found[1]) if found else 0

@@ -1,7 +1,6 @@
 """Video ids: duplicates over any number of files, and sets of files that share no video.
 
-Ids are kept as 64-bit hashes. Among the 8 million videos of the full set, two different ids have the same hash with a
-probability of 2e-6.
+Ids are kept as 64-bit hashes. Among 8 million videos, two different ids have the same hash with a probability of 2e-6.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import estimate_records
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.settings import require
 
 PLACE = np.dtype([("shard", "<u4"), ("record", "<u8")])
 CHUNK = 256  # records that `check_sets` reads at a time
@@ -33,30 +32,20 @@ class SeenVideos:
         self._parts = []  # of (rising hashes, their places), each more than twice as long as the next one
 
     def add(self, hashes, shards, records):
-        """Adds a batch, unless it holds a duplicate.
+        """Adds a batch: the hashes of its ids, uint64 [B], and where each record is, integers [B] or scalars.
 
-        Args:
-            hashes: uint64 [B], from `hash_ids`.
-            shards, records: integers [B] or scalars, where each record is.
         Returns:
             None; or, if an id is a duplicate, (its index in the batch, (shard, record) of its first occurrence). Nothing of
             the batch is added then.
         """
         places = _places(hashes, shards, records)
         duplicates = self._find(hashes, places)
-        if duplicates:
-            return duplicates[0]
-        self._insert(hashes, places)
-        return None
+        if not duplicates:
+            self._insert(hashes, places)
+        return duplicates[0] if duplicates else None
 
     def add_new(self, hashes, shards, records):
-        """Adds those ids of a batch that have not been seen.
-
-        Args:
-            hashes, shards, records: as for `add`.
-        Returns:
-            list of (index in the batch, (shard, record) of the first occurrence) of the others.
-        """
+        """Adds those ids of a batch that have not been seen; returns a list of the others, each as by `add`."""
         places = _places(hashes, shards, records)
         duplicates = self._find(hashes, places)
         rest = np.delete(np.arange(len(hashes)), [index for index, _ in duplicates])
@@ -96,35 +85,29 @@ def _sorted(hashes, places):
 
 
 def check_sets(sets: Mapping[str, tuple], features: configs.FeatureConfig, num_classes: int) -> None:
-    """Refuses sets of files that share a video, and a set without labels. Every record is read once.
+    """Refuses sets of frame-level files (by the flag that names them) that share a video, and a set without labels.
 
-    Args:
-        sets: name of a flag -> tuple of tfrecord.Shard.
-        features: of frame-level files.
-        num_classes: int.
     Raises:
         SettingError: naming the flag whose files have no labels, or have a video of an earlier set.
         BadRecordError: if a record is invalid.
     """
-    seen, flags = SeenVideos(), list(sets)
     first_frame = configs.FrameView(frame_selection="first", frames_per_video=1)  # as little of a record as can be parsed
     parser = VideoParser(features, num_classes, {schema.TEACHER: first_frame})
-    for number, (flag, shards) in enumerate(sets.items()):
-        num_labels = 0
-        with display.ProgressBar(estimate_records(shards)[0], f"ids of {flag}", "videos") as bar, naming_bad_records(shards):
-            for batch in make_dataset(shards, parser, CHUNK).as_numpy_iterator():
-                video_ids = batch[schema.VIDEO_ID]
-                for row, (other, _) in seen.add_new(hash_ids(video_ids), number, batch[schema.RECORD]):
-                    if other != number:
-                        raise SettingError(
-                            flag,
-                            f"holds the video {video_ids[row].decode(errors='replace')!r}, and so does a file of "
-                            f"--{flags[other]}. Scores must not be of videos that were trained on.",
-                            shards[batch[schema.SHARD][row]].path,
-                        )
-                num_labels += np.count_nonzero(batch[schema.LABELS])
-                bar.update(len(video_ids))
-        if not num_labels:
-            raise SettingError(
-                flag, f"{len(shards)} file(s), {shards[0].path} first, hold no labels: they can neither train nor score."
-            )
+    flag_of = [(flag, shard) for flag, shards in sets.items() for shard in shards]
+    all_shards = tuple(shard for _, shard in flag_of)
+    seen, labeled = SeenVideos(), set()
+    with display.ProgressBar(estimate_records(all_shards)[0], "ids", "videos") as bar, naming_bad_records(all_shards):
+        for batch in make_dataset(all_shards, parser, CHUNK).as_numpy_iterator():
+            video_ids, shards = batch[schema.VIDEO_ID], batch[schema.SHARD]
+            for row, (other, _) in seen.add_new(hash_ids(video_ids), shards, batch[schema.RECORD]):
+                (flag, shard), (other_flag, _) = flag_of[shards[row]], flag_of[other]
+                reason = (
+                    f"holds the video {video_ids[row].decode(errors='replace')!r}, and so does a file of --{other_flag}. "
+                    "Scores must not be of videos that were trained on."
+                )
+                require(flag == other_flag, flag, reason, shard.path)
+            labeled.update(flag_of[shard][0] for shard in shards[batch[schema.LABELS].any(axis=1)])
+            bar.update(len(video_ids))
+    for flag, shards in sets.items():
+        reason = f"{len(shards)} file(s), {shards[0].path} first, hold no labels: they can neither train nor score."
+        require(flag in labeled, flag, reason)

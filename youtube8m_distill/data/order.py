@@ -1,9 +1,8 @@
 """The order of the records in training: a pure function of (seed, epoch, files) in which reading can resume anywhere.
 
 In each epoch the files are shuffled and divided into groups of `num_readers`. The files of a group take turns in
-contributing a record, and these pass through a shuffle buffer that is emptied at the end of the group. So three numbers are
-a position in the order: the epoch, the group, and how many of its records have been used. To resume there, only the files of
-this group are read again.
+contributing a record, and these pass through a shuffle buffer that is emptied at the end of the group. So a position is
+three numbers: the epoch, the group, and how many of its records have been used.
 """
 
 # TensorFlow's type stubs lack stateless_shuffle, random numbers of the whole int64 range, and seeds that are tensors.
@@ -29,12 +28,11 @@ class TrainingOrder:
     Epochs follow one another before batching, so a batch may hold the end of one epoch and the beginning of the next.
 
     Args:
-        seed: int.
-        num_epochs: int, the epoch before which to end; None never ends.
-        num_readers: int, files read at a time.
-        shuffle_buffer: int, in records.
-        train_fraction: float above 0, at most 1: the fraction of the records to use. The choice depends only on the file's
-            name and the record's number, so a smaller fraction is part of a larger one.
+        num_epochs: the epoch before which to end; None never ends.
+        num_readers: files read at a time.
+        shuffle_buffer: in records.
+        train_fraction: the fraction of the records to use, above 0, at most 1. The choice depends only on the file's name
+            and the record's number, so a smaller fraction is part of a larger one.
         start: a `position` of a batch, three int, after which to resume; None for the beginning.
     """
 
@@ -51,8 +49,6 @@ def in_order(read, num_shards, order):
 
     Args:
         read: function (epoch, shard), int64 scalars -> tf.data.Dataset of the records of a shard.
-        num_shards: int.
-        order: TrainingOrder.
     Returns:
         tf.data.Dataset of (record, (epoch and group, int64 [2]; records of this group used so far, int64)).
     """

@@ -1,9 +1,6 @@
-"""Files to batches: records in order, batched, parsed.
+"""Files to batches: `read_records` gives serialized records in order, a `VideoParser` turns a batch of them into tensors."""
 
-`make_dataset` puts the three together. Each serves alone, too: `read_records` gives serialized records in evaluation or
-training order, and a `VideoParser` turns a batch of them into tensors.
-"""
-
+import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -13,7 +10,7 @@ from youtube8m_distill.data import order as orders
 from youtube8m_distill.data import targets as target_records
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
 from youtube8m_distill.data.tfrecord import Shard
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.settings import require
 
 
 def make_dataset(
@@ -45,16 +42,16 @@ def make_dataset(
     [4, 10, 1152]
 
     Args:
-        shards: tuple of tfrecord.Shard; records that a shard excludes are skipped.
-        parser: parsing.batch.VideoParser: features, classes, and which frames each role sees.
-        batch_size: int, over all replicas.
-        order: orders.TrainingOrder; None for file order.
-        targets: targets.TargetFiles; batches then hold `targets`.
+        shards: from `find_files`; records that a shard excludes are skipped.
+        parser: features, classes, and which frames each role sees.
+        batch_size: over all replicas.
+        order: None for file order.
+        targets: stored targets of a teacher; batches then hold `targets`.
         share: (index, count): only the index-th of `count` runs of rows of each batch, for one of several workers that
             together read what a single process would. The other rows are not parsed. The runs of a full batch are equal;
             those of a short last one differ by at most one row and may be empty, so all workers have the same number of
             batches.
-        with_ids: bool, whether batches hold `video_id`, `shard` and `record`; by default only in evaluation.
+        with_ids: whether batches hold `video_id`, `shard` and `record`; by default only in evaluation.
     Returns:
         tf.data.Dataset of dicts as `schema` describes them.
     Raises:
@@ -62,13 +59,22 @@ def make_dataset(
         ValueError: if there is not one valid file of targets for each shard.
         While iterating: what `bad_records.naming_bad_records` turns into a BadRecordError.
     """
-    _check_share(share, batch_size)
+    if share is not None:
+        index, count = share
+        require(0 <= index < count, "share", f"the index must be in 0 .. {count - 1}.", share)
+        reason = f"{count} workers cannot have equal shares of a batch; choose a multiple of {count}."
+        require(batch_size % count == 0, "batch_size", reason, batch_size)
     training = order is not None
     with_ids = not training if with_ids is None else with_ids
     paths = tf.constant([shard.path for shard in shards])
     target_paths = tf.constant(targets.paths if targets else [""])
 
-    def video(place, number, where, serialized, *target):
+    def parse(*rows):
+        position = first_epoch = None
+        if training:
+            rows, (groups, used) = rows
+            position, first_epoch = tf.concat([groups[-1], used[-1:]], axis=0), groups[0, 0]
+        number, where, serialized, *target = rows if share is None else _rows_of(share, rows)
         epoch, shard = tf.unstack(where, axis=1)
         parsed = parser(Records(serialized, tf.gather(paths, shard), number, epoch))
         if with_ids:
@@ -76,8 +82,7 @@ def make_dataset(
         else:
             del parsed[schema.VIDEO_ID]
         if training:
-            position, first_epoch = place
-            parsed[schema.POSITION] = tf.repeat(position[None], tf.shape(number)[0], axis=0)
+            parsed[schema.POSITION] = tf.repeat([position], tf.shape(number)[0], axis=0)
             # With a share, of the first record of the whole batch: every worker must see an epoch end at the same step.
             parsed[schema.EPOCH] = tf.cast(epoch if share is None else tf.fill(tf.shape(epoch), first_epoch), tf.int32)
         if targets:
@@ -86,8 +91,7 @@ def make_dataset(
 
     # Batched before parsing: a whole batch is read by few operations, and nothing that they give is copied again.
     batches = read_records(shards, order, targets).batch(batch_size, drop_remainder=training)
-    batches = batches.map(lambda *rows: _with_place(training, share, *rows))
-    dataset = batches.map(_as_it_is(video), num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    dataset = batches.map(_as_it_is(parse), num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
     options = tf.data.Options()
     options.deterministic = True
     return dataset.with_options(options)
@@ -96,20 +100,15 @@ def make_dataset(
 def read_records(
     shards: Sequence[Shard], order: orders.TrainingOrder | None = None, targets: target_records.TargetFiles | None = None
 ) -> tf.data.Dataset:
-    """Serialized records.
+    """Serialized records, for the arguments of `make_dataset`.
 
-    Args:
-        shards: as for `make_dataset`.
-        order: as for `make_dataset`.
-        targets: as for `make_dataset`.
     Returns:
         tf.data.Dataset of (number in the file, int64; epoch and shard, int64 [2]; record, string; with targets also these,
         string). With an order, of pairs of such a tuple and the position after the record.
     """
-    counted = None if targets is None else target_records.count(targets.paths, shards, targets.size)
     if order is not None:
-        return orders.in_order(_Reader(shards, counted, order.train_fraction), len(shards), order)
-    read = _Reader(shards, counted)
+        return orders.in_order(_reader(shards, targets, order.train_fraction), len(shards), order)
+    read = _reader(shards, targets)
     return tf.data.Dataset.range(len(shards)).flat_map(_as_it_is(lambda shard: read(tf.constant(0, tf.int64), shard)))
 
 
@@ -118,107 +117,70 @@ def _as_it_is(function):
     return tf.autograph.experimental.do_not_convert(function)
 
 
-def _check_share(share, batch_size):
-    if share is None:
-        return
-    index, count = share
-    if not 0 <= index < count:
-        raise SettingError("share", f"the index must be in 0 .. {count - 1}.", share)
-    if batch_size % count:
-        raise SettingError(
-            "batch_size", f"{count} workers cannot have equal shares of a batch; choose a multiple of {count}.", batch_size
-        )
-
-
-def _rows_of(share, fields):
+def _rows_of(share, rows):
     """The rows of one worker, of each field of a batch."""
     index, count = share
-    size = tf.shape(fields[0])[0]
-    rows = tuple(field[size * index // count : size * (index + 1) // count] for field in fields)
-    whole = fields[0].shape[0]
-    return tuple(tf.ensure_shape(field, [whole and whole // count, *field.shape[1:]]) for field in rows)
+    size, static_size = tf.shape(rows[0])[0], rows[0].shape[0]
+    part = slice(size * index // count, size * (index + 1) // count)
+    return [tf.ensure_shape(row[part], [static_size and static_size // count, *row.shape[1:]]) for row in rows]
 
 
-class _Reader:
-    """Reads single files: called with an epoch and the index of a shard, it returns a Dataset of its records' fields.
+def _reader(shards, targets=None, fraction=1.0):
+    """A function (epoch, index of a shard) -> Dataset of the fields of its records, as `read_records` returns them.
 
-    The fields are those of `read_records`. They are few, and joined by `zip` alone: each costs a microsecond or two per
-    record, and a function called for every record would cost as much as reading it.
-
-    Args:
-        shards: tuple of tfrecord.Shard.
-        targets: list of (path, number of records) of each file of targets, or None.
-        fraction: float, the fraction of the records to use.
+    The fields are few, and joined by `zip` alone: each costs a microsecond or two per record, and a function called for
+    every record would cost as much as reading it.
     """
+    paths = tf.constant([shard.path for shard in shards])
+    serialized = _serialized_reader(shards, paths)
+    num_targets = tf.constant(target_records.count(targets, shards) if targets else [0])
+    excluded = tf.ragged.constant([shard.excluded for shard in shards], tf.int64, ragged_rank=1)
 
-    def __init__(self, shards, targets=None, fraction=1.0):
-        self.paths = tf.constant([shard.path for shard in shards])
-        self.packed = tf.constant([shard.compression for shard in shards])
-        self.compressions = sorted({shard.compression for shard in shards})
-        self.targets = targets and [tf.constant(column) for column in zip(*targets)]
-        self.fraction = fraction
-        self.held = [shard.held for shard in shards] if all(shard.held is not None for shard in shards) else []
-        self.readable = (
-            tf.constant([-1 if shard.readable is None else shard.readable for shard in shards], tf.int64)
-            if any(shard.readable is not None for shard in shards)
-            else None
-        )
-        self.excluded = (
-            tf.ragged.constant([shard.excluded for shard in shards], tf.int64, ragged_rank=1)
-            if any(shard.excluded for shard in shards)
-            else None
-        )
-
-    def __call__(self, epoch, shard):
-        fields = [tf.data.Dataset.range(tf.int64.max), _always(tf.stack([epoch, shard])), self._serialized(shard)]
-        if self.targets is not None:
-            path, num_targets = (column[shard] for column in self.targets)
+    def read(epoch, shard):
+        place = tf.data.Dataset.from_tensors(tf.stack([epoch, shard])).repeat()
+        fields = [tf.data.Dataset.range(tf.int64.max), place, serialized(shard)]
+        if targets:
+            path = tf.constant(targets.paths)[shard]
             # Counts records when the file is opened; without a buffer, to keep nothing that was read ahead.
-            target_records.require_as_many(self._serialized(shard, buffer_size=0), self.paths[shard], path, num_targets)
+            unbuffered = serialized(shard, buffer_size=0)
+            target_records.require_as_many(unbuffered, paths[shard], path, num_targets[shard])
             fields.append(tf.data.TFRecordDataset(path))
         records = tf.data.Dataset.zip(tuple(fields))
-        if self.excluded is not None:
-            excluded = tf.concat([self.excluded[shard], [tf.int64.max]], axis=0)  # rising
-            records = records.filter(lambda number, *_: excluded[tf.searchsorted(excluded, [number])[0]] != number)
-        if self.fraction < 1.0:
-            path = self.paths[shard]
-            records = records.filter(lambda number, *_: _is_chosen(path, number, self.fraction))
+        if any(shard.excluded for shard in shards):
+            numbers = tf.concat([excluded[shard], [tf.int64.max]], axis=0)  # rising
+            records = records.filter(lambda number, *_: numbers[tf.searchsorted(numbers, [number])[0]] != number)
+        if fraction < 1.0:
+            name = tf.strings.split(paths[shard], "/")[-1]
+            records = records.filter(lambda number, *_: _is_chosen(name, number, fraction))
         return records
 
-    def _serialized(self, shard, **options):
-        """The records of one file. TFRecordDataset takes the compression as a Python string, so there is one dataset for
-        each that occurs, and all but the file's own read nothing."""
-        if self.held:
-            records = tf.switch_case(tf.cast(shard, tf.int32), [lambda records=records: records for records in self.held])
+    return read
+
+
+def _serialized_reader(shards, paths):
+    """A function (index of a shard, options of TFRecordDataset) -> Dataset of its serialized records."""
+    packed = tf.constant([shard.compression for shard in shards])
+    limits = [shard.readable for shard in shards]
+    readable = tf.constant([-1 if limit is None else limit for limit in limits], tf.int64)
+    held = [shard.held for shard in shards]
+
+    def read(shard, **options):
+        if all(records is not None for records in held):
+            records = tf.switch_case(tf.cast(shard, tf.int32), [lambda records=records: records for records in held])
             return tf.data.Dataset.from_tensor_slices(records)
-        path, packed = self.paths[shard], self.packed[shard]
+        # TFRecordDataset takes the compression as a Python string, so there is one dataset for each that occurs, and all but
+        # the file's own read nothing.
         datasets = [
-            tf.data.TFRecordDataset(tf.boolean_mask([path], [tf.equal(packed, compression)]), compression, **options)
-            for compression in self.compressions
+            tf.data.TFRecordDataset(tf.boolean_mask([paths[shard]], [packed[shard] == compression]), compression, **options)
+            for compression in sorted({shard.compression for shard in shards})
         ]
-        records = datasets[0]
-        for other in datasets[1:]:
-            records = records.concatenate(other)
-        return records if self.readable is None else records.take(self.readable[shard])
+        records = functools.reduce(lambda first, other: first.concatenate(other), datasets)
+        return records if limits.count(None) == len(limits) else records.take(readable[shard])
+
+    return read
 
 
-def _always(value):
-    return tf.data.Dataset.from_tensors(value).repeat()
-
-
-def _is_chosen(path, number, fraction):
-    """Whether a record belongs to the `fraction` to train on. bool scalar."""
-    name = tf.strings.split(path, "/")[-1]
+def _is_chosen(name, number, fraction):
+    """Whether a record of a file belongs to the `fraction` to train on. bool scalar."""
     draw = tf.strings.to_hash_bucket_fast(tf.strings.join([name, ":", tf.strings.as_string(number)]), 1_000_000)
     return draw < round(fraction * 1_000_000)
-
-
-def _with_place(training, share, *rows):
-    """(place, *fields) of a batch, or of one worker's share of it. In training, the place is (position after the batch,
-    epoch of its first record), otherwise ()."""
-    if training:
-        rows, (groups, used) = rows
-        place = tf.concat([groups[-1], used[-1:]], axis=0), groups[0, 0]
-    else:
-        place = ()
-    return (place, *(rows if share is None else _rows_of(share, rows)))

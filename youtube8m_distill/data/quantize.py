@@ -9,12 +9,7 @@ from youtube8m_distill import schema
 def dequantize(codes: ArrayLike) -> np.ndarray:
     """Turns stored bytes into features, like `Dequantize` of the YouTube-8M starter code.
 
-    Args:
-        codes: uint8 [...], one byte per number.
-    Returns:
-        float32 [...] in -1.9921875 .. 2.0078125: `codes * 4/255 + 4/512 - 2`.
-    Raises:
-        ValueError: if the codes are not uint8.
+    uint8 [...] -> float32 [...] in -1.9921875 .. 2.0078125: `codes * 4/255 + 4/512 - 2`. ValueError for another type.
     """
     codes = np.asarray(codes)
     if codes.dtype != np.uint8:
@@ -28,12 +23,7 @@ def quantize(values: ArrayLike) -> np.ndarray:
     Unlike the extractor of the starter code, which rounds to the nearest, this rounds down. `dequantize` puts a code at the
     middle of its step, so rounding to the nearest would add 0.0078 to the mean of every feature.
 
-    Args:
-        values: float [...], clipped to -2 .. 2.
-    Returns:
-        uint8 [...], `floor((clip(values, -2, 2) + 2) * 255 / 4)`.
-    Raises:
-        ValueError: if a value is NaN.
+    float [...] -> uint8 [...], `floor((clip(values, -2, 2) + 2) * 255 / 4)`. ValueError if a value is NaN.
     """
     # float64: in float32 a value just below the edge of a step would round up to it.
     values = np.asarray(values, dtype=np.float64)

@@ -10,98 +10,63 @@ BYTES_A_NUMBER = 2
 
 
 class TargetFiles(typing.NamedTuple):
-    """Where the targets of some shards are.
+    """Where the targets of some shards are."""
 
-    Attributes:
-        paths: tuple of str, one file for each shard, uncompressed, with a record for each of the shard's records.
-        size: int, float16 numbers per record, little-endian.
+    paths: tuple[str, ...]  # one file for each shard, uncompressed, with a record for each of the shard's records
+    size: int  # float16 numbers per record, little-endian
+
+
+def count(targets, shards):
+    """How many records each file of some TargetFiles holds, by its length: all records have the same size. list of int.
+
+    ValueError if there are not as many files as shards, or one is not a file of such records.
     """
-
-    paths: tuple
-    size: int
-
-
-def count(paths, shards, size):
-    """How many records each file of targets holds, by its length: all records have the same size.
-
-    Args:
-        paths: sequence of str, a file for each shard.
-        shards: tuple of tfrecord.Shard.
-        size: int, numbers per record.
-    Returns:
-        list of (path, int).
-    Raises:
-        ValueError: if there are not as many files as shards, or one is not a file of such records.
-    """
-    if len(paths) != len(shards):
-        raise ValueError(f"{len(paths)} files of targets for {len(shards)} shards; there must be one for each.")
-    record_bytes = tfrecord.HEADER_BYTES + BYTES_A_NUMBER * size + tfrecord.FOOTER_BYTES
-    found = []
-    for path in paths:
+    if len(targets.paths) != len(shards):
+        raise ValueError(f"{len(targets.paths)} files of targets for {len(shards)} shards; there must be one for each.")
+    record_bytes = tfrecord.HEADER_BYTES + BYTES_A_NUMBER * targets.size + tfrecord.FOOTER_BYTES
+    counts = []
+    for path in targets.paths:
         try:
             number, rest = divmod(tf.io.gfile.stat(path).length, record_bytes)
         except tf.errors.NotFoundError as error:
             raise ValueError(f"{path} does not exist; it should hold targets. Compute them again.") from error
         if rest:
             raise ValueError(
-                f"{path} is not a file of targets ({size} numbers of {BYTES_A_NUMBER} bytes per record), or it is cut "
-                "short: remove it, and it is computed again."
+                f"{path} is not a file of targets ({targets.size} numbers of {BYTES_A_NUMBER} bytes per record), or it is "
+                "cut short: remove it, and it is computed again."
             )
-        found.append((path, number))
-    return found
+        counts.append(number)
+    return counts
 
 
 def require_as_many(records, path, targets_path, num_targets):
-    """Fails, in the graph in which it is called, unless a shard holds as many records as its file of targets.
+    """Fails, for `naming_bad_records`, unless a shard holds as many records as its file of targets.
 
     Args:
         records: tf.data.Dataset of the shard's records.
         path, targets_path: string scalars, the shard and the file of its targets.
         num_targets: int32 scalar, how many records the latter holds.
-    Raises:
-        Errors for `bad_records.naming_bad_records`.
     """
     last = tf.cast(num_targets, tf.int64) - 1
     # The record of the last targets, if there are any, and none after it.
     wanted = tf.minimum(last, 0) + 1
     found = records.skip(tf.maximum(last, 0)).take(wanted + 1).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
-    name = bad_records.record_name(targets_path, last)
-    return bad_records.require(
-        name,
-        [
-            (found >= wanted, lambda: tf.strings.join([path, " has no record of this number; compute its targets again"])),
-            (found <= wanted, lambda: tf.strings.join(["the last one, but ", path, " has more; compute its targets again"])),
-        ],
-    )
+    again = "compute its targets again"
+    checks = [
+        (found[None] >= wanted, lambda row: (path, f" has no record of this number; {again}")),
+        (found[None] <= wanted, lambda row: ("the last one, but ", path, f" has more; {again}")),
+    ]
+    return bad_records.require(bad_records.record_name(targets_path, last)[None], checks)
 
 
 def decode(targets, paths, numbers, size):
-    """Serialized targets as numbers.
+    """Serialized targets, string [B], as float16 [B, size]. Fails, for `naming_bad_records`, if one has another size.
 
-    Args:
-        targets, paths: string [B], the targets of each record and the file they come from.
-        numbers: int64 [B], places in the files.
-        size: int, numbers per record.
-    Returns:
-        float16 [B, size].
-    Raises:
-        Errors for `bad_records.naming_bad_records`, if a record has another size.
+    `paths`, string [B], and `numbers`, int64 [B], are the files that they come from and their places there.
     """
-    found = tf.strings.length(targets)
-    fits = tf.equal(found, BYTES_A_NUMBER * size)
-
-    def complain():
-        wrong = tf.argmin(tf.cast(fits, tf.int8))
-        reason = tf.strings.join(
-            [
-                tf.strings.as_string(found[wrong]),
-                f" bytes of targets instead of {BYTES_A_NUMBER * size} ({size} numbers of {BYTES_A_NUMBER} bytes)",
-            ]
-        )
-        return bad_records.require(
-            bad_records.record_name(paths[wrong], numbers[wrong]), [(tf.constant(False), lambda: reason)]
-        )
-
-    with tf.control_dependencies([tf.cond(tf.reduce_all(fits), lambda: tf.constant(True), complain)]):
+    found, num_bytes = tf.strings.length(targets), BYTES_A_NUMBER * size
+    reason = f" bytes of targets instead of {num_bytes} ({size} numbers of {BYTES_A_NUMBER} bytes)"
+    checks = [(found == num_bytes, lambda row: (found[row], reason))]
+    with tf.control_dependencies([bad_records.require(bad_records.record_name(paths, numbers), checks)]):
         # As integers first: decoding an empty batch needs `fixed_length`, which float16 does not support.
-        return tf.bitcast(tf.io.decode_raw(targets, tf.uint16, fixed_length=BYTES_A_NUMBER * size), tf.float16)
+        return tf.bitcast(tf.io.decode_raw(targets, tf.uint16, fixed_length=num_bytes), tf.float16)

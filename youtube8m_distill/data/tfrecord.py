@@ -1,7 +1,6 @@
 """TFRecord files: finding them, looking into each before anything is built on them, counting records.
 
-A TFRecord file is a sequence of records, each an 8-byte little-endian length, 4 bytes of checksum, the record itself and
-4 more bytes of checksum. So records can be counted by reading lengths alone.
+A record is an 8-byte little-endian length, 4 bytes of checksum, the content and 4 more bytes of checksum.
 """
 
 import bisect
@@ -11,12 +10,13 @@ import dataclasses
 import gzip
 import hashlib
 import importlib
+import itertools
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import files
@@ -37,24 +37,15 @@ EXAMPLE_SET = "yt8m synthesize --output_dir=yt8m_sample"
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One TFRecord file.
-
-    Attributes:
-        path: str.
-        compression: "" or "GZIP".
-        size: int, in bytes as stored.
-        excluded: tuple of int, rising: numbers of records to skip (the first record is 0).
-        readable: int, how many records come before the damaged part of the file; None for all.
-        problem: str, why the file holds no record; "" if it may hold some.
-        held: string [N], these records, if a HeldRecords keeps them in memory; None if they are read from the file.
-    """
+    """One TFRecord file."""
 
     path: str
-    compression: str
-    size: int
-    excluded: tuple[int, ...] = ()
-    readable: int | None = None
-    problem: str = ""
+    compression: str  # "" or "GZIP"
+    size: int  # in bytes as stored
+    excluded: tuple[int, ...] = ()  # numbers of records to skip, rising; the first record is 0
+    readable: int | None = None  # how many records come before the damaged part of the file; None for all
+    problem: str = ""  # why the file holds no record; "" if it may hold some
+    # string [N], these records, if a HeldRecords keeps them in memory.
     held: tf.Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
@@ -68,9 +59,9 @@ def find_files(pattern: str, allow_bad_files: bool = False) -> tuple[Shard, ...]
     Args:
         pattern: one or more globs, comma-separated, local or on any file system TensorFlow reads (`gs://` as it is,
             `s3://` and `hdfs://` with the `[io]` extra). Every glob must match; a file matched twice counts once.
-        allow_bad_files: bool, whether files that are empty or not TFRecord files are returned, with their `problem`.
+        allow_bad_files: whether files that are empty or not TFRecord files are returned, with their `problem`.
     Returns:
-        tuple of Shard, sorted by path.
+        The files, sorted by path.
     Raises:
         FileNotFoundError: if a glob matches nothing.
         BadFileError: if a file is empty or not a TFRecord file.
@@ -78,21 +69,16 @@ def find_files(pattern: str, allow_bad_files: bool = False) -> tuple[Shard, ...]
     """
     globs = [glob.strip() for glob in pattern.split(",") if glob.strip()]
     if not globs:
-        raise FileNotFoundError(
-            f"{pattern!r} names no file. Give one or more globs, or write a small set with: {EXAMPLE_SET}"
-        )
-    # By real path: two spellings of one file are one file.
-    paths = sorted(
-        {path if "://" in path else os.path.realpath(path): path for glob in globs for path in _matches(glob)}.values()
-    )
+        raise FileNotFoundError(f"{pattern!r} names no file. Give globs, or write a small set with: {EXAMPLE_SET}")
+    paths = {real_path(path): path for glob in globs for path in _matches(glob)}
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        shards = tuple(pool.map(_look_into, paths))
+        shards = tuple(pool.map(_look_into, sorted(paths.values())))
     if not allow_bad_files:
         require_records(shards)
     return shards
 
 
-def require_records(shards: tuple[Shard, ...]) -> None:
+def require_records(shards: Sequence[Shard]) -> None:
     """Raises BadFileError if a file has a `problem`, or the first record cannot be read."""
     for shard in shards:
         if shard.problem:
@@ -100,9 +86,16 @@ def require_records(shards: tuple[Shard, ...]) -> None:
     first_record(shards[0])
 
 
+def real_path(path: str) -> str:
+    """The one path of a file that has several spellings."""
+    return path if "://" in path else os.path.realpath(path)
+
+
 def _matches(glob):
     """Paths that one glob matches, at least one."""
-    _load_file_system(glob)
+    if glob.startswith(("s3://", "hdfs://")):
+        with contextlib.suppress(ImportError):  # TensorFlow may have the reader itself
+            importlib.import_module("tensorflow_io")  # importing it is what registers the file system
     glob = os.path.expanduser(glob)  # no shell expands the ~ in --train_data_pattern=~/yt8m/...
     try:
         paths = tf.io.gfile.glob(glob)
@@ -119,42 +112,22 @@ def _matches(glob):
     return paths
 
 
-def _load_file_system(glob):
-    """Imports tensorflow-io where a path needs it: importing is what registers s3:// and hdfs://."""
-    if glob.startswith(("s3://", "hdfs://")):
-        try:
-            importlib.import_module("tensorflow_io")
-        except ImportError:
-            pass  # TensorFlow may have the reader itself; otherwise `_matches` reports it
-
-
 def _look_into(path):
-    """The Shard at `path`."""
+    """The Shard at `path`, with its problem if it is clear from its size and its first bytes."""
     status = tf.io.gfile.stat(path)
     if status.is_directory:
         raise ValueError(f"{path} is a folder; name the files in it, as in {path.rstrip('/')}/*.tfrecord")
     with open_file(path) as file:
         head = file.read(8)
-    shard = Shard(path, "GZIP" if head.startswith(GZIP_MAGIC) else "", status.length)
-    return dataclasses.replace(shard, problem=_problem(shard, head))
-
-
-def _problem(shard, head):
-    """Why a file holds no record, by its size and first 8 bytes; "" if it may hold some."""
+    shard, problem = Shard(path, "GZIP" if head.startswith(GZIP_MAGIC) else "", status.length), ""
     if not shard.size:
-        return "is empty (0 bytes)"
-    if shard.compression:
-        return "holds no record" if shard.size < SMALLEST_PACKED and _is_empty(shard) else ""
-    if len(head) < 8 or _end(0, head) > shard.size:
-        return f"({shard.size} bytes) is not a TFRecord file, or it is cut short in its first record"
-    return ""
-
-
-def _is_empty(shard):
-    try:
-        return not any(True for _ in tf.data.TFRecordDataset(shard.path, shard.compression).take(1))
-    except tf.errors.DataLossError:
-        return False
+        problem = "is empty (0 bytes)"
+    elif shard.compression:
+        if shard.size < SMALLEST_PACKED and count_readable(shard, at_most=1) == (0, 0, False):
+            problem = "holds no record"
+    elif _end(0, head) > shard.size:
+        problem = f"({shard.size} bytes) is not a TFRecord file, or it is cut short in its first record"
+    return dataclasses.replace(shard, problem=problem)
 
 
 def open_file(path):
@@ -163,9 +136,9 @@ def open_file(path):
     return tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")
 
 
-def _end(start, length_bytes):
-    """Where the record ends that starts at byte `start` with these 8 bytes."""
-    return start + HEADER_BYTES + struct.unpack("<Q", length_bytes)[0] + FOOTER_BYTES
+def _end(start, head):
+    """Where the record ends that starts at byte `start` with these 8 bytes. If there are fewer, after any file's end."""
+    return start + HEADER_BYTES + struct.unpack("<Q", head)[0] + FOOTER_BYTES if len(head) == 8 else sys.maxsize
 
 
 def first_record(shard):
@@ -180,17 +153,15 @@ def first_record(shard):
 
 
 def record_starts(shard):
-    """Yields the byte at which each record of an uncompressed file starts. Reads headers only.
+    """Yields the byte at which each record of an uncompressed file starts, reading headers only.
 
-    Raises:
-        BadFileError: after the last whole record, if the file ends within one.
+    BadFileError, after the last whole record, if the file ends within one.
     """
-    start, number = 0, 0
+    start = number = 0
     with open_file(shard.path) as file:
         while start < shard.size:
             file.seek(start)
-            length_bytes = file.read(8)
-            end = _end(start, length_bytes) if len(length_bytes) == 8 else shard.size + 1
+            end = _end(start, file.read(8))
             if end > shard.size:
                 raise BadFileError(f"file {shard.path}, record {number}: {DAMAGED}")
             yield start
@@ -216,83 +187,57 @@ def is_whole(shard, num_bytes):
             return False
 
 
-def first_unreadable(shard):
-    """The number of the first record that cannot be read; None if there is none among the `readable` ones."""
-    number, is_damaged = count_readable(shard)
-    return number if is_damaged else None
-
-
-def count_readable(shard):
-    """How many records come before the damaged part of a file, and whether TensorFlow reports damage. (int, bool)"""
-    number = 0
-    try:
-        for _ in read_serialized(shard):
-            number += 1
-    except tf.errors.DataLossError:
-        return number, True
-    return number, False
-
-
 def read_serialized(shard) -> tf.data.Dataset:
     """The serialized records of a file before its damaged part, excluded ones too."""
     records = tf.data.TFRecordDataset(shard.path, shard.compression)
     return records if shard.readable is None else records.take(shard.readable)
 
 
+def count_readable(shard, at_most=-1):
+    """How many records come before the damaged part, their bytes uncompressed, and whether there is one. (int, int, bool)"""
+    number = num_bytes = 0
+    try:
+        for record in read_serialized(shard).take(at_most).as_numpy_iterator():
+            number += 1
+            num_bytes += HEADER_BYTES + len(record) + FOOTER_BYTES
+    except tf.errors.DataLossError:
+        return number, num_bytes, True
+    return number, num_bytes, False
+
+
 def count_records(shards: Sequence[Shard], at_most: int | None = None) -> int:
     """Counts the records of all files exactly, without excluded ones: by headers, or by reading a compressed file.
 
-    Args:
-        at_most: stop counting here; None counts all.
-    Returns:
-        int, no more than `at_most`.
-    Raises:
-        BadFileError: if a file is cut short or damaged.
+    Counting stops `at_most` there. BadFileError if a file is cut short or damaged.
     """
     if at_most is None:
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
             return sum(pool.map(_count, shards))
     count = 0
     for shard in shards:
-        count += _count(shard, at_most - count)
-        if count >= at_most:
-            break
+        if count < at_most:
+            count += _count(shard, at_most - count)
     return count
 
 
-def _count(shard, at_most=None):
+def _count(shard, at_most=2**62):
     """Records of one file that are not excluded, up to a limit."""
-    number = _count_stored(shard, None if at_most is None else at_most + len(shard.excluded))
-    number -= bisect.bisect_left(shard.excluded, number)
-    return number if at_most is None else min(number, at_most)
-
-
-def _count_stored(shard, at_most):
-    """Records of one file before its damaged part, up to a limit."""
+    limit = at_most + len(shard.excluded)
     if shard.readable is not None:
-        return shard.readable
-    if not shard.compression:
-        starts = record_starts(shard)
-        return sum(1 for _ in zip(starts, range(at_most))) if at_most is not None else sum(1 for _ in starts)
-    records = tf.data.TFRecordDataset(shard.path, shard.compression).take(-1 if at_most is None else at_most)
-    overhead = HEADER_BYTES + FOOTER_BYTES
-    sizes = records.map(lambda record: tf.cast(tf.strings.length(record), tf.int64) + overhead)
-    try:
-        count, num_bytes = sizes.reduce((np.int64(0), np.int64(0)), lambda found, size: (found[0] + 1, found[1] + size))
-    except tf.errors.DataLossError as error:
-        raise BadFileError(f"file {shard.path}, record {first_unreadable(shard)}: {DAMAGED}") from error
-    if at_most is None and not is_whole(shard, int(num_bytes)):
-        raise BadFileError(f"file {shard.path}, record {count}: {DAMAGED}")
-    return int(count)
+        number = shard.readable
+    elif not shard.compression:
+        number = sum(1 for _ in itertools.islice(record_starts(shard), limit))
+    else:
+        number, num_bytes, is_damaged = count_readable(shard, limit)
+        if is_damaged or number < limit and not is_whole(shard, num_bytes):
+            raise BadFileError(f"file {shard.path}, record {number}: {DAMAGED}")
+    return min(number - bisect.bisect_left(shard.excluded, number), at_most)
 
 
 def estimate_records(shards: Sequence[Shard]) -> tuple[int, bool]:
-    """The number of records: exact for a small set, otherwise estimated from the bytes per record in a few of the files.
+    """The number of records, and whether it is exact: that of a large set is estimated from a few of the files.
 
-    Returns:
-        (int count, bool exact). Exact where all files together are below `EXACT_BELOW_BYTES`.
-    Raises:
-        BadFileError: if a file that was counted is cut short or damaged.
+    BadFileError if a file that was counted is cut short or damaged.
     """
     total = sum(shard.size for shard in shards)
     if total < EXACT_BELOW_BYTES or len(shards) <= SAMPLED_SHARDS:
@@ -301,25 +246,15 @@ def estimate_records(shards: Sequence[Shard]) -> tuple[int, bool]:
     return round(count_records(sample) * total / sum(shard.size for shard in sample)), False
 
 
-def digest(shard, *about):
-    """Identifies a file wherever it is: by its size, the 64 KiB at either end, what of it is excluded, and other texts.
-
-    Returns:
-        str, 16 hexadecimal digits.
-    """
+def digest(shard: Shard, *about: str) -> str:
+    """Identifies a file wherever it is: by its size, the 64 KiB at either end, what of it is excluded, and other texts."""
     with open_file(shard.path) as file:
         start = file.read(END_BYTES)
         file.seek(max(0, shard.size - END_BYTES))
         content = b"%d %s %s" % (shard.size, start, file.read(END_BYTES))
-    about += about_exclusions(shard)
+    if shard.excluded or shard.readable is not None:
+        about += (f"without {shard.excluded} of {shard.readable}",)
     return hashlib.sha256(" ".join(about).encode() + b" " + content).hexdigest()[:16]
-
-
-def about_exclusions(shard):
-    """What of a file is excluded, as a tuple of at most one str, for fingerprints."""
-    if not shard.excluded and shard.readable is None:
-        return ()
-    return (f"without {shard.excluded} of {shard.readable}",)
 
 
 class RecordWriter:

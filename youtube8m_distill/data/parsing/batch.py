@@ -1,9 +1,7 @@
-"""Parses serialized records to a batch of tensors, all records of the batch at once.
+"""Parses serialized records to a batch of tensors, all records at once, and reports invalid ones (`checks`).
 
-Frame-level files hold `tf.train.SequenceExample`s, video-level files `tf.train.Example`s. A batch in which every record is
-valid and laid out as in the official files is read by a few operations on the whole batch (`wire`). Any other batch goes
-through `record`, one record at a time, which reads whatever the format allows and reports invalid records. Both give the
-same tensors.
+If every record is laid out as in the official files, frames are cut out of the bytes (`wire`). Otherwise TensorFlow parses
+the batch, which reads whatever the format allows. Both give the same tensors.
 """
 
 import dataclasses
@@ -15,7 +13,10 @@ import tensorflow as tf
 from youtube8m_distill import schema
 from youtube8m_distill.config import FeatureConfig, FrameView
 from youtube8m_distill.data import bad_records, frame_selection, seeds
-from youtube8m_distill.data.parsing import record, wire
+from youtube8m_distill.data.parsing import checks, wire
+from youtube8m_distill.settings import require
+
+CONTEXT = {**dict.fromkeys(schema.ID_KEYS, tf.io.RaggedFeature(tf.string)), schema.LABELS_KEY: tf.io.RaggedFeature(tf.int64)}
 
 
 class Records(typing.NamedTuple):
@@ -32,15 +33,17 @@ class VideoParser:
     """Parses the records of a batch, for every role at once.
 
     Calling it with Records returns a dict as `schema` describes it, with `video_id` and `labels`, one dict per role and, at
-    frame level, `stored_frames`. Invalid records raise as in `record.build_record_parser`.
+    frame level, `stored_frames`. It raises errors for `bad_records.naming_bad_records`: no id, an empty id or one with a
+    zero byte, no frames, frames or features of another size or type, features with different numbers of frames, numbers
+    that are not finite, labels out of range or duplicate labels.
 
     Args:
-        features: config.FeatureConfig, the same for all roles.
-        num_classes: int. Labels must be in 0 .. num_classes - 1.
-        views: dict role -> config.FrameView; None instead of a view for video-level features.
-        seed: int. `random` frames are a function of (seed, epoch, video id).
+        features: the same for all roles.
+        num_classes: labels must be in 0 .. num_classes - 1.
+        views: role -> which frames it sees; None instead of a view for video-level features.
+        seed: `random` frames are a function of (seed, epoch, video id).
     Raises:
-        ValueError: if views are given for video-level records, or none for frame-level ones.
+        SettingError: if views are given for video-level records, or none for frame-level ones.
     """
 
     features: FeatureConfig
@@ -49,23 +52,20 @@ class VideoParser:
     seed: int = 0
 
     def __post_init__(self):
-        if not self.views:
-            raise ValueError("views={}: name at least one role, as in {'teacher': FrameView()}.")
+        require(self.views, "views", "name at least one role, as in {'teacher': FrameView()}.", self.views)
         for role, view in self.views.items():
-            if self.features.frame_features != (view is not None):
-                raise ValueError(
-                    f"views: {role} has {view} with frame_features={self.features.frame_features}. Frame-level "
-                    "records need a FrameView for each role, video-level records take None."
-                )
+            reason = (
+                f"{role} has {view} with frame_features={self.features.frame_features}. Frame-level records need a "
+                "FrameView for each role, video-level records take None."
+            )
+            require(self.features.frame_features == (view is not None), "views", reason)
 
     def __call__(self, records: Records) -> dict[str, typing.Any]:
         views: typing.Any = tuple(self.views.items())
         parse_batch = _batch_parser(typing.cast(typing.Hashable, self.features), self.num_classes, views, self.seed)
-        batch_size = records.serialized.shape
+        num_records = records.serialized.shape
         return tf.nest.map_structure(
-            lambda values, spec: tf.ensure_shape(values, batch_size + spec.shape),
-            parse_batch(*records),
-            _structure(self.features, self.num_classes, self.views),
+            lambda values: tf.ensure_shape(values, num_records + values.shape[1:]), parse_batch(*records)
         )
 
 
@@ -75,48 +75,67 @@ def _batch_parser(features, num_classes, views, seed):
 
     `views` are a hashable tuple of (role, view).
     """
-    views = dict(views)
-    parse_record = record.build_record_parser(features, num_classes, views, seed)
-    structure = _structure(features, num_classes, views)
-
-    def one_by_one(records):
-        # In order, so that of several invalid records the first is reported.
-        return tf.map_fn(
-            lambda fields: parse_record(record.Record(*fields)),
-            tuple(records),
-            parallel_iterations=1,
-            fn_output_signature=structure,
-        )
-
-    def parse_batch(*fields):
-        records = Records(*fields)
-        if features.dtype == "float32" and features.frame_features:
-            return one_by_one(records)
-        read = _read_frames if features.frame_features else _read_means
-        ordinary, at_once = read(records, features, num_classes, views, seed)
-        return tf.cond(ordinary, at_once, lambda: one_by_one(records))
-
+    parse = _parse_frames if features.frame_features else _parse_means
     signature = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
-    return tf.function(parse_batch, input_signature=signature, autograph=False)
-
-
-def _structure(features, num_classes, views):
-    """The dict of one record, of tf.TensorSpec."""
-    video = {schema.VIDEO_ID: tf.TensorSpec([], tf.string), schema.LABELS: tf.TensorSpec([num_classes], tf.uint8)}
-    if not features.frame_features:
-        return video | {role: {schema.FEATURES: tf.TensorSpec([features.size], tf.float32)} for role in views}
-    return (
-        video
-        | {schema.STORED_FRAMES: tf.TensorSpec([], tf.int32)}
-        | {
-            role: {
-                schema.FRAMES: tf.TensorSpec([view.max_frames, features.size], features.dtype),
-                schema.NUM_FRAMES: tf.TensorSpec([], tf.int32),
-                schema.FRAME_INDICES: tf.TensorSpec([view.max_frames], tf.int32),
-            }
-            for role, view in views.items()
-        }
+    return tf.function(
+        lambda *fields: parse(Records(*fields), features, num_classes, dict(views), seed),
+        input_signature=signature,
+        autograph=False,
     )
+
+
+def _parse_means(records, features, num_classes, views, _):
+    names = bad_records.record_name(records.path, records.number)
+    # An Example is a SequenceExample without frames, byte for byte, and unlike `parse_example` this parser names the
+    # record in every error.
+    wanted = CONTEXT | dict.fromkeys(features.names, tf.io.RaggedFeature(tf.float32))
+    stored, *_ = tf.io.parse_sequence_example(records.serialized, wanted, example_names=names)
+    video, described = checks.describe(stored, num_classes)
+    with tf.control_dependencies([bad_records.require(names, described + checks.of_means(stored, features))]):
+        means = [tf.reshape(stored[name].values, [-1, size]) for name, size in zip(features.names, features.sizes)]
+        seen = {schema.FEATURES: tf.concat(means, axis=1)}
+    return video | {role: seen for role in views}
+
+
+def _parse_frames(records, features, num_classes, views, seed):
+    names = bad_records.record_name(records.path, records.number)
+
+    def official():
+        context, *_ = tf.io.parse_sequence_example(blocks.context, CONTEXT, example_names=names)
+        video, described = checks.describe(context, num_classes)
+
+        def frames_of(view, indices):
+            if _beginning(view):
+                return blocks.beginning[:, : view.max_frames]
+            return wire.cut(records.serialized, blocks, indices, features)
+
+        with tf.control_dependencies([bad_records.require(names, described)]):
+            return batch_of(video, blocks.stored_frames, frames_of)
+
+    def any_layout():
+        kind = tf.string if features.dtype == "uint8" else tf.float32
+        lists = dict.fromkeys(features.names, tf.io.RaggedFeature(kind))
+        context, stored, _ = tf.io.parse_sequence_example(records.serialized, CONTEXT, lists, example_names=names)
+        video, described = checks.describe(context, num_classes)
+        stored_frames = stored[features.names[0]].row_lengths()
+        with tf.control_dependencies([bad_records.require(names, described + checks.of_frames(stored, features))]):
+            return batch_of(video, stored_frames, lambda view, indices: _gather(stored, indices, features))
+
+    def batch_of(video, stored_frames, frames_of):
+        """The whole batch, with a function (view, indices [B, T]) -> frames [B, T, size]."""
+        batch = video | {schema.STORED_FRAMES: stored_frames}
+        draw = seeds.frame_seeds(video[schema.VIDEO_ID], seed, records.epoch)
+        for role, view in views.items():
+            indices = frame_selection.select(view, tf.minimum(stored_frames, schema.MAX_FRAMES), draw)
+            num_frames = tf.math.count_nonzero(indices >= 0, axis=1, dtype=tf.int32)
+            frames = frames_of(view, indices)
+            batch[role] = {schema.FRAMES: frames, schema.NUM_FRAMES: num_frames, schema.FRAME_INDICES: indices}
+        return batch
+
+    if features.dtype == "float32":
+        return any_layout()
+    blocks = wire.locate(records.serialized, features, beginning=max(map(_beginning, views.values())))
+    return tf.cond(tf.reduce_all(blocks.official), official, any_layout)
 
 
 def _beginning(view):
@@ -124,86 +143,15 @@ def _beginning(view):
     return view.max_frames if view.frame_selection in ("all", "first") else 0
 
 
-def _read_frames(records, features, num_classes, views, seed):
-    """Whether all records are ordinary (bool scalar), and a function that then returns the batch."""
-    blocks = wire.locate(records.serialized, features, beginning=max(map(_beginning, views.values())))
-    stored = _read_context(blocks.context, records, {})
-    ordinary = tf.reduce_all(blocks.official) & _are_described(stored, num_classes)
-    video_frames = tf.minimum(blocks.stored_frames, schema.MAX_FRAMES)
-    beginning: typing.Any = blocks.beginning
-
-    def at_once():
-        video = _description(stored, num_classes) | {schema.STORED_FRAMES: blocks.stored_frames}
-        draw = seeds.frame_seeds(video[schema.VIDEO_ID], seed, records.epoch)
-
-        def see(view):
-            indices = frame_selection.select(view, video_frames, draw)
-            num_frames = tf.math.count_nonzero(indices >= 0, axis=1, dtype=tf.int32)
-            if _beginning(view):
-                frames = beginning[:, : view.max_frames]
-            else:
-                frames = wire.cut(records.serialized, blocks, indices, features)
-            return {schema.FRAMES: frames, schema.NUM_FRAMES: num_frames, schema.FRAME_INDICES: indices}
-
-        return video | {role: see(view) for role, view in views.items()}
-
-    return ordinary, at_once
-
-
-def _read_means(records, features, num_classes, views, _):
-    """The same for video-level records."""
-    # An Example is a SequenceExample without frames, byte for byte, and unlike `parse_example` this parser names the
-    # record in every error.
-    stored = _read_context(records.serialized, records, dict.fromkeys(features.names, tf.io.RaggedFeature(tf.float32)))
-    sizes = tf.stack([stored[name].row_lengths() for name in features.names], axis=1)  # [B, features]
-    ordinary = _are_described(stored, num_classes) & tf.reduce_all(tf.equal(sizes, features.sizes))
-    for name in features.names:
-        ordinary &= tf.reduce_all(tf.math.is_finite(stored[name].values))
-
-    def at_once():
-        means = [tf.reshape(stored[name].values, [-1, size]) for name, size in zip(features.names, features.sizes)]
-        seen = {schema.FEATURES: tf.concat(means, axis=1)}
-        return _description(stored, num_classes) | {role: seen for role in views}
-
-    return ordinary, at_once
-
-
-def _read_context(serialized, records, features):
-    """{name: RaggedTensor [B, values]} of ids, labels and the given tf.io features."""
-    context = {key: tf.io.RaggedFeature(tf.string) for key in schema.ID_KEYS}
-    context[schema.LABELS_KEY] = tf.io.RaggedFeature(tf.int64)
-    names = bad_records.record_name(records.path, records.number)
-    return tf.io.parse_sequence_example(serialized, context | features, example_names=names)[0]
-
-
-def _ids(stored):
-    """Ids under either name, as `record` reads them. RaggedTensor [B, ids]."""
-    return tf.concat([stored[key] for key in schema.ID_KEYS], axis=1)
-
-
-def _are_described(stored, num_classes):
-    """Whether all records have a valid id, and valid labels without duplicates. bool scalar."""
-    labels = stored[schema.LABELS_KEY]
-    exist = (labels.values >= 0) & (labels.values < num_classes)
-    # A number for each (record, label). Two records can share one only if some label is invalid.
-    different, _ = tf.unique(tf.cast(labels.value_rowids(), tf.int64) * num_classes + labels.values)
-    ids = _ids(stored)
-    first = ids[:, :1].flat_values
-    has_id = tf.reduce_all(ids.row_lengths() > 0) & tf.reduce_all(tf.strings.length(first) > 0)
-    return (
-        has_id
-        & tf.reduce_all(record.without_zero_bytes(first))
-        & tf.reduce_all(exist)
-        & tf.equal(tf.size(different), tf.size(labels.values))
-    )
-
-
-def _description(stored, num_classes):
-    """Ids and multi-hot labels of a batch."""
-    labels = stored[schema.LABELS_KEY]
-    places = tf.stack([tf.cast(labels.value_rowids(), tf.int64), labels.values], axis=1)  # [labels, 2]
-    hot = tf.zeros([labels.nrows(), num_classes], tf.uint8)
-    return {
-        schema.VIDEO_ID: _ids(stored)[:, :1].flat_values,
-        schema.LABELS: tf.tensor_scatter_nd_update(hot, places, tf.ones_like(labels.values, tf.uint8)),
-    }
+def _gather(stored, indices, features):
+    """The frames at `indices`, int [B, T], -1 for padding, of checked features, RaggedTensors [B, frames, values]."""
+    exists, parts = indices >= 0, []
+    for name, size in zip(features.names, features.sizes):
+        values = stored[name].flat_values  # string [all frames], or float32 [all frames * size]
+        places = tf.where(exists, stored[name].row_starts()[:, None] + indices, 0)
+        if features.dtype == "uint8":
+            parts.append(tf.io.decode_raw(tf.gather(values, places), tf.uint8, fixed_length=size))
+        else:
+            parts.append(tf.gather(tf.reshape(values, [-1, size]), places))
+    frames = tf.concat(parts, axis=2)
+    return tf.where(exists[:, :, None], frames, tf.zeros([], frames.dtype))

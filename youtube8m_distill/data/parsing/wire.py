@@ -1,21 +1,19 @@
 """Cuts frames directly out of serialized records, a batch of records at a time.
 
-In a record of the official layout all frames of a feature have the same size, so each takes the same number of bytes:
-`size` of its own after a constant header (tags and lengths of Feature, BytesList and the byte string). The k-th frame then
-starts k such strides into its feature list, and frames can be cut out without touching the others. Format: protocol
-buffers' wire format of `tf.train.SequenceExample`,
+In a record of the official layout each frame of a feature takes the same number of bytes: its size, after a constant
+header. So frames can be cut out without touching the others. Format: the wire format of `tf.train.SequenceExample`,
 
     0a <length> context   12 <length> ( 0a <length> ( 0a <length> name   12 <length> frames ) ) for each feature list
 
-Whether a record has this layout is checked first, and exactly: every length on the way and the header of every frame, also
-of those that no role sees. Such a record cannot be read in any other way. Lists that were not requested are skipped.
+Whether a record has this layout is checked exactly: every length on the way and the header of every frame. Such a record
+cannot be read in any other way. Lists that were not requested are skipped.
 """
 
 import typing
 
 import tensorflow as tf
 
-CONTEXT, LISTS, ENTRY, NAME, FRAMES, FRAME = 0x0A, 0x12, 0x0A, 0x0A, 0x12, 0x0A  # tags, by what follows
+CONTEXT, LISTS, ENTRY, NAME, FRAMES = 0x0A, 0x12, 0x0A, 0x0A, 0x12  # tags, by what follows
 LONGEST_LENGTH = 5  # bytes of a length; records are shorter than 2 ** 35
 COLUMNS = 50  # frames whose headers are checked in one iteration of a loop
 
@@ -27,32 +25,19 @@ class Blocks(typing.NamedTuple):
     context: tf.Tensor  # string [B], the bytes before the feature lists
     stored_frames: tf.Tensor  # int32 [B]
     starts: tf.Tensor  # int32 [B, features], where the first frame's stride begins, in bytes
-    beginning: tf.Tensor | None  # uint8 [B, T, sum of feature sizes], the first T frames; zero in padding
+    beginning: typing.Any  # uint8 [B, T, sum of feature sizes], the first T frames, zero in padding; None if T is 0
 
 
 def frame_header(size):
     """The bytes before those of a frame: tags and lengths of a Feature, its BytesList and its one byte string."""
-    header = b""
-    for _ in range(3):
-        header = bytes([FRAME]) + _varint(size + len(header)) + header
-    return header
-
-
-def _varint(number):
-    """A length as protocol buffers write it: seven bits a byte, the lowest first."""
-    low, rest = number & 0x7F, number >> 7
-    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+    frame = tf.train.Feature(bytes_list=tf.train.BytesList(value=[bytes(size)]))
+    return tf.train.FeatureList(feature=[frame]).SerializeToString()[:-size]
 
 
 def locate(serialized, features, beginning=0):
-    """Finds the frames of every record, and whether the record has the official layout.
+    """The Blocks of serialized records, string [B]: where their frames are, and whether they have the official layout.
 
-    Args:
-        serialized: string [B].
-        features: config.FeatureConfig of frame-level bytes.
-        beginning: int, T. How many of the first frames to cut out in one piece, the fastest way if all are needed.
-    Returns:
-        Blocks.
+    `beginning` is how many of the first frames to cut out in one piece, the fastest way if all are needed.
     """
     end = tf.strings.length(serialized)  # [B]
     tag, _, context_end = _field(serialized, tf.zeros_like(end))
@@ -78,14 +63,9 @@ def locate(serialized, features, beginning=0):
 
 
 def _field(serialized, place):
-    """Tag, start and end of the field at `place` of each record.
+    """Tag, start and end of the field at `place` of each record. string [B], int32 [B] -> three int32 [B].
 
-    Args:
-        serialized: string [B].
-        place: int32 [B]; nothing is found beyond the end of a record.
-    Returns:
-        (tag, start, end), int32 [B] each. `end` may be beyond the record, never before `start`; the tag is -1 if there is
-        no valid length.
+    `end` may be beyond the record, never before `start`. The tag is -1 if there is no valid length.
     """
     place = tf.minimum(place, tf.strings.length(serialized))
     window = tf.strings.substr(serialized, place, tf.fill(tf.shape(place), 1 + LONGEST_LENGTH))
@@ -101,13 +81,8 @@ def _field(serialized, place):
 
 
 def _find_lists(serialized, names, official, place, end):
-    """Walks over the feature lists of each record and skips those that were not requested.
+    """Walks over the feature lists of each `official` record, from `place` to `end`, and skips those not in `names`.
 
-    Args:
-        serialized: string [B].
-        names: the requested features.
-        official: bool [B], whether to look at a record at all.
-        place, end: int32 [B], where the first list starts and the last one ends.
     Returns:
         (official, starts, sizes): bool [B], whether each feature was found exactly once, and nothing but lists; int32
         [B, features], start and bytes of the frames of each feature.
@@ -118,14 +93,8 @@ def _find_lists(serialized, names, official, place, end):
         tag, name_place, list_end = _field(serialized, place)
         name_tag, name_start, name_end = _field(serialized, name_place)
         frames_tag, frames_start, frames_end = _field(serialized, name_end)
-        fits = (
-            tf.equal(tag, ENTRY)
-            & tf.equal(name_tag, NAME)
-            & tf.equal(frames_tag, FRAMES)
-            & tf.equal(frames_end, list_end)
-            & (list_end <= end)
-        )
-        fits &= walking
+        fits = walking & (tag == ENTRY) & (name_tag == NAME) & (frames_tag == FRAMES)
+        fits &= (frames_end == list_end) & (list_end <= end)
         name = tf.strings.substr(serialized, tf.where(fits, name_start, 0), tf.where(fits, name_end - name_start, 0))
         here = fits[:, None] & tf.equal(name[:, None], tf.constant(names))  # [B, features]
         twice = tf.reduce_any(here & (starts >= 0), axis=1)
@@ -146,14 +115,7 @@ def _find_lists(serialized, names, official, place, end):
 
 
 def _has_frame_headers(serialized, start, num_frames, size, first):
-    """Whether every frame of one feature from number `first` on starts with the header. bool [B].
-
-    Args:
-        serialized: string [B].
-        start, num_frames: int32 [B]; the frames must be inside the record.
-        size: int, bytes of a frame without its header.
-        first: int.
-    """
+    """Whether every frame of one feature from number `first` on starts with its header, as in `_cut_beginning`. bool [B]."""
     header = frame_header(size)
     expected = tf.constant([header * count for count in range(COLUMNS + 1)])
 
@@ -161,10 +123,7 @@ def _has_frame_headers(serialized, start, num_frames, size, first):
         frame = first + tf.range(COLUMNS)[:, None]  # [COLUMNS, 1]
         exists = frame < num_frames
         places = tf.where(exists, start + frame * (len(header) + size), 0)  # [COLUMNS, B]
-        lengths = tf.where(exists, len(header), 0)
-        found = tf.strings.join(
-            [tf.strings.substr(serialized, place, length) for place, length in zip(tf.unstack(places), tf.unstack(lengths))]
-        )
+        found = tf.strings.join(_pieces(serialized, places, tf.where(exists, len(header), 0)))
         count = tf.clip_by_value(num_frames - first, 0, COLUMNS)
         return first + COLUMNS, holds & tf.equal(found, tf.gather(expected, count))
 
@@ -175,11 +134,7 @@ def _has_frame_headers(serialized, start, num_frames, size, first):
 def _cut_beginning(serialized, start, num_frames, size, length):
     """The first frames of one feature, uint8 [B, length, size], and whether each has its header, bool [B].
 
-    Args:
-        serialized: string [B].
-        start, num_frames: int32 [B]; at most `length` frames.
-        size: int, bytes of a frame without its header.
-        length: int.
+    `start` and `num_frames`, int32 [B], are those of at most `length` frames inside the record, of `size` bytes each.
     """
     header = frame_header(size)
     stride = len(header) + size
@@ -193,28 +148,21 @@ def _cut_beginning(serialized, start, num_frames, size, length):
 def cut(serialized, blocks, indices, features):
     """The frames at `indices` of every record, each cut out on its own, for a few of many frames.
 
-    Args:
-        serialized: string [B].
-        blocks: Blocks, all of them `official`.
-        indices: int32 [B, T], each below the record's `stored_frames`; -1 for padding.
-        features: config.FeatureConfig.
-    Returns:
-        uint8 [B, T, sum of feature sizes], zero in padding.
+    string [B], their `official` Blocks, int32 [B, T] (-1 for padding) -> uint8 [B, T, features.size], zero in padding.
     """
-    exists = indices >= 0
-    columns = []
+    frames = tf.transpose(indices)  # [T, B]
+    exists, columns = frames >= 0, []
     for i, size in enumerate(features.sizes):
         header = len(frame_header(size))
-        places = tf.where(exists, blocks.starts[:, i : i + 1] + indices * (header + size) + header, 0)
-        lengths = tf.where(exists, size, 0)
-        columns.append(
-            [
-                tf.strings.substr(serialized, place, length)
-                for place, length in zip(tf.unstack(places, axis=1), tf.unstack(lengths, axis=1))
-            ]
-        )
+        places = tf.where(exists, blocks.starts[:, i] + frames * (header + size) + header, 0)
+        columns.append(_pieces(serialized, places, tf.where(exists, size, 0)))
     # Joined in the order of the result, frame by frame with all features, so that no byte is moved again. `fixed_length`
     # pads with zeros at the end.
     joined = tf.strings.join([part for frame in zip(*columns) for part in frame])
     decoded = tf.io.decode_raw(joined, tf.uint8, fixed_length=indices.shape[1] * features.size)
     return tf.reshape(decoded, [-1, indices.shape[1], features.size])
+
+
+def _pieces(serialized, places, lengths):
+    """Pieces of each record. string [B], int32 [N, B], int32 [N, B] -> list of N string [B]."""
+    return [tf.strings.substr(serialized, *piece) for piece in zip(tf.unstack(places), tf.unstack(lengths))]

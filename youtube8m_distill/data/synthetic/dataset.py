@@ -1,10 +1,7 @@
 """Writes data sets in the official file format, of any size, with the statistics of real videos.
 
-    write_dataset(SyntheticConfig(num_train_videos=3000), "yt8m_sample")
-
-writes `train0000.tfrecord` ..., `validate0000.tfrecord` ..., `test0000.tfrecord` ..., `vocabulary.csv` and
-`synthetic.json`, which holds the parameters. A video depends only on (seed, number of classes, max_frames, split, its
-number in the split): shards can be written in any order, and a larger set starts with the videos of a smaller one.
+A video depends only on (seed, number of classes, max_frames, split, its number in the split): shards can be written in any
+order, and a larger set starts with the videos of a smaller one.
 """
 
 import collections
@@ -27,17 +24,7 @@ from youtube8m_distill.settings import require
 FORMAT = 1  # raised when the same parameters give other videos
 MANIFEST, VOCABULARY = "synthetic.json", "vocabulary.csv"
 COMPRESSIONS = {"none": "", "gzip": "GZIP"}
-VOCABULARY_COLUMNS = (
-    "Index",
-    "TrainVideoCount",
-    "KnowledgeGraphId",
-    "Name",
-    "WikiUrl",
-    "Vertical1",
-    "Vertical2",
-    "Vertical3",
-    "WikiDescription",
-)
+COLUMNS: str = "Index,TrainVideoCount,KnowledgeGraphId,Name,WikiUrl,Vertical1,Vertical2,Vertical3,WikiDescription"
 
 Shard = collections.namedtuple("Shard", "split number start stop")
 
@@ -48,19 +35,21 @@ def write_dataset(
     """Writes the set. Shards that exist already are kept, so an interrupted call can be repeated.
 
     Args:
-        config: SyntheticConfig.
-        output_dir: folder; new, empty, or holding part of the same set.
-        on_video: called with no argument after each video, from several threads.
+        config: what the set holds.
+        output_dir: new, empty, or holding part of the same set.
+        on_video: called after each video, from several threads.
     Returns:
-        list of the data files written now; empty if the set was complete.
+        The data files written now; empty if the set was complete.
     Raises:
         SettingError: if the folder holds something else, or the files of `from_video_level` cannot be used.
         OSError: with path and reason, if something cannot be written. Files that exist are complete.
     """
     output_dir = pathlib.Path(output_dir)
-    manifest = _manifest(config, output_dir)
+    require(not output_dir.is_file(), "output_dir", "is a file; name a folder.", output_dir)
+    settings = {"format": FORMAT, **config.to_dict()}
+    manifest = Manifest(output_dir / MANIFEST, settings, flag="output_dir", section="synthetic", what="a synthetic data set")
     manifest.check()
-    shards = [shard for shard in _shards(config) if not all(map(os.path.exists, _paths(config, output_dir, shard)))]
+    shards = _missing_shards(config, output_dir)
     if not shards and (output_dir / VOCABULARY).exists():
         return []
     source = sources.make_source(config)
@@ -81,31 +70,17 @@ def write_dataset(
 
 def videos_to_write(config: SyntheticConfig, output_dir: str | os.PathLike) -> int:
     """Number of videos of the set that are not yet in the folder. int."""
-    return sum(
-        shard.stop - shard.start
-        for shard in _shards(config)
-        if not all(map(os.path.exists, _paths(config, pathlib.Path(output_dir), shard)))
-    )
+    return sum(shard.stop - shard.start for shard in _missing_shards(config, pathlib.Path(output_dir)))
 
 
-def _manifest(config, output_dir):
-    require(not output_dir.is_file(), "output_dir", "is a file; name a folder.", output_dir)
-    return Manifest(
-        output_dir / MANIFEST,
-        {"format": FORMAT, **config.to_dict()},
-        flag="output_dir",
-        section="synthetic",
-        what="a synthetic data set",
-    )
-
-
-def _shards(config):
+def _missing_shards(config, output_dir):
     step = config.videos_per_shard
-    return [
+    shards = [
         Shard(split, number, start, min(start + step, size))
         for split, size in config.sizes.items()
         for number, start in enumerate(range(0, size, step))
     ]
+    return [shard for shard in shards if not all(map(os.path.exists, _paths(config, output_dir, shard)))]
 
 
 def _paths(config, output_dir, shard):
@@ -130,17 +105,10 @@ def _write_shard(config, output_dir, source, shard, on_video):
 def _vocabulary(config, counts):
     """The vocabulary as CSV, in the official columns."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, VOCABULARY_COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS.split(","), restval="", lineterminator="\n")
     writer.writeheader()
     for index in range(config.num_classes):
         group = "" if config.from_video_level else f"group {index // statistics.GROUP_SIZE:04d}"
-        writer.writerow(
-            {
-                "Index": index,
-                "TrainVideoCount": int(counts[index]),
-                "Name": f"class {index:04d}",
-                "KnowledgeGraphId": f"/synthetic/{index:04d}",
-                "Vertical1": group,
-            }
-        )
+        row = {"Index": index, "TrainVideoCount": int(counts[index]), "Name": f"class {index:04d}", "Vertical1": group}
+        writer.writerow({**row, "KnowledgeGraphId": f"/synthetic/{index:04d}"})
     return text.getvalue()

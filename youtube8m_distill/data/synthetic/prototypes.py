@@ -2,8 +2,7 @@
 
 content of a shot = strength * (sum of the prototypes of the labels seen in it / sqrt(number of labels) + offset)
 
-Every video has its own offset and strength. Each label is visible in some of the shots only, so few frames may miss one.
-Prototypes of a group share a part, so classes that occur together are correlated.
+Offset and strength are the video's own. Each label is visible in some shots only. Prototypes of a group share a part.
 """
 
 import numpy as np
@@ -24,11 +23,7 @@ class Classes:
         self._cumulative = np.cumsum(frequencies / frequencies.sum())
 
     def draw(self, rng):
-        """Draws the labels that a video shows, and those stored for it.
-
-        Returns:
-            int lists `shown` (in the order drawn) and `written` (sorted), of equal length, without duplicates.
-        """
+        """The labels that a video shows (in the order drawn), and those stored for it (sorted), equally many. int lists."""
         shown = [self._any(rng)]
         group = shown[0] // statistics.GROUP_SIZE
         count = min(rng.geometric(1 / statistics.MEAN_LABELS), statistics.MOST_LABELS, self.num_classes)
@@ -36,7 +31,12 @@ class Classes:
             label = self._of_group(rng, group) if rng.random() < statistics.SAME_GROUP else self._any(rng)
             if label not in shown:
                 shown.append(label)
-        return shown, sorted(self._with_noise(rng, shown))
+        written = list(shown)
+        for place in np.flatnonzero(rng.random(len(shown)) < statistics.LABEL_NOISE):
+            wrong = self._any(rng)
+            if wrong not in written and wrong not in shown:
+                written[place] = wrong
+        return shown, sorted(written)
 
     def _any(self, rng):
         return min(int(np.searchsorted(self._cumulative, rng.random(), side="right")), self.num_classes - 1)
@@ -46,14 +46,6 @@ class Classes:
         below = self._cumulative[first - 1] if first else 0.0
         position = below + rng.random() * (self._cumulative[last - 1] - below)
         return min(int(np.searchsorted(self._cumulative, position, side="right")), last - 1)
-
-    def _with_noise(self, rng, shown):
-        written = list(shown)
-        for place in np.flatnonzero(rng.random(len(shown)) < statistics.LABEL_NOISE):
-            wrong = self._any(rng)
-            if wrong not in written and wrong not in shown:
-                written[place] = wrong
-        return written
 
 
 class Prototypes:
@@ -98,16 +90,7 @@ def _draw_visibility(rng, num_shots, num_labels):
 
 
 def labeled_video(rng, prototypes, shown, max_frames=statistics.LONGEST):
-    """The frames of a video that shows the given labels.
-
-    Args:
-        rng: the generator.
-        prototypes: Prototypes.
-        shown: list of class indices, not empty.
-        max_frames: longer videos are cut to this.
-    Returns:
-        uint8 [num_frames, 1152].
-    """
+    """The frames of a video that shows the given classes, at least one. uint8 [at most max_frames, 1152]."""
     shots = videos.draw_shots(rng, statistics.draw_length(rng, max_frames))
     visible = _draw_visibility(rng, shots[-1] + 1, len(shown))  # [S, n]
     offset = rng.standard_normal(statistics.SIZE, dtype=np.float32) * np.sqrt(statistics.OFFSET) - prototypes.center

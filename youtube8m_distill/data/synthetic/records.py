@@ -1,11 +1,6 @@
-"""Synthetic videos to serialized records of the official layout, and official video-level records to means.
-
-Layouts: YouTube-8M's download page. Frame level: a SequenceExample with `id`, `labels` and lists `rgb`, `audio` of one
-byte string a frame. Video level: an Example with `id`, `labels`, `mean_rgb`, `mean_audio`. Test records have no labels.
-"""
+"""Synthetic videos to serialized records of the official layout."""
 
 import collections
-import glob
 
 import numpy as np
 import tensorflow as tf
@@ -13,10 +8,8 @@ import tensorflow as tf
 from youtube8m_distill import schema
 from youtube8m_distill.data.quantize import dequantize
 from youtube8m_distill.data.synthetic import statistics
-from youtube8m_distill.errors import SettingError
 
 Video = collections.namedtuple("Video", "video_id labels codes")  # bytes, list or None, uint8 [num_frames, 1152]
-Mean = collections.namedtuple("Mean", "video_id labels mean")  # bytes, list or None, float32 [1152]
 
 
 def frame_level_record(video, id_key):
@@ -44,75 +37,3 @@ def _fill_context(features, video, id_key):
     features.feature[id_key].bytes_list.value.append(video.video_id)
     if video.labels is not None:
         features.feature[schema.LABELS_KEY].int64_list.value.extend(video.labels)
-
-
-class VideoLevelFiles:
-    """Official video-level files as one sequence of means.
-
-    Args:
-        pattern: a glob.
-        needed: how many records will be read; files beyond those are not opened.
-    Raises:
-        ValueError: if no file matches or a file is no TFRecord file.
-    """
-
-    def __init__(self, pattern, needed):
-        self._pattern = pattern
-        self._paths = sorted(glob.glob(pattern))
-        if not self._paths:
-            raise SettingError("from_video_level", "matches no file. Quote the pattern in your shell.", pattern)
-        self._counts = []
-        for path in self._paths:
-            if len(self) < needed:
-                self._counts.append(sum(1 for _ in self._serialized(path)))
-
-    def __len__(self):
-        return sum(self._counts)
-
-    def read(self, start, stop):
-        """Yields the Means of records start .. stop - 1.
-
-        Raises:
-            SettingError: if a record is not a video-level Example, naming its file.
-        """
-        for path, count in zip(self._paths, self._counts):
-            if start < count and stop > 0:
-                first = max(start, 0)
-                for number, serialized in enumerate(self._serialized(path, first, min(stop, count)), first):
-                    yield self._parse(serialized, f"{path}, record {number}")
-            start, stop = start - count, stop - count
-
-    def _serialized(self, path, start=0, stop=-1):
-        try:
-            dataset = tf.data.TFRecordDataset(path)
-            yield from dataset.take(stop).skip(start).as_numpy_iterator()
-        except tf.errors.OpError as error:
-            raise SettingError(
-                "from_video_level", f"{path} cannot be read as a TFRecord file: {error.message}", self._pattern
-            ) from error
-
-    def _parse(self, serialized, where):
-        try:
-            features = tf.train.Example.FromString(serialized).features.feature
-        except Exception as error:  # protobuf's DecodeError, whose import path differs between its versions
-            raise self._error(f"{where} is not a tf.train.Example.") from error
-        parts = [np.array(_values(features, name, "float_list"), np.float32) for name in schema.VIDEO_FEATURES]
-        for name, part in zip(schema.VIDEO_FEATURES, parts):
-            size = schema.FEATURE_SIZES[name]
-            if len(part) != size or not np.isfinite(part).all():
-                raise self._error(
-                    f"{where}: {name} must hold {size} finite numbers. Received: {len(part)} numbers, "
-                    f"{int(np.isfinite(part).sum())} of them finite. Are these video-level files?"
-                )
-        ids = [value for key in schema.ID_KEYS for value in _values(features, key, "bytes_list")]
-        if len(ids) != 1:
-            raise self._error(f"{where}: there must be one id, under {' or '.join(schema.ID_KEYS)}. Received: {len(ids)}.")
-        labels = list(_values(features, schema.LABELS_KEY, "int64_list"))
-        return Mean(ids[0], labels or None, np.concatenate(parts))
-
-    def _error(self, reason):
-        return SettingError("from_video_level", reason, self._pattern)
-
-
-def _values(features, name, kind):
-    return getattr(features[name], kind).value if name in features else ()

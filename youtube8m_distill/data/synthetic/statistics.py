@@ -1,9 +1,7 @@
 """The constants of synthetic videos, and where each comes from.
 
-"Measured" ones are statistics of real YouTube-8M records: means, variances, norms and lengths of some 5,900 videos of
-the 2018 validation set, autocorrelation and fifths of one frame-level video of 170 frames. "Solved" ones follow
-from several of those together. "Chosen" ones have no measurement behind them. All were fixed before any network was
-trained on the result.
+"Measured": statistics of some 5,900 real videos of the 2018 validation set, or of one frame-level video of 170 frames.
+"Solved": follows from several of those. "Chosen": no measurement behind it. All were fixed before any training.
 """
 
 import dataclasses
@@ -14,17 +12,8 @@ import numpy as np
 from youtube8m_distill.config.synthetic import MAX_FRAMES
 
 LONGEST = MAX_FRAMES
-LENGTH_QUANTILES = (
-    (0.0, 1),
-    (0.01, 121),
-    (0.05, 129),
-    (0.10, 140),
-    (0.25, 175),
-    (0.50, 232),
-    (0.71, 300),
-    (1 - 1 / 5978, 300),
-    (1.0, LONGEST),
-)  # measured; 29 % have the full 300
+QUANTILES = (0.0, 0.01, 0.05, 0.10, 0.25, 0.50, 0.71, 1 - 1 / 5978, 1.0)
+LENGTHS = (1, 121, 129, 140, 175, 232, 300, 300, LONGEST)  # measured, at these quantiles; 29 % have the full 300
 
 MEAN_LABELS, MOST_LABELS = 3.0, 19  # measured; the geometric distribution between fits both
 GROUP_SIZE = 8  # chosen: classes that occur together, neighbors in frequency
@@ -87,49 +76,25 @@ class FeatureStatistics:
         return np.sqrt(np.log(self.size * self.between.mean() / self.mean_norm**2))
 
 
-FEATURES = {
-    "rgb": FeatureStatistics(
-        size=1024,
-        mean_norm=13.7,
-        first=0.66,
-        last=0.16,
-        fall=0.1,
-        within=0.94,
-        clipping=1.21,
-        shot=0.34,
-        closing=0.14,
-        neighbor=0.18,
-    ),
-    "audio": FeatureStatistics(
-        size=128,
-        mean_norm=7.5,
-        first=0.47,
-        last=0.47,
-        fall=1.0,
-        within=0.85,
-        clipping=1.31,
-        shot=0.54,
-        closing=0.1,
-        neighbor=0.08,
-    ),
-}
-SIZE = sum(feature.size for feature in FEATURES.values())
+RGB = FeatureStatistics(
+    1024, mean_norm=13.7, first=0.66, last=0.16, fall=0.1, within=0.94, clipping=1.21, shot=0.34, closing=0.14, neighbor=0.18
+)
+AUDIO = FeatureStatistics(
+    128, mean_norm=7.5, first=0.47, last=0.47, fall=1.0, within=0.85, clipping=1.31, shot=0.54, closing=0.1, neighbor=0.08
+)
+SIZE = RGB.size + AUDIO.size
 PARTS = {"rgb": slice(0, 1024), "audio": slice(1024, 1152)}
 
 
-def per_dimension(number):
-    """`number(feature)` of each feature, for every dimension of a frame: rgb, then audio. float32 [1152]."""
-    parts = [np.broadcast_to(number(feature), feature.size) for feature in FEATURES.values()]
+def per_dimension(name):
+    """A number of each feature, for every dimension of a frame: rgb, then audio. float32 [1152]."""
+    parts = [np.broadcast_to(getattr(feature, name), feature.size) for feature in (RGB, AUDIO)]
     return np.concatenate(parts).astype(np.float32)
 
 
-BETWEEN = per_dimension(lambda feature: feature.between)
-LOOK = per_dimension(lambda feature: feature.look)
-NOISE = per_dimension(lambda feature: feature.noise)
-CLOSING = per_dimension(lambda feature: feature.closing)
-NEIGHBOR = per_dimension(lambda feature: feature.neighbor)
-OFFSET = per_dimension(lambda feature: feature.offset)
-SPREAD = per_dimension(lambda feature: feature.spread)
+BETWEEN, LOOK, NOISE, CLOSING, NEIGHBOR, OFFSET, SPREAD = map(
+    per_dimension, ("between", "look", "noise", "closing", "neighbor", "offset", "spread")
+)
 
 
 def generator(*key):
@@ -139,5 +104,4 @@ def generator(*key):
 
 def draw_length(rng, max_frames=LONGEST):
     """Draws the number of frames of a video, distributed as measured, at most `max_frames`. int."""
-    quantiles, lengths = zip(*LENGTH_QUANTILES)
-    return min(math.ceil(np.interp(rng.random(), quantiles, lengths)), max_frames)
+    return min(math.ceil(np.interp(rng.random(), QUANTILES, LENGTHS)), max_frames)

@@ -1,7 +1,6 @@
-"""The frames of a synthetic video, given what it is about. Pure numpy.
+"""The frames of a synthetic video, given its content: a mean here, labels in `prototypes`. Pure numpy.
 
-A frame is   presence(t) * content(shot of t)  +  look of that shot  +  look of the closing fifth  +  noise,
-where the content is what the whole video is about: a given mean here, labels in `prototypes`.
+A frame is   presence(t) * content(shot of t)  +  look of that shot  +  look of the closing fifth  +  noise.
 """
 
 import numpy as np
@@ -28,12 +27,7 @@ def _fifths(num_frames):
 def draw_around(rng, shots, shot_variance):
     """What frames show besides the content: looks of shots, looks of the closing fifths, and noise.
 
-    Args:
-        rng: the generator.
-        shots: int [num_frames].
-        shot_variance: float32 [1152], variance of a shot's look.
-    Returns:
-        float32 [num_frames, 1152].
+    rng, int [num_frames], variance of a shot's look, float32 [1152] -> float32 [num_frames, 1152].
     """
     steps = rng.standard_normal((len(shots) + 1, statistics.SIZE), dtype=np.float32)
     around = steps[1:] + statistics.NEIGHBOR * steps[:-1]  # [T, 1152]
@@ -58,11 +52,7 @@ def codes_with_mean(frames, mean):
     Frames are shifted until their clipped mean is right; then single bytes are moved by one step to correct rounding. With
     a mean at an end of the range, all frames are that end.
 
-    Args:
-        frames: float32 [num_frames, dim].
-        mean: float [dim]; clipped to the range of stored features.
-    Returns:
-        uint8 [num_frames, dim].
+    float32 [num_frames, dim], float [dim], clipped to the range of stored features -> uint8 [num_frames, dim].
     """
     mean = np.clip(mean, LOWEST, HIGHEST)
     frames = frames + (mean - frames.mean(axis=0)).astype(np.float32)
@@ -96,13 +86,7 @@ def _settle(codes, total):
 
 
 def around_mean(rng, mean, max_frames=statistics.LONGEST):
-    """A video around a given mean. uint8 [num_frames, 1152].
-
-    Args:
-        rng: the generator.
-        mean: float32 [1152], rgb and then audio; kept as by `codes_with_mean`.
-        max_frames: int; longer videos are cut.
-    """
+    """A video around a mean, float32 [1152], kept as by `codes_with_mean`. uint8 [at most max_frames, 1152]."""
     shots = draw_shots(rng, statistics.draw_length(rng, max_frames))
     frames = presence(len(shots)) * mean + draw_around(rng, shots, statistics.LOOK)
     return codes_with_mean(frames, mean)
