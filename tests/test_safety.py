@@ -345,7 +345,7 @@ def test_hostile_settings_of_a_network_are_refused_in_one_line(run, pattern, cha
         ("\ufeff{}", "not JSON"),
         (b"\xff\xfe{\x00", "cannot be read"),
         (b'{"format": "\xff"}', "cannot be read"),
-        ('{"format": 2, "mode": "\\ud800"}', "it has no networks"),
+        ('{"format": 2, "mode": "\\ud800"}', "its networks are missing or malformed"),
         ("null", "not a run configuration"),
     ],
 )

@@ -35,7 +35,7 @@ class Checkpoints:
 
     def save(self, scheme: TrainingScheme, progress: Progress) -> None:
         """Writes the folder of this step, then removes those beyond `max_to_keep`; OSError if that fails."""
-        self._write(self.step_folder(progress.step), scheme, progress, _state_variables(scheme))
+        self._write(self.step_folder(progress.step), scheme, progress, with_state=True)
         for step in self.steps()[: -self.max_to_keep]:
             files.remove_folder(self.step_folder(step))
 
@@ -43,7 +43,7 @@ class Checkpoints:
         """Replaces the best weights with the scheme's current ones; OSError if that fails, and the old ones stay."""
         self._write(self.folder / "best", scheme, progress)
 
-    def _write(self, path, scheme, progress, state=None):
+    def _write(self, path, scheme, progress, with_state=False):
         if self.check is not None:
             self.check()
         with files.saying_what_failed(path):
@@ -52,8 +52,9 @@ class Checkpoints:
             temporary.mkdir()
             for role, network in scheme.networks.items():
                 save_weights(network, temporary / f"{role}.weights.h5")
-            if state is not None:
-                np.savez(temporary / STATE, **{name: np.asarray(variable) for name, variable in state.items()})  # pyright: ignore
+            if with_state:
+                state = {name: np.asarray(variable) for name, variable in _state_variables(scheme).items()}
+                np.savez(temporary / STATE, **state)  # pyright: ignore
             write_progress(temporary, progress)
 
     def restore(self, scheme: TrainingScheme) -> None:
