@@ -46,7 +46,7 @@ def in_any_layout(features):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wire, "locate", find_nothing)
-        return batch._batch_parser.__wrapped__(features, NUM_CLASSES, tuple(VIEWS.items()), 3).get_concrete_function()
+        return batch._batch_parser.__wrapped__(features, NUM_CLASSES, tuple(VIEWS.items())).get_concrete_function()
 
 
 PARSERS = {features: (by_cutting(features), in_any_layout(features)) for features in (BYTES, RGB)}
@@ -56,7 +56,9 @@ def outcome(parse, serialized):
     """The batch as numpy, or the words of the error."""
     try:
         with bad_records.naming_bad_records():
-            return tf.nest.map_structure(lambda values: values.numpy(), parse(*unparsed(serialized)))
+            return tf.nest.map_structure(
+                lambda values: values.numpy(), parse(*unparsed(serialized), tf.constant(3, tf.int64))
+            )
     except bad_records.BadRecordError as error:
         return str(error)
 

@@ -62,24 +62,23 @@ class VideoParser:
 
     def __call__(self, records: Records) -> dict[str, typing.Any]:
         views: typing.Any = tuple(self.views.items())
-        parse_batch = _batch_parser(typing.cast(typing.Hashable, self.features), self.num_classes, views, self.seed)
+        parse_batch = _batch_parser(typing.cast(typing.Hashable, self.features), self.num_classes, views)
+        parsed = parse_batch(*records, tf.constant(self.seed, tf.int64))
         num_records = records.serialized.shape
-        return tf.nest.map_structure(
-            lambda values: tf.ensure_shape(values, num_records + values.shape[1:]), parse_batch(*records)
-        )
+        return tf.nest.map_structure(lambda values: tf.ensure_shape(values, num_records + values.shape[1:]), parsed)
 
 
 @functools.lru_cache(maxsize=16)
-def _batch_parser(features, num_classes, views, seed):
-    """The parser as a tf.function of the fields of Records. Cached, because tracing takes as long as reading a small file.
+def _batch_parser(features, num_classes, views):
+    """The parser as a tf.function of the fields of Records and the seed. Cached, because tracing takes seconds.
 
     `views` are a hashable tuple of (role, view).
     """
     parse = _parse_frames if features.frame_features else _parse_means
-    signature = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
+    fields = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
     return tf.function(
-        lambda *fields: parse(Records(*fields), features, num_classes, dict(views), seed),
-        input_signature=signature,
+        lambda *given: parse(Records(*given[:-1]), features, num_classes, dict(views), given[-1]),
+        input_signature=[*fields, tf.TensorSpec([], tf.int64)],
         autograph=False,
     )
 
