@@ -9,6 +9,7 @@ Archives may come from strangers. Reading one writes these files and nothing els
 
 import filecmp
 import gzip
+import io
 import os
 import pathlib
 import tarfile
@@ -33,7 +34,7 @@ UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error)
 
 
 def pack(run: Run, checkpoint: str | int, path: str | os.PathLike) -> Progress:
-    """Writes a run's configuration and one checkpoint to an archive, complete or not at all; returns the Progress there.
+    """Writes a run's configuration and one checkpoint to an archive, complete or not at all; returns its Progress.
 
     The same run and checkpoint give the same bytes: the archive holds neither times nor user names.
 
@@ -45,22 +46,29 @@ def pack(run: Run, checkpoint: str | int, path: str | os.PathLike) -> Progress:
 
 def _pack(run, folder, path):
     """`pack` of the checkpoint in a folder."""
-    members, sources = [tarfile.TarInfo(name) for name in _names(run.config)], []
-    for member in members:
-        source = run.folder / CONFIG_FILE if member.name == CONFIG_FILE else folder / pathlib.Path(member.name).name
-        member.size = source.stat().st_size
-        if member.size > LIMITS[member.name]:
-            raise ValueError(f"{source} has {member.size:,} bytes; an archive takes at most {LIMITS[member.name]:,}.")
-        sources.append(source)
+    sources = {name: folder / pathlib.Path(name).name for name in _names(run.config)[1:]}
+    for name, source in sources.items():
+        size = source.stat().st_size
+        if size > LIMITS[name]:
+            raise ValueError(f"{source} has {size:,} bytes; an archive takes at most {LIMITS[name]:,}.")
     with (
         files.atomic_path(path) as temporary,
         open(temporary, "wb") as file,
         gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
-        for member, source in zip(members, sources):
+        # The configuration that was loaded with the network, not the file, which a resumed training may have replaced.
+        _add(archive, CONFIG_FILE, io.BytesIO(configs.to_json(run.config).encode()))
+        for name, source in sources.items():
             with open(source, "rb") as content:
-                archive.addfile(member, content)
+                _add(archive, name, content)
+
+
+def _add(archive, name, content):
+    member = tarfile.TarInfo(name)
+    member.size = content.seek(0, io.SEEK_END)
+    content.seek(0)
+    archive.addfile(member, content)
 
 
 def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> Run:
