@@ -123,14 +123,16 @@ def _padded(values, rows):
 
 def _one_ahead(function, items):
     """Yields `function(item)` for each item, in order; computes the next one while the caller uses this one."""
-    with concurrent.futures.ThreadPoolExecutor(1) as worker:
-        pending = collections.deque()
+    worker, pending = concurrent.futures.ThreadPoolExecutor(1), collections.deque()
+    try:
         for item in items:
             pending.append(worker.submit(function, item))
             if len(pending) > 1:
                 yield pending.popleft().result()
         for last in pending:
             yield last.result()
+    finally:
+        worker.shutdown(cancel_futures=True)  # after an error or Ctrl-C, without computing the next one first
 
 
 def evaluate(batches: Iterable[dict], evaluator: Evaluator) -> dict:
