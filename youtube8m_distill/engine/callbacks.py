@@ -19,7 +19,8 @@ VALIDATION_GAP = f"{VALIDATION}gap_at_20"
 class Validation(keras.callbacks.Callback):
     """Evaluates every trained network at the end of each epoch, every `every_steps` steps, and at the end.
 
-    Puts what each role's function in `evaluate` returns into the logs, for later callbacks, as `role/validation_<metric>`.
+    `evaluate` has a function for each role, which returns measures by name. Later callbacks find them in the logs, as
+    `role/validation_<measure>`.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Validation(keras.callbacks.Callback):
 class Checkpointing(keras.callbacks.Callback):
     """Saves at the end of each epoch, every `every_steps` steps, and at the end; keeps the best on validation GAP.
 
-    That of `main_role` decides which is best. `last_step` is where the run ends at the latest.
+    The GAP of the network `main_role` decides. `last_step` is the step at which the run ends at the latest.
     """
 
     def __init__(
@@ -72,27 +73,33 @@ class Checkpointing(keras.callbacks.Callback):
         self.every_steps, self.last_step = every_steps, last_step
 
     def on_train_batch_end(self, step, logs=None):
+        self._keep_best(logs)
         # If this step ends an epoch or the run, that end saves: a run resumed from here would skip what belongs to it.
         ends_more = self.progress.epoch != self.saved.epoch or step == self.last_step
-        self._save(logs, bool(self.every_steps and step % self.every_steps == 0) and not ends_more)
+        if self.every_steps and step % self.every_steps == 0 and not ends_more:
+            self._save()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._save(logs)
+        self._keep_best(logs)
+        self._save()
 
     def on_train_end(self, logs=None):
-        self._save(logs)
+        self._keep_best(logs)
+        self._save()
 
-    def _save(self, logs, is_due=True):
+    def _keep_best(self, logs):
         progress, value = self.progress, logs.get(self.value_name)
         if value is not None and (progress.best_value is None or value > progress.best_value):
             refuse_bad_numbers(self.model, progress.step)
             progress.best_value, progress.best_step = value, progress.step
             self.checkpoints.save_best(self.model, progress)
+
+    def _save(self):
         # Compared as a whole: a step saved before its validation is saved again if it turns out to be the best.
-        if is_due and self.saved != progress:
-            refuse_bad_numbers(self.model, progress.step)
-            self.checkpoints.save(self.model, progress)
-            self.saved = dataclasses.replace(progress)
+        if self.saved != self.progress:
+            refuse_bad_numbers(self.model, self.progress.step)
+            self.checkpoints.save(self.model, self.progress)
+            self.saved = dataclasses.replace(self.progress)
 
 
 class TensorBoardScalars(keras.callbacks.Callback):
