@@ -39,11 +39,14 @@ class Progress:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     def count_step(self, position: list[int] | None = None, long_videos: int = 0) -> None:
-        self.step, self.stage_step = self.step + 1, self.stage_step + 1
-        self.position, self.long_videos = position, self.long_videos + long_videos
+        self.step += 1
+        self.stage_step += 1
+        self.position = position
+        self.long_videos += long_videos
 
     def count_epoch(self) -> None:
-        self.epoch, self.stage_epoch = self.epoch + 1, self.stage_epoch + 1
+        self.epoch += 1
+        self.stage_epoch += 1
 
     def start_next_stage(self) -> None:
         self.stage += 1
