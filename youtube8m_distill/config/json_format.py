@@ -54,9 +54,12 @@ def _without_repeats(pairs):
 
 def _from_flat(values):
     """The values of format 2 as those of this one."""
+    networks = values.get("networks")
+    if not isinstance(networks, dict):
+        raise ValueError("not a run configuration: its networks are missing or malformed.")
     try:
-        networks = {role: _network_from_flat(**flat).to_dict() for role, flat in values["networks"].items()}
-    except (TypeError, AttributeError, KeyError) as error:
+        networks = {role: _network_from_flat(**flat).to_dict() for role, flat in networks.items()}
+    except TypeError as error:
         raise ValueError(f"not a run configuration: its networks are missing or malformed ({error}).") from None
     if isinstance(values.get("training"), dict):
         values["training"] = {name: value for name, value in values["training"].items() if name not in DROPPED_FIELDS}
