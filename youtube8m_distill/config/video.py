@@ -3,7 +3,6 @@
 from typing import Literal, get_args
 
 from youtube8m_distill import schema
-from youtube8m_distill.errors import SettingError
 from youtube8m_distill.settings import Names, Settings, Sizes, require, setting
 
 FrameSelection = Literal["all", "strided", "uniform", "random", "first", "middle", "last", "first_middle_last"]
@@ -51,14 +50,11 @@ class FrameView(Settings):
     every_n: int | None = setting(None, "Stride of --frame_selection=strided.", ge=1, le=schema.MAX_FRAMES)
 
     def model_post_init(self, context, /):
-        needs_k, needs_stride = self.frame_selection not in ("all", "strided"), self.frame_selection == "strided"
-        for name, value, needed, which in (
-            ("frames_per_video", self.frames_per_video, needs_k, "every selection but all and strided"),
-            ("every_n", self.every_n, needs_stride, "strided"),
-        ):
-            if (value is not None) != needed:
-                reason = f"with frame_selection={self.frame_selection}: {which} needs it, and nothing else takes it."
-                raise SettingError(name, reason, value)
+        selection, k, stride = self.frame_selection, self.frames_per_video, self.every_n
+        reason = f"with frame_selection={selection}: every selection but all and strided needs it, and no other takes it."
+        require((k is not None) == (selection not in ("all", "strided")), "frames_per_video", reason, k)
+        reason = f"with frame_selection={selection}: strided needs it, and no other takes it."
+        require((stride is not None) == (selection == "strided"), "every_n", reason, stride)
 
     @property
     def max_frames(self) -> int:
