@@ -11,19 +11,29 @@ from youtube8m_distill.errors import SettingError, written
 MAX_SIZE, MAX_REPEATS = 2**20, 32
 
 _EXPECTED = {  # pydantic's name of an error -> what is expected, in words
-    **dict.fromkeys(("int_type", "int_from_float"), "a whole number"),
-    **dict.fromkeys(("float_type", "finite_number"), "a finite number"),
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a finite number",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "text",
     "tuple_type": "a list",
-    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "an object"),
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
     "int_parsing_size": "a number of ordinary size",
 }
 LONGEST_VALUE = 100  # characters of an invalid value that a message shows
 
 
 def setting(
-    default: Any, description: str, *, shapes_weights: bool = True, has_flag: bool = True, may_change: bool = False, **bounds
+    default: Any,
+    description: str,
+    *,
+    shapes_weights: bool = True,
+    has_flag: bool = True,
+    may_change: bool = False,
+    **bounds: Any,
 ) -> Any:
     """A field of Settings.
 

@@ -26,7 +26,7 @@ class RunConfig(Settings):
     validation_data_pattern: str = setting("", "Globs of validation files: the best checkpoint is chosen on them.")
     teacher_dir: str = setting("", "Training directory of the teacher (serial).")
     pca_eigenvalues: str = setting("", "The PCA's eigenvals.npy: NeXtVLADModel and its mixtures then reverse its whitening.")
-    init_from: str = setting("", "Training directory to take the best weights from; the encoder's if classifiers differ.")
+    init_from: str = setting("", "Training directory whose best weights to start from; the classifier's only if they fit.")
     teacher_targets_dir: str = setting(
         "", "Folder for the teacher's targets (serial): computed once, read by all its students.", may_change=True
     )
@@ -92,7 +92,7 @@ def _check_terms(family, distillation):
 def _check_parallel(distillation):
     reason = "in mode=parallel would leave the classifier untrained: it needs the trained teacher of mode=serial."
     require(not distillation.freeze_classifier, "freeze_classifier", reason, True)
-    reason = "without share_classifier in mode=parallel leaves the student's untrained; share it, or add pred or ce."
+    reason = "without share_classifier leaves the student's classifier untrained; share it, or add pred or ce."
     trained = distillation.share_classifier or distillation.trains_classifier
     require(trained, "student_loss", reason, distillation.student_loss)
 
