@@ -46,7 +46,7 @@ def test_without_a_chief_the_first_worker_is_the_chief():
         ({**THREE, "task": {"type": "ps", "index": 0}}, "task type 'ps' is not supported; use chief or worker"),
         (
             {**THREE, "task": {"type": "evaluator", "index": 0}},
-            "task type 'evaluator' is not .*To evaluate while a job trains, do it without TF_CONFIG",
+            "task type 'evaluator' is not .*To evaluate while a job trains, unset TF_CONFIG",
         ),
         ({**THREE, "task": {"type": "worker", "index": 2}}, "the task is worker 2, but the cluster has 2 of"),
         ({**THREE, "task": {"type": "worker", "index": -1}}, "the task is worker -1"),

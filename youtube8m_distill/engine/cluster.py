@@ -55,7 +55,7 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster | None:
     is_complete = isinstance(task, dict) and {"type", "index"} <= task.keys()
     _require(is_complete, f"the task must give the type and index of this machine. Received: {json.dumps(task)}.")
     kind, index = task["type"], str(task["index"])
-    advice = f"use chief or worker. To evaluate while a job trains, do it without {VARIABLE}."
+    advice = f"use chief or worker. To evaluate while a job trains, unset {VARIABLE} for that command."
     _require(kind in KINDS, f"the task type {kind!r} is not supported; {advice}")
     chiefs, workers = (machines.get(name, []) for name in KINDS)
     count = len(machines.get(kind, []))
@@ -69,11 +69,11 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster | None:
 
 def _require(condition, reason):
     if not condition:
-        raise ValueError(f"{VARIABLE}: {reason} An example, with another index on every machine: {EXAMPLE}")
+        raise ValueError(f"{VARIABLE}: {reason} An example, with a different index on each machine: {EXAMPLE}")
 
 
 def refuse_cluster(environment: Mapping[str, str]) -> None:
-    """Raises ValueError for several machines, in commands that run on one: each would write all of the same files."""
+    """Raises ValueError for several machines, in commands that run on one: all would write the same files."""
     cluster = read_cluster(environment)
     if cluster is not None:
         advice = f"but only training shares its work among machines. Unset {VARIABLE}, and give each its own files."
