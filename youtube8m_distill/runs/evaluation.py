@@ -43,7 +43,7 @@ class Done:
     videos: int = 0  # in total
     shard: int = 0  # index of the file to resume with
     records: int = 0  # finished records of this file, including excluded ones
-    seen: SeenVideos = dataclasses.field(default_factory=SeenVideos)  # the videos
+    seen: SeenVideos = dataclasses.field(default_factory=SeenVideos)  # these videos; a prediction adds its own
 
 
 class LoadedNetwork:
@@ -141,15 +141,16 @@ class LoadedNetwork:
         repeat = seen.add(hash_ids(video_ids), indices, numbers)
         if repeat is not None:
             row, first = repeat
-            what = f"video id {video_ids[row]!r} is a duplicate of {at(*first)}. "
-            what += "Every video counts once: exclude one of the two."
-        elif not batch["finite"].all():
+            raise ValueError(
+                f"{at(indices[row], numbers[row])}: video id {video_ids[row]!r} is a duplicate of {at(*first)}. "
+                "Every video counts once: exclude one of the two."
+            )
+        if not batch["finite"].all():
             row, network = int(np.argmin(batch["finite"])), f"the {self.role} of step {self.progress.step}"
-            what = f"the predictions of {network} in {self.run.folder} for video {video_ids[row]!r} are not finite. "
-            what += "Choose another --checkpoint, or check what this record holds."
-        else:
-            return
-        raise ValueError(f"{at(indices[row], numbers[row])}: {what}")
+            raise ValueError(
+                f"{at(indices[row], numbers[row])}: the predictions of {network} in {self.run.folder} for video "
+                f"{video_ids[row]!r} are not finite. Choose another --checkpoint, or check what this record holds."
+            )
 
     def evaluate(self, shards: Sequence[Shard], batch_size: int | None, evaluator: Evaluator) -> dict:
         """Feeds every video into an Evaluator and returns its result."""

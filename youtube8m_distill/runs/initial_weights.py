@@ -11,13 +11,16 @@ from youtube8m_distill.config import RunConfig, differences
 from youtube8m_distill.errors import SettingError, written
 from youtube8m_distill.layers.preprocessing import read_eigenvalues
 from youtube8m_distill.runs.run import open_run
-from youtube8m_distill.settings import fields_with
+from youtube8m_distill.settings import fields_with, require
 
 log = logging.getLogger(__name__)
 
 
 def has_eigenvalues(init_from: str) -> bool:
-    """Whether the weights in a training directory include the PCA's eigenvalues; False for "". SettingError without any."""
+    """Whether the weights in a training directory include the PCA's eigenvalues; False for "".
+
+    SettingError if it holds no weights.
+    """
     if not init_from:
         return False
     run, role = _source(init_from)
@@ -60,7 +63,10 @@ def _weights(network, left_out):
 
 
 def _left_out(config, role, run, source_role):
-    """The attribute of the network whose layers are not loaded, "" for none; and in words what is loaded."""
+    """The attribute of the network whose layers are not loaded ("" for none), and what is loaded, in words.
+
+    SettingError if the encoder's weights do not fit, or nothing would be loaded.
+    """
     ours, theirs = config.networks[role], run.config.networks[source_role]
     differing = differences(ours, theirs)
     if (ours.features.names, ours.features.sizes) == (theirs.features.names, theirs.features.sizes):
@@ -69,16 +75,15 @@ def _left_out(config, role, run, source_role):
     beyond = {name: values for name, values in differing.items() if name not in of_classifier}
     has_encoder, words = ours.family.encoder_has_weights, _listed(differing)
     shares = role == schema.STUDENT and config.distillation.share_classifier
-    reason = ""
-    if beyond:
-        reason = f"the {source_role} there is another network ({_listed(beyond)}). Both networks must have the same shape."
-    elif differing and not has_encoder:
-        reason = f"the classifier of the {source_role} there differs ({words}), and a {ours.model} has no other weights."
-    elif shares and not has_encoder and config.mode == "serial":
-        reason = f"has no effect, since a {ours.model} is only a classifier and the student's comes from the teacher. "
-        reason += "Omit it, or add --noshare_classifier."
-    if reason:
-        raise SettingError("init_from", reason, config.init_from)
+    reason = f"the {source_role} there is another network ({_listed(beyond)}). Both networks must have the same shape."
+    require(not beyond, "init_from", reason, config.init_from)
+    reason = f"the classifier of the {source_role} there differs ({words}), and a {ours.model} has no other weights."
+    require(has_encoder or not differing, "init_from", reason, config.init_from)
+    reason = (
+        f"has no effect, since a {ours.model} is only a classifier and the student's comes from the teacher. Omit it, or "
+        "add --noshare_classifier."
+    )
+    require(has_encoder or not shares or config.mode != "serial", "init_from", reason, config.init_from)
     if shares:
         return "output_layers", "the encoder. The classifier comes from the teacher."
     return ("classifiers", f"all but the classifier ({words}).") if differing else ("", "everything.")
@@ -115,6 +120,9 @@ def _read_eigenvalues(config):
     except (FileNotFoundError, ValueError) as error:
         raise SettingError("pca_eigenvalues", f"{error}", path) from error
     if len(values) < features.sizes[0]:
-        reason = f"holds {len(values)} numbers, but {features.names[0]} has {features.sizes[0]}. "
-        raise SettingError("pca_eigenvalues", reason + "Use those of the PCA that made these features.", path)
+        reason = (
+            f"holds {len(values)} numbers, but {features.names[0]} has {features.sizes[0]}. Use those of the PCA that made "
+            "these features."
+        )
+        raise SettingError("pca_eigenvalues", reason, path)
     return values

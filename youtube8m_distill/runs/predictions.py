@@ -128,7 +128,8 @@ def _keep(folder, settings, shards, batch_size):
         reason = f"starts with {entries[0][0]}, and the {what} in {folder} with {before[0][0]}. "
         require(before[0][0] == entries[0][0], "input_data_pattern", f"{reason}Give the same files to resume, {remedy}.")
         same = [old == new for old, new in zip(before, entries)]
-        kept = kept[kept["shard"] < [*same, False].index(False)]
+        first_changed = same.index(False) if False in same else len(same)
+        kept = kept[kept["shard"] < first_changed]
         if len(kept) < count:
             again = f"{count - len(kept):,} of the {count:,} videos in {folder}"
             log.info("%s are in a file that has changed, or after it, and are predicted again.", again)

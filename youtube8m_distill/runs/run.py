@@ -95,7 +95,7 @@ class Run:
     def load_network(
         self, network: str | None = None, checkpoint: str | int = "best", dtype: str = "float32"
     ) -> tuple[keras.Model, Progress]:
-        """Rebuilds one network, and the Progress at which its weights were saved, from this folder alone.
+        """One network with its weights, rebuilt from this folder alone, and the Progress at which they were saved.
 
         Args:
             network: "teacher" or "student"; None for the main one.
@@ -109,8 +109,8 @@ class Run:
         found, _ = self.read_checkpoint(checkpoint, lambda folder: weights_file.count_weights(folder / name))
         if found != expected:
             raise ValueError(
-                f"{self.folder / CONFIG_FILE} describes a {role} with {expected:,} weights, but the {checkpoint} {name} "
-                f"holds {found:,}: they do not belong together."
+                f"{self.folder / CONFIG_FILE} describes a {role} with {expected:,} weights, but {name} in the checkpoint "
+                f"{checkpoint} holds {found:,}: they do not belong together."
             )
         model = build_model(self.config.networks[role], dtype, name=role)
         return model, self.restore_network(model, role, checkpoint)

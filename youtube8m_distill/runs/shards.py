@@ -13,7 +13,7 @@ from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.data.contents import check_features, detect_dtype
 from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, without
 from youtube8m_distill.data.held_records import HeldRecords
-from youtube8m_distill.data.tfrecord import Shard, count_records, estimate_records, find_files, require_records
+from youtube8m_distill.data.tfrecord import Shard, count_records, estimate_records, find_files, real_path, require_records
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.initial_weights import check_initial_weights
 from youtube8m_distill.runs.run import open_run
@@ -116,7 +116,7 @@ def find_training_files(config: RunConfig) -> TrainingFiles:
     exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
     found = find_sets(patterns, config.networks[config.main_role].features, views, exclusions)
     train, validation = found["train_data_pattern"], found.get("validation_data_pattern", ())
-    both = set.intersection(*({os.path.realpath(shard.path) for shard in shards} for shards in (train, validation)))
+    both = {real_path(shard.path) for shard in train} & {real_path(shard.path) for shard in validation}
     if both:  # the best epoch must not be chosen on videos of the training set
         reason = f"contains {len(both)} training file(s), for example {min(both)}; keep the two sets apart."
         raise SettingError("validation_data_pattern", reason, config.validation_data_pattern)
@@ -130,12 +130,18 @@ def _check_fills_batch(config, train):
     found = count_records(train, at_most=math.ceil(batch_size / fraction))
     if int(found * fraction) < batch_size:
         share = f", of which train_fraction={fraction:g} uses about {found * fraction:.0f}" if fraction < 1 else ""
-        reason = f"{config.train_data_pattern!r} holds only {found} records{share}, and a training batch is never padded or "
-        raise SettingError("batch_size", reason + "cut short. Choose a smaller batch.", batch_size)
+        reason = (
+            f"{config.train_data_pattern!r} holds only {found} records{share}, and a training batch is never padded or cut "
+            "short. Choose a smaller batch."
+        )
+        raise SettingError("batch_size", reason, batch_size)
 
 
 def pin(config: RunConfig, training_files: TrainingFiles) -> RunConfig:
-    """The same RunConfig with fingerprints of the files and weights it depends on, so that it resumes only with those."""
+    """The same RunConfig with fingerprints of the files and weights that it depends on; it resumes only with those.
+
+    SettingError if stored targets belong to another teacher.
+    """
     teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
     initial = open_run(config.init_from).fingerprint() if config.init_from else ""
     config = config.replace(train_files=fingerprint(training_files.train), teacher_weights=teacher, init_weights=initial)

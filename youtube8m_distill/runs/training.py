@@ -133,11 +133,15 @@ class _Training:
     def _find_progress(self):
         """Progress of the newest checkpoint, the same on all machines."""
         progress = self.run.checkpoints.newest_progress()
-        reason = f"the machines of this job see other checkpoints (here step {progress.step}). On a network file system, "
-        reason += "wait a minute, then start the command on all of them again."
+        reason = (
+            f"the machines of this job see different checkpoints (here step {progress.step}). On a network file system, "
+            "wait a minute, then start the command on all of them again."
+        )
         require(same_everywhere(self.strategy, progress.step), "train_dir", reason, self.run.folder)
-        reason = "its checkpoints are from a version that did not record the position in the data. Start a new run with "
-        reason += "--init_from to use its weights."
+        reason = (
+            "its checkpoints are from a version that did not record the position in the data. Start a new run with "
+            "--init_from to use its weights."
+        )
         require(not progress.stage_step or progress.position is not None, "train_dir", reason, self.run.folder)
         return progress
 
