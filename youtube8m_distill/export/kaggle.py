@@ -129,9 +129,10 @@ def _check(video_ids, classes, scores):
     if classes.ndim != 2 or classes.shape != scores.shape or len(video_ids) != len(classes) or not classes.shape[1]:
         found = f"{len(video_ids)} ids, classes {classes.shape} and scores {scores.shape}"
         raise ValueError(f"A batch must be (video_ids [B], classes [B, k], scores [B, k]). Received {found}.")
-    lowest = classes.min(initial=0)
-    if classes.dtype.kind not in "iu" or lowest < 0:
-        raise ValueError(f"classes must be integers from 0. Received dtype {classes.dtype}, lowest {lowest}.")
+    if classes.dtype.kind not in "iu":
+        raise ValueError(f"classes must be integers from 0. Received dtype {classes.dtype}.")
+    if classes.size and classes.min() < 0:
+        raise ValueError(f"classes must be integers from 0. Received {classes.dtype}, lowest {classes.min()}.")
     for holds, words in (
         (np.isfinite(scores), "be finite. They are not"),
         (scores[:, 1:] <= scores[:, :-1], "not increase within a row, the best class first. They do"),
