@@ -90,12 +90,13 @@ class MeanSource:
         counts, seen = np.zeros(self._config.num_classes, np.int64), set()
         for split, size in self._config.sizes.items():
             for video_id, labels, _ in self._means(split, 0, size):
-                where = f"the record with id {video_id!r} of {self._config.from_video_level}"
-                self._require(video_id not in seen, f"{where} is a duplicate. Name each file once.")
-                reason = f"{where} has no labels, which {split} videos need. Name files of another split."
+                record = f"the record with id {video_id!r}"
+                self._require(video_id not in seen, f"{record} is a duplicate. Name each file once.")
+                reason = f"{record} has no labels, which {split} videos need. Name files of another split."
                 self._require(labels or split == "test", reason)
+                record = f"{record} of {self._config.from_video_level}"
                 for label in labels:
-                    reason = f"{where} has label {label}. The 2018 set has 3862 classes, the 2017 set 4716."
+                    reason = f"{record} has label {label}. The 2018 set has 3862 classes, the 2017 set 4716."
                     require(0 <= label < self._config.num_classes, "num_classes", reason, self._config.num_classes)
                 seen.add(video_id)
                 if split == "train":
