@@ -99,14 +99,16 @@ def all_features(shard: tfrecord.Shard) -> config.FeatureConfig:
 def detect_dtype(shards: Sequence[tfrecord.Shard], names: Iterable[str], frame_features: bool | None = None) -> FeatureDtype:
     """The type of the named features in the first record: "uint8" (bytes) or "float32".
 
-    ValueError if one is missing (per frame or per video; None for what the file holds) or has another type than the others.
+    `frame_features` says whether to look for them per frame or per video; None for what the file holds. ValueError if one is
+    missing or has another type, or if their types differ.
     """
     path, found = shards[0].path, stored_features(shards[0])
+    frame_features = _has_frames(found) if frame_features is None else frame_features
     for name in names:
-        _check_present(path, found, name, _has_frames(found) if frame_features is None else frame_features)
-    dtypes: set[FeatureDtype | None] = {DTYPES.get(found[name].kind) for name in names}
-    dtype = dtypes.pop()
-    if dtype is None or dtypes:
+        _check_present(path, found, name, frame_features)
+    dtypes: list[FeatureDtype | None] = [DTYPES.get(found[name].kind) for name in names]
+    dtype = dtypes[0]
+    if dtype is None or set(dtypes) != {dtype}:
         listing = ", ".join(f"{name} ({found[name]})" for name in names)
         raise ValueError(f"{path}: the features must all be bytes or all be floats; the first record holds {listing}.")
     return dtype

@@ -1,6 +1,7 @@
-"""The list of records to skip: a CSV file with the columns file, record and reason; without a number, the rest of the file.
+"""The list of records to skip: a CSV file with the columns file, record and reason.
 
-Files are recognized by their names, so that the folder may move; where two have the same name, by their paths.
+An empty record number stands for the unreadable rest of a file, or for all of it. Files are recognized by their names, so
+that the folder may move; where two have the same name, by their paths.
 """
 
 import collections
@@ -65,14 +66,14 @@ def _fault(row):
 def match(shards: Sequence[Shard], exclusions: Sequence[Fault], required: bool = True) -> dict[str, list[Fault]]:
     """The entries of an exclusion list that are about these files: path of a shard -> faults.
 
-    SettingError if none is, unless the list is empty or not `required` to be about these files.
+    SettingError if there is none, unless the list is empty or, with `required=False`, may be about other files.
     """
     by_path = {real_path(shard.path): shard.path for shard in shards}
     by_name, found = collections.defaultdict(list), collections.defaultdict(list)
     for shard in shards:
         by_name[os.path.basename(shard.path)].append(shard.path)
-    different = {real_path(fault.path): fault.path for fault in exclusions}
-    listed = collections.Counter(map(os.path.basename, different.values()))
+    different = {real_path(fault.path): fault.path for fault in exclusions}  # the files on the list
+    listed = collections.Counter(map(os.path.basename, different.values()))  # name -> how many of these
     for fault in exclusions:
         name = os.path.basename(fault.path)
         is_unique = len(by_name[name]) == listed[name] == 1

@@ -208,7 +208,7 @@ def count_readable(shard, at_most=-1):
 def count_records(shards: Sequence[Shard], at_most: int | None = None) -> int:
     """Counts the records of all files exactly, without excluded ones: by headers, or by reading a compressed file.
 
-    Counting stops `at_most` there. BadFileError if a file is cut short or damaged.
+    Counting stops at `at_most` records; None counts all. BadFileError if a file is cut short or damaged.
     """
     if at_most is None:
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:

@@ -115,7 +115,10 @@ def _find_lists(serialized, names, official, place, end):
 
 
 def _has_frame_headers(serialized, start, num_frames, size, first):
-    """Whether every frame of one feature from number `first` on starts with its header, as in `_cut_beginning`. bool [B]."""
+    """Whether every frame of one feature from number `first` on starts with its header. bool [B].
+
+    Arguments as for `_cut_beginning`, but of all frames.
+    """
     header = frame_header(size)
     expected = tf.constant([header * count for count in range(COLUMNS + 1)])
 
@@ -134,7 +137,7 @@ def _has_frame_headers(serialized, start, num_frames, size, first):
 def _cut_beginning(serialized, start, num_frames, size, length):
     """The first frames of one feature, uint8 [B, length, size], and whether each has its header, bool [B].
 
-    `start` and `num_frames`, int32 [B], are those of at most `length` frames inside the record, of `size` bytes each.
+    The feature's frames, of `size` bytes each, begin at `start`, int32 [B]. `num_frames`, int32 [B], is at most `length`.
     """
     header = frame_header(size)
     stride = len(header) + size

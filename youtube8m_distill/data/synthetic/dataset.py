@@ -34,6 +34,9 @@ def write_dataset(
 ) -> list[pathlib.Path]:
     """Writes the set. Shards that exist already are kept, so an interrupted call can be repeated.
 
+    The folder gets `train0000.tfrecord` ..., `validate0000.tfrecord` ..., `test0000.tfrecord` ..., `vocabulary.csv` and
+    `synthetic.json`, which holds the configuration.
+
     Args:
         config: what the set holds.
         output_dir: new, empty, or holding part of the same set.
@@ -108,7 +111,12 @@ def _vocabulary(config, counts):
     writer = csv.DictWriter(text, COLUMNS.split(","), restval="", lineterminator="\n")
     writer.writeheader()
     for index in range(config.num_classes):
-        group = "" if config.from_video_level else f"group {index // statistics.GROUP_SIZE:04d}"
-        row = {"Index": index, "TrainVideoCount": int(counts[index]), "Name": f"class {index:04d}", "Vertical1": group}
-        writer.writerow({**row, "KnowledgeGraphId": f"/synthetic/{index:04d}"})
+        row = {
+            "Index": index,
+            "TrainVideoCount": int(counts[index]),
+            "KnowledgeGraphId": f"/synthetic/{index:04d}",
+            "Name": f"class {index:04d}",
+            "Vertical1": "" if config.from_video_level else f"group {index // statistics.GROUP_SIZE:04d}",
+        }
+        writer.writerow(row)
     return text.getvalue()
