@@ -14,9 +14,9 @@ BLOCK_BYTES = 256 * 2**20  # read at a time by the full mAP; does not change the
 
 
 class ClassMean:
-    """A mean of the average precisions of the classes, which `_compute` returns, with the number of positives of each."""
+    """Base of both mAPs. Subclasses compute the average precision and the number of positives of every class."""
 
-    _per_class = None  # also after each update
+    _per_class = None  # the latest result of `per_class`; an update or a reset sets it to None
 
     def result(self) -> float:
         """Mean over the classes that have a label; 0.0 if none has."""
@@ -33,6 +33,7 @@ class ClassMean:
         return self._per_class
 
     def _compute(self):
+        """(average precision, number of positives), both of length num_classes."""
         raise NotImplementedError
 
 
@@ -127,10 +128,11 @@ class FullMeanAveragePrecision(ClassMean):
         step = max(1, BLOCK_BYTES // (4 * max(1, self._num_videos)))
         values = []
         for first in range(0, self.num_classes, step):
-            for scores in self._read_block(first, min(first + step, self.num_classes)):
+            block = self._read_block(first, min(first + step, self.num_classes))
+            for index, scores in enumerate(block, start=first):
                 hits = np.zeros(self._num_videos, bool)
-                hits[videos[len(values)]] = True
-                values.append(average_precision(scores, hits, positives[len(values)]))
+                hits[videos[index]] = True
+                values.append(average_precision(scores, hits, positives[index]))
         return values, positives
 
     def _read_block(self, first, last):
