@@ -29,7 +29,8 @@ def main():
         print(f"Skip them with --exclude_records={FLAGS.output_file} in train, eval, infer and compact.")
     elif report.faults:
         print("Add --output_file=bad_records.csv to write a list of them for --exclude_records.")
-    sys.exit(SOMETHING_IS_WRONG if report.faults else 0)
+    if report.faults:
+        sys.exit(SOMETHING_IS_WRONG)
 
 
 def features(shards):
