@@ -60,10 +60,12 @@ def main():
 
 def wait_for_checkpoint(run, after):
     """Waits until the newest step of a run is not `after`; returns it."""
-    while (steps := run.checkpoints.steps()[-1:]) in ([], [after]):
+    while True:
+        steps = run.checkpoints.steps()
+        if steps and steps[-1] != after:
+            return steps[-1]
         print(f"Waiting for a new checkpoint in {run.folder}.", flush=True)
         time.sleep(SECONDS_BETWEEN_LOOKS)
-    return steps[0]
 
 
 def evaluate_checkpoint(network, shards, folder, names):
