@@ -76,7 +76,7 @@ def evaluate():
         "Output",
         **our_flags.TOP_K,
         run_once=Flag("Score one checkpoint and exit. Otherwise score every new one as it appears.", bool, False),
-        full_map=Flag("Also the exact mAP over all predictions; takes 4 bytes of disk per video and class.", bool, False),
+        full_map=Flag("Also compute the exact mAP over all predictions: 4 bytes of disk per video and class.", bool, False),
         output_dir=Flag("For metrics.json, per_class.csv and TensorBoard logs. Default: eval/ROLE in --train_dir."),
     )
     our_flags.define_devices()

@@ -25,7 +25,7 @@ LOGGERS = ("youtube8m_distill", "reproduce")
 
 
 def run(main: Callable[..., None], description: str, takes_names: bool = False) -> None:
-    """Parses flags, calls `main` with the other arguments, if it `takes_names` at all, and ends the process."""
+    """Parses flags, runs `main` and ends the process. With `takes_names`, `main` gets the arguments that are not flags."""
     code = 0
     try:
         if HELP & set(sys.argv[1:]):

@@ -31,7 +31,7 @@ DEFINE = {
 
 
 class Flag(typing.NamedTuple):
-    """What a flag is, but for its name."""
+    """The definition of a flag, without its name."""
 
     help: str
     type: Any = str  # a key of DEFINE, or a tuple of choices
@@ -149,7 +149,7 @@ def define_network() -> None:
 
 
 def define_frames(title: str, default: str) -> None:
-    """The flags that `frame_view` reads. `default` says in the help which frames are selected."""
+    """The flags that `frame_view` reads. `default` describes the default selection in the help."""
     define(
         title,
         frame_selection=field(configs.FrameView, "frame_selection", {"": default}),
@@ -160,7 +160,7 @@ def define_frames(title: str, default: str) -> None:
 
 def define_distillation() -> None:
     mode = "teacher: one network, a teacher or a baseline; serial: a student of a trained teacher; parallel: both together."
-    student = "Network family of the student. Default: the teacher's. A mixture can also teach the kind that it consists of."
+    student = "Network family of the student. Default: the teacher's. A mixture can also teach the family of its members."
     define(
         "Distillation",
         mode=Flag(mode, configs.MODES, "teacher"),
@@ -197,8 +197,8 @@ def define_refused(**reasons: str) -> None:
         flags.DEFINE_flag(flags.Flag(_Refused(reason), None, name, None, "Not supported: " + reason, boolean=True))
 
 
-def exclusions():
-    """The entries of the list in --exclude_records. Loads TensorFlow."""
+def exclusions() -> tuple:
+    """The entries of the list in --exclude_records, as data.exclusions.Fault. Loads TensorFlow."""
     from youtube8m_distill.data.exclusions import read_exclusions
 
     return read_exclusions(FLAGS.exclude_records) if FLAGS.exclude_records else ()
@@ -242,5 +242,5 @@ def given(*names: str) -> dict[str, Any]:
 
 
 def settings_given(kind: type[SomeSettings], **defaults: Any) -> SomeSettings:
-    """Settings from the flags of their fields that were given, and otherwise `defaults`."""
+    """Settings from the flags that were given; fields whose flags were not given take `defaults`, if they have one there."""
     return kind(**{**defaults, **given(*fields_with(kind, has_flag=True))})

@@ -12,7 +12,7 @@ from youtube8m_distill.settings import fields_with
 BLOCK = "frames_per_block"  # the student has a flag of its own
 TRAINING_FLAGS = fields_with(configs.TrainingConfig, has_flag=True)
 DISTILLATION_FLAGS = fields_with(configs.DistillationConfig, has_flag=True)
-# The settings of a network but for the block length, and those of them in which teacher and student agree.
+# The settings of a network except the block length, and those in which teacher and student must agree.
 _SETTINGS = dict.fromkeys(name for kind in KINDS for name in fields_with(kind, has_flag=True))
 NETWORK_FLAGS = ("num_classes", *(name for name in _SETTINGS if name != BLOCK))
 SHAPE_FLAGS = {"num_classes", *(name for kind in KINDS for name in fields_with(kind, shapes_weights=True))}
@@ -167,7 +167,7 @@ def _student_of(teacher):
     network = teacher
     while FLAGS.student_model not in (None, network.model):
         if not network.is_mixture:
-            reason = f"the teacher is a {teacher.model}, and distillation is within one family, or of a mixture's members."
+            reason = f"the teacher is a {teacher.model}: choose its family or, if it is a mixture, that of its members."
             raise SettingError("student_model", reason, FLAGS.student_model)
         network = network.member()
     own = given(*(name for name in NETWORK_FLAGS if name not in SHAPE_FLAGS))
