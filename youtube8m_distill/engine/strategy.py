@@ -60,7 +60,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 def wait_for_all(strategy: tf.distribute.Strategy) -> None:
     """Returns once every machine of the job has called this."""
-    same_everywhere(strategy, 0)
+    same_everywhere(strategy, 0)  # which takes an answer from each
 
 
 def same_everywhere(strategy: tf.distribute.Strategy, number: int) -> bool:

@@ -19,7 +19,7 @@ UNREADABLE = (ValueError, TypeError, KeyError, RuntimeError, OverflowError, Syst
 
 
 def load_weights(network: keras.Model, path: str | pathlib.Path) -> None:
-    """Loads the weights in a `.weights.h5` file into a built network. Raises as `count_weights`, or if they do not fit."""
+    """Loads the weights in a `.weights.h5` file into a built network. ValueError if it holds anything else, or others."""
     count_weights(path)
     with _naming(path):
         network.load_weights(path)

@@ -40,7 +40,10 @@ class Encoder(Layer):
         )
 
     def project(self, pooled: KerasTensor, training: bool = False, update_statistics: bool = True) -> KerasTensor:
-        """The encoding from a result of `pool`. Batch normalization should update its moving statistics once per step."""
+        """The encoding from a result of `pool`, float [batch, encoding_size].
+
+        Moving statistics must be updated once per step: a second call passes `update_statistics=False`.
+        """
         return pooled
 
     def multiply_adds(self, num_frames: int) -> int:

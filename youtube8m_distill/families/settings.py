@@ -25,8 +25,8 @@ class FamilySettings(Settings):
     training: ClassVar[dict[str, Any]] = {}  # TrainingConfig field -> published value, if it differs from the H-RNN's
     fixed_classifier: ClassVar[str] = ""  # why no other classifier is possible; "" if any is
     is_video_level: ClassVar[bool] = False  # reads a video's mean features instead of frames
-    is_mixture: ClassVar[bool] = False  # the network consists of networks,
-    num_members: ClassVar[int] = 0  # this many
+    is_mixture: ClassVar[bool] = False  # consists of networks
+    num_members: ClassVar[int] = 0  # how many networks a mixture consists of
     encoder_has_weights: ClassVar[bool] = True
     has_frame_states: ClassVar[bool] = False  # the encoder has a state after each frame, for L_rep^I
 

@@ -15,7 +15,7 @@ class Layer(keras.layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
 
     def multiply_adds(self, num_rows: int = 1) -> int:
-        """Multiply-adds of products in which `num_rows` rows meet every matrix of the layer once."""
+        """Multiply-adds of `num_rows` rows, each multiplied by every matrix of the layer once."""
         return num_rows * matrix_size(self)
 
     def sublayer(self, kind: type[keras.layers.Layer], name: str, input_size: int, **options: Any) -> Any:

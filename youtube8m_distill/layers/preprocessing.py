@@ -99,7 +99,7 @@ def read_eigenvalues(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds no finite numbers of 0 or more.
+        ValueError: if it does not hold such an array, of finite numbers that are not negative.
     """
     advice = "Give the eigenvals.npy that comes with the official feature extractor's PCA (yt8m_pca)."
     if not os.path.isfile(path):
@@ -119,7 +119,8 @@ def _flat_eigenvalues(values, what):
     if values.dtype.kind not in "fiu":
         raise ValueError(f"{what} must hold real numbers. Received dtype {values.dtype}: save a float array.")
     if not values.shape or values.shape[1:] not in ((), (1,)):
-        raise ValueError(f"{what} must be of shape [n] or [n, 1]. Received {list(values.shape)}: give no eigenvectors.")
+        advice = "give the eigenvalues, not the eigenvectors"
+        raise ValueError(f"{what} must be of shape [n] or [n, 1]. Received {list(values.shape)}: {advice}.")
     values = values.reshape(-1).astype(np.float64)
     bad = ~(np.isfinite(values) & (values >= 0))
     if bad.any():

@@ -43,7 +43,7 @@ class FirstDivergence:
 
 
 def refuse_divergence(scheme: "TrainingScheme") -> None:
-    """Raises FloatingPointError naming the first step that was not finite: call it before anything is read or saved."""
+    """Raises FloatingPointError, naming the step, if a loss or gradient was not finite. Call it before results are used."""
     found = scheme.first_divergence()
     if found is not None:
         step, values = found
@@ -53,7 +53,7 @@ def refuse_divergence(scheme: "TrainingScheme") -> None:
 
 
 def refuse_bad_numbers(scheme: "TrainingScheme", step: int) -> None:
-    """Also names variables that are not finite: call it before saving, since a finite step can still leave such ones."""
+    """Like `refuse_divergence`, but also for weights or other variables, before saving: a finite step can leave bad ones."""
     refuse_divergence(scheme)
     of_networks = [variable for network in scheme.networks.values() for variable in network.variables]
     variables = [v for v in [*of_networks, *scheme.optimizer.variables] if tf.as_dtype(v.dtype).is_floating]

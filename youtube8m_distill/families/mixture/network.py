@@ -119,7 +119,7 @@ class NetworkMixture(keras.Model):
         """The network at a path of `submodels`, not a copy. Raises SettingError if there is no such path."""
         found = self.submodels()
         choices = ", ".join(filter(None, found))
-        require(path in found, "submodel", f"is not in this mixture; choose one of {choices}, or  for all of it.", path)
+        require(path in found, "submodel", f"is not in this mixture; choose one of {choices}.", path)
         return found[path]
 
     def call(self, batch: Mapping[str, KerasTensor], training: bool = False, frame_states: bool = False) -> dict[str, Any]:
@@ -200,5 +200,5 @@ def _member_config(member):
 
 
 def _unbuilt(config):
-    """A layer's configuration without weights, which it gets from the mixture's `build`, under paths with its name."""
+    """The configuration of a layer that has no weights yet: the mixture builds it, so that their paths have its name."""
     return {key: value for key, value in config.items() if key != "build_config"}

@@ -36,7 +36,7 @@ class NeXtVLADFields(FrameFamilySettings):
         for index, (name, stored) in enumerate(zip(features.names, features.sizes)):
             groups = self.groups if index == 0 else self.groups // 2
             wide = f"{self.expansion} * {stored} numbers of {name}"
-            reason = f"{groups} groups do not divide the {wide}; change it or expansion."
+            reason = f"{groups} groups do not divide the {wide}; change groups or expansion."
             require(self.expansion * stored % groups == 0, "groups", reason, self.groups)
         hidden, reduction = self.nextvlad_hidden_size, self.gating_reduction
         require(hidden % reduction == 0, "gating_reduction", f"must divide nextvlad_hidden_size={hidden}.", reduction)
