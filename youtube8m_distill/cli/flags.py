@@ -127,7 +127,8 @@ def define_devices() -> None:
 
 def define_network() -> None:
     """The groups of the network, its classifier, and each family."""
-    published = {model: family.published_classifier for model, family in configs.FAMILY_OF.items()}
+    families = {model: family for model, family in configs.FAMILY_OF.items() if not family.is_video_level}
+    published = {model: family.published_classifier for model, family in families.items()}
     classifier = f"Classifier on top of a frame-level encoder.{default_text(published)}"
     define(
         "Network",
@@ -136,7 +137,9 @@ def define_network() -> None:
         num_classes=field(configs.NetworkConfig, "num_classes"),
         feature_names=Flag("Features to read. Default: rgb,audio; for video-level models mean_rgb,mean_audio.", tuple),
         feature_sizes=Flag("Sizes of these features. Default: 1024,128.", tuple),
-        frame_features=Flag("Whether files are frame-level. Follows from --model; kept for the starter code's users.", bool),
+        frame_features=Flag(
+            "Whether files are frame-level. Follows from --model; kept for scripts of the starter code.", bool
+        ),
         **fields(configs.RunConfig, "pca_eigenvalues", "init_from"),
     )
     student_block = Flag("Block length of an H-RNN student. Default: 5 if that divides k, otherwise 3.", int)

@@ -25,7 +25,9 @@ class RunConfig(Settings):
     train_data_pattern: str = setting("", "Globs of training files, comma-separated, local or gs://.")
     validation_data_pattern: str = setting("", "Globs of validation files: the best checkpoint is chosen on them.")
     teacher_dir: str = setting("", "Training directory of the teacher (serial).")
-    pca_eigenvalues: str = setting("", "The PCA's eigenvals.npy: NeXtVLADModel and its mixtures then reverse its whitening.")
+    pca_eigenvalues: str = setting(
+        "", "eigenvals.npy of the features' PCA: NeXtVLADModel and its mixtures reverse its whitening."
+    )
     init_from: str = setting("", "Training directory whose best weights to start from; the classifier's only if they fit.")
     teacher_targets_dir: str = setting(
         "", "Folder for the teacher's targets (serial): computed once, read by all its students.", may_change=True

@@ -21,7 +21,9 @@ class DistillationConfig(Settings):
     rep_weight: float = setting(1.0, "Weight of L_rep, the squared distance of the encodings.", ge=0.0)
     pred_weight: float = setting(1.0, "Weight of L_pred, the distance d of the predictions.", ge=0.0)
     ce_weight: float = setting(1.0, "Weight of L_CE, the cross-entropy with the labels.", ge=0.0)
-    intermediate_weight: float = setting(1.0, "Weight of L_rep^I, the squared distance of common frames' states.", ge=0.0)
+    intermediate_weight: float = setting(
+        1.0, "Weight of L_rep^I, the squared distance of states after common frames.", ge=0.0
+    )
     prediction_distance: PredictionDistance = setting(
         "kl", "Distance d in L_pred: kl of independent Bernoullis, categorical_kl as in the authors' release, or squared."
     )
@@ -58,7 +60,7 @@ class TrainingConfig(Settings):
     num_epochs: int = setting(5, "Passes over the training videos.", ge=1, may_change=True)
     finetune_epochs: int = setting(5, "Epochs of the second stage of a serial run on rep alone.", ge=1, may_change=True)
     max_steps: int | None = setting(None, "End the run at this step.", ge=1, may_change=True)
-    checkpoint_steps: int | None = setting(None, "Save every so many steps, not only after epochs.", ge=1, may_change=True)
+    checkpoint_steps: int | None = setting(None, "Also save every so many steps.", ge=1, may_change=True)
     validation_steps: int | None = setting(None, "Also validate every so many steps.", ge=1, may_change=True)
     max_to_keep: int = setting(3, "Checkpoints to keep, beside the best.", ge=1, may_change=True)
     seed: int = setting(0, "Seed of weights, data order, frame selection and dropout.", ge=0, le=MAX_SEED)

@@ -43,7 +43,7 @@ class FrameView(Settings):
     10
     """
 
-    frame_selection: FrameSelection = setting("all", "Which frames the network sees.")
+    frame_selection: FrameSelection = setting("all", "Which frames of a video.")
     frames_per_video: int | None = setting(
         None, "Number of frames k, for every selection but all and strided.", ge=1, le=schema.MAX_FRAMES
     )
