@@ -32,8 +32,10 @@ def main():
                 raise SettingError(name, "is also an input file; name another.", FLAGS[name].value)
         if FLAGS.output_model_tgz:
             with entry.about("output_model_tgz", "was not written: "):
-                if pack(run, checkpoint, FLAGS.output_model_tgz) != network.progress:
-                    raise ValueError("the training has saved another checkpoint meanwhile; run the command again.")
+                packed = pack(run, checkpoint, FLAGS.output_model_tgz)
+            if packed != network.progress:
+                reason = "holds a checkpoint that the training has just saved, not the one to predict with; run it again."
+                raise SettingError("output_model_tgz", reason, FLAGS.output_model_tgz)
         started = time.monotonic()
         with entry.about("output_file", "was not written: "):
             predicted = runs.predict_to_csv(FLAGS.output_file, network, shards, FLAGS.batch_size)

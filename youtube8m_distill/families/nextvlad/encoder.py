@@ -72,6 +72,7 @@ class NeXtVLADPooling(Layer):
 
     def multiply_adds(self, num_rows: int = 1) -> int:
         """Multiply-adds of `num_rows` frames: widening, attention, assignment, and the sums of the groups."""
+        # `centers` have three dimensions, so they are not among the matrices.
         return num_rows * (matrix_size(self) + self.wide_size * self.num_clusters)
 
 
