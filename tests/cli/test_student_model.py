@@ -134,7 +134,7 @@ def test_settings_that_a_single_student_of_a_mixture_cannot_have_are_refused(tmp
 )
 def test_a_model_that_the_teacher_does_not_contain_is_refused(tmp_path, files, teacher, asked):
     line = refusal(tmp_path, files, *serial(tmp_path, teacher), f"--student_model={asked}")
-    assert line.startswith(f"Error: --student_model={asked}: the teacher is a {teacher}, and distillation is within one")
+    assert line.startswith(f"Error: --student_model={asked}: the teacher is a {teacher}: choose its family")
 
 
 def test_model_instead_of_student_model_gets_a_hint(tmp_path, files):
