@@ -102,7 +102,9 @@ def save_weights(network: keras.Model, path: str | pathlib.Path) -> None:
     # In memory first (0.3 s for 500 MB): on a full disk, HDF5 (1.14.6) ends the process with a segmentation fault.
     content = _WeightsInMemory()
     network.save_weights(content)
-    pathlib.Path(path).write_bytes(content.getbuffer())
+    # Not `write_bytes`: after an error, its frame keeps a view of the buffer, and collecting that crashes CPython 3.12.1.
+    with open(path, "wb") as file:
+        file.write(content.getbuffer())
 
 
 class _WeightsInMemory(io.BytesIO):
