@@ -286,7 +286,9 @@ def test_a_bad_record_among_files_is_named(folder, fault, training):
 # ---- unusual but valid
 
 
-@pytest.mark.parametrize("view", [VIEW, config.FrameView()], ids=["five frames", "all"])
+@pytest.mark.parametrize(
+    "view", [pytest.param(VIEW, id="five frames", marks=pytest.mark.slow), pytest.param(config.FrameView(), id="all")]
+)
 def test_videos_of_any_length_are_read_up_to_their_300th_frame(view):
     videos = [records.random_frames(num_frames, SIZES) for num_frames in (1, 4, 5, 299, 300, 301, 400)]
     found = parse([video(20 + i, frames) for i, frames in enumerate(videos)], view=view)

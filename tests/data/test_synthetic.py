@@ -232,6 +232,7 @@ def test_first_rgb_dimensions_vary_more_than_the_last(drawn):
     assert variances[-200:].mean() == pytest.approx(0.16, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, expected", [("rgb", [0.40, 0.27, 0.14, 0.04, 0.00]), ("audio", [0.47, 0.37, 0.20, 0.08, 0.01])]
 )

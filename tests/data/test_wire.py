@@ -107,7 +107,7 @@ def any_record(draw):
     return serialized + draw(strategies.sampled_from([b""] * 8 + [b"\x00", b"\x1a\x01x", b"\xff\xff"]))
 
 
-@pytest.mark.parametrize("features", [BYTES, RGB], ids=["both", "rgb"])
+@pytest.mark.parametrize("features", [pytest.param(BYTES, id="both"), pytest.param(RGB, id="rgb", marks=pytest.mark.slow)])
 @settings(max_examples=20, deadline=None)
 @given(serialized=strategies.lists(any_record(), min_size=1, max_size=3))
 def test_official_records_are_read_as_records_of_any_layout_are(features, serialized):

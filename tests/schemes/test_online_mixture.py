@@ -295,6 +295,7 @@ def test_two_mixtures_share_the_classifiers_of_corresponding_networks(shape):
     assert scheme.loss_weights["teacher/online_distillation_loss"] == 9
 
 
+@pytest.mark.slow
 def test_parallel_mixtures_follow_both_gradients_from_the_weights_before_the_step():
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: parallel((2,), clip_gradient_norm=0, regularization_penalty=0), strategy)
