@@ -56,8 +56,11 @@ class Evaluator(contextlib.AbstractContextManager):
         """Adds a batch. A batch that raises an error changes nothing.
 
         Args:
-            labels, top_classes, top_scores: as for `ranking_from_top`, k = min(top_k, num_classes) or more.
-            losses, perr: float [B], of all predictions; k of them are not enough for videos with more labels.
+            labels: [B, num_classes], above 0 where a class is a label.
+            top_classes: int [B, k], the best classes; k is min(top_k, num_classes) or more.
+            top_scores: float [B, k], their predictions.
+            losses: float [B], of all predictions.
+            perr: float [B], of all predictions; k of them are not enough for videos with more labels.
             predictions: float [B, num_classes]; only read for the full mAP.
         Raises:
             ValueError: if shapes do not fit or a score, loss or PERR is not finite.

@@ -17,7 +17,8 @@ class ParallelDistiller(TrainingScheme):
     constants, so they change the teacher only through a shared classifier.
 
     Args:
-        student, teacher: VideoClassifier or NetworkMixture. They share a classifier by holding the same layer objects.
+        student: VideoClassifier or NetworkMixture.
+        teacher: likewise. The two share a classifier by holding the same layer objects.
         terms: what the student minimizes.
         teacher_objective: LabelObjective, or OnlineMixtureObjective if the teacher is a mixture.
     """
