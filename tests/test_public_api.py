@@ -3,7 +3,9 @@
 import ast
 import doctest
 import importlib
+import inspect
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -46,3 +48,15 @@ def test_public_functions_have_type_annotations():
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 assert node.returns is not None, node.name
                 assert all(argument.annotation is not None for argument in arguments), node.name
+
+
+@pytest.mark.parametrize("name", youtube8m_distill.__all__)
+def test_documented_parameters_exist(name):
+    """Also those of public methods. The manual shows each parameter by itself, so entries name one each."""
+    public = getattr(youtube8m_distill, name)
+    functions = [public.__init__, *vars(public).values()] if inspect.isclass(public) else [public]
+    for function in filter(inspect.isfunction, functions):
+        is_constructor = function.__name__ == "__init__"
+        section = re.search(r"Args:\n((?: +.*\n?)*)", inspect.getdoc(public if is_constructor else function) or "")
+        documented = re.findall(r"^    (\S[^:]*):", section[1], re.MULTILINE) if section else []
+        assert {name.lstrip("*") for name in documented} <= set(inspect.signature(function).parameters), function
