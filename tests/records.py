@@ -1,10 +1,13 @@
-"""Records and files written by hand, independent of the package, for tests of what reads them."""
+"""Records and files written by hand for tests of what reads them, and ways to run a parser."""
 
 import contextlib
 import tempfile
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+
+from youtube8m_distill.data.parsing import wire
 
 
 @contextlib.contextmanager
@@ -15,6 +18,19 @@ def untraced():
         yield
     finally:
         tf.config.run_functions_eagerly(False)
+
+
+@contextlib.contextmanager
+def no_official_layout():
+    """Parsers that are traced or run inside the block take no record for an official one."""
+    locate = wire.locate
+
+    def find_nothing(*arguments, **options):
+        blocks = locate(*arguments, **options)
+        return blocks._replace(official=tf.zeros_like(blocks.official))
+
+    with mock.patch.object(wire, "locate", find_nothing):
+        yield
 
 
 def feature(values):

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from tests import commands, networks, records
+from youtube8m_distill.cli import inference
 from youtube8m_distill.data.tfrecord import find_files
+from youtube8m_distill.engine.progress import Progress
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -211,6 +213,15 @@ def test_a_network_from_an_archive_gives_the_same_predictions(files, csv, tmp_pa
 def test_invalid_flags_of_archives_are_refused(arguments, words, tmp_path):
     line = commands.fail("infer", "--input_data_pattern=x", f"--output_file={tmp_path}/p.csv", *arguments)
     assert line.startswith(f"Error: {words}") and not list(tmp_path.iterdir())
+
+
+def test_an_archive_of_another_checkpoint_than_the_loaded_one_is_reported(run, files, tmp_path, monkeypatch):
+    monkeypatch.setattr(inference, "pack", lambda *_: Progress(step=99))
+    folder, output = f"--train_dir={run.folder}", f"--output_file={tmp_path}/p.csv"
+    archive = f"--output_model_tgz={tmp_path}/m.tgz"
+    line = commands.fail("infer", folder, f"--input_data_pattern={files}", output, archive)
+    assert line.startswith(f"Error: {archive}: holds a checkpoint that the training has just saved")
+    assert not (tmp_path / "p.csv").exists()
 
 
 @pytest.mark.parametrize("flag", ["output_file", "output_model_tgz"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies
 from tests import oracles, records
 from youtube8m_distill import config
 from youtube8m_distill.data import bad_records, contents, pipeline, seeds, tfrecord
-from youtube8m_distill.data.parsing import batch, checks, wire
+from youtube8m_distill.data.parsing import batch, checks
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
 needs_real_records = pytest.mark.skipif(not REAL.is_dir(), reason="no folder of real records beside the repository")
@@ -53,14 +53,7 @@ def in_a_dataset(reading, *serialized, **place):
 
 def in_any_layout(reading, *serialized, **place):
     """Parses records as one batch, eagerly, none as an official one."""
-    locate = wire.locate
-
-    def find_nothing(*arguments, **options):
-        blocks = locate(*arguments, **options)
-        return blocks._replace(official=tf.zeros_like(blocks.official))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wire, "locate", find_nothing)
+    with records.no_official_layout():
         return together(reading, *serialized, **place)
 
 

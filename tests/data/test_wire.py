@@ -40,14 +40,7 @@ def by_cutting(features):
 
 def in_any_layout(features):
     """A parser that takes no record for an official one."""
-    locate = wire.locate
-
-    def find_nothing(*arguments, **options):
-        blocks = locate(*arguments, **options)
-        return blocks._replace(official=tf.zeros_like(blocks.official))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wire, "locate", find_nothing)
+    with records.no_official_layout():
         parse = batch._batch_parser.__wrapped__(features, NUM_CLASSES, tuple(VIEWS.items())).get_concrete_function()
     return lambda *fields: parse(*fields, tf.constant(SEED, tf.int64))
 

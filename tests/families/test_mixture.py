@@ -27,7 +27,7 @@ def _built(shape):
 
 
 def shared(shape=mixtures.TWO_LEVELS):
-    """A mixture that is built once, its random weights set anew."""
+    """A mixture that is built once; its random weights are set again for each test."""
     model, weights = _built(shape)
     model.set_weights(weights)
     return model

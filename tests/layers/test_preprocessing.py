@@ -152,9 +152,9 @@ def test_a_saved_network_contains_its_eigenvalues(tmp_path):
     assert (loaded.preprocessing.stored_dtype, loaded.preprocessing.feature_sizes) == ("uint8", (6, 3))
     np.testing.assert_array_equal(as_numpy(loaded(batch)["encoding"]), expected)
     model.save_weights(tmp_path / "model.weights.h5")
-    anew = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
-    anew.load_weights(tmp_path / "model.weights.h5")
-    np.testing.assert_array_equal(as_numpy(anew(batch)["encoding"]), expected)
+    restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    restored.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(as_numpy(restored(batch)["encoding"]), expected)
 
 
 def test_building_a_network_builds_its_preprocessing():

@@ -231,8 +231,8 @@ def test_a_changed_file_and_those_after_it_are_predicted_again(network, shards, 
         f"Resuming after 4 videos, in file 1 of 4; they are in {csv}.progress.",
     ]
     assert predicted.num_videos == NUM_VIDEOS + 1
-    predict(csv.parent / "anew.csv", network, shards)
-    assert csv.read_bytes() == (csv.parent / "anew.csv").read_bytes()
+    predict(csv.parent / "uninterrupted.csv", network, shards)
+    assert csv.read_bytes() == (csv.parent / "uninterrupted.csv").read_bytes()
 
 
 @pytest.mark.parametrize("batches", [5, 6])
@@ -241,8 +241,8 @@ def test_files_after_the_finished_ones_may_change(network, shards, csv, sizes, b
     stop(csv, network, files_of(6, 6, 6, 5, 100), batches)
     shards = files_of(*sizes)
     assert predict(csv, network, shards)[0].num_videos == sum(sizes)
-    predict(csv.parent / "anew.csv", network, shards)
-    assert csv.read_bytes() == (csv.parent / "anew.csv").read_bytes()
+    predict(csv.parent / "uninterrupted.csv", network, shards)
+    assert csv.read_bytes() == (csv.parent / "uninterrupted.csv").read_bytes()
 
 
 def test_a_changed_first_file_starts_over(network, shards, csv):
@@ -259,8 +259,8 @@ def test_newly_excluded_records_are_predicted_no_more(network, shards, csv, tmp_
     assert "Resuming after 12 videos, in file 2 of 4" in said[1] and predicted.num_videos == NUM_VIDEOS - 2
     stop(csv, network, fewer, 4)  # and resume within that file, after video 17
     predict(csv, network, fewer)
-    predict(tmp_path / "anew.csv", network, fewer)
-    assert csv.read_bytes() == (tmp_path / "anew.csv").read_bytes()
+    predict(tmp_path / "uninterrupted.csv", network, fewer)
+    assert csv.read_bytes() == (tmp_path / "uninterrupted.csv").read_bytes()
     assert b"test2-0," not in csv.read_bytes() and b"test2-3," not in csv.read_bytes()
 
 
