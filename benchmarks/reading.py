@@ -6,7 +6,8 @@ The files are synthetic frame-level files. The lengths of the videos are distrib
 frames). The files are in the page cache and are read repeatedly. All readers are measured in turns in one process. Times
 start after the first batch, which excludes the half second of pipeline setup. Ratios are ratios of medians over the rounds.
 "Bare" is the faster of two ways to consume TFRecordDataset over the same files: in one `reduce`, and from Python. Memory is
-that of the process after the first and the last round.
+that of the process after the first and the last round. At the end, iterators that were idle for a while are closed, with
+and without TensorFlow's autotuning.
 """
 
 import itertools
@@ -44,6 +45,7 @@ VIEWS = {
     "teacher, 300 frames": {schema.TEACHER: TEACHER},
     "teacher and student": {schema.TEACHER: TEACHER, schema.STUDENT: STUDENT},
 }
+ITERATORS, IDLE_SECONDS = 4, 10.0
 TARGETS = {"student, 30 frames": 0.65, "teacher, 300 frames": 0.5}
 
 
@@ -83,6 +85,10 @@ def measure_files(shards):
             speed[name].append(way())
         first_memory = first_memory or memory()
     yield from rates({name: statistics.median(found) for name, found in speed.items()})
+    dataset, tuned = make_dataset(shards, parser, BATCH_SIZE.value), tf.data.Options()
+    tuned.autotune.enabled = True
+    yield figures.Figure("closing an iterator, at most", closing(dataset), "s", at_most=1)
+    yield figures.Figure("closing an iterator with autotuning, at most", closing(dataset.with_options(tuned)), "s")
     yield figures.Figure("memory after the first round", first_memory, "MiB")
     yield figures.Figure("memory after the last round over that after the first", memory() / first_memory, "x", at_most=1.1)
     yield figures.Figure("peak memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, "MiB")
@@ -124,6 +130,20 @@ def consume_from_python(dataset, videos_per_element, videos=None):
     for _ in range(elements):
         next(iterator)
     return elements * videos_per_element / (time.perf_counter() - started)
+
+
+def closing(dataset):
+    """The longest time, in seconds, that closing one of several iterators takes, each idle for IDLE_SECONDS."""
+    iterators, seconds = [iter(dataset) for _ in range(ITERATORS)], []
+    for iterator in iterators:
+        next(iterator)
+    del iterator
+    time.sleep(IDLE_SECONDS)
+    while iterators:
+        started = time.perf_counter()
+        iterators.pop()
+        seconds.append(time.perf_counter() - started)
+    return max(seconds)
 
 
 def memory():

@@ -1,4 +1,5 @@
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -164,7 +165,7 @@ def test_a_share_has_the_position_of_its_whole_batch(plain):
         assert (share["position"] == batch["position"][0]).all() and len(share["position"]) == 2
 
 
-def test_files_that_an_epoch_has_done_with_are_not_read_again(tmp_path):
+def test_files_finished_in_an_epoch_are_not_read_again(tmp_path):
     """The files are damaged in between, so that reading them would fail."""
     for i in range(6):
         records.write(tmp_path / f"{i}.tfrecord", [b"%d" % (10 * i + j) for j in range(8)])
@@ -285,6 +286,21 @@ def test_random_frames_differ_between_epochs_and_are_fixed_in_evaluation(videos)
     assert len(rest) == 5 and all(frames[place] == indices for place, indices in rest.items())
     # In evaluation they are those of the first epoch, every time.
     assert drawn(videos)[1] == {(None, i): frames[0, i] for i in range(10)}
+
+
+@pytest.mark.slow
+def test_iterators_close_at_once(plain):
+    """With TensorFlow's autotuning, about every third iterator would need seconds to close after these three seconds."""
+    datasets = [pipeline.make_dataset(plain, NUMBERS, 4, TrainingOrder(num_epochs=None)) for _ in range(4)]
+    datasets += [pipeline.make_dataset(plain, NUMBERS, 4), tfrecord.read_serialized(plain[0])] * 4
+    iterators = [iter(dataset) for dataset in datasets]
+    for iterator in iterators:
+        next(iterator)
+    time.sleep(3)
+    del iterator
+    started = time.perf_counter()
+    iterators.clear()
+    assert time.perf_counter() - started < 2
 
 
 def test_a_batch_divides_over_two_replicas(plain):

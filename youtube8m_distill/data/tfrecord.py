@@ -189,8 +189,21 @@ def is_whole(shard, num_bytes):
 
 def read_serialized(shard) -> tf.data.Dataset:
     """The serialized records of a file before its damaged part, excluded ones too."""
-    records = tf.data.TFRecordDataset(shard.path, shard.compression)
+    records = with_quick_iterators(tf.data.TFRecordDataset(shard.path, shard.compression))
     return records if shard.readable is None else records.take(shard.readable)
+
+
+def with_quick_iterators(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset with iterators that start and close quickly, for pipelines that gain nothing from optimization.
+
+    TensorFlow's autotuning thread sleeps between its rounds, twice as long each time, up to a minute. Closing an iterator
+    wakes it, but it may go back to sleep before it sees the cancellation, and closing waits for it. TensorFlow's other
+    optimizations of a pipeline delay the start of each iterator.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.with_options(options)
 
 
 def count_readable(shard, at_most=-1):

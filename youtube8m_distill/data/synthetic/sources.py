@@ -12,6 +12,7 @@ import tensorflow as tf
 from youtube8m_distill import schema
 from youtube8m_distill.config.synthetic import SPLITS
 from youtube8m_distill.data.synthetic import prototypes, records, statistics, videos
+from youtube8m_distill.data.tfrecord import with_quick_iterators
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.settings import require
 
@@ -122,7 +123,7 @@ class MeanSource:
 
     def _serialized(self, path, start=0, stop=-1):
         try:
-            yield from tf.data.TFRecordDataset(path).take(stop).skip(start).as_numpy_iterator()
+            yield from with_quick_iterators(tf.data.TFRecordDataset(path)).take(stop).skip(start).as_numpy_iterator()
         except tf.errors.OpError as error:
             raise self._error(f"{path} cannot be read as a TFRecord file: {error.message}") from error
 
