@@ -1,13 +1,14 @@
 """Records and files written by hand for tests of what reads them, and ways to run a parser."""
 
 import contextlib
+import functools
 import tempfile
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
-from youtube8m_distill.data.parsing import wire
+from youtube8m_distill.data.parsing import batch, wire
 
 
 @contextlib.contextmanager
@@ -31,6 +32,11 @@ def no_official_layout():
 
     with mock.patch.object(wire, "locate", find_nothing):
         yield
+
+
+def forget_parsers(monkeypatch):
+    """Gives this test an empty cache of parsers, so that they are traced again."""
+    monkeypatch.setattr(batch, "_batch_parser", functools.lru_cache(batch._batch_parser.__wrapped__))
 
 
 def feature(values):

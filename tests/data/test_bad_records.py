@@ -1,5 +1,7 @@
+import gc
 import gzip
 import pathlib
+import weakref
 
 import pytest
 import tensorflow as tf
@@ -43,6 +45,29 @@ def test_an_invalid_record_is_reported_from_inside_a_compiled_step(tmp_path):
     with pytest.raises(bad_records.BadRecordError, match="b, record 3: label 99"), bad_records.naming_bad_records(shards):
         for _ in range(3):
             step()
+
+
+def test_ids_and_labels_of_a_batch_are_checked_before_frames(tmp_path):
+    without_frames = records.frame_record({"audio": records.random_frames(3)["audio"]})
+    without_id = records.frame_record(records.random_frames(3), video_id=None)
+    shards = tfrecord.find_files(records.write(tmp_path / "a", [without_frames, without_id]))
+    parser = VideoParser(config.FeatureConfig(sizes=(6, 3)), 10, {"student": config.FrameView()})
+    with pytest.raises(bad_records.BadRecordError, match="a, record 1: no video id"):
+        read_all(None, shards=shards, parser=parser)
+
+
+def test_the_graph_of_a_check_is_freed():
+    """TensorFlow keeps every Python function that a graph calls."""
+    graphs = []
+
+    def check(values):
+        graphs.append(weakref.ref(values.graph))
+        names = tf.strings.as_string(values)
+        return bad_records.require(names, lambda values: [(values > 0, lambda row: ["not positive"])], values)
+
+    list(tf.data.Dataset.from_tensors([1, 2]).map(check))
+    gc.collect()
+    assert graphs[0]() is None
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -98,10 +98,11 @@ def test_each_row_is_the_frame_that_its_index_names(num_frames, k, seed):
 
 def test_equal_parsers_are_traced_once_per_process(monkeypatch):
     traced = []
-    describe = checks.describe
-    monkeypatch.setattr(checks, "describe", lambda *reading: traced.append(reading) or describe(*reading))
-    for _ in range(2):
-        in_a_dataset((MEANS, NUM_CLASSES, dict(MEAN), 81), records.video_record(GOOD_MEANS))  # no other test uses this seed
+    read_context = checks.read_context
+    monkeypatch.setattr(checks, "read_context", lambda *reading: traced.append(reading) or read_context(*reading))
+    records.forget_parsers(monkeypatch)
+    for seed in range(2):
+        in_a_dataset((MEANS, NUM_CLASSES, dict(MEAN), seed), records.video_record(GOOD_MEANS))
     assert len(traced) == 1
 
 

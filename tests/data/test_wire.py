@@ -18,8 +18,7 @@ NUM_CLASSES, SEED = 12, 3
 VIEWS = {
     "teacher": config.FrameView(),
     "student": config.FrameView(frame_selection="random", frames_per_video=7),
-    "third": config.FrameView(frame_selection="uniform", frames_per_video=4),
-    "fourth": config.FrameView(frame_selection="first", frames_per_video=3),
+    "third": config.FrameView(frame_selection="first", frames_per_video=3),
 }
 
 
@@ -101,7 +100,7 @@ def any_record(draw):
 
 
 @pytest.mark.parametrize("features", [pytest.param(BYTES, id="both"), pytest.param(RGB, id="rgb", marks=pytest.mark.slow)])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(serialized=strategies.lists(any_record(), min_size=1, max_size=3))
 def test_official_records_are_read_as_records_of_any_layout_are(features, serialized):
     found, expected = (outcome(parse, serialized) for parse in parsers(features))
@@ -193,9 +192,9 @@ def test_all_frames_of_official_records_are_never_parsed(videos, monkeypatch):
             return parse(tf.identity(serialized), context, lists, **options)
 
     monkeypatch.setattr(tf.io, "parse_sequence_example", refusing_lists)
+    records.forget_parsers(monkeypatch)
     views = {"teacher": config.FrameView(), "student": config.FrameView(frame_selection="uniform", frames_per_video=3)}
-    # Parsers are cached for the whole process; no other test uses this seed, so none gets this one.
-    parser = batch.VideoParser(BYTES, NUM_CLASSES, views, 162)
+    parser = batch.VideoParser(BYTES, NUM_CLASSES, views)
     dataset = pipeline.make_dataset(videos, parser, 5, TrainingOrder())
     assert sum(len(batch["labels"]) for batch in dataset) == 20
     records.write(videos[1].path, [records.frame_record(records.random_frames(3, SIZES)) + b"\x1a\x01x"] * 5)

@@ -30,26 +30,35 @@ def _text(*parts):
     )
 
 
-def require(names, checks):
+def require(names, find_checks, *values):
     """Fails with the name of the first record that is invalid, and the reason of the first check that it fails.
 
     Args:
         names: string [B], from `record_name`.
-        checks: list of (bool [B], reason). A reason is a function of a row that returns parts of a text, strings and
-            scalars; it runs only if the check does not hold.
+        find_checks: function of `values` -> list of (bool [B], reason). A reason is a function of a row that returns parts
+            of a text, strings and scalars. It runs eagerly, and only for a failed check. In the graph, reasons would
+            double the size of a parser and slow down the start of every iterator.
+        values: nested structures of tensors or RaggedTensors, passed to `find_checks`.
     Returns:
         bool scalar, true. Ops that must not run on invalid records go under its control dependency.
     """
-    holds = tf.stack([holds for holds, _ in checks])  # [checks, B]
+    # TensorFlow keeps `explain` forever. If it referred to the values themselves, it would keep their graph, too.
+    structure = tf.nest.map_structure(tf.type_spec_from_value, values)
+
+    def explain(names, *flat):
+        with tf.device("CPU:0"):
+            checks = find_checks(*tf.nest.pack_sequence_as(structure, flat, expand_composites=True))
+            holds = tf.stack([holds for holds, _ in checks])  # [checks, B]
+            row = int(tf.argmin(tf.cast(tf.reduce_all(holds, axis=0), tf.int8)))
+            _, reason = checks[int(tf.argmin(tf.cast(holds[:, row], tf.int8)))]
+            return _text(START, names[row], ": ", *reason(row), END)
 
     def fail():
-        row = tf.argmin(tf.cast(tf.reduce_all(holds, axis=0), tf.int8))
-        check = tf.argmin(tf.cast(holds[:, row], tf.int8), output_type=tf.int32)
-        # Branches, not `tf.where`: a reason may be computable only if its own check fails.
-        reason = tf.switch_case(check, [lambda reason=reason: _text(*reason(row)) for _, reason in checks])
-        with tf.control_dependencies([tf.debugging.Assert(False, [_text(START, names[row], ": ", reason, END)])]):
+        flat = tf.nest.flatten(values, expand_composites=True)
+        with tf.control_dependencies([tf.debugging.Assert(False, [tf.py_function(explain, [names, *flat], tf.string)])]):
             return tf.constant(False)
 
+    holds = tf.stack([holds for holds, _ in find_checks(*values)])
     return tf.cond(tf.reduce_all(holds), lambda: tf.constant(True), fail)
 
 

@@ -50,13 +50,18 @@ def require_as_many(records, path, targets_path, num_targets):
     last = tf.cast(num_targets, tf.int64) - 1
     # The record of the last targets, if there are any, and none after it.
     wanted = tf.minimum(last, 0) + 1
-    found = records.skip(tf.maximum(last, 0)).take(wanted + 1).reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
+    records = tfrecord.with_quick_iterators(records.skip(tf.maximum(last, 0)).take(wanted + 1))
+    found = records.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
     again = "compute its targets again"
-    checks = [
-        (found[None] >= wanted, lambda row: (path, f" has no record of this number; {again}")),
-        (found[None] <= wanted, lambda row: ("the last one, but ", path, f" has more; {again}")),
-    ]
-    return bad_records.require(bad_records.record_name(targets_path, last)[None], checks)
+
+    def find_checks(path, found, wanted):
+        return [
+            (found[None] >= wanted, lambda row: (path, f" has no record of this number; {again}")),
+            (found[None] <= wanted, lambda row: ("the last one, but ", path, f" has more; {again}")),
+        ]
+
+    names = bad_records.record_name(targets_path, last)[None]
+    return bad_records.require(names, find_checks, path, found, wanted)
 
 
 def decode(targets, paths, numbers, size):
@@ -64,9 +69,12 @@ def decode(targets, paths, numbers, size):
 
     `paths`, string [B], and `numbers`, int64 [B], are the files that they come from and their places there.
     """
-    found, num_bytes = tf.strings.length(targets), BYTES_A_NUMBER * size
+    num_bytes, names = BYTES_A_NUMBER * size, bad_records.record_name(paths, numbers)
     reason = f" bytes of targets instead of {num_bytes} ({size} numbers of {BYTES_A_NUMBER} bytes)"
-    checks = [(found == num_bytes, lambda row: (found[row], reason))]
-    with tf.control_dependencies([bad_records.require(bad_records.record_name(paths, numbers), checks)]):
+
+    def find_checks(found):
+        return [(found == num_bytes, lambda row: (found[row], reason))]
+
+    with tf.control_dependencies([bad_records.require(names, find_checks, tf.strings.length(targets))]):
         # As integers first: decoding an empty batch needs `fixed_length`, which float16 does not support.
         return tf.bitcast(tf.io.decode_raw(targets, tf.uint16, fixed_length=num_bytes), tf.float16)

@@ -35,7 +35,8 @@ class VideoParser:
     Calling it with Records returns a dict as `schema` describes it, with `video_id` and `labels`, one dict per role and, at
     frame level, `stored_frames`. It raises errors for `bad_records.naming_bad_records`: no id, an empty id or one with a
     zero byte, no frames, frames or features of another size or type, features with different numbers of frames, numbers
-    that are not finite, labels out of range or duplicate labels.
+    that are not finite, labels out of range or duplicate labels. In a batch, ids and labels of all records are checked
+    before frames.
 
     Args:
         features: the same for all roles.
@@ -89,41 +90,47 @@ def _parse_means(records, features, num_classes, views, _):
     # record in every error.
     wanted = CONTEXT | dict.fromkeys(features.names, tf.io.RaggedFeature(tf.float32))
     stored, *_ = tf.io.parse_sequence_example(records.serialized, wanted, example_names=names)
-    video, described = checks.describe(stored, num_classes)
-    with tf.control_dependencies([bad_records.require(names, described + checks.of_means(stored, features))]):
+    context = checks.read_context(stored, num_classes)
+
+    def find_checks(context, stored):
+        return checks.of_context(context, num_classes) + checks.of_means(stored, features)
+
+    with tf.control_dependencies([bad_records.require(names, find_checks, context, stored)]):
         means = [tf.reshape(stored[name].values, [-1, size]) for name, size in zip(features.names, features.sizes)]
         seen = {schema.FEATURES: tf.concat(means, axis=1)}
-    return video | {role: seen for role in views}
+    return context.describe() | {role: seen for role in views}
 
 
 def _parse_frames(records, features, num_classes, views, seed):
-    names = bad_records.record_name(records.path, records.number)
+    names, beginnings = bad_records.record_name(records.path, records.number), records.serialized
+    blocks: typing.Any = None
+    if features.dtype == "uint8":
+        blocks = wire.locate(records.serialized, features, beginning=max(map(_beginning, views.values())))
+        beginnings = tf.where(blocks.official, blocks.context, records.serialized)
+    stored, *_ = tf.io.parse_sequence_example(beginnings, CONTEXT, example_names=names)
+    context = checks.read_context(stored, num_classes)
 
     def official():
-        context, *_ = tf.io.parse_sequence_example(blocks.context, CONTEXT, example_names=names)
-        video, described = checks.describe(context, num_classes)
-
         def frames_of(view, indices):
             if _beginning(view):
                 return blocks.beginning[:, : view.max_frames]
             return wire.cut(records.serialized, blocks, indices, features)
 
-        with tf.control_dependencies([bad_records.require(names, described)]):
-            return batch_of(video, blocks.stored_frames, frames_of)
+        return batch_of(blocks.stored_frames, frames_of)
 
     def any_layout():
         kind = tf.string if features.dtype == "uint8" else tf.float32
         lists = dict.fromkeys(features.names, tf.io.RaggedFeature(kind))
-        context, stored, _ = tf.io.parse_sequence_example(records.serialized, CONTEXT, lists, example_names=names)
-        video, described = checks.describe(context, num_classes)
+        _, stored, _ = tf.io.parse_sequence_example(records.serialized, None, lists, example_names=names)
         stored_frames = stored[features.names[0]].row_lengths()
-        with tf.control_dependencies([bad_records.require(names, described + checks.of_frames(stored, features))]):
-            return batch_of(video, stored_frames, lambda view, indices: _gather(stored, indices, features))
+        find_checks = functools.partial(checks.of_frames, features=features)
+        with tf.control_dependencies([bad_records.require(names, find_checks, stored)]):
+            return batch_of(stored_frames, lambda view, indices: _gather(stored, indices, features))
 
-    def batch_of(video, stored_frames, frames_of):
-        """The whole batch, with a function (view, indices [B, T]) -> frames [B, T, size]."""
-        batch = video | {schema.STORED_FRAMES: stored_frames}
-        draw = seeds.frame_seeds(video[schema.VIDEO_ID], seed, records.epoch)
+    def batch_of(stored_frames, frames_of):
+        """What a batch holds about frames, with a function (view, indices [B, T]) -> frames [B, T, size]."""
+        batch = {schema.STORED_FRAMES: stored_frames}
+        draw = seeds.frame_seeds(context.first_ids, seed, records.epoch)
         for role, view in views.items():
             indices = frame_selection.select(view, tf.minimum(stored_frames, schema.MAX_FRAMES), draw)
             num_frames = tf.math.count_nonzero(indices >= 0, axis=1, dtype=tf.int32)
@@ -131,10 +138,10 @@ def _parse_frames(records, features, num_classes, views, seed):
             batch[role] = {schema.FRAMES: frames, schema.NUM_FRAMES: num_frames, schema.FRAME_INDICES: indices}
         return batch
 
-    if features.dtype == "float32":
-        return any_layout()
-    blocks = wire.locate(records.serialized, features, beginning=max(map(_beginning, views.values())))
-    return tf.cond(tf.reduce_all(blocks.official), official, any_layout)
+    find_checks = functools.partial(checks.of_context, num_classes=num_classes)
+    with tf.control_dependencies([bad_records.require(names, find_checks, context)]):
+        batch = any_layout() if blocks is None else tf.cond(tf.reduce_all(blocks.official), official, any_layout)
+        return context.describe() | batch
 
 
 def _beginning(view):

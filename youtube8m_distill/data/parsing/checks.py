@@ -1,41 +1,63 @@
 """What must hold for the records of a batch, parsed leniently with any number of values; each fault has its own message.
 
-A check is a pair for `bad_records.require`: whether it holds, bool [B], and a function row -> reason.
+A check is a pair as `bad_records.require` takes them: whether it holds, bool [B], and a function row -> reason.
 """
+
+import typing
 
 import tensorflow as tf
 
 from youtube8m_distill import schema
 
 
-def describe(context, num_classes):
-    """Ids, string [B], and multi-hot labels, uint8 [B, num_classes], by name, and a list of checks of them.
+class Context(typing.NamedTuple):
+    """Ids and labels of a batch, as stored, before they are checked."""
 
-    `context` has their RaggedTensors [B, values]. An id has no zero byte, which readers of a CSV would drop.
-    """
-    ids = tf.concat([context[key] for key in schema.ID_KEYS], axis=1)
+    ids: typing.Any  # RaggedTensor, string [B, values]
+    first_ids: tf.Tensor  # string [B]; "" where there is none
+    labels: typing.Any  # RaggedTensor, int64 [B, values]
+    counts: tf.Tensor  # int32 [B, num_classes], how often each class is a label
+
+    def describe(self):
+        """Ids and multi-hot labels, uint8 [B, num_classes], by name."""
+        return {schema.VIDEO_ID: self.first_ids, schema.LABELS: tf.cast(self.counts > 0, tf.uint8)}
+
+
+def read_context(stored, num_classes):
+    """Reads the Context from parsed features, RaggedTensors [B, values] by name."""
+    ids = tf.concat([stored[key] for key in schema.ID_KEYS], axis=1)
     first_ids = ids[:, :1].to_tensor("", shape=[None, 1])[:, 0]
-    labels = context[schema.LABELS_KEY]
-    exists = labels.with_values((labels.values >= 0) & (labels.values < num_classes))
+    labels = stored[schema.LABELS_KEY]
     places = tf.cast(labels.value_rowids(), tf.int64) * num_classes + labels.values
+    places = tf.where(_in_range(labels, num_classes).values, places, -1)
     num_places = tf.cast(labels.nrows(), tf.int64) * num_classes
-    counts = tf.math.unsorted_segment_sum(tf.ones_like(places, tf.int32), tf.where(exists.values, places, -1), num_places)
-    counts = tf.reshape(counts, [-1, num_classes])
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(places, tf.int32), places, num_places)
+    return Context(ids, first_ids, labels, tf.reshape(counts, [-1, num_classes]))
+
+
+def _in_range(labels, num_classes):
+    """Whether each label is a class. RaggedTensor, bool [B, values]."""
+    return labels.with_values((labels.values >= 0) & (labels.values < num_classes))
+
+
+def of_context(context, num_classes):
+    """Checks of ids and labels. An id with a zero byte is invalid: readers of a CSV would drop the byte."""
+    first_ids, labels, counts = context.first_ids, context.labels, context.counts
+    in_range = _in_range(labels, num_classes)
     advice = (
         f" is outside 0 .. {num_classes - 1}; num_classes={num_classes} is too small for this data (the 2017 set has 4716, "
         "later ones 3862), or the record is bad"
     )
-    checks = [
-        (ids.row_lengths() > 0, lambda row: [f"no video id; it should be under {' or '.join(schema.ID_KEYS)}"]),
+    return [
+        (context.ids.row_lengths() > 0, lambda row: [f"no video id; it should be under {' or '.join(schema.ID_KEYS)}"]),
         (tf.strings.length(first_ids) > 0, lambda row: ["an empty video id"]),
         (tf.strings.split(first_ids, sep="\0").row_lengths() == 1, lambda row: ["a zero byte in the video id"]),
-        (tf.reduce_all(exists, axis=1), lambda row: ["label ", labels[row][~exists[row]][0], advice]),
+        (tf.reduce_all(in_range, axis=1), lambda row: ["label ", labels[row][~in_range[row]][0], advice]),
         (
             tf.reduce_all(counts <= 1, axis=1),
             lambda row: ["label ", tf.argmax(tf.cast(counts[row] > 1, tf.int8)), " is listed more than once"],
         ),
     ]
-    return {schema.VIDEO_ID: first_ids, schema.LABELS: tf.cast(counts > 0, tf.uint8)}, checks
 
 
 def of_means(stored, features):
