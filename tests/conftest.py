@@ -3,22 +3,26 @@
 import gc
 import os
 
+import hypothesis
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # both before TensorFlow is imported
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-
-import hypothesis  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-
-# Tests compile many small graphs once each; optimizing them takes longer than running them.
-tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_configure(config):
+    """Sets up TensorFlow, except in a process that only distributes tests: loading it takes seconds."""
+    if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
+        import tensorflow as tf
+
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+        # Tests compile many small graphs once each; optimizing them takes longer than running them.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def pytest_collection_finish():

@@ -46,7 +46,8 @@ def train(
     """
     interruption = interruption or Interruption()
     listeners = keras.callbacks.CallbackList(list(callbacks), model=scheme)
-    run_step = tf.function(lambda batch: strategy.run(scheme.train_step, (batch,)))
+    # Without AutoGraph, as in Keras: there is nothing to convert, and conversion slows down tracing.
+    run_step = tf.function(lambda batch: strategy.run(scheme.train_step, (batch,)), autograph=False)
     # One batch per replica of this machine at a time, in row order, without TensorFlow's automatic sharding.
     replicas, shares = strategy.num_replicas_in_sync, dataset
     if replicas > 1:

@@ -64,7 +64,7 @@ class Predictor:
         network: VideoClassifier or NetworkMixture, built under `strategy`, which is by default one GPU or CPU.
         role: whose frames in a batch the network reads; by default the network's name.
         outputs: function (dict of the network's outputs, labels or None) -> dict of tensors [B, ...] to bring to the host.
-            Its attribute `reads_labels` tells whether it gets labels.
+            It is called in a graph without AutoGraph. Its attribute `reads_labels` tells whether it gets labels.
     """
 
     def __init__(
@@ -77,7 +77,9 @@ class Predictor:
         self.network, self.outputs = network, outputs
         self.role = role or network.name
         self.strategy = strategy or make_strategy()
-        self._run = tf.function(lambda inputs: self.strategy.run(self._forward, (inputs,)), reduce_retracing=True)
+        self._run = tf.function(
+            lambda inputs: self.strategy.run(self._forward, (inputs,)), reduce_retracing=True, autograph=False
+        )
 
     def __call__(self, dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
         """Yields a dict of numpy arrays for each batch of an evaluation dataset (`make_dataset`), computed one ahead.
