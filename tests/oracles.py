@@ -6,24 +6,24 @@ import numpy as np
 
 
 def ordered_classes(predictions):
-    """Classes of one video, best first, equals by class index."""
+    """Classes of one video, best first; equal scores are ordered by class index."""
     return sorted(range(len(predictions)), key=lambda c: (-float(predictions[c]), c))
 
 
 def starter_hit_at_one(labels, predictions):
-    """1 or 0 for one video."""
+    """1 if the best class of one video is a label, otherwise 0."""
     return float(labels[ordered_classes(predictions)[0]] > 0)
 
 
 def starter_perr(labels, predictions):
-    """Of one video: the true share of its n best classes that are predicted above 0; n is its number of labels."""
+    """For one video with n labels: the fraction of labels among its n best classes. Only predictions above 0 count."""
     n = sum(1 for label in labels if label > 0)
     found = [c for c in ordered_classes(predictions)[:n] if labels[c] > 0 and predictions[c] > 0]
     return len(found) / n if n else 0.0
 
 
 def starter_average_precision(pairs, num_positives):
-    """The starter's loop, right where no two scores are equal. `pairs`: (score, is it true)."""
+    """The starter code's loop, correct only without equal scores. `pairs`: (score, is it true)."""
     found, total = 0, 0.0
     for position, (_, true) in enumerate(sorted(pairs, key=lambda pair: pair[0], reverse=True), start=1):
         if true:
@@ -33,7 +33,7 @@ def starter_average_precision(pairs, num_positives):
 
 
 def grouped_average_precision(pairs, num_positives):
-    """Step by step down the distinct scores: gain in recall times precision, both after the whole group of equals."""
+    """Sums recall gain times precision over the distinct scores, both taken after the whole group of equal scores."""
     value = recall = 0.0
     for threshold in sorted({score for score, _ in pairs}, reverse=True):
         taken = [true for score, true in pairs if score >= threshold]
@@ -59,7 +59,7 @@ def gap(labels, predictions, top_k, average_precision=grouped_average_precision)
 
 
 def class_average_precisions(labels, predictions, top_k, average_precision=grouped_average_precision):
-    """Average precision of each class that has a label, by class."""
+    """Average precision of each class that occurs as a label, by class."""
     pairs = pooled_pairs(labels, predictions, top_k)
     counts = {c: sum(1 for row in labels if row[c] > 0) for c in range(len(labels[0]))}
     return {
@@ -70,7 +70,7 @@ def class_average_precisions(labels, predictions, top_k, average_precision=group
 
 
 def mean_average_precision(labels, predictions, top_k, average_precision=grouped_average_precision):
-    """Mean over the classes that have a label; 0 if none has."""
+    """Mean over the classes that occur as labels; 0 if there are none."""
     values = class_average_precisions(labels, predictions, top_k, average_precision)
     return sum(values.values()) / len(values) if values else 0.0
 
@@ -84,12 +84,12 @@ def kaggle_line(video_id, classes, scores):
 
 
 def dequantized(code):
-    """The float of one stored byte, in Python numbers: the starter's Dequantize with its range -2 .. 2."""
+    """The float of one stored byte, in plain Python: the starter code's Dequantize with the range -2 .. 2."""
     return code * (4 / 255) + 4 / 512 - 2
 
 
 def quantized(value):
-    """The byte of one float, in Python numbers: the extractor's formula, rounded down."""
+    """The byte of one float, in plain Python: the feature extractor's formula, rounded down."""
     return int((min(max(value, -2.0), 2.0) + 2.0) * 255.0 / 4.0)
 
 
@@ -121,12 +121,12 @@ def selected_frames(selection, num_frames, count):
 
 
 def multi_hot(labels, num_classes):
-    """uint8 list of 0 and 1."""
+    """Labels as a list of 0 and 1."""
     return [int(c in labels) for c in range(num_classes)]
 
 
 def padded_view(frames, indices, length):
-    """What a network gets of a video, (rows [length, all sizes], indices [length]), from {name: frames [N, size]}."""
+    """The frames that a network sees, (rows [length, sum of sizes], indices [length]), from {name: frames [N, size]}."""
     rows = np.concatenate(list(frames.values()), axis=1)
     view, places = np.zeros((length, rows.shape[1]), rows.dtype), np.full(length, -1)
     for place, index in enumerate(indices):
@@ -138,13 +138,13 @@ def padded_view(frames, indices, length):
 
 
 def autocorrelation(frames, lag):
-    """Of the deviation from the video's mean, all dimensions together."""
+    """Autocorrelation of the deviation from the video's mean, over all dimensions."""
     deviation = frames - frames.mean(axis=0)
     return (deviation[lag:] * deviation[:-lag]).mean() / (deviation**2).mean()
 
 
 def distances_of_fifths(frames):
-    """From the mean of each fifth of a video to the mean of the whole."""
+    """Distance from the mean of each fifth of a video to the mean of the whole video."""
     fifths = np.array_split(frames, 5)
     return [np.linalg.norm(fifth.mean(axis=0) - frames.mean(axis=0)) for fifth in fifths]
 
@@ -157,7 +157,7 @@ def sigmoid(x):
 
 
 def preprocessed(codes):
-    """Bytes of one frame -> its floats, scaled to length 1 all features together."""
+    """The floats of one frame from its bytes, scaled to length 1 over all features."""
     values = np.array([dequantized(int(code)) for code in codes])
     return values / np.sqrt(sum(value * value for value in values))
 
@@ -171,7 +171,7 @@ def lstm_step(weights, x, carry, hidden):
 
 
 def stacked_lstm_states(layers, sequence, length):
-    """One sequence's joint state [c1, h1, c2, h2, ...] after each of its rows; rows from `length` on do not move it."""
+    """One sequence's joint state [c1, h1, c2, h2, ...] after each of its rows; rows from `length` on do not change it."""
     cells = layers[0][1].shape[0]
     states = [np.zeros(cells) for _ in range(2 * len(layers))]
     after_each = []
@@ -186,7 +186,7 @@ def stacked_lstm_states(layers, sequence, length):
 
 
 def hierarchical_rnn(lower, upper, frames, num_frames, frames_per_block):
-    """One video: its encoding, and the lower level's state after each real frame. Only real frames are looked at."""
+    """One video: its encoding, and the lower level's state after each real frame. Only real frames are read."""
     cells, real = lower[0][1].shape[0], frames[:num_frames]
     blocks = [real[start : start + frames_per_block] for start in range(0, num_frames, frames_per_block)]
     states = [stacked_lstm_states(lower, block, len(block)) for block in blocks]
@@ -291,7 +291,7 @@ def _clipped_probability(p):
 
 
 def bernoulli_kl(teacher, student):
-    """KL(P_T || P_S) of one video, each class a coin of its own."""
+    """KL(P_T || P_S) of one video, with an independent Bernoulli distribution for each class."""
     total = 0.0
     for p, q in zip(map(_clipped_probability, teacher), map(_clipped_probability, student)):
         total += p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
@@ -299,7 +299,7 @@ def bernoulli_kl(teacher, student):
 
 
 def categorical_kl(teacher, student):
-    """KL(P_T || P_S) of one video, its classes the sides of one die."""
+    """KL(P_T || P_S) of one video, with one categorical distribution over its classes."""
     p, q = [_clipped_probability(v) for v in teacher], [_clipped_probability(v) for v in student]
     return sum(a / sum(p) * np.log((a / sum(p)) / (b / sum(q))) for a, b in zip(p, q))
 
@@ -362,7 +362,7 @@ def numerical_gradients(function, variables, step=1e-6):
 
 
 def clipped_by_norm(gradient, limit):
-    """A gradient shortened to the length `limit` if it is longer; 0 stands for no limit."""
+    """A gradient scaled to norm `limit` if its norm is larger; 0 means no limit."""
     norm = np.linalg.norm(gradient)
     return gradient * (limit / norm) if limit and norm > limit else gradient
 
@@ -386,7 +386,7 @@ def mean_frame(frames, num_frames):
 
 
 def _normalized_videos(videos, weights, training):
-    """Rows of all `videos`, and the mean and variance of them all together, by which training normalizes.
+    """Normalized rows of all `videos`, and the joint mean and variance that training normalizes them with.
 
     videos: list of [real frames, size]; weights: (gamma, beta, moving mean, moving variance), or None for no change.
     """
@@ -402,7 +402,7 @@ def _normalized_videos(videos, weights, training):
 
 
 def deep_bag_of_frames(weights, videos, pooling, activation, training):
-    """All videos' encodings, and {name: (mean, variance)} of the rows that each batch normalization met.
+    """All videos' encodings, and {name: (mean, variance)} of the rows that each batch normalization gets.
 
     weights: `clusters` and `hidden`, kernel with or without a bias; `input_normalization`, `cluster_normalization` and
     `hidden_normalization`, see `_normalized_videos`, or without these. videos: list of [real frames, size].
@@ -450,13 +450,13 @@ def batch_statistics(rows):
 
 
 def batch_normalized(rows, gamma, beta, statistics=None, epsilon=1e-3):
-    """The rows normalized by `statistics`, a mean and a variance, or by their own as in training."""
+    """The rows normalized with `statistics` (mean, variance), or with their own, as in training."""
     mean, variance = batch_statistics(rows) if statistics is None else statistics
     return [gamma * (row - mean) / np.sqrt(variance + epsilon) + beta for row in rows]
 
 
 def moved_statistic(values, start, momentum):
-    """A moving statistic after updates by each of `values` in turn, as TensorFlow's ExponentialMovingAverage moves it."""
+    """A moving statistic after an update with each of `values`, as in TensorFlow's ExponentialMovingAverage."""
     for n, value in enumerate(values):
         keep = min(momentum, (1 + n) / (10 + n))
         start = keep * start + (1 - keep) * value
@@ -478,7 +478,7 @@ def context_gated(rows, kernel, normalize, remove_diagonal):
 
 
 def of_unit_length(vector):
-    """The vector at length 1; zeros stay."""
+    """The vector scaled to length 1; zeros stay zeros."""
     length = np.linalg.norm(vector)
     return vector / length if length > 1e-6 else vector
 
@@ -525,7 +525,7 @@ def netvlad(videos, feature_sizes, weights, relu=False, remove_diagonal=False):
 
 
 def reverse_whitened(frame, eigenvalues, stored_as_bytes):
-    """One frame's floats: as many as there are eigenvalues get their spread back, the others stay."""
+    """One frame's floats, the first ones multiplied by the root of their eigenvalue; the others are unchanged."""
     values = [dequantized(int(value)) if stored_as_bytes else value for value in frame]
     half_step = 4 / 512 if stored_as_bytes else 0
     whitened = [(value - half_step) * (np.sqrt(eigenvalue) + 1e-4) for value, eigenvalue in zip(values, eigenvalues)]
@@ -533,7 +533,7 @@ def reverse_whitened(frame, eigenvalues, stored_as_bytes):
 
 
 def rows_normalized(rows, normalization, training):
-    """Batch normalization of rows: by their own statistics in training, else by the moving ones."""
+    """Batch normalization of rows: with their own statistics in training, otherwise with the moving ones."""
     gamma, beta, mean, variance = normalization
     if training and len(rows):
         mean, variance = np.mean(rows, axis=0), np.var(rows, axis=0)
@@ -582,7 +582,7 @@ def softmax(z):
 
 
 def mean_of_real_frames(frames, num_frames):
-    """Zeros for a video without frames."""
+    """Mean of the real frames of one video; zeros if it has none."""
     return sum(frames[:num_frames], np.zeros(frames.shape[1])) / max(num_frames, 1)
 
 
@@ -593,7 +593,7 @@ def statistics_of_videos(means, num_frames):
 
 
 def mixture_gate(weights, mean, statistics):
-    """Shares of the members for one video; `weights` are gamma, beta, kernel and bias."""
+    """The weight of each member for one video; `weights` are gamma, beta, kernel and bias."""
     gamma, beta, kernel, bias = weights
     normalized = gamma * (mean - statistics[0]) / np.sqrt(statistics[1] + 1e-3) + beta
     return softmax(normalized @ kernel + bias)
@@ -629,7 +629,7 @@ def softened_kl(parent, member, temperature):
 
 
 def submodel_label_loss(outputs, labels):
-    """L_CE of everything below the root."""
+    """L_CE of all networks below the root, summed."""
     return sum(
         label_loss(labels, member["predictions"]) + submodel_label_loss(member, labels)
         for member in outputs.get("members", [])
@@ -637,7 +637,8 @@ def submodel_label_loss(outputs, labels):
 
 
 def online_distillation_loss(outputs, temperature, parents=None):
-    """From each mixture to its members, level by level; `parents`' mixtures stand in for those of `outputs`."""
+    """Divergence from each mixture to its members, summed over all levels. The mixtures' predictions come from `parents`,
+    by default `outputs`."""
     parents = parents or outputs
     total = 0.0
     for m, member in enumerate(outputs.get("members", [])):
@@ -647,7 +648,7 @@ def online_distillation_loss(outputs, temperature, parents=None):
 
 
 def mixture_loss(outputs, labels, temperature, parents=None):
-    """The whole objective of one video."""
+    """The objective of one video: label loss plus online distillation loss."""
     total = label_loss(labels, outputs["predictions"]) + submodel_label_loss(outputs, labels)
     if temperature > 0:
         total += temperature**2 * online_distillation_loss(outputs, temperature, parents)
@@ -655,7 +656,7 @@ def mixture_loss(outputs, labels, temperature, parents=None):
 
 
 def in_turn(files):
-    """Records of files that give one each in their turn, until they have none left."""
+    """Records of several files, one from each in turn, until all are read."""
     files, stream = [list(file) for file in files], []
     while any(files):
         stream += [file.pop(0) for file in files if file]

@@ -333,7 +333,7 @@ def assert_moves(scheme):
     assert all(tiny_training.differ([np.asarray(weight) for weight in scheme.trainable_variables], before))
 
 
-@every_family
+@parametrized(FAMILIES, quick="NetVLADModelLF")
 @pytest.mark.parametrize("weights", TERMS, ids=lambda weights: "+".join(weights))
 def test_serial_distillation_trains_the_student_and_not_the_teacher(network, weights):
     if not network.family.encoder_has_weights and weights.keys() == REP:
@@ -373,7 +373,7 @@ def test_distillation_on_two_replicas_equals_one(network):
     tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 1e-4, ROUNDING)
 
 
-@every_family
+@parametrized(FAMILIES, quick="NetVLADModelLF")
 def test_a_training_step_in_bfloat16_leaves_float32_weights(network):
     def make():
         model = build_model(network, "mixed_bfloat16", name="teacher")

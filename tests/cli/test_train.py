@@ -428,6 +428,7 @@ def test_compressed_files_of_2017_give_the_same_weights(tmp_path):
     assert new and all(np.array_equal(a, b) for a, b in zip(new, old, strict=True))
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_chosen_on_validation(tmp_path, files):
     validation = commands.write_files(tmp_path / "data", "validate", commands.frame_videos(6, seed=1))
     said = trained(tmp_path, files, f"--validation_data_pattern={validation}", "--num_epochs=2")

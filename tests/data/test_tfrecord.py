@@ -18,32 +18,32 @@ def cut(path, keep):
     pathlib.Path(path).write_bytes(pathlib.Path(path).read_bytes()[:keep])
 
 
-def test_files_come_sorted_and_once_whatever_globs_name_them(tmp_path):
+def test_files_are_sorted_and_listed_once_even_if_several_globs_match(tmp_path):
     paths = [write(tmp_path / name) for name in ("b1", "a2", "a1")]
     found = tfrecord.find_files(f"{tmp_path}/b*, {tmp_path}/a?,{tmp_path}/a1")
     assert [shard.path for shard in found] == sorted(paths)
     assert [shard.size for shard in found] == [pathlib.Path(path).stat().st_size for path in sorted(paths)]
 
 
-def test_compression_is_told_by_content_not_by_name(tmp_path):
+def test_compression_is_detected_from_content_not_from_the_name(tmp_path):
     write(tmp_path / "a.gz"), write(tmp_path / "b.tfrecord", compression="GZIP")
     assert [shard.compression for shard in tfrecord.find_files(f"{tmp_path}/*")] == ["", "GZIP"]
 
 
-def test_a_home_folder_is_found(tmp_path, monkeypatch):
+def test_a_tilde_means_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     path = write(tmp_path / "a.tfrecord")
     assert tfrecord.find_files("~/*.tfrecord")[0].path == path
 
 
 @pytest.mark.parametrize("pattern", ["{}/x*", "{}/a*,{}/x*"])
-def test_a_glob_without_a_match_says_how_to_get_files(tmp_path, pattern):
+def test_a_glob_without_a_match_is_refused_with_a_way_to_get_files(tmp_path, pattern):
     write(tmp_path / "a")
     with pytest.raises(FileNotFoundError, match=r"x\*' matches no file .*Quote it .*yt8m synthesize --out"):
         tfrecord.find_files(pattern.format(tmp_path, tmp_path))
 
 
-def test_a_pattern_of_nothing_says_so():
+def test_an_empty_pattern_is_refused():
     with pytest.raises(FileNotFoundError, match="' , ' names no file"):
         tfrecord.find_files(" , ")
 
@@ -58,7 +58,7 @@ def test_a_pattern_of_nothing_says_so():
         (gzip.compress(b"VideoId,LabelConfidencePairs\n"), "bad: the first record is damaged"),
     ],
 )
-def test_a_file_that_holds_no_records_is_named(tmp_path, content, complaint):
+def test_a_file_without_records_is_named(tmp_path, content, complaint):
     (tmp_path / "bad").write_bytes(content)
     with pytest.raises(ValueError, match=complaint):
         tfrecord.find_files(f"{tmp_path}/*")
@@ -78,14 +78,14 @@ def test_a_file_cut_within_its_first_record_is_named(tmp_path):
         tfrecord.find_files(f"{tmp_path}/*")
 
 
-def test_a_folder_is_not_taken_for_a_file(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     (tmp_path / "train").mkdir()
     with pytest.raises(ValueError, match=r"train is a folder; name the files in it, as in .*train/\*.tfrecord"):
         tfrecord.find_files(f"{tmp_path}/train")
 
 
 @pytest.mark.parametrize("scheme", ["s3", "hdfs"])
-def test_a_file_system_that_is_missing_is_named_with_what_to_install(scheme, monkeypatch):
+def test_a_missing_file_system_is_named_with_what_to_install(scheme, monkeypatch):
     def glob(pattern):
         raise tf.errors.UnimplementedError(None, None, f"File system scheme '{scheme}' not implemented")
 
@@ -132,7 +132,7 @@ def test_the_start_of_every_record_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
-def test_what_is_left_out_is_not_counted(tmp_path, compression):
+def test_excluded_records_are_not_counted(tmp_path, compression):
     write(tmp_path / "a", 8, compression), write(tmp_path / "b", 5, compression)
     a, b = tfrecord.find_files(f"{tmp_path}/*")
     a = dataclasses.replace(a, excluded=(0, 3, 6), readable=7)
@@ -145,7 +145,7 @@ def test_what_is_left_out_is_not_counted(tmp_path, compression):
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
-def test_a_file_with_a_part_of_a_header_at_its_end_is_not_counted(tmp_path, compression):
+def test_counting_refuses_a_file_that_ends_within_a_header(tmp_path, compression):
     path = pathlib.Path(write(tmp_path / "a", 3, compression))
     content = gzip.decompress(path.read_bytes()) if compression else path.read_bytes()
     content += content[:7]
@@ -154,7 +154,7 @@ def test_a_file_with_a_part_of_a_header_at_its_end_is_not_counted(tmp_path, comp
         tfrecord.count_records(tfrecord.find_files(str(path)))
 
 
-def test_a_files_digest_tells_what_is_left_out_of_it(tmp_path):
+def test_the_digest_of_a_file_depends_on_its_excluded_records(tmp_path):
     shard = tfrecord.find_files(records.write(tmp_path / "a", [b"one", b"two"]))[0]
     others = [dataclasses.replace(shard, excluded=(1,)), dataclasses.replace(shard, readable=1), shard]
     assert len({tfrecord.digest(other) for other in (shard, *others)}) == 3

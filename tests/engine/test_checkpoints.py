@@ -46,7 +46,7 @@ class SaveAtThree(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     "make, devices",
     [
-        pytest.param(supervised, None, id="supervised"),
+        pytest.param(supervised, None, id="supervised", marks=pytest.mark.slow),
         pytest.param(parallel, None, id="parallel"),
         pytest.param(supervised, tiny_training.TWO_CPUS, id="supervised on two replicas", marks=pytest.mark.slow),
     ],

@@ -237,7 +237,7 @@ def test_an_invalid_file_among_the_results_is_reported_before_the_first_training
 def test_a_video_in_two_sets_is_refused(data):
     shutil.copy(data / "train1.tfrecord", data / "validate9.tfrecord")
     line = commands.run("reproduce", *experiment(data, "table1")).lines[-1]
-    assert line.startswith("Error: --eval_data_pattern=") and "validate9.tfrecord holds the video 'v008'" in line
+    assert line.startswith("Error: --eval_data_pattern=") and "validate9.tfrecord: holds the video 'v008'" in line
     assert not (data.parent / "out" / "settings.json").exists()
 
 

@@ -14,7 +14,11 @@ LABELS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 7)
 SOME = arrays.arrays(
     np.float64, st.shared(st.tuples(st.integers(1, 6), st.integers(1, 3)), key="shape"), elements=st.integers(-5, 5)
 )
-RANDOM = np.random.default_rng(0)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
 
 
 def slow_classes(labels, count, most_overlap):
@@ -110,8 +114,8 @@ def test_closeness_agrees_with_slow_loops(teacher, student):
         assert math.isnan(found["relative_distance"]) or found["relative_distance"] > 1e9  # 0 apart from rounding
 
 
-def test_closeness_is_0_for_equal_encodings_and_1_for_the_mean():
-    teacher = RANDOM.normal(size=(50, 8)).astype(np.float32)
+def test_closeness_is_0_for_equal_encodings_and_1_for_the_mean(random):
+    teacher = random.normal(size=(50, 8)).astype(np.float32)
     assert encodings.closeness(teacher, teacher) == {"relative_distance": 0, "nearest_is_own": 1}
     mean = np.tile(teacher.mean(axis=0), (50, 1))
     found = encodings.closeness(teacher, mean)
@@ -126,20 +130,21 @@ def test_closeness_is_nan_for_a_constant_teacher():
 
 
 @pytest.mark.parametrize("num_videos, size", [(1, 4), (2, 1), (5, 3)])
-def test_the_projection_is_deterministic_for_any_number_of_videos(num_videos, size):
-    teacher = RANDOM.normal(size=(num_videos, size))
-    student = teacher + 0.01 * RANDOM.normal(size=teacher.shape)
+def test_the_projection_is_deterministic_for_any_number_of_videos(num_videos, size, random):
+    teacher = random.normal(size=(num_videos, size))
+    student = teacher + 0.01 * random.normal(size=teacher.shape)
     one, other = encodings.project(teacher, student), encodings.project(teacher, student)
     for first, second in zip(one, other):
         assert first.shape == (num_videos, 2) and np.isfinite(first).all()
         np.testing.assert_array_equal(first, second)
 
 
-def test_the_projection_keeps_videos_together_and_classes_apart():
-    teacher = np.concatenate([RANDOM.normal(size=(15, 16)), 20 + RANDOM.normal(size=(15, 16))])
-    teachers, students = encodings.project(teacher, teacher + 0.05 * RANDOM.normal(size=teacher.shape))
+def test_the_projection_keeps_videos_together_and_classes_apart(random):
+    teacher = np.concatenate([random.normal(size=(15, 16)), 20 + random.normal(size=(15, 16))])
+    teachers, students = encodings.project(teacher, teacher + 0.05 * random.normal(size=teacher.shape))
     apart = np.linalg.norm(teachers[:15].mean(axis=0) - teachers[15:].mean(axis=0))
-    assert np.linalg.norm(teachers - students, axis=1).max() < 0.1 * apart
+    # t-SNE only finds a local minimum, which may misplace one of them.
+    assert np.quantile(np.linalg.norm(teachers - students, axis=1), 0.9) < 0.01 * apart
 
 
 @pytest.mark.parametrize("num_videos, expected", [(500, 30), (45, 89 / 3), (2, 1), (1, 1 / 3)])  # by hand

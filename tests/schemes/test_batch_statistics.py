@@ -111,6 +111,7 @@ def test_all_weights_and_statistics_change_in_these_runs():
     assert all(tiny_training.differ(after_20_steps("supervised"), start))
 
 
+@pytest.mark.slow
 def test_training_differs_if_replicas_do_not_share_their_statistics(monkeypatch):
     def train():
         return tiny_training.weights(
