@@ -160,7 +160,11 @@ class NetworkMixture(keras.Model):
         ]
         return cls(**{**config, **shared, "members": members})
 
-    get_build_config, build_from_config = VideoClassifier.get_build_config, VideoClassifier.build_from_config
+    def get_build_config(self) -> dict[str, Any]:
+        return {"input_shape": None}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        self.build()
 
 
 Network: TypeAlias = VideoClassifier | NetworkMixture
