@@ -102,7 +102,7 @@ def training_step_seconds(model, frames, batch_size):
     from youtube8m_distill import config
     from youtube8m_distill.engine.optimizers import build_optimizer
     from youtube8m_distill.families.build import build_model
-    from youtube8m_distill.schemes.stages import build_stages
+    from youtube8m_distill.schemes.build import build_stages
 
     keras.utils.set_random_seed(0)
     settings, training = family_costs.published(model, frames), config.TrainingConfig(**config.FAMILY_OF[model].training)

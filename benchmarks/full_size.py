@@ -67,7 +67,7 @@ def measure(model):
 
     from youtube8m_distill.engine.optimizers import build_optimizer
     from youtube8m_distill.families.build import build_model
-    from youtube8m_distill.schemes.stages import build_stages
+    from youtube8m_distill.schemes.build import build_stages
 
     keras.utils.set_random_seed(0)
     network = family_costs.published(model, FRAMES.value)

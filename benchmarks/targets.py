@@ -27,7 +27,7 @@ from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.engine.optimizers import build_optimizer
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.runs.targets import complete_targets
-from youtube8m_distill.schemes.stages import build_stages, build_student
+from youtube8m_distill.schemes.build import build_stages, build_student
 
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Videos per step.", 1)
 ROUNDS = flags.DEFINE_integer("rounds", 2, "Number of times to measure everything, in turns.", 1)

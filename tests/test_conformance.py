@@ -15,10 +15,10 @@ from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.families import build
 from youtube8m_distill.families.build import build_model
+from youtube8m_distill.schemes.build import label_objective
 from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.serial import SerialDistiller
-from youtube8m_distill.schemes.stages import label_objective
 from youtube8m_distill.schemes.supervised import Supervised
 
 NETWORKS = networks.every_network()

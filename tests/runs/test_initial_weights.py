@@ -7,7 +7,7 @@ from tests import commands, networks, tiny_training
 from youtube8m_distill import config
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.runs import initial_weights
-from youtube8m_distill.schemes.stages import build_student
+from youtube8m_distill.schemes.build import build_student
 
 LABELS_AND_PREDICTIONS = ("pred", "ce")
 

@@ -1,4 +1,4 @@
 """Exports: the Kaggle CSV."""
 
+from youtube8m_distill.export.formula_guard import spreadsheet_safe
 from youtube8m_distill.export.kaggle import Predictions, read_predictions, write_predictions
-from youtube8m_distill.export.spreadsheet import spreadsheet_safe

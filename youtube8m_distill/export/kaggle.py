@@ -6,7 +6,7 @@
 Pairs have the format of the starter code's `inference.py` since 2018: "%i %g" with single spaces, 6 significant digits.
 
 Ids are written byte for byte, even if they are not UTF-8. An id is quoted only if it contains a character that some program
-treats as a separator, and gets a leading apostrophe only if a spreadsheet could treat it as a formula (`spreadsheet`).
+treats as a separator, and gets a leading apostrophe only if a spreadsheet could treat it as a formula (`formula_guard`).
 `read_predictions` restores every id. Pandas reads them, with the apostrophes, by `read_csv(path, dtype=str,
 keep_default_na=False)`; for ids that are not UTF-8, add `encoding_errors="surrogateescape"` and use `id.encode("utf-8",
 "surrogateescape")`.
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from youtube8m_distill import files
-from youtube8m_distill.export.spreadsheet import spreadsheet_safe, without_protection
+from youtube8m_distill.export.formula_guard import spreadsheet_safe, without_protection
 from youtube8m_distill.settings import require
 
 HEADER = b"VideoId,LabelConfidencePairs\n"

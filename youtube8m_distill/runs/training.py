@@ -29,8 +29,8 @@ from youtube8m_distill.runs.initial_weights import take_initial_weights
 from youtube8m_distill.runs.run import Run, open_run
 from youtube8m_distill.runs.shards import TrainingFiles
 from youtube8m_distill.runs.targets import complete_targets
+from youtube8m_distill.schemes.build import build_stages, build_student
 from youtube8m_distill.schemes.divergence import refuse_bad_numbers
-from youtube8m_distill.schemes.stages import build_stages, build_student
 from youtube8m_distill.settings import require
 
 SECONDS_FOR_THE_CHIEF = 10.0  # that a worker waits after a signal, so that the chief can save

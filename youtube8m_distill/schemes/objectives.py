@@ -132,8 +132,10 @@ class StudentTerms:
             elif term == "prediction_loss":
                 pair = student["predictions"], teacher["predictions"]
                 terms[term] = losses.prediction_loss(*pair, self.prediction_distance)
-            else:
+            elif term == "intermediate_representation_loss":
                 states = student["frame_states"], teacher["frame_states"]
                 seen = batch[schema.STUDENT][schema.FRAME_INDICES], batch[schema.TEACHER][schema.FRAME_INDICES]
                 terms[term] = losses.intermediate_representation_loss(*states, *seen, self.intermediate_reduction)
+            else:
+                raise NotImplementedError(term)
         return by_role(schema.STUDENT, terms)

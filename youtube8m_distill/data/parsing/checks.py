@@ -88,7 +88,10 @@ def _of_finite(values, name, frame_size=None):
 
 
 def of_frames(stored, features):
-    """Checks that there are frames, equally many for each feature, RaggedTensor [B, frames, values], of the right size."""
+    """Checks that there are frames, equally many for each feature, RaggedTensor [B, frames, values], of the right size.
+
+    Not for records of the official layout: what is checked here follows from their layout (`wire`).
+    """
     first = features.names[0]
     num_frames = stored[first].row_lengths()
 

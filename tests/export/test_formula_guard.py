@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from youtube8m_distill.export.spreadsheet import spreadsheet_safe, without_protection
+from youtube8m_distill.export.formula_guard import spreadsheet_safe, without_protection
 
 # As OWASP's page on CSV injection names them.
 FORMULA_STARTS = "=+-@\t\r\n＝＋－＠"

@@ -6,9 +6,9 @@ from youtube8m_distill import config
 from youtube8m_distill.engine.optimizers import build_optimizer
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.schemes import stages
+from youtube8m_distill.schemes.build import build_stages, build_student, student_terms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.serial import SerialDistiller
-from youtube8m_distill.schemes.stages import build_stages, build_student, student_terms
 from youtube8m_distill.schemes.supervised import Supervised
 
 DATA = tiny_training.videos()
