@@ -5,7 +5,7 @@ from tests import tiny_training
 from youtube8m_distill import config
 from youtube8m_distill.engine.optimizers import build_optimizer
 from youtube8m_distill.engine.strategy import make_strategy
-from youtube8m_distill.schemes import stages
+from youtube8m_distill.schemes import build as builder
 from youtube8m_distill.schemes.build import build_stages, build_student, student_terms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.serial import SerialDistiller
@@ -46,7 +46,7 @@ def build(mode, **distillation):
 def quick(monkeypatch):
     """`build`, but for networks that compile in no time."""
     monkeypatch.setattr(
-        stages, "build_model", lambda network, dtype, shared, name: tiny_training.network(name, shared and shared[0])
+        builder, "build_model", lambda network, dtype, shared, name: tiny_training.network(name, shared and shared[0])
     )
     monkeypatch.setattr(tiny_training, "hierarchical_rnn", tiny_training.network)
     return build
