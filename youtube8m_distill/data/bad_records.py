@@ -37,7 +37,7 @@ def require(names, find_checks, *values):
         names: string [B], from `record_name`.
         find_checks: function of `values` -> list of (bool [B], reason). A reason is a function of a row that returns parts
             of a text, strings and scalars. It runs eagerly, and only for a failed check. In the graph, reasons would
-            double the size of a parser and slow down the start of every iterator.
+            be about a third of a parser and slow down the start of every iterator.
         values: nested structures of tensors or RaggedTensors, passed to `find_checks`.
     Returns:
         bool scalar, true. Ops that must not run on invalid records go under its control dependency.
