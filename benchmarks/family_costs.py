@@ -36,7 +36,7 @@ def measure(model):
     parameters = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     costs = [network.multiply_adds(FRAMES[0])]
     for settings, frames in zip(networks[1:], FRAMES[1:]):
-        if settings.frames_per_block != networks[0].frames_per_block:  # the block length depends on the number of frames
+        if settings.family != networks[0].family:  # the block length depends on the number of frames
             network = build_model(settings)
         costs.append(network.multiply_adds(frames))
     return parameters, costs
@@ -45,12 +45,7 @@ def measure(model):
 def published(model, frames):
     """The published NetworkConfig of a family, for a number of frames."""
     if model in config.VIDEO_LEVEL_MODELS:
-        sizes = tuple(schema.FEATURE_SIZES[name] for name in schema.VIDEO_FEATURES)
-        return config.network_config(
-            model,
-            features=config.FeatureConfig(names=schema.VIDEO_FEATURES, sizes=sizes, frame_features=False, dtype="float32"),
-            frames=None,
-        )
+        return config.network_config(model)
     whole = frames == schema.MAX_FRAMES
     return config.network_config(
         model, view=config.FrameView() if whole else config.FrameView(frame_selection="uniform", frames_per_video=frames)

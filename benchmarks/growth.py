@@ -30,7 +30,6 @@ ALONE = flags.DEFINE_string(
     "alone", None, "Measure the files of this pattern in this process, with the run next to their folder."
 )
 FRAMES, CELLS, BATCH_SIZE, VIDEOS_PER_FILE = 10, 32, 128, 1000
-CSV = ("video_id", "classes", "scores")  # the columns of the CSV
 NETWORK = config.network_config(view=config.FrameView(frame_selection="uniform", frames_per_video=FRAMES), lstm_cells=CELLS)
 
 
@@ -64,7 +63,9 @@ def infer(pattern):
     folder = pathlib.Path(pattern).parent
     network = runs.LoadedNetwork(runs.open_run(folder.parent / "run"), make_strategy(), for_metrics=False)
     batches = network.predict(find_files(pattern), BATCH_SIZE)
-    write_predictions(folder / "predictions.csv", ([batch[name] for name in CSV] for batch in batches))
+    rows = ((batch["video_id"], batch["classes"], batch["scores"]) for batch in batches)
+    write_predictions(folder / "predictions.csv", rows)
+    assert network.videos_per_second is not None, "there are at least two batches"
     print(
         json.dumps(
             {"seconds": 1 / network.videos_per_second, "bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}

@@ -9,6 +9,7 @@ import tensorflow as tf
 from youtube8m_distill import config, runs, schema
 from youtube8m_distill.data.synthetic import records
 from youtube8m_distill.data.synthetic.statistics import SIZE, draw_length, generator
+from youtube8m_distill.data.tfrecord import RecordWriter
 from youtube8m_distill.families.build import build_model
 
 DISTINCT = 64  # number of videos of one length with different frames; further videos reuse these frames
@@ -30,7 +31,7 @@ def write_videos(folder, lengths, videos_per_shard=250, num_classes=schema.NUM_C
     random, frames = np.random.default_rng(0), {}
     for start in range(0, len(lengths), videos_per_shard):
         path = folder / f"test{start // videos_per_shard:04d}.tfrecord"
-        with tf.io.TFRecordWriter(str(path), compression or None) as writer:
+        with RecordWriter(path, compression) as writer:
             for number, length in enumerate(lengths[start : start + videos_per_shard], start):
                 key = length, number % DISTINCT
                 if key not in frames:

@@ -79,7 +79,7 @@ def measure_files(shards):
         records = TrainingOrder(num_epochs=None) if training else None
         dataset = make_dataset(long_set(shards), parser, BATCH_SIZE.value, records)
         ways[f"{name}, {order(training)}"] = lambda dataset=dataset: consume_from_python(dataset, BATCH_SIZE.value)
-    speed, first_memory = {name: [] for name in ways}, None
+    speed, first_memory = {name: [] for name in ways}, 0.0
     for _ in range(ROUNDS.value):
         for name, way in ways.items():
             speed[name].append(way())
@@ -165,7 +165,8 @@ def float32_batches(paths):
         codes = tf.concat([tf.io.decode_raw(lists[name], tf.uint8) for name in FEATURES.names], axis=1)
         frames = tf.cast(codes, tf.float32) * schema.DEQUANTIZE_SCALE + schema.DEQUANTIZE_BIAS
         frames = frames[: schema.MAX_FRAMES]
-        return tf.pad(frames, [[0, schema.MAX_FRAMES - tf.shape(frames)[0]], [0, 0]])
+        padding = tf.stack([[0, schema.MAX_FRAMES - tf.shape(frames)[0]], [0, 0]])
+        return tf.pad(frames, padding)
 
     return tf.data.TFRecordDataset(paths).repeat().map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_SIZE.value)
 

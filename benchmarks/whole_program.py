@@ -17,15 +17,16 @@ from absl import flags
 import figures
 import inputs
 from youtube8m_distill import config, display, runs, schema
+from youtube8m_distill.data.ids import SeenVideos
 from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.kaggle import write_predictions
+from youtube8m_distill.runs.evaluation import Done
 
 ROUNDS = flags.DEFINE_integer("rounds", 2, "Number of times to measure each network; once with realistic lengths.", 1)
 REAL_VIDEOS = flags.DEFINE_integer("real_videos", 512, "Number of videos of realistic lengths; 0 for none.", 0)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Videos per batch. Default: that of `yt8m infer` for each network.", 1)
 VIDEOS_PER_FILE = 128
-CSV = ("video_id", "classes", "scores")  # the columns of the CSV
 FULL_LENGTH_VIDEOS = 512
 FRAMES = {"teacher": None, "student k=30": 30, "student k=10": 10}  # None for all frames
 BATCHES = {"teacher": 5, "student k=30": 4, "student k=10": 11}  # the first is not timed
@@ -77,20 +78,21 @@ def mean_cost(network, lengths, cost):
     return sum(cost(network.network, min(n, network.config.max_frames)) for n in lengths) / len(lengths)
 
 
-def rate(network, shards, num_batches, path):
+def rate(network: runs.LoadedNetwork, shards, num_batches, path):
     """Videos per second of a network over this many batches, not counting the first."""
     count = num_batches * (BATCH_SIZE.value or network.batch_size)
     shards = list(itertools.islice(itertools.cycle(shards), max(1, count // VIDEOS_PER_FILE)))
-    batches = network.predict(shards, BATCH_SIZE.value, seen=IgnoredVideos())
-    write_predictions(path, ([batch[name] for name in CSV] for batch in batches))
+    batches = network.predict(shards, BATCH_SIZE.value, done=Done(seen=IgnoredVideos()))
+    write_predictions(path, ((batch["video_id"], batch["classes"], batch["scores"]) for batch in batches))
+    assert network.videos_per_second is not None, "there are at least two batches"
     return network.videos_per_second
 
 
-class IgnoredVideos:
-    """Replaces data.ids.SeenVideos, because the same files are read repeatedly."""
+class IgnoredVideos(SeenVideos):
+    """Finds no duplicates, because the same files are read repeatedly."""
 
-    def add(self, found, shards, records):
-        """Finds no duplicates."""
+    def add(self, hashes, shards, records):
+        return None
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Predictions(NamedTuple):
 
 
 Path = str | os.PathLike[str]
-Batch = tuple[Sequence[bytes], ArrayLike, ArrayLike]
+Batch = tuple[Sequence[bytes] | np.ndarray, ArrayLike, ArrayLike]
 
 
 def write_predictions(path: Path, rows: Iterable[Batch], top_k: int | None = None) -> int:
@@ -91,7 +91,7 @@ def _open(path: Path) -> Iterator[Any]:
         yield file
 
 
-def csv_lines(video_ids: Sequence[bytes | str], classes: ArrayLike, scores: ArrayLike) -> list[bytes]:
+def csv_lines(video_ids: Sequence[bytes | str] | np.ndarray, classes: ArrayLike, scores: ArrayLike) -> list[bytes]:
     """The lines of a batch, each with its line break.
 
     >>> csv_lines([b"abcd"], [[1, 2]], [[0.9, 0.123456789]])
