@@ -103,6 +103,8 @@ def selected_frames(selection, num_frames, count):
     if num_frames <= count:
         return everything
     if selection == "uniform":
+        return [i * num_frames // count for i in range(count)]
+    if selection == "centered":
         # The center of span i is (i + 1/2) * N / k, rounded down, in whole numbers.
         return [(2 * i + 1) * num_frames // (2 * count) for i in range(count)]
     if selection == "first":

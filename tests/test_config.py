@@ -174,10 +174,10 @@ def test_similar_runs_are_allowed(mode, distillation):
         (VIEW(frame_selection="uniform", frames_per_video=30), 30, 5),
         (VIEW(frame_selection="random", frames_per_video=20), 20, 5),
         (VIEW(frame_selection="first", frames_per_video=6), 6, 3),
-        (VIEW(frame_selection="last", frames_per_video=300), 300, 5),
+        (VIEW(frame_selection="last", frames_per_video=300), 300, 20),
         (VIEW(frame_selection="middle", frames_per_video=1), 1, 3),
         (VIEW(frame_selection="first_middle_last", frames_per_video=9), 9, 3),
-        (VIEW(frame_selection="strided", every_n=1), 300, 5),
+        (VIEW(frame_selection="strided", every_n=1), 300, 20),
         (VIEW(frame_selection="strided", every_n=7), 43, 3),
         (VIEW(frame_selection="strided", every_n=300), 1, 3),
     ],
@@ -356,7 +356,7 @@ def test_a_configuration_of_format_2_is_read():
     student = config.network_config(
         num_classes=7,
         features=config.FeatureConfig(sizes=(6, 3)),
-        view=VIEW(frame_selection="uniform", frames_per_video=4),
+        view=VIEW(frame_selection="centered", frames_per_video=4),  # called uniform then
         lstm_cells=4,
         lstm_layers=1,
         moe_num_mixtures=3,
@@ -366,6 +366,14 @@ def test_a_configuration_of_format_2_is_read():
     assert run.distillation == config.DistillationConfig(student_loss=("rep", "ce"), match_intermediate=True)
     assert (run.teacher_dir, run.teacher_weights) == ("runs/teacher", "step 7")
     assert config.from_json(config.to_json(run)) == run
+
+
+def test_uniform_frames_of_format_3_are_those_that_are_now_called_centered():
+    written = json.loads(config.to_json(run_of("serial")))
+    assert written["networks"]["student"]["view"]["frame_selection"] == "uniform"
+    run = config.from_json(json.dumps({**written, "format": 3}))
+    assert run.networks["student"].view.frame_selection == "centered"
+    assert run.networks["teacher"] == run_of("serial").networks["teacher"]
 
 
 def test_a_video_level_configuration_of_format_2_is_read():
@@ -400,10 +408,10 @@ def damaged(*path, **values):
     [
         ("", "not JSON"),
         ("{", "not JSON"),
-        ("[]", 'expected "format": 3'),
-        ("{}", 'expected "format": 3'),
-        (damaged(format=1), 'expected "format": 3'),
-        (damaged(format=True), 'expected "format": 3'),
+        ("[]", 'expected "format": 4'),
+        ("{}", 'expected "format": 4'),
+        (damaged(format=1), 'expected "format": 4'),
+        (damaged(format=True), 'expected "format": 4'),
         ('{"format": 3, "format": 3}', "contains duplicates"),
         ('{"format": 2}', "its networks are missing or malformed"),
         ('{"format": 2, "networks": {"teacher": 5}}', "its networks are missing or malformed .*not int"),

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -82,8 +84,8 @@ def test_the_context_is_kept_and_feature_lists_of_every_type_are_cut(tmp_path):
     (found,) = parsed(make(write(tmp_path / "in", [example.SerializeToString()]), tmp_path / "out"))
     assert found.context == example.context
     assert found.feature_lists.feature_list.keys() == frames.keys()
-    for name, stored in found.feature_lists.feature_list.items():  # (2i + 1) * 300 // 8: none past the 300th
-        assert list(stored.feature) == [example.feature_lists.feature_list[name].feature[i] for i in (37, 112, 187, 262)]
+    for name, stored in found.feature_lists.feature_list.items():  # i * 300 // 4: none past the 300th
+        assert list(stored.feature) == [example.feature_lists.feature_list[name].feature[i] for i in (0, 75, 150, 225)]
 
 
 def test_many_records_keep_their_order(tmp_path):
@@ -156,6 +158,16 @@ def started(tmp_path):
 def test_a_folder_with_other_settings_is_refused(tmp_path, started, view, words):
     line = refusal(tmp_path, f"{tmp_path}/in/*", started, view=view)
     assert line.startswith(": holds compact files with other settings: ") and words in line
+
+
+def test_compact_files_of_the_first_format_hold_what_is_now_called_centered(tmp_path, started):
+    manifest = json.loads((started / "compact.json").read_text())
+    manifest["compact"]["format"] = 1
+    (started / "compact.json").write_text(json.dumps(manifest))
+    shards = find_files(f"{started}/*.tfrecord")
+    compact.check_views(shards, [config.FrameView(frame_selection="centered", frames_per_video=K)])
+    with pytest.raises(ValueError, match="hold 4 centered frames only, but the network sees 4 uniform ones"):
+        compact.check_views(shards, [FOUR])
 
 
 def test_a_folder_with_compact_files_of_other_originals_is_refused(tmp_path, started):

@@ -9,8 +9,9 @@ from youtube8m_distill.config.run import RunConfig
 from youtube8m_distill.config.video import FeatureConfig, FrameView
 from youtube8m_distill.settings import as_setting_error
 
-FORMAT = 3  # of config.json; raised when an older reader would misread it
+FORMAT = 4  # of config.json; raised when an older reader would misread it
 FLAT_FORMAT = 2  # which had the settings of all families side by side in each network
+UNIFORM_WAS_CENTERED = (FLAT_FORMAT, 3)  # formats in which `uniform` was the name of `centered`
 DROPPED_FIELDS = ("skip_bad_records", "max_bad_fraction")  # of `training` in format 2
 MAX_CHARACTERS = 2**20  # a real configuration has a few thousand
 
@@ -21,7 +22,7 @@ def to_json(config: RunConfig) -> str:
 
 
 def from_json(text: str) -> RunConfig:
-    """Reads a RunConfig from a text of `to_json`, in this format or in format 2. A missing field takes its default.
+    """Reads a RunConfig from a text of `to_json`, in this format, 2, or 3. A missing field takes its default.
 
     Raises:
         ValueError: if the text is not a configuration, has an unknown or repeated field, or fails a check. No text
@@ -32,10 +33,12 @@ def from_json(text: str) -> RunConfig:
     try:
         values = json.loads(text, object_pairs_hook=_without_repeats)
         found = values.pop("format", None) if isinstance(values, dict) else None
-        if found not in (FLAT_FORMAT, FORMAT) or isinstance(found, bool):
+        if found not in (*UNIFORM_WAS_CENTERED, FORMAT) or isinstance(found, bool):
             raise ValueError(f'not a run configuration of this version (expected "format": {FORMAT}).')
         if found == FLAT_FORMAT:
             values = _from_flat(values)
+        if found in UNIFORM_WAS_CENTERED:
+            _rename_uniform(values)
         return RunConfig.model_validate_json(json.dumps(values))
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}.") from error
@@ -64,6 +67,15 @@ def _from_flat(values):
     if isinstance(values.get("training"), dict):
         values["training"] = {name: value for name, value in values["training"].items() if name not in DROPPED_FIELDS}
     return {**values, "networks": networks}
+
+
+def _rename_uniform(values):
+    """Gives the frame selection of older formats its present name."""
+    networks = values.get("networks")
+    for network in networks.values() if isinstance(networks, dict) else ():
+        view = network.get("view") if isinstance(network, dict) else None
+        if isinstance(view, dict) and view.get("frame_selection") == "uniform":
+            view["frame_selection"] = "centered"
 
 
 def _network_from_flat(features=None, frames=None, **flat):

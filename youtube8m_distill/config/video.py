@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from youtube8m_distill import schema
 from youtube8m_distill.settings import Names, Settings, Sizes, require, setting
 
-FrameSelection = Literal["all", "strided", "uniform", "random", "first", "middle", "last", "first_middle_last"]
+FrameSelection = Literal["all", "strided", "uniform", "centered", "random", "first", "middle", "last", "first_middle_last"]
 FRAME_SELECTIONS = get_args(FrameSelection)
 FeatureDtype = Literal["uint8", "float32"]
 MAX_FEATURES, MAX_FEATURE_SIZE = 32, 2**20  # more than any data set has
@@ -60,3 +60,8 @@ class FrameView(Settings):
     def max_frames(self) -> int:
         """The most frames this selection gives: the padded length T of its batches."""
         return self.frames_per_video or -(-schema.MAX_FRAMES // (self.every_n or 1))
+
+    @property
+    def sees_all_frames(self) -> bool:
+        """Whether this selection leaves no frame of any video out."""
+        return self.max_frames == schema.MAX_FRAMES

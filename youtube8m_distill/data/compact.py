@@ -19,7 +19,7 @@ from youtube8m_distill.data.tfrecord import RecordWriter, Shard, digest, read_se
 from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.settings import require
 
-FORMAT = 1  # increased when the same settings give other files
+FORMAT = 2  # increased when the same settings give other files; in format 1, `uniform` was the name of `centered`
 MANIFEST = "compact.json"
 CHUNK = 64  # records cut together: 15 MB of official ones
 
@@ -85,7 +85,10 @@ def check_views(shards: tuple[Shard, ...], views: Iterable[config.FrameView | No
         if not tf.io.gfile.exists(path):
             continue
         with tf.io.gfile.GFile(path) as file:
-            kept = _selection(json.load(file)["compact"])
+            settings = json.load(file)["compact"]
+        if settings["format"] == 1 and settings["frame_selection"] == "uniform":
+            settings["frame_selection"] = "centered"
+        kept = _selection(settings)
         for view in filter(None, views):
             if _selection(view.to_dict()) != kept:
                 raise ValueError(

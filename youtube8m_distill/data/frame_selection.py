@@ -1,6 +1,6 @@
 """Which frames of a video a role sees: functions `video_frames` int32 [B] -> frame indices, int32 [B, T], -1 in padding.
 
-Integers only: in float32, frame 21 of 30 would be at 214 of 300 instead of 215. A video of at most k frames gives each of
+Integers only: in float32, a frame can come out one too low. A video of at most k frames gives each of
 them once under every selection but `strided`. To add one: a function here, its name in SELECTIONS and in config.FrameView.
 """
 
@@ -20,10 +20,15 @@ def strided(video_frames, every_n):
 
 
 def uniform(video_frames, k):
+    """The beginnings of k equal spans of the video, the papers' F_0, F_j, F_2j, .... int32 [B] -> int32 [B, k]."""
+    count = tf.minimum(video_frames, k)
+    return _first_of(tf.range(k) * video_frames[:, None] // count[:, None], count)
+
+
+def centered(video_frames, k):
     """The centers of k equal spans of the video. int32 [B] -> int32 [B, k]."""
     count = tf.minimum(video_frames, k)
-    centers = (2 * tf.range(k) + 1) * video_frames[:, None] // (2 * count[:, None])
-    return _first_of(centers, count)
+    return _first_of((2 * tf.range(k) + 1) * video_frames[:, None] // (2 * count[:, None]), count)
 
 
 def random(video_frames, k, seed):
@@ -88,7 +93,7 @@ def _mixed(bits):
 
 
 SELECTIONS: dict[str, typing.Any] = {"all": first} | {
-    function.__name__: function for function in (strided, uniform, random, first, middle, last, first_middle_last)
+    function.__name__: function for function in (strided, uniform, centered, random, first, middle, last, first_middle_last)
 }
 
 

@@ -10,6 +10,7 @@ from youtube8m_distill.settings import MAX_REPEATS, setting, size
 class HRNNSettings(FrameFamilySettings):
     """Two levels of LSTMs: over the frames of a block, and over the blocks."""
 
+    source: ClassVar = "CVPR 2019, section 5"
     has_frame_states: ClassVar = True
     model: Literal["HierarchicalLstmModel"] = "HierarchicalLstmModel"
     lstm_cells: int = size(1024, "Width of the LSTM layers.")
@@ -27,7 +28,7 @@ class HRNNSettings(FrameFamilySettings):
     def for_view(self, view):
         if self.frames_per_block:
             return self
-        if view.frame_selection == "all":
+        if view.sees_all_frames:
             return self.replace(frames_per_block=20)
         return self.replace(frames_per_block=5 if view.max_frames % 5 == 0 else 3)
 
