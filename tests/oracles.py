@@ -288,22 +288,45 @@ def label_loss(labels, predictions):
     return -sum(np.log(p + 1e-5) if y else np.log(1 - p + 1e-5) for y, p in zip(labels, predictions))
 
 
-def _clipped_probability(p):
-    return min(max(p, 1e-5), 1 - 1e-5)
+def _squeezed(p):
+    return 1e-5 + (1 - 2e-5) * p
 
 
 def bernoulli_kl(teacher, student):
-    """KL(P_T || P_S) of one video, with an independent Bernoulli distribution for each class."""
+    """KL(P_T || P_S) of one video, with an independent Bernoulli distribution for each class, from probabilities."""
     total = 0.0
-    for p, q in zip(map(_clipped_probability, teacher), map(_clipped_probability, student)):
+    for p, q in zip(map(_squeezed, teacher), map(_squeezed, student)):
         total += p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
     return total
 
 
 def categorical_kl(teacher, student):
-    """KL(P_T || P_S) of one video, with one categorical distribution over its classes."""
-    p, q = [_clipped_probability(v) for v in teacher], [_clipped_probability(v) for v in student]
+    """KL(P_T || P_S) of one video, with one categorical distribution over its classes, from probabilities."""
+    p, q = [_squeezed(v) for v in teacher], [_squeezed(v) for v in student]
     return sum(a / sum(p) * np.log((a / sum(p)) / (b / sum(q))) for a, b in zip(p, q))
+
+
+def bernoulli_kl_of_logits(teacher, logits):
+    """`bernoulli_kl` without the squeezing; logits of the student are at most some hundred."""
+    total = 0.0
+    for p, z in zip(teacher, logits):
+        for share, log_q in ((p, -np.log1p(np.exp(-z))), (1 - p, -np.log1p(np.exp(z)))):
+            total += share * (np.log(share) - log_q) if share else 0.0
+    return total
+
+
+def categorical_kl_of_logits(teacher, logits):
+    """`categorical_kl` without the squeezing."""
+    q = 1 / (1 + np.exp(-np.asarray(logits)))
+    pairs = zip(np.asarray(teacher) / np.sum(teacher), q / np.sum(q))
+    return sum(a * np.log(a / b) if a else 0.0 for a, b in pairs)
+
+
+def slope(function, x, step=1e-7):
+    """Gradient of a scalar function of a float64 vector, by central differences."""
+    x = np.asarray(x, np.float64)
+    moves = step * np.eye(len(x))
+    return np.array([(function(x + move) - function(x - move)) / (2 * step) for move in moves])
 
 
 def squared_distance(a, b):

@@ -20,9 +20,12 @@ def test_representation_loss_is_the_squared_distance():
 def test_prediction_losses_of_one_video_equal_hand_computed_values():
     # kl: 0.5 log 2 + 0.5 log(0.5 / 0.75) for the first class, 0.25 log 0.5 + 0.75 log 1.5 for the last.
     # categorical_kl: both sum to 1.65, so (0.5 log 2 - 0.25 log 2) / 1.65.
-    found = {name: float(losses.prediction_loss(STUDENT, TEACHER, name)[0]) for name in losses.DISTANCES}
     expected = {"kl": 0.14384104 + 0.13081204, "categorical_kl": 0.10502230, "squared": 0.125}
+    logits = np.log(STUDENT / (1 - STUDENT))
+    found = {name: float(losses.prediction_loss(STUDENT, TEACHER, name, logits)[0]) for name in losses.DISTANCES}
     assert found == pytest.approx(expected, rel=1e-5)
+    found = {name: float(losses.prediction_loss(STUDENT, TEACHER, name)[0]) for name in losses.DISTANCES}
+    assert found == pytest.approx(expected, rel=1e-4)  # squeezed to 1e-5 .. 1 - 1e-5
 
 
 def test_every_configurable_distance_exists_and_kl_is_the_default():
@@ -50,13 +53,83 @@ def test_prediction_losses_equal_the_oracles_even_for_probabilities_0_and_1(stud
         ("squared", oracles.squared_distance),
     ):
         expected = [oracle(t, s) for t, s in zip(teacher.astype(np.float64), student.astype(np.float64))]
-        # float32 holds 1 - 1e-5 to three digits of its distance from 1.
-        np.testing.assert_allclose(losses.prediction_loss(student, teacher, name), expected, rtol=3e-3, atol=1e-5)
+        np.testing.assert_allclose(losses.prediction_loss(student, teacher, name), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_equal_predictions_have_distance_0():
+@pytest.mark.parametrize("logits", [None, np.log(TEACHER / (1 - TEACHER))])
+def test_equal_predictions_have_distance_0(logits):
     for name in losses.DISTANCES:
-        np.testing.assert_allclose(losses.prediction_loss(TEACHER, TEACHER, name), [0.0], atol=1e-7)
+        np.testing.assert_allclose(losses.prediction_loss(TEACHER, TEACHER, name, logits), [0.0], atol=5e-7)
+
+
+# Both ends, values that were once clipped, and the middle.
+PROBABILITIES = np.float32([0, 1e-12, 2e-6, 1e-5, 0.3, 0.9, 1 - 2e-6, 1])
+LOGITS = np.float32([-60, -20, -13, -1, 0, 2, 13, 20, 60])
+OF_PROBABILITIES = {
+    "kl": oracles.bernoulli_kl,
+    "categorical_kl": oracles.categorical_kl,
+    "squared": oracles.squared_distance,
+}
+OF_LOGITS = {"kl": oracles.bernoulli_kl_of_logits, "categorical_kl": oracles.categorical_kl_of_logits}
+
+
+def _value_and_gradient(loss, x):
+    x = tf.Variable(x[None])
+    with tf.GradientTape() as tape:
+        value = loss(x)
+    return float(value[0]), tape.gradient(value, x).numpy()[0]
+
+
+@pytest.mark.parametrize("teacher", [[0.9, 1e-7], [0.0, 1.0]])
+@pytest.mark.parametrize("name", losses.DISTANCES)
+def test_prediction_loss_has_the_right_value_and_gradient_at_every_probability(name, teacher):
+    p = np.float32(teacher)
+    for first in PROBABILITIES:
+        q = np.float32([first, 0.2])
+        value, gradient = _value_and_gradient(lambda q: losses.prediction_loss(q, p[None], name), q)
+        oracle = lambda q: OF_PROBABILITIES[name](np.float64(p), q)  # noqa: B023, E731
+        np.testing.assert_allclose(value, oracle(np.float64(q)), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(gradient, oracles.slope(oracle, q), rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("teacher", [[0.9, 1e-7], [0.0, 1.0]])
+@pytest.mark.parametrize("name", OF_LOGITS)
+def test_prediction_loss_of_logits_has_the_right_value_and_gradient_at_every_logit(name, teacher):
+    p = np.float32(teacher)
+    for first in LOGITS:
+        z = np.float32([first, -1.5])
+        value, gradient = _value_and_gradient(lambda z: losses.prediction_loss(tf.sigmoid(z), p[None], name, z), z)
+        oracle = lambda z: OF_LOGITS[name](np.float64(p), z)  # noqa: B023, E731
+        np.testing.assert_allclose(value, oracle(np.float64(z)), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(gradient, oracles.slope(oracle, z, 1e-5), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["kl", "categorical_kl"])
+def test_a_student_that_is_confident_and_wrong_is_corrected(name):
+    p, q = np.float32([[0.9, 0.1]]), np.float32([[2e-6, 0.1]])
+    of_probabilities = _value_and_gradient(lambda q: losses.prediction_loss(q, p, name), q[0])[1]
+    of_logits = _value_and_gradient(lambda z: losses.prediction_loss(q, p, name, z), np.log(q / (1 - q))[0])[1]
+    assert of_probabilities[0] < -1e4 and of_logits[0] < -0.1
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_label_loss_has_the_right_gradient_at_every_probability(label):
+    labels = np.array([[label]])
+    for p in PROBABILITIES:
+        value, gradient = _value_and_gradient(lambda p: losses.label_loss(labels, p), np.array([p]))
+        oracle = lambda p: oracles.label_loss([label], p)  # noqa: E731
+        np.testing.assert_allclose(value, oracle([np.float64(p)]), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(gradient, oracles.slope(oracle, [p]), rtol=2e-3)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_label_loss_of_logits_has_the_right_gradient_where_a_wrong_prediction_rounds_to_0_or_1(label):
+    labels = np.array([[label]])
+    for z in LOGITS[LOGITS < 0] if label else LOGITS[LOGITS > 0]:
+        _, gradient = _value_and_gradient(lambda z: losses.label_loss(labels, tf.sigmoid(z), z), np.array([z]))
+        p, not_p = oracles.sigmoid(np.float64(z)), oracles.sigmoid(-np.float64(z))
+        expected = -p * not_p / (p + 1e-5) if label else p * not_p / (not_p + 1e-5)
+        np.testing.assert_allclose(gradient, [expected], rtol=1e-4, atol=1e-20)
 
 
 STATES = {

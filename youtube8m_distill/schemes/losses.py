@@ -7,20 +7,23 @@ import tensorflow as tf
 from keras import ops
 
 EPSILON = 1e-5  # of the starter code
+TINY = 1e-30  # a normal number of float32
 
 
-def label_loss(labels: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
+def label_loss(labels: tf.Tensor, predictions: tf.Tensor, logits: tf.Tensor | None = None) -> tf.Tensor:
     """L_CE: the starter code's `CrossEntropyLoss`, *summed* over the classes (Keras' loss takes the mean).
 
     >>> loss = label_loss(tf.constant([[1, 0]]), tf.constant([[0.5, 0.5]]))  # 2 log 2
     >>> print(f"{float(loss[0]):.3f}")
     1.386
 
-    Labels are 0 or 1 in any numeric dtype, predictions float32 from 0 to 1, both [batch, num_classes]. float32 [batch].
+    Labels are 0 or 1 in any numeric dtype, predictions float32 from 0 to 1, both [batch, num_classes]. `logits` are those of
+    the predictions, if the classifier has them: where a prediction rounds to 1, they keep its gradient. float32 [batch].
     """
     labels = ops.cast(labels, "float32")
+    complement = 1.0 - predictions if logits is None else ops.sigmoid(-logits)
     present = labels * ops.log(predictions + EPSILON)
-    absent = (1.0 - labels) * ops.log(1.0 - predictions + EPSILON)
+    absent = (1.0 - labels) * ops.log(complement + EPSILON)
     return -ops.sum(present + absent, axis=-1)
 
 
@@ -55,38 +58,55 @@ def intermediate_representation_loss(
     return distance if reduction == "sum" else distance / ops.maximum(ops.sum(common, axis=-1), 1.0)
 
 
-def bernoulli_kl(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
+def bernoulli_kl(teacher: tf.Tensor, student: tf.Tensor, student_logits: tf.Tensor | None = None) -> tf.Tensor:
     """KL(P_T || P_S) of independent Bernoullis, summed over the classes."""
-    p, q = _clipped(teacher), _clipped(student)
-    return ops.sum(p * ops.log(p / q) + (1.0 - p) * ops.log((1.0 - p) / (1.0 - q)), axis=-1)
+    if student_logits is None:
+        p, not_p = _squeezed(teacher), _squeezed(1.0 - teacher)
+        log_q, log_not_q = ops.log(_squeezed(student)), ops.log(_squeezed(1.0 - student))
+    else:
+        p, not_p = teacher, 1.0 - teacher
+        log_q, log_not_q = ops.log_sigmoid(student_logits), ops.log_sigmoid(-student_logits)
+    return ops.sum(p * (_log(p) - log_q) + not_p * (_log(not_p) - log_not_q), axis=-1)
 
 
-def categorical_kl(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
+def categorical_kl(teacher: tf.Tensor, student: tf.Tensor, student_logits: tf.Tensor | None = None) -> tf.Tensor:
     """KL of the probabilities normalized over the classes, as in the paper's released code."""
-    p, q = _clipped(teacher), _clipped(student)
-    p = p / ops.sum(p, axis=-1, keepdims=True)
-    q = q / ops.sum(q, axis=-1, keepdims=True)
-    return ops.sum(p * ops.log(p / q), axis=-1)
+    if student_logits is None:
+        teacher, log_q = _squeezed(teacher), ops.log(_squeezed(student))
+    else:
+        log_q = ops.log_sigmoid(student_logits)
+    p = teacher / ops.maximum(ops.sum(teacher, axis=-1, keepdims=True), TINY)
+    return ops.sum(p * (_log(p) - log_q), axis=-1) + ops.logsumexp(log_q, axis=-1)
 
 
-def squared(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
+def squared(teacher: tf.Tensor, student: tf.Tensor, student_logits: tf.Tensor | None = None) -> tf.Tensor:
     """Squared L2 distance of float32 [batch, D]."""
     return ops.sum(ops.square(teacher - student), axis=-1)
 
 
-def _clipped(probabilities):
-    return ops.clip(probabilities, EPSILON, 1.0 - EPSILON)
+def _squeezed(probabilities):
+    """0 .. 1 mapped to EPSILON .. 1 - EPSILON. Unlike clipping, this has a gradient everywhere."""
+    return EPSILON + (1.0 - 2.0 * EPSILON) * probabilities
+
+
+def _log(probabilities):
+    """The logarithm, finite at 0, where it is multiplied by 0."""
+    return ops.log(ops.maximum(probabilities, TINY))
 
 
 DISTANCES = {"kl": bernoulli_kl, "categorical_kl": categorical_kl, "squared": squared}
 
 
-def prediction_loss(student: tf.Tensor, teacher: tf.Tensor, distance: str = "kl") -> tf.Tensor:
+def prediction_loss(
+    student: tf.Tensor, teacher: tf.Tensor, distance: str = "kl", student_logits: tf.Tensor | None = None
+) -> tf.Tensor:
     """L_pred = d(P_T, P_S) (equation 4); `distance` is a key of DISTANCES. float32 [batch].
 
-    Predictions are float32 [batch, num_classes], from 0 to 1. The KLs clip them to between 1e-5 and 1 - 1e-5.
+    Predictions are float32 [batch, num_classes], from 0 to 1. The KLs are computed from the student's logits if its
+    classifier has them. Otherwise both predictions are first mapped linearly to 1e-5 .. 1 - 1e-5. Either way, a student
+    that is confident and wrong has a gradient.
     """
-    return DISTANCES[distance](ops.stop_gradient(teacher), student)
+    return DISTANCES[distance](ops.stop_gradient(teacher), student, student_logits)
 
 
 def softened_kl(parent_logits: tf.Tensor, member_logits: tf.Tensor, temperature: float) -> tf.Tensor:

@@ -28,7 +28,11 @@ class LabelObjective:
 
     def __call__(self, outputs: Outputs, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """The terms named in `weights`, float32 [batch], from a network's outputs and labels [batch, num_classes]."""
-        return {"label_loss": losses.label_loss(labels, outputs["predictions"])}
+        return {"label_loss": _label_loss(labels, outputs)}
+
+
+def _label_loss(labels, outputs):
+    return losses.label_loss(labels, outputs["predictions"], outputs.get("logits"))
 
 
 LABELS_ALONE = LabelObjective()
@@ -63,8 +67,8 @@ class OnlineMixtureObjective(LabelObjective):
     def __call__(self, outputs: Outputs, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         edges = _edges(outputs)
         terms = {
-            "label_loss": losses.label_loss(labels, outputs["predictions"]),
-            "submodel_label_loss": sum(losses.label_loss(labels, member["predictions"]) for _, member in edges),
+            "label_loss": _label_loss(labels, outputs),
+            "submodel_label_loss": sum(_label_loss(labels, member) for _, member in edges),
         }
         if self.temperature:
             taught = ops.stop_gradient if self.stop_mixture_gradient else lambda logits: logits
@@ -121,7 +125,8 @@ class StudentTerms:
     def __call__(self, student: Outputs, teacher: Outputs, batch: Batch) -> Losses:
         """The terms named in `loss_weights`, float32 [batch].
 
-        Of the networks' outputs, they use `encoding`, `predictions` and, if needed, `frame_states`.
+        Of the networks' outputs, they use `encoding`, `predictions`, the student's `logits` if it has them and, if needed,
+        `frame_states`.
         """
         terms = {}
         for term in self.weights:
@@ -131,7 +136,7 @@ class StudentTerms:
                 terms[term] = losses.representation_loss(student["encoding"], teacher["encoding"])
             elif term == "prediction_loss":
                 pair = student["predictions"], teacher["predictions"]
-                terms[term] = losses.prediction_loss(*pair, self.prediction_distance)
+                terms[term] = losses.prediction_loss(*pair, self.prediction_distance, student.get("logits"))
             elif term == "intermediate_representation_loss":
                 states = student["frame_states"], teacher["frame_states"]
                 seen = batch[schema.STUDENT][schema.FRAME_INDICES], batch[schema.TEACHER][schema.FRAME_INDICES]
