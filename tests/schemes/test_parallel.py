@@ -2,8 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from tests import oracles, tiny_training
+from tests import networks, oracles, tiny_training
+from youtube8m_distill import config
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.families.build import build_model
+from youtube8m_distill.schemes.build import build_stages, build_student
 from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.supervised import Supervised
@@ -117,3 +120,63 @@ def test_both_networks_are_logged_with_the_same_terms():
     assert sorted(scheme.networks) == ["student", "teacher"] and scheme.main_role == "student"
     for term in ("label_loss", "gap_at_20", "hit_at_one"):
         assert {f"student/{term}", f"teacher/{term}"} <= set(scheme.trackers)
+
+
+# Families whose shared layers have batch statistics: gated probabilities, and the gate of a mixture.
+WITH_STATISTICS = ["NetVLADModelLF", "MixNeXtVladModel"]
+
+
+def _parallel_run(model):
+    """A parallel run on `DATA`, and its networks by role."""
+    networks_by_role = {
+        role: networks.frame_level(model, view=config.FrameView(frame_selection="first", frames_per_video=k))
+        for role, k in (("teacher", 6), ("student", 3))
+    }
+    run = config.RunConfig(
+        mode="parallel",
+        networks=networks_by_role,
+        training=config.TrainingConfig(batch_size=8),
+        distillation=config.DistillationConfig(student_loss=("ce",)),
+    )
+    teacher = build_model(networks_by_role["teacher"], name="teacher")
+    return run, {"teacher": teacher, "student": build_student(run, teacher)}
+
+
+def _statistics(network):
+    """The moving statistics of the layers that the networks share, as arrays."""
+    return [np.array(weight) for layer in network.output_layers for weight in layer.non_trainable_weights]
+
+
+@pytest.mark.parametrize("model", WITH_STATISTICS)
+def test_networks_share_weights_but_each_has_the_moving_statistics_of_its_own_frames(model):
+    run, pair = _parallel_run(model)
+    of_roles = [[weight for layer in pair[role].output_layers for weight in layer.trainable_weights] for role in pair]
+    assert of_roles[0] and all(a is b for a, b in zip(*of_roles, strict=True))
+    strategy, still = make_strategy(), lambda: keras.optimizers.SGD(0.0)
+    (stage,) = build_stages(run, pair)
+    start = {role: network.get_weights() for role, network in pair.items()}
+    scheme = tiny_training.compiled(stage.build_scheme, strategy, still)
+    tiny_training.step_eagerly(scheme, DATA, strategy, steps=3)
+    found = {role: _statistics(network) for role, network in pair.items()}
+    assert any(tiny_training.differ(found["teacher"], found["student"]))
+    for role, network in pair.items():
+        network.set_weights(start[role])
+        alone = tiny_training.compiled(lambda: Supervised(network, role), strategy, still)  # noqa: B023
+        tiny_training.step_eagerly(alone, tiny_training.flat(DATA, role), strategy, steps=3)
+        for values, expected in zip(found[role], _statistics(network), strict=True):
+            np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", WITH_STATISTICS)
+def test_a_student_with_shared_weights_can_be_saved_and_loaded_alone(model, tmp_path):
+    run, pair = _parallel_run(model)
+    for weight in pair["student"].weights:
+        weight.assign(np.random.default_rng(len(weight.path)).uniform(0.1, 1.0, weight.shape))
+    pair["student"].save_weights(tmp_path / "student.weights.h5")
+    loaded = build_model(run.networks["student"], name="student")
+    loaded.load_weights(tmp_path / "student.weights.h5")
+    tiny_training.assert_same_weights(loaded.get_weights(), pair["student"].get_weights())
+    pair["student"].save(tmp_path / "student.keras")
+    tiny_training.assert_same_weights(
+        keras.saving.load_model(tmp_path / "student.keras").get_weights(), pair["student"].get_weights()
+    )

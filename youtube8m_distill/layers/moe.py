@@ -46,8 +46,11 @@ class MixtureOfExperts(Layer):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         self.encoding_size = input_shape[-1]
-        self.gates.build(input_shape)
-        self.experts.build(input_shape)
+        if self.lender is None:
+            self.gates.build(input_shape)
+            self.experts.build(input_shape)
+        else:
+            self.gates, self.experts = self.lender("gates"), self.lender("experts")
         if self.probability_gating:
             options = {"remove_diagonal": self.remove_diagonal}
             self.gating = self.sublayer(ContextGating, "probability_gating", self.num_classes, **options)

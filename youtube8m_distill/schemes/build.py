@@ -7,6 +7,7 @@ from typing import NamedTuple
 from youtube8m_distill.config import DistillationConfig, NetworkConfig, RunConfig
 from youtube8m_distill.families.build import build_model
 from youtube8m_distill.families.mixture.network import Network
+from youtube8m_distill.layers.base import sharing_weights
 from youtube8m_distill.schema import STUDENT, TEACHER
 from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelObjective, OnlineMixtureObjective, StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
@@ -31,14 +32,19 @@ def build_student(config: RunConfig, teacher: Network, dtype: str = "float32") -
     """The student of a run, with the classifier that its settings ask for. `teacher` is built; `dtype` as in `build_model`.
 
     Serial: a layer of its own that starts from the teacher's weights; if frozen, the teacher's layer itself. Parallel:
-    one layer for both. Without sharing: a layer of its own, newly initialized.
+    one layer for both, except that each network has its own moving statistics, since they see different frames. Without
+    sharing: a layer of its own, newly initialized.
     """
     distillation = config.distillation
     assert distillation is not None, "RunConfig requires it of students"
-    one_layer = distillation.share_classifier and (config.mode == "parallel" or distillation.freeze_classifier)
-    student = build_model(config.networks[STUDENT], dtype, teacher.output_layers if one_layer else None, STUDENT)
+    shared = None
+    if distillation.share_classifier and config.mode == "parallel":
+        shared = [sharing_weights(layer) for layer in teacher.output_layers]
+    elif distillation.freeze_classifier:
+        shared = teacher.output_layers
+    student = build_model(config.networks[STUDENT], dtype, shared, STUDENT)
     student.preprocessing.set_weights(teacher.preprocessing.get_weights())
-    if distillation.share_classifier and not one_layer:
+    if distillation.share_classifier and shared is None:
         for own, taught in zip(student.output_layers, teacher.output_layers, strict=True):
             own.set_weights(taught.get_weights())
     return student
