@@ -19,6 +19,7 @@ class Progress:
     step: int = 0  # optimizer steps of the whole run
     stage: int = 0  # index of the current stage
     stage_step: int = 0  # steps of this stage; times the batch size, the records it has used
+    stage_seed: int | None = None  # seed of this stage's data order and frames; None: the run's seed + `stage` (version 0.1)
     position: list[int] | None = None  # where the records of this stage resume (data.order); None at its start
     epoch: int = 0  # epochs finished in the whole run
     stage_epoch: int = 0  # epochs finished in this stage

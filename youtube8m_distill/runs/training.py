@@ -14,6 +14,7 @@ from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.seeds import stage_seed
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.engine import callbacks, loop
 from youtube8m_distill.engine.cluster import GONE
@@ -89,6 +90,8 @@ class _Training:
             scheme.optimizer.build(scheme.trainable_variables)
         if self.progress.stage_step:
             self.run.checkpoints.restore(scheme)
+        else:
+            self.progress.stage_seed = stage_seed(self.settings.seed, self.progress.stage)
         at_last_step = self.progress.step >= (self.settings.max_steps or math.inf)
         if self.progress.stage_epoch >= stage.num_epochs or at_last_step and self.progress.pending is None:
             return
@@ -169,7 +172,9 @@ class _Training:
 
     def _make_dataset(self, stage, targets):
         settings, fraction, start = self.settings, self.settings.train_fraction, self.progress.position
-        seed, place = settings.seed + self.progress.stage, machine(self.strategy)
+        place, seed = machine(self.strategy), self.progress.stage_seed
+        if seed is None:
+            seed = settings.seed + self.progress.stage
         order = TrainingOrder(seed, stage.num_epochs, settings.num_readers, train_fraction=fraction, start=start)
         share = place if place[1] > 1 else None
         parser = self._parser(stage.roles, seed)
