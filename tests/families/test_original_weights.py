@@ -32,7 +32,7 @@ def frames_and_preprocessed(counts, rows, size):
 def assert_outputs_equal_the_originals(scope, num_blocks, rows, counts, sizes=(5, 3)):
     arrays = oracles.original_arrays(scope, sum(sizes), CELLS, NUM_CLASSES)
     model = build.build_model(network(rows, rows // num_blocks, sizes))
-    original_weights.assign_original_weights(model, arrays, scope)
+    original_weights.assign_original_weights(model, arrays, rows // num_blocks, scope)
     frames, values = frames_and_preprocessed(counts, rows, sum(sizes))
     found = networks.outputs(model, {"frames": frames, "num_frames": np.array(counts)})
     for video, count in enumerate(counts):
@@ -62,7 +62,7 @@ def test_another_block_length_gives_other_outputs():
     found = []
     for frames_per_block in (6, 5):
         model = build.build_model(network(30, frames_per_block))
-        original_weights.assign_original_weights(model, arrays)
+        original_weights.assign_original_weights(model, arrays, frames_per_block)
         found.append(networks.outputs(model, {"frames": frames, "num_frames": np.array([30])})["encoding"])
     assert np.abs(found[0] - found[1]).max() > 0.01
 
@@ -85,8 +85,8 @@ def test_teacher_and_student_of_one_checkpoint_are_distinguished():
     kept = {name: values.copy() for name, values in everything.items()}
     for scope, arrays in (("model", teacher), ("model_student", student)):
         model, alone = (build.build_model(network(30, 6)) for _ in range(2))
-        original_weights.assign_original_weights(model, everything, scope)
-        original_weights.assign_original_weights(alone, arrays, scope)
+        original_weights.assign_original_weights(model, everything, 6, scope)
+        original_weights.assign_original_weights(alone, arrays, 6, scope)
         for found, expected in zip(model.get_weights(), alone.get_weights()):
             np.testing.assert_array_equal(found, expected)
     for name, values in kept.items():
@@ -121,9 +121,15 @@ def changed(**changes):
 def test_a_variable_that_does_not_fit_is_named(arrays, options, message):
     model = build.build_model(network(30, 6, **options))
     with pytest.raises(ValueError, match=message):
-        original_weights.assign_original_weights(model, arrays)
+        original_weights.assign_original_weights(model, arrays, 6)
 
 
 def test_a_network_of_another_family_is_an_error():
     with pytest.raises(ValueError, match="need a HierarchicalRNN encoder"):
-        original_weights.assign_original_weights(networks.build(networks.video_level("MoeModel")), changed())
+        original_weights.assign_original_weights(networks.build(networks.video_level("MoeModel")), changed(), 6)
+
+
+def test_another_block_length_than_that_of_the_weights_is_refused():
+    message = "frames_per_block=15, but the network has blocks of 6 frames. Build it with the block length of these weights."
+    with pytest.raises(ValueError, match=message):
+        original_weights.assign_original_weights(build.build_model(network(30, 6)), changed(), 15)

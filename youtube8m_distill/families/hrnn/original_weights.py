@@ -26,24 +26,35 @@ def convert_lstm_kernel(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarra
     return kernel[:-cells], kernel[-cells:], bias
 
 
-def assign_original_weights(network: VideoClassifier, arrays: Mapping[str, np.ndarray], scope: str = "model") -> None:
+def assign_original_weights(
+    network: VideoClassifier, arrays: Mapping[str, np.ndarray], frames_per_block: int, scope: str = "model"
+) -> None:
     """Sets the weights of an H-RNN network with a `MoeModel` classifier from the original code's variables.
 
-    The original teacher has `frames_per_block=15` on all frames; its student cuts its frames into 5 blocks.
+    Warning: weights of an LSTM fit any block length, so no shape tells whether the block length is right. With another one,
+    the network gives other predictions than it was trained for.
 
     Args:
-        network: of the same sizes as the original.
+        network: of the same sizes and block length as the original.
+        frames_per_block: the block length that the weights were trained with. In the release it is 15 for the teacher, which
+            reads 300 frames in 20 blocks, and k / 5 for a student of k frames, which reads 5 blocks.
         arrays: variable name -> array, with names as `tf.train.load_checkpoint` lists them, for example
             `model/RNN_L1/rnn/multi_rnn_cell/cell_0/basic_lstm_cell/kernel` or `model/classifier/gates/weights`.
         scope: "model" for the teacher, "model_student" for the student.
     Raises:
-        ValueError: if the network is of another kind, or a variable is missing, ambiguous or of another shape.
+        ValueError: if the network is of another kind or has another block length, or a variable is missing, ambiguous or of
+            another shape.
     """
     encoder, classifier = network.encoder, network.classifier
     if not (isinstance(encoder, HierarchicalRNN) and isinstance(classifier, MixtureOfExperts)):
         raise ValueError(
             "The original weights need a HierarchicalRNN encoder and a MixtureOfExperts classifier. "
             f"Received: {type(encoder).__name__} and {type(classifier).__name__}."
+        )
+    if encoder.frames_per_block != frames_per_block:
+        raise ValueError(
+            f"frames_per_block={frames_per_block}, but the network has blocks of {encoder.frames_per_block} frames. "
+            "Build it with the block length of these weights."
         )
     for name, level in (("RNN_L1", encoder.lower), ("RNN_L2", encoder.upper)):
         for index, layer in enumerate(level.layers):
