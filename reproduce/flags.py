@@ -52,6 +52,13 @@ def define_flags():
     flags.DEFINE_boolean("report", True, "Measure speed and write the report at the end.")
     flags.DEFINE_boolean("dry_run", False, "List the trials and whether they are finished, without training.")
     package_flags.GROUPS["Output"] = ["output_dir", "report", "dry_run"]
+    flags.DEFINE_enum(
+        "recipe",
+        "default",
+        list(configs.RECIPES),
+        "Named set of values that all trials start from, as in `yt8m train`. With another one than the default, restrict "
+        "--families to those that it describes.",
+    )
     flags.DEFINE_list("families", list(FAMILIES), "Network families to run.")
     flags.DEFINE_list("methods", list(METHODS), "Methods to run, the rows of the tables.")
     flags.DEFINE_list("ks", list(map(str, Grid().ks)), "Numbers of frames that students see.")
@@ -68,7 +75,7 @@ def define_flags():
         "Train trials on a fraction of the training videos for as many steps as trials on all videos, that is, for more "
         "epochs.",
     )
-    package_flags.GROUPS["Grid"] = ["families", "methods", "ks", "seeds", "other_seeds", "same_steps"]
+    package_flags.GROUPS["Grid"] = ["recipe", "families", "methods", "ks", "seeds", "other_seeds", "same_steps"]
     flags.DEFINE_string("shard", "1/1", "Part of the trials to train: i/n is the i-th of n parts, 1/n to n/n.")
     flags.DEFINE_integer("workers", 1, "Number of processes on this machine that train trials at the same time.", 1)
     flags.DEFINE_integer("threads", None, "CPU threads per process. Default: all cores, divided by --workers.", 1)
@@ -155,6 +162,8 @@ def settings_from_flags():
     for name in TRIAL_FLAGS:
         if FLAGS[name].present:
             raise SettingError(name, "has no effect here, because each trial sets it. See --families, --ks, and --seeds.")
+    for family in FLAGS.families:
+        configs.RECIPES[FLAGS.recipe].check(FLAGS.recipe, family, "teacher")
     patterns = data_patterns()
     features = package_flags.feature_config()
     exclusions = package_flags.exclusions()
@@ -179,6 +188,7 @@ def settings_from_flags():
         exclude_records=FLAGS.exclude_records,
         pca_eigenvalues=FLAGS.pca_eigenvalues,
         store_targets=FLAGS.store_targets,
+        recipe=FLAGS.recipe,
         about_data=FLAGS.about_data,
         fingerprints=fingerprints,
     )

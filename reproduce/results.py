@@ -73,6 +73,11 @@ class Results:
     def __len__(self):
         return len(self.by_trial)
 
+    @property
+    def recipe(self) -> str:
+        """The recipe of the trials. All trials of a folder have the same; older ones do not record it."""
+        return next((result.config.get("recipe", "default") for result in self), "default")
+
     def get(self, trial: Trial) -> Result | None:
         """The Result of a trial, or None if it is not finished."""
         return self.by_trial.get(trial)

@@ -44,8 +44,13 @@ class ExperimentSettings(Settings):
     exclude_records: str = setting("", "CSV of records to skip, as `yt8m check` writes it.", may_change=True)
     pca_eigenvalues: str = setting("", "File for the reverse whitening of NeXtVLAD.", may_change=True)
     store_targets: bool = setting(True, "Whether a teacher's targets are stored for all its students.", may_change=True)
+    recipe: configs.RecipeName = setting("default", "Named set of values that all trials start from, as of `yt8m train`.")
     about_data: str = setting("", "A sentence that describes the data, for the report.", may_change=True)
     fingerprints: dict = setting({}, "Fingerprint of the files of each pattern and of `pca_eigenvalues`.")
+
+    def to_dict(self):
+        """The settings as JSON knows them, without the default recipe, which older folders do not have."""
+        return {name: value for name, value in super().to_dict().items() if (name, value) != ("recipe", "default")}
 
 
 MAY_CHANGE = fields_with(ExperimentSettings, may_change=True)
@@ -110,27 +115,32 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
         settings: ExperimentSettings.
         folder: the experiment's folder.
     """
+    recipe = configs.RECIPES[settings.recipe]
+    options = {
+        **configs.FAMILY_OF[trial.family].training,
+        **_plain(recipe.training),
+        **_given_training(trial, settings),
+        "train_fraction": trial.train_fraction,
+    }
     if trial.method in STUDENTS:
         networks = {
             schema.TEACHER: _network(trial, settings, configs.FrameView()),
             schema.STUDENT: _network(trial, settings, _view(trial)),
         }
         distillation = configs.DistillationConfig(
-            student_loss=trial.student_loss, match_intermediate=trial.match_intermediate
+            student_loss=trial.student_loss,
+            match_intermediate=trial.match_intermediate,
+            **_plain(recipe.of_distillation(trial.student_loss, configs.TrainingConfig(**options).batch_size)),
         )
     else:
         networks, distillation = {schema.TEACHER: _network(trial, settings, _view(trial))}, None
-    options = {
-        **configs.FAMILY_OF[trial.family].training,
-        **_given_training(trial, settings),
-        "train_fraction": trial.train_fraction,
-    }
     whitened = _is_whitened(trial, settings) and trial.method != "serial"
     return configs.RunConfig(
         mode=trial.method if trial.method in STUDENTS else "teacher",
         networks=networks,
         training=configs.TrainingConfig(**options),
         distillation=distillation,
+        recipe=settings.recipe,
         train_data_pattern=settings.train_data_pattern,
         validation_data_pattern=settings.validation_data_pattern,
         exclude_records=settings.exclude_records,
@@ -154,6 +164,8 @@ def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
         "teacher_targets_dir": config.teacher_targets_dir,
         "pca_eigenvalues": config.pca_eigenvalues,
     }
+    if settings.recipe != "default":
+        values["recipe"] = settings.recipe
     if config.mode != "serial":  # a serial student takes the network settings from its teacher
         values |= {
             "model": trial.family,
@@ -209,10 +221,16 @@ def _is_whitened(trial, settings):
 
 
 def _network(trial, settings, view):
-    options = _family_settings(trial, settings)
+    options = {**_plain(configs.RECIPES[settings.recipe].of_network(view)), **_family_settings(trial, settings)}
+    classifier = options.pop("video_level_classifier_model", None)
     if _is_whitened(trial, settings):
         options["reverse_whitening"] = True
-    return configs.network_config(trial.family, settings.num_classes, settings.features, view, **options)
+    return configs.network_config(trial.family, settings.num_classes, settings.features, view, classifier, **options)
+
+
+def _plain(values):
+    """The values of a recipe without their sources."""
+    return {name: value.value for name, value in values.items()}
 
 
 def _targets_dir(trial, settings, folder):

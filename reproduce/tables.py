@@ -214,7 +214,8 @@ def reading_note(results, source):
     counts = sorted({result.score("num_videos") for result in results})
     videos = " or ".join(f"{count:,}" for count in counts)
     return (
-        f"Our scores on {videos} held-out videos, ± the sample standard deviation over seeds. "
+        f"Our scores on {videos} held-out videos with the recipe {results.recipe}, ± the sample standard deviation over "
+        f"seeds. "
         f"In parentheses: {source}, on YouTube-8M."
     )
 

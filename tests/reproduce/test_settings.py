@@ -42,6 +42,7 @@ def by_command(trial, settings, folder):
     program, subcommand, *arguments = shlex.split(settings_module.command(trial, settings, folder))
     assert (program, subcommand) == ("yt8m", "train")
     with commands.parsed("train", *arguments):
+        run_config.check_flags()
         return run_config.config_from_flags()
 
 
@@ -66,6 +67,26 @@ def test_the_command_of_a_trial_gives_its_configuration(tmp_path, settings, tria
             if not run_folder(tmp_path, trial.teacher).exists():
                 commands.save_run(run_folder(tmp_path, trial.teacher), teacher)
         assert by_command(trial, settings, tmp_path) == settings_module.run_config(trial, settings, tmp_path), trial.name
+
+
+@pytest.mark.parametrize("recipe", ["cvpr2019", "release"])
+def test_the_command_of_a_trial_names_the_recipe(tmp_path, settings, recipe):
+    settings = settings.replace(recipe=recipe)
+    for trial in [trial for trial in KINDS if trial.family == HRNN]:
+        if trial.teacher:
+            teacher = settings_module.run_config(trial.teacher, settings, tmp_path).networks["teacher"]
+            if not run_folder(tmp_path, trial.teacher).exists():
+                commands.save_run(run_folder(tmp_path, trial.teacher), teacher)
+        found = settings_module.run_config(trial, settings, tmp_path)
+        assert found.recipe == recipe and by_command(trial, settings, tmp_path) == found, trial.name
+
+
+def test_a_folder_from_before_recipes_has_the_default_one(tmp_path, settings):
+    write_settings(settings, tmp_path)
+    assert "recipe" not in json.loads((tmp_path / "settings.json").read_text())
+    check_settings(settings, tmp_path)
+    with pytest.raises(SettingError, match=r"recipe \(not set there, cvpr2019 here\)"):
+        check_settings(settings.replace(recipe="cvpr2019"), tmp_path)
 
 
 def test_every_trial_has_a_unique_name_and_run(settings, tmp_path):

@@ -34,6 +34,7 @@ def train():
     folder = "Folder for checkpoints, config.json and logs. A run that is there is resumed."
     replace = "Replace the run in --train_dir. A folder that holds anything else is never touched."
     define("Folder", train_dir=Flag(folder, str, "/tmp/yt8m_model/"), start_new_model=Flag(replace, bool, False))
+    define("Recipe", **fields(configs.RunConfig, "recipe"))
     our_flags.define_distillation()
     our_flags.define_frames(
         "Frames that the network sees; with --mode=serial or parallel, the student",

@@ -27,6 +27,7 @@ WITHOUT_EFFECT = {  # mode -> flags
 
 def check_flags() -> None:
     """Raises SettingError for flags that are wrong whatever the files and the teacher are. Does not load TensorFlow."""
+    apply_recipe()
     hint = ", or choose --mode=serial or parallel" if FLAGS.mode == "teacher" else ""
     _refuse(WITHOUT_EFFECT[FLAGS.mode], f"has no effect with --mode={FLAGS.mode}; leave it out{hint}.")
     _refuse_settings_of_absent_terms(FLAGS.student_loss or configs.STUDENT_LOSSES)
@@ -42,6 +43,34 @@ def check_flags() -> None:
     frame_view("uniform")
     settings_given(configs.TrainingConfig)
     settings_given(configs.DistillationConfig)
+
+
+def apply_recipe() -> None:
+    """Gives the values of --recipe to flags that are not given. A serial student's network comes from its teacher."""
+    name = FLAGS.recipe or "default"
+    recipe, mode = configs.RECIPES[name], FLAGS.mode
+    _set_unless_given(recipe.training)
+    if mode != "teacher":
+        if not any(FLAGS[field].present for field in configs.FrameView.model_fields):
+            _set_unless_given(recipe.student_frames)
+        of_student = recipe.of_network(frame_view("uniform"))
+        if BLOCK in of_student:
+            _set_unless_given({"student_frames_per_block": of_student[BLOCK]})
+        published = configs.TrainingConfig(**configs.FAMILY_OF[FLAGS.model].training)
+        terms, batch_size = FLAGS.student_loss or configs.STUDENT_LOSSES, FLAGS.batch_size or published.batch_size
+        _set_unless_given(recipe.of_distillation(terms, batch_size))
+    if mode == "serial":
+        return
+    recipe.check(name, FLAGS.model, mode)
+    video_level = configs.FAMILY_OF[FLAGS.model].is_video_level
+    view = None if video_level else frame_view("all") if mode == "teacher" else configs.FrameView()
+    _set_unless_given(recipe.of_network(view))
+
+
+def _set_unless_given(values):
+    for name, value in values.items():
+        if not FLAGS[name].present:
+            FLAGS[name].value = value.value
 
 
 def config_from_flags() -> configs.RunConfig:
@@ -138,6 +167,8 @@ def _trained_teacher(runs):
     if teacher.is_video_level:
         reason = f"a {teacher.model} reads video-level files, and distillation selects frames."
         raise SettingError("teacher_dir", reason, FLAGS.teacher_dir)
+    name = FLAGS.recipe or "default"
+    configs.RECIPES[name].check(name, teacher.model, FLAGS.mode)
     asked = given(*(name for name in NETWORK_FLAGS if name in SHAPE_FLAGS), "video_level_classifier_model")
     if FLAGS["model"].present:
         asked["model"] = FLAGS.model

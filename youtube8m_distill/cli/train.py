@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+from youtube8m_distill import config as configs
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
 from youtube8m_distill.cli.flags import FLAGS
@@ -81,6 +82,7 @@ def describe(config, training_files, strategy):
         f"data: {about}{training_files.num_train:,} training videos in {len(training_files.train)} file(s), "
         f"{len(training_files.validation)} validation file(s)",
     ]
+    lines += _about_recipe(config)
     lines += [f"{role}: {_settings(network)}" for role, network in config.networks.items()]
     if config.mode != "serial" and config.networks[schema.TEACHER].settings().get("reverse_whitening") is False:
         lines.append(
@@ -90,6 +92,16 @@ def describe(config, training_files, strategy):
     if config.distillation:
         lines.append(f"distillation: {_settings(config.distillation)}")
     return "\n".join([*lines, f"training: {_settings(config.training)}"])
+
+
+def _about_recipe(config):
+    """The recipe of a run and, if it was asked for, every value with its source."""
+    about = f"recipe {config.recipe}: {configs.RECIPES[config.recipe].about}"
+    if not FLAGS["recipe"].present:
+        return [f"{about} --recipe={config.recipe} lists the source of every value."]
+    main = config.networks[config.main_role]
+    values = configs.explain(config.recipe, main, config.training, config.distillation)
+    return [about, *(f"  {line}" for line in values)]
 
 
 def _settings(config):

@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 from youtube8m_distill import schema
 from youtube8m_distill.config.network import NetworkConfig, differences
+from youtube8m_distill.config.recipes import RecipeName
 from youtube8m_distill.config.training import DistillationConfig, TrainingConfig
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.settings import Settings, require, setting
@@ -22,6 +23,12 @@ class RunConfig(Settings):
     networks: dict[str, NetworkConfig]
     training: TrainingConfig
     distillation: DistillationConfig | None = None
+    recipe: RecipeName = setting(
+        "default",
+        "Named set of values: default; cvpr2019, as written in that paper; release, as in its authors' code; starter, as in "
+        "the starter code. Other flags override single values.",
+        may_change=True,
+    )
     train_data_pattern: str = setting("", "Globs of training files, comma-separated, local or gs://.")
     validation_data_pattern: str = setting("", "Globs of validation files: the best checkpoint is chosen on them.")
     teacher_dir: str = setting("", "Training directory of the teacher (serial).")

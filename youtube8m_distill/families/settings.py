@@ -20,6 +20,7 @@ class FamilySettings(Settings):
 
     model: str
 
+    source: ClassVar[str] = ""  # of the defaults and of the published values
     published_classifier: ClassVar[str] = "MoeModel"
     classifier_settings: ClassVar[dict[str, Any]] = {}  # published ones of that classifier that differ from its defaults
     training: ClassVar[dict[str, Any]] = {}  # TrainingConfig field -> published value, if it differs from the H-RNN's

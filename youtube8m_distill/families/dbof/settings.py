@@ -9,6 +9,7 @@ from youtube8m_distill.settings import setting, size
 class DBoFSettings(FrameFamilySettings):
     """Frames as bags of soft words."""
 
+    source: ClassVar = "starter code"
     training: ClassVar = {"base_learning_rate": 0.01, "regularization_penalty": 1.0}
     model: Literal["DbofModel"] = "DbofModel"
     dbof_cluster_size: int = size(8192, "Clusters.")

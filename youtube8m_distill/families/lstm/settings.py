@@ -9,6 +9,7 @@ from youtube8m_distill.settings import MAX_REPEATS, setting, size
 class LSTMSettings(FrameFamilySettings):
     """Two LSTM layers over all frames."""
 
+    source: ClassVar = "starter code"
     training: ClassVar = {"base_learning_rate": 0.001, "regularization_penalty": 1.0}
     model: Literal["LstmModel"] = "LstmModel"
     lstm_cells: int = size(1024, "Width of the LSTM layers.")

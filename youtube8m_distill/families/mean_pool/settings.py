@@ -8,6 +8,7 @@ from youtube8m_distill.families.settings import FrameFamilySettings
 class MeanPoolSettings(FrameFamilySettings):
     """The mean frame, with a logistic classifier on top."""
 
+    source: ClassVar = "starter code"
     published_classifier: ClassVar = "LogisticModel"
     training: ClassVar = {"base_learning_rate": 0.01, "regularization_penalty": 1.0}
     encoder_has_weights: ClassVar = False

@@ -12,6 +12,7 @@ from youtube8m_distill.settings import MAX_REPEATS, require, setting, size
 class MixtureFields(NeXtVLADFields):
     """The fields of a mixture of one level or of two."""
 
+    source: ClassVar = "Lin et al. 2019 (MOD), release"
     training: ClassVar = {**NeXtVLADFields.training, "learning_rate_decay_examples": 2_500_000, "num_epochs": 15}
     fixed_classifier: ClassVar = "it mixes logits"
     is_mixture: ClassVar = True

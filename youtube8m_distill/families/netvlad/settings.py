@@ -9,6 +9,7 @@ from youtube8m_distill.settings import require, setting, size
 class NetVLADSettings(FrameFamilySettings):
     """Residuals from learned cluster centers, with context gating."""
 
+    source: ClassVar = "Miech et al. 2017, best single model; CVPR 2019, section 5"
     classifier_settings: ClassVar = {"moe_l2": 1e-6, "moe_prob_gating": True}
     training: ClassVar = {
         "batch_size": 80,

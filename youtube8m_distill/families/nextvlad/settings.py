@@ -9,6 +9,7 @@ from youtube8m_distill.settings import require, setting, size
 class NeXtVLADFields(FrameFamilySettings):
     """The fields of a NeXtVLAD, alone or as a member of a mixture."""
 
+    source: ClassVar = "Lin et al. 2018, best single model; CVPR 2019, section 5"
     published_classifier: ClassVar = "LogisticModel"
     classifier_settings: ClassVar = {"l2_penalty": 1e-5}
     training: ClassVar = {

@@ -8,6 +8,7 @@ from youtube8m_distill.families.settings import FamilySettings
 class VideoLevelSettings(FamilySettings):
     """A classifier on the mean features of a video."""
 
+    source: ClassVar = "starter code"
     training: ClassVar = {"batch_size": 1024, "base_learning_rate": 0.01, "regularization_penalty": 1.0}
     fixed_classifier: ClassVar = "it is the whole network"
     is_video_level: ClassVar = True
