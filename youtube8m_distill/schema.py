@@ -18,6 +18,7 @@ What belongs to the video:
 
     labels         uint8 [B, num_classes]   multi-hot
     stored_frames  int32 [B]                frames in the record, including those past MAX_FRAMES (frame level)
+    notes          float32 [B, 5]           what users should hear of about the record: NOTES
     targets        float16 [B, numbers]     the teacher's stored outputs, where there are some
     epoch          int32 [B]                in training
     position       int64 [B, 3]             in training: where the records continue (data.order)
@@ -28,7 +29,9 @@ What belongs to the video:
 MAX_FRAMES = 300  # the starter code reads no frame past this one (one frame a second)
 
 ID_KEYS = ("id", "video_id")  # 2018 and later; 2017 and earlier
+MEDIAPIPE_ID_KEYS = ("example/id", "clip/data_path")  # for records without one of these
 LABELS_KEY = "labels"
+MEDIAPIPE_KEY = "{}/feature/floats"  # of a frame-level feature, with its name in capitals
 
 FRAME_FEATURES = ("rgb", "audio")
 VIDEO_FEATURES = ("mean_rgb", "mean_audio")
@@ -49,11 +52,21 @@ FEATURES = "features"
 LABELS = "labels"
 VIDEO_ID = "video_id"
 STORED_FRAMES = "stored_frames"
+NOTED = "notes"
 SHARD = "shard"
 RECORD = "record"
 EPOCH = "epoch"
 POSITION = "position"
 TARGETS = "targets"
 TEACHER, STUDENT = "teacher", "student"
+
+# The columns of `notes`. All but the last are 0 or 1.
+NOTES = (
+    "long",  # 1 for a video of more frames than are read
+    "no_labels",  # 1 for a video without labels, if labels are read
+    "trimmed",  # 1 if features have different numbers of frames, and frames were left out
+    "filled",  # 1 if a feature is missing and zeros were read instead
+    "clipped",  # share of the values that were beyond -2 .. 2 and were clipped when they were turned into bytes
+)
 
 TOP_K = 20  # predictions a video that GAP, mAP and the Kaggle CSV look at

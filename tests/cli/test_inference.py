@@ -180,7 +180,7 @@ def test_videos_of_more_than_300_frames_are_counted(run, tmp_path):
         [records.frame_record(records.random_frames(length), b"v%d" % length) for length in (1, 300, 301, 400)],
     )
     ended, rows = predicted(run, path, tmp_path / "p.csv")
-    assert ended.out.endswith("2 videos have more than 300 frames; only the first 300 were used.\n") and len(rows) == 4
+    assert ended.out.endswith("2 of 4 videos have more than 300 frames; only the first 300 were used.\n") and len(rows) == 4
 
 
 def test_a_network_from_an_archive_gives_the_same_predictions(files, csv, tmp_path):

@@ -349,7 +349,7 @@ def test_a_run_prints_its_settings_and_saves_its_configuration(finished):
 
 
 def test_videos_of_more_than_300_frames_are_counted(finished):
-    counted = "3 of 24 videos (counted in every epoch) have more than 300 frames; the rest of their frames was not read."
+    counted = "3 of 24 videos (counted in every epoch) have more than 300 frames; only the first 300 were used."
     assert counted in finished.out
 
 

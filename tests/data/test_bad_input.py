@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests import oracles, records
 from youtube8m_distill import config
 from youtube8m_distill.data.bad_records import naming_bad_records
-from youtube8m_distill.data.contents import check_features
+from youtube8m_distill.data.contents import find_layout
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
@@ -59,7 +59,7 @@ def parse(serialized, features=BYTES, view=VIEW, path="some/b"):
 def read(pattern, features=BYTES, training=False):
     """All batches of some files, read as the commands read them."""
     shards = find_files(str(pattern))
-    check_features(shards, features)
+    find_layout(shards, features)
     estimate_records(shards)
     files = tuple((shard.path, shard.compression) for shard in shards)
     with naming_bad_records(shards):

@@ -23,29 +23,23 @@ def video_file(tmp_path):
 
 
 def test_stored_features_pass_the_check(tmp_path):
-    contents.check_features(frame_file(tmp_path), BYTES)
-    contents.check_features(frame_file(tmp_path, np.float32), FLOATS)
-    contents.check_features(video_file(tmp_path), MEANS)
+    contents.find_layout(frame_file(tmp_path), BYTES)
+    contents.find_layout(frame_file(tmp_path, np.float32), FLOATS)
+    contents.find_layout(video_file(tmp_path), MEANS)
 
 
-def test_the_type_of_the_features_is_detected(tmp_path):
+def test_the_type_of_a_networks_input_follows_from_the_stored_features(tmp_path):
     assert contents.detect_dtype(frame_file(tmp_path), ["rgb", "audio"]) == "uint8"
+    assert contents.detect_dtype(frame_file(tmp_path), ["rgb"], config.Reading(feature_dtype="float32")) == "float32"
     assert contents.detect_dtype(frame_file(tmp_path, np.float32), ["rgb", "audio"]) == "float32"
-    assert contents.detect_dtype(video_file(tmp_path), ["mean_rgb"]) == "float32"
+    mixed = records.random_frames(4) | {"audio": [np.zeros(3, np.float32)] * 4}
+    assert contents.detect_dtype(shards(tmp_path, records.frame_record(mixed)), ["rgb", "audio"]) == "float32"
 
 
-@pytest.mark.parametrize(
-    "names, complaint",
-    [
-        (["audio", "rgb"], r"rgb \(4 frames of 6 bytes\)"),
-        (["labels"], "no frame-level feature 'labels'"),
-        (["inc3"], "no frame-level feature 'inc3'"),
-    ],
-)
-def test_features_of_mixed_types_and_missing_features_are_refused(tmp_path, names, complaint):
-    frames = records.random_frames(4) | {"audio": [np.zeros(3, np.float32)] * 4}
-    with pytest.raises(ValueError, match=f"one.tfrecord.*{complaint}"):
-        contents.detect_dtype(shards(tmp_path, records.frame_record(frames, labels=[1])), names)
+@pytest.mark.parametrize("name", ["labels", "inc3"])
+def test_the_type_of_a_feature_that_is_missing_is_unknown(tmp_path, name):
+    with pytest.raises(ValueError, match=f"one.tfrecord has no frame-level feature '{name}'"):
+        contents.detect_dtype(frame_file(tmp_path), [name])
 
 
 def test_a_missing_feature_is_reported_with_the_stored_ones(tmp_path):
@@ -54,16 +48,16 @@ def test_a_missing_feature_is_reported_with_the_stored_ones(tmp_path):
         match=r"one.tfrecord has no frame-level feature 'inc3'; its first record holds "
         r"audio \(4 frames of 3 bytes\), id \(4 bytes\), .*, rgb \(4 frames of 6",
     ):
-        contents.check_features(frame_file(tmp_path), config.FeatureConfig(names=("inc3",), sizes=(6,)))
+        contents.find_layout(frame_file(tmp_path), config.FeatureConfig(names=("inc3",), sizes=(6,)))
 
 
 def test_a_file_of_the_wrong_level_is_distinguished_from_a_wrong_name(tmp_path):
     with pytest.raises(ValueError, match="no frame-level feature 'rgb'.*looks video-level: .*choose a model and features"):
-        contents.check_features(video_file(tmp_path), BYTES)
+        contents.find_layout(video_file(tmp_path), BYTES)
     with pytest.raises(ValueError, match="no video-level feature 'mean_rgb'.*looks frame-level: .*choose a model"):
-        contents.check_features(frame_file(tmp_path), MEANS)
+        contents.find_layout(frame_file(tmp_path), MEANS)
     with pytest.raises(ValueError) as raised:
-        contents.check_features(
+        contents.find_layout(
             video_file(tmp_path),
             config.FeatureConfig(names=("mean_inc3",), sizes=(6,), frame_features=False, dtype="float32"),
         )
@@ -72,20 +66,65 @@ def test_a_file_of_the_wrong_level_is_distinguished_from_a_wrong_name(tmp_path):
 
 def test_a_wrong_size_is_reported_with_the_size_found(tmp_path):
     with pytest.raises(ValueError, match="'audio' holds 4 frames of 5 bytes, but feature_sizes gives 3"):
-        contents.check_features(frame_file(tmp_path, sizes=(("rgb", 6), ("audio", 5))), BYTES)
+        contents.find_layout(frame_file(tmp_path, sizes=(("rgb", 6), ("audio", 5))), BYTES)
 
 
-def test_bytes_and_floats_are_distinguished(tmp_path):
-    with pytest.raises(ValueError, match="'rgb' is stored as 4 frames of 6 floats, and the network reads bytes"):
-        contents.check_features(frame_file(tmp_path, np.float32), BYTES)
-    with pytest.raises(ValueError, match="'rgb' is stored as 4 frames of 6 bytes, and the network reads floats"):
-        contents.check_features(frame_file(tmp_path), FLOATS)
+@pytest.mark.parametrize("features", [BYTES, FLOATS])
+def test_a_network_reads_bytes_floats_and_packed_floats(tmp_path, features):
+    frames = records.random_frames(4)
+    frames["audio"] = [np.zeros(3, np.float32)] * 4
+    assert contents.find_layout(shards(tmp_path, records.frame_record(frames)), features).kinds == ("bytes", "floats")
+    frames["rgb"] = [np.zeros(6, np.float32).tobytes()] * 4
+    packed = shards(tmp_path, records.frame_record(frames))
+    layout = contents.find_layout(packed, features, config.Reading(feature_dtype="float32"))
+    assert layout == (("rgb", "audio"), ("packed floats", "floats"), "labels", False)
+    with pytest.raises(ValueError, match="'rgb' holds 4 frames of 24 bytes, but .* 6 float32 numbers: .*--feature_dtype"):
+        contents.find_layout(packed, features)
+    with pytest.raises(ValueError, match="'rgb' holds 4 frames of 6 bytes, but feature_sizes gives 6, which is 24 bytes of"):
+        contents.find_layout(frame_file(tmp_path), features, config.Reading(feature_dtype="float32"))
+
+
+def test_integers_are_no_feature(tmp_path):
+    frames = records.random_frames(2) | {"audio": [[1, 2, 3]] * 2}
+    with pytest.raises(ValueError, match="'audio' is stored as 2 frames of 3 integers; features must be bytes or floats"):
+        contents.find_layout(shards(tmp_path, records.frame_record(frames)), BYTES)
+
+
+def mediapipe_frames(count=4):
+    floats = records.random_frames(count, dtype=np.float32)
+    return {
+        "RGB/feature/floats": floats["rgb"],
+        "AUDIO/feature/floats": floats["audio"],
+        "RGB/feature/timestamp": [[1]] * count,
+    }
+
+
+def test_mediapipes_names_are_known(tmp_path):
+    found = shards(tmp_path, records.frame_record(mediapipe_frames()))
+    layout = contents.find_layout(found, BYTES)
+    assert layout.keys == ("RGB/feature/floats", "AUDIO/feature/floats") and layout.kinds == ("floats", "floats")
+    assert contents.all_features(found[0]) == FLOATS
+    assert contents.named_features(found[0], ["audio"]) == config.FeatureConfig(
+        names=("audio",), sizes=(3,), dtype="float32"
+    )
+
+
+def test_a_feature_that_is_missing_in_the_first_record_may_be_padded(tmp_path):
+    rgb_only = {"rgb": records.random_frames(4)["rgb"]}
+    with_audio = {**rgb_only, "audio": [np.zeros(3, np.float32)] * 4}
+    path = records.write(tmp_path / "two.tfrecord", [records.frame_record(frames) for frames in (rgb_only, with_audio)])
+    found, padding = tfrecord.find_files(path), config.Reading(pad_missing_features=True)
+    with pytest.raises(ValueError, match="no frame-level feature 'audio'.*--pad_missing_features reads zeros instead"):
+        contents.find_layout(found, BYTES)
+    assert contents.find_layout(found, BYTES, padding).kinds == ("bytes", "floats")
+    alone = shards(tmp_path, records.frame_record(rgb_only))
+    assert contents.find_layout(alone, BYTES, padding).kinds == ("bytes", "bytes")
 
 
 def test_a_tfrecord_file_of_another_format_is_named(tmp_path):
     with pytest.raises(ValueError, match="one.tfrecord: .* neither a SequenceExample nor an Example"):
-        contents.check_features(shards(tmp_path, b"\xff" * 40), BYTES)
+        contents.find_layout(shards(tmp_path, b"\xff" * 40), BYTES)
 
 
 def test_a_first_video_without_frames_is_accepted(tmp_path):
-    contents.check_features(shards(tmp_path, records.frame_record({"rgb": [], "audio": []})), BYTES)
+    contents.find_layout(shards(tmp_path, records.frame_record({"rgb": [], "audio": []})), BYTES)

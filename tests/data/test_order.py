@@ -1,9 +1,12 @@
+import hashlib
+
 import hypothesis
 import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
 from tests import oracles
+from youtube8m_distill import config
 from youtube8m_distill.data import seeds as draws
 from youtube8m_distill.data.order import BEGINNING, TrainingOrder, in_order
 
@@ -77,3 +80,12 @@ def test_nothing_follows_the_last_epoch_unless_num_epochs_grows():
     assert drawn(start=positions[-1], num_epochs=2) == ([], [])
     assert drawn(start=positions[-1], num_epochs=1) == ([], [])
     assert drawn(start=positions[-1], num_epochs=3)[0] == drawn(num_epochs=3)[0][len(found) :]
+
+
+def test_no_stage_has_the_data_order_of_a_stage_of_another_seed():
+    found = [draws.stage_seed(seed, stage) for seed in range(1000) for stage in range(3)]
+    assert found[::3] == list(range(1000)) and len(set(found)) == len(found)
+    assert min(found[1::3] + found[2::3]) > config.MAX_SEED
+    assert draws.stage_seed(7, 1) == 2**31 + int.from_bytes(hashlib.blake2b(b"7 1", digest_size=5).digest(), "big")
+    last = draws.epoch_seed(max(found), 2**draws.EPOCH_BITS - 1)
+    assert int(last) == max(found) * 2**draws.EPOCH_BITS + 2**draws.EPOCH_BITS - 1  # no overflow

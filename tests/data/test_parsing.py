@@ -111,7 +111,7 @@ def test_each_role_gets_its_own_frames(run):
     views = {"teacher": ALL, "student": config.FrameView(frame_selection="last", frames_per_video=2)}
     frames = records.random_frames(5, SIZES)
     [found] = run(reading_of(BYTES, views), records.frame_record(frames))
-    assert sorted(found) == ["labels", "stored_frames", "student", "teacher", "video_id"]
+    assert sorted(found) == ["labels", "notes", "stored_frames", "student", "teacher", "video_id"]
     assert_view(found["teacher"], frames, range(5), 300)
     assert_view(found["student"], frames, [3, 4], 2)
 
@@ -127,7 +127,7 @@ def test_features_are_joined_in_the_requested_order():
 def test_video_level_features_are_joined(run):
     means = {"mean_audio": [7.0, 8.0, 9.0], "mean_rgb": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}
     [found] = run(reading_of(MEANS, MEAN), records.video_record(means, b"xy", [11], "video_id"))
-    assert sorted(found) == ["labels", "student", "video_id"] and found["video_id"] == b"xy"
+    assert sorted(found) == ["labels", "notes", "student", "video_id"] and found["video_id"] == b"xy"
     np.testing.assert_array_equal(found["student"]["features"], np.float32([1, 2, 3, 4, 5, 6, 7, 8, 9]))
     assert found["labels"].numpy().tolist() == oracles.multi_hot([11], NUM_CLASSES)
 
@@ -258,7 +258,7 @@ def test_frame_level_records_need_a_view_and_video_level_records_take_none():
 
 def read_real(pattern, features, num_classes, view):
     shards = tfrecord.find_files(str(REAL / pattern))
-    contents.check_features(shards, features)
+    contents.find_layout(shards, features)
     parser = batch.VideoParser(features, num_classes, {"student": view})
     batches = list(pipeline.make_dataset(shards, parser, 64).as_numpy_iterator())
     return shards, tf.nest.map_structure(lambda *parts: np.concatenate(parts), *batches)

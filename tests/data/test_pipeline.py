@@ -249,6 +249,7 @@ def test_frame_level_batches_have_the_shapes_and_types_of_the_schema(videos):
         "labels": ((4, 5), "uint8"),
         "epoch": ((4,), "int32"),
         "stored_frames": ((4,), "int32"),
+        "notes": ((4, 4), "float32"),
         "position": ((4, 3), "int64"),
     }
     assert tf.nest.map_structure(described, dataset.element_spec) == expected  # static, so nothing is retraced
@@ -258,7 +259,7 @@ def test_frame_level_batches_have_the_shapes_and_types_of_the_schema(videos):
 
 def test_a_batch_is_nested_by_role_with_a_single_role_too(videos):
     batch = next(iter(pipeline.make_dataset(videos, parser(FIRST), 3)))
-    assert sorted(batch) == ["labels", "record", "shard", "stored_frames", "student", "video_id"]
+    assert sorted(batch) == ["labels", "notes", "record", "shard", "stored_frames", "student", "video_id"]
     assert sorted(batch["student"]) == ["frame_indices", "frames", "num_frames"]
     expected = [np.concatenate(list(records.random_frames(3 + 33 * i, seed=i).values()), axis=1)[:2] for i in range(3)]
     np.testing.assert_array_equal(batch["student"]["frames"], expected)

@@ -123,12 +123,13 @@ def test_batches_of_the_pipeline_mark_where_epochs_end(tmp_path):
     assert recorder.ends == [3, 5, 7] and progress.step == 7
 
 
-def test_progress_holds_the_position_and_the_number_of_long_videos():
-    dataset = _epochs(8, 1, 4).map(lambda batch: {**batch, "stored_frames": tf.constant([300, 301, 1, 400])})
+def test_progress_holds_the_position_and_the_sums_of_the_notes():
+    notes = tf.constant([[0.0, 0, 0, 0, 0], [1, 0, 0, 1, 0.5], [0, 0, 0, 0, 0.25], [1, 0, 0, 0, 0]])
+    dataset = _epochs(8, 1, 4).map(lambda batch: {**batch, "notes": notes})
     _, _, progress = _run(dataset, 4, max_steps=1)
-    assert progress == Progress(step=1, stage_step=1, position=[1], long_videos=2)
+    assert progress == Progress(step=1, stage_step=1, position=[1], notes=[2, 0, 0, 1, 0.75])
     _, _, progress = _run(dataset.skip(1), 4, progress)
-    assert (progress.position, progress.long_videos) == ([5], 4)
+    assert (progress.position, progress.notes) == ([5], [4, 0, 0, 2, 1.5])
 
 
 class Signalled(Recorder):

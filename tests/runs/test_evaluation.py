@@ -9,7 +9,7 @@ from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.metrics.evaluate import Evaluator
-from youtube8m_distill.runs.evaluation import Done, about_long_videos
+from youtube8m_distill.runs.evaluation import Done
 
 
 @pytest.fixture(autouse=True)
@@ -90,27 +90,15 @@ def test_prediction_resumes_after_what_is_done_and_gives_the_place_of_each_video
     shards = (shards[0], dataclasses.replace(shards[1], excluded=(2,)), shards[2])
     network = runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
     whole = list(network.predict(shards, 2))
-    assert network.num_long_videos == 3
+    assert network.notes.totals.tolist() == [3, 0, 0, 0, 0] and network.notes.num_videos == 8
     assert [batch["shard"].tolist() for batch in whole] == [[0, 0], [0, 1], [1, 2], [2, 2]]
     assert [batch["record"].tolist() for batch in whole] == [[0, 1], [2, 0], [1, 0], [1, 2]]
     assert np.concatenate([batch["stored_frames"] for batch in whole]).tolist() == lengths[:5] + lengths[6:]
     rest = list(network.predict(shards, 2, done=Done(4, 1, 1)))
-    assert network.num_long_videos == 2
+    assert network.notes.totals[0] == 2
     for found, expected in zip(rest, whole[2:], strict=True):
         for name in ("video_id", "shard", "record", "classes", "scores"):
             np.testing.assert_array_equal(found[name], expected[name])
-
-
-@pytest.mark.parametrize(
-    "count, line",
-    [
-        (0, ""),
-        (1, "1 video has more than 300 frames; only the first 300 were used."),
-        (1234, "1,234 videos have more than 300 frames; only the first 300 were used."),
-    ],
-)
-def test_long_videos_are_reported_in_one_line(count, line):
-    assert about_long_videos(count) == line
 
 
 def test_a_duplicate_id_is_refused_with_both_places(loaded, shards, tmp_path):

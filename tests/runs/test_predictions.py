@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests import commands, networks, records
+from youtube8m_distill import config as config_module
 from youtube8m_distill import runs
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.export.kaggle import read_predictions
@@ -24,7 +25,8 @@ BATCH_SIZE, NUM_VIDEOS = 4, 23
 class Network:
     """A fake LoadedNetwork. A score depends on all videos of its batch, as the last bits of a real one may."""
 
-    role, seed, batch_size, config = "teacher", 0, 3, networks.frame_level()
+    role, seed, batch_size = "teacher", 0, 3
+    config, reading = networks.frame_level(), config_module.Reading()
 
     def __init__(self, top_k=2, weights="step 7", dtype="float32", devices=("/device:CPU:0",), frames=None):
         self.predictor = types.SimpleNamespace(
@@ -67,7 +69,7 @@ class Network:
             "finite": finite,
             "shard": shard.astype(np.int32),
             "record": record,
-            "stored_frames": frames,
+            "notes": np.float32([[frames > 300, 0, 0, 0, 0] for frames in frames]),
         }
 
 
@@ -109,7 +111,7 @@ def logged_lines():
 
 
 def predict(path, network, shards, batch_size=BATCH_SIZE):
-    """Returns Predicted and the lines that were logged."""
+    """Returns a NoteCounter and the lines that were logged."""
     network.batches, network.stop_after = [], None
     with logged_lines() as lines:
         return predictions.predict_to_csv(path, network, shards, batch_size), lines
@@ -130,7 +132,8 @@ def expected(network, shards, tmp_path):
 
 
 def test_an_uninterrupted_prediction_leaves_only_the_csv(network, shards, csv):
-    assert predict(csv, network, shards) == (predictions.Predicted(NUM_VIDEOS, 0), [])
+    counted, lines = predict(csv, network, shards)
+    assert (counted.num_videos, counted.in_words(), lines) == (NUM_VIDEOS, [], [])
     assert [path.name for path in csv.parent.iterdir()] == ["p.csv"]
     found = read_predictions(csv)
     assert [video_id.decode() for video_id in found.video_ids] == sum(network.batches, []) == IDS
@@ -159,7 +162,7 @@ def test_a_resumed_prediction_gives_the_same_bytes(network, shards, csv, expecte
     assert said == [
         f"Resuming after {4 * done} videos, in file {(4 * done - 1) // 6 + 1} of 4; they are in {path}.progress."
     ]
-    assert predicted == (NUM_VIDEOS, 0)
+    assert (predicted.num_videos, predicted.in_words()) == (NUM_VIDEOS, [])
     # No duplicates, none missing, and every batch has the same videos as without an interruption.
     assert network.batches == [IDS[start : start + 4] for start in range(4 * done, NUM_VIDEOS, 4)]
     found = path.read_bytes()
@@ -347,7 +350,8 @@ def test_links_are_not_followed(network, shards, csv, tmp_path):
 def test_missing_rows_start_over(network, shards, csv, expected):
     stop(csv, network, shards, 2)
     (csv.parent / "p.csv.progress" / "rows.csv").unlink()  # as if killed when the rows had just become the CSV
-    assert predict(csv, network, shards) == ((NUM_VIDEOS, 0), [])
+    predicted, said = predict(csv, network, shards)
+    assert (predicted.num_videos, said) == (NUM_VIDEOS, [])
     assert csv.read_bytes() == expected
 
 
@@ -364,7 +368,8 @@ def test_two_processes_at_once_are_refused(network, shards, csv):
 def test_long_videos_are_counted_over_all_processes(shards, csv):
     network = Network(frames={"test0-1": 301, "test1-0": 300, "test0-3": 400, "test3-4": 302})
     stop(csv, network, shards, 1)
-    assert predict(csv, network, shards)[0] == (NUM_VIDEOS, 3)
+    counted = predict(csv, network, shards)[0]
+    assert (counted.num_videos, counted.totals.tolist()) == (NUM_VIDEOS, [3, 0, 0, 0, 0])
 
 
 def test_ids_of_an_interrupted_process_are_known(network, shards, csv, monkeypatch):
@@ -380,10 +385,13 @@ def test_the_folder_states_what_its_rows_depend_on(network, shards, csv):
     stop(csv, network, shards, 2)
     about = json.loads((csv.parent / "p.csv.progress" / "about.json").read_text())
     assert about["made with"] == {
-        "format": 1,
+        "format": 2,
         "network": "teacher",
         "weights": "step 7",
         "seed": 0,
+        "label_key": "labels",
+        "pad_missing_features": False,
+        "feature_dtype": "uint8",
         "mixed_precision": False,
         "top_k": 2,
         "batch_size": 4,

@@ -20,7 +20,7 @@ def test_the_files_of_a_flag_are_found_in_order(tmp_path):
     [
         (None, "matches no file"),
         (config.FeatureConfig(sizes=(7, 3)), "feature_sizes gives 7"),
-        (config.FeatureConfig(sizes=(6, 3), dtype="float32"), "the network reads floats"),
+        (config.FeatureConfig(names=("rgb", "inc3"), sizes=(6, 3)), "no frame-level feature 'inc3'"),
     ],
 )
 def test_errors_about_files_name_the_flag(tmp_path, features, words):

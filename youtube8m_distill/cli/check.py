@@ -4,7 +4,7 @@ import sys
 
 from youtube8m_distill import config
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS
+from youtube8m_distill.cli.flags import FLAGS, settings_given
 from youtube8m_distill.data import check, contents
 from youtube8m_distill.data.exclusions import write_exclusions
 
@@ -16,7 +16,8 @@ def main():
     with entry.user_errors():
         with entry.about("input_data_pattern"):
             shards = check.find_for_check(FLAGS.input_data_pattern)
-            report = check.check_records(shards, features(shards), FLAGS.num_classes)
+            reading = settings_given(config.Reading)
+            report = check.check_records(shards, features(shards, reading), FLAGS.num_classes, reading)
         if FLAGS.output_file:
             with entry.about("output_file"):
                 write_exclusions(FLAGS.output_file, report)
@@ -33,12 +34,9 @@ def main():
         sys.exit(SOMETHING_IS_WRONG)
 
 
-def features(shards):
+def features(shards, reading):
     """FeatureConfig of --feature_names in the first readable file; None for all features that it has."""
     first = next((shard for shard in shards if not shard.problem), None)
     if FLAGS.feature_names is None or first is None:
         return None
-    names = tuple(name.strip() for name in FLAGS.feature_names)
-    dtype, stored = contents.detect_dtype((first,), names), contents.stored_features(first)
-    per_frame, sizes = stored[names[0]].num_frames is not None, tuple(stored[name].size for name in names)
-    return config.FeatureConfig(names=names, sizes=sizes, frame_features=per_frame, dtype=dtype)
+    return contents.named_features(first, [name.strip() for name in FLAGS.feature_names], reading)

@@ -30,7 +30,8 @@ def train():
     With --validation_data_pattern='yt8m/validate0*.tfrecord', the best epoch is kept as well as the last. A run that was
     interrupted is resumed by the same command.
     """
-    define("Data", **fields(configs.RunConfig, "train_data_pattern", "validation_data_pattern", "exclude_records"))
+    files_to_read = fields(configs.RunConfig, "train_data_pattern", "validation_data_pattern", "exclude_records")
+    define("Data", **files_to_read, **our_flags.READING)
     folder = "Folder for checkpoints, config.json and logs. A run that is there is resumed."
     replace = "Replace the run in --train_dir. A folder that holds anything else is never touched."
     define("Folder", train_dir=Flag(folder, str, "/tmp/yt8m_model/"), start_new_model=Flag(replace, bool, False))
@@ -71,6 +72,7 @@ def evaluate():
         eval_data_pattern=Flag("Globs of labeled files, comma-separated."),
         vocabulary=Flag("Official vocabulary CSV: adds class names to the results per class."),
         **our_flags.EXCLUDE_RECORDS,
+        **our_flags.READING,
     )
     define("Network to use", **our_flags.TRAINED_NETWORK)
     define(
@@ -92,7 +94,12 @@ def infer():
     The files may have labels or not. The CSV appears when it is complete. Until then, the folder OUTPUT_FILE.progress beside
     it holds the predictions so far; if the command is interrupted, the same command resumes.
     """
-    define("Data", input_data_pattern=Flag("Globs of the files to read, comma-separated."), **our_flags.EXCLUDE_RECORDS)
+    define(
+        "Data",
+        input_data_pattern=Flag("Globs of the files to read, comma-separated."),
+        **our_flags.EXCLUDE_RECORDS,
+        **fields(configs.Reading, "pad_missing_features", "feature_dtype"),
+    )
     define(
         "Network to use",
         **our_flags.TRAINED_NETWORK,
@@ -181,6 +188,7 @@ def check():
         input_data_pattern=Flag("Globs of the files to check, comma-separated."),
         num_classes=Flag(classes, int, schema.NUM_CLASSES, at_least=1),
         feature_names=Flag("Features that every record must have. Default: those of the first record.", tuple),
+        **our_flags.READING,
     )
     define("Output", output_file=Flag("CSV to write, for --exclude_records. Default: none."))
 

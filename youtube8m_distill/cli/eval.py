@@ -11,14 +11,14 @@ import pandas as pd
 
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, exclusions
+from youtube8m_distill.cli.flags import FLAGS, exclusions, reading_of
+from youtube8m_distill.data.labels import check_labels
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.scalars import ScalarWriter
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.metrics.evaluate import Evaluator
-from youtube8m_distill.runs.evaluation import about_long_videos
 
 SECONDS_BETWEEN_LOOKS = 30
 VOCABULARY_COLUMNS = {"Index": "Name", "label_id": "label_name"}  # of 2018 and later, of 2017
@@ -40,12 +40,21 @@ def main():
         files.check_output("output_dir", folder, folder=True)
         strategy = make_strategy(FLAGS.num_gpu)
         names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
-        config, pattern = run.config.networks[role], FLAGS.eval_data_pattern
-        shards = runs.find_shards("eval_data_pattern", pattern, config.features, [config.view], exclusions())
+        config, pattern, reading = run.config.networks[role], FLAGS.eval_data_pattern, reading_of(run.config)
+        flag, views = "eval_data_pattern", [config.view]
+        shards = runs.find_shards(flag, pattern, config.features, views, exclusions(), reading)
+        check_labels(flag, pattern, shards, reading.label_key, config.num_classes)
     checkpoint = (FLAGS.checkpoint or "best") if FLAGS.run_once else wait_for_checkpoint(run, after=None)
     with entry.user_errors():
         network = runs.LoadedNetwork(
-            run, strategy, role, checkpoint, FLAGS.mixed_precision, top_k=FLAGS.top_k, keep_predictions=FLAGS.full_map
+            run,
+            strategy,
+            role,
+            checkpoint,
+            FLAGS.mixed_precision,
+            reading,
+            top_k=FLAGS.top_k,
+            keep_predictions=FLAGS.full_map,
         )
     evaluate_checkpoint(network, shards, folder, names)
     while not FLAGS.run_once:
@@ -100,8 +109,8 @@ def evaluate_checkpoint(network, shards, folder, names):
     except OSError as error:
         entry.fail(f"--output_dir={folder}: cannot be written to: {error}")
     print(table(record))
-    if long_videos := about_long_videos(network.num_long_videos):
-        print(long_videos)
+    for line in network.notes.in_words():
+        print(line)
     print(f"Written to {folder}: metrics.json, per_class.csv, TensorBoard logs.", flush=True)
 
 

@@ -101,6 +101,7 @@ def network_groups() -> dict[str, list[str]]:
 
 
 EXCLUDE_RECORDS = fields(configs.RunConfig, "exclude_records")
+READING = fields(configs.Reading)
 ROLES, ROLE_HELP = (schema.TEACHER, schema.STUDENT), "Which network of the run. Default: the student if there is one."
 NETWORK = {"network": Flag(ROLE_HELP, ROLES)}
 TRAINED_NETWORK = {
@@ -242,6 +243,12 @@ def frame_view(default_selection: FrameSelection) -> configs.FrameView:
 def given(*names: str) -> dict[str, Any]:
     """The named flags that were given, as a dict name -> value."""
     return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+
+
+def reading_of(run_config: configs.RunConfig) -> configs.Reading:
+    """How the records of a run's network are read: as in its training, except for flags that are given."""
+    own = run_config.reading.values()
+    return configs.Reading(**{**own, **given(*(name for name in own if name in FLAGS))})
 
 
 def settings_given(kind: type[SomeSettings], **defaults: Any) -> SomeSettings:

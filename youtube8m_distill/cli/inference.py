@@ -7,12 +7,11 @@ import time
 
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, exclusions
+from youtube8m_distill.cli.flags import FLAGS, exclusions, reading_of
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.archive import pack, unpack
-from youtube8m_distill.runs.evaluation import about_long_videos
 
 
 def main():
@@ -21,11 +20,18 @@ def main():
         refuse_cluster(os.environ)
         run, strategy = open_run(stack), make_strategy(FLAGS.num_gpu)
         network = runs.LoadedNetwork(
-            run, strategy, FLAGS.network, checkpoint, FLAGS.mixed_precision, top_k=FLAGS.top_k, for_metrics=False
+            run,
+            strategy,
+            FLAGS.network,
+            checkpoint,
+            FLAGS.mixed_precision,
+            reading_of(run.config),
+            top_k=FLAGS.top_k,
+            for_metrics=False,
         )
         features, views = network.config.features, [network.config.view]
         pattern = FLAGS.input_data_pattern
-        shards = runs.find_shards("input_data_pattern", pattern, features, views, exclusions())
+        shards = runs.find_shards("input_data_pattern", pattern, features, views, exclusions(), network.reading)
         inputs = {os.path.realpath(shard.path) for shard in shards}
         for name in ("output_file", "output_model_tgz"):
             if os.path.realpath(str(FLAGS[name].value)) in inputs:
@@ -43,8 +49,8 @@ def main():
         f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
         f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}"
     )
-    if long_videos := about_long_videos(predicted.num_long_videos):
-        print(long_videos)
+    for line in predicted.in_words():
+        print(line)
 
 
 def open_run(stack):

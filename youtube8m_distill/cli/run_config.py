@@ -91,6 +91,7 @@ def _run_config(teacher):
         networks=networks,
         training=settings_given(configs.TrainingConfig, **main.family.training),
         distillation=distillation,
+        reading=settings_given(configs.Reading),
         **given(*fields_with(configs.RunConfig, has_flag=True)),
     )
 
@@ -151,7 +152,8 @@ def _as_stored(network, runs):
     changes = {}
     if not network.is_video_level:
         names = network.features.names
-        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, names, exclusions())
+        reading = settings_given(configs.Reading)
+        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, names, exclusions(), reading)
         changes["features"] = network.features.replace(dtype=dtype)
     if "reverse_whitening" in network.settings():
         changes["reverse_whitening"] = bool(FLAGS.pca_eigenvalues) or runs.has_eigenvalues(FLAGS.init_from)

@@ -9,6 +9,7 @@ from youtube8m_distill import config as configs
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry, run_config
 from youtube8m_distill.cli.flags import FLAGS
+from youtube8m_distill.data.notes import NoteCounter
 from youtube8m_distill.engine import cluster as clusters
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
@@ -50,12 +51,9 @@ def train(run, training_files, strategy):
     if not is_chief(strategy):
         print(f"Done: step {progress.step}. The chief has written everything.")
         return
-    if progress.long_videos:
-        videos = progress.step * run.config.training.batch_size // machine(strategy)[1]
-        print(
-            f"{progress.long_videos:,} of {videos:,} videos (counted in every epoch) have more than {schema.MAX_FRAMES} "
-            "frames; the rest of their frames was not read."
-        )
+    videos = progress.step * run.config.training.batch_size // machine(strategy)[1]
+    for line in NoteCounter(progress.notes, videos).in_words(" (counted in every epoch)"):
+        print(line)
     best = ""
     if progress.best_step is not None:
         best = f"; best validation GAP {progress.best_value:.4f} at step {progress.best_step}"

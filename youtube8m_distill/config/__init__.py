@@ -22,4 +22,4 @@ from youtube8m_distill.config.training import (
     DistillationConfig,
     TrainingConfig,
 )
-from youtube8m_distill.config.video import FRAME_SELECTIONS, FeatureConfig, FrameView
+from youtube8m_distill.config.video import FRAME_SELECTIONS, FeatureConfig, FrameView, Reading

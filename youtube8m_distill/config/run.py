@@ -6,6 +6,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.config.network import NetworkConfig, differences
 from youtube8m_distill.config.recipes import RecipeName
 from youtube8m_distill.config.training import DistillationConfig, TrainingConfig
+from youtube8m_distill.config.video import Reading
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.settings import Settings, require, setting
 
@@ -40,6 +41,7 @@ class RunConfig(Settings):
         "", "Folder for the teacher's targets (serial): computed once, read by all its students.", may_change=True
     )
     exclude_records: str = setting("", "CSV of records to skip, as `yt8m check` writes it.", may_change=True)
+    reading: Reading = Reading()
     train_files: str = ""
     teacher_weights: str = ""
     init_weights: str = ""

@@ -36,6 +36,17 @@ class FeatureConfig(Settings):
         return sum(self.sizes)
 
 
+class Reading(Settings):
+    """How records are read, where files differ from the official ones."""
+
+    label_key: str = setting(schema.LABELS_KEY, "Name of the labels in the records, a list of class numbers.")
+    pad_missing_features: bool = setting(
+        False,
+        "Read a video whose features differ in length to the end of the shortest, and a feature that is missing as zeros.",
+    )
+    feature_dtype: FeatureDtype = setting("uint8", "Type of the numbers in features that are stored as bytes.")
+
+
 class FrameView(Settings):
     """Which frames of a video a network sees.
 

@@ -61,7 +61,10 @@ def find_for_check(pattern: str) -> tuple[tfrecord.Shard, ...]:
 
 
 def check_records(
-    shards: tuple[tfrecord.Shard, ...], features: config.FeatureConfig | None, num_classes: int
+    shards: tuple[tfrecord.Shard, ...],
+    features: config.FeatureConfig | None,
+    num_classes: int,
+    reading: config.Reading = contents.OFFICIAL,
 ) -> CheckReport:
     """Reads every record of some files once, several files at a time.
 
@@ -72,6 +75,7 @@ def check_records(
         shards: from `find_for_check`.
         features: that records must have; None for all that the first readable file has.
         num_classes: labels must be in 0 .. num_classes - 1.
+        reading: how records are read.
     Raises:
         ValueError: if no file begins with a record of these features; BadFileError, one of these, if none holds records.
     """
@@ -79,9 +83,10 @@ def check_records(
     if not readable:
         raise tfrecord.BadFileError("; ".join(f"{shard.path} {shard.problem}" for shard in shards))
     if features is None:
-        features = _first_success(contents.all_features, readable)
-    _first_success(lambda shard: contents.check_features((shard,), features), readable)
-    parser = VideoParser(features, num_classes, {schema.TEACHER: FIRST_FRAME if features.frame_features else None})
+        features = _first_success(lambda shard: contents.all_features(shard, reading), readable)
+    layout = _first_success(lambda shard: contents.find_layout((shard,), features, reading), readable)
+    views = {schema.TEACHER: FIRST_FRAME if features.frame_features else None}
+    parser = VideoParser(features, num_classes, views, layout=layout)
     found, seen = [], SeenVideos()
     with display.ProgressBar(None, "check", "records") as bar:
         pool = concurrent.futures.ThreadPoolExecutor(READERS)

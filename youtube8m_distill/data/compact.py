@@ -15,7 +15,7 @@ import tensorflow as tf
 from youtube8m_distill import config, files, schema
 from youtube8m_distill.data import frame_selection, seeds
 from youtube8m_distill.data.bad_records import NO_EXAMPLE, BadRecordError, naming_bad_records
-from youtube8m_distill.data.tfrecord import RecordWriter, Shard, digest, read_serialized, real_path
+from youtube8m_distill.data.tfrecord import BARE, RecordWriter, Shard, digest, read_serialized, real_path
 from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.settings import require
 
@@ -124,7 +124,7 @@ def compact_file(
     chunks = read_serialized(shard).batch(CHUNK).prefetch(2)
     done = 0
     with files.atomic_path(path, make_parent=False) as temporary, naming_bad_records([shard]):
-        with RecordWriter(temporary, shard.compression) as writer:
+        with RecordWriter(temporary, "" if shard.compression == BARE else shard.compression) as writer:
             for number, chunk in enumerate(chunks.as_numpy_iterator()):
                 compact = _cut(chunk, shard, number * CHUNK, view, seed)
                 for record in compact:
@@ -158,7 +158,12 @@ def _parse(serialized, where):
     except Exception:  # protobuf's own DecodeError, whose import path differs between its versions
         raise BadRecordError(f"{where}: {NO_EXAMPLE}") from None
     context = example.context.feature
-    ids = [value for key in schema.ID_KEYS if key in context for value in context[key].bytes_list.value]
+    ids = [
+        value
+        for key in (*schema.ID_KEYS, *schema.MEDIAPIPE_ID_KEYS)
+        if key in context
+        for value in context[key].bytes_list.value
+    ]
     counts = {name: len(frames.feature) for name, frames in sorted(example.feature_lists.feature_list.items())}
     if not ids:
         raise BadRecordError(f"{where}: no video id; it should be under {' or '.join(schema.ID_KEYS)}")

@@ -11,6 +11,7 @@ import numpy as np
 from youtube8m_distill import config as configs
 from youtube8m_distill import display, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.contents import OFFICIAL, find_layout
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import estimate_records
@@ -84,7 +85,9 @@ def _sorted(hashes, places):
     return hashes[order], places[order]
 
 
-def check_sets(sets: Mapping[str, tuple], features: configs.FeatureConfig, num_classes: int) -> None:
+def check_sets(
+    sets: Mapping[str, tuple], features: configs.FeatureConfig, num_classes: int, reading: configs.Reading = OFFICIAL
+) -> None:
     """Refuses sets of frame-level files (by the flag that names them) that share a video, and a set without labels.
 
     Raises:
@@ -92,9 +95,10 @@ def check_sets(sets: Mapping[str, tuple], features: configs.FeatureConfig, num_c
         BadRecordError: if a record is invalid.
     """
     first_frame = configs.FrameView(frame_selection="first", frames_per_video=1)  # as little of a record as can be parsed
-    parser = VideoParser(features, num_classes, {schema.TEACHER: first_frame})
     flag_of = [(flag, shard) for flag, shards in sets.items() for shard in shards]
     all_shards = tuple(shard for _, shard in flag_of)
+    layout = find_layout(all_shards, features, reading)
+    parser = VideoParser(features, num_classes, {schema.TEACHER: first_frame}, layout=layout)
     seen, labeled = SeenVideos(), set()
     with display.ProgressBar(estimate_records(all_shards)[0], "ids", "videos") as bar, naming_bad_records(all_shards):
         for batch in make_dataset(all_shards, parser, CHUNK).as_numpy_iterator():

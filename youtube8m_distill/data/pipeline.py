@@ -10,7 +10,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.data import order as orders
 from youtube8m_distill.data import targets as target_records
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
-from youtube8m_distill.data.tfrecord import Shard, with_quick_iterators
+from youtube8m_distill.data.tfrecord import Shard, records_of, with_quick_iterators
 from youtube8m_distill.settings import require
 
 # Together with the two of the training loop, up to 12 parsed batches are in memory. A batch of 1024 videos with 300 frames
@@ -175,7 +175,7 @@ def _serialized_reader(shards, paths):
         # TFRecordDataset takes the compression as a Python string, so there is one dataset for each that occurs, and all but
         # the file's own read nothing.
         datasets = [
-            tf.data.TFRecordDataset(tf.boolean_mask([paths[shard]], [packed[shard] == compression]), compression, **options)
+            records_of(tf.boolean_mask([paths[shard]], [packed[shard] == compression]), compression, **options)
             for compression in sorted({shard.compression for shard in shards})
         ]
         records = functools.reduce(lambda first, other: first.concatenate(other), datasets)

@@ -26,6 +26,8 @@ FOOTER_BYTES = 4  # the record's checksum, after it
 GZIP_MAGIC = b"\x1f\x8b\x08"
 DAMAGED = "damaged or cut short; fetch the file again"
 SMALLEST_PACKED = 64  # bytes below which a compressed file may hold no record
+BARE = "bare"
+LARGEST_BARE = 2**28  # bytes of such a file
 END_BYTES = 2**16  # of a file's beginning and of its end, that `digest` reads
 THREADS = 32  # the full set is 3844 files, perhaps behind a network
 
@@ -40,7 +42,7 @@ class Shard:
     """One TFRecord file."""
 
     path: str
-    compression: str  # "" or "GZIP"
+    compression: str  # "" or "GZIP"; BARE for a file that is one serialized record and nothing else
     size: int  # in bytes as stored
     excluded: tuple[int, ...] = ()  # numbers of records to skip, rising; the first record is 0
     readable: int | None = None  # how many records come before the damaged part of the file; None for all
@@ -126,8 +128,22 @@ def _look_into(path):
         if shard.size < SMALLEST_PACKED and count_readable(shard, at_most=1) == (0, 0, False):
             problem = "holds no record"
     elif _end(0, head) > shard.size:
+        if _is_bare(shard):
+            return dataclasses.replace(shard, compression=BARE)
         problem = f"({shard.size} bytes) is not a TFRecord file, or it is cut short in its first record"
     return dataclasses.replace(shard, problem=problem)
+
+
+def _is_bare(shard):
+    """Whether a file is one serialized SequenceExample, as MediaPipe writes it."""
+    if shard.size > LARGEST_BARE:
+        return False
+    with open_file(shard.path) as file:
+        content = file.read()
+    try:
+        return bool(tf.train.SequenceExample.FromString(content).feature_lists.feature_list)
+    except Exception:  # protobuf's own DecodeError, which TensorFlow does not export
+        return False
 
 
 def open_file(path):
@@ -173,6 +189,8 @@ def is_whole(shard, num_bytes):
 
     TensorFlow does not report a file that ends within the header of a record, nor a compressed one that ends too early.
     """
+    if shard.compression == BARE:
+        return True
     if not shard.compression:
         return num_bytes == shard.size
     with open_file(shard.path) as file:
@@ -189,8 +207,15 @@ def is_whole(shard, num_bytes):
 
 def read_serialized(shard) -> tf.data.Dataset:
     """The serialized records of a file before its damaged part, excluded ones too."""
-    records = with_quick_iterators(tf.data.TFRecordDataset(shard.path, shard.compression))
+    records = with_quick_iterators(records_of(shard.path, shard.compression))
     return records if shard.readable is None else records.take(shard.readable)
+
+
+def records_of(path, compression, **options) -> tf.data.Dataset:
+    """The serialized records of a file, or of any number of files. string or string [N]; options of TFRecordDataset."""
+    if compression == BARE:
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(path, [-1])).map(tf.io.read_file)
+    return tf.data.TFRecordDataset(path, compression, **options)
 
 
 def with_quick_iterators(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -238,6 +263,8 @@ def _count(shard, at_most=2**62):
     limit = at_most + len(shard.excluded)
     if shard.readable is not None:
         number = shard.readable
+    elif shard.compression == BARE:
+        number = 1
     elif not shard.compression:
         number = sum(1 for _ in itertools.islice(record_starts(shard), limit))
     else:

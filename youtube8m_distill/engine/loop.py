@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import compat, schema
@@ -100,10 +101,11 @@ def _ends_epoch(strategy, progress, following):
 
 
 def _place(strategy, batch):
-    """The position in the data after a batch, and how many of its videos on this machine exceed MAX_FRAMES."""
+    """The position in the data after a batch, and the sums of the notes about its videos on this machine."""
     position = _rows(strategy, batch[schema.POSITION])[0][0].tolist()
-    lengths = _rows(strategy, batch[schema.STORED_FRAMES]) if schema.STORED_FRAMES in batch else []
-    return position, sum(int((rows > schema.MAX_FRAMES).sum()) for rows in lengths)
+    if schema.NOTED not in batch:
+        return position, []
+    return position, np.concatenate(_rows(strategy, batch[schema.NOTED])).sum(axis=0).tolist()
 
 
 def _rows(strategy, values):

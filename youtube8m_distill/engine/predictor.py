@@ -18,7 +18,7 @@ from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr
 from youtube8m_distill.schemes.losses import label_loss
 
 # Facts about the records of a batch, which no network reads.
-ABOUT_RECORDS = (schema.VIDEO_ID, schema.SHARD, schema.RECORD, schema.STORED_FRAMES)
+ABOUT_RECORDS = (schema.VIDEO_ID, schema.SHARD, schema.RECORD, schema.STORED_FRAMES, schema.NOTED)
 
 
 @dataclasses.dataclass(frozen=True)

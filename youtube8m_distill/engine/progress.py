@@ -3,10 +3,11 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pydantic
 
+from youtube8m_distill import schema
 from youtube8m_distill.settings import as_setting_error
 
 
@@ -25,25 +26,25 @@ class Progress:
     stage_epoch: int = 0  # epochs finished in this stage
     best_step: int | None = None  # step of the best checkpoint; None before the first
     best_value: float | None = None  # its validation GAP; None without validation data
-    long_videos: int = 0  # how often a video with more than MAX_FRAMES frames was trained on
+    notes: list[float] = dataclasses.field(default_factory=lambda: [0.0] * len(schema.NOTES))  # sums over all steps
     pending: dict | None = None  # the last step's logs if its callbacks have not run yet, such as the end of its epoch
 
     @classmethod
     def from_json(cls, text: str) -> "Progress":
         """The Progress that `to_json` wrote. Raises SettingError if a field is unknown or of another type."""
         try:
-            return pydantic.TypeAdapter(cls).validate_json(text)
+            return pydantic.TypeAdapter(cls).validate_json(_without_long_videos(text))
         except pydantic.ValidationError as error:
             raise as_setting_error(error, cls) from None
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
-    def count_step(self, position: list[int] | None = None, long_videos: int = 0) -> None:
+    def count_step(self, position: list[int] | None = None, notes: Sequence[float] = ()) -> None:
         self.step += 1
         self.stage_step += 1
         self.position = position
-        self.long_videos += long_videos
+        self.notes = [total + note for total, note in zip(self.notes, notes)] if len(notes) else self.notes
 
     def count_epoch(self) -> None:
         self.epoch += 1
@@ -63,3 +64,13 @@ class Progress:
         except error:
             vars(self).update(before)
             raise
+
+
+def _without_long_videos(text):
+    """The text of a Progress; version 0.1 counted long videos in a field of their own."""
+    try:
+        values = json.loads(text)
+        values["notes"] = [values.pop("long_videos"), *[0] * (len(schema.NOTES) - 1)]
+        return json.dumps(values)
+    except (ValueError, TypeError, LookupError, AttributeError):  # not of that version, or invalid, which is reported next
+        return text

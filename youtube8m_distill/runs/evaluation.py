@@ -10,8 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import display, schema
+from youtube8m_distill.config import Reading
 from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.contents import find_layout
 from youtube8m_distill.data.ids import SeenVideos, hash_ids
+from youtube8m_distill.data.notes import NoteCounter
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import Shard, estimate_records
@@ -26,14 +29,6 @@ FRAMES_A_BATCH, MOST_VIDEOS = 38_400, 1024
 def good_batch_size(max_frames: int) -> int:
     """Videos per batch on one device: 128 with 300 frames, 1,024 with 37 or fewer."""
     return max(1, min(FRAMES_A_BATCH // max_frames, MOST_VIDEOS))
-
-
-def about_long_videos(count: int) -> str:
-    """Warns how many videos exceed MAX_FRAMES; "" for none."""
-    if not count:
-        return ""
-    videos = "1 video has" if count == 1 else f"{count:,} videos have"
-    return f"{videos} more than {schema.MAX_FRAMES} frames; only the first {schema.MAX_FRAMES} were used."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +48,7 @@ class LoadedNetwork:
         network: "teacher" or "student"; None for the run's main one.
         checkpoint: "best", "last" or a step.
         mixed_precision: whether its encoder computes in bfloat16; None for what it was trained with.
+        reading: how records are read; None for how the run's were.
         **options: of engine.predictor.BestClasses.
 
     Attributes:
@@ -60,7 +56,7 @@ class LoadedNetwork:
         batch_size: a good number of videos per batch, over all replicas.
         videos_per_second: rate of the last prediction, including reading, from its second batch on, since the first includes
             compilation. None if there was only one batch.
-        num_long_videos: how many videos of the last prediction had more than `schema.MAX_FRAMES` frames.
+        notes: NoteCounter over the videos of the last prediction.
     Raises:
         FileNotFoundError, ValueError: if the run has no such network or checkpoint.
     """
@@ -72,18 +68,19 @@ class LoadedNetwork:
         network: str | None = None,
         checkpoint: str | int = "best",
         mixed_precision: bool | None = None,
+        reading: Reading | None = None,
         **options,
     ):
         self.run, self.role = run, run.role(network)
         self.config, training = run.config.networks[self.role], run.config.training
-        self.seed = training.seed
+        self.seed, self.reading = training.seed, run.config.reading if reading is None else reading
         is_mixed = training.mixed_precision if mixed_precision is None else mixed_precision
         with strategy.scope():
             dtype = "mixed_bfloat16" if is_mixed else "float32"
             self.network, self.progress = run.load_network(self.role, checkpoint, dtype)
         self.predictor = Predictor(self.network, self.role, strategy, BestClasses(**options))
         self.batch_size = good_batch_size(self.config.max_frames) * strategy.num_replicas_in_sync
-        self.videos_per_second, self.num_long_videos = None, 0
+        self.videos_per_second, self.notes = None, NoteCounter()
 
     def restore(self, checkpoint: str | int) -> None:
         """Loads the weights of another checkpoint of the same run; nothing is built or compiled again."""
@@ -96,9 +93,12 @@ class LoadedNetwork:
             digest.update(np.ascontiguousarray(weight.numpy()).view(np.uint8))  # pyright: ignore[reportArgumentType]
         return f"step {self.progress.step}, sha256 {digest.hexdigest()[:16]}"
 
-    def make_dataset(self, shards: Sequence[Shard], batch_size: int) -> tf.data.Dataset:
-        """Batches of all videos in some files, as this network reads them."""
-        parser = VideoParser(self.config.features, self.config.num_classes, {self.role: self.config.view}, self.seed)
+    def make_dataset(self, shards: Sequence[Shard], batch_size: int, with_labels: bool | None = None) -> tf.data.Dataset:
+        """Batches of all videos in some files, as this network reads them; by default with labels if they are used."""
+        config, views = self.config, {self.role: self.config.view}
+        layout = find_layout(shards, config.features, self.reading)
+        with_labels = bool(self.predictor.outputs.reads_labels if with_labels is None else with_labels)
+        parser = VideoParser(config.features, config.num_classes, views, self.seed, layout, with_labels, trim=True)
         return make_dataset(shards, parser, batch_size)
 
     def predict(
@@ -116,7 +116,7 @@ class LoadedNetwork:
         rest = (dataclasses.replace(first, excluded=excluded), *others)
         dataset = self.make_dataset(rest, batch_size or self.batch_size)
         total, _ = estimate_records(shards)
-        self.videos_per_second, self.num_long_videos, started, count = None, 0, None, 0
+        self.videos_per_second, self.notes, started, count = None, NoteCounter(), None, 0
         with display.ProgressBar(total, description, "videos", done.videos) as bar, naming_bad_records(shards):
             for batch in self.predictor(dataset):
                 if started is None:
@@ -126,8 +126,7 @@ class LoadedNetwork:
                     self.videos_per_second = count / (time.perf_counter() - started)
                 batch[schema.SHARD] = batch[schema.SHARD] + done.shard
                 self._check(batch, shards, done.seen)
-                if schema.STORED_FRAMES in batch:
-                    self.num_long_videos += int(np.count_nonzero(batch[schema.STORED_FRAMES] > schema.MAX_FRAMES))
+                self.notes.add(batch[schema.NOTED])
                 yield batch
                 bar.update(len(batch[schema.VIDEO_ID]))
 
@@ -177,7 +176,7 @@ class _Encodings:
 def read_encodings(loaded: LoadedNetwork, shards: Sequence[Shard], max_videos: int) -> EncodedVideos:
     """Encodings, without dropout, of the first videos of some files by a frame-level network."""
     size = min(loaded.batch_size, max_videos)
-    dataset = loaded.make_dataset(shards, size).take(-(-max_videos // size))
+    dataset = loaded.make_dataset(shards, size, with_labels=True).take(-(-max_videos // size))
     with naming_bad_records(shards):
         parts = list(Predictor(loaded.network, loaded.role, loaded.predictor.strategy, _Encodings())(dataset))
     names = (schema.VIDEO_ID, schema.LABELS, "encoding")

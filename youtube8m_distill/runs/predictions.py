@@ -5,7 +5,7 @@ Finished rows are kept in a folder next to the CSV until all are done.
     predictions.csv.progress/
         about.json          what the rows depend on: weights, settings, files
         rows.csv            the rows so far, uncompressed
-        videos.bin          for each row, the video's hash and place, and where the row ends (`VIDEO`)
+        videos.bin          for each row, the video's hash, place and notes, and where the row ends (`VIDEO`)
         committed.json      how many rows are certainly on disk
         .lock               the process that writes there (runs/lock.py)
 
@@ -22,12 +22,12 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from youtube8m_distill import files, schema
 from youtube8m_distill.data.ids import hash_ids
+from youtube8m_distill.data.notes import NoteCounter
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.kaggle import HEADER, compress, csv_lines
@@ -36,25 +36,18 @@ from youtube8m_distill.runs.evaluation import Done, LoadedNetwork
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
 from youtube8m_distill.settings import require
 
-FORMAT = 1  # incremented when the same settings give other rows
+FORMAT = 2  # incremented when the same settings give other rows
 ABOUT, ROWS, VIDEOS, COMMITTED = "about.json", "rows.csv", "videos.bin", "committed.json"
 COMMIT_SECONDS = 5.0  # the most work that is lost, plus one batch; a commit takes some milliseconds
-VIDEO = np.dtype([("hash", "<u8"), ("record", "<u8"), ("end", "<u8"), ("shard", "<u4"), ("stored_frames", "<u4")])
+VIDEO = np.dtype([("hash", "<u8"), ("record", "<u8"), ("end", "<u8"), ("shard", "<u4"), ("notes", "<f4", len(schema.NOTES))])
 
 log = logging.getLogger(__name__)
 
 
-class Predicted(NamedTuple):
-    """The videos in a CSV of predictions."""
-
-    num_videos: int
-    num_long_videos: int  # with more than `schema.MAX_FRAMES` frames
-
-
 def predict_to_csv(
     path: str | os.PathLike, network: LoadedNetwork, shards: Sequence[Shard], batch_size: int | None = None
-) -> Predicted:
-    """Writes a network's predictions for all videos in some files as a Kaggle CSV.
+) -> NoteCounter:
+    """Writes a network's predictions for all videos in some files as a Kaggle CSV; returns their number and notes.
 
     If it is interrupted or killed, the next call with the same arguments resumes, and the result is that of a single call.
     An old file at `path` stays until the end. Files that have not been reached yet may change in between, and more may be
@@ -62,7 +55,7 @@ def predict_to_csv(
 
     Args:
         path: of the CSV; compressed if the name ends with `.gz`. Its folder is created. Until the end, `<path>.progress`
-            next to it takes the size of the uncompressed CSV plus 32 bytes per video.
+            next to it takes the size of the uncompressed CSV plus 48 bytes per video.
     Raises:
         ValueError: if another process writes there, if the partial predictions there have other weights, settings or files,
             or as for `LoadedNetwork.predict`.
@@ -84,12 +77,13 @@ def predict_to_csv(
                 except BaseException as error:
                     rows.leave(error)
                     raise
-            stored_frames = np.fromfile(folder / VIDEOS, VIDEO)["stored_frames"]
+            notes = NoteCounter()
+            notes.add(np.fromfile(folder / VIDEOS, VIDEO)["notes"])
             files.remove_folder(folder)
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # if it is empty
-    return Predicted(len(stored_frames), int(np.count_nonzero(stored_frames > schema.MAX_FRAMES)))
+    return notes
 
 
 def _settings(network, batch_size):
@@ -102,6 +96,7 @@ def _settings(network, batch_size):
         "weights": network.fingerprint(),
         "settings of the network": hashlib.sha256(config.encode()).hexdigest()[:16],
         "seed": network.seed,
+        **network.reading.to_dict(),
         "mixed_precision": network.network.compute_dtype != "float32",
         "top_k": min(network.predictor.outputs.top_k, network.config.num_classes),
         "batch_size": batch_size,
@@ -197,7 +192,7 @@ class _Rows:
         videos["hash"], videos["shard"] = hash_ids(batch[schema.VIDEO_ID]), batch[schema.SHARD]
         videos["record"] = batch[schema.RECORD]
         videos["end"] = self._end + np.cumsum([len(line) for line in lines])
-        videos["stored_frames"] = batch.get(schema.STORED_FRAMES, 0)
+        videos["notes"] = batch[schema.NOTED]
         self._rows.write(b"".join(lines))
         self._videos.write(videos.tobytes())
         self._end = int(videos["end"][-1])

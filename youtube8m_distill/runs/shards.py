@@ -7,12 +7,13 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-from youtube8m_distill.config import FeatureConfig, FrameView, RunConfig
+from youtube8m_distill.config import FeatureConfig, FrameView, Reading, RunConfig
 from youtube8m_distill.config.video import FeatureDtype
 from youtube8m_distill.data.compact import check_views
-from youtube8m_distill.data.contents import check_features, detect_dtype
+from youtube8m_distill.data.contents import OFFICIAL, detect_dtype, find_layout
 from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, without
 from youtube8m_distill.data.held_records import HeldRecords
+from youtube8m_distill.data.labels import check_labels
 from youtube8m_distill.data.tfrecord import Shard, count_records, estimate_records, find_files, real_path, require_records
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.initial_weights import check_initial_weights
@@ -33,9 +34,10 @@ def find_shards(
     features: FeatureConfig | None = None,
     views: Iterable[FrameView | None] = (),
     exclusions: Sequence[Fault] = (),
+    reading: Reading = OFFICIAL,
 ) -> tuple[Shard, ...]:
     """`find_sets` for a single flag."""
-    return find_sets({flag: pattern}, features, {flag: views}, exclusions)[flag]
+    return find_sets({flag: pattern}, features, {flag: views}, exclusions, reading)[flag]
 
 
 def find_sets(
@@ -43,6 +45,7 @@ def find_sets(
     features: FeatureConfig | None = None,
     views: Mapping[str, Iterable[FrameView | None]] | None = None,
     exclusions: Sequence[Fault] = (),
+    reading: Reading = OFFICIAL,
 ) -> dict[str, tuple[Shard, ...]]:
     """Finds the files of some flags, without excluded records.
 
@@ -51,6 +54,7 @@ def find_sets(
         features: that the files must hold; None for any.
         views: name of a flag -> views of the networks that read its files.
         exclusions: from `data.exclusions.read_exclusions`, about files of any of the flags.
+        reading: how the records are read.
     Raises:
         SettingError: naming the flag, or --exclude_records if the list is not about these files.
     """
@@ -61,18 +65,20 @@ def find_sets(
             shards = found[flag] = without(found[flag], faults)
             require_records(shards)
             if features is not None:
-                check_features(shards, features)
+                find_layout(shards, features, reading)
             check_views(shards, (views or {}).get(flag, ()))
     return found
 
 
-def stored_dtype(flag: str, pattern: str, names: Sequence[str], exclusions: Sequence[Fault] = ()) -> FeatureDtype:
-    """How the files of one flag store these frame features: "uint8" or "float32". Raises as `find_sets` does."""
+def stored_dtype(
+    flag: str, pattern: str, names: Sequence[str], exclusions: Sequence[Fault] = (), reading: Reading = OFFICIAL
+) -> FeatureDtype:
+    """The type of the input of a network that is trained on the files of one flag. Raises as `find_sets` does."""
     shards = _find(flag, pattern, exclusions)
     with _naming(flag, pattern):
         shards = without(shards, match(shards, exclusions, required=False))
         require_records(shards)
-        return detect_dtype(shards, names, frame_features=True)
+        return detect_dtype(shards, names, reading)
 
 
 def _find(flag, pattern, exclusions):
@@ -114,7 +120,9 @@ def find_training_files(config: RunConfig) -> TrainingFiles:
     patterns = {flag: getattr(config, flag) for flag in roles}
     views = {flag: [config.networks[role].view for role in roles[flag]] for flag in roles}
     exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
-    found = find_sets(patterns, config.networks[config.main_role].features, views, exclusions)
+    found = find_sets(patterns, config.networks[config.main_role].features, views, exclusions, config.reading)
+    for flag, shards in found.items():
+        check_labels(flag, patterns[flag], shards, config.reading.label_key, config.networks[config.main_role].num_classes)
     train, validation = found["train_data_pattern"], found.get("validation_data_pattern", ())
     both = {real_path(shard.path) for shard in train} & {real_path(shard.path) for shard in validation}
     if both:  # the best epoch must not be chosen on videos of the training set

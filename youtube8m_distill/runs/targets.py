@@ -26,6 +26,7 @@ import tensorflow as tf
 from youtube8m_distill import display, files, schema
 from youtube8m_distill.config import RunConfig
 from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.contents import find_layout
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.targets import TargetFiles
@@ -83,7 +84,7 @@ def complete_targets(
         log.info("Computing the teacher's targets for %s training file(s), into %s.", count, folder)
         files.remove_leftovers(folder)
         manifest.write()
-        _compute(config.networks[schema.TEACHER], teacher, missing, size, strategy)
+        _compute(config.networks[schema.TEACHER], teacher, missing, size, strategy, config.reading)
     log.info("The teacher's targets are read from %s, %s bytes per video; the teacher is not run.", folder, f"{2 * size:,}")
     return TargetFiles(tuple(map(str, paths)), size)
 
@@ -115,11 +116,14 @@ def _name(shard, of_manifest):
     return f"{os.path.basename(shard.path)}.{digest(shard, of_manifest)}.targets"
 
 
-def _compute(network, teacher, missing, size, strategy):
+def _compute(network, teacher, missing, size, strategy, reading):
     """Writes the files of `missing` (path -> training file), `size` numbers per video. `network`: the teacher's config."""
     shards = tuple(missing.values())
     # One dataset over all files: a batch may hold the end of one and the start of the next.
-    parser = VideoParser(network.features, network.num_classes, {schema.TEACHER: network.view})
+    layout = find_layout(shards, network.features, reading)
+    parser = VideoParser(
+        network.features, network.num_classes, {schema.TEACHER: network.view}, layout=layout, with_labels=False, trim=True
+    )
     dataset = make_dataset(shards, parser, good_batch_size(network.max_frames) * local_replicas(strategy))
     total, _ = estimate_records(shards)
     no_targets = np.full(size, np.nan, "<f2").tobytes()  # an excluded record also has its place

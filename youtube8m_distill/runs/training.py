@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from youtube8m_distill import schema
 from youtube8m_distill.data.bad_records import naming_bad_records
+from youtube8m_distill.data.contents import find_layout
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
@@ -177,13 +178,14 @@ class _Training:
             seed = settings.seed + self.progress.stage
         order = TrainingOrder(seed, stage.num_epochs, settings.num_readers, train_fraction=fraction, start=start)
         share = place if place[1] > 1 else None
-        parser = self._parser(stage.roles, seed)
+        parser = self._parser(self.files.train, stage.roles, seed)
         return make_dataset(self.files.train, parser, settings.batch_size, order, targets=targets, share=share)
 
-    def _parser(self, roles, seed):
+    def _parser(self, shards, roles, seed):
         network = self.config.networks[self.config.main_role]
         views = {role: self.config.networks[role].view for role in roles}
-        return VideoParser(network.features, network.num_classes, views, seed)
+        layout = find_layout(shards, network.features, self.config.reading)
+        return VideoParser(network.features, network.num_classes, views, seed, layout, trim=True)
 
     def _make_callbacks(self, stage, scheme):
         """Validation first, since the others read its values; checkpoints last, since a resumed run skips all the others
@@ -206,7 +208,8 @@ class _Training:
 
     def _validation(self, role: str, network: keras.Model) -> Callable[[], dict[str, float]]:
         """A function that evaluates a network in its current state on all validation videos."""
-        dataset = make_dataset(self.files.validation, self._parser([role], self.settings.seed), self.settings.batch_size)
+        parser = self._parser(self.files.validation, [role], self.settings.seed)
+        dataset = make_dataset(self.files.validation, parser, self.settings.batch_size)
         predictor, num_classes = Predictor(network, role, self.strategy), self.config.networks[role].num_classes
 
         def measure():

@@ -3,11 +3,47 @@
 A check is a pair as `bad_records.require` takes them: whether it holds, bool [B], and a function row -> reason.
 """
 
+# TensorFlow's type stubs lack RaggedTensor's constructors.
+# pyright: reportAttributeAccessIssue=false
+
+import re
 import typing
 
 import tensorflow as tf
 
 from youtube8m_distill import schema
+from youtube8m_distill.data.parsing import stored_frames
+
+ID_KEYS = schema.ID_KEYS + schema.MEDIAPIPE_ID_KEYS
+LONGEST_CONTEXT = 2**16  # bytes at the beginning of a record in which an empty list of labels is looked for
+
+
+class Labels(typing.NamedTuple):
+    """How labels are read."""
+
+    key: str  # their name in the records
+    num_classes: int | None  # None if they are not read
+
+    def context_features(self):
+        """What to parse of a record besides its features."""
+        wanted = dict.fromkeys(ID_KEYS, tf.io.RaggedFeature(tf.string))
+        return wanted if self.num_classes is None else wanted | {self.key: tf.io.RaggedFeature(tf.int64)}
+
+    def as_integers(self, serialized):
+        """The records, string [B], with an empty list of labels as one of integers, whatever type its writer gave it."""
+        if self.num_classes is None:
+            return serialized
+        key = tf.compat.as_bytes(self.key)
+        name = bytes([0x0A, len(key)]) + key  # an entry of the map of features: key, then a feature with an empty list
+        empty_floats, empty_integers = (name + bytes([0x12, 2, tag, 0]) for tag in (0x12, 0x1A))
+
+        def corrected(text):
+            return tf.strings.regex_replace(text, re.escape(empty_floats), empty_integers, replace_global=False)
+
+        # Most records have none, so only the beginning is searched first: the context comes before the frames.
+        beginning = tf.strings.substr(serialized, 0, LONGEST_CONTEXT)
+        is_wrong = tf.reduce_any(corrected(beginning) != beginning)
+        return tf.cond(is_wrong, lambda: corrected(serialized), lambda: serialized)
 
 
 class Context(typing.NamedTuple):
@@ -15,24 +51,41 @@ class Context(typing.NamedTuple):
 
     ids: typing.Any  # RaggedTensor, string [B, values]
     first_ids: tf.Tensor  # string [B]; "" where there is none
-    labels: typing.Any  # RaggedTensor, int64 [B, values]
-    counts: tf.Tensor  # int32 [B, num_classes], how often each class is a label
+    labels: typing.Any = ()  # RaggedTensor, int64 [B, values]; empty if labels are not read, as the next one
+    counts: typing.Any = ()  # int32 [B, num_classes], how often each class is a label
+
+    @property
+    def reads_labels(self):
+        return tf.is_tensor(self.counts)
 
     def describe(self):
-        """Ids and multi-hot labels, uint8 [B, num_classes], by name."""
-        return {schema.VIDEO_ID: self.first_ids, schema.LABELS: tf.cast(self.counts > 0, tf.uint8)}
+        """Ids and, if they are read, multi-hot labels, uint8 [B, num_classes], by name."""
+        found = {schema.VIDEO_ID: self.first_ids}
+        return found | {schema.LABELS: tf.cast(self.counts > 0, tf.uint8)} if self.reads_labels else found
+
+    def has_no_labels(self):
+        """Whether each video has no labels, bool [B]; None if labels are not read."""
+        return None if not self.reads_labels else tf.equal(self.labels.row_lengths(), 0)
 
 
-def read_context(stored, num_classes):
-    """Reads the Context from parsed features, RaggedTensors [B, values] by name."""
-    ids = tf.concat([stored[key] for key in schema.ID_KEYS], axis=1)
+def read_context(stored, labels, paths):
+    """Reads the Context from parsed features, RaggedTensors [B, values] by name.
+
+    A file of a single bare record names the video if the record does not. `paths`: string [B].
+    """
+    of_file = tf.strings.regex_replace(paths, r".*/|\.[^./]*$", "")
+    of_file = tf.where(tf.strings.regex_full_match(paths, r".*\.pb"), of_file, "")
+    of_file = tf.RaggedTensor.from_tensor(of_file[:, None], padding="", row_splits_dtype=tf.int32)
+    ids = tf.concat([*(stored[key] for key in ID_KEYS), of_file], axis=1)
     first_ids = ids[:, :1].to_tensor("", shape=[None, 1])[:, 0]
-    labels = stored[schema.LABELS_KEY]
-    places = tf.cast(labels.value_rowids(), tf.int64) * num_classes + labels.values
-    places = tf.where(_in_range(labels, num_classes).values, places, -1)
-    num_places = tf.cast(labels.nrows(), tf.int64) * num_classes
+    if labels.num_classes is None:
+        return Context(ids, first_ids)
+    found = stored[labels.key]
+    places = tf.cast(found.value_rowids(), tf.int64) * labels.num_classes + found.values
+    places = tf.where(_in_range(found, labels.num_classes).values, places, -1)
+    num_places = tf.cast(found.nrows(), tf.int64) * labels.num_classes
     counts = tf.math.unsorted_segment_sum(tf.ones_like(places, tf.int32), places, num_places)
-    return Context(ids, first_ids, labels, tf.reshape(counts, [-1, num_classes]))
+    return Context(ids, first_ids, found, tf.reshape(counts, [-1, labels.num_classes]))
 
 
 def _in_range(labels, num_classes):
@@ -40,18 +93,24 @@ def _in_range(labels, num_classes):
     return labels.with_values((labels.values >= 0) & (labels.values < num_classes))
 
 
-def of_context(context, num_classes):
+def of_context(context, labels):
     """Checks of ids and labels. An id with a zero byte is invalid: readers of a CSV would drop the byte."""
-    first_ids, labels, counts = context.first_ids, context.labels, context.counts
+    first_ids = context.first_ids
+    found = [
+        (context.ids.row_lengths() > 0, lambda row: [f"no video id; it should be under {' or '.join(schema.ID_KEYS)}"]),
+        (tf.strings.length(first_ids) > 0, lambda row: ["an empty video id"]),
+        (tf.strings.split(first_ids, sep="\0").row_lengths() == 1, lambda row: ["a zero byte in the video id"]),
+    ]
+    return found if labels.num_classes is None else found + _of_labels(context.labels, context.counts, labels.num_classes)
+
+
+def _of_labels(labels, counts, num_classes):
     in_range = _in_range(labels, num_classes)
     advice = (
         f" is outside 0 .. {num_classes - 1}; num_classes={num_classes} is too small for this data (the 2017 set has 4716, "
         "later ones 3862), or the record is bad"
     )
     return [
-        (context.ids.row_lengths() > 0, lambda row: [f"no video id; it should be under {' or '.join(schema.ID_KEYS)}"]),
-        (tf.strings.length(first_ids) > 0, lambda row: ["an empty video id"]),
-        (tf.strings.split(first_ids, sep="\0").row_lengths() == 1, lambda row: ["a zero byte in the video id"]),
         (tf.reduce_all(in_range, axis=1), lambda row: ["label ", labels[row][~in_range[row]][0], advice]),
         (
             tf.reduce_all(counts <= 1, axis=1),
@@ -87,28 +146,38 @@ def _of_finite(values, name, frame_size=None):
     return tf.reduce_all(finite, axis=1), reason
 
 
-def of_frames(stored, features):
-    """Checks that there are frames, equally many for each feature, RaggedTensor [B, frames, values], of the right size.
+def of_frames(lists, features, layout):
+    """Checks of the frames of each feature, RaggedTensors [B, frames, values]: that there are some, equally many for each
+    feature, of the right size, and that floats are finite.
 
     Not for records of the official layout: what is checked here follows from their layout (`wire`).
     """
-    first = features.names[0]
-    num_frames = stored[first].row_lengths()
+    first, counts = layout.keys[0], [frames.row_lengths() for frames in lists]
 
-    def of_count(name):
-        count = stored[name].row_lengths()
-        return count == num_frames, lambda row: [f"{first!r} has ", num_frames[row], f" frames and {name!r} ", count[row]]
+    def of_count(key, count):
+        def reason(row):
+            advice = "; --pad_missing_features reads what both have, and zeros for what is missing"
+            return [f"{first!r} has ", counts[0][row], f" frames and {key!r} ", count[row], advice]
 
-    checks = [(num_frames > 0, lambda row: [f"no frames under {first!r}"])]
-    for name, size in zip(features.names, features.sizes):
-        num_values = stored[name].with_values(stored[name].values.row_lengths())  # [B, frames]
-        values = stored[name].merge_dims(1, 2)
-        checks.append(of_count(name))
-        if features.dtype == "uint8":
-            num_bytes = values.with_values(tf.strings.length(values.values))
-            checks += [_of_sizes(num_values, name, 1, "byte strings"), _of_sizes(num_bytes, name, size, "bytes")]
-        else:
-            checks += [_of_sizes(num_values, name, size, "floats"), _of_finite(values, name, size)]
+        return count == counts[0], reason
+
+    if layout.pad_missing_features:
+        checks = [(tf.reduce_any([count > 0 for count in counts], axis=0), lambda row: ["no frames"])]
+    else:
+        checks = [(counts[0] > 0, lambda row: [f"no frames under {first!r}"])]
+        checks += [of_count(key, count) for key, count in zip(layout.keys, counts)]
+    for frames, key, size, kind in zip(lists, layout.keys, features.sizes, layout.kinds):
+        num_values = frames.with_values(frames.values.row_lengths())  # [B, frames]
+        values = frames.merge_dims(1, 2)
+        if kind == "floats":
+            checks += [_of_sizes(num_values, key, size, "floats"), _of_finite(values, key, size)]
+            continue
+        num_bytes = values.with_values(tf.strings.length(values.values))
+        size_in_bytes = size if kind == "bytes" else 4 * size
+        checks += [_of_sizes(num_values, key, 1, "byte strings"), _of_sizes(num_bytes, key, size_in_bytes, "bytes")]
+        if kind == "packed floats":
+            numbers = tf.reshape(stored_frames.unpacked(values.values, size), [-1])
+            checks.append(_of_finite(tf.RaggedTensor.from_row_splits(numbers, values.row_splits * size), key, size))
     return checks
 
 
