@@ -59,18 +59,19 @@ def _context(video_id, labels, id_key, others):
     return tf.train.Features(feature=found)
 
 
-def frame_record(frames, video_id=b"abcd", labels=(), id_key="id"):
+def frame_record(frames, video_id=b"abcd", labels=(), id_key="id", **others):
     """A serialized SequenceExample.
 
     Args:
         frames: {name: list of frames}; a frame is uint8 [size] (stored as bytes), float [size] or a raw `bytes`.
         video_id, labels: None leaves them out.
+        others: features of the whole video.
     """
     lists = {
         name: tf.train.FeatureList(feature=[feature(_stored(frame)) for frame in rows]) for name, rows in frames.items()
     }
     return tf.train.SequenceExample(
-        context=_context(video_id, labels, id_key, {}), feature_lists=tf.train.FeatureLists(feature_list=lists)
+        context=_context(video_id, labels, id_key, others), feature_lists=tf.train.FeatureLists(feature_list=lists)
     ).SerializeToString()
 
 

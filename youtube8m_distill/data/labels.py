@@ -36,8 +36,8 @@ def check_labels(flag: str, pattern: str, shards: Sequence[Shard], label_key: st
     rows = [len(labels) == num_classes and set(labels) <= {0, 1} for labels in with_labels]
     repeats = any(len(set(labels)) < len(labels) for labels in with_labels)
     reason = (
-        f"{shards[0].path}: {label_key!r} holds {num_classes} zeros and ones in every record, one for each of the "
-        f"num_classes={num_classes}. It must hold the numbers of the classes that a video has: [1] instead of [0, 1]."
+        f"{shards[0].path}: {label_key!r} holds a multi-hot vector in every record: {num_classes} zeros and ones, one for "
+        f"each of num_classes={num_classes}. It must list the indices of the classes that a video has: [1] instead of [0, 1]."
     )
     require(not (with_labels and all(rows) and (repeats or len(rows) > 1) and num_classes > 1), flag, reason, pattern)
 

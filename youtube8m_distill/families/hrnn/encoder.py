@@ -44,13 +44,13 @@ class HierarchicalRNN(Encoder):
         blocks, lengths, num_blocks = self._fold(frames, num_frames)
         states = self.lower.states_after_each_step(blocks, lengths)  # [batch * b, l, state]
         encoding = self._encode_blocks(states[:, -1], num_frames, num_blocks)
-        num_rows = num_blocks * self.frames_per_block
-        frame_states = ops.reshape(states, (-1, num_rows, self.lower.state_size))
+        frame_states = ops.reshape(states, (-1, num_blocks * states.shape[1], self.lower.state_size))
         return encoding, frame_states[:, : ops.shape(frames)[1]]
 
     def _fold(self, frames, num_frames):
         """Cuts frames into blocks: float [batch * b, l, size], their lengths int32 [batch * b], and b."""
-        length = self.frames_per_block
+        # A single block has no more rows than there are; with an unknown number of rows, blocks are always whole.
+        length = min(self.frames_per_block, frames.shape[1] or self.frames_per_block)
         num_rows = ops.shape(frames)[1]
         num_blocks = -(-num_rows // length)
         blocks = ops.pad(frames, [[0, 0], [0, num_blocks * length - num_rows], [0, 0]])
