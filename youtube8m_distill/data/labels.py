@@ -37,7 +37,7 @@ def check_labels(flag: str, pattern: str, shards: Sequence[Shard], label_key: st
     repeats = any(len(set(labels)) < len(labels) for labels in with_labels)
     reason = (
         f"{shards[0].path}: {label_key!r} holds a multi-hot vector in every record: {num_classes} zeros and ones, one for "
-        f"each of num_classes={num_classes}. It must list the indices of the classes that a video has: [1] instead of [0, 1]."
+        f"each of num_classes={num_classes}. It must list the indices of the classes of a video: [1] instead of [0, 1]."
     )
     require(not (with_labels and all(rows) and (repeats or len(rows) > 1) and num_classes > 1), flag, reason, pattern)
 

@@ -123,7 +123,8 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
     beginnings = records.serialized
     if features.dtype == "uint8" and set(layout.kinds) == {"bytes"}:
         wanted = features.replace(names=layout.keys)
-        blocks = wire.locate(records.serialized, wanted, beginning=max(map(_beginning, views.values())))
+        beginning = max(map(_beginning, views.values()))
+        blocks = wire.locate(records.serialized, wanted, beginning, _short_length if trim else None)
         beginnings = tf.where(blocks.official, blocks.context, records.serialized)
     stored, *_ = tf.io.parse_sequence_example(labels.as_integers(beginnings), labels.context_features(), example_names=names)
     context = checks.read_context(stored, labels, records.path)
@@ -169,7 +170,7 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
     with tf.control_dependencies([bad_records.require(names, find_checks, context)]):
         batch = any_layout() if blocks is None else tf.cond(tf.reduce_all(blocks.official), official, any_layout)
         if trim:
-            batch |= {role: _trimmed(batch[role]) for role in views}
+            batch |= {role: _trimmed(batch[role], view.max_frames) for role, view in views.items()}
         return context.describe() | batch
 
 
@@ -180,11 +181,15 @@ def _notes(context, is_long=None, trimmed=None, filled=None):
     return tf.stack([nothing if column is None else tf.cast(column, tf.float32) for column in columns], axis=1)
 
 
-def _trimmed(seen):
-    """What one role sees, without the rows after the shortest length that holds all real frames."""
-    longest, max_length = tf.reduce_max(seen[schema.NUM_FRAMES]), seen[schema.FRAMES].shape[1]
+def _short_length(longest, max_length):
+    """The first of SHORT_LENGTHS, or `max_length`, that holds the frames of the longest video. int32 scalars."""
     lengths = tf.constant([length for length in SHORT_LENGTHS if length < max_length] + [max_length])
-    length = lengths[tf.searchsorted(lengths, [longest])[0]]
+    return lengths[tf.searchsorted(lengths, [longest])[0]]
+
+
+def _trimmed(seen, max_length):
+    """What one role sees, without the rows after the shortest length that holds all real frames."""
+    length = _short_length(tf.reduce_max(seen[schema.NUM_FRAMES]), max_length)
     return seen | {name: seen[name][:, :length] for name in (schema.FRAMES, schema.FRAME_INDICES)}
 
 

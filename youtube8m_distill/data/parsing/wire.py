@@ -34,10 +34,11 @@ def frame_header(size):
     return tf.train.FeatureList(feature=[frame]).SerializeToString()[:-size]
 
 
-def locate(serialized, features, beginning=0):
+def locate(serialized, features, beginning=0, cut_to=None):
     """The Blocks of serialized records, string [B]: where their frames are, and whether they have the official layout.
 
-    `beginning` is how many of the first frames to cut out in one piece, the fastest way if all are needed.
+    `beginning` is how many of the first frames to cut out in one piece, the fastest way if all are needed. `cut_to` is a
+    function that lowers it for the frames of the longest video.
     """
     end = tf.strings.length(serialized)  # [B]
     tag, _, context_end = _field(serialized, tf.zeros_like(end))
@@ -52,10 +53,12 @@ def locate(serialized, features, beginning=0):
     official &= (stored_frames > 0) & tf.reduce_all(tf.equal(counts * strides, sizes), axis=1)
     official &= tf.reduce_all(tf.equal(counts, stored_frames[:, None]), axis=1)
     stored_frames = tf.where(official, stored_frames, 0)
+    longest = tf.minimum(tf.reduce_max(stored_frames), beginning)
+    length = beginning if cut_to is None else cut_to(longest, beginning)
     parts = []
     for i, size in enumerate(features.sizes):
         if beginning:
-            part, holds = _cut_beginning(serialized, starts[:, i], tf.minimum(stored_frames, beginning), size, beginning)
+            part, holds = _cut_beginning(serialized, starts[:, i], tf.minimum(stored_frames, beginning), size, length)
             parts.append(part)
             official &= holds
         official &= _has_frame_headers(serialized, starts[:, i], stored_frames, size, beginning)
