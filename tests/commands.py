@@ -44,6 +44,7 @@ def fresh_flags():
     """Removes this package's flags from absl's global set, inside the block and after it: every command defines its own."""
     others, groups = set(FLAGS), dict(our_flags.GROUPS)
     our_flags.GROUPS.clear()
+    our_flags.REPEATED.clear()
     try:
         yield
     finally:

@@ -47,8 +47,7 @@ def train():
     our_flags.define_refused(
         segment_labels=our_flags.SEGMENTS,
         export_model_steps="use --checkpoint_steps; evaluation and prediction need nothing but a checkpoint",
-        iterations="use --frames_per_video; a network reads every frame that it is given",
-        sample_random_frames="use --frame_selection=random; a network reads every frame that it is given",
+        **our_flags.SAMPLED_FRAMES,
         vlagd="this variant of NetVLAD is not in this version",
         moe_low_rank_gating="low-rank gates are not in this version",
         pretrain_model_path="use --init_from, with the training directory of the network to start from",
@@ -83,7 +82,8 @@ def evaluate():
         output_dir=Flag("For metrics.json, per_class.csv and TensorBoard logs. Default: eval/ROLE in --train_dir."),
     )
     our_flags.define_devices()
-    our_flags.define_refused(segment_labels=our_flags.SEGMENTS, num_readers=our_flags.READERS)
+    our_flags.define_refused(segment_labels=our_flags.SEGMENTS, num_readers=our_flags.READERS, **our_flags.SAMPLED_FRAMES)
+    our_flags.define_repeated()
 
 
 def infer():
@@ -116,7 +116,9 @@ def infer():
     our_flags.define_refused(
         num_readers=our_flags.READERS,
         **dict.fromkeys(("segment_labels", "segment_max_pred", "segment_label_ids_file"), our_flags.SEGMENTS),
+        **our_flags.SAMPLED_FRAMES,
     )
+    our_flags.define_repeated()
 
 
 def compact():

@@ -11,7 +11,7 @@ import pandas as pd
 
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, exclusions, reading_of
+from youtube8m_distill.cli.flags import FLAGS, check_repeated, exclusions, reading_of
 from youtube8m_distill.data.labels import check_labels
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.scalars import ScalarWriter
@@ -36,6 +36,7 @@ def main():
         refuse_cluster(os.environ)
         run = runs.open_run(FLAGS.train_dir)
         role = run.role(FLAGS.network)
+        check_repeated(run.config, role, run.folder)
         folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
         files.check_output("output_dir", folder, folder=True)
         strategy = make_strategy(FLAGS.num_gpu)

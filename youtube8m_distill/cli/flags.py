@@ -19,6 +19,7 @@ from youtube8m_distill.settings import Settings, fields_with
 SomeSettings = TypeVar("SomeSettings", bound=Settings)
 FLAGS = flags.FLAGS
 GROUPS: dict[str, list[str]] = {}  # title -> names of flags, in the order of --helpshort
+REPEATED: list[str] = []  # names of flags that must agree with the run (`define_repeated`)
 KINDS = (*configs.FAMILY_OF.values(), *configs.CLASSIFIER_OF.values())
 PUBLISHED = {model: configs.network_config(model).settings() for model in configs.MODELS}
 DEFINE = {
@@ -42,13 +43,17 @@ class Flag(typing.NamedTuple):
 def define(title: str, **definitions: Flag) -> None:
     """Defines flags as a group of --helpshort, or adds them to one."""
     for name, flag in definitions.items():
-        default = None if flag.default == "" and flag.type is not str else flag.default
-        if isinstance(flag.type, tuple):
-            flags.DEFINE_enum(name, default, flag.type, flag.help)
-        else:
-            bounds = {} if flag.at_least is None else {"lower_bound": flag.at_least}
-            DEFINE[flag.type](name, default, flag.help, **bounds)
+        _define(name, flag)
     GROUPS.setdefault(title, []).extend(definitions)
+
+
+def _define(name, flag):
+    default = None if flag.default == "" and flag.type is not str else flag.default
+    if isinstance(flag.type, tuple):
+        flags.DEFINE_enum(name, default, flag.type, flag.help)
+    else:
+        bounds = {} if flag.at_least is None else {"lower_bound": flag.at_least}
+        DEFINE[flag.type](name, default, flag.help, **bounds)
 
 
 def field(kind: type[Settings], name: str, defaults: dict[str, Any] | None = None) -> Flag:
@@ -115,6 +120,10 @@ TRAINED_NETWORK = {
 }
 TOP_K = {"top_k": Flag("Number of best classes of each video to keep.", int, schema.TOP_K, at_least=1)}
 READERS = "files are read one after the other; only training reads several at a time"
+SAMPLED_FRAMES = {
+    "iterations": "train with --frames_per_video; a network reads every frame that it is given",
+    "sample_random_frames": "train with --frame_selection=random; a network reads every frame that it is given",
+}
 SEGMENTS = "segment-level labels are not in this version; train and predict on whole videos"
 
 
@@ -133,7 +142,7 @@ def define_network() -> None:
     classifier = f"Classifier on top of a frame-level encoder.{default_text(published)}"
     define(
         "Network",
-        model=Flag("Network family.", configs.MODELS, "HierarchicalLstmModel"),
+        model=Flag("Network family. For video-level files: LogisticModel.", configs.MODELS, "HierarchicalLstmModel"),
         video_level_classifier_model=Flag(classifier, configs.CLASSIFIER_MODELS),
         num_classes=field(configs.NetworkConfig, "num_classes"),
         feature_names=Flag("Features to read. Default: rgb,audio; for video-level models mean_rgb,mean_audio.", tuple),
@@ -179,9 +188,28 @@ def define_training() -> None:
     recipe = fields(configs.TrainingConfig)
     define("Folder", **{name: recipe.pop(name) for name in ("checkpoint_steps", "validation_steps", "max_to_keep")})
     define("Data", num_readers=recipe.pop("num_readers"))
-    loss = Flag("Loss between predictions and labels, L_CE.", ("CrossEntropyLoss",), "CrossEntropyLoss")
     title = "Training (defaults of the H-RNN; other families have their own, printed when a run starts)"
-    define(title, **recipe, label_loss=loss)
+    define(title, **recipe)
+
+
+def define_repeated() -> None:
+    """Flags of a training, which evaluation and prediction accept if they agree with the run. The help does not show them.
+
+    The commands of the starter code and of WILLOW repeat them.
+    """
+    of_network = {name: network_field(name) for names in network_groups().values() for name in names}
+    others = {
+        "model": Flag("", configs.MODELS),
+        "video_level_classifier_model": Flag("", configs.CLASSIFIER_MODELS),
+        "num_classes": field(configs.NetworkConfig, "num_classes"),
+        "feature_names": Flag("", tuple),
+        "feature_sizes": Flag("", tuple),
+        "frame_features": Flag("", bool),
+    }
+    for name, flag in {**of_network, **others, **fields(configs.FrameView), **fields(configs.TrainingConfig)}.items():
+        if name not in FLAGS:
+            _define(name, flag)
+            REPEATED.append(name)
 
 
 class _Refused(flags.ArgumentParser):
@@ -249,6 +277,29 @@ def reading_of(run_config: configs.RunConfig) -> configs.Reading:
     """How the records of a run's network are read: as in its training, except for flags that are given."""
     own = run_config.reading.values()
     return configs.Reading(**{**own, **given(*(name for name in own if name in FLAGS))})
+
+
+def check_repeated(run_config: configs.RunConfig, role: str, folder: object) -> None:
+    """Raises SettingError for a flag of `define_repeated` that is given and does not agree with the run in a folder."""
+    network = run_config.networks[role]
+    found = {
+        **run_config.training.values(),
+        **(network.view.values() if network.view else {}),
+        **network.settings(),
+        "model": network.model,
+        "video_level_classifier_model": network.classifier.model,
+        "num_classes": network.num_classes,
+        "feature_names": list(network.features.names),
+        "feature_sizes": list(map(str, network.features.sizes)),
+        "frame_features": network.features.frame_features,
+    }
+    for name in REPEATED:
+        flag = FLAGS[name]
+        value = [part.strip() for part in flag.value] if isinstance(flag.value, list) else flag.value
+        if flag.present and value != found.get(name):
+            there = f"has {written(found[name])}" if found.get(name) is not None else "has no such setting"
+            reason = f"the {role} in {folder} {there}. Settings come from the run; leave the flag out."
+            raise SettingError(name, reason, value)
 
 
 def settings_given(kind: type[SomeSettings], **defaults: Any) -> SomeSettings:

@@ -7,7 +7,7 @@ import time
 
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, exclusions, reading_of
+from youtube8m_distill.cli.flags import FLAGS, check_repeated, exclusions, reading_of
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
@@ -19,6 +19,7 @@ def main():
     with contextlib.ExitStack() as stack, entry.user_errors():
         refuse_cluster(os.environ)
         run, strategy = open_run(stack), make_strategy(FLAGS.num_gpu)
+        check_repeated(run.config, run.role(FLAGS.network), run.folder)
         network = runs.LoadedNetwork(
             run,
             strategy,

@@ -27,6 +27,9 @@ WITHOUT_EFFECT = {  # mode -> flags
 
 def check_flags() -> None:
     """Raises SettingError for flags that are wrong whatever the files and the teacher are. Does not load TensorFlow."""
+    names = FLAGS.feature_names or ()
+    if names and all(name.strip() in schema.VIDEO_FEATURES for name in names) or FLAGS.frame_features is False:
+        _default_to_video_level()
     apply_recipe()
     hint = ", or choose --mode=serial or parallel" if FLAGS.mode == "teacher" else ""
     _refuse(WITHOUT_EFFECT[FLAGS.mode], f"has no effect with --mode={FLAGS.mode}; leave it out{hint}.")
@@ -43,6 +46,12 @@ def check_flags() -> None:
     frame_view("uniform")
     settings_given(configs.TrainingConfig)
     settings_given(configs.DistillationConfig)
+
+
+def _default_to_video_level():
+    """Makes the starter code's first model the one to train on video-level files, unless --model is given."""
+    if not FLAGS["model"].present and FLAGS.mode == "teacher":
+        FLAGS.model = "LogisticModel"
 
 
 def apply_recipe() -> None:
@@ -77,6 +86,10 @@ def config_from_flags() -> configs.RunConfig:
     """The RunConfig that the command line asks for, after `check_flags`. Loads TensorFlow to read files."""
     from youtube8m_distill import runs
 
+    if FLAGS.mode == "teacher" and not FLAGS["model"].present and FLAGS.feature_names is None:
+        if runs.are_video_level("train_data_pattern", FLAGS.train_data_pattern, exclusions()):
+            _default_to_video_level()
+            check_flags()
     return _run_config(_trained_teacher(runs) if FLAGS.mode == "serial" else _as_stored(_new_network(), runs))
 
 

@@ -7,6 +7,7 @@ from youtube8m_distill.settings import Names, Settings, require, setting
 StudentLoss = Literal["rep", "pred", "ce"]
 PredictionDistance = Literal["kl", "categorical_kl", "squared"]
 Reduction = Literal["mean", "sum"]
+LabelLoss = Literal["CrossEntropyLoss", "SoftmaxLoss"]
 Optimizer = Literal["AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "AdagradOptimizer", "RMSPropOptimizer"]
 STUDENT_LOSSES, PREDICTION_DISTANCES, INTERMEDIATE_REDUCTIONS, OPTIMIZERS = map(
     get_args, (StudentLoss, PredictionDistance, Reduction, Optimizer)
@@ -52,6 +53,10 @@ class TrainingConfig(Settings):
 
     batch_size: int = setting(256, "Videos per step, over all GPUs together.", ge=1)
     optimizer: Optimizer = setting("AdamOptimizer", "Optimizer, by its name in TensorFlow 1.")
+    label_loss: LabelLoss = setting(
+        "CrossEntropyLoss",
+        "L_CE: cross-entropy of each class, or SoftmaxLoss, over all classes, for data with one class per video.",
+    )
     base_learning_rate: float = setting(0.001, "Learning rate before its decay.", gt=0.0)
     learning_rate_decay: float = setting(0.95, "Factor of the staircase decay; 1 for no decay.", gt=0.0, le=1.0)
     learning_rate_decay_examples: int = setting(4_000_000, "Examples between two decays.", ge=1)

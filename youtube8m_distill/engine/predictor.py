@@ -15,7 +15,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.engine.strategy import local_replicas, make_strategy
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr
-from youtube8m_distill.schemes.losses import label_loss
+from youtube8m_distill.schemes.losses import LABEL_LOSSES
 
 # Facts about the records of a batch, which no network reads.
 ABOUT_RECORDS = (schema.VIDEO_ID, schema.SHARD, schema.RECORD, schema.STORED_FRAMES, schema.NOTED)
@@ -34,6 +34,7 @@ class BestClasses:
     top_k: int = schema.TOP_K
     for_metrics: bool = True
     keep_predictions: bool = False
+    label_loss: str = "CrossEntropyLoss"
 
     @property
     def reads_labels(self) -> bool:
@@ -51,7 +52,8 @@ class BestClasses:
             "finite": ops.isfinite(ops.sum(predictions, axis=-1)),  # of all classes: a NaN need not be among the best
         }
         if self.for_metrics:
-            found |= {"perr": perr(labels, predictions, best), "losses": label_loss(labels, predictions)}
+            loss = LABEL_LOSSES[self.label_loss](labels, predictions, outputs.get("logits"))
+            found |= {"perr": perr(labels, predictions, best), "losses": loss}
         if self.keep_predictions:
             found["predictions"] = predictions
         return found

@@ -78,7 +78,7 @@ class LoadedNetwork:
         with strategy.scope():
             dtype = "mixed_bfloat16" if is_mixed else "float32"
             self.network, self.progress = run.load_network(self.role, checkpoint, dtype)
-        self.predictor = Predictor(self.network, self.role, strategy, BestClasses(**options))
+        self.predictor = Predictor(self.network, self.role, strategy, BestClasses(**options, label_loss=training.label_loss))
         self.batch_size = good_batch_size(self.config.max_frames) * strategy.num_replicas_in_sync
         self.videos_per_second, self.notes = None, NoteCounter()
 

@@ -7,10 +7,11 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
+from youtube8m_distill import schema
 from youtube8m_distill.config import FeatureConfig, FrameView, Reading, RunConfig
 from youtube8m_distill.config.video import FeatureDtype
 from youtube8m_distill.data.compact import check_views
-from youtube8m_distill.data.contents import OFFICIAL, detect_dtype, find_layout
+from youtube8m_distill.data.contents import OFFICIAL, detect_dtype, find_layout, stored_features
 from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, without
 from youtube8m_distill.data.held_records import HeldRecords
 from youtube8m_distill.data.labels import check_labels
@@ -79,6 +80,16 @@ def stored_dtype(
         shards = without(shards, match(shards, exclusions, required=False))
         require_records(shards)
         return detect_dtype(shards, names, reading)
+
+
+def are_video_level(flag: str, pattern: str, exclusions: Sequence[Fault] = ()) -> bool:
+    """Whether the first record of some files has video-level features and no frames. Raises as `find_sets` does."""
+    shards = _find(flag, pattern, exclusions)
+    with _naming(flag, pattern):
+        shards = without(shards, match(shards, exclusions, required=False))
+        require_records(shards)
+        found = stored_features(shards[0])
+    return any(name in found for name in schema.VIDEO_FEATURES) and all(f.num_frames is None for f in found.values())
 
 
 def _find(flag, pattern, exclusions):

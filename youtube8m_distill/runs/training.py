@@ -22,7 +22,7 @@ from youtube8m_distill.engine.cluster import GONE
 from youtube8m_distill.engine.history import History
 from youtube8m_distill.engine.interruption import Interrupted, Interruption
 from youtube8m_distill.engine.optimizers import build_optimizer
-from youtube8m_distill.engine.predictor import Predictor, evaluate
+from youtube8m_distill.engine.predictor import BestClasses, Predictor, evaluate
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, same_everywhere, wait_for_all
 from youtube8m_distill.families.build import build_model
@@ -210,7 +210,8 @@ class _Training:
         """A function that evaluates a network in its current state on all validation videos."""
         parser = self._parser(self.files.validation, [role], self.settings.seed)
         dataset = make_dataset(self.files.validation, parser, self.settings.batch_size)
-        predictor, num_classes = Predictor(network, role, self.strategy), self.config.networks[role].num_classes
+        outputs, num_classes = BestClasses(label_loss=self.settings.label_loss), self.config.networks[role].num_classes
+        predictor = Predictor(network, role, self.strategy, outputs)
 
         def measure():
             values = evaluate(self.interruption.checking(predictor(dataset)), Evaluator(num_classes))

@@ -9,7 +9,7 @@ from youtube8m_distill.families.build import build_model
 from youtube8m_distill.families.mixture.network import Network
 from youtube8m_distill.layers.base import sharing_weights
 from youtube8m_distill.schema import STUDENT, TEACHER
-from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelObjective, OnlineMixtureObjective, StudentTerms
+from youtube8m_distill.schemes.objectives import LabelObjective, OnlineMixtureObjective, StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.scheme import TrainingScheme
 from youtube8m_distill.schemes.serial import SerialDistiller
@@ -50,20 +50,22 @@ def build_student(config: RunConfig, teacher: Network, dtype: str = "float32") -
     return student
 
 
-def label_objective(network: NetworkConfig) -> LabelObjective:
+def label_objective(network: NetworkConfig, label_loss: str = "CrossEntropyLoss") -> LabelObjective:
     """What a network minimizes to fit the labels."""
     if not network.is_mixture:
-        return LABELS_ALONE
+        return LabelObjective(label_loss=label_loss)
     settings = network.settings()
-    return OnlineMixtureObjective(settings["cl_temperature"], settings["stop_mixture_gradient"])
+    return OnlineMixtureObjective(settings["cl_temperature"], settings["stop_mixture_gradient"], label_loss=label_loss)
 
 
-def student_terms(distillation: DistillationConfig, student: NetworkConfig) -> StudentTerms:
+def student_terms(
+    distillation: DistillationConfig, student: NetworkConfig, label_loss: str = "CrossEntropyLoss"
+) -> StudentTerms:
     """What a student minimizes."""
     weights = {TERMS[name]: getattr(distillation, f"{name}_weight") for name in distillation.student_loss}
     if distillation.match_intermediate:
         weights["intermediate_representation_loss"] = distillation.intermediate_weight
-    objective = label_objective(student)
+    objective = label_objective(student, label_loss)
     return StudentTerms(weights, distillation.prediction_distance, distillation.intermediate_reduction, objective)
 
 
@@ -75,12 +77,12 @@ def build_stages(config: RunConfig, networks: dict[str, Network]) -> list[Stage]
     """
     training, distillation = config.training, config.distillation
     options = {"regularization_penalty": training.regularization_penalty, "clip_gradient_norm": training.clip_gradient_norm}
-    teacher, of_teacher = networks[TEACHER], label_objective(config.networks[TEACHER])
+    teacher, of_teacher = networks[TEACHER], label_objective(config.networks[TEACHER], training.label_loss)
     if distillation is None:
         build = partial(Supervised, teacher, TEACHER, of_teacher, **options)
         return [Stage("teacher", build, (TEACHER,), training.num_epochs)]
 
-    student, terms = networks[STUDENT], student_terms(distillation, config.networks[STUDENT])
+    student, terms = networks[STUDENT], student_terms(distillation, config.networks[STUDENT], training.label_loss)
     if config.mode == "parallel":
         build = partial(ParallelDistiller, student, teacher, terms, of_teacher, **options)
         return [Stage("parallel", build, (TEACHER, STUDENT), training.num_epochs)]

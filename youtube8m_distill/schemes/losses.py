@@ -27,6 +27,22 @@ def label_loss(labels: tf.Tensor, predictions: tf.Tensor, logits: tf.Tensor | No
     return -ops.sum(present + absent, axis=-1)
 
 
+def softmax_loss(labels: tf.Tensor, predictions: tf.Tensor, logits: tf.Tensor | None = None) -> tf.Tensor:
+    """Cross-entropy with one distribution over all classes, for videos of one class each.
+
+    Unlike the starter code's `SoftmaxLoss`, which takes the softmax of predictions that are already probabilities, this is
+    the softmax of the logits or, if the classifier has none, the predictions divided by their sum. Several labels share the
+    probability equally; a video without labels costs 0. Arguments and result as for `label_loss`.
+    """
+    labels = ops.cast(labels, "float32")
+    share = labels / ops.maximum(ops.sum(labels, axis=-1, keepdims=True), 1.0)
+    scores = ops.log(_squeezed(predictions)) if logits is None else logits
+    return -ops.sum(share * ops.log_softmax(scores, axis=-1), axis=-1)
+
+
+LABEL_LOSSES = {"CrossEntropyLoss": label_loss, "SoftmaxLoss": softmax_loss}
+
+
 def representation_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
     """L_rep (equation 2): squared L2 distance of encodings without dropout, float [batch, D]. float32 [batch]."""
     return squared(ops.stop_gradient(ops.cast(teacher, "float32")), ops.cast(student, "float32"))

@@ -19,7 +19,13 @@ Outputs = Mapping[str, Any]  # of a network; a mixture's `members` are a list of
 
 @dataclasses.dataclass(frozen=True)
 class LabelObjective:
-    """L_CE alone (CVPR 2019, equation 1): for every network that is not a mixture. A subclass may have other terms."""
+    """L_CE alone (CVPR 2019, equation 1): for every network that is not a mixture. A subclass may have other terms.
+
+    Args:
+        label_loss: a key of `losses.LABEL_LOSSES`.
+    """
+
+    label_loss: str = dataclasses.field(default="CrossEntropyLoss", kw_only=True)
 
     @property
     def weights(self) -> Mapping[str, float]:
@@ -28,11 +34,10 @@ class LabelObjective:
 
     def __call__(self, outputs: Outputs, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """The terms named in `weights`, float32 [batch], from a network's outputs and labels [batch, num_classes]."""
-        return {"label_loss": _label_loss(labels, outputs)}
+        return {"label_loss": self._label_loss(outputs, labels)}
 
-
-def _label_loss(labels, outputs):
-    return losses.label_loss(labels, outputs["predictions"], outputs.get("logits"))
+    def _label_loss(self, outputs, labels):
+        return losses.LABEL_LOSSES[self.label_loss](labels, outputs["predictions"], outputs.get("logits"))
 
 
 LABELS_ALONE = LabelObjective()
@@ -67,8 +72,8 @@ class OnlineMixtureObjective(LabelObjective):
     def __call__(self, outputs: Outputs, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         edges = _edges(outputs)
         terms = {
-            "label_loss": _label_loss(labels, outputs),
-            "submodel_label_loss": sum(_label_loss(labels, member) for _, member in edges),
+            "label_loss": self._label_loss(outputs, labels),
+            "submodel_label_loss": sum(self._label_loss(member, labels) for _, member in edges),
         }
         if self.temperature:
             taught = ops.stop_gradient if self.stop_mixture_gradient else lambda logits: logits
