@@ -49,6 +49,8 @@ setup(
         # tensorflow-io 0.37.1 is the last release, and TensorFlow 2.16.2 is the last version that can load it. Neither has
         # wheels for Python 3.13.
         "io": ["tensorflow==2.16.2", "tensorflow-io==0.37.1"],
+        # The CUDA libraries that TensorFlow needs to see a GPU, for Linux.
+        "gpu": ["tensorflow[and-cuda]>=2.16.2,<2.22"],
         "reproduce": REPRODUCE,
         "test": TEST,
         "dev": [*TEST, "ruff>=0.6", "pyright[nodejs]>=1.1.414", "pre-commit>=4", "pip-audit>=2.7"],

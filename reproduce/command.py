@@ -45,7 +45,7 @@ from reproduce.trials import most_expensive_first, with_teachers
 from reproduce.worker import Worker, machine
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.eval import read_vocabulary
+from youtube8m_distill.cli.flags import vocabulary
 from youtube8m_distill.cli.loading import load_tensorflow
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, make_strategy
@@ -84,7 +84,7 @@ def main(*names):
     with entry.user_errors():
         strategy = make_strategy(FLAGS.num_gpu)
         check_trials(unfinished(trials), settings, strategy)
-        class_names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
+        class_names = vocabulary()
         if read_settings(FLAGS.output_dir) is None:
             runs.check_sets(shards, settings.features, settings.num_classes)
         write_settings(settings, FLAGS.output_dir)  # nothing is written until all checks have passed

@@ -12,6 +12,7 @@ from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import eval as eval_command
 from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.export import spreadsheet_safe
+from youtube8m_distill.export.named import read_vocabulary
 from youtube8m_distill.metrics.evaluate import Evaluator
 
 VOCABULARIES = {
@@ -126,12 +127,12 @@ def test_checkpoint_top_k_and_output_dir_are_used(run, files, tmp_path):
 @pytest.mark.parametrize("year", VOCABULARIES)
 def test_a_vocabulary_of_either_year_is_read(tmp_path, year):
     (tmp_path / "names.csv").write_text(VOCABULARIES[year])
-    assert eval_command.read_vocabulary(f"{tmp_path}/names.csv").to_dict() == dict(enumerate(NAMES))
+    assert read_vocabulary(f"{tmp_path}/names.csv").to_dict() == dict(enumerate(NAMES))
 
 
 def test_a_class_may_have_the_name_na(tmp_path):
     (tmp_path / "names.csv").write_text(VOCABULARIES["2018"].replace("Dance", "NA"))
-    assert "NA" in eval_command.read_vocabulary(f"{tmp_path}/names.csv").tolist()
+    assert "NA" in read_vocabulary(f"{tmp_path}/names.csv").tolist()
 
 
 def test_formulas_in_class_names_are_escaped(tmp_path):

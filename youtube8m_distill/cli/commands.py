@@ -69,7 +69,7 @@ def evaluate():
     define(
         "Data",
         eval_data_pattern=Flag("Globs of labeled files, comma-separated."),
-        vocabulary=Flag("Official vocabulary CSV: adds class names to the results per class."),
+        **our_flags.VOCABULARY,
         **our_flags.EXCLUDE_RECORDS,
         **our_flags.READING,
     )
@@ -91,7 +91,8 @@ def infer():
 
         yt8m infer --train_dir=runs/student --input_data_pattern='yt8m/test*.tfrecord' --output_file=predictions.csv
 
-    The files may have labels or not. The CSV appears when it is complete. Until then, the folder OUTPUT_FILE.progress beside
+    The files may have labels or not. With --vocabulary, predictions.names.csv has a row for each video and class, with the
+    name. The CSV appears when it is complete. Until then, the folder OUTPUT_FILE.progress beside
     it holds the predictions so far; if the command is interrupted, the same command resumes.
     """
     define(
@@ -110,6 +111,7 @@ def infer():
         "Output",
         **our_flags.TOP_K,
         output_file=Flag("The CSV to write, compressed if its name ends with .gz."),
+        **our_flags.VOCABULARY,
         output_model_tgz=Flag("Also write the network's configuration and weights to this archive."),
     )
     our_flags.define_devices()
@@ -118,6 +120,20 @@ def infer():
         **dict.fromkeys(("segment_labels", "segment_max_pred", "segment_label_ids_file"), our_flags.SEGMENTS),
         **our_flags.SAMPLED_FRAMES,
     )
+    our_flags.define_repeated()
+
+
+def predict():
+    """Print the best classes of the videos in a few files.
+
+        yt8m predict --train_dir=runs/student --vocabulary=vocabulary.csv video.pb more.tfrecord
+
+    Files are TFRecord files, or single SequenceExamples as MediaPipe writes them. For many files, use yt8m infer.
+    """
+    define("Data", **fields(configs.Reading, "pad_missing_features", "feature_dtype"), **our_flags.VOCABULARY)
+    define("Network to use", **our_flags.TRAINED_NETWORK)
+    define("Output", top_k=Flag("Number of best classes to print for each video.", int, 5, at_least=1))
+    our_flags.define_devices()
     our_flags.define_repeated()
 
 
@@ -232,6 +248,7 @@ class Command(NamedTuple):
     required: tuple[str, ...] = ()  # flags
     check_settings: Callable[[], object] = lambda: None  # raises SettingError
     uses_tensorflow: bool = True
+    takes_files: bool = False  # whether arguments that are not flags name files
 
     @property
     def description(self) -> str:
@@ -253,6 +270,7 @@ COMMANDS = {
     "train": Command("train", train, ("train_data_pattern",), run_config.check_flags),
     "eval": Command("eval", evaluate, ("train_dir", "eval_data_pattern"), check_evaluate),
     "infer": Command("inference", infer, ("input_data_pattern", "output_file"), check_infer),
+    "predict": Command("predict", predict, ("train_dir",), takes_files=True),
     "compact": Command("compact", compact, ("input_data_pattern", "output_dir"), lambda: our_flags.frame_view("uniform")),
     "synthesize": Command("synthesize", synthesize, ("output_dir",), lambda: our_flags.settings_given(SyntheticConfig)),
     "extract": Command("extract", extract, ("train_dir", "submodel", "output_dir")),

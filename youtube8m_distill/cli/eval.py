@@ -9,9 +9,9 @@ import time
 
 import pandas as pd
 
-from youtube8m_distill import files, runs
+from youtube8m_distill import files, runs, schema
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, check_repeated, exclusions, reading_of
+from youtube8m_distill.cli.flags import FLAGS, check_repeated, exclusions, reading_of, vocabulary
 from youtube8m_distill.data.labels import check_labels
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.scalars import ScalarWriter
@@ -21,7 +21,7 @@ from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.metrics.evaluate import Evaluator
 
 SECONDS_BETWEEN_LOOKS = 30
-VOCABULARY_COLUMNS = {"Index": "Name", "label_id": "label_name"}  # of 2018 and later, of 2017
+CLASSES_OF_2017 = 4716
 TITLES = {
     "hit_at_one": "Hit@1",
     "perr": "PERR",
@@ -40,7 +40,7 @@ def main():
         folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
         files.check_output("output_dir", folder, folder=True)
         strategy = make_strategy(FLAGS.num_gpu)
-        names = read_vocabulary(FLAGS.vocabulary) if FLAGS.vocabulary else None
+        names = vocabulary()
         config, pattern, reading = run.config.networks[role], FLAGS.eval_data_pattern, reading_of(run.config)
         flag, views = "eval_data_pattern", [config.view]
         shards = runs.find_shards(flag, pattern, config.features, views, exclusions(), reading)
@@ -110,21 +110,15 @@ def evaluate_checkpoint(network, shards, folder, names):
     except OSError as error:
         entry.fail(f"--output_dir={folder}: cannot be written to: {error}")
     print(table(record))
+    highest = per_class.index[per_class["num_positives"] > 0].max()
+    if num_classes == CLASSES_OF_2017 and metrics["num_labels"] and highest < schema.NUM_CLASSES:
+        print(
+            f"No label is above {schema.NUM_CLASSES - 1}, and the network has {num_classes} classes, those of 2017. Files "
+            "of 2018 and later number the classes in another way: train on the same year that you evaluate on."
+        )
     for line in network.notes.in_words():
         print(line)
     print(f"Written to {folder}: metrics.json, per_class.csv, TensorBoard logs.", flush=True)
-
-
-def read_vocabulary(path):
-    """Class names by index from an official vocabulary CSV, of 2017 or later. Raises SettingError for other files."""
-    with entry.about("vocabulary", "cannot be read as CSV: "):
-        vocabulary = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a class may be called NA
-    for index, name in VOCABULARY_COLUMNS.items():
-        if {index, name} <= set(vocabulary.columns):
-            return vocabulary.set_index(index)[name]
-    official = " or ".join(f"{index} and {name}" for index, name in VOCABULARY_COLUMNS.items())
-    reason = f"has the columns {', '.join(vocabulary.columns)}; an official vocabulary has {official}."
-    raise SettingError("vocabulary", reason, path)
 
 
 def write_per_class(path, rows, names):

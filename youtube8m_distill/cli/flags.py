@@ -118,6 +118,9 @@ TRAINED_NETWORK = {
     ),
     "mixed_precision": Flag("Compute the encoder in bfloat16, all else in float32. Default: as in training.", bool),
 }
+VOCABULARY = {
+    "vocabulary": Flag("Class names: an official vocabulary CSV, AudioSet's, or a text file with one name per line.")
+}
 TOP_K = {"top_k": Flag("Number of best classes of each video to keep.", int, schema.TOP_K, at_least=1)}
 READERS = "files are read one after the other; only training reads several at a time"
 SAMPLED_FRAMES = {
@@ -186,7 +189,8 @@ def define_distillation() -> None:
 def define_training() -> None:
     """All of TrainingConfig, in three groups: the recipe, what the run's folder holds, and how files are read."""
     recipe = fields(configs.TrainingConfig)
-    define("Folder", **{name: recipe.pop(name) for name in ("checkpoint_steps", "validation_steps", "max_to_keep")})
+    of_folder = ("checkpoint_steps", "checkpoint_minutes", "validation_steps", "max_to_keep")
+    define("Folder", **{name: recipe.pop(name) for name in of_folder})
     define("Data", num_readers=recipe.pop("num_readers"))
     title = "Training (defaults of the H-RNN; other families have their own, printed when a run starts)"
     define(title, **recipe)
@@ -271,6 +275,18 @@ def frame_view(default_selection: FrameSelection) -> configs.FrameView:
 def given(*names: str) -> dict[str, Any]:
     """The named flags that were given, as a dict name -> value."""
     return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+
+
+def vocabulary() -> Any:
+    """Class names by index from --vocabulary, as a pandas Series; None without it. SettingError for another file."""
+    from youtube8m_distill.export.named import read_vocabulary
+
+    if not FLAGS.vocabulary:
+        return None
+    try:
+        return read_vocabulary(FLAGS.vocabulary)
+    except (ValueError, OSError) as error:
+        raise SettingError("vocabulary", f"cannot be read: {error}", FLAGS.vocabulary) from error
 
 
 def reading_of(run_config: configs.RunConfig) -> configs.Reading:

@@ -7,10 +7,11 @@ import time
 
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, check_repeated, exclusions, reading_of
+from youtube8m_distill.cli.flags import FLAGS, check_repeated, exclusions, reading_of, vocabulary
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
+from youtube8m_distill.export.named import path_with_names, write_names
 from youtube8m_distill.runs.archive import pack, unpack
 
 
@@ -30,6 +31,7 @@ def main():
             top_k=FLAGS.top_k,
             for_metrics=False,
         )
+        names = vocabulary()
         features, views = network.config.features, [network.config.view]
         pattern = FLAGS.input_data_pattern
         shards = runs.find_shards("input_data_pattern", pattern, features, views, exclusions(), network.reading)
@@ -46,6 +48,9 @@ def main():
         started = time.monotonic()
         with entry.about("output_file", "was not written: "):
             predicted = runs.predict_to_csv(FLAGS.output_file, network, shards, FLAGS.batch_size)
+        if names is not None:
+            with entry.about("vocabulary", "names were not written: "):
+                write_names(FLAGS.output_file, path_with_names(FLAGS.output_file), names)
     print(
         f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
         f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}"

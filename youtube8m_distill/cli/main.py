@@ -31,11 +31,11 @@ def run(name: str) -> None:
     command = COMMANDS[name]
     command.define_flags()
 
-    def action():
+    def action(*names):
         with entry.user_errors():
             command.check_flags()
         if command.uses_tensorflow:
             loading.load_tensorflow()
-        importlib.import_module(f"youtube8m_distill.cli.{command.module}").main()
+        importlib.import_module(f"youtube8m_distill.cli.{command.module}").main(*names)
 
-    entry.run(action, command.description)
+    entry.run(action, command.description, command.takes_files)

@@ -25,7 +25,7 @@ def main():
             config = run_config.config_from_flags()
             check_batch_size(config.training.batch_size, strategy)
             training_files = runs.find_training_files(config)
-            config = runs.pin(config, training_files)
+            config = runs.pin(config, training_files, FLAGS.train_dir)
             with chief_first(strategy):  # workers share the chief's lock
                 if is_chief(strategy):
                     check_held = held.enter_context(runs.lock_run(FLAGS.train_dir))

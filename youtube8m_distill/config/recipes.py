@@ -24,7 +24,16 @@ STARTER = "starter code"
 RELEASE = "release of CVPR 2019"
 OURS = "ours"
 BLOCK, CLASSIFIER_FLAG = "frames_per_block", "video_level_classifier_model"
-NOT_RECIPE = ("max_steps", "checkpoint_steps", "validation_steps", "max_to_keep", "seed", "mixed_precision", "num_readers")
+NOT_RECIPE = (
+    "max_steps",
+    "checkpoint_steps",
+    "checkpoint_minutes",
+    "validation_steps",
+    "max_to_keep",
+    "seed",
+    "mixed_precision",
+    "num_readers",
+)
 TERM_OF = {"rep_weight": "rep", "pred_weight": "pred", "prediction_distance": "pred", "ce_weight": "ce"}
 
 

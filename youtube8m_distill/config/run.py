@@ -17,7 +17,7 @@ MODES = get_args(Mode)
 class RunConfig(Settings):
     """Everything in a run folder's `config.json`. `networks` maps roles to networks; a serial run includes its teacher's.
 
-    The last four fields are fingerprints: a run resumes only with the same files and the same teacher.
+    The last five fields are fingerprints: a run resumes only with the same files, wherever they are, and the same teacher.
     """
 
     mode: Mode
@@ -30,19 +30,24 @@ class RunConfig(Settings):
         "the starter code. Other flags override single values.",
         may_change=True,
     )
-    train_data_pattern: str = setting("", "Globs of training files, comma-separated, local or gs://.")
-    validation_data_pattern: str = setting("", "Globs of validation files: the best checkpoint is chosen on them.")
-    teacher_dir: str = setting("", "Training directory of the teacher (serial).")
+    train_data_pattern: str = setting("", "Globs of training files, comma-separated, local or gs://.", may_change=True)
+    validation_data_pattern: str = setting(
+        "", "Globs of validation files: the best checkpoint is chosen on them.", may_change=True
+    )
+    teacher_dir: str = setting("", "Training directory of the teacher (serial).", may_change=True)
     pca_eigenvalues: str = setting(
         "", "eigenvals.npy of the features' PCA: NeXtVLADModel and its mixtures reverse its whitening."
     )
-    init_from: str = setting("", "Training directory whose best weights to start from; the classifier's only if they fit.")
+    init_from: str = setting(
+        "", "Training directory whose best weights to start from; the classifier's only if they fit.", may_change=True
+    )
     teacher_targets_dir: str = setting(
         "", "Folder for the teacher's targets (serial): computed once, read by all its students.", may_change=True
     )
     exclude_records: str = setting("", "CSV of records to skip, as `yt8m check` writes it.", may_change=True)
     reading: Reading = Reading()
     train_files: str = ""
+    validation_files: str = ""
     teacher_weights: str = ""
     init_weights: str = ""
     teacher_targets: str = ""

@@ -66,6 +66,9 @@ class TrainingConfig(Settings):
     finetune_epochs: int = setting(5, "Epochs of the second stage of a serial run on rep alone.", ge=1, may_change=True)
     max_steps: int | None = setting(None, "End the run at this step.", ge=1, may_change=True)
     checkpoint_steps: int | None = setting(None, "Also save every so many steps.", ge=1, may_change=True)
+    checkpoint_minutes: float = setting(
+        10.0, "Also save when so many minutes have passed since the last checkpoint.", gt=0.0, may_change=True
+    )
     validation_steps: int | None = setting(None, "Also validate every so many steps.", ge=1, may_change=True)
     max_to_keep: int = setting(3, "Checkpoints to keep, beside the best.", ge=1, may_change=True)
     seed: int = setting(0, "Seed of weights, data order, frame selection and dropout.", ge=0, le=MAX_SEED)

@@ -77,6 +77,9 @@ def naming_bad_records(shards: Sequence[tfrecord.Shard] = ()) -> Iterator[None]:
         raise BadRecordError(reason) from None
     except tf.errors.DataLossError as error:
         raise BadRecordError(_locate(error.message, shards)) from None
+    except tf.errors.OpError:
+        with tfrecord.unreachable_files("a file of records"):
+            raise
 
 
 def _explain(message):

@@ -15,7 +15,7 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
@@ -72,12 +72,32 @@ def find_files(pattern: str, allow_bad_files: bool = False) -> tuple[Shard, ...]
     globs = [glob.strip() for glob in pattern.split(",") if glob.strip()]
     if not globs:
         raise FileNotFoundError(f"{pattern!r} names no file. Give globs, or write a small set with: {EXAMPLE_SET}")
-    paths = {real_path(path): path for glob in globs for path in _matches(glob)}
-    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        shards = tuple(pool.map(_look_into, sorted(paths.values())))
-    if not allow_bad_files:
-        require_records(shards)
+    with unreachable_files(pattern):
+        paths = {real_path(path): path for glob in globs for path in _matches(glob)}
+        with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+            shards = tuple(pool.map(_look_into, sorted(paths.values())))
+        if not allow_bad_files:
+            require_records(shards)
     return shards
+
+
+@contextlib.contextmanager
+def unreachable_files(what: str) -> Iterator[None]:
+    """Turns TensorFlow's errors about files and object stores that cannot be read into OSErrors of one line.
+
+    `what` names the files if the error does not. Errors about the contents of records pass.
+    """
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
+        raise
+    except tf.errors.OpError as error:
+        lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+        reason = lines[0].partition(" [Op:")[0].partition("{{")[0] if lines else type(error).__name__
+        kind = type(error).__name__.removesuffix("Error")
+        raise OSError(
+            f"{what}: cannot be read ({kind}: {reason}). Is it still there, and is its server reachable?"
+        ) from error
 
 
 def require_records(shards: Sequence[Shard]) -> None:

@@ -1,7 +1,9 @@
 """What happens beside the training steps: validation, checkpoints, TensorBoard, progress."""
 
 import dataclasses
+import math
 import pathlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
@@ -54,9 +56,10 @@ class Validation(keras.callbacks.Callback):
 
 
 class Checkpointing(keras.callbacks.Callback):
-    """Saves at the end of each epoch, every `every_steps` steps, and at the end; keeps the best on validation GAP.
+    """Saves at the end of each epoch, every `every_steps` steps, every `every_minutes`, and at the end.
 
-    The GAP of the network `main_role` decides. `last_step` is the step at which the run ends at the latest.
+    Keeps the best on validation GAP; that of the network `main_role` decides. `last_step` is the step at which the run ends
+    at the latest.
     """
 
     def __init__(
@@ -66,8 +69,10 @@ class Checkpointing(keras.callbacks.Callback):
         main_role: str,
         every_steps: int | None = None,
         last_step: int | None = None,
+        every_minutes: float = math.inf,
     ):
         super().__init__()
+        self.every_seconds, self.saved_at = 60 * every_minutes, time.monotonic()
         self.checkpoints, self.progress, self.saved = checkpoints, progress, dataclasses.replace(progress)
         self.value_name = f"{main_role}/{VALIDATION_GAP}"
         self.every_steps, self.last_step = every_steps, last_step
@@ -76,7 +81,8 @@ class Checkpointing(keras.callbacks.Callback):
         self._keep_best(logs)
         # If this step ends an epoch or the run, that end saves: a run resumed from here would skip what belongs to it.
         ends_more = self.progress.epoch != self.saved.epoch or step == self.last_step
-        if self.every_steps and step % self.every_steps == 0 and not ends_more:
+        is_due = self.every_steps and step % self.every_steps == 0 or time.monotonic() - self.saved_at >= self.every_seconds
+        if is_due and not ends_more:
             self._save()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -99,7 +105,7 @@ class Checkpointing(keras.callbacks.Callback):
         if self.saved != self.progress:
             refuse_bad_numbers(self.model, self.progress.step)
             self.checkpoints.save(self.model, self.progress)
-            self.saved = dataclasses.replace(self.progress)
+            self.saved, self.saved_at = dataclasses.replace(self.progress), time.monotonic()
 
 
 class TensorBoardScalars(keras.callbacks.Callback):

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C during training: noticed at any time, acted on where nothing is lost."""
+"""SIGTERM, SIGHUP and Ctrl-C during training: noticed at any time, acted on where nothing is lost."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  # SIGHUP: the terminal was closed
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,9 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._notice) for number in SIGNALS}
+        # A program started with nohup ignores SIGHUP.
+        noticed = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._notice) for number in noticed}
         try:
             yield
         finally:

@@ -1,12 +1,23 @@
 """Devices: the strategy of a run, and what the machines of a job agree on."""
 
 import contextlib
+import logging
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
 from youtube8m_distill.engine.cluster import Cluster, multi_worker_strategy
 from youtube8m_distill.settings import require
+
+log = logging.getLogger(__name__)
+
+
+def _has_gpu_driver():
+    """Whether the driver of an NVIDIA GPU is installed and its devices are not hidden from this process."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and (os.path.exists("/proc/driver/nvidia/version") or shutil.which("nvidia-smi") is not None)
 
 
 def make_strategy(
@@ -29,6 +40,11 @@ def make_strategy(
     found = len(tf.config.list_physical_devices("GPU"))
     advice = f"TensorFlow sees {found} GPU(s). Omit it to use all of them, or the CPU if there is none."
     require(num_gpu is None or 0 <= num_gpu <= found, "num_gpu", advice, num_gpu)
+    if not found and num_gpu is None and _has_gpu_driver():
+        log.warning(
+            "This machine has an NVIDIA driver, but TensorFlow sees no GPU, so the CPU is used. Install TensorFlow with "
+            "CUDA, as the extra [gpu] does: pip install 'tensorflow[and-cuda]'."
+        )
     num_gpu = found if num_gpu is None else num_gpu
     if cluster is not None:
         return multi_worker_strategy(cluster, num_gpu)

@@ -67,7 +67,7 @@ def write_predictions(path: Path, rows: Iterable[Batch], top_k: int | None = Non
     """
     require(top_k is None or top_k >= 1, "top_k", "write at least 1 class a video.", top_k)
     count = 0
-    with files.atomic_path(path) as temporary, _open(temporary) as file:
+    with files.atomic_path(path) as temporary, open_for_writing(temporary) as file:
         file.write(HEADER)
         for video_ids, classes, scores in rows:
             file.write(b"".join(csv_lines(video_ids, np.asarray(classes)[..., :top_k], np.asarray(scores)[..., :top_k])))
@@ -77,12 +77,12 @@ def write_predictions(path: Path, rows: Iterable[Batch], top_k: int | None = Non
 
 def compress(source: Path, path: Path) -> None:
     """Compresses a finished CSV to the bytes that `write_predictions` writes to a `.gz` for the same rows."""
-    with open(source, "rb") as file, _open(path) as packed:
+    with open(source, "rb") as file, open_for_writing(path) as packed:
         shutil.copyfileobj(file, packed, 2**20)
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[Any]:
+def open_for_writing(path: Path) -> Iterator[Any]:
     """A file for writing bytes, compressed if its name ends with `.gz`."""
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(path, "wb"))

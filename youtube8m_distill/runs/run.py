@@ -147,11 +147,22 @@ def open_run(folder: str | pathlib.Path) -> Run:
     path = folder / CONFIG_FILE
     if not path.is_file():
         found = f"holds no {CONFIG_FILE}" if folder.exists() else "does not exist"
-        raise FileNotFoundError(f"{str(folder)!r} is not a training directory: it {found}.")
+        raise FileNotFoundError(f"{str(folder)!r} is not a training directory: it {found}.{_about_tensorflow_1(folder)}")
     try:
         return Run(folder, configs.from_json(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _about_tensorflow_1(folder):
+    """A sentence about checkpoints of the starter code in a folder; "" if there are none."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if "model_flags.json" not in names and not ("checkpoint" in names and any(name.endswith(".index") for name in names)):
+        return ""
+    return (
+        " It holds checkpoints of TensorFlow 1, as the starter code writes them. Only weights of an H-RNN can be converted, "
+        "in Python, with youtube8m_distill.assign_original_weights; name another folder for new runs."
+    )
 
 
 def lock_run(folder: str | pathlib.Path) -> contextlib.AbstractContextManager[Callable[[], None]]:
@@ -161,6 +172,8 @@ def lock_run(folder: str | pathlib.Path) -> contextlib.AbstractContextManager[Ca
         SettingError: if the folder holds something else, before anything is written, or if another process trains in it.
     """
     files.check_output("train_dir", folder, folder=True)
+    about = _about_tensorflow_1(pathlib.Path(folder))
+    require((pathlib.Path(folder) / CONFIG_FILE).exists() or not about, "train_dir", f"is not a run.{about}", folder)
     _manifest(folder, {}).read()
     return locked(folder)
 
@@ -187,8 +200,8 @@ def prepare_run(
                 files.remove_folder(path)
             else:
                 path.unlink(missing_ok=True)
-    elif before is not None:
-        _check_same(folder, before, config)
+    elif before is not None and (Checkpoints(folder).steps() or (folder / "best").is_dir()):
+        _check_same(folder, before, config)  # a run that stopped before its first checkpoint has nothing to protect
     for place in (folder, folder / "checkpoints"):
         files.remove_leftovers(place)
     files.write_text(folder / CONFIG_FILE, configs.to_json(config))
@@ -230,15 +243,22 @@ def _manifest(folder, settings, may_change=()):
         flag="train_dir",
         what="a run",
         may_change=may_change,
-        remedy="name another folder, or replace it with --start_new_model",
+        remedy="name another folder (--init_from starts a new run from these weights), or replace it with --start_new_model",
         parse=lambda text: configs.from_json(text).to_dict(),
     )
 
 
 def _check_same(folder, before, config):
     """Refuses to resume a run with other settings. `before` is the dict of the folder's RunConfig."""
+    now, then = config.training.batch_size, before["training"]["batch_size"]
+    reason = (
+        f"the run in {folder} has batches of {then}. Its steps, its learning rate and its position in the data count "
+        f"batches, so it keeps their size. Give --batch_size={then}, or start a new run from its weights with --init_from."
+    )
+    require(now == then, "batch_size", reason, now)
     # A configuration written by hand may lack fingerprints.
-    unknown = [name for name in ("train_files", "teacher_weights", "init_weights") if not before[name]]
+    fingerprints = ("train_files", "validation_files", "teacher_weights", "init_weights")
+    unknown = [name for name in fingerprints if not before[name]]
     _manifest(folder, config.to_dict(), (*MAY_CHANGE, *unknown)).check()
     now, then = config.training.num_epochs, before["training"]["num_epochs"]
     reason = f"the first stage of the run in {folder} ended after {then} epochs. Use that; finetune_epochs may change."

@@ -1,10 +1,12 @@
 """The record files that flags name: found, checked and counted before anything is built or written."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
 import math
 import os
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from youtube8m_distill import schema
@@ -15,18 +17,41 @@ from youtube8m_distill.data.contents import OFFICIAL, detect_dtype, find_layout,
 from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, without
 from youtube8m_distill.data.held_records import HeldRecords
 from youtube8m_distill.data.labels import check_labels
-from youtube8m_distill.data.tfrecord import Shard, count_records, estimate_records, find_files, real_path, require_records
+from youtube8m_distill.data.tfrecord import (
+    THREADS,
+    Shard,
+    count_records,
+    digest,
+    estimate_records,
+    find_files,
+    real_path,
+    require_records,
+)
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.initial_weights import check_initial_weights
-from youtube8m_distill.runs.run import open_run
+from youtube8m_distill.runs.run import CONFIG_FILE, open_run
 from youtube8m_distill.runs.targets import check_targets
 
 
-def fingerprint(shards: Sequence[Shard]) -> str:
-    """Identifies a set of files by their names and sizes, wherever their folder is."""
-    total = sum(shard.size for shard in shards)
+def fingerprint(shards: Sequence[Shard], with_names: bool = False) -> str:
+    """Identifies files in an order by their contents (`tfrecord.digest`), wherever they are and whatever they are called.
+
+    `with_names` adds their names, on which the choice of a fraction of the records depends.
+    """
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        digests = list(pool.map(lambda shard: digest(dataclasses.replace(shard, excluded=(), readable=None)), shards))
+    names = [os.path.basename(shard.path) for shard in shards] if with_names else []
+    return f"{_total(shards)}, contents {hashlib.sha256(' '.join(digests + names).encode()).hexdigest()[:16]}"
+
+
+def _by_names(shards):
+    """The fingerprint of version 0.1, of names and sizes."""
     names = "\n".join(f"{os.path.basename(shard.path)} {shard.size}" for shard in shards)
-    return f"{len(shards)} file(s), {total} bytes, sha256 {hashlib.sha256(names.encode()).hexdigest()[:16]}"
+    return f"{_total(shards)}, sha256 {hashlib.sha256(names.encode()).hexdigest()[:16]}"
+
+
+def _total(shards):
+    return f"{len(shards)} file(s), {sum(shard.size for shard in shards)} bytes"
 
 
 def find_shards(
@@ -156,12 +181,23 @@ def _check_fills_batch(config, train):
         raise SettingError("batch_size", reason, batch_size)
 
 
-def pin(config: RunConfig, training_files: TrainingFiles) -> RunConfig:
+def pin(config: RunConfig, training_files: TrainingFiles, folder: str | os.PathLike | None = None) -> RunConfig:
     """The same RunConfig with fingerprints of the files and weights that it depends on; it resumes only with those.
 
-    SettingError if stored targets belong to another teacher.
+    A run of an older version that is in `folder` keeps its own kind of fingerprint, if that fits. SettingError if stored
+    targets belong to another teacher.
     """
     teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
     initial = open_run(config.init_from).fingerprint() if config.init_from else ""
-    config = config.replace(train_files=fingerprint(training_files.train), teacher_weights=teacher, init_weights=initial)
+    train, validation = training_files.train, training_files.validation
+    train_files, by_names = fingerprint(train, config.training.train_fraction < 1), _by_names(train)
+    if folder is not None and (pathlib.Path(folder) / CONFIG_FILE).is_file():
+        with contextlib.suppress(ValueError):  # reported when the run is prepared
+            train_files = by_names if open_run(pathlib.Path(folder)).config.train_files == by_names else train_files
+    config = config.replace(
+        train_files=train_files,
+        validation_files=fingerprint(validation) if validation else "",
+        teacher_weights=teacher,
+        init_weights=initial,
+    )
     return config.replace(teacher_targets=check_targets(config))

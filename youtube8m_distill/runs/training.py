@@ -199,7 +199,14 @@ class _Training:
             callbacks.ProgressDisplay(f"{run.folder.name}, {stage.name}", total_steps, main_role, progress),
             callbacks.TensorBoardScalars(run.folder / "tensorboard", list(scheme.networks), main_role, progress),
             History(run.folder, progress, run.check_held),
-            callbacks.Checkpointing(run.checkpoints, progress, main_role, settings.checkpoint_steps, settings.max_steps),
+            callbacks.Checkpointing(
+                run.checkpoints,
+                progress,
+                main_role,
+                settings.checkpoint_steps,
+                settings.max_steps,
+                settings.checkpoint_minutes,
+            ),
         ]
         if self.files.validation:
             measure = {role: self._validation(role, network) for role, network in scheme.networks.items()}

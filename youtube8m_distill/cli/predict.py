@@ -1,0 +1,53 @@
+"""Prints the best classes of the videos in some files."""
+
+import os
+import pathlib
+
+from youtube8m_distill import runs, schema
+from youtube8m_distill.cli import entry
+from youtube8m_distill.cli.flags import FLAGS, check_repeated, reading_of, vocabulary
+from youtube8m_distill.data.notes import NoteCounter
+from youtube8m_distill.engine.cluster import refuse_cluster
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.errors import SettingError
+
+
+def main(*paths):
+    with entry.user_errors():
+        refuse_cluster(os.environ)
+        if not paths:
+            raise SettingError(
+                "FILE", f"is missing; name files, as in `{entry.program('predict')} --train_dir=RUN video.pb`."
+            )
+        names = vocabulary()
+        run = runs.open_run(FLAGS.train_dir)
+        check_repeated(run.config, run.role(FLAGS.network), run.folder)
+        network = runs.LoadedNetwork(
+            run,
+            make_strategy(FLAGS.num_gpu),
+            FLAGS.network,
+            FLAGS.checkpoint or "best",
+            FLAGS.mixed_precision,
+            reading_of(run.config),
+            top_k=FLAGS.top_k,
+            for_metrics=False,
+        )
+        notes = NoteCounter()
+        for path in paths:
+            features, view = network.config.features, network.config.view
+            shards = runs.find_shards("FILE", path, features, [view], (), network.reading)
+            for batch in network.predict(shards, FLAGS.batch_size):
+                for place, video_id in enumerate(batch[schema.VIDEO_ID]):
+                    print(_tags(pathlib.Path(path).name, video_id, batch["classes"][place], batch["scores"][place], names))
+                notes.add(batch[schema.NOTED])
+    for line in notes.in_words():
+        print(line)
+
+
+def _tags(file, video_id, classes, scores, names):
+    """The best classes of a video, one per line."""
+    lines = [f"{file}: {video_id.decode(errors='replace')}"]
+    for number, score in zip(classes, scores):
+        name = f"class {number}" if names is None else names.get(int(number), f"class {number}")
+        lines.append(f"  {score:.3f}  {name}")
+    return "\n".join(lines)

@@ -1,0 +1,69 @@
+"""Class names: vocabularies, and predictions with the names of their classes."""
+
+import csv
+import gzip
+import io
+import os
+from typing import Any
+
+import pandas as pd
+
+from youtube8m_distill import files
+from youtube8m_distill.export.formula_guard import spreadsheet_safe
+from youtube8m_distill.export.kaggle import open_for_writing
+
+# Index and name of a class: official files of 2018 and later, of 2017; AudioSet's class_labels_indices.csv.
+COLUMNS = {"Index": "Name", "label_id": "label_name", "index": "display_name"}
+HEADER = ["VideoId", "Class", "Name", "Score"]
+
+
+def read_vocabulary(path: str | os.PathLike) -> pd.Series:
+    """Class names by index, from an official vocabulary, AudioSet's, or a text file with one name per line, class 0 first.
+
+    Raises:
+        ValueError, OSError: if the file is none of these, or cannot be read.
+    """
+    with open(path, encoding="utf-8") as file:
+        header = next(csv.reader([file.readline()]), [])
+    for index, name in COLUMNS.items():
+        if {index, name} <= set(header):
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a class may be called NA
+            return table.set_index(index)[name]
+    if len(header) > 1 and os.fspath(path).endswith(".csv"):
+        known = "; ".join(f"{index} and {name}" for index, name in COLUMNS.items())
+        raise ValueError(
+            f"has the columns {', '.join(header)}. A vocabulary has {known}; or give a text file with one name per line."
+        )
+    with open(path, encoding="utf-8") as file:
+        return pd.Series(file.read().splitlines())
+
+
+def path_with_names(path: str | os.PathLike) -> str:
+    """Where the names go beside a Kaggle CSV: p.csv -> p.names.csv, p.csv.gz -> p.names.csv.gz."""
+    packed = ".gz" if os.fspath(path).endswith(".gz") else ""
+    root, extension = os.path.splitext(os.fspath(path).removesuffix(packed))
+    return f"{root}.names{extension}{packed}"
+
+
+def write_names(source: str | os.PathLike, path: str | os.PathLike, names: pd.Series) -> None:
+    """Writes a readable form of a finished Kaggle CSV: a row for each video and class, the best first.
+
+    A class without a name has an empty one. Formulas in names are escaped. The file is complete or absent.
+    """
+    packed: Any = gzip.open if os.fspath(source).endswith(".gz") else open
+    known = {int(index): spreadsheet_safe(str(name)) for index, name in names.items() if isinstance(name, str)}
+    with packed(source, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = csv.reader(file)
+        next(rows)
+        with files.atomic_path(path) as temporary, open_for_writing(temporary) as output:
+            output.write(_lines([HEADER]))
+            for video_id, pairs in rows:
+                values = pairs.split()
+                lines = [[video_id, c, known.get(int(c), ""), s] for c, s in zip(values[::2], values[1::2])]
+                output.write(_lines(lines))
+
+
+def _lines(rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8", "surrogateescape")
