@@ -161,12 +161,14 @@ def read_by_hand(serialized, parser):
     features = parser.features
     message = tf.train.SequenceExample.FromString(serialized)
     context = message.context.feature
-    ids = [value for name in ("id", "video_id") for value in _values(context, name, "bytes_list")]
-    labels = _values(context, "labels", "int64_list")
+    keys = ("id", "video_id", "example/id", "clip/data_path")
+    ids = [value for name in keys for value in _values(context, name, "bytes_list")]
+    no_floats = "labels" in context and context["labels"] == tf.train.Feature(float_list=tf.train.FloatList())
+    labels = [] if no_floats else _values(context, "labels", "int64_list")
     _require(ids and ids[0] and b"\0" not in ids[0], "without an id, or with an id that a CSV cannot contain")
     _require(all(0 <= label < parser.num_classes for label in labels), "with an unknown label")
     _require(len(set(labels)) == len(labels), "with a duplicate label")
-    found = {"video_id": ids[0], "labels": oracles.multi_hot(labels, parser.num_classes)}
+    found = {"video_id": ids[0], "labels": oracles.multi_hot(labels, parser.num_classes), "notes": [0, not labels, 0, 0, 0]}
     if not features.frame_features:
         means = [np.asarray(_values(context, name, "float_list"), np.float32) for name in features.names]
         _require([len(mean) for mean in means] == list(features.sizes), "with a feature of the wrong size")
@@ -179,7 +181,7 @@ def read_by_hand(serialized, parser):
     }
     [count, *others] = map(len, frames.values())
     _require(count and set(others) <= {count}, "without frames, or with different numbers of them")
-    found["stored_frames"] = count
+    found["stored_frames"], found["notes"][0] = count, count > 300
     return found | {role: _view(frames, view) for role, view in parser.views.items()}
 
 

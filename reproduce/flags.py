@@ -175,7 +175,7 @@ def settings_from_flags():
     for name in network:
         if not any(name in configs.network_config(family).settings() for family in FAMILIES):
             raise SettingError(name, f"has no effect here: {', '.join(FAMILIES)} do not have this setting.")
-    fingerprints = {flag: runs.fingerprint(found) for flag, found in shards.items()}
+    fingerprints = {flag: runs.fingerprint_of_names(found) for flag, found in shards.items()}
     if FLAGS.pca_eigenvalues:
         fingerprints["pca_eigenvalues"] = file_digest("pca_eigenvalues")
     settings = ExperimentSettings(

@@ -185,7 +185,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path, files):
         (("--run_once", "--checkpoint=newest"), "--checkpoint=newest: "),
         (("--checkpoint=3",), "--checkpoint=3: names one checkpoint; add --run_once."),
         (("--run_once", "--network=student"), "--network=student: the run in"),
-        (("--run_once", "--vocabulary=/nowhere.csv"), "--vocabulary=/nowhere.csv: cannot be read as CSV"),
+        (("--run_once", "--vocabulary=/nowhere.csv"), "--vocabulary=/nowhere.csv: cannot be read: "),
         (("--run_once", "--num_gpu=2"), "--num_gpu=2: TensorFlow sees 0 GPU(s)"),
         (("--run_once", "--batch_size=0"), "--batch_size=0: "),
         (("--run_once", "--top_k=0"), "--top_k=0: "),
@@ -198,9 +198,9 @@ def test_an_invalid_value_is_named_with_its_flag(run, files, arguments, words):
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b"a,b\n1,2\n", "has the columns a, b; an official vocabulary has"),
-        (b"", "cannot be read as CSV"),
-        (b"\xff\xfe\x00\xd8", "cannot be read as CSV"),
+        (b"a,b\n1,2\n", "has the columns a, b. A vocabulary has Index and Name; label_id and"),
+        (b"", "is empty"),
+        (b"\xff\xfe\x00\xd8", "cannot be read: 'utf-8'"),
     ],
 )
 def test_a_file_that_is_not_a_vocabulary_is_refused(run, files, tmp_path, content, words):

@@ -81,7 +81,7 @@ def test_a_run_starts_with_the_weights_of_another_and_resumes_only_with_them(tmp
     assert run.config.init_weights.startswith("step 3, sha256 ")
     before = commands.entries(run.folder)
     without = commands.fail(*arguments(tmp_path, files, NO_CHANGE))
-    assert "init_from (" in without and "init_weights (step 3, sha256" in without
+    assert "init_weights (step 3, sha256" in without and "empty here" in without
     commands.save_checkpoint(source, 5)
     assert "init_weights (step 3, sha256 " in commands.fail(*arguments(tmp_path, files, *given))
     assert commands.entries(run.folder) == before
@@ -230,6 +230,7 @@ def test_without_eigenvalues_a_run_prints_what_is_published_and_resumes_without_
         run, printed = train(tmp_path, files, "--max_steps=1", family=NEXTVLAD)
     published = "As published, this family reverses the whitening of the features' PCA instead; --pca_eigenvalues does so."
     assert published in printed and run.config.networks["teacher"].family.reverse_whitening is False
+    commands.save_checkpoint(run, 1)
     before, given = commands.entries(run.folder), f"--pca_eigenvalues={eigenvalues}"
     line = commands.fail(*arguments(tmp_path, files, given, "--max_steps=1", family=NEXTVLAD))
     assert "reverse_whitening (false there, true here)" in line

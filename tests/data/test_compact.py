@@ -42,7 +42,7 @@ def read(shards, view, dtype="uint8", seed=0):
     """All videos of some files as one batch of numpy arrays, without what depends on the length of the original."""
     parser = VideoParser(config.FeatureConfig(sizes=(6, 3), dtype=dtype), 5, {"student": view}, seed)
     (batch,) = make_dataset(shards, parser, 100).as_numpy_iterator()
-    del batch["stored_frames"], batch["student"]["frame_indices"]
+    del batch["stored_frames"], batch["notes"], batch["student"]["frame_indices"]
     return batch
 
 

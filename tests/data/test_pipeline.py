@@ -249,7 +249,7 @@ def test_frame_level_batches_have_the_shapes_and_types_of_the_schema(videos):
         "labels": ((4, 5), "uint8"),
         "epoch": ((4,), "int32"),
         "stored_frames": ((4,), "int32"),
-        "notes": ((4, 4), "float32"),
+        "notes": ((4, 5), "float32"),
         "position": ((4, 3), "int64"),
     }
     assert tf.nest.map_structure(described, dataset.element_spec) == expected  # static, so nothing is retraced

@@ -296,3 +296,12 @@ def test_the_end_of_an_epoch_is_shown_without_validation(capsys):
     progress = Progress()
     drive([callbacks.ProgressDisplay("run", None, "student", progress)], progress, 2, (2,))
     assert capsys.readouterr().err.splitlines()[0] == "run: epoch 1 ends at step 2."
+
+
+def test_a_checkpoint_is_saved_when_enough_time_has_passed(monkeypatch):
+    # At the start; steps 1 and 2, and the save; steps 3 and 4, and the save; step 5.
+    clock = iter([0.0, 100.0, 301.0, 301.0, 400.0, 700.0, 700.0])
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: next(clock, 800.0))
+    progress, checkpoints = Progress(), FakeCheckpoints()
+    drive([callbacks.Checkpointing(checkpoints, progress, "student", every_minutes=5)], progress, 5)
+    assert [step for step, _ in checkpoints.saved] == [2, 4, 5]

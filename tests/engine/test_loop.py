@@ -206,6 +206,20 @@ def test_a_second_ctrl_c_ends_the_process_at_once():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_closed_terminal_is_noticed_unless_the_program_ignores_it():
+    interruption = Interruption()
+    with interruption.noticing():
+        signal.raise_signal(signal.SIGHUP)
+    with pytest.raises(Interrupted, match="stopped by SIGHUP"):
+        interruption.check()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with Interruption().noticing():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_signals_are_not_handled_in_another_thread():
     def inside():
         with Interruption().noticing():

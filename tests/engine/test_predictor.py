@@ -82,7 +82,7 @@ def test_evaluate_passes_every_video_to_the_evaluator(predictor):
 def test_labels_are_not_read_without_metrics(monkeypatch):
     (expected,) = _predictor(None, top_k=3)(_dataset(4, 4))
     monkeypatch.setattr(predict, "perr", lambda *_: pytest.fail("computed for nothing"))
-    monkeypatch.setattr(predict, "label_loss", lambda *_: pytest.fail("computed for nothing"))
+    monkeypatch.setitem(predict.LABEL_LOSSES, "CrossEntropyLoss", lambda *_: pytest.fail("computed for nothing"))
     (found,) = _predictor(None, top_k=3, for_metrics=False)(_dataset(4, 4))
     np.testing.assert_array_equal(found["classes"], expected["classes"])
     np.testing.assert_array_equal(found["scores"], expected["scores"])

@@ -82,3 +82,16 @@ def test_replicas_know_their_index(two_replicas):
     assert int(replicas.replica_index()) == 0
     with two_replicas.scope():
         assert int(replicas.replica_index()) == 0
+
+
+@pytest.mark.parametrize("hidden, num_gpu, warned", [(None, None, True), ("-1", None, False), (None, 0, False)])
+def test_a_driver_without_a_gpu_in_tensorflow_is_told(monkeypatch, tmp_path, caplog, hidden, num_gpu, warned):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    strategies.make_strategy(num_gpu)
+    assert ("TensorFlow sees no GPU, so the CPU is used." in caplog.text) == warned
+    assert ("tensorflow[and-cuda]" in caplog.text) == warned

@@ -43,10 +43,22 @@ def test_the_length_and_the_bookkeeping_of_a_run_may_change(tmp_path, name, valu
     assert getattr(runs.open_run(tmp_path).config.training, name) == value
 
 
+def start(folder):
+    """A run of TEACHER's settings with a checkpoint."""
+    run = runs.prepare_run(folder, TEACHER)
+    run.checkpoints.step_folder(1).mkdir(parents=True)
+    (run.checkpoints.step_folder(1) / "progress.json").write_text('{"step": 1}')
+
+
 def test_every_other_setting_may_not_change(tmp_path):
-    may = {name.rpartition(".")[2] for name in folders.MAY_CHANGE}
-    runs.prepare_run(tmp_path, TEACHER)
-    others = {"optimizer": "AdagradOptimizer", "mixed_precision": True, "skip_bad_records": True}
+    may = {name.rpartition(".")[2] for name in folders.MAY_CHANGE} | {"batch_size"}
+    start(tmp_path)
+    others = {
+        "optimizer": "AdagradOptimizer",
+        "label_loss": "SoftmaxLoss",
+        "mixed_precision": True,
+        "skip_bad_records": True,
+    }
     for name in set(config.TrainingConfig.model_fields) - may:
         value = others.get(name, getattr(TEACHER.training, name))
         now = value if name in others else value // 2 + 1 if isinstance(value, int) else value / 2
@@ -56,9 +68,36 @@ def test_every_other_setting_may_not_change(tmp_path):
 
 
 def test_two_changed_settings_are_both_named(tmp_path):
+    start(tmp_path)
+    message = (
+        r"num_readers \(8 there, 3 here\); seed \(0 there, 5 here\)\. .*--init_from starts a new run from these weights"
+    )
+    with pytest.raises(ValueError, match=message):
+        runs.prepare_run(tmp_path, changed(TEACHER, seed=5, num_readers=3))
+
+
+def test_a_changed_batch_size_is_explained(tmp_path):
+    start(tmp_path)
+    message = "batch_size=8: the run in .* has batches of 256. .* Give --batch_size=256, or start a new run .*--init_from"
+    with pytest.raises(ValueError, match=message):
+        runs.prepare_run(tmp_path, changed(TEACHER, batch_size=8))
+
+
+def test_a_run_without_a_checkpoint_does_not_block_other_settings(tmp_path):
     runs.prepare_run(tmp_path, TEACHER)
-    with pytest.raises(ValueError, match=r"batch_size \(256 there, 8 here\); seed \(0 there, 5 here\)"):
-        runs.prepare_run(tmp_path, changed(TEACHER, seed=5, batch_size=8))
+    other = changed(TEACHER, seed=5, batch_size=8)
+    assert runs.prepare_run(tmp_path, other).config == runs.open_run(tmp_path).config == other
+
+
+@pytest.mark.parametrize("names", [["model_flags.json"], ["checkpoint", "model.ckpt-7.index"]])
+def test_checkpoints_of_tensorflow_1_are_explained(tmp_path, names):
+    for name in names:
+        (tmp_path / name).write_text("")
+    message = "checkpoints of TensorFlow 1.*Only weights of an H-RNN can be converted.*assign_original_weights"
+    with pytest.raises(ValueError, match=f"train_dir=.*is not a run.*{message}"):
+        runs.lock_run(tmp_path)
+    with pytest.raises(FileNotFoundError, match=message):
+        runs.open_run(tmp_path)
 
 
 def test_start_new_removes_only_what_a_run_writes(tmp_path):

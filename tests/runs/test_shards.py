@@ -77,13 +77,15 @@ def test_a_list_may_be_about_one_of_several_sets(tmp_path, spoiled):
         runs.find_shards("one", other, FEATURES, exclusions=exclusions)
 
 
-def test_a_fingerprint_depends_on_names_and_sizes_but_not_on_the_folder(tmp_path, spoiled):
+def test_a_fingerprint_depends_on_contents_and_order_but_not_on_paths_or_exclusions(tmp_path, spoiled):
     pattern, exclusions = spoiled
     found = runs.find_shards("some_flag", f"{tmp_path}/train*", exclusions=exclusions[1:])
     moved = tmp_path / "moved"
     moved.mkdir()
     for shard in found:
-        (moved / shard.path.rsplit("/", 1)[-1]).write_bytes(open(shard.path, "rb").read())
-    again = runs.find_shards("some_flag", f"{moved}/train*", exclusions=exclusions)
+        (moved / f"renamed_{shard.path.rsplit('/', 1)[-1]}").write_bytes(open(shard.path, "rb").read())
+    again = runs.find_shards("some_flag", f"{moved}/renamed*")
     assert runs.fingerprint(again) == runs.fingerprint(found)
-    assert runs.fingerprint(found[:1]) != runs.fingerprint(found)
+    assert runs.fingerprint(found[:1]) != runs.fingerprint(found) != runs.fingerprint(found[::-1])
+    assert runs.fingerprint(again, with_names=True) != runs.fingerprint(found, with_names=True)
+    assert runs.fingerprint_of_names(again) != runs.fingerprint_of_names(found)

@@ -362,7 +362,9 @@ def test_a_run_cannot_switch_between_stored_targets_and_the_teacher(tmp_path, pa
     settings = [run_config(tmp_path, pattern, is_stored=is_stored) for is_stored in (True, False)]
     with_targets, with_teacher = (runs.pin(each, runs.find_training_files(each)) for each in settings)
     for first, second in ((with_targets, with_teacher), (with_teacher, with_targets)):
-        runs.prepare_run(tmp_path / "run", first, start_new=True)
+        run = runs.prepare_run(tmp_path / "run", first, start_new=True)
+        run.checkpoints.step_folder(1).mkdir(parents=True)
+        (run.checkpoints.step_folder(1) / "progress.json").write_text('{"step": 1}')
         with pytest.raises(ValueError, match=r"teacher_targets \(.* there, .* here\)"):
             runs.prepare_run(tmp_path / "run", second)
 

@@ -286,7 +286,8 @@ def vocabulary() -> Any:
     try:
         return read_vocabulary(FLAGS.vocabulary)
     except (ValueError, OSError) as error:
-        raise SettingError("vocabulary", f"cannot be read: {error}", FLAGS.vocabulary) from error
+        reason = str(error) if type(error) is ValueError else f"cannot be read: {error}"
+        raise SettingError("vocabulary", reason, FLAGS.vocabulary) from error
 
 
 def reading_of(run_config: configs.RunConfig) -> configs.Reading:

@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import itertools
 import os
+import re
 import struct
 import sys
 import zlib
@@ -92,12 +93,10 @@ def unreachable_files(what: str) -> Iterator[None]:
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
         raise
     except tf.errors.OpError as error:
-        lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-        reason = lines[0].partition(" [Op:")[0].partition("{{")[0] if lines else type(error).__name__
+        first = (error.message or type(error).__name__).strip().splitlines()[0]
+        reason = re.sub(r"\{\{.*?\}\} *", "", first).partition(" [Op:")[0]  # without the names of graph nodes
         kind = type(error).__name__.removesuffix("Error")
-        raise OSError(
-            f"{what}: cannot be read ({kind}: {reason}). Is it still there, and is its server reachable?"
-        ) from error
+        raise OSError(f"{what} cannot be read ({kind}: {reason}). Is it still there, and its server reachable?") from error
 
 
 def require_records(shards: Sequence[Shard]) -> None:

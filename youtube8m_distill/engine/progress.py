@@ -72,5 +72,11 @@ def _without_long_videos(text):
         values = json.loads(text)
         values["notes"] = [values.pop("long_videos"), *[0] * (len(schema.NOTES) - 1)]
         return json.dumps(values)
-    except (ValueError, TypeError, LookupError, AttributeError):  # not of that version, or invalid, which is reported next
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ):  # not of that version, or invalid, which is reported next
         return text

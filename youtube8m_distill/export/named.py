@@ -35,7 +35,10 @@ def read_vocabulary(path: str | os.PathLike) -> pd.Series:
             f"has the columns {', '.join(header)}. A vocabulary has {known}; or give a text file with one name per line."
         )
     with open(path, encoding="utf-8") as file:
-        return pd.Series(file.read().splitlines())
+        names = file.read().splitlines()
+    if not names:
+        raise ValueError("is empty; give one name per line.")
+    return pd.Series(names)
 
 
 def path_with_names(path: str | os.PathLike) -> str:

@@ -14,6 +14,7 @@ from youtube8m_distill.runs.shards import (
     find_shards,
     find_training_files,
     fingerprint,
+    fingerprint_of_names,
     pin,
     stored_dtype,
 )

@@ -44,8 +44,8 @@ def fingerprint(shards: Sequence[Shard], with_names: bool = False) -> str:
     return f"{_total(shards)}, contents {hashlib.sha256(' '.join(digests + names).encode()).hexdigest()[:16]}"
 
 
-def _by_names(shards):
-    """The fingerprint of version 0.1, of names and sizes."""
+def fingerprint_of_names(shards: Sequence[Shard]) -> str:
+    """Identifies files by their names and sizes, as version 0.1 did."""
     names = "\n".join(f"{os.path.basename(shard.path)} {shard.size}" for shard in shards)
     return f"{_total(shards)}, sha256 {hashlib.sha256(names.encode()).hexdigest()[:16]}"
 
@@ -190,7 +190,7 @@ def pin(config: RunConfig, training_files: TrainingFiles, folder: str | os.PathL
     teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
     initial = open_run(config.init_from).fingerprint() if config.init_from else ""
     train, validation = training_files.train, training_files.validation
-    train_files, by_names = fingerprint(train, config.training.train_fraction < 1), _by_names(train)
+    train_files, by_names = fingerprint(train, config.training.train_fraction < 1), fingerprint_of_names(train)
     if folder is not None and (pathlib.Path(folder) / CONFIG_FILE).is_file():
         with contextlib.suppress(ValueError):  # reported when the run is prepared
             train_files = by_names if open_run(pathlib.Path(folder)).config.train_files == by_names else train_files
