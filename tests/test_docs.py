@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from tests import commands as in_process
-from tests import networks
+from tests import networks, records
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {
@@ -101,11 +101,31 @@ def sample_set(tmp_path_factory):
     return folder / "yt8m"
 
 
+def write_other_records(folder):
+    """Files of other extractors: MediaPipe's, a set with gaps and labels under another name, AudioSet's."""
+    sizes = (("rgb", 1024), ("audio", 128))
+    floats = records.random_frames(5, sizes, dtype=np.float32)
+    mediapipe = {"RGB/feature/floats": floats["rgb"], "AUDIO/feature/floats": floats["audio"]}
+    (folder / "video.pb").write_bytes(records.frame_record(mediapipe, video_id=None, labels=None))
+    own = [
+        records.frame_record({"rgb": frames["rgb"], "audio": frames["audio"][:-1]}, b"v%d" % i, None, label=[i % 10])
+        for i, frames in enumerate(records.random_frames(5, sizes, seed=i) for i in range(16))
+    ]
+    clips = [
+        records.frame_record(records.random_frames(10, (("audio_embedding", 128),), seed=i), b"c%d" % i, [i % 10], "video_id")
+        for i in range(16)
+    ]
+    for name, videos in (("own", own), ("audioset", clips)):
+        (folder / name).mkdir()
+        records.write(folder / name / "train0.tfrecord", videos)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_commands_of_a_page_run_as_written(page, sample_set, tmp_path):
     shutil.copytree(sample_set, tmp_path / "yt8m", symlinks=False)
     np.save(tmp_path / "eigenvals.npy", np.linspace(14, 0.01, 2048))
+    write_other_records(tmp_path)
     for path in re.findall(r"> (data\.flags)", PAGES[page]):
         lines = re.search(r"printf (.*?) > data\.flags", PAGES[page], re.DOTALL)[1]
         (tmp_path / path).write_text("\n".join(shlex.split(lines.replace("\\\n", " "))[1:]) + "\n")
@@ -117,7 +137,7 @@ def test_commands_of_a_page_run_as_written(page, sample_set, tmp_path):
 
 
 def test_documented_flags_exist():
-    names = ("train", "eval", "infer", "synthesize", "compact", "check", "extract")
+    names = ("train", "eval", "infer", "predict", "synthesize", "compact", "check", "extract")
     helps = {name: in_process.succeed(name, "--helpfull").out for name in names}
     known = {name: set(re.findall(r"^ *--(?:\[no\])?(\w+)", text, re.MULTILINE)) for name, text in helps.items()}
     for page in PAGES:
