@@ -113,7 +113,8 @@ def list_trials(trials):
     for trial in all_trials:
         print(f"{'to do' if trial in left else 'finished':<9} {trial.name}")
     num_teachers = len(all_trials) - len(trials)
-    print(f"{len(trials)} trials{f' and {num_teachers} teachers' if num_teachers else ''}, {len(left)} to do.")
+    teachers = f" and {num_teachers} teacher{'' if num_teachers == 1 else 's'}" if num_teachers else ""
+    print(f"{len(trials)} trials{teachers}, {len(left)} to do.")
 
 
 def train(trials, settings, strategy, eval_shards):

@@ -111,10 +111,8 @@ def write_other_records(folder):
         records.frame_record({"rgb": frames["rgb"], "audio": frames["audio"][:-1]}, b"v%d" % i, None, label=[i % 10])
         for i, frames in enumerate(records.random_frames(5, sizes, seed=i) for i in range(16))
     ]
-    clips = [
-        records.frame_record(records.random_frames(10, (("audio_embedding", 128),), seed=i), b"c%d" % i, [i % 10], "video_id")
-        for i in range(16)
-    ]
+    audio = [records.random_frames(10, (("audio_embedding", 128),), seed=i) for i in range(16)]
+    clips = [records.frame_record(frames, b"c%d" % i, [i % 10], "video_id") for i, frames in enumerate(audio)]
     for name, videos in (("own", own), ("audioset", clips)):
         (folder / name).mkdir()
         records.write(folder / name / "train0.tfrecord", videos)

@@ -5,6 +5,8 @@ from .config.training import DistillationConfig as DistillationConfig
 from .config.training import TrainingConfig as TrainingConfig
 from .config.video import FeatureConfig as FeatureConfig
 from .config.video import FrameView as FrameView
+from .config.video import Reading as Reading
+from .data.contents import find_layout as find_layout
 from .data.order import TrainingOrder as TrainingOrder
 from .data.parsing.batch import VideoParser as VideoParser
 from .data.pipeline import make_dataset as make_dataset

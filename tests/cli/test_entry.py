@@ -205,7 +205,7 @@ def test_an_unknown_flag_is_one_line_with_the_nearest_name():
     [
         ("--mode=both", "--mode=both: value should be one of <teacher|serial|parallel>"),
         ("--batch_size=many", "--batch_size=many: invalid literal for int()"),
-        ("--flagfile=/nowhere/flags", "ERROR:: Unable to open flagfile"),
+        ("--flagfile=/nowhere/flags", "Unable to open flagfile"),
     ],
 )
 def test_a_value_that_cannot_be_parsed_is_one_line(argument, words):

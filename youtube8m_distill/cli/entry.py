@@ -68,7 +68,7 @@ def _parse(takes_names):
     try:
         _, *names = FLAGS(sys.argv)
     except flags.Error as error:
-        message = " ".join(str(error).split()).removeprefix("flag ").replace(" ?", "?")
+        message = " ".join(str(error).split()).removeprefix("flag ").removeprefix("ERROR:: ").replace(" ?", "?")
         fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See --helpshort.")
     for name in PATHS:
         path = FLAGS[name].value if name in FLAGS else None

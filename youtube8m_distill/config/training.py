@@ -18,7 +18,9 @@ MAX_SEED = 2**31 - 1  # accepted by NumPy, Python and TensorFlow alike
 class DistillationConfig(Settings):
     """What a student minimizes, and what it shares with its teacher."""
 
-    student_loss: Names = setting(STUDENT_LOSSES, "Subset of rep,pred,ce.")
+    student_loss: Names = setting(
+        STUDENT_LOSSES, "Subset of rep,pred,ce: match the encoding, match the predictions, fit the labels."
+    )
     rep_weight: float = setting(1.0, "Weight of L_rep, the squared distance of the encodings.", ge=0.0)
     pred_weight: float = setting(1.0, "Weight of L_pred, the distance d of the predictions.", ge=0.0)
     ce_weight: float = setting(1.0, "Weight of L_CE, the cross-entropy with the labels.", ge=0.0)

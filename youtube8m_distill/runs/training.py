@@ -155,6 +155,7 @@ class _Training:
             parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
             cost = f"{parameters:,} parameters, {network.multiply_adds(frames):,} multiply-adds per video"
             log.info("%s: %s of %d frame(s)", role, cost, frames)
+        self._log_estimate()
         if not self.files.validation:
             log.info("No --validation_data_pattern: the last checkpoint counts as the best.")
         if self.progress.step:
@@ -162,10 +163,29 @@ class _Training:
         else:
             self._warn_if_disk_is_small()
 
-    def _warn_if_disk_is_small(self):
+    def _log_estimate(self):
+        """How many steps are to come, and how much memory and disk weights take. Activations and batches come on top."""
+        settings, stages = self.settings, build_stages(self.config, self.networks)
+        videos = int(self.files.num_train * settings.train_fraction)
+        steps = sum(videos * stage.num_epochs // settings.batch_size for stage in stages)
+        steps = min(steps, settings.max_steps or steps)
+        if len(stages) > 1:
+            names = " and then ".join(f"{stage.num_epochs} epoch(s) of {stage.name}" for stage in stages)
+            log.info("student_loss=rep trains twice: %s.", names)
+        checkpoint, run = self._disk_bytes()
+        weights = sum(network.count_params() for network in self.networks.values())
+        trained = sum(self.networks[role].count_params() for role in self.config.trained_roles)
+        message = "About %s steps; %s of memory for weights and their training; %s on disk per checkpoint, at most %s."
+        log.info(message, f"{steps:,}", *map(_gigabytes, (4 * (weights + 3 * trained), checkpoint, run)))
+
+    def _disk_bytes(self):
+        """Bytes of one checkpoint with optimizer, and the most that the run's checkpoints take."""
         weights = sum(self.networks[role].count_params() for role in self.config.trained_roles)
         with_optimizer, best = 3, 2  # Adam has two numbers per weight; the old best stays while the new one is written
-        needed = 4 * weights * (with_optimizer * (self.settings.max_to_keep + 1) + best)
+        return 4 * weights * with_optimizer, 4 * weights * (with_optimizer * (self.settings.max_to_keep + 1) + best)
+
+    def _warn_if_disk_is_small(self):
+        _, needed = self._disk_bytes()
         free = shutil.disk_usage(self.run.folder).free
         if free < needed:
             message = "%.1f GB are free in %s, but checkpoints may take %.1f GB. Free some space, or lower --max_to_keep."
@@ -225,3 +245,8 @@ class _Training:
             return {name: values[name] for name in VALIDATION_MEASURES}
 
         return measure
+
+
+def _gigabytes(count):
+    """Bytes in words: 12 MB, 1.5 GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"
