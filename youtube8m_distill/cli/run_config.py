@@ -28,7 +28,8 @@ WITHOUT_EFFECT = {  # mode -> flags
 def check_flags() -> None:
     """Raises SettingError for flags that are wrong whatever the files and the teacher are. Does not load TensorFlow."""
     names = FLAGS.feature_names or ()
-    if names and all(name.strip() in schema.VIDEO_FEATURES for name in names) or FLAGS.frame_features is False:
+    of_means = names and all(name.strip() in schema.VIDEO_FEATURES for name in names)
+    if of_means or FLAGS.frame_features is False or FLAGS.model not in configs.RECIPES[FLAGS.recipe or "default"].models:
         _default_to_video_level()
     apply_recipe()
     hint = ", or choose --mode=serial or parallel" if FLAGS.mode == "teacher" else ""

@@ -77,9 +77,19 @@ def naming_bad_records(shards: Sequence[tfrecord.Shard] = ()) -> Iterator[None]:
         raise BadRecordError(reason) from None
     except tf.errors.DataLossError as error:
         raise BadRecordError(_locate(error.message, shards)) from None
-    except tf.errors.OpError:
+    except tf.errors.OpError as error:
+        if not _is_about_files(error, shards):  # but about memory, or a machine that is gone
+            raise
         with tfrecord.unreachable_files("a file of records"):
             raise
+
+
+def _is_about_files(error, shards):
+    """Whether an error of TensorFlow is about a file or an object store that cannot be read."""
+    if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError)):
+        return True
+    is_remote = any("://" in shard.path for shard in shards)
+    return is_remote and bool(re.search(r"\w+://|curl|HTTP response", error.message or ""))
 
 
 def _explain(message):

@@ -1,7 +1,6 @@
 """What the records of a file hold, by its first record: compared with what was requested, before training."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
@@ -74,6 +73,8 @@ def find_layout(
             kind: Kind = "bytes" if features.dtype == "uint8" else "floats"
         else:
             kind = _kind(path, key, stored, size, reading)
+            if not features.frame_features and kind != "floats":
+                raise ValueError(f"{path}: {key!r} is stored as {stored}; video-level features must be floats.")
         keys.append(key)
         kinds.append(kind)
     return Layout(tuple(keys), tuple(kinds), reading.label_key, reading.pad_missing_features)
@@ -83,9 +84,19 @@ def _found(shard, names, reading):
     """The stored features of the first record and, if missing ones are padded, of later ones that the first lacks."""
     found = stored_features(shard)
     if reading.pad_missing_features:
-        later = itertools.islice(tfrecord.read_serialized(shard).as_numpy_iterator(), LOOKED_AT)
-        while any(not _has_some(found, name) for name in names) and (record := next(later, None)) is not None:
-            found = {**found, **{key: stored for key, stored in _features_of(record, shard).items() if stored.size}}
+        later = iter(tfrecord.read_serialized(shard))
+        for number in range(LOOKED_AT):
+            if all(_has_some(found, name) for name in names):
+                break
+            try:
+                record = next(later, None)
+                if record is None:
+                    break
+                more = {} if number in shard.excluded else _features_of(record.numpy(), shard)
+            except (tf.errors.DataLossError, ValueError):  # reading will report it
+                break
+            found |= {key: stored for key, stored in more.items() if stored.size and key not in found}
+            found |= {key: stored for key, stored in more.items() if stored.size and not found[key].size}
     return found
 
 

@@ -34,12 +34,13 @@ def check_labels(flag: str, pattern: str, shards: Sequence[Shard], label_key: st
     )
     require(with_labels or not count, flag, reason.rstrip(), pattern)
     rows = [len(labels) == num_classes and set(labels) <= {0, 1} for labels in with_labels]
-    repeats = any(len(set(labels)) < len(labels) for labels in with_labels)
+    # With two classes, [0, 1] may also be a video of both.
+    is_certain = any(len(set(labels)) < len(labels) or labels == [1, 0] for labels in with_labels)
     reason = (
         f"{shards[0].path}: {label_key!r} holds a multi-hot vector in every record: {num_classes} zeros and ones, one for "
         f"each of num_classes={num_classes}. It must list the indices of the classes of a video: [1] instead of [0, 1]."
     )
-    require(not (with_labels and all(rows) and (repeats or len(rows) > 1) and num_classes > 1), flag, reason, pattern)
+    require(not (with_labels and all(rows) and is_certain and num_classes > 1), flag, reason, pattern)
 
 
 def _contexts(shards):

@@ -74,7 +74,9 @@ def find_files(pattern: str, allow_bad_files: bool = False) -> tuple[Shard, ...]
     if not globs:
         raise FileNotFoundError(f"{pattern!r} names no file. Give globs, or write a small set with: {EXAMPLE_SET}")
     with unreachable_files(pattern):
-        paths = {real_path(path): path for glob in globs for path in _matches(glob)}
+        if os.path.isfile(pattern):  # its name may hold commas and brackets
+            globs = []
+        paths = {real_path(path): path for glob in globs for path in _matches(glob)} or {pattern: pattern}
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
             shards = tuple(pool.map(_look_into, sorted(paths.values())))
         if not allow_bad_files:

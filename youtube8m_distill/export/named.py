@@ -28,7 +28,10 @@ def read_vocabulary(path: str | os.PathLike) -> pd.Series:
     for index, name in COLUMNS.items():
         if {index, name} <= set(header):
             table = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a class may be called NA
-            return table.set_index(index)[name]
+            numbers = pd.to_numeric(table[index], errors="coerce")
+            if numbers.isna().any() or (numbers % 1).any() or numbers.duplicated().any():
+                raise ValueError(f"its column {index} must hold each class number once.")
+            return table.set_index(numbers.astype(int))[name]
     if len(header) > 1 and os.fspath(path).endswith(".csv"):
         known = "; ".join(f"{index} and {name}" for index, name in COLUMNS.items())
         raise ValueError(

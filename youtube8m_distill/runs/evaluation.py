@@ -16,6 +16,7 @@ from youtube8m_distill.data.contents import find_layout
 from youtube8m_distill.data.ids import SeenVideos, hash_ids
 from youtube8m_distill.data.notes import NoteCounter
 from youtube8m_distill.data.parsing.batch import VideoParser
+from youtube8m_distill.data.parsing.layout import Layout
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import Shard, estimate_records
 from youtube8m_distill.engine.predictor import BestClasses, Predictor, evaluate
@@ -93,10 +94,12 @@ class LoadedNetwork:
             digest.update(np.ascontiguousarray(weight.numpy()).view(np.uint8))  # pyright: ignore[reportArgumentType]
         return f"step {self.progress.step}, sha256 {digest.hexdigest()[:16]}"
 
-    def make_dataset(self, shards: Sequence[Shard], batch_size: int, with_labels: bool | None = None) -> tf.data.Dataset:
+    def make_dataset(
+        self, shards: Sequence[Shard], batch_size: int, with_labels: bool | None = None, layout: Layout | None = None
+    ) -> tf.data.Dataset:
         """Batches of all videos in some files, as this network reads them; by default with labels if they are used."""
         config, views = self.config, {self.role: self.config.view}
-        layout = find_layout(shards, config.features, self.reading)
+        layout = layout or find_layout(shards, config.features, self.reading)
         with_labels = bool(self.predictor.outputs.reads_labels if with_labels is None else with_labels)
         parser = VideoParser(config.features, config.num_classes, views, self.seed, layout, with_labels, trim=True)
         return make_dataset(shards, parser, batch_size)
@@ -114,7 +117,9 @@ class LoadedNetwork:
         first, *others = shards[done.shard :]
         excluded = tuple(sorted({*range(done.records), *first.excluded}))
         rest = (dataclasses.replace(first, excluded=excluded), *others)
-        dataset = self.make_dataset(rest, batch_size or self.batch_size)
+        # Of all files: in the rest, every record of the first one may be excluded.
+        layout = find_layout(shards, self.config.features, self.reading)
+        dataset = self.make_dataset(rest, batch_size or self.batch_size, layout=layout)
         total, _ = estimate_records(shards)
         self.videos_per_second, self.notes, started, count = None, NoteCounter(), None, 0
         with display.ProgressBar(total, description, "videos", done.videos) as bar, naming_bad_records(shards):

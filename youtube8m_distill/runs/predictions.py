@@ -153,12 +153,17 @@ def _read(folder):
         return [], np.zeros(0, VIDEO)
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        if about["made with"]["format"] != FORMAT:
+            reason = "holds partial predictions of another version. Remove this folder, or name another --output_file."
+            raise SettingError("output_file", reason, folder)
         count = json.loads((folder / COMMITTED).read_text(encoding="utf-8"))["videos"]
         videos = np.fromfile(folder / VIDEOS, VIDEO, count) if count else np.zeros(0, VIDEO)
         if len(videos) != count or count and videos["end"][-1] > (folder / ROWS).stat().st_size:
             raise ValueError(f"some of its {count} videos are missing")
         if not isinstance(about["made with"], dict) or not isinstance(about["files"][0][0], str):
             raise ValueError(f"{ABOUT} does not describe them")
+    except SettingError:
+        raise
     except (ValueError, TypeError, LookupError, FileNotFoundError) as error:
         raise SettingError("output_file", f"is damaged ({error}). Remove this folder to start over.", folder) from error
     return about["files"], videos

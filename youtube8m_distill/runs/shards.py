@@ -157,7 +157,10 @@ def find_training_files(config: RunConfig) -> TrainingFiles:
     views = {flag: [config.networks[role].view for role in roles[flag]] for flag in roles}
     exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
     found = find_sets(patterns, config.networks[config.main_role].features, views, exclusions, config.reading)
+    unlabeled = () if _trains_on_labels(config) else ("train_data_pattern",)
     for flag, shards in found.items():
+        if flag in unlabeled:
+            continue
         check_labels(flag, patterns[flag], shards, config.reading.label_key, config.networks[config.main_role].num_classes)
     train, validation = found["train_data_pattern"], found.get("validation_data_pattern", ())
     both = {real_path(shard.path) for shard in train} & {real_path(shard.path) for shard in validation}
@@ -166,6 +169,13 @@ def find_training_files(config: RunConfig) -> TrainingFiles:
         raise SettingError("validation_data_pattern", reason, config.validation_data_pattern)
     _check_fills_batch(config, train)
     return TrainingFiles(train, validation, *estimate_records(train))
+
+
+def _trains_on_labels(config):
+    """Whether a run minimizes a loss of the labels. A student may learn from its teacher's outputs alone."""
+    if config.mode != "serial":
+        return True
+    return "ce" in config.distillation.student_loss or not config.distillation.trains_classifier
 
 
 def _check_fills_batch(config, train):
