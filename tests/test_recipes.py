@@ -125,3 +125,7 @@ def test_the_start_of_a_training_lists_the_values_and_sources_of_a_given_recipe(
     assert "recipe cvpr2019: As written in the CVPR 2019 paper" in ended.out
     assert "  batch_size=4: not from the recipe, which has 256" in ended.out
     assert "  learning_rate_decay=0.95: CVPR 2019, section 5" in ended.out
+
+
+def test_a_recipe_of_video_level_models_needs_no_model():
+    assert asked("--recipe=starter").networks["teacher"].model == "LogisticModel"

@@ -43,3 +43,10 @@ def test_no_file_or_one_that_is_missing_is_reported(run, tmp_path):
     assert line.startswith("Error: FILE: is missing; name files, as in `yt8m")
     line = commands.fail("predict", f"{tmp_path}/none.pb", f"--train_dir={run.folder}")
     assert line.startswith(f"Error: FILE={tmp_path}/none.pb: ") and "matches no file" in line
+
+
+def test_a_file_may_have_brackets_and_commas_in_its_name(run, video, tmp_path):
+    odd = tmp_path / "Dog, barking [x1y2].pb"
+    video.rename(odd)
+    out = commands.succeed("predict", odd, f"--train_dir={run.folder}").out
+    assert out.startswith("Dog, barking [x1y2].pb: Dog, barking [x1y2]")

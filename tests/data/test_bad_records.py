@@ -109,3 +109,11 @@ def test_damage_is_reported_without_the_files():
 def test_other_errors_pass_unchanged():
     with pytest.raises(tf.errors.InvalidArgumentError, match="Matrix size"), bad_records.naming_bad_records():
         raise tf.errors.InvalidArgumentError(None, None, "Matrix size-incompatible")
+
+
+@pytest.mark.parametrize(
+    "error", [tf.errors.ResourceExhaustedError(None, None, "OOM"), tf.errors.UnavailableError(None, None, "worker is gone")]
+)
+def test_errors_about_memory_and_machines_are_not_about_files(error):
+    with pytest.raises(type(error)), bad_records.naming_bad_records():
+        raise error

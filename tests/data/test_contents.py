@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -128,3 +130,20 @@ def test_a_tfrecord_file_of_another_format_is_named(tmp_path):
 
 def test_a_first_video_without_frames_is_accepted(tmp_path):
     contents.find_layout(shards(tmp_path, records.frame_record({"rgb": [], "audio": []})), BYTES)
+
+
+def test_video_level_features_must_be_floats(tmp_path):
+    found = shards(tmp_path, records.video_record({"mean_rgb": bytes(6), "mean_audio": [0.5] * 3}))
+    with pytest.raises(ValueError, match="'mean_rgb' is stored as 6 bytes; video-level features must be floats"):
+        contents.find_layout(found, MEANS)
+
+
+def test_records_that_are_excluded_or_damaged_tell_nothing_about_a_missing_feature(tmp_path):
+    first = records.frame_record({"rgb": records.random_frames(4)["rgb"]})
+    path = records.write(tmp_path / "a.tfrecord", [first, b"garbage", records.frame_record(records.random_frames(4))])
+    padding = config.Reading(pad_missing_features=True)
+    (shard,) = tfrecord.find_files(path)
+    assert contents.find_layout([dataclasses.replace(shard, excluded=(1,))], BYTES, padding).kinds == ("bytes", "bytes")
+    with open(path, "r+b") as file:
+        file.truncate(shard.size - 5)
+    assert contents.find_layout(tfrecord.find_files(path), BYTES, padding).kinds == ("bytes", "bytes")

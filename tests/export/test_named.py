@@ -45,3 +45,10 @@ def test_predictions_are_written_with_names_and_formulas_are_escaped(tmp_path, e
         '"a,b",1,"Vehicle, motor",0.25',
         '"a,b",3,,0.125',
     ]
+
+
+@pytest.mark.parametrize("rows", ["0,a\nx,b", "0,a\n0,b", "0,a\n1.5,b", ",a"])
+def test_class_numbers_of_a_vocabulary_are_unique_and_whole(tmp_path, rows):
+    (tmp_path / "v.csv").write_text(f"Index,Name\n{rows}\n")
+    with pytest.raises(ValueError, match="its column Index must hold each class number once"):
+        read_vocabulary(tmp_path / "v.csv")

@@ -154,3 +154,11 @@ def test_encodings_are_those_of_the_first_videos_without_dropout(tmp_path, max_v
     assert [video_id.decode() for video_id in found.video_ids] == ids[:size]
     np.testing.assert_array_equal(found.labels, labels[:size])
     np.testing.assert_allclose(found.encodings, networks.outputs(loaded.network, batch)["encoding"][:size], rtol=1e-6)
+
+
+def test_prediction_resumes_at_the_end_of_a_file(run, tmp_path):
+    paths = commands.write_files(tmp_path, "test", commands.frame_videos(4), files=2)
+    shards, network = find_files(paths), runs.LoadedNetwork(run, make_strategy(), for_metrics=False)
+    whole = list(network.predict(shards, 2))
+    rest = list(network.predict(shards, 2, done=Done(2, 0, 2)))  # every record of the first file is done
+    assert [batch["video_id"].tolist() for batch in rest] == [whole[1]["video_id"].tolist()]

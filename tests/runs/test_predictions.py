@@ -407,3 +407,13 @@ def test_a_rewritten_file_counts_as_changed(tmp_path):
     assert predictions._entry(Shard(path, "", 19)) == before
     os.utime(path, ns=(0, 7))
     assert predictions._entry(Shard(path, "", 19)) != before
+
+
+def test_partial_predictions_of_another_version_are_refused_by_name(network, shards, csv):
+    stop(csv, network, shards, 2)
+    about = csv.parent / "p.csv.progress" / "about.json"
+    found = json.loads(about.read_text())
+    found["made with"]["format"] = 1
+    about.write_text(json.dumps(found))
+    with pytest.raises(ValueError, match="holds partial predictions of another version. Remove this folder"):
+        predict(csv, network, shards)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests import commands, records
+from tests import commands, networks, records
 from youtube8m_distill import config, runs
 from youtube8m_distill.data.exclusions import Fault
 from youtube8m_distill.errors import SettingError
@@ -89,3 +89,22 @@ def test_a_fingerprint_depends_on_contents_and_order_but_not_on_paths_or_exclusi
     assert runs.fingerprint(found[:1]) != runs.fingerprint(found) != runs.fingerprint(found[::-1])
     assert runs.fingerprint(again, with_names=True) != runs.fingerprint(found, with_names=True)
     assert runs.fingerprint_of_names(again) != runs.fingerprint_of_names(found)
+
+
+@pytest.mark.parametrize("student_loss, is_refused", [(("pred",), False), (("rep", "pred"), False), (("rep",), True)])
+def test_a_student_of_its_teachers_outputs_needs_no_labels(tmp_path, student_loss, is_refused):
+    teacher = commands.save_run(tmp_path / "teacher", networks.frame_level())
+    pattern = commands.write_files(tmp_path / "data", "train", commands.frame_videos(4, labels=False))
+    settings = config.RunConfig(
+        mode="serial",
+        networks={"teacher": networks.frame_level(), "student": networks.frame_level()},
+        training=config.TrainingConfig(batch_size=2),
+        distillation=config.DistillationConfig(student_loss=student_loss),
+        train_data_pattern=pattern,
+        teacher_dir=str(teacher.folder),
+    )
+    if is_refused:
+        with pytest.raises(SettingError, match="train_data_pattern=.* has labels under 'labels'"):
+            runs.find_training_files(settings)
+    else:
+        assert runs.find_training_files(settings).num_train == 4
