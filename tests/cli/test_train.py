@@ -332,6 +332,7 @@ def test_a_run_prints_its_settings_and_saves_its_configuration(finished):
     assert "mode=teacher on 1 device(s): " in finished.out
     assert "data: 8 training videos in 2 file(s), 0 validation file(s)" in finished.out
     assert "batch_size=4, optimizer=AdamOptimizer, label_loss=CrossEntropyLoss, base_learning_rate=0.01" in finished.out
+    assert "About 6 steps; 0.1 MB of memory for weights and their training; 0.1 MB on disk per checkpoint" in finished.out
     assert "No --validation_data_pattern: the last checkpoint counts as the best." in finished.out
     assert "Done: step 6, 3 epoch(s), " in finished.out and f"Everything is in {finished.folder}." in finished.out
     assert sorted(path.name for path in finished.folder.iterdir()) == ["checkpoints", "config.json", "tensorboard"]

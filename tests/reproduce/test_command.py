@@ -272,3 +272,14 @@ def test_workers_divide_the_trials_and_take_over_those_of_a_killed_worker(data):
     assert worker is not None and "4 of 4 trials finished" in line
     results = [json.loads(path.read_text()) for path in (data.parent / "out" / "results").glob("*.json")]
     assert {result["about"]["experiment"] for result in results} == {shlex.join(["python", *command[1:]])}
+
+
+def test_a_missing_package_is_one_line_that_names_the_extra():
+    code = "import sys; sys.modules['matplotlib'] = None; import reproduce.__main__ as program; program.main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=pathlib.Path(__file__).parents[2], capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1] == (
+        "Error: python -m reproduce needs matplotlib. Install it with: pip install '.[reproduce]'"
+    )
