@@ -43,6 +43,7 @@ SIZES = {
 }
 MODELS = flags.DEFINE_list("models", list(SIZES), "Families to measure.")
 TEN = config.FrameView(frame_selection="uniform", frames_per_video=FRAMES)
+ALL = config.FrameView()
 
 
 def measure():
@@ -60,9 +61,6 @@ def measure():
         rate = rates({trim: Training(network, videos, trim) for trim in (True, False)})
         yield figures.Figure("realistic lengths, cut to the longest video", rate[True], "videos/s")
         yield figures.Figure("realistic lengths, cut over whole", rate[True] / rate[False], "x", at_least=0.95)
-
-
-ALL = config.FrameView()
 
 
 @dataclasses.dataclass

@@ -91,9 +91,9 @@ def infer():
 
         yt8m infer --train_dir=runs/student --input_data_pattern='yt8m/test*.tfrecord' --output_file=predictions.csv
 
-    The files may have labels or not. With --vocabulary, predictions.names.csv has a row for each video and class, with the
-    name. The CSV appears when it is complete. Until then, the folder OUTPUT_FILE.progress beside
-    it holds the predictions so far; if the command is interrupted, the same command resumes.
+    The files may have labels or not. With --vocabulary, predictions.names.csv has a row for each video and class, with
+    the name. The CSV appears when it is complete. Until then, the folder OUTPUT_FILE.progress beside it holds the
+    predictions so far; if the command is interrupted, the same command resumes.
     """
     define(
         "Data",

@@ -5,7 +5,7 @@ A recipe consists of the defaults of the settings and of the values in which it 
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from youtube8m_distill.config.network import FAMILY_OF, NetworkConfig, network_config
 from youtube8m_distill.config.training import DistillationConfig, TrainingConfig
@@ -14,7 +14,6 @@ from youtube8m_distill.errors import written
 from youtube8m_distill.settings import require
 
 RecipeName = Literal["default", "cvpr2019", "release", "starter"]
-NAMES = get_args(RecipeName)
 
 HRNN, NETVLAD, NEXTVLAD = "HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel"
 STARTER_MODELS = ("LogisticModel", "MoeModel", "FrameLevelLogisticModel", "DbofModel", "LstmModel")

@@ -95,8 +95,8 @@ def _found(shard, names, reading):
                 more = {} if number in shard.excluded else _features_of(record.numpy(), shard)
             except (tf.errors.DataLossError, ValueError):  # reading will report it
                 break
-            found |= {key: stored for key, stored in more.items() if stored.size and key not in found}
-            found |= {key: stored for key, stored in more.items() if stored.size and not found[key].size}
+            empty = {key for key in more if key not in found or not found[key].size}
+            found |= {key: stored for key, stored in more.items() if stored.size and key in empty}
     return found
 
 

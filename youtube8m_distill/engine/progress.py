@@ -72,11 +72,5 @@ def _without_long_videos(text):
         values = json.loads(text)
         values["notes"] = [values.pop("long_videos"), *[0] * (len(schema.NOTES) - 1)]
         return json.dumps(values)
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ):  # not of that version, or invalid, which is reported next
-        return text
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return text  # not of that version, or invalid, which is reported next
