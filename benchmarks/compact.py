@@ -17,9 +17,9 @@ import figures
 import inputs
 from youtube8m_distill import config, schema
 from youtube8m_distill.data import compact
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.tfrecord import find_files
 
 VIDEOS = flags.DEFINE_integer("videos", 1024, "Number of videos.", 1)
 FRAMES = flags.DEFINE_integer("frames_per_video", 10, "Frames that the student reads.", 1, schema.MAX_FRAMES)

@@ -20,7 +20,7 @@ from absl import flags
 import figures
 import inputs
 from youtube8m_distill import config, display, runs
-from youtube8m_distill.data.tfrecord import find_files
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.kaggle import write_predictions
 

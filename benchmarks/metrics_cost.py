@@ -22,7 +22,7 @@ import figures
 import inputs
 import whole_program
 from youtube8m_distill import display, schema
-from youtube8m_distill.data.tfrecord import find_files
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.export.kaggle import write_predictions
 from youtube8m_distill.metrics.evaluate import Evaluator
 

@@ -23,11 +23,11 @@ from absl import flags
 
 import figures
 from youtube8m_distill import config, schema
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.synthetic.dataset import SyntheticConfig, write_dataset
-from youtube8m_distill.data.tfrecord import find_files
 
 NUM_VIDEOS = flags.DEFINE_integer("num_videos", 1200, "Number of videos to write. Each takes 0.26 MB.", 400)
 DRAWN = flags.DEFINE_integer("drawn", 5120, "Number of videos that each reader reads in each round.", 128)

@@ -18,10 +18,10 @@ from absl import flags
 import figures
 import inputs
 from youtube8m_distill import config, schema
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.engine import loop
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import make_strategy

@@ -15,11 +15,11 @@ import numpy as np
 from absl import app, flags
 
 from youtube8m_distill import config
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.quantize import dequantize
 from youtube8m_distill.data.synthetic.dataset import SyntheticConfig, write_dataset
-from youtube8m_distill.data.tfrecord import find_files
 
 NUM_VIDEOS = flags.DEFINE_integer("num_videos", 300, "Number of videos to generate.", 50)
 LAGS = (1, 2, 5, 10, 20)

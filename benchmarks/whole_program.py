@@ -17,8 +17,8 @@ from absl import flags
 import figures
 import inputs
 from youtube8m_distill import config, display, runs, schema
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.ids import SeenVideos
-from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.kaggle import write_predictions
 from youtube8m_distill.runs.evaluation import Done

@@ -12,6 +12,7 @@ from reproduce.trials import METHODS
 from youtube8m_distill import config as configs
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import flags as package_flags
+from youtube8m_distill.cli.flags import Flag
 from youtube8m_distill.cli.run_config import NETWORK_FLAGS, TRAINING_FLAGS
 from youtube8m_distill.errors import SettingError
 
@@ -37,63 +38,67 @@ TRIAL_FLAGS = (
 def define_flags():
     package_flags.define(
         "Data",
-        data=package_flags.Flag(
+        data=Flag(
             "Folder with train*.tfrecord and validate*.tfrecord. An eighth of the validate files, at least one, selects "
-            "the best epoch; the others are held out for scoring. The next three flags override these choices."
+            "the best epoch; the others are held out for scoring. The next three flags override these choices.",
+            pathlib.Path,
         ),
-        train_data_pattern=package_flags.Flag("Globs of training files, comma-separated."),
-        validation_data_pattern=package_flags.Flag("Globs of the files that select the best epoch."),
-        eval_data_pattern=package_flags.Flag("Globs of held-out files to score. No video may be in two of the three sets."),
+        train_data_pattern=Flag("Globs of training files, comma-separated."),
+        validation_data_pattern=Flag("Globs of the files that select the best epoch."),
+        eval_data_pattern=Flag("Globs of held-out files to score. No video may be in two of the three sets."),
         **package_flags.EXCLUDE_RECORDS,
-        vocabulary=package_flags.Flag("Official vocabulary CSV with the class names for figures and tables."),
-        about_data=package_flags.Flag("A sentence that describes the data, for the report."),
+        vocabulary=Flag("Official vocabulary CSV with the class names for figures and tables.", pathlib.Path),
+        about_data=Flag("A sentence that describes the data, for the report."),
     )
-    flags.DEFINE_string("output_dir", "", "Folder for results, runs, tables, figures, and report.html.")
-    flags.DEFINE_boolean("report", True, "Measure speed and write the report at the end.")
-    flags.DEFINE_boolean("dry_run", False, "List the trials and whether they are finished, without training.")
-    package_flags.GROUPS["Output"] = ["output_dir", "report", "dry_run"]
-    flags.DEFINE_enum(
-        "recipe",
-        "default",
-        list(configs.RECIPES),
-        "Named set of values that all trials start from, as in `yt8m train`. With another one than the default, restrict "
-        "--families to those that it describes.",
+    package_flags.define(
+        "Output",
+        output_dir=Flag("Folder for results, runs, tables, figures, and report.html.", pathlib.Path),
+        report=Flag("Measure speed and write the report at the end.", bool, True),
+        dry_run=Flag("List the trials and whether they are finished, without training.", bool, False),
     )
-    flags.DEFINE_list("families", list(FAMILIES), "Network families to run.")
-    flags.DEFINE_list("methods", list(METHODS), "Methods to run, the rows of the tables.")
-    flags.DEFINE_list("ks", list(map(str, Grid().ks)), "Numbers of frames that students see.")
-    flags.DEFINE_integer(
-        "seeds",
-        1,
-        "Number of seeds of H-RNN's Skyline, Uniform-k, and serial student of all losses, each trained on all videos.",
-        1,
+    package_flags.define(
+        "Grid",
+        recipe=Flag(
+            "Named set of values that all trials start from, as in `yt8m train`. With another one than the default, "
+            "restrict --families to those that it describes.",
+            tuple(configs.RECIPES),
+            "default",
+        ),
+        families=Flag("Network families to run.", tuple, list(FAMILIES)),
+        methods=Flag("Methods to run, the rows of the tables.", tuple, list(METHODS)),
+        ks=Flag("Numbers of frames that students see.", tuple, list(map(str, Grid().ks))),
+        seeds=Flag(
+            "Number of seeds of H-RNN's Skyline, Uniform-k, and serial student of all losses, each trained on all videos.",
+            int,
+            1,
+            at_least=1,
+        ),
+        other_seeds=Flag("Number of seeds of all other trials. Default: the value of --seeds.", int, at_least=1),
+        same_steps=Flag(
+            "Train trials on a fraction of the training videos for as many steps as trials on all videos, that is, for "
+            "more epochs.",
+            bool,
+            False,
+        ),
     )
-    flags.DEFINE_integer("other_seeds", None, "Number of seeds of all other trials. Default: the value of --seeds.", 1)
-    flags.DEFINE_boolean(
-        "same_steps",
-        False,
-        "Train trials on a fraction of the training videos for as many steps as trials on all videos, that is, for more "
-        "epochs.",
+    package_flags.define(
+        "Work",
+        shard=Flag("Part of the trials to train: i/n is the i-th of n parts, 1/n to n/n.", str, "1/1"),
+        workers=Flag("Number of processes on this machine that train trials at the same time.", int, 1, at_least=1),
+        threads=Flag("CPU threads per process. Default: all cores, divided by --workers.", int, at_least=1),
+        store_targets=Flag(
+            "Compute a teacher's targets once for all its students. They take 16 KB per video at the published size.",
+            bool,
+            True,
+        ),
+        max_held_gb=Flag(
+            "GB of records that each process may keep in memory instead of reading the files for each trial. Default: a "
+            "quarter of the free memory, divided by --workers.",
+            float,
+            at_least=0,
+        ),
     )
-    package_flags.GROUPS["Grid"] = ["recipe", "families", "methods", "ks", "seeds", "other_seeds", "same_steps"]
-    flags.DEFINE_string("shard", "1/1", "Part of the trials to train: i/n is the i-th of n parts, 1/n to n/n.")
-    flags.DEFINE_integer("workers", 1, "Number of processes on this machine that train trials at the same time.", 1)
-    flags.DEFINE_integer("threads", None, "CPU threads per process. Default: all cores, divided by --workers.", 1)
-    flags.DEFINE_boolean(
-        "store_targets",
-        True,
-        "Compute a teacher's targets once for all its students. They take 16 KB per video at the published size.",
-    )
-    flags.DEFINE_float(
-        "max_held_gb",
-        None,
-        "GB of records that each process may keep in memory instead of reading the files for each trial. Default: a quarter "
-        "of the free memory, divided by --workers.",
-        0,
-    )
-    package_flags.GROUPS["Work"] = ["shard", "workers", "threads", "store_targets", "max_held_gb"]
     package_flags.define_network()
-    package_flags.GROUPS["Folder"] = []  # define_training adds flags about the run folders
     package_flags.define_training()
     package_flags.define_devices()
 
@@ -166,12 +171,12 @@ def settings_from_flags():
         configs.RECIPES[FLAGS.recipe].check(FLAGS.recipe, family, "teacher")
     patterns = data_patterns()
     features = package_flags.feature_config()
-    exclusions = package_flags.exclusions()
-    dtype = runs.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names, exclusions)
+    record_files = runs.RecordFiles(package_flags.exclusions())
+    dtype = record_files.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names)
     features = features.replace(dtype=dtype)
     network = package_flags.given(*NETWORK_FLAGS)
     num_classes = network.pop("num_classes", None) or schema.NUM_CLASSES
-    shards = runs.find_sets(patterns, features, exclusions=exclusions)
+    shards = record_files.find(patterns, features)
     for name in network:
         if not any(name in configs.network_config(family).settings() for family in FAMILIES):
             raise SettingError(name, f"has no effect here: {', '.join(FAMILIES)} do not have this setting.")

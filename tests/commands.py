@@ -16,7 +16,7 @@ from absl import flags
 
 from tests import networks, records, tiny_training
 from youtube8m_distill import config, runs
-from youtube8m_distill.cli import entry, main
+from youtube8m_distill.cli import entry, main, starter_flags
 from youtube8m_distill.cli import flags as our_flags
 
 FLAGS = flags.FLAGS
@@ -44,7 +44,7 @@ def fresh_flags():
     """Removes this package's flags from absl's global set, inside the block and after it: every command defines its own."""
     others, groups = set(FLAGS), dict(our_flags.GROUPS)
     our_flags.GROUPS.clear()
-    our_flags.REPEATED.clear()
+    starter_flags.REPEATED.clear()
     try:
         yield
     finally:

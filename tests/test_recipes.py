@@ -108,7 +108,7 @@ def test_a_serial_student_needs_a_teacher_that_the_recipe_describes(tmp_path):
     ):
         run_config.check_flags()
         with pytest.raises(SettingError, match=f"recipe=release: describes {HRNN}"):
-            run_config.config_from_flags()
+            run_config.from_flags()[0]
 
 
 def test_the_start_of_a_training_lists_the_values_and_sources_of_a_given_recipe(tmp_path):

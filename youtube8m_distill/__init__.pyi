@@ -7,13 +7,13 @@ from .config.video import FeatureConfig as FeatureConfig
 from .config.video import FrameView as FrameView
 from .config.video import Reading as Reading
 from .data.contents import find_layout as find_layout
+from .data.find_files import find_files as find_files
 from .data.order import TrainingOrder as TrainingOrder
 from .data.parsing.batch import VideoParser as VideoParser
 from .data.pipeline import make_dataset as make_dataset
 from .data.pipeline import read_records as read_records
 from .data.synthetic.dataset import SyntheticConfig as SyntheticConfig
 from .data.synthetic.dataset import write_dataset as write_dataset
-from .data.tfrecord import find_files as find_files
 from .engine.predictor import BestClasses as BestClasses
 from .engine.predictor import Predictor as Predictor
 from .engine.predictor import evaluate as evaluate

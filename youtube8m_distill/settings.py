@@ -33,6 +33,7 @@ def setting(
     shapes_weights: bool = True,
     has_flag: bool = True,
     may_change: bool = False,
+    is_path: bool = False,
     **bounds: Any,
 ) -> Any:
     """A field of Settings.
@@ -44,9 +45,15 @@ def setting(
             teacher in such fields, and so must a network with the one whose weights it starts from.
         has_flag: whether the command line has a flag of this name.
         may_change: whether a run may be resumed with another value.
+        is_path: whether it names one file or folder.
         **bounds: of pydantic.Field: ge, gt, le, lt.
     """
-    extra: dict[str, Any] = {"shapes_weights": shapes_weights, "has_flag": has_flag, "may_change": may_change}
+    extra: dict[str, Any] = {
+        "shapes_weights": shapes_weights,
+        "has_flag": has_flag,
+        "may_change": may_change,
+        "is_path": is_path,
+    }
     return pydantic.Field(default, description=description, json_schema_extra=extra, **bounds)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests import commands, networks, records
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import eval as eval_command
-from youtube8m_distill.data.tfrecord import find_files
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.export import spreadsheet_safe
 from youtube8m_distill.export.named import read_vocabulary
 from youtube8m_distill.metrics.evaluate import Evaluator

@@ -16,7 +16,7 @@ def files(tmp_path):
 def asked_for(files, *arguments):
     """The RunConfig of a command line."""
     with commands.parsed("train", f"--train_data_pattern={files}", *FEATURES, *arguments):
-        return run_config.config_from_flags()
+        return run_config.from_flags()[0]
 
 
 def refusal(tmp_path, files, *arguments):

@@ -5,7 +5,7 @@ import pytest
 from tests import commands
 from youtube8m_distill import config, schema
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli import run_config
+from youtube8m_distill.cli import run_config, starter_flags
 from youtube8m_distill.cli.main import COMMANDS
 
 FLAGS = commands.FLAGS
@@ -18,7 +18,7 @@ def test_every_flag_is_in_exactly_one_group(command):
         commands.defined(command)
         unsupported = {name for name in set(FLAGS) - before if FLAGS[name].help.startswith("Not supported: ")}
         grouped = [name for names in our_flags.GROUPS.values() for name in names]
-        assert sorted(grouped) == sorted(set(FLAGS) - before - unsupported - set(our_flags.REPEATED))
+        assert sorted(grouped) == sorted(set(FLAGS) - before - unsupported - set(starter_flags.REPEATED))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -115,5 +115,5 @@ def test_invalid_features_are_refused_by_flag(arguments, words):
 
 def test_flags_override_the_published_recipe_of_a_model():
     with commands.parsed("train", "--model=MoeModel", "--train_data_pattern=x", "--regularization_penalty=3"):
-        training = run_config.config_from_flags().training
+        training = run_config.from_flags()[0].training
     assert (training.batch_size, training.base_learning_rate, training.regularization_penalty) == (1024, 0.01, 3.0)

@@ -10,7 +10,7 @@ import pytest
 
 from tests import commands, networks, records
 from youtube8m_distill.cli import inference
-from youtube8m_distill.data.tfrecord import find_files
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.engine.progress import Progress
 
 

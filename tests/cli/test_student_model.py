@@ -57,7 +57,7 @@ def refusal(tmp_path, files, *more):
 def asked_for(files, *more):
     """The RunConfig of a command line."""
     with commands.parsed("train", f"--train_data_pattern={files}", *FEW_FRAMES, *more):
-        return run_config.config_from_flags()
+        return run_config.from_flags()[0]
 
 
 def student(model="NeXtVLADModel", **options):

@@ -415,7 +415,7 @@ def test_start_new_model_replaces_the_run_and_keeps_other_files(tmp_path, finish
 def test_float_frames_are_detected(tmp_path):
     floats = commands.write_files(tmp_path / "data", "floats", commands.frame_videos(8, dtype=np.float32))
     with commands.parsed("train", f"--train_data_pattern={floats}", *SMALL):
-        assert run_config.config_from_flags().networks["teacher"].features.dtype == "float32"
+        assert run_config.from_flags()[0].networks["teacher"].features.dtype == "float32"
 
 
 @pytest.mark.slow

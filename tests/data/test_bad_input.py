@@ -12,10 +12,11 @@ from tests import oracles, records
 from youtube8m_distill import config
 from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.contents import find_layout
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.tfrecord import Shard, estimate_records, find_files
+from youtube8m_distill.data.tfrecord import Shard, estimate_records
 from youtube8m_distill.errors import BadRecordError
 
 SIZES = (("rgb", 6), ("audio", 3))

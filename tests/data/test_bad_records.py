@@ -9,6 +9,7 @@ import tensorflow as tf
 from tests import records
 from youtube8m_distill import config
 from youtube8m_distill.data import bad_records, pipeline, tfrecord
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 
@@ -22,7 +23,7 @@ def write(path, count=5, compression="", **last):
 
 
 def read_all(pattern, training=False, shards=None, parser=PARSER):
-    shards, order = shards or tfrecord.find_files(str(pattern)), TrainingOrder() if training else None
+    shards, order = shards or find_files(str(pattern)), TrainingOrder() if training else None
     with bad_records.naming_bad_records(shards):
         list(pipeline.make_dataset(shards, parser, 2, order) if parser else pipeline.read_records(shards, order))
 
@@ -35,7 +36,7 @@ def test_an_invalid_record_is_reported_with_its_file_and_number(tmp_path, traini
 
 
 def test_an_invalid_record_is_reported_from_inside_a_compiled_step(tmp_path):
-    shards = tfrecord.find_files(write(tmp_path / "b", 3, labels=[99]))
+    shards = find_files(write(tmp_path / "b", 3, labels=[99]))
     batches = iter(pipeline.make_dataset(shards, PARSER, 2))
 
     @tf.function
@@ -50,7 +51,7 @@ def test_an_invalid_record_is_reported_from_inside_a_compiled_step(tmp_path):
 def test_ids_and_labels_of_a_batch_are_checked_before_frames(tmp_path):
     without_frames = records.frame_record({"audio": records.random_frames(3)["audio"]})
     without_id = records.frame_record(records.random_frames(3), video_id=None)
-    shards = tfrecord.find_files(records.write(tmp_path / "a", [without_frames, without_id]))
+    shards = find_files(records.write(tmp_path / "a", [without_frames, without_id]))
     parser = VideoParser(config.FeatureConfig(sizes=(6, 3)), 10, {"student": config.FrameView()})
     with pytest.raises(bad_records.BadRecordError, match="a, record 1: no video id"):
         read_all(None, shards=shards, parser=parser)
@@ -82,7 +83,7 @@ def test_a_file_cut_short_is_named(tmp_path, training):
 @pytest.mark.parametrize("place", [3, 9, 20])
 def test_a_damaged_byte_is_found_in_its_file(tmp_path, place):
     paths = [pathlib.Path(write(tmp_path / name)) for name in "abc"]
-    shards = tfrecord.find_files(f"{tmp_path}/*")
+    shards = find_files(f"{tmp_path}/*")
     start = list(tfrecord.record_starts(shards[1]))[2]
     content = bytearray(paths[1].read_bytes())
     content[start + place] ^= 1  # in the length, in its checksum, in the record

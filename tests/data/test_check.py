@@ -9,6 +9,7 @@ from youtube8m_distill import config
 from youtube8m_distill.data import check as checking
 from youtube8m_distill.data import exclusions, pipeline, tfrecord
 from youtube8m_distill.data.check import check_records, find_for_check
+from youtube8m_distill.data.find_files import find_files
 
 SIZES = (("rgb", 6), ("audio", 3))
 BYTES = config.FeatureConfig(names=("audio", "rgb"), sizes=(3, 6))  # in the order in which they are found
@@ -89,7 +90,7 @@ def test_good_files_have_no_faults(tmp_path):
     report = check(tmp_path / "a", None)
     assert (report.faults, report.num_records, report.num_bad) == ((), 9, 0)
     assert report.summary() == "0 of 9 records in 1 file(s) are bad."
-    assert remaining(tmp_path / "a", report) == tfrecord.find_files(f"{tmp_path}/a")
+    assert remaining(tmp_path / "a", report) == find_files(f"{tmp_path}/a")
 
 
 @pytest.mark.parametrize("features", [MEANS, None], ids=["given", "of the first record"])
@@ -117,7 +118,7 @@ def write_numbered(path, count, first=0, compression=""):
 def test_records_before_the_damage_are_kept_and_those_after_it_counted(tmp_path, part, lost, exact):
     write_numbered(tmp_path / "a", 6), write_numbered(tmp_path / "c", 6, 60)
     path = write_numbered(tmp_path / "b", 10, 20)
-    starts = list(tfrecord.record_starts(tfrecord.find_files(str(path))[0]))
+    starts = list(tfrecord.record_starts(find_files(str(path))[0]))
     flip(path, starts[6] + {"record": 30, "length": 4}[part])
     report = check(tmp_path / "*")
     assert faults(report) == [("b", None, "from record 6 on damaged or cut short; fetch the file again")]

@@ -8,9 +8,9 @@ from tests import oracles, records
 from youtube8m_distill import config
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.bad_records import BadRecordError
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.tfrecord import find_files
 
 LENGTHS = (1, 3, 4, 5, 9, 300, 305)
 K = 4

@@ -5,7 +5,8 @@ import pytest
 
 from tests import records
 from youtube8m_distill import config
-from youtube8m_distill.data import contents, tfrecord
+from youtube8m_distill.data import contents
+from youtube8m_distill.data.find_files import find_files
 
 BYTES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
 FLOATS = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3), dtype="float32")
@@ -13,7 +14,7 @@ MEANS = config.FeatureConfig(names=("mean_rgb", "mean_audio"), sizes=(6, 3), fra
 
 
 def shards(tmp_path, record):
-    return tfrecord.find_files(records.write(tmp_path / "one.tfrecord", [record]))
+    return find_files(records.write(tmp_path / "one.tfrecord", [record]))
 
 
 def frame_file(tmp_path, dtype=np.uint8, sizes=(("rgb", 6), ("audio", 3))):
@@ -115,7 +116,7 @@ def test_a_feature_that_is_missing_in_the_first_record_may_be_padded(tmp_path):
     rgb_only = {"rgb": records.random_frames(4)["rgb"]}
     with_audio = {**rgb_only, "audio": [np.zeros(3, np.float32)] * 4}
     path = records.write(tmp_path / "two.tfrecord", [records.frame_record(frames) for frames in (rgb_only, with_audio)])
-    found, padding = tfrecord.find_files(path), config.Reading(pad_missing_features=True)
+    found, padding = find_files(path), config.Reading(pad_missing_features=True)
     with pytest.raises(ValueError, match="no frame-level feature 'audio'.*--pad_missing_features reads zeros instead"):
         contents.find_layout(found, BYTES)
     assert contents.find_layout(found, BYTES, padding).kinds == ("bytes", "floats")
@@ -142,8 +143,8 @@ def test_records_that_are_excluded_or_damaged_tell_nothing_about_a_missing_featu
     first = records.frame_record({"rgb": records.random_frames(4)["rgb"]})
     path = records.write(tmp_path / "a.tfrecord", [first, b"garbage", records.frame_record(records.random_frames(4))])
     padding = config.Reading(pad_missing_features=True)
-    (shard,) = tfrecord.find_files(path)
+    (shard,) = find_files(path)
     assert contents.find_layout([dataclasses.replace(shard, excluded=(1,))], BYTES, padding).kinds == ("bytes", "bytes")
     with open(path, "r+b") as file:
         file.truncate(shard.size - 5)
-    assert contents.find_layout(tfrecord.find_files(path), BYTES, padding).kinds == ("bytes", "bytes")
+    assert contents.find_layout(find_files(path), BYTES, padding).kinds == ("bytes", "bytes")

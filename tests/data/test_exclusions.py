@@ -6,6 +6,7 @@ import pytest
 from tests import records
 from youtube8m_distill.data import tfrecord
 from youtube8m_distill.data.exclusions import Fault, exclude, read_exclusions, write_exclusions
+from youtube8m_distill.data.find_files import find_files, require_records
 from youtube8m_distill.errors import SettingError
 
 
@@ -18,7 +19,7 @@ def shards(tmp_path):
     """Three files of four records."""
     for name in "abc":
         records.write(tmp_path / name, [b"one", b"two", b"three", b"four"])
-    return tfrecord.find_files(f"{tmp_path}/?")
+    return find_files(f"{tmp_path}/?")
 
 
 def excluded(shards):
@@ -55,12 +56,12 @@ def test_listed_records_are_excluded_and_files_without_others_are_dropped(shards
 def test_of_a_damaged_file_the_records_before_the_damage_stay(shards, tmp_path):
     (tmp_path / "b").write_bytes((tmp_path / "b").read_bytes()[:-3])
     (tmp_path / "c").write_bytes(b"")
-    found = tfrecord.find_files(f"{tmp_path}/?", allow_bad_files=True)
+    found = find_files(f"{tmp_path}/?", allow_bad_files=True)
     faults = [Fault(f"{tmp_path}/b", 1, "bad"), *(Fault(f"{tmp_path}/{name}", None, "damaged") for name in "bc")]
     assert [(shard.excluded, shard.readable) for shard in exclude(found, faults)] == [((), None), ((1,), 3)]
     left = exclude(found, faults[:1])
     with pytest.raises(tfrecord.BadFileError, match="c is empty"):
-        tfrecord.require_records(left)
+        require_records(left)
 
 
 def test_a_list_survives_a_moved_folder(shards):
@@ -71,7 +72,7 @@ def test_files_with_the_same_name_are_distinguished_by_their_paths(tmp_path):
     for folder in "xy":
         (tmp_path / folder).mkdir()
         records.write(tmp_path / folder / "a", [b"one", b"two"])
-    shards = tfrecord.find_files(f"{tmp_path}/?/a")
+    shards = find_files(f"{tmp_path}/?/a")
     first, second = exclude(shards, [Fault(f"{tmp_path}/x/../y/a", 1, "bad"), Fault("/old/z", 0, "bad")])
     assert (first.excluded, second.excluded) == ((), (1,))
     one = exclude(shards[:1], [Fault(f"{tmp_path}/x/a", 0, "bad"), Fault(f"{tmp_path}/y/a", 1, "bad")])

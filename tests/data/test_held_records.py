@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from tests import commands
 from youtube8m_distill.data.bad_records import BadRecordError
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.held_records import HeldRecords
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.pipeline import read_records
-from youtube8m_distill.data.tfrecord import find_files
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from tests import commands
 from youtube8m_distill import config
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.ids import SeenVideos, check_sets, hash_ids
-from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.errors import SettingError
 
 FEATURES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))

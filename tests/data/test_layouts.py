@@ -7,6 +7,7 @@ import tensorflow as tf
 from tests import records
 from youtube8m_distill import config
 from youtube8m_distill.data import bad_records, contents, quantize, tfrecord
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.labels import check_labels
 from youtube8m_distill.data.parsing import batch
 from youtube8m_distill.data.parsing.layout import Layout
@@ -195,7 +196,7 @@ def test_a_bare_record_is_read_beside_other_files(tmp_path):
     bare = records.frame_record(frames, video_id=None, labels=[2])
     (tmp_path / "a.pb").write_bytes(bare)
     records.write(tmp_path / "b.tfrecord", [records.frame_record(frames, video_id=b"in a file", labels=[3])] * 2)
-    shards = tfrecord.find_files(f"{tmp_path}/*")
+    shards = find_files(f"{tmp_path}/*")
     assert [shard.compression for shard in shards] == ["bare", ""] and tfrecord.count_records(shards) == 3
     parser = batch.VideoParser(BYTES, 12, ALL, layout=contents.find_layout(shards, BYTES))
     for order in (None, "again"):  # a file may be read any number of times
@@ -209,7 +210,7 @@ def test_a_file_of_something_else_is_still_refused(tmp_path):
     for name, content in (("video.pb", b"\xff" * 100), ("text.txt", b"hello, world, this is no record")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(tfrecord.BadFileError, match=f"{name} .* is not a TFRecord file"):
-            tfrecord.find_files(str(tmp_path / name))
+            find_files(str(tmp_path / name))
 
 
 # ---- a look at the labels
@@ -217,7 +218,7 @@ def test_a_file_of_something_else_is_still_refused(tmp_path):
 
 def look(tmp_path, labels, num_classes=12, key="labels", others=None):
     serialized = [records.frame_record(records.random_frames(1, SIZES), labels=row, **(others or {})) for row in labels]
-    shards = tfrecord.find_files(records.write(tmp_path / "look.tfrecord", serialized))
+    shards = find_files(records.write(tmp_path / "look.tfrecord", serialized))
     check_labels("some_flag", "look*", shards, key, num_classes)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings, strategies
 from tests import oracles, records
 from youtube8m_distill import config
 from youtube8m_distill.data import bad_records, contents, pipeline, seeds, tfrecord
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.parsing import batch, checks
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
@@ -257,7 +258,7 @@ def test_frame_level_records_need_a_view_and_video_level_records_take_none():
 
 
 def read_real(pattern, features, num_classes, view):
-    shards = tfrecord.find_files(str(REAL / pattern))
+    shards = find_files(str(REAL / pattern))
     contents.find_layout(shards, features)
     parser = batch.VideoParser(features, num_classes, {"student": view})
     batches = list(pipeline.make_dataset(shards, parser, 64).as_numpy_iterator())

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tests import records
 from youtube8m_distill import config, schema
 from youtube8m_distill.data import pipeline, tfrecord
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.errors import SettingError
@@ -38,7 +39,7 @@ def numbered_files(folder, compression):
         packed = ("GZIP" if i % 2 else "") if compression == "mixed" else compression
         records.write(folder / f"{i}.tfrecord", rows, packed)
         number += count
-    return tfrecord.find_files(f"{folder}/*")
+    return find_files(f"{folder}/*")
 
 
 def batches(shards, batch_size=4, order=None, **options):
@@ -133,7 +134,7 @@ def test_a_share_of_frames_may_be_empty(videos):
 
 def test_a_worker_parses_only_its_own_share(tmp_path):
     records.write(tmp_path / "a", [b"1", b"-1"] * 3)
-    shards = tfrecord.find_files(f"{tmp_path}/a")
+    shards = find_files(f"{tmp_path}/a")
     assert len(batches(shards, 2, share=(0, 2))) == 3
     with pytest.raises(tf.errors.InvalidArgumentError, match="a negative number"):
         batches(shards, 2, share=(1, 2))
@@ -169,7 +170,7 @@ def test_files_finished_in_an_epoch_are_not_read_again(tmp_path):
     """The files are damaged in between, so that reading them would fail."""
     for i in range(6):
         records.write(tmp_path / f"{i}.tfrecord", [b"%d" % (10 * i + j) for j in range(8)])
-    shards, order = tfrecord.find_files(f"{tmp_path}/*.tfrecord"), TrainingOrder(num_readers=2)
+    shards, order = find_files(f"{tmp_path}/*.tfrecord"), TrainingOrder(num_readers=2)
     whole = batches(shards, order=order)
     used = {number // 10 for batch in whole[:5] for number in numbers(batch)}  # 20 records
     done = used - {number // 10 for batch in whole[5:] for number in numbers(batch)}
@@ -225,7 +226,7 @@ def videos(tmp_path_factory):
                 for n in numbers
             ],
         )
-    return tfrecord.find_files(f"{folder}/*")
+    return find_files(f"{folder}/*")
 
 
 def parser(view, seed=0):

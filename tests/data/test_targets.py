@@ -5,6 +5,7 @@ import pytest
 
 from tests import records
 from youtube8m_distill.data import bad_records, pipeline, tfrecord
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.targets import TargetFiles
 
@@ -21,7 +22,7 @@ def write(folder, target_counts=COUNTS, compression="", size=SIZE):
         rows = [np.arange(n, n + size, dtype="<f2").tobytes() for n in range(number, number + target_count)]
         records.write(folder / f"{i}.targets", rows)
         number += count
-    return tfrecord.find_files(f"{folder}/*.tfrecord"), tuple(f"{folder}/{i}.targets" for i in range(len(COUNTS)))
+    return find_files(f"{folder}/*.tfrecord"), tuple(f"{folder}/{i}.targets" for i in range(len(COUNTS)))
 
 
 def batches(shards, paths, order=None, share=None):

@@ -7,7 +7,8 @@ from hypothesis import given, settings, strategies
 
 from tests import records
 from youtube8m_distill import config
-from youtube8m_distill.data import bad_records, pipeline, tfrecord
+from youtube8m_distill.data import bad_records, pipeline
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing import batch, wire
 from youtube8m_distill.data.parsing.layout import official_layout
@@ -183,7 +184,7 @@ def videos(tmp_path):
             tmp_path / str(i),
             [records.frame_record(records.random_frames(3 + 30 * n, SIZES, n), b"%d" % n, [n]) for n in range(10)],
         )
-    return tfrecord.find_files(f"{tmp_path}/*")
+    return find_files(f"{tmp_path}/*")
 
 
 def test_all_frames_of_official_records_are_never_parsed(videos, monkeypatch):

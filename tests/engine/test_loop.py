@@ -11,10 +11,10 @@ from tensorflow.python.framework import ops as framework_ops
 
 from tests import oracles, records, tiny_training
 from youtube8m_distill import config
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
-from youtube8m_distill.data.tfrecord import find_files
 from youtube8m_distill.engine import interruption as interruption_module
 from youtube8m_distill.engine import loop
 from youtube8m_distill.engine.interruption import Interrupted, Interruption

@@ -43,7 +43,7 @@ def by_command(trial, settings, folder):
     assert (program, subcommand) == ("yt8m", "train")
     with commands.parsed("train", *arguments):
         run_config.check_flags()
-        return run_config.config_from_flags()
+        return run_config.from_flags()[0]
 
 
 # One trial for each kind of command; families other than H-RNN have no other kinds.

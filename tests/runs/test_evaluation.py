@@ -6,7 +6,7 @@ import pytest
 from tests import commands, networks, records
 from youtube8m_distill import config, runs
 from youtube8m_distill.data.bad_records import BadRecordError
-from youtube8m_distill.data.tfrecord import find_files
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.evaluation import Done

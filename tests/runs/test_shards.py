@@ -4,7 +4,9 @@ import pytest
 from tests import commands, networks, records
 from youtube8m_distill import config, runs
 from youtube8m_distill.data.exclusions import Fault
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.errors import SettingError
+from youtube8m_distill.runs import shards
 
 FEATURES = config.FeatureConfig(sizes=(6, 3))
 
@@ -33,13 +35,23 @@ def test_errors_about_files_name_the_flag(tmp_path, features, words):
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_the_stored_dtype_is_detected(tmp_path, dtype):
     pattern = commands.write_files(tmp_path, "train", commands.frame_videos(2, dtype=np.dtype(dtype).type))
-    assert runs.stored_dtype("some_flag", pattern, ("rgb", "audio")) == dtype
+    assert runs.RecordFiles().stored_dtype("some_flag", pattern, ("rgb", "audio")) == dtype
 
 
 def test_video_level_files_have_no_frames_to_look_at(tmp_path):
     pattern = commands.write_files(tmp_path, "train", commands.video_means(2))
     with pytest.raises(SettingError, match="^some_flag=.*no frame-level feature 'rgb'.*looks video-level"):
-        runs.stored_dtype("some_flag", pattern, ("rgb", "audio"))
+        runs.RecordFiles().stored_dtype("some_flag", pattern, ("rgb", "audio"))
+
+
+def test_each_pattern_is_searched_once(tmp_path, monkeypatch):
+    pattern, searched = commands.write_files(tmp_path, "train", commands.frame_videos(2)), []
+    monkeypatch.setattr(shards, "find_files", lambda pattern, **options: searched.append(pattern) or find_files(pattern))
+    files = runs.RecordFiles()
+    assert not files.are_video_level("train_data_pattern", pattern)
+    assert files.stored_dtype("train_data_pattern", pattern, ("rgb", "audio")) == "uint8"
+    assert len(files.find({"train_data_pattern": pattern}, FEATURES)["train_data_pattern"]) == 2
+    assert searched == [pattern]
 
 
 # ---- excluded records
@@ -65,13 +77,13 @@ def test_excluded_files_and_records_are_not_looked_at(tmp_path, spoiled):
         (f"{tmp_path}/train0.tfrecord", ()),
         (f"{tmp_path}/train1.tfrecord", (0,)),
     ]
-    assert runs.stored_dtype("some_flag", pattern, ("rgb", "audio"), exclusions) == "uint8"
+    assert runs.RecordFiles(exclusions).stored_dtype("some_flag", pattern, ("rgb", "audio")) == "uint8"
 
 
 def test_a_list_may_be_about_one_of_several_sets(tmp_path, spoiled):
     pattern, exclusions = spoiled
     other = commands.write_files(tmp_path / "other", "validate", commands.frame_videos(2))
-    found = runs.find_sets({"one": other, "two": pattern}, FEATURES, exclusions=exclusions)
+    found = runs.RecordFiles(exclusions).find({"one": other, "two": pattern}, FEATURES)
     assert [len(found[name]) for name in ("one", "two")] == [2, 2]
     with pytest.raises(SettingError, match="^exclude_records: the list names none of the files"):
         runs.find_shards("one", other, FEATURES, exclusions=exclusions)

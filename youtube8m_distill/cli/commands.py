@@ -4,13 +4,14 @@ A command is a function that defines its flags; its docstring is what --helpshor
 """
 
 import inspect
+import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli import run_config
+from youtube8m_distill.cli import run_config, starter_flags
 from youtube8m_distill.cli.flags import FLAGS, Flag, define, fields
 from youtube8m_distill.config.synthetic import SyntheticConfig
 from youtube8m_distill.errors import SettingError
@@ -34,7 +35,7 @@ def train():
     define("Data", **files_to_read, **our_flags.READING)
     folder = "Folder for checkpoints, config.json and logs. A run that is there is resumed."
     replace = "Replace the run in --train_dir. A folder that holds anything else is never touched."
-    define("Folder", train_dir=Flag(folder, str, "/tmp/yt8m_model/"), start_new_model=Flag(replace, bool, False))
+    define("Folder", train_dir=Flag(folder, pathlib.Path, "/tmp/yt8m_model/"), start_new_model=Flag(replace, bool, False))
     define("Recipe", **fields(configs.RunConfig, "recipe"))
     our_flags.define_distillation()
     our_flags.define_frames(
@@ -44,10 +45,10 @@ def train():
     our_flags.define_network()
     our_flags.define_training()
     our_flags.define_devices()
-    our_flags.define_refused(
-        segment_labels=our_flags.SEGMENTS,
+    starter_flags.define_refused(
+        segment_labels=starter_flags.SEGMENTS,
         export_model_steps="use --checkpoint_steps; evaluation and prediction need nothing but a checkpoint",
-        **our_flags.SAMPLED_FRAMES,
+        **starter_flags.SAMPLED_FRAMES,
         vlagd="this variant of NetVLAD is not in this version",
         moe_low_rank_gating="low-rank gates are not in this version",
         pretrain_model_path="use --init_from, with the training directory of the network to start from",
@@ -79,11 +80,15 @@ def evaluate():
         **our_flags.TOP_K,
         run_once=Flag("Score one checkpoint and exit. Otherwise score every new one as it appears.", bool, False),
         full_map=Flag("Also compute the exact mAP over all predictions: 4 bytes of disk per video and class.", bool, False),
-        output_dir=Flag("For metrics.json, per_class.csv and TensorBoard logs. Default: eval/ROLE in --train_dir."),
+        output_dir=Flag(
+            "For metrics.json, per_class.csv and TensorBoard logs. Default: eval/ROLE in --train_dir.", pathlib.Path
+        ),
     )
     our_flags.define_devices()
-    our_flags.define_refused(segment_labels=our_flags.SEGMENTS, num_readers=our_flags.READERS, **our_flags.SAMPLED_FRAMES)
-    our_flags.define_repeated()
+    starter_flags.define_refused(
+        segment_labels=starter_flags.SEGMENTS, num_readers=starter_flags.READERS, **starter_flags.SAMPLED_FRAMES
+    )
+    starter_flags.define_repeated()
 
 
 def infer():
@@ -104,23 +109,23 @@ def infer():
     define(
         "Network to use",
         **our_flags.TRAINED_NETWORK,
-        input_model_tgz=Flag("Archive to read instead of --train_dir; --output_model_tgz writes one."),
-        untar_model_dir=Flag("Folder to unpack that archive to and keep. Default: a temporary folder."),
+        input_model_tgz=Flag("Archive to read instead of --train_dir; --output_model_tgz writes one.", pathlib.Path),
+        untar_model_dir=Flag("Folder to unpack that archive to and keep. Default: a temporary folder.", pathlib.Path),
     )
     define(
         "Output",
         **our_flags.TOP_K,
-        output_file=Flag("The CSV to write, compressed if its name ends with .gz."),
+        output_file=Flag("The CSV to write, compressed if its name ends with .gz.", pathlib.Path),
         **our_flags.VOCABULARY,
-        output_model_tgz=Flag("Also write the network's configuration and weights to this archive."),
+        output_model_tgz=Flag("Also write the network's configuration and weights to this archive.", pathlib.Path),
     )
     our_flags.define_devices()
-    our_flags.define_refused(
-        num_readers=our_flags.READERS,
-        **dict.fromkeys(("segment_labels", "segment_max_pred", "segment_label_ids_file"), our_flags.SEGMENTS),
-        **our_flags.SAMPLED_FRAMES,
+    starter_flags.define_refused(
+        num_readers=starter_flags.READERS,
+        **dict.fromkeys(("segment_labels", "segment_max_pred", "segment_label_ids_file"), starter_flags.SEGMENTS),
+        **starter_flags.SAMPLED_FRAMES,
     )
-    our_flags.define_repeated()
+    starter_flags.define_repeated()
 
 
 def predict():
@@ -134,7 +139,7 @@ def predict():
     define("Network to use", **our_flags.TRAINED_NETWORK)
     define("Output", top_k=Flag("Number of best classes to print for each video.", int, 5, at_least=1))
     our_flags.define_devices()
-    our_flags.define_repeated()
+    starter_flags.define_repeated()
 
 
 def compact():
@@ -154,7 +159,7 @@ def compact():
     define(
         "Data",
         input_data_pattern=Flag("Globs of frame-level files, comma-separated."),
-        output_dir=Flag("Folder to write: new, empty, or partly written by the same command."),
+        output_dir=Flag("Folder to write: new, empty, or partly written by the same command.", pathlib.Path),
         **our_flags.EXCLUDE_RECORDS,
     )
     our_flags.define_frames("Frames to keep", "uniform; strided if --every_n is given")
@@ -169,7 +174,7 @@ def synthesize():
     This writes 3,700 videos of 100 classes, about 1 GB. With --from_video_level='yt8m/2/video/validate*.tfrecord', frames
     are synthesized around the means of real videos, which keep their ids and labels.
     """
-    folder = Flag("Folder to write: new, empty, or from the same command.")
+    folder = Flag("Folder to write: new, empty, or from the same command.", pathlib.Path)
     define("Data set to write", output_dir=folder, **fields(SyntheticConfig))
 
 
@@ -184,12 +189,12 @@ def extract():
     """
     define(
         "Mixture",
-        train_dir=Flag("Training directory of the mixture."),
+        train_dir=Flag("Training directory of the mixture.", pathlib.Path),
         submodel=Flag("Which of its networks, such as 2 or 2.0."),
         **our_flags.NETWORK,
         checkpoint=Flag("best, last, or a step.", str, "best"),
     )
-    define("Output", output_dir=Flag("The new training directory."))
+    define("Output", output_dir=Flag("The new training directory.", pathlib.Path))
 
 
 def check():
@@ -208,7 +213,7 @@ def check():
         feature_names=Flag("Features that every record must have. Default: those of the first record.", tuple),
         **our_flags.READING,
     )
-    define("Output", output_file=Flag("CSV to write, for --exclude_records. Default: none."))
+    define("Output", output_file=Flag("CSV to write, for --exclude_records. Default: none.", pathlib.Path))
 
 
 def demo():
@@ -221,7 +226,7 @@ def demo():
     """
     define(
         "Demo",
-        output_dir=Flag("Folder for the data set, the runs and predictions.csv.", str, "demo"),
+        output_dir=Flag("Folder for the data set, the runs and predictions.csv.", pathlib.Path, "demo"),
         seeds=Flag("Train everything with this many seeds and print means and standard deviations.", int, 1, at_least=1),
     )
 

@@ -19,22 +19,7 @@ from youtube8m_distill.errors import SettingError, written
 
 HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("h", "help", "helpshort", "helpfull")}
 SCRIPTS = {"train": "train.py", "eval": "eval.py", "infer": "inference.py"}
-TYPES = {"comma": "a,b,c", "string": "TEXT", "int": "N", "float": "X"}  # as --helpshort shows them
-PATHS = (  # flags that name one file or folder
-    "train_dir",
-    "teacher_dir",
-    "init_from",
-    "teacher_targets_dir",
-    "pca_eigenvalues",
-    "exclude_records",
-    "vocabulary",
-    "output_dir",
-    "output_file",
-    "input_model_tgz",
-    "output_model_tgz",
-    "untar_model_dir",
-    "data",
-)
+TYPES = {"comma": "a,b,c", "string": "TEXT", "path": "PATH", "int": "N", "float": "X"}  # as --helpshort shows them
 SIGNALLED = 128  # plus the signal's number: the exit code of a program that a signal ended
 LOGGERS = ("youtube8m_distill", "reproduce")
 
@@ -70,10 +55,6 @@ def _parse(takes_names):
     except flags.Error as error:
         message = " ".join(str(error).split()).removeprefix("flag ").removeprefix("ERROR:: ").replace(" ?", "?")
         fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See --helpshort.")
-    for name in PATHS:
-        path = FLAGS[name].value if name in FLAGS else None
-        if path and path.startswith("~"):
-            FLAGS[name].value = os.path.expanduser(path)  # no shell expands the ~ in --train_dir=~/x
     if names and not takes_names:
         fail(f"unexpected argument {names[0]!r}. Write flags as --name=value, and quote patterns for the shell.")
     return names

@@ -4,6 +4,8 @@ Names, types and meanings are those of the starter code and of the authors' rele
 not given: the setting then takes its default, which the help shows.
 """
 
+import os
+import pathlib
 import types
 import typing
 from typing import Any, TypeVar
@@ -19,14 +21,30 @@ from youtube8m_distill.settings import Settings, fields_with
 SomeSettings = TypeVar("SomeSettings", bound=Settings)
 FLAGS = flags.FLAGS
 GROUPS: dict[str, list[str]] = {}  # title -> names of flags, in the order of --helpshort
-REPEATED: list[str] = []  # names of flags that must agree with the run (`define_repeated`)
 KINDS = (*configs.FAMILY_OF.values(), *configs.CLASSIFIER_OF.values())
 PUBLISHED = {model: configs.network_config(model).settings() for model in configs.MODELS}
+
+
+class _PathParser(flags.ArgumentParser):
+    """Expands a leading ~, which no shell does in --train_dir=~/x."""
+
+    def parse(self, argument):
+        return os.path.expanduser(argument)
+
+    def flag_type(self):
+        return "path"
+
+
+def _define_path(name, default, help):
+    flags.DEFINE(_PathParser(), name, default, help)
+
+
 DEFINE = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     bool: flags.DEFINE_boolean,
     str: flags.DEFINE_string,
+    pathlib.Path: _define_path,
     tuple: flags.DEFINE_list,
 }
 
@@ -35,20 +53,21 @@ class Flag(typing.NamedTuple):
     """The definition of a flag, without its name."""
 
     help: str
-    type: Any = str  # a key of DEFINE, or a tuple of choices
-    default: Any = ""  # for other types than text, "" stands for None
+    type: Any = str  # a key of DEFINE, or a tuple of choices; a Path names one file or folder
+    default: Any = ""  # for other types than text and paths, "" stands for None
     at_least: int | None = None
 
 
 def define(title: str, **definitions: Flag) -> None:
     """Defines flags as a group of --helpshort, or adds them to one."""
     for name, flag in definitions.items():
-        _define(name, flag)
+        define_flag(name, flag)
     GROUPS.setdefault(title, []).extend(definitions)
 
 
-def _define(name, flag):
-    default = None if flag.default == "" and flag.type is not str else flag.default
+def define_flag(name: str, flag: Flag) -> None:
+    """Defines a flag that is in no group, so that the help does not show it."""
+    default = None if flag.default == "" and flag.type not in (str, pathlib.Path) else flag.default
     if isinstance(flag.type, tuple):
         flags.DEFINE_enum(name, default, flag.type, flag.help)
     else:
@@ -65,7 +84,8 @@ def field(kind: type[Settings], name: str, defaults: dict[str, Any] | None = Non
     origin = typing.get_origin(annotation)
     choices = typing.get_args(annotation) if origin is typing.Literal else None
     shown = default_text(defaults or {"": described.default})
-    return Flag(f"{described.description}{shown}", choices or origin or annotation, "" if described.default == "" else None)
+    kind_of_flag = pathlib.Path if name in fields_with(kind, is_path=True) else choices or origin or annotation
+    return Flag(f"{described.description}{shown}", kind_of_flag, "" if described.default == "" else None)
 
 
 def default_text(defaults: dict[str, Any]) -> str:
@@ -110,7 +130,7 @@ READING = fields(configs.Reading)
 ROLES, ROLE_HELP = (schema.TEACHER, schema.STUDENT), "Which network of the run. Default: the student if there is one."
 NETWORK = {"network": Flag(ROLE_HELP, ROLES)}
 TRAINED_NETWORK = {
-    "train_dir": Flag("Training directory of the network."),
+    "train_dir": Flag("Training directory of the network.", pathlib.Path),
     **NETWORK,
     "checkpoint": Flag("best, last, or a step. Default: best; the newest when yt8m eval follows a training."),
     "batch_size": Flag(
@@ -119,15 +139,11 @@ TRAINED_NETWORK = {
     "mixed_precision": Flag("Compute the encoder in bfloat16, all else in float32. Default: as in training.", bool),
 }
 VOCABULARY = {
-    "vocabulary": Flag("Class names: an official vocabulary CSV, AudioSet's, or a text file with one name per line.")
+    "vocabulary": Flag(
+        "Class names: an official vocabulary CSV, AudioSet's, or a text file with one name per line.", pathlib.Path
+    )
 }
 TOP_K = {"top_k": Flag("Number of best classes of each video to keep.", int, schema.TOP_K, at_least=1)}
-READERS = "files are read one after the other; only training reads several at a time"
-SAMPLED_FRAMES = {
-    "iterations": "train with --frames_per_video; a network reads every frame that it is given",
-    "sample_random_frames": "train with --frame_selection=random; a network reads every frame that it is given",
-}
-SEGMENTS = "segment-level labels are not in this version; train and predict on whole videos"
 
 
 def define_devices() -> None:
@@ -196,43 +212,6 @@ def define_training() -> None:
     define(title, **recipe)
 
 
-def define_repeated() -> None:
-    """Flags of a training, which evaluation and prediction accept if they agree with the run. The help does not show them.
-
-    The commands of the starter code and of WILLOW repeat them.
-    """
-    of_network = {name: network_field(name) for names in network_groups().values() for name in names}
-    others = {
-        "model": Flag("", configs.MODELS),
-        "video_level_classifier_model": Flag("", configs.CLASSIFIER_MODELS),
-        "num_classes": field(configs.NetworkConfig, "num_classes"),
-        "feature_names": Flag("", tuple),
-        "feature_sizes": Flag("", tuple),
-        "frame_features": Flag("", bool),
-    }
-    for name, flag in {**of_network, **others, **fields(configs.FrameView), **fields(configs.TrainingConfig)}.items():
-        if name not in FLAGS:
-            _define(name, flag)
-            REPEATED.append(name)
-
-
-class _Refused(flags.ArgumentParser):
-    """Refuses every value of a flag of the starter code that is not supported, with the reason."""
-
-    def __init__(self, reason):
-        super().__init__()
-        self.reason = reason
-
-    def parse(self, argument):
-        raise ValueError(self.reason)
-
-
-def define_refused(**reasons: str) -> None:
-    for name, reason in reasons.items():
-        # Boolean, so that `--name` alone is refused too, and does not consume the next argument.
-        flags.DEFINE_flag(flags.Flag(_Refused(reason), None, name, None, "Not supported: " + reason, boolean=True))
-
-
 def exclusions() -> tuple:
     """The entries of the list in --exclude_records, as data.exclusions.Fault. Loads TensorFlow."""
     from youtube8m_distill.data.exclusions import read_exclusions
@@ -294,29 +273,6 @@ def reading_of(run_config: configs.RunConfig) -> configs.Reading:
     """How the records of a run's network are read: as in its training, except for flags that are given."""
     own = run_config.reading.values()
     return configs.Reading(**{**own, **given(*(name for name in own if name in FLAGS))})
-
-
-def check_repeated(run_config: configs.RunConfig, role: str, folder: object) -> None:
-    """Raises SettingError for a flag of `define_repeated` that is given and does not agree with the run in a folder."""
-    network = run_config.networks[role]
-    found = {
-        **run_config.training.values(),
-        **(network.view.values() if network.view else {}),
-        **network.settings(),
-        "model": network.model,
-        "video_level_classifier_model": network.classifier.model,
-        "num_classes": network.num_classes,
-        "feature_names": list(network.features.names),
-        "feature_sizes": list(map(str, network.features.sizes)),
-        "frame_features": network.features.frame_features,
-    }
-    for name in REPEATED:
-        flag = FLAGS[name]
-        value = [part.strip() for part in flag.value] if isinstance(flag.value, list) else flag.value
-        if flag.present and value != found.get(name):
-            there = f"has {written(found[name])}" if found.get(name) is not None else "has no such setting"
-            reason = f"the {role} in {folder} {there}. Settings come from the run; leave the flag out."
-            raise SettingError(name, reason, value)
 
 
 def settings_given(kind: type[SomeSettings], **defaults: Any) -> SomeSettings:

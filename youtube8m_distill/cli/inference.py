@@ -7,7 +7,8 @@ import time
 
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, check_repeated, exclusions, reading_of, vocabulary
+from youtube8m_distill.cli.flags import FLAGS, exclusions, reading_of, vocabulary
+from youtube8m_distill.cli.starter_flags import check_repeated
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError

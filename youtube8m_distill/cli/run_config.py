@@ -1,6 +1,7 @@
 """From the flags of a training to the RunConfig that they ask for."""
 
 import pathlib
+from typing import TYPE_CHECKING
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
@@ -8,6 +9,9 @@ from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.flags import FLAGS, KINDS, exclusions, feature_config, frame_view, given, settings_given
 from youtube8m_distill.errors import SettingError, written
 from youtube8m_distill.settings import fields_with
+
+if TYPE_CHECKING:
+    from youtube8m_distill import runs
 
 BLOCK = "frames_per_block"  # the student has a flag of its own
 TRAINING_FLAGS = fields_with(configs.TrainingConfig, has_flag=True)
@@ -83,15 +87,17 @@ def _set_unless_given(values):
             FLAGS[name].value = value.value
 
 
-def config_from_flags() -> configs.RunConfig:
-    """The RunConfig that the command line asks for, after `check_flags`. Loads TensorFlow to read files."""
-    from youtube8m_distill import runs
+def from_flags() -> "tuple[configs.RunConfig, runs.RecordFiles]":
+    """The RunConfig that the command line asks for, after `check_flags`, and the files that were found for it."""
+    from youtube8m_distill import runs  # loads TensorFlow
 
+    record_files = runs.RecordFiles(exclusions(), settings_given(configs.Reading))
     if FLAGS.mode == "teacher" and not FLAGS["model"].present and FLAGS.feature_names is None:
-        if runs.are_video_level("train_data_pattern", FLAGS.train_data_pattern, exclusions()):
+        if record_files.are_video_level("train_data_pattern", FLAGS.train_data_pattern):
             _default_to_video_level()
             check_flags()
-    return _run_config(_trained_teacher(runs) if FLAGS.mode == "serial" else _as_stored(_new_network(), runs))
+    teacher = _trained_teacher(runs) if FLAGS.mode == "serial" else _as_stored(_new_network(), runs, record_files)
+    return _run_config(teacher), record_files
 
 
 def _run_config(teacher):
@@ -161,13 +167,11 @@ def _new_network():
     )
 
 
-def _as_stored(network, runs):
+def _as_stored(network, runs, record_files):
     """The network for the training files and eigenvalues as they are."""
     changes = {}
     if not network.is_video_level:
-        names = network.features.names
-        reading = settings_given(configs.Reading)
-        dtype = runs.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, names, exclusions(), reading)
+        dtype = record_files.stored_dtype("train_data_pattern", FLAGS.train_data_pattern, network.features.names)
         changes["features"] = network.features.replace(dtype=dtype)
     if "reverse_whitening" in network.settings():
         changes["reverse_whitening"] = bool(FLAGS.pca_eigenvalues) or runs.has_eigenvalues(FLAGS.init_from)

@@ -22,9 +22,9 @@ def main():
     with contextlib.ExitStack() as held, clusters.ending_with_the_job(cluster, entry.fail):
         with entry.user_errors():
             strategy = make_strategy(FLAGS.num_gpu, cluster=cluster)
-            config = run_config.config_from_flags()
+            config, record_files = run_config.from_flags()
             check_batch_size(config.training.batch_size, strategy)
-            training_files = runs.find_training_files(config)
+            training_files = runs.find_training_files(config, record_files)
             config = runs.pin(config, training_files, FLAGS.train_dir)
             with chief_first(strategy):  # workers share the chief's lock
                 if is_chief(strategy):

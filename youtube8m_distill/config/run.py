@@ -34,17 +34,23 @@ class RunConfig(Settings):
     validation_data_pattern: str = setting(
         "", "Globs of validation files: the best checkpoint is chosen on them.", may_change=True
     )
-    teacher_dir: str = setting("", "Training directory of the teacher (serial).", may_change=True)
+    teacher_dir: str = setting("", "Training directory of the teacher (serial).", may_change=True, is_path=True)
     pca_eigenvalues: str = setting(
-        "", "eigenvals.npy of the features' PCA: NeXtVLADModel and its mixtures reverse its whitening."
+        "", "eigenvals.npy of the features' PCA: NeXtVLADModel and its mixtures reverse its whitening.", is_path=True
     )
     init_from: str = setting(
-        "", "Training directory whose best weights to start from; the classifier's only if they fit.", may_change=True
+        "",
+        "Training directory whose best weights to start from; the classifier's only if they fit.",
+        may_change=True,
+        is_path=True,
     )
     teacher_targets_dir: str = setting(
-        "", "Folder for the teacher's targets (serial): computed once, read by all its students.", may_change=True
+        "",
+        "Folder for the teacher's targets (serial): computed once, read by all its students.",
+        may_change=True,
+        is_path=True,
     )
-    exclude_records: str = setting("", "CSV of records to skip, as `yt8m check` writes it.", may_change=True)
+    exclude_records: str = setting("", "CSV of records to skip, as `yt8m check` writes it.", may_change=True, is_path=True)
     reading: Reading = Reading()
     train_files: str = ""
     validation_files: str = ""

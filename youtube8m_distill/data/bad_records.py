@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from youtube8m_distill.data import tfrecord
+from youtube8m_distill.data.find_files import unreachable_files
 from youtube8m_distill.errors import BadRecordError as BadRecordError
 
 START, END = "<bad record>", "</bad record>"
@@ -80,7 +81,7 @@ def naming_bad_records(shards: Sequence[tfrecord.Shard] = ()) -> Iterator[None]:
     except tf.errors.OpError as error:
         if not _is_about_files(error, shards):  # but about memory, or a machine that is gone
             raise
-        with tfrecord.unreachable_files("a file of records"):
+        with unreachable_files("a file of records"):
             raise
 
 

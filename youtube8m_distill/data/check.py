@@ -16,6 +16,7 @@ from youtube8m_distill import config, display, schema
 from youtube8m_distill.data import contents, tfrecord
 from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.exclusions import Fault
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.ids import SeenVideos, hash_ids
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
 
@@ -56,8 +57,8 @@ class _File:
 
 
 def find_for_check(pattern: str) -> tuple[tfrecord.Shard, ...]:
-    """`tfrecord.find_files`, except that files without records are found, too."""
-    return tfrecord.find_files(pattern, allow_bad_files=True)
+    """`find_files`, except that files without records are found, too."""
+    return find_files(pattern, allow_bad_files=True)
 
 
 def check_records(

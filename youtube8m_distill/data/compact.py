@@ -15,7 +15,8 @@ import tensorflow as tf
 from youtube8m_distill import config, files, schema
 from youtube8m_distill.data import frame_selection, seeds
 from youtube8m_distill.data.bad_records import NO_EXAMPLE, BadRecordError, naming_bad_records
-from youtube8m_distill.data.tfrecord import BARE, RecordWriter, Shard, digest, read_serialized, real_path
+from youtube8m_distill.data.find_files import real_path
+from youtube8m_distill.data.tfrecord import BARE, RecordWriter, Shard, digest, read_serialized
 from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.settings import require
 

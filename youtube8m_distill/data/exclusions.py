@@ -13,7 +13,8 @@ import typing
 from collections.abc import Sequence
 
 from youtube8m_distill import files
-from youtube8m_distill.data.tfrecord import BadFileError, Shard, count_readable, count_records, real_path
+from youtube8m_distill.data.find_files import real_path
+from youtube8m_distill.data.tfrecord import BadFileError, Shard, count_readable, count_records
 from youtube8m_distill.errors import SettingError
 
 COLUMNS = ["file", "record", "reason"]

@@ -9,13 +9,11 @@ from youtube8m_distill.runs.lock import FolderInUse, locked
 from youtube8m_distill.runs.predictions import predict_to_csv
 from youtube8m_distill.runs.run import Run, join_run, lock_run, open_run, prepare_run, read_history
 from youtube8m_distill.runs.shards import (
-    are_video_level,
-    find_sets,
+    RecordFiles,
     find_shards,
     find_training_files,
     fingerprint,
     fingerprint_of_names,
     pin,
-    stored_dtype,
 )
 from youtube8m_distill.runs.training import train_run

@@ -15,18 +15,10 @@ from youtube8m_distill.config.video import FeatureDtype
 from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.data.contents import OFFICIAL, detect_dtype, find_layout, stored_features
 from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, without
+from youtube8m_distill.data.find_files import find_files, real_path, require_records
 from youtube8m_distill.data.held_records import HeldRecords
 from youtube8m_distill.data.labels import check_labels
-from youtube8m_distill.data.tfrecord import (
-    THREADS,
-    Shard,
-    count_records,
-    digest,
-    estimate_records,
-    find_files,
-    real_path,
-    require_records,
-)
+from youtube8m_distill.data.tfrecord import THREADS, Shard, count_records, digest, estimate_records
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.initial_weights import check_initial_weights
 from youtube8m_distill.runs.run import CONFIG_FILE, open_run
@@ -54,6 +46,69 @@ def _total(shards):
     return f"{len(shards)} file(s), {sum(shard.size for shard in shards)} bytes"
 
 
+class RecordFiles:
+    """The files that flags name, without excluded records. Each pattern is searched once.
+
+    All methods raise SettingError: about the flag, or about --exclude_records if the list is not about these files.
+
+    Args:
+        exclusions: from `data.exclusions.read_exclusions`, about files of any of the flags.
+        reading: how the records are read.
+    """
+
+    def __init__(self, exclusions: Sequence[Fault] = (), reading: Reading = OFFICIAL):
+        self.exclusions, self.reading = exclusions, reading
+        self._found: dict[str, tuple[Shard, ...]] = {}
+
+    def find(
+        self,
+        patterns: Mapping[str, str],
+        features: FeatureConfig | None = None,
+        views: Mapping[str, Iterable[FrameView | None]] | None = None,
+    ) -> dict[str, tuple[Shard, ...]]:
+        """The files of some flags.
+
+        Args:
+            patterns: name of a flag -> its value.
+            features: that the files must hold; None for any.
+            views: name of a flag -> views of the networks that read its files.
+        """
+        found = {flag: self._search(flag, pattern) for flag, pattern in patterns.items()}
+        faults = match([shard for shards in found.values() for shard in shards], self.exclusions)
+        for flag, pattern in patterns.items():
+            with _naming(flag, pattern):
+                shards = found[flag] = without(found[flag], faults)
+                require_records(shards)
+                if features is not None:
+                    find_layout(shards, features, self.reading)
+                check_views(shards, (views or {}).get(flag, ()))
+        return found
+
+    def stored_dtype(self, flag: str, pattern: str, names: Sequence[str]) -> FeatureDtype:
+        """The type of the input of a network that is trained on these features of the files of one flag."""
+        with _naming(flag, pattern):
+            return detect_dtype(self._readable(flag, pattern), names, self.reading)
+
+    def are_video_level(self, flag: str, pattern: str) -> bool:
+        """Whether the first record of the files of one flag has video-level features and no frames."""
+        with _naming(flag, pattern):
+            found = stored_features(self._readable(flag, pattern)[0])
+        return any(name in found for name in schema.VIDEO_FEATURES) and all(f.num_frames is None for f in found.values())
+
+    def _readable(self, flag, pattern):
+        """The files of one flag, when those of the others are not known yet."""
+        shards = self._search(flag, pattern)
+        shards = without(shards, match(shards, self.exclusions, required=False))
+        require_records(shards)
+        return shards
+
+    def _search(self, flag, pattern):
+        if pattern not in self._found:
+            with _naming(flag, pattern):
+                self._found[pattern] = find_files(pattern, allow_bad_files=bool(self.exclusions))
+        return self._found[pattern]
+
+
 def find_shards(
     flag: str,
     pattern: str,
@@ -62,64 +117,8 @@ def find_shards(
     exclusions: Sequence[Fault] = (),
     reading: Reading = OFFICIAL,
 ) -> tuple[Shard, ...]:
-    """`find_sets` for a single flag."""
-    return find_sets({flag: pattern}, features, {flag: views}, exclusions, reading)[flag]
-
-
-def find_sets(
-    patterns: Mapping[str, str],
-    features: FeatureConfig | None = None,
-    views: Mapping[str, Iterable[FrameView | None]] | None = None,
-    exclusions: Sequence[Fault] = (),
-    reading: Reading = OFFICIAL,
-) -> dict[str, tuple[Shard, ...]]:
-    """Finds the files of some flags, without excluded records.
-
-    Args:
-        patterns: name of a flag -> its value.
-        features: that the files must hold; None for any.
-        views: name of a flag -> views of the networks that read its files.
-        exclusions: from `data.exclusions.read_exclusions`, about files of any of the flags.
-        reading: how the records are read.
-    Raises:
-        SettingError: naming the flag, or --exclude_records if the list is not about these files.
-    """
-    found = {flag: _find(flag, pattern, exclusions) for flag, pattern in patterns.items()}
-    faults = match([shard for shards in found.values() for shard in shards], exclusions)
-    for flag, pattern in patterns.items():
-        with _naming(flag, pattern):
-            shards = found[flag] = without(found[flag], faults)
-            require_records(shards)
-            if features is not None:
-                find_layout(shards, features, reading)
-            check_views(shards, (views or {}).get(flag, ()))
-    return found
-
-
-def stored_dtype(
-    flag: str, pattern: str, names: Sequence[str], exclusions: Sequence[Fault] = (), reading: Reading = OFFICIAL
-) -> FeatureDtype:
-    """The type of the input of a network that is trained on the files of one flag. Raises as `find_sets` does."""
-    shards = _find(flag, pattern, exclusions)
-    with _naming(flag, pattern):
-        shards = without(shards, match(shards, exclusions, required=False))
-        require_records(shards)
-        return detect_dtype(shards, names, reading)
-
-
-def are_video_level(flag: str, pattern: str, exclusions: Sequence[Fault] = ()) -> bool:
-    """Whether the first record of some files has video-level features and no frames. Raises as `find_sets` does."""
-    shards = _find(flag, pattern, exclusions)
-    with _naming(flag, pattern):
-        shards = without(shards, match(shards, exclusions, required=False))
-        require_records(shards)
-        found = stored_features(shards[0])
-    return any(name in found for name in schema.VIDEO_FEATURES) and all(f.num_frames is None for f in found.values())
-
-
-def _find(flag, pattern, exclusions):
-    with _naming(flag, pattern):
-        return find_files(pattern, allow_bad_files=bool(exclusions))
+    """The files of a single flag, as `RecordFiles.find` finds them."""
+    return RecordFiles(exclusions, reading).find({flag: pattern}, features, {flag: views})[flag]
 
 
 @contextlib.contextmanager
@@ -147,16 +146,21 @@ class TrainingFiles:
         return dataclasses.replace(self, train=records.hold(self.train), validation=records.hold(self.validation))
 
 
-def find_training_files(config: RunConfig) -> TrainingFiles:
-    """Finds and checks a run's files, and the weights it starts from; SettingError names the setting that is invalid."""
+def find_training_files(config: RunConfig, record_files: RecordFiles | None = None) -> TrainingFiles:
+    """Finds and checks a run's files, and the weights it starts from; SettingError names the setting that is invalid.
+
+    `record_files` may have found some of them already.
+    """
     check_initial_weights(config)
     roles = {"train_data_pattern": tuple(config.networks)}
     if config.validation_data_pattern:
         roles["validation_data_pattern"] = config.trained_roles
     patterns = {flag: getattr(config, flag) for flag in roles}
     views = {flag: [config.networks[role].view for role in roles[flag]] for flag in roles}
-    exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
-    found = find_sets(patterns, config.networks[config.main_role].features, views, exclusions, config.reading)
+    if record_files is None:
+        exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
+        record_files = RecordFiles(exclusions, config.reading)
+    found = record_files.find(patterns, config.networks[config.main_role].features, views)
     unlabeled = () if _trains_on_labels(config) else ("train_data_pattern",)
     for flag, shards in found.items():
         if flag in unlabeled:
