@@ -33,11 +33,23 @@ TRAINING, DISTILLATION = config.TrainingConfig(), config.DistillationConfig()
         (VIEW, dict(frame_selection="uniform"), "frames_per_video=None: with frame_selection=uniform"),
         (VIEW, dict(frames_per_video=6), "frames_per_video=6: with frame_selection=all"),
         (VIEW, dict(frame_selection="strided", frames_per_video=6, every_n=2), "frames_per_video=6: with .*strided"),
-        (VIEW, dict(frame_selection="first", frames_per_video=0), "frames_per_video=0: choose a value from 1 to 300."),
-        (VIEW, dict(frame_selection="first", frames_per_video=301), "frames_per_video=301: choose a value from 1 to 300."),
+        (
+            VIEW,
+            dict(frame_selection="first", frames_per_video=0),
+            "frames_per_video=0: choose a value from 1 to 300 \\(max_video_frames\\).",
+        ),
+        (
+            VIEW,
+            dict(frame_selection="first", frames_per_video=301),
+            "frames_per_video=301: choose a value from 1 to 300 \\(max_video_frames\\).",
+        ),
         (VIEW, dict(frame_selection="first", frames_per_video=True), "frames_per_video=true: must be a whole number."),
         (VIEW, dict(frame_selection="strided"), "every_n=None: with frame_selection=strided"),
-        (VIEW, dict(frame_selection="strided", every_n=301), "every_n=301: choose a value from 1 to 300."),
+        (
+            VIEW,
+            dict(frame_selection="strided", every_n=301),
+            "every_n=301: choose a value from 1 to 300 \\(max_video_frames\\).",
+        ),
         (VIEW, dict(every_n=2), "every_n=2: with frame_selection=all"),
         (config.network_config, dict(model="Lstm"), "model=Lstm: is unknown; choose one of HierarchicalLstmModel, "),
         (config.network_config, dict(classifier="Moe"), "video_level_classifier_model=Moe: is unknown; choose one of Log"),
@@ -46,7 +58,7 @@ TRAINING, DISTILLATION = config.TrainingConfig(), config.DistillationConfig()
         (config.network_config, dict(lstm_layers=33), "lstm_layers=33: choose a value from 1 to 32."),
         (config.network_config, dict(lstm_cells="6"), "lstm_cells=6: must be a whole number."),
         (config.network_config, dict(dropout=1.0), "dropout=1.0: choose a value from 0, below 1."),
-        (config.network_config, dict(frames_per_block=301), "frames_per_block=301: choose a value from 1 to 300."),
+        (config.network_config, dict(frames_per_block=10_001), "frames_per_block=10001: choose a value from 1 to 10,000."),
         (config.network_config, dict(features=MEANS), "model=HierarchicalLstmModel: reads frame-level files."),
         (
             config.network_config,
@@ -307,7 +319,7 @@ def test_every_field_is_written():
         (STUDENT.family, student["family"]),
         (STUDENT.classifier, student["classifier"]),
     ):
-        assert set(values) == set(type(settings).model_fields)
+        assert set(values) == set(type(settings).model_fields) - {"max_video_frames"}  # written if it is not 300
 
 
 def test_a_field_that_is_missing_takes_its_default():
@@ -445,3 +457,13 @@ def damaged(*path, **values):
 def test_invalid_json_is_refused_by_the_name_of_the_field(text, message):
     with pytest.raises(ValueError, match=message):
         config.from_json(text)
+
+
+def test_settings_of_views_are_written_as_before_max_video_frames_existed():
+    assert VIEW().to_dict() == {"frame_selection": "all", "frames_per_video": None, "every_n": None}
+    longer = config.network_config(view=VIEW(max_video_frames=600))
+    assert longer.to_dict()["view"]["max_video_frames"] == longer.max_frames == 600
+    assert (
+        longer.settings()["frames_per_block"] == 20
+        and VIEW(frame_selection="strided", every_n=7, max_video_frames=600).max_frames == 86
+    )

@@ -17,7 +17,7 @@ and at video level:
 What belongs to the video:
 
     labels         uint8 [B, num_classes]   multi-hot
-    stored_frames  int32 [B]                frames in the record, including those past MAX_FRAMES (frame level)
+    stored_frames  int32 [B]                frames in the record, including those past a view's max_video_frames
     notes          float32 [B, 5]           what users should hear of about the record: NOTES
     targets        float16 [B, numbers]     the teacher's stored outputs, where there are some
     epoch          int32 [B]                in training
@@ -27,6 +27,7 @@ What belongs to the video:
 """
 
 MAX_FRAMES = 300  # the starter code reads no frame past this one (one frame a second)
+LONGEST_VIDEO = 10_000  # frames that can be read of a video; more need other networks and much memory
 
 ID_KEYS = ("id", "video_id")  # 2018 and later; 2017 and earlier
 MEDIAPIPE_ID_KEYS = ("example/id", "clip/data_path")  # for records without one of these

@@ -354,6 +354,23 @@ def test_videos_of_more_than_300_frames_are_counted(finished):
     assert counted in finished.out
 
 
+def test_teacher_and_student_read_as_many_frames_as_asked_for(tmp_path):
+    videos = [records.frame_record(records.random_frames(25 + i), b"v%d" % i, [i % 5]) for i in range(8)]
+    files = commands.write_files(tmp_path, "train", videos)
+    data, longer = f"--train_data_pattern={files}", "--max_video_frames=28"
+    out = commands.succeed("train", data, *SMALL, *QUICK, longer, f"--train_dir={tmp_path}/teacher").out
+    assert "4 of 8 videos (counted in every epoch) have more than 28 frames; only the first 28 were used." in out
+    of_teacher = settings(tmp_path / "teacher")["networks"]["teacher"]
+    assert (of_teacher["view"]["max_video_frames"], of_teacher["family"]["frames_per_block"]) == (28, 20)
+    student = ("--mode=serial", f"--teacher_dir={tmp_path}/teacher", "--frames_per_video=4")
+    commands.succeed("train", data, *QUICK, *student, f"--train_dir={tmp_path}/student")
+    assert settings(tmp_path / "student")["networks"]["student"]["view"]["max_video_frames"] == 28
+    parallel = ("train", data, *SMALL, *QUICK, longer, "--mode=parallel", "--frames_per_video=4")
+    commands.succeed(*parallel, f"--train_dir={tmp_path}/parallel")
+    views = [network["view"] for network in settings(tmp_path / "parallel")["networks"].values()]
+    assert [view["max_video_frames"] for view in views] == [28, 28]
+
+
 @pytest.mark.parametrize("more", [(), ("--max_steps=1",)])
 def test_a_finished_run_started_again_changes_nothing(tmp_path, finished, more):
     said = commands.succeed(*finished.resumed_in(tmp_path / "run", *more))

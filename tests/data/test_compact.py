@@ -160,6 +160,20 @@ def test_a_folder_with_other_settings_is_refused(tmp_path, started, view, words)
     assert line.startswith(": holds compact files with other settings: ") and words in line
 
 
+def test_compact_files_of_another_part_of_the_videos_are_refused(tmp_path):
+    write(tmp_path / "in", [video(length) for length in LENGTHS])
+    part = FOUR.replace(max_video_frames=100)
+    found = make(f"{tmp_path}/in/*", tmp_path / "out", part)
+    compact.check_views(found, [part])
+    np.testing.assert_array_equal(
+        read(found, part)["student"]["frames"], read(find_files(f"{tmp_path}/in/*"), part)["student"]["frames"]
+    )
+    with pytest.raises(
+        ValueError, match=r"hold 4 uniform \(of the first 100\) frames only, but the network sees 4 uniform "
+    ):
+        compact.check_views(found, [FOUR])
+
+
 def test_compact_files_of_the_first_format_hold_what_is_now_called_centered(tmp_path, started):
     manifest = json.loads((started / "compact.json").read_text())
     manifest["compact"]["format"] = 1

@@ -51,6 +51,14 @@ def test_a_selection_agrees_with_the_slow_rule(selection, lengths, count):
     assert_taken(indices, selection, lengths, count)
 
 
+def test_random_selects_from_all_frames_that_are_read():
+    longer = config.FrameView(frame_selection="random", frames_per_video=30, max_video_frames=3000)
+    drawn = frame_selection.select(longer, tf.constant([4000]), same_seed(1)).numpy()[0]
+    assert len(set(drawn)) == 30 and drawn.max() in range(2000, 3000)
+    of_few = frame_selection.select(longer, tf.constant([200]), same_seed(1))
+    assert np.array_equal(of_few, frame_selection.select(view("random", 30), tf.constant([200]), same_seed(1)))
+
+
 @pytest.mark.parametrize("selection", FIXED)
 @pytest.mark.parametrize("count", [1, 7, 30])
 def test_a_selection_inside_a_dataset_agrees_with_the_slow_rule_at_every_length(selection, count):

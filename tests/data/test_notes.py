@@ -15,6 +15,6 @@ def test_notes_are_summed_and_told_in_one_sentence_each():
         "1 of 4 videos lack a feature; zeros were read instead.",
         "15.000% of the stored numbers are beyond -2 .. 2 and were clipped, as in the official files.",
     ]
-    assert NoteCounter([1234, 0, 0, 0, 0], 10000).in_words(" (twice)") == [
+    assert NoteCounter(300, [1234, 0, 0, 0, 0], 10000).in_words(" (twice)") == [
         "1,234 of 10,000 videos (twice) have more than 300 frames; only the first 300 were used."
     ]

@@ -85,6 +85,20 @@ def test_a_role_gets_the_frames_of_its_selection(run, features, dtype, selection
         assert found["stored_frames"].dtype == tf.int32 and found["stored_frames"] == len(frames["rgb"])
 
 
+@pytest.mark.parametrize("run", [together, in_any_layout])
+@pytest.mark.parametrize("longest", [6, 320])
+@pytest.mark.parametrize("selection", sorted(set(config.FRAME_SELECTIONS) - {"random"}))
+def test_max_video_frames_is_where_reading_ends(run, longest, selection):
+    key = {"all": {}, "strided": {"every_n": 4}}.get(selection, {"frames_per_video": 4})
+    view = config.FrameView(frame_selection=selection, max_video_frames=longest, **key)
+    videos = [records.random_frames(num_frames, SIZES) for num_frames in (3, 7, 310, 330)]
+    for frames, found in zip(videos, run(reading_of(BYTES, view), *map(records.frame_record, videos)), strict=True):
+        num_frames = min(len(frames["rgb"]), longest)
+        expected = list(range(num_frames)) if selection == "all" else oracles.selected_frames(selection, num_frames, 4)
+        assert_view(found["student"], frames, expected, view.max_frames)
+        assert found["notes"][0] == (len(frames["rgb"]) > longest)
+
+
 @settings(max_examples=15, deadline=None)
 @given(num_frames=strategies.integers(1, 320), k=strategies.integers(1, 300), seed=strategies.integers(0, 2**31))
 def test_each_row_is_the_frame_that_its_index_names(num_frames, k, seed):

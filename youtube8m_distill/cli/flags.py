@@ -187,6 +187,7 @@ def define_frames(title: str, default: str) -> None:
         frame_selection=field(configs.FrameView, "frame_selection", {"": default}),
         frames_per_video=field(configs.FrameView, "frames_per_video", {"": 30}),
         every_n=field(configs.FrameView, "every_n"),
+        max_video_frames=field(configs.FrameView, "max_video_frames"),
     )
 
 
@@ -241,14 +242,15 @@ def feature_config() -> configs.FeatureConfig:
     return configs.FeatureConfig(names=names, sizes=sizes, frame_features=not video_level, dtype=dtype)
 
 
-def frame_view(default_selection: FrameSelection) -> configs.FrameView:
-    """FrameView from --frame_selection, --frames_per_video and --every_n."""
+def frame_view(default_selection: FrameSelection, **defaults: Any) -> configs.FrameView:
+    """FrameView from --frame_selection, --frames_per_video, --every_n and --max_video_frames, with other `defaults`."""
     selection, k, stride = FLAGS.frame_selection, FLAGS.frames_per_video, FLAGS.every_n
     if selection is None:
         selection = "strided" if stride is not None else "uniform" if k is not None else default_selection
     if k is None and selection not in ("all", "strided"):
         k = 30
-    return configs.FrameView(frame_selection=selection, frames_per_video=k, every_n=stride)
+    view = {"frame_selection": selection, "frames_per_video": k, "every_n": stride}
+    return configs.FrameView(**{**defaults, **view, **given("max_video_frames")})
 
 
 def given(*names: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def main(*paths):
             top_k=FLAGS.top_k,
             for_metrics=False,
         )
-        notes = NoteCounter()
+        notes = NoteCounter(network.config.max_video_frames)
         for path in paths:
             features, view = network.config.features, network.config.view
             shards = runs.find_shards("FILE", path, features, [view], (), network.reading)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from youtube8m_distill import runs
 
 BLOCK = "frames_per_block"  # the student has a flag of its own
+SELECTION_FLAGS = ("frame_selection", "frames_per_video", "every_n")
 TRAINING_FLAGS = fields_with(configs.TrainingConfig, has_flag=True)
 DISTILLATION_FLAGS = fields_with(configs.DistillationConfig, has_flag=True)
 # The settings of a network except the block length, and those in which teacher and student must agree.
@@ -65,7 +66,7 @@ def apply_recipe() -> None:
     recipe, mode = configs.RECIPES[name], FLAGS.mode
     _set_unless_given(recipe.training)
     if mode != "teacher":
-        if not any(FLAGS[field].present for field in configs.FrameView.model_fields):
+        if not any(FLAGS[name].present for name in SELECTION_FLAGS):
             _set_unless_given(recipe.student_frames)
         of_student = recipe.of_network(frame_view("uniform"))
         if BLOCK in of_student:
@@ -76,9 +77,12 @@ def apply_recipe() -> None:
     if mode == "serial":
         return
     recipe.check(name, FLAGS.model, mode)
-    video_level = configs.FAMILY_OF[FLAGS.model].is_video_level
-    view = None if video_level else frame_view("all") if mode == "teacher" else configs.FrameView()
-    _set_unless_given(recipe.of_network(view))
+    _set_unless_given(recipe.of_network(None if configs.FAMILY_OF[FLAGS.model].is_video_level else _own_view()))
+
+
+def _own_view():
+    """The view of a network that does not come from --teacher_dir. The teacher of a parallel run sees all frames."""
+    return frame_view("all") if FLAGS.mode == "teacher" else configs.FrameView(**given("max_video_frames"))
 
 
 def _set_unless_given(values):
@@ -149,12 +153,12 @@ def _new_network():
     """The network that the flags describe, for files in the official format."""
     family, view = configs.FAMILY_OF[FLAGS.model], None
     if not family.is_video_level:
-        view = frame_view("all") if FLAGS.mode == "teacher" else configs.FrameView()
+        view = _own_view()
     elif FLAGS.mode == "parallel":
         reason = "reads video-level files, and --mode=parallel selects frames; choose another model."
         raise SettingError("model", reason, FLAGS.model)
     else:
-        names = ("frame_selection", "frames_per_video", "every_n", "video_level_classifier_model")
+        names = (*configs.FrameView.model_fields, "video_level_classifier_model")
         _refuse(names, f"has no effect with --model={FLAGS.model}, which sees the mean of all frames.")
     if "reverse_whitening" not in family.model_fields:
         _refuse(["pca_eigenvalues"], f"has no effect with --model={FLAGS.model}, which normalizes frames by length.")
@@ -228,4 +232,4 @@ def _student_of(teacher):
         own[BLOCK] = FLAGS.student_frames_per_block
     elif FLAGS.student_frames_per_block is not None:
         raise SettingError("student_frames_per_block", f"has no effect with model={network.model}; leave it out.")
-    return network.replace(view=frame_view("uniform"), **own)
+    return network.replace(view=frame_view("uniform", max_video_frames=teacher.max_video_frames), **own)

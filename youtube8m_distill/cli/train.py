@@ -52,7 +52,8 @@ def train(run, training_files, strategy):
         print(f"Done: step {progress.step}. The chief has written everything.")
         return
     videos = progress.step * run.config.training.batch_size // machine(strategy)[1]
-    for line in NoteCounter(progress.notes, videos).in_words(" (counted in every epoch)"):
+    max_video_frames = run.config.networks[run.config.main_role].max_video_frames
+    for line in NoteCounter(max_video_frames, progress.notes, videos).in_words(" (counted in every epoch)"):
         print(line)
     best = ""
     if progress.best_step is not None:

@@ -66,6 +66,11 @@ class NetworkConfig(Settings):
         """The most frames this network sees of a video; 1 for the mean of a video-level file."""
         return 1 if self.view is None else self.view.max_frames
 
+    @property
+    def max_video_frames(self) -> int:
+        """The most frames of a video that are read for this network, which may see only some of them."""
+        return schema.MAX_FRAMES if self.view is None else self.view.max_video_frames
+
     def member(self) -> "NetworkConfig":
         """The NetworkConfig of one member of a mixture. The member of a mixture of mixtures is a mixture."""
         return self.replace(family=self.family.member())

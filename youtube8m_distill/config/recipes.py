@@ -116,6 +116,7 @@ RECIPES: dict[str, Recipe] = {
 SOURCES = {
     "frame_selection": f"{CVPR}, section 4: F_0, F_j, F_2j",
     "frames_per_video": f"{CVPR}, section 6: the largest k",
+    "max_video_frames": f"{STARTER}: it reads 300",
     "finetune_epochs": f"{OURS}; {CVPR} does not tell",
     "train_fraction": f"{CVPR}, Table 2 varies it",
     "student_loss": f"{CVPR}, section 4 (e)",

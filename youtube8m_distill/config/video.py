@@ -2,6 +2,8 @@
 
 from typing import Literal, get_args
 
+import pydantic
+
 from youtube8m_distill import schema
 from youtube8m_distill.settings import Names, Settings, Sizes, require, setting
 
@@ -55,24 +57,36 @@ class FrameView(Settings):
     """
 
     frame_selection: FrameSelection = setting("all", "Which frames of a video.")
-    frames_per_video: int | None = setting(
-        None, "Number of frames k, for every selection but all and strided.", ge=1, le=schema.MAX_FRAMES
+    frames_per_video: int | None = setting(None, "Number of frames k, for every selection but all and strided.")
+    every_n: int | None = setting(None, "Stride of --frame_selection=strided.")
+    max_video_frames: int = setting(
+        schema.MAX_FRAMES, "Frames of a video that are read; later ones are ignored.", ge=1, le=schema.LONGEST_VIDEO
     )
-    every_n: int | None = setting(None, "Stride of --frame_selection=strided.", ge=1, le=schema.MAX_FRAMES)
 
     def model_post_init(self, context, /):
-        selection, k, stride = self.frame_selection, self.frames_per_video, self.every_n
+        selection, k, stride, longest = self.frame_selection, self.frames_per_video, self.every_n, self.max_video_frames
         reason = f"with frame_selection={selection}: every selection but all and strided needs it, and no other takes it."
         require((k is not None) == (selection not in ("all", "strided")), "frames_per_video", reason, k)
         reason = f"with frame_selection={selection}: strided needs it, and no other takes it."
         require((stride is not None) == (selection == "strided"), "every_n", reason, stride)
+        for name, value in (("frames_per_video", k), ("every_n", stride)):
+            reason = f"choose a value from 1 to {longest} (max_video_frames)."
+            require(value is None or 1 <= value <= longest, name, reason, value)
+
+    @pydantic.model_serializer(mode="wrap")
+    def _serialize(self, handler):
+        """Leaves out the usual max_video_frames, so that files that were written before it existed still fit."""
+        values = handler(self)
+        if self.max_video_frames == schema.MAX_FRAMES:
+            del values["max_video_frames"]
+        return values
 
     @property
     def max_frames(self) -> int:
         """The most frames this selection gives: the padded length T of its batches."""
-        return self.frames_per_video or -(-schema.MAX_FRAMES // (self.every_n or 1))
+        return self.frames_per_video or -(-self.max_video_frames // (self.every_n or 1))
 
     @property
     def sees_all_frames(self) -> bool:
         """Whether this selection leaves no frame of any video out."""
-        return self.max_frames == schema.MAX_FRAMES
+        return self.max_frames == self.max_video_frames

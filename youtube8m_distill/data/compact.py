@@ -1,7 +1,7 @@
 """Frame-level files cut down to the frames that a network sees: same names, same format, a fraction of the bytes.
 
-Frames past the 300th are dropped first, as in reading. A network that sees k frames of a video gets the same ones from files
-cut to k, because every selection but `strided` gives each frame once if there are at most k.
+Frames past the view's max_video_frames are dropped first, as in reading. A network that sees k frames of a video gets the
+same ones from files cut to k, because every selection but `strided` gives each frame once if there are at most k.
 """
 
 import json
@@ -99,7 +99,10 @@ def check_views(shards: tuple[Shard, ...], views: Iterable[config.FrameView | No
 
 
 def _selection(settings):
-    return " ".join(str(settings[name]) for name in ("frames_per_video", "frame_selection") if settings[name] is not None)
+    """The frame selection in a view's settings, in words."""
+    words = [str(settings[name]) for name in ("frames_per_video", "frame_selection") if settings[name] is not None]
+    longest = settings.get("max_video_frames", schema.MAX_FRAMES)
+    return " ".join(words + ([f"(of the first {longest})"] if longest != schema.MAX_FRAMES else []))
 
 
 def compact_file(
@@ -147,8 +150,7 @@ def _cut(chunk, shard, first, view, seed):
         return []
     examples, video_ids, lengths = zip(*videos)
     drawn = seeds.frame_seeds(list(video_ids), seed, np.zeros(len(videos), np.int64))
-    num_frames = np.minimum(lengths, schema.MAX_FRAMES).astype(np.int32)
-    indices = frame_selection.select(view, num_frames, drawn).numpy()
+    indices = frame_selection.select(view, np.asarray(lengths, np.int32), drawn).numpy()
     return [_with_frames(example, row[row >= 0].tolist()) for example, row in zip(examples, indices)]
 
 

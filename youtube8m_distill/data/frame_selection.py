@@ -14,9 +14,9 @@ from youtube8m_distill import schema
 GOLDEN_GAMMA, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-def strided(video_frames, every_n):
-    """Frames 0, n, 2n, ... below the number of frames. int32 [B] -> int32 [B, ceil(MAX_FRAMES / every_n)]."""
-    return _first_of(tf.range(0, schema.MAX_FRAMES, every_n)[None], -(-video_frames // every_n))
+def strided(video_frames, every_n, longest=schema.MAX_FRAMES):
+    """Frames 0, n, 2n, ... below the number of frames. int32 [B], at most `longest` -> int32 [B, ceil(longest / n)]."""
+    return _first_of(tf.range(0, longest, every_n)[None], -(-video_frames // every_n))
 
 
 def uniform(video_frames, k):
@@ -31,17 +31,17 @@ def centered(video_frames, k):
     return _first_of((2 * tf.range(k) + 1) * video_frames[:, None] // (2 * count[:, None]), count)
 
 
-def random(video_frames, k, seed):
+def random(video_frames, k, seed, longest=schema.MAX_FRAMES):
     """At most k distinct frames of each video, in time order, each set of k as likely as any other.
 
     Every frame gets a number by hashing (seed, frame), and the k frames with the largest numbers are selected. So the same
     seed gives the same frames, and those of a smaller k are among those of a larger one.
 
-    int32 [B], int, int64 [B, 2] -> int32 [B, k].
+    int32 [B], at most `longest`, int, int64 [B, 2] -> int32 [B, k].
     """
     first, second = tf.unstack(tf.bitcast(seed, tf.uint64), axis=1)
     stream = _mixed(_mixed(first) + second)[:, None]  # [B, 1]
-    frames = tf.range(schema.MAX_FRAMES)[None]
+    frames = tf.range(longest)[None]
     draws = _mixed(stream + tf.cast(frames + 1, tf.uint64) * tf.constant(GOLDEN_GAMMA, tf.uint64))
     # Without their lowest bit, draws are not negative as int64, which top_k can rank.
     draws = tf.cast(tf.bitwise.right_shift(draws, tf.constant(1, tf.uint64)), tf.int64)
@@ -97,14 +97,17 @@ SELECTIONS: dict[str, typing.Any] = {"all": first} | {
 }
 
 
-def select(view, video_frames, seed):
+def select(view, stored_frames, seed):
     """The frames that one role sees of each video: each row ascending and below the number of frames, then -1.
 
-    config.FrameView, int32 [B] in 1 .. MAX_FRAMES, int64 [B, 2] (for `random` only) -> int32 [B, view.max_frames].
+    config.FrameView, int32 [B] from 1, int64 [B, 2] (for `random` only) -> int32 [B, view.max_frames].
     """
-    choose = SELECTIONS[view.frame_selection]
+    choose, longest = SELECTIONS[view.frame_selection], view.max_video_frames
+    video_frames = tf.minimum(stored_frames, longest)
     if choose is random:
-        indices = random(video_frames, view.max_frames, seed)
+        indices = random(video_frames, view.max_frames, seed, longest)
+    elif choose is strided:
+        indices = strided(video_frames, view.every_n, longest)
     else:
-        indices = choose(video_frames, view.every_n or view.max_frames)
+        indices = choose(video_frames, view.max_frames)
     return tf.ensure_shape(indices, [None, view.max_frames])

@@ -7,9 +7,15 @@ from youtube8m_distill import schema
 
 
 class NoteCounter:
-    """Sums the notes of batches."""
+    """Sums the notes of batches.
 
-    def __init__(self, totals: ArrayLike | None = None, num_videos: int = 0):
+    Args:
+        max_video_frames: how many frames of a video were read at most.
+        totals, num_videos: of the batches before.
+    """
+
+    def __init__(self, max_video_frames: int = schema.MAX_FRAMES, totals: ArrayLike | None = None, num_videos: int = 0):
+        self.max_video_frames = max_video_frames
         self.totals = np.zeros(len(schema.NOTES)) if totals is None else np.asarray(totals, np.float64)
         self.num_videos = num_videos
 
@@ -22,7 +28,7 @@ class NoteCounter:
         """One sentence for each kind of note that occurred. `where` follows the number of videos, as " in every epoch"."""
         count = {name: total for name, total in zip(schema.NOTES, self.totals)}
         of_all = f"of {self.num_videos:,} videos{where}"
-        limit = schema.MAX_FRAMES
+        limit = self.max_video_frames
         sentences = {
             "long": f"{{}} {of_all} have more than {limit} frames; only the first {limit} were used.",
             "no_labels": f"{{}} {of_all} have no labels.",

@@ -81,7 +81,7 @@ class LoadedNetwork:
             self.network, self.progress = run.load_network(self.role, checkpoint, dtype)
         self.predictor = Predictor(self.network, self.role, strategy, BestClasses(**options, label_loss=training.label_loss))
         self.batch_size = good_batch_size(self.config.max_frames) * strategy.num_replicas_in_sync
-        self.videos_per_second, self.notes = None, NoteCounter()
+        self.videos_per_second, self.notes = None, NoteCounter(self.config.max_video_frames)
 
     def restore(self, checkpoint: str | int) -> None:
         """Loads the weights of another checkpoint of the same run; nothing is built or compiled again."""
@@ -121,7 +121,8 @@ class LoadedNetwork:
         layout = find_layout(shards, self.config.features, self.reading)
         dataset = self.make_dataset(rest, batch_size or self.batch_size, layout=layout)
         total, _ = estimate_records(shards)
-        self.videos_per_second, self.notes, started, count = None, NoteCounter(), None, 0
+        self.videos_per_second, started, count = None, None, 0
+        self.notes = NoteCounter(self.config.max_video_frames)
         with display.ProgressBar(total, description, "videos", done.videos) as bar, naming_bad_records(shards):
             for batch in self.predictor(dataset):
                 if started is None:

@@ -77,7 +77,7 @@ def predict_to_csv(
                 except BaseException as error:
                     rows.leave(error)
                     raise
-            notes = NoteCounter()
+            notes = NoteCounter(network.config.max_video_frames)
             notes.add(np.fromfile(folder / VIDEOS, VIDEO)["notes"])
             files.remove_folder(folder)
     finally:

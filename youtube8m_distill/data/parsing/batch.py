@@ -20,7 +20,7 @@ from youtube8m_distill.settings import require
 
 # Batches whose longest video has at most so many frames are cut to this length, so that short videos cost little. Few
 # lengths, because each is compiled on its own.
-SHORT_LENGTHS = (10, 20, 40, 80, 160)
+SHORT_LENGTHS = (10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120)
 
 
 class Records(typing.NamedTuple):
@@ -120,7 +120,7 @@ def _parse_means(records, features, views, _, labels):
 def _parse_frames(records, features, views, seed, labels, layout, trim):
     names = bad_records.record_name(records.path, records.number)
     blocks: typing.Any = None
-    beginnings = records.serialized
+    beginnings, longest = records.serialized, max(view.max_video_frames for view in views.values())
     if features.dtype == "uint8" and set(layout.kinds) == {"bytes"}:
         wanted = features.replace(names=layout.keys)
         beginning = max(map(_beginning, views.values()))
@@ -135,14 +135,14 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
                 return blocks.beginning[:, : view.max_frames]
             return wire.cut(records.serialized, blocks, indices, features)
 
-        return batch_of(blocks.stored_frames, frames_of, _notes(context, blocks.stored_frames > schema.MAX_FRAMES))
+        return batch_of(blocks.stored_frames, frames_of, _notes(context, blocks.stored_frames > longest))
 
     def any_layout():
         lists = stored_frames.parse(records.serialized, layout, names)
         find_checks = functools.partial(checks.of_frames, features=features, layout=layout)
         with tf.control_dependencies([bad_records.require(names, find_checks, lists)]):
             lengths = stored_frames.lengths(lists, layout)
-            notes = _notes(context, lengths.frames > schema.MAX_FRAMES, lengths.trimmed, lengths.filled)
+            notes = _notes(context, lengths.frames > longest, lengths.trimmed, lengths.filled)
             clipped = {}
 
             def frames_of(view, indices):
@@ -160,7 +160,7 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
         batch = {schema.STORED_FRAMES: stored_frames, schema.NOTED: notes}
         draw = seeds.frame_seeds(context.first_ids, seed, records.epoch)
         for role, view in views.items():
-            indices = frame_selection.select(view, tf.minimum(stored_frames, schema.MAX_FRAMES), draw)
+            indices = frame_selection.select(view, stored_frames, draw)
             num_frames = tf.math.count_nonzero(indices >= 0, axis=1, dtype=tf.int32)
             frames = frames_of(view, indices)
             batch[role] = {schema.FRAMES: frames, schema.NUM_FRAMES: num_frames, schema.FRAME_INDICES: indices}

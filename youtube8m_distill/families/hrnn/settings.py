@@ -21,7 +21,7 @@ class HRNNSettings(FrameFamilySettings):
         "otherwise 3.",
         shapes_weights=False,
         ge=1,
-        le=schema.MAX_FRAMES,
+        le=schema.LONGEST_VIDEO,
     )
     dropout: float = dropout_field(0.5)
 
