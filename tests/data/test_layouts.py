@@ -30,7 +30,8 @@ def floats_of(count=3, seed=0):
 
 def parsed(features, layout, *serialized, views=None, path="some/file", **options):
     """A batch of records, parsed eagerly, as numpy."""
-    places = [tf.fill([len(serialized)], tf.constant(value)) for value in (path, np.int64(7), np.int64(0))]
+    count = len(serialized)
+    places = tf.fill([count], path), tf.range(count, dtype=tf.int64), tf.zeros([count], tf.int64)
     parser = batch.VideoParser(features, 12, views or ALL, layout=layout, **options)
     with records.untraced():
         found = parser(batch.Records(tf.constant(list(serialized)), *places))
@@ -138,6 +139,12 @@ def test_the_message_about_different_lengths_names_the_flag():
 def test_the_id_of_a_mediapipe_record(keys, path, expected):
     serialized = records.frame_record(records.random_frames(2, SIZES), video_id=None, **keys)
     assert parsed(BYTES, None, serialized, path=path)["video_id"].tolist() == [expected]
+
+
+def test_a_file_names_no_other_record_than_its_first():
+    serialized = records.frame_record(records.random_frames(2, SIZES), video_id=None)
+    with pytest.raises(bad_records.BadRecordError, match="record 1: no video id"), bad_records.naming_bad_records():
+        parsed(BYTES, None, serialized, serialized, path="a.pb")
 
 
 def test_labels_may_have_another_name():

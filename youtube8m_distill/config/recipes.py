@@ -55,7 +55,7 @@ class Recipe:
     training: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     distillation: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     blocks: tuple[Value, Value] | None = None  # how many blocks an H-RNN has: with all frames, with some
-    sum_of_predictions: Value | None = None  # if L_pred is summed over the batch: True
+    sums_predictions: str = ""  # the source, if L_pred is summed over the batch
 
     def check(self, name: str, model: str, mode: str) -> None:
         """Raises SettingError if the recipe does not describe such a network, or no such training."""
@@ -74,8 +74,8 @@ class Recipe:
     def of_distillation(self, student_loss: Sequence[str], batch_size: int) -> dict[str, Value]:
         """The values for distillation by these terms, with this batch size."""
         values = dict(self.distillation)
-        if self.sum_of_predictions is not None:
-            values["pred_weight"] = Value(float(batch_size), self.sum_of_predictions.source)
+        if self.sums_predictions:
+            values["pred_weight"] = Value(float(batch_size), self.sums_predictions)
         return {name: value for name, value in values.items() if TERM_OF.get(name, student_loss[0]) in student_loss}
 
 
@@ -92,7 +92,7 @@ RECIPES: dict[str, Recipe] = {
         models=(HRNN,),
         student_frames={
             "frame_selection": Value("strided", f"{RELEASE}: every n-th frame"),
-            "every_n": Value(10, f"{RELEASE}: its default"),
+            "every_n": Value(10, f"{RELEASE}: its scripts"),
         },
         network={"dropout": Value(0.0, f"{RELEASE}: none")},
         training={"learning_rate_decay": Value(1.0, f"{RELEASE}: the default of its flag, no decay")},
@@ -102,7 +102,7 @@ RECIPES: dict[str, Recipe] = {
             "share_classifier": Value(False, f"{RELEASE}: two classifiers"),
         },
         blocks=(Value(20, f"{RELEASE}: 20 blocks of 300 frames"), Value(5, f"{RELEASE}: 5 blocks")),
-        sum_of_predictions=Value(True, f"{RELEASE}: summed over the batch, so the batch size"),
+        sums_predictions=f"{RELEASE}: summed over the batch, so the batch size",
     ),
     "starter": Recipe(
         "The flag defaults of the YouTube-8M starter code.",
@@ -115,7 +115,7 @@ RECIPES: dict[str, Recipe] = {
 # Sources of defaults that do not come from the family's publication.
 SOURCES = {
     "frame_selection": f"{CVPR}, section 4: F_0, F_j, F_2j",
-    "frames_per_video": f"{CVPR}, section 6: the largest k",
+    "frames_per_video": f"{CVPR}, section 5: the largest k",
     "max_video_frames": f"{STARTER}: it reads 300",
     "finetune_epochs": f"{OURS}; {CVPR} does not tell",
     "train_fraction": f"{CVPR}, Table 2 varies it",

@@ -106,7 +106,7 @@ def _parse_means(records, features, views, _, labels):
     # record in every error.
     wanted = labels.context_features() | dict.fromkeys(features.names, tf.io.RaggedFeature(tf.float32))
     stored, *_ = tf.io.parse_sequence_example(labels.as_integers(records.serialized), wanted, example_names=names)
-    context = checks.read_context(stored, labels, records.path)
+    context = checks.read_context(stored, labels, records.path, records.number)
 
     def find_checks(context, stored):
         return checks.of_context(context, labels) + checks.of_means(stored, features)
@@ -127,7 +127,7 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
         blocks = wire.locate(records.serialized, wanted, beginning, _short_length if trim else None)
         beginnings = tf.where(blocks.official, blocks.context, records.serialized)
     stored, *_ = tf.io.parse_sequence_example(labels.as_integers(beginnings), labels.context_features(), example_names=names)
-    context = checks.read_context(stored, labels, records.path)
+    context = checks.read_context(stored, labels, records.path, records.number)
 
     def official():
         def frames_of(view, indices):

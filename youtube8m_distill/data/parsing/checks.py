@@ -68,13 +68,14 @@ class Context(typing.NamedTuple):
         return None if not self.reads_labels else tf.equal(self.labels.row_lengths(), 0)
 
 
-def read_context(stored, labels, paths):
+def read_context(stored, labels, paths, numbers):
     """Reads the Context from parsed features, RaggedTensors [B, values] by name.
 
-    A file of a single bare record names the video if the record does not. `paths`: string [B].
+    A file of a single bare record, such as clip.pb, names the video if the record does not. `paths`: string [B], of the
+    files; `numbers`: int64 [B], of the records in them.
     """
     of_file = tf.strings.regex_replace(paths, r".*/|\.[^./]*$", "")
-    of_file = tf.where(tf.strings.regex_full_match(paths, r".*\.pb"), of_file, "")
+    of_file = tf.where(tf.strings.regex_full_match(paths, r".*\.pb") & tf.equal(numbers, 0), of_file, "")
     of_file = tf.RaggedTensor.from_tensor(of_file[:, None], padding="", row_splits_dtype=tf.int32)
     ids = tf.concat([*(stored[key] for key in ID_KEYS), of_file], axis=1)
     first_ids = ids[:, :1].to_tensor("", shape=[None, 1])[:, 0]
