@@ -240,8 +240,8 @@ def test_without_run_once_each_new_checkpoint_is_scored_once_as_it_appears(tmp_p
 
     monkeypatch.setattr(eval_command.time, "sleep", sleep)
     ended = commands.run("eval", f"--train_dir={run.folder}", f"--eval_data_pattern={files}")
-    assert ended.out.startswith(f"Waiting for a new checkpoint in {run.folder}.\nteacher of step 11, 11 videos")
-    assert re.findall(r"teacher of step (\d+)", ended.out) == ["11", "13"]
+    assert ended.out.startswith(f"Waiting for a new checkpoint in {run.folder}.\nnetwork of step 11, 11 videos")
+    assert re.findall(r"network of step (\d+)", ended.out) == ["11", "13"]
     assert looks == [eval_command.SECONDS_BETWEEN_LOOKS] * 5
     assert metrics_of(run.folder / "eval" / "teacher")["checkpoint_step"] == 13
     assert ended.code == 130 and ended.lines[-1] == "Interrupted."

@@ -53,7 +53,7 @@ def test_an_extracted_network_works_with_every_other_command(tmp_path, mixture):
         "--groups=2",
         "--gating_reduction=2",
     )
-    assert f"teacher: starts from 61 weights of the teacher in {extracted}, step 9: everything." in ended.out
+    assert f"network: starts from 61 weights of the network in {extracted}, step 9: everything." in ended.out
     commands.succeed("infer", f"--train_dir={extracted}", f"--input_data_pattern={files}", f"--output_file={tmp_path}/p.csv")
     assert len(commands.read_csv(tmp_path / "p.csv")) == 8
 

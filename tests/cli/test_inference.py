@@ -77,7 +77,7 @@ def test_the_csv_has_the_predictions_of_the_best_checkpoint_in_the_order_of_the_
 def test_a_checkpoint_and_the_number_of_classes_can_be_chosen(run, files, tmp_path):
     ended, rows = predicted(run, files, tmp_path / "new" / "p.csv", "--top_k=2", "--checkpoint=last", "--batch_size=4")
     assert_predictions(rows, by_hand(run, files, "last"), 2)
-    assert ended.out.startswith("9 videos by the teacher of step 7 in ")
+    assert ended.out.startswith("9 videos by the network of step 7 in ")
     assert ended.out.endswith(f"{tmp_path}/new/p.csv\n")
 
 
@@ -169,7 +169,7 @@ def test_after_a_bad_record_the_command_with_exclude_records_resumes(run, files,
             "infer", *arguments, f"--output_file={tmp_path}/{output}", f"--exclude_records={tmp_path}/bad.csv"
         )
         assert ("Resuming after 8 videos, in file 2 of 3; " in ended.out) == (output == "p.csv")
-        assert "15 videos by the teacher of step 3 in " in ended.out
+        assert "15 videos by the network of step 3 in " in ended.out
     assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
     assert list(commands.read_csv(tmp_path / "p.csv"))[8:] == ["v008", *(f"w{number:03d}" for number in range(6))]
 
@@ -192,7 +192,7 @@ def test_a_network_from_an_archive_gives_the_same_predictions(files, csv, tmp_pa
             f"--output_file={tmp_path}/other.csv",
             *more,
         )
-        assert "9 videos by the teacher of step 3 in " in ended.out
+        assert "9 videos by the network of step 3 in " in ended.out
         assert (tmp_path / "other.csv").read_bytes() == csv.read_bytes()
     assert (tmp_path / "model" / "config.json").exists()
 

@@ -74,7 +74,7 @@ def test_a_run_starts_with_the_weights_of_another_and_resumes_only_with_them(tmp
     source = commands.save_run(tmp_path / "source", small(dtype="float32"))
     given = (f"--init_from={source.folder}", NO_CHANGE)
     run, printed = train(tmp_path, files, *given)
-    assert f"teacher: starts from 146 weights of the teacher in {source.folder}, step 3: everything." in printed
+    assert f"network: starts from 146 weights of the network in {source.folder}, step 3: everything." in printed
     assert "Done: step 2, 1 epoch(s)" in printed
     tiny_training.assert_same_weights(weights(run), weights(source), rounding=1e-12)
     assert run.checkpoints.newest_progress().step == 2 and run.config.init_from == str(source.folder)

@@ -287,9 +287,16 @@ def test_progress_is_shown_as_plain_lines_without_a_terminal(capsys, monkeypatch
     assert [line.split(" steps,")[0] for line in lines[:3]] == [f"run, serial: {count}/13" for count in (11, 12, 13)]
     note = "Loss: 12.35 Examples/sec: 250 | Hit@1: 0.500 GAP: 0.250"
     assert note not in lines[0] and lines[1].endswith(note) and lines[2].endswith(note)
-    assert lines[3] == "run, serial: epoch 5 ends at step 103. Validation: student gap_at_20 0.4321"
+    assert lines[3] == "run, serial: epoch 5 ends at step 103. Validation: gap_at_20 0.4321"
     assert len(lines) == 4  # the last count has been printed already
     assert "\r" not in text and "\x1b" not in text
+
+
+def test_validation_of_two_networks_is_shown_with_their_roles(capsys):
+    shown = callbacks.ProgressDisplay("run", None, "student", Progress(step=7))
+    shown.on_train_begin()
+    shown.on_epoch_end(2, {STUDENT_GAP: 0.25, STUDENT_GAP.replace("student", "teacher"): 0.5})
+    assert "Validation: student gap_at_20 0.2500, teacher gap_at_20 0.5000" in capsys.readouterr().err
 
 
 def test_the_end_of_an_epoch_is_shown_without_validation(capsys):

@@ -121,7 +121,7 @@ def test_a_prediction_that_is_not_finite_is_refused_with_its_place(run, shards, 
     network.network.weights[-1].assign(np.full(network.network.weights[-1].shape, np.nan, np.float32))
     with pytest.raises(
         ValueError,
-        match=f"file {shards[0].path}, record 0: the predictions of the teacher of step 7 in {run.folder} "
+        match=f"file {shards[0].path}, record 0: the predictions of the network of step 7 in {run.folder} "
         "for video b'v000' are not finite. Choose another --checkpoint",
     ):
         list(network.predict(shards, 4))

@@ -94,7 +94,7 @@ def test_a_network_of_the_same_shape_loads_everything(tmp_path, network, caplog,
     assert_equal([found["teacher"]], [theirs])
     assert any(tiny_training.differ(tiny_training.weights(found["teacher"]), tiny_training.weights(before["teacher"])))
     count = sum(array.size for array in theirs.get_weights())
-    assert caplog.messages == [f"teacher: starts from {count:,} weights of the teacher in {tmp_path}, step 3: everything."]
+    assert caplog.messages == [f"network: starts from {count:,} weights of the network in {tmp_path}, step 3: everything."]
 
 
 def test_settings_beyond_the_shape_may_differ(tmp_path, quick_encoder, caplog):
@@ -130,7 +130,7 @@ def test_only_the_encoder_is_loaded_if_the_classifiers_differ(tmp_path, quick_en
     assert_equal([found["teacher"].encoder], [theirs.encoder])
     assert_equal([found["teacher"].classifier], [before["teacher"].classifier])
     assert caplog.messages == [
-        f"teacher: starts from 36 weights of the teacher in {tmp_path}, step 3: all but the classifier ({words})."
+        f"network: starts from 36 weights of the network in {tmp_path}, step 3: all but the classifier ({words})."
     ]
 
 
@@ -235,7 +235,7 @@ def test_a_student_with_its_teachers_classifier_loads_the_encoder(tmp_path, quic
     assert_equal([found["student"].classifier], [before["teacher"].classifier])
     assert_equal([found["teacher"]], [before["teacher"]])
     assert caplog.messages == [
-        f"student: starts from 36 weights of the teacher in {tmp_path}, step 3: the encoder. The classifier "
+        f"student: starts from 36 weights of the network in {tmp_path}, step 3: the encoder. The classifier "
         "comes from the teacher."
     ]
 
@@ -309,12 +309,12 @@ def test_both_networks_of_a_parallel_run_start_from_a_single_network(tmp_path, q
     assert_equal(found.values(), [theirs, theirs])
 
 
-@pytest.mark.parametrize("mode, role", [("teacher", "teacher"), ("serial", "student")])
-def test_a_network_starts_from_the_same_role_of_a_pair(tmp_path, quick_encoder, mode, role, caplog):
+@pytest.mark.parametrize("mode, role, title", [("teacher", "teacher", "network"), ("serial", "student", "student")])
+def test_a_network_starts_from_the_same_role_of_a_pair(tmp_path, quick_encoder, mode, role, title, caplog):
     theirs = parallel_source(tmp_path, networks.frame_level())
     found, _ = start(run_config(tmp_path, networks.frame_level(), mode, share=False))
     assert_equal([found[role]], [theirs[role]])
-    assert caplog.messages[0].startswith(f"{role}: ") and f"weights of the {role} in" in caplog.messages[0]
+    assert caplog.messages[0].startswith(f"{title}: ") and f"weights of the {role} in" in caplog.messages[0]
 
 
 # ---- eigenvalues

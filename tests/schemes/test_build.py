@@ -146,7 +146,7 @@ def test_a_teacher_trains_in_one_stage_on_its_own_frames():
     (stage,) = build_stages(run, {"teacher": tiny_training.hierarchical_rnn("teacher")})
     scheme = stage.build_scheme()
     assert type(scheme) is Supervised and list(scheme.networks) == ["teacher"]
-    assert (stage.name, stage.roles, stage.num_epochs) == ("teacher", ("teacher",), 3)
+    assert (stage.name, stage.roles, stage.num_epochs) == ("training", ("teacher",), 3)
 
 
 @pytest.mark.parametrize("mode, kind", [("serial", SerialDistiller), ("parallel", ParallelDistiller)])

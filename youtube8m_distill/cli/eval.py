@@ -110,7 +110,7 @@ def evaluate_checkpoint(network, shards, folder, names):
         writer.close()
     except OSError as error:
         entry.fail(f"--output_dir={folder}: cannot be written to: {error}")
-    print(table(record))
+    print(table(record, network.title))
     highest = per_class.index[per_class["num_positives"] > 0].max()
     if num_classes == CLASSES_OF_2017 and metrics["num_labels"] and highest < schema.NUM_CLASSES:
         print(
@@ -131,10 +131,10 @@ def write_per_class(path, rows, names):
         rows.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
-def table(record):
+def table(record, title):
     """The metrics as aligned lines."""
     lines = [
-        f"{record['network']} of step {record['checkpoint_step']}, {record['num_videos']} videos, "
+        f"{title} of step {record['checkpoint_step']}, {record['num_videos']} videos, "
         f"at most {record['max_frames']} frame(s) of each"
     ]
     for name, value in record.items():

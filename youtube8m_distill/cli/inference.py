@@ -53,7 +53,7 @@ def main():
             with entry.about("vocabulary", "names were not written: "):
                 write_names(FLAGS.output_file, path_with_names(FLAGS.output_file), names)
     print(
-        f"{predicted.num_videos} videos by the {network.role} of step {network.progress.step} in "
+        f"{predicted.num_videos} videos by the {network.title} of step {network.progress.step} in "
         f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}"
     )
     for line in predicted.in_words():

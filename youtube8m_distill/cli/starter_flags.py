@@ -55,7 +55,7 @@ def check_repeated(run_config: configs.RunConfig, role: str, folder: object) -> 
         value = [part.strip() for part in flag.value] if isinstance(flag.value, list) else flag.value
         if flag.present and value != found.get(name):
             there = f"has {written(found[name])}" if found.get(name) is not None else "has no such setting"
-            reason = f"the {role} in {folder} {there}. Settings come from the run; leave the flag out."
+            reason = f"the {run_config.title(role)} in {folder} {there}. Settings come from the run; leave the flag out."
             raise SettingError(name, reason, value)
 
 

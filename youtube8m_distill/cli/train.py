@@ -82,7 +82,7 @@ def describe(config, training_files, strategy):
         f"{len(training_files.validation)} validation file(s)",
     ]
     lines += _about_recipe(config)
-    lines += [f"{role}: {_settings(network)}" for role, network in config.networks.items()]
+    lines += [f"{config.title(role)}: {_settings(network)}" for role, network in config.networks.items()]
     if config.mode != "serial" and config.networks[schema.TEACHER].settings().get("reverse_whitening") is False:
         lines.append(
             "Frames are L2-normalized. As published, this family reverses the whitening of the features' PCA instead; "

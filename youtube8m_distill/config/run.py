@@ -79,6 +79,10 @@ class RunConfig(Settings):
         """The role of the network that the run is about: the student if there is one."""
         return schema.STUDENT if schema.STUDENT in self.networks else schema.TEACHER
 
+    def title(self, role: str) -> str:
+        """What messages call a network: teacher or student, or just a network if the run has only one."""
+        return "network" if self.mode == "teacher" else role
+
     @property
     def trained_roles(self) -> tuple[str, ...]:
         return (schema.STUDENT,) if self.mode == "serial" else tuple(sorted(self.networks))

@@ -168,11 +168,13 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.bar.update(1, note)
 
     def on_epoch_end(self, epoch, logs=None):
-        values = ", ".join(
-            f"{name.replace(f'/{VALIDATION}', ' ')} {value:.4f}"
+        shown = {
+            tuple(name.split(f"/{VALIDATION}")): value
             for name, value in (logs or {}).items()
             if name.endswith((VALIDATION_GAP, f"{VALIDATION}hit_at_one"))
-        )
+        }
+        of_several = len({role for role, _ in shown}) > 1
+        values = ", ".join(f"{f'{role} ' if of_several else ''}{name} {value:.4f}" for (role, name), value in shown.items())
         ends = f"{self.description}: epoch {epoch} ends at step {self.progress.step}."
         self.bar.write(f"{ends} Validation: {values}" if values else ends)
 

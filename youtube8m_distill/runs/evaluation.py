@@ -53,6 +53,7 @@ class LoadedNetwork:
         **options: of engine.predictor.BestClasses.
 
     Attributes:
+        title: what messages call it.
         progress: Progress at which its weights were saved.
         batch_size: a good number of videos per batch, over all replicas.
         videos_per_second: rate of the last prediction, including reading, from its second batch on, since the first includes
@@ -73,6 +74,7 @@ class LoadedNetwork:
         **options,
     ):
         self.run, self.role = run, run.role(network)
+        self.title = run.config.title(self.role)
         self.config, training = run.config.networks[self.role], run.config.training
         self.seed, self.reading = training.seed, run.config.reading if reading is None else reading
         is_mixed = training.mixed_precision if mixed_precision is None else mixed_precision
@@ -151,7 +153,7 @@ class LoadedNetwork:
                 "Every video counts once: exclude one of the two."
             )
         if not batch["finite"].all():
-            row, network = int(np.argmin(batch["finite"])), f"the {self.role} of step {self.progress.step}"
+            row, network = int(np.argmin(batch["finite"])), f"the {self.title} of step {self.progress.step}"
             raise ValueError(
                 f"{at(indices[row], numbers[row])}: the predictions of {network} in {self.run.folder} for video "
                 f"{video_ids[row]!r} are not finite. Choose another --checkpoint, or check what this record holds."

@@ -52,8 +52,8 @@ def _take_weights(config, role, network):
     theirs, ours = (_weights(model, left_out) for model in (source, network))
     for variable, value in zip(ours, theirs, strict=True):
         variable.assign(value)
-    loaded = f"{sum(math.prod(variable.shape) for variable in ours):,} weights of the {source_role}"
-    log.info("%s: starts from %s in %s, step %d: %s", role, loaded, run.folder, progress.step, what)
+    loaded = f"{sum(math.prod(variable.shape) for variable in ours):,} weights of the {run.config.title(source_role)}"
+    log.info("%s: starts from %s in %s, step %d: %s", config.title(role), loaded, run.folder, progress.step, what)
 
 
 def _weights(network, left_out):

@@ -154,7 +154,7 @@ class _Training:
             frames = self.config.networks[role].max_frames
             parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
             cost = f"{parameters:,} parameters, {network.multiply_adds(frames):,} multiply-adds per video"
-            log.info("%s: %s of %d frame(s)", role, cost, frames)
+            log.info("%s: %s of %d frame(s)", self.config.title(role), cost, frames)
         self._log_estimate()
         if not self.files.validation:
             log.info("No --validation_data_pattern: the last checkpoint counts as the best.")

@@ -80,7 +80,7 @@ def build_stages(config: RunConfig, networks: dict[str, Network]) -> list[Stage]
     teacher, of_teacher = networks[TEACHER], label_objective(config.networks[TEACHER], training.label_loss)
     if distillation is None:
         build = partial(Supervised, teacher, TEACHER, of_teacher, **options)
-        return [Stage("teacher", build, (TEACHER,), training.num_epochs)]
+        return [Stage("training", build, (TEACHER,), training.num_epochs)]
 
     student, terms = networks[STUDENT], student_terms(distillation, config.networks[STUDENT], training.label_loss)
     if config.mode == "parallel":
