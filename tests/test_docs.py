@@ -15,6 +15,7 @@ import pytest
 
 from tests import commands as in_process
 from tests import networks, records
+from youtube8m_distill.cli.main import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {
@@ -63,6 +64,11 @@ def commands(page, *languages):
         elif words[:1] == ["python"] and words[1] in SCRIPTS:
             found.append((SCRIPTS[words[1]], words[2:]))
     return found
+
+
+def test_the_first_page_lists_every_command():
+    listed = re.findall(r"^\| `yt8m (\w+)` \|", PAGES["docs/index.md"], re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)
 
 
 WITH_COMMANDS = [page for page in PAGES if commands(page, "sh")]

@@ -118,3 +118,10 @@ def test_other_errors_pass_unchanged():
 def test_errors_about_memory_and_machines_are_not_about_files(error):
     with pytest.raises(type(error)), bad_records.naming_bad_records():
         raise error
+
+
+def test_a_lost_object_store_is_reported_with_the_address_of_a_file():
+    shards = [tfrecord.Shard(f"s3://bucket/train{i}.tfrecord", "", 100) for i in range(2)]
+    with pytest.raises(OSError, match=r"a file such as s3://bucket/train0.tfrecord cannot be read \(Unknown: curlCode: 7"):
+        with bad_records.naming_bad_records(shards):
+            raise tf.errors.UnknownError(None, None, ": curlCode: 7, Couldn't connect to server")

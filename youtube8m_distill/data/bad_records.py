@@ -81,7 +81,8 @@ def naming_bad_records(shards: Sequence[tfrecord.Shard] = ()) -> Iterator[None]:
     except tf.errors.OpError as error:
         if not _is_about_files(error, shards):  # but about memory, or a machine that is gone
             raise
-        with unreachable_files("a file of records"):
+        is_named = not shards or any(shard.path in error.message for shard in shards)
+        with unreachable_files("a file of records" if is_named else f"a file such as {shards[0].path}"):
             raise
 
 

@@ -67,9 +67,10 @@ def unreachable_files(what: str) -> Iterator[None]:
         raise
     except tf.errors.OpError as error:
         first = (error.message or type(error).__name__).strip().splitlines()[0]
-        reason = re.sub(r"\{\{.*?\}\} *", "", first).partition(" [Op:")[0]  # without the names of graph nodes
+        reason = re.sub(r"\{\{.*?\}\} *", "", first).partition(" [Op:")[0].lstrip(": ")  # without names of graph nodes
         kind = type(error).__name__.removesuffix("Error")
-        raise OSError(f"{what} cannot be read ({kind}: {reason}). Is it still there, and its server reachable?") from error
+        advice = "Check that it still exists and that its server can be reached."
+        raise OSError(f"{what} cannot be read ({kind}: {reason}). {advice}") from error
 
 
 def require_records(shards: Sequence[Shard]) -> None:
@@ -99,11 +100,19 @@ def _matches(glob):
             "For s3:// and hdfs:// install one with: pip install 'youtube8m_distill[io]'"
         ) from error
     if not paths:
+        if glob.startswith("s3://"):
+            _require_answer("/".join([*glob.split("/")[:3], ""]))
         raise FileNotFoundError(
             f"{glob!r} matches no file (commas separate patterns). Quote it in your shell, or "
             f"write a small set with: {EXAMPLE_SET}"
         )
     return paths
+
+
+def _require_answer(bucket):
+    """Raises TensorFlow's error if the server of an S3 bucket does not answer, which looks like an empty bucket to glob."""
+    with contextlib.suppress(tf.errors.NotFoundError):
+        tf.io.gfile.stat(bucket)
 
 
 def _look_into(path):

@@ -128,7 +128,7 @@ def _naming(flag, pattern):
         yield
     except SettingError:
         raise
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise SettingError(flag, str(error), pattern) from error
 
 
