@@ -75,6 +75,22 @@ def mean_average_precision(labels, predictions, top_k, average_precision=grouped
     return sum(values.values()) / len(values) if values else 0.0
 
 
+def average_precisions_at_k(rankings, rated, classes, k):
+    """{class: sum over i <= k of P(i) rel(i) / N_c} of the classes with positives: MOD 2019, equation (8).
+
+    rankings: {class: segments, best first}. rated: {class: {segment: is it positive}}. The ranking is cut to k segments,
+    then unrated ones are taken out.
+    """
+    values = {}
+    for c in classes:
+        ratings = rated.get(c, {})
+        relevant = [ratings[segment] for segment in rankings.get(c, [])[:k] if segment in ratings]
+        precisions = [sum(relevant[:i]) / i for i in range(1, len(relevant) + 1)]
+        if sum(ratings.values()):
+            values[c] = sum(p for p, positive in zip(precisions, relevant) if positive) / sum(ratings.values())
+    return values
+
+
 def kaggle_line(video_id, classes, scores):
     """One line of the starter's CSV, for an id that needs no quotes."""
     return video_id + "," + " ".join("%i %g" % pair for pair in zip(classes, scores)) + "\n"

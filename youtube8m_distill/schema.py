@@ -71,3 +71,4 @@ NOTES = (
 )
 
 TOP_K = 20  # predictions a video that GAP, mAP and the Kaggle CSV look at
+TOP_N = 100_000  # segments a class that MAP@K and the CSV of segments look at
