@@ -119,7 +119,11 @@ def _field(video_id):
     text = video_id if isinstance(video_id, str) else video_id.decode("utf-8", "surrogateescape")
     if "\0" in text:
         raise ValueError(f"video id {video_id!r} contains a zero byte, which CSV readers drop.")
-    text = spreadsheet_safe(text)
+    return quoted(spreadsheet_safe(text))
+
+
+def quoted(text: str) -> str:
+    """A text as a CSV field, quoted only if it contains a character that some program treats as a separator."""
     # By hand, since Python's csv module does not quote a lone carriage return before Python 3.13.
     return '"' + text.replace('"', '""') + '"' if any(special in text for special in QUOTED) else text
 
