@@ -30,7 +30,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["youtube8m_distill", "youtube8m_distill.*"]),  # reproduce/ stays out of the wheel
-    package_data={"youtube8m_distill": ["py.typed", "*.pyi"]},
+    package_data={"youtube8m_distill": ["py.typed", "*.pyi", "data/*.csv"]},
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.16.2,<2.22",
