@@ -1,7 +1,7 @@
 """A look at the labels of some files before anything is built: whether there are any, and whether they are class numbers."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
@@ -18,7 +18,7 @@ def check_labels(flag: str, pattern: str, shards: Sequence[Shard], label_key: st
     Records that are invalid in another way are left to the reader of the files. Raises SettingError.
     """
     count, with_labels, others = 0, [], {}
-    for context in itertools.islice(_contexts(shards), MOST_LOOKED_AT):
+    for context in itertools.islice(contexts(shards), MOST_LOOKED_AT):
         labels = list(context[label_key].int64_list.value) if label_key in context else []
         count += 1
         with_labels += [labels] if labels else []
@@ -43,7 +43,7 @@ def check_labels(flag: str, pattern: str, shards: Sequence[Shard], label_key: st
     require(not (with_labels and all(rows) and is_certain and num_classes > 1), flag, reason, pattern)
 
 
-def _contexts(shards):
+def contexts(shards: Sequence[Shard]) -> Iterator[dict[str, tf.train.Feature]]:
     """The context of each record that is not excluded, as a dict of features, up to the first damaged record of a file."""
     for shard in shards:
         records = iter(read_serialized(shard))
