@@ -12,7 +12,7 @@ from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import eval as eval_command
 from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.export import spreadsheet_safe
-from youtube8m_distill.export.named import read_vocabulary
+from youtube8m_distill.export.named import read_vocabulary, write_per_class
 from youtube8m_distill.metrics.evaluate import Evaluator
 
 VOCABULARIES = {
@@ -137,7 +137,7 @@ def test_a_class_may_have_the_name_na(tmp_path):
 
 def test_formulas_in_class_names_are_escaped(tmp_path):
     names = pd.Series({0: "Game", 1: "=1+2"})
-    eval_command.write_per_class(tmp_path / "rows.csv", pd.DataFrame({"num_positives": [3, 4]}), names)
+    write_per_class(tmp_path / "rows.csv", pd.DataFrame({"num_positives": [3, 4]}), names)
     assert pd.read_csv(tmp_path / "rows.csv")["name"].tolist() == ["Game", spreadsheet_safe("=1+2")]
     assert spreadsheet_safe("=1+2") != "=1+2"
 

@@ -1,6 +1,5 @@
 """Scores a trained network on labeled files."""
 
-import csv
 import json
 import os
 import pathlib
@@ -18,7 +17,7 @@ from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.scalars import ScalarWriter
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
-from youtube8m_distill.export import spreadsheet_safe
+from youtube8m_distill.export.named import write_per_class
 from youtube8m_distill.metrics.evaluate import Evaluator
 
 SECONDS_BETWEEN_LOOKS = 30
@@ -120,15 +119,6 @@ def evaluate_checkpoint(network, shards, folder, names):
     for line in network.notes.in_words():
         print(line)
     print(f"Written to {folder}: metrics.json, per_class.csv, TensorBoard logs.", flush=True)
-
-
-def write_per_class(path, rows, names):
-    """Writes one row per class: index, name if known, number of its videos, average precisions. Formulas are escaped."""
-    rows.insert(0, "class", rows.index)
-    if names is not None:
-        rows.insert(1, "name", rows["class"].map(names).map(spreadsheet_safe, na_action="ignore"))
-    with files.atomic_path(path) as temporary:
-        rows.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
 def table(record, title):

@@ -1,4 +1,4 @@
-"""Class names: vocabularies, and predictions with the names of their classes."""
+"""Class names: vocabularies, and predictions and tables with the names of classes."""
 
 import csv
 import gzip
@@ -67,6 +67,15 @@ def write_names(source: str | os.PathLike, path: str | os.PathLike, names: pd.Se
                 values = pairs.split()
                 lines = [[video_id, c, known.get(int(c), ""), s] for c, s in zip(values[::2], values[1::2])]
                 output.write(_lines(lines))
+
+
+def write_per_class(path: str | os.PathLike, rows: pd.DataFrame, names: pd.Series | None = None) -> None:
+    """Writes a table by class: its index as `class`, names if they are given, and its columns. Formulas are escaped."""
+    rows = rows.rename_axis("class").reset_index()
+    if names is not None:
+        rows.insert(1, "name", rows["class"].map(names).map(spreadsheet_safe, na_action="ignore"))
+    with files.atomic_path(path) as temporary:
+        rows.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
 def _lines(rows):
