@@ -67,7 +67,7 @@ def commands(page, *languages):
 
 
 def test_the_first_page_lists_every_command():
-    listed = re.findall(r"^\| `yt8m (\w+)` \|", PAGES["docs/index.md"], re.MULTILINE)
+    listed = re.findall(r"^\| `yt8m ([\w-]+)` \|", PAGES["docs/index.md"], re.MULTILINE)
     assert sorted(listed) == sorted(COMMANDS)
 
 
@@ -108,7 +108,7 @@ def sample_set(tmp_path_factory):
 
 
 def write_other_records(folder):
-    """Files of other extractors: MediaPipe's, a set with gaps and labels under another name, AudioSet's."""
+    """Files of other extractors: MediaPipe's, a set with gaps and labels under another name, AudioSet's; rated segments."""
     sizes = (("rgb", 1024), ("audio", 128))
     floats = records.random_frames(5, sizes, dtype=np.float32)
     mediapipe = {"RGB/feature/floats": floats["rgb"], "AUDIO/feature/floats": floats["audio"]}
@@ -119,9 +119,12 @@ def write_other_records(folder):
     ]
     audio = [records.random_frames(10, (("audio_embedding", 128),), seed=i) for i in range(16)]
     clips = [records.frame_record(frames, b"c%d" % i, [i % 10], "video_id") for i, frames in enumerate(audio)]
-    for name, videos in (("own", own), ("audioset", clips)):
-        (folder / name).mkdir()
-        records.write(folder / name / "train0.tfrecord", videos)
+    ratings = {f"segment_{name}": [number] for name, number in (("labels", 3), ("start_times", 5), ("end_times", 10))}
+    rated = [records.frame_record(records.random_frames(9, sizes), b"abcd", [3], segment_scores=[1.0], **ratings)]
+    (folder / "segments.csv").write_text("Class,Segments\n3,abcd:5 efgh:0\n7,\n")
+    for name, videos in (("own/train0", own), ("audioset/train0", clips), ("yt8m/segments/validate0", rated)):
+        (folder / name).parent.mkdir()
+        records.write(folder / f"{name}.tfrecord", videos)
 
 
 @pytest.mark.slow
@@ -141,7 +144,7 @@ def test_commands_of_a_page_run_as_written(page, sample_set, tmp_path):
 
 
 def test_documented_flags_exist():
-    names = ("train", "eval", "infer", "predict", "synthesize", "compact", "check", "extract")
+    names = ("train", "eval", "infer", "predict", "synthesize", "compact", "check", "extract", "segment-eval")
     helps = {name: in_process.succeed(name, "--helpfull").out for name in names}
     known = {name: set(re.findall(r"^ *--(?:\[no\])?(\w+)", text, re.MULTILINE)) for name, text in helps.items()}
     for page in PAGES:

@@ -65,7 +65,7 @@ def test_yt8m_lists_every_command_with_one_line(monkeypatch, capsys, arguments):
     code, printed = yt8m(monkeypatch, capsys, *arguments)
     assert code == 0 and printed.out.startswith("Usage: yt8m COMMAND")
     for name, command in main.COMMANDS.items():
-        assert f"\n  {name:<12}{command.description.splitlines()[0]}\n" in printed.out
+        assert f"\n  {name:<14}{command.description.splitlines()[0]}\n" in printed.out
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,30 @@ def check():
     define("Output", output_file=Flag("CSV to write, for --exclude_records. Default: none.", pathlib.Path))
 
 
+def segment_eval():
+    """Score a CSV of ranked segments against rated segments: MAP@K of the segment challenge.
+
+        yt8m segment-eval --predictions=segments.csv --labels='yt8m/segments/validate*.tfrecord'
+
+    The CSV has one row `class,video_id:start video_id:start ...` for each class, best segment first. Segments without a
+    rating for the class are ignored.
+    """
+    define(
+        "Data",
+        predictions=Flag("The CSV of ranked segments, compressed if its name ends with .gz.", pathlib.Path),
+        labels=Flag("Globs of files with rated segments, comma-separated."),
+        segment_label_ids_file=Flag(
+            "The classes to score, one number per line. Default: the 1,000 classes of the challenge.", pathlib.Path
+        ),
+        **our_flags.VOCABULARY,
+    )
+    define(
+        "Output",
+        top_n=Flag("Segments of each class that count: K of MAP@K.", int, schema.TOP_N, at_least=1),
+        output_dir=Flag("Folder for metrics.json and per_class.csv. Default: none.", pathlib.Path),
+    )
+
+
 def demo():
     """Run every step on a small synthetic data set: teacher, baseline, two students, scores, predictions.
 
@@ -280,5 +304,6 @@ COMMANDS = {
     "synthesize": Command("synthesize", synthesize, ("output_dir",), lambda: our_flags.settings_given(SyntheticConfig)),
     "extract": Command("extract", extract, ("train_dir", "submodel", "output_dir")),
     "check": Command("check", check, ("input_data_pattern",)),
+    "segment-eval": Command("segment_eval", segment_eval, ("predictions", "labels")),
     "demo": Command("demo", demo, uses_tensorflow=False),
 }

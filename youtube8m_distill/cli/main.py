@@ -14,7 +14,7 @@ def main() -> None:
     program = "python -m youtube8m_distill" if pathlib.Path(sys.argv[0]).name == "__main__.py" else "yt8m"
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in entry.HELP:
-        lines = [f"  {name:<12}{command.description.splitlines()[0]}" for name, command in COMMANDS.items()]
+        lines = [f"  {name:<14}{command.description.splitlines()[0]}" for name, command in COMMANDS.items()]
         print(f"Usage: {program} COMMAND --flag=value ...", "", *lines, sep="\n")
         print(f"\n`{program} COMMAND --helpshort` lists its flags.")
     elif name in COMMANDS:
