@@ -17,6 +17,7 @@ and at video level:
 What belongs to the video:
 
     labels         uint8 [B, num_classes]   multi-hot
+    label_weights  uint8 [B, num_classes]   of a rated segment: 1 where someone has rated the class
     stored_frames  int32 [B]                frames in the record, including those past a view's max_video_frames
     notes          float32 [B, 5]           what users should hear of about the record: NOTES
     targets        float16 [B, numbers]     the teacher's stored outputs, where there are some
@@ -32,6 +33,8 @@ LONGEST_VIDEO = 10_000  # frames that can be read of a video; more need other ne
 ID_KEYS = ("id", "video_id")  # 2018 and later; 2017 and earlier
 MEDIAPIPE_ID_KEYS = ("example/id", "clip/data_path")  # for records without one of these
 LABELS_KEY = "labels"
+SEGMENT_KEYS = ("segment_labels", "segment_start_times", "segment_end_times", "segment_scores")  # in the files of 2019
+RATED_KEY = "rated"  # of a segment that was cut out of such a file (data.segments)
 MEDIAPIPE_KEY = "{}/feature/floats"  # of a frame-level feature, with its name in capitals
 
 FRAME_FEATURES = ("rgb", "audio")
@@ -51,6 +54,7 @@ NUM_FRAMES = "num_frames"
 FRAME_INDICES = "frame_indices"
 FEATURES = "features"
 LABELS = "labels"
+LABEL_WEIGHTS = "label_weights"
 VIDEO_ID = "video_id"
 STORED_FRAMES = "stored_frames"
 NOTED = "notes"

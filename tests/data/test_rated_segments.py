@@ -6,7 +6,7 @@ from tests import records
 from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.data.exclusions import Fault, exclude
 from youtube8m_distill.data.find_files import find_files
-from youtube8m_distill.data.rated_segments import check_rated, ratings_of, read_rated_segments
+from youtube8m_distill.data.rated_segments import check_rated, read_rated_segments, segments_of
 from youtube8m_distill.errors import SettingError
 
 
@@ -65,7 +65,7 @@ def test_excluded_records_are_skipped(tmp_path):
 
 def test_a_score_of_a_half_is_positive():
     example = tf.train.SequenceExample.FromString(rated_record(b"a", (0, 1, 0.5), (0, 2, 0.25), (5, 1, 1)))
-    assert ratings_of(example, "x") == {(0, 1): True, (0, 2): False, (5, 1): True}
+    assert segments_of(example, "x") == [(0, 5, {1: True, 2: False}), (5, 10, {1: True})]
 
 
 @pytest.mark.parametrize(

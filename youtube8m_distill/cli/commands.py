@@ -46,7 +46,6 @@ def train():
     our_flags.define_training()
     our_flags.define_devices()
     starter_flags.define_refused(
-        segment_labels=starter_flags.SEGMENTS,
         export_model_steps="use --checkpoint_steps; evaluation and prediction need nothing but a checkpoint",
         **starter_flags.SAMPLED_FRAMES,
         vlagd="this variant of NetVLAD is not in this version",
@@ -85,9 +84,7 @@ def evaluate():
         ),
     )
     our_flags.define_devices()
-    starter_flags.define_refused(
-        segment_labels=starter_flags.SEGMENTS, num_readers=starter_flags.READERS, **starter_flags.SAMPLED_FRAMES
-    )
+    starter_flags.define_refused(num_readers=starter_flags.READERS, **starter_flags.SAMPLED_FRAMES)
     starter_flags.define_repeated()
 
 
@@ -211,7 +208,7 @@ def check():
         input_data_pattern=Flag("Globs of the files to check, comma-separated."),
         num_classes=Flag(classes, int, schema.NUM_CLASSES, at_least=1),
         feature_names=Flag("Features that every record must have. Default: those of the first record.", tuple),
-        **our_flags.READING,
+        **our_flags.READING_OF_VIDEOS,
     )
     define("Output", output_file=Flag("CSV to write, for --exclude_records. Default: none.", pathlib.Path))
 

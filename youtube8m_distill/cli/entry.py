@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -45,6 +46,11 @@ def run(main: Callable[..., None], description: str, takes_names: bool = False) 
     except BrokenPipeError:  # as in `yt8m train --helpshort | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = SIGNALLED + signal.SIGPIPE
+    except Exception:
+        if "tensorflow_io" not in sys.modules:
+            raise
+        traceback.print_exc()
+        code = 1
     _leave(code)
 
 
@@ -104,6 +110,23 @@ def user_errors() -> Iterator[None]:
         raise
     except (ValueError, OSError) as error:
         fail(message_of(error))
+    except Exception as error:
+        if "tensorflow" not in sys.modules:
+            raise
+        fail(_about_unreachable(error))
+
+
+def _about_unreachable(error):
+    """The message for an error of TensorFlow about files or object stores; raises all others again."""
+    from youtube8m_distill.data.find_files import is_unreachable, unreachable_files
+
+    if not is_unreachable(error):
+        raise error
+    try:
+        with unreachable_files("a file"):
+            raise error
+    except OSError as unreachable:
+        return str(unreachable)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.named import write_per_class
 from youtube8m_distill.metrics.evaluate import Evaluator
+from youtube8m_distill.settings import require
 
 SECONDS_BETWEEN_LOOKS = 30
 CLASSES_OF_2017 = 4716
@@ -27,6 +28,8 @@ TITLES = {
     "perr": "PERR",
     "mean_average_precision": "mAP",
     "full_mean_average_precision": "mAP, all predictions",
+    "map_at_k": "MAP@K",
+    "map_at_k_all_classes": "MAP@K, all classes",
     "loss": "Loss",
 }
 
@@ -37,14 +40,19 @@ def main():
         run = runs.open_run(FLAGS.train_dir)
         role = run.role(FLAGS.network)
         check_repeated(run.config, role, run.folder)
-        folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / role)
+        reading = reading_of(run.config)
+        about = f"{role}_segments" if reading.segment_labels else role
+        folder = pathlib.Path(FLAGS.output_dir or run.folder / "eval" / about)
         files.check_output("output_dir", folder, folder=True)
         strategy = make_strategy(FLAGS.num_gpu)
         names = vocabulary()
-        config, pattern, reading = run.config.networks[role], FLAGS.eval_data_pattern, reading_of(run.config)
+        config, pattern = run.config.networks[role], FLAGS.eval_data_pattern
         flag, views = "eval_data_pattern", [config.view]
-        shards = runs.find_shards(flag, pattern, config.features, views, exclusions(), reading)
-        check_labels(flag, pattern, shards, reading.label_key, config.num_classes)
+        shards = runs.find_shards(flag, pattern, config.features, views, exclusions(), reading, config.num_classes)
+        reason = "is over all predictions, and of segments only the rated classes count; leave it out."
+        require(not (FLAGS.full_map and reading.segment_labels), "full_map", reason)
+        if not reading.segment_labels:
+            check_labels(flag, pattern, shards, reading.label_key, config.num_classes)
     checkpoint = (FLAGS.checkpoint or "best") if FLAGS.run_once else wait_for_checkpoint(run, after=None)
     with entry.user_errors():
         network = runs.LoadedNetwork(
@@ -55,7 +63,7 @@ def main():
             FLAGS.mixed_precision,
             reading,
             top_k=FLAGS.top_k,
-            keep_predictions=FLAGS.full_map,
+            keep_predictions=FLAGS.full_map or reading.segment_labels,
         )
     evaluate_checkpoint(network, shards, folder, names)
     while not FLAGS.run_once:
@@ -82,7 +90,8 @@ def evaluate_checkpoint(network, shards, folder, names):
     """Scores a loaded network, prints the table and writes every file."""
     num_classes, top_k = network.config.num_classes, FLAGS.top_k
     with entry.user_errors(), tempfile.TemporaryDirectory() as scratch:
-        with Evaluator(num_classes, top_k, scratch if FLAGS.full_map else None) as evaluator:
+        classes = runs.segment_classes(network.reading, num_classes) if network.reading.segment_labels else None
+        with Evaluator(num_classes, top_k, scratch if FLAGS.full_map else None, classes) as evaluator:
             metrics = network.evaluate(shards, FLAGS.batch_size, evaluator)
             per_class = pd.DataFrame(evaluator.per_class())
         if not metrics["num_labels"]:
@@ -123,8 +132,9 @@ def evaluate_checkpoint(network, shards, folder, names):
 
 def table(record, title):
     """The metrics as aligned lines."""
+    examples = "segments" if "num_rated" in record else "videos"
     lines = [
-        f"{title} of step {record['checkpoint_step']}, {record['num_videos']} videos, "
+        f"{title} of step {record['checkpoint_step']}, {record['num_videos']} {examples}, "
         f"at most {record['max_frames']} frame(s) of each"
     ]
     for name, value in record.items():

@@ -127,6 +127,7 @@ def network_groups() -> dict[str, list[str]]:
 
 EXCLUDE_RECORDS = fields(configs.RunConfig, "exclude_records")
 READING = fields(configs.Reading)
+READING_OF_VIDEOS = fields(configs.Reading, "label_key", "pad_missing_features", "feature_dtype")
 ROLES, ROLE_HELP = (schema.TEACHER, schema.STUDENT), "Which network of the run. Default: the student if there is one."
 NETWORK = {"network": Flag(ROLE_HELP, ROLES)}
 TRAINED_NETWORK = {
@@ -271,10 +272,13 @@ def vocabulary() -> Any:
         raise SettingError("vocabulary", reason, FLAGS.vocabulary) from error
 
 
-def reading_of(run_config: configs.RunConfig) -> configs.Reading:
-    """How the records of a run's network are read: as in its training, except for flags that are given."""
+def reading_of(run_config: configs.RunConfig, **fixed: Any) -> configs.Reading:
+    """How the records of a run's network are read: as in its training, except for flags that are given and `fixed`."""
     own = run_config.reading.values()
-    return configs.Reading(**{**own, **given(*(name for name in own if name in FLAGS))})
+    found = {**own, **given(*(name for name in own if name in FLAGS)), **fixed}
+    if not found["segment_labels"] and "segment_label_ids_file" not in given("segment_label_ids_file"):
+        found["segment_label_ids_file"] = ""  # the run's is about its segments
+    return configs.Reading(**found)
 
 
 def settings_given(kind: type[SomeSettings], **defaults: Any) -> SomeSettings:

@@ -28,7 +28,7 @@ def main():
             FLAGS.network,
             checkpoint,
             FLAGS.mixed_precision,
-            reading_of(run.config),
+            reading_of(run.config, segment_labels=False),
             top_k=FLAGS.top_k,
             for_metrics=False,
         )

@@ -72,13 +72,14 @@ def last_checkpoint(run):
 
 def describe(config, training_files, strategy):
     """The settings of a run, one group per line."""
+    examples = "segments" if config.reading.segment_labels else "videos"
     about = "" if training_files.num_train_is_exact else "about "
     machines = machine(strategy)[1]
     where = f" of {machines} machines, here" if machines > 1 else ""
     devices = f"{strategy.num_replicas_in_sync} device(s){where}: {', '.join(strategy.extended.worker_devices)}"
     lines = [
         f"mode={config.mode} on {devices}",
-        f"data: {about}{training_files.num_train:,} training videos in {len(training_files.train)} file(s), "
+        f"data: {about}{training_files.num_train:,} training {examples} in {len(training_files.train)} file(s), "
         f"{len(training_files.validation)} validation file(s)",
     ]
     lines += _about_recipe(config)

@@ -71,6 +71,8 @@ class RunConfig(Settings):
             _check_terms(student.family, self.distillation)
             if self.mode == "parallel":
                 _check_parallel(self.distillation)
+        if self.reading.segment_labels:
+            _check_segments(self)
         if self.teacher_targets_dir:
             _check_stored(self.mode, teacher.view, self.distillation, self.teacher_targets_dir)
 
@@ -121,6 +123,16 @@ def _check_parallel(distillation):
     reason = "without share_classifier leaves the student's classifier untrained; share it, or add pred or ce."
     trained = distillation.share_classifier or distillation.trains_classifier
     require(trained, "student_loss", reason, distillation.student_loss)
+
+
+def _check_segments(config):
+    model, label_loss = config.networks[config.main_role].model, config.training.label_loss
+    reason = f"has no effect with model={model}, which reads video-level files."
+    require(not config.networks[config.main_role].is_video_level, "segment_labels", reason, True)
+    reason = "is over all classes, also those that nobody has rated; use CrossEntropyLoss with segment_labels."
+    require(label_loss == "CrossEntropyLoss", "label_loss", reason, label_loss)
+    reason = "is not supported with segment_labels; leave it out."
+    require(not config.teacher_targets_dir, "teacher_targets_dir", reason, config.teacher_targets_dir)
 
 
 def _check_stored(mode, view, distillation, folder):

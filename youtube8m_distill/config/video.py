@@ -47,6 +47,16 @@ class Reading(Settings):
         "Read a video whose features differ in length to the end of the shortest, and a feature that is missing as zeros.",
     )
     feature_dtype: FeatureDtype = setting("uint8", "Type of the numbers in features that are stored as bytes.")
+    segment_labels: bool = setting(False, "Read rated segments of videos (the files of 2019) instead of whole videos.")
+    segment_label_ids_file: str = setting(
+        "",
+        "CSV of the classes for which segments are rated. Default: with 3,862 classes the official 1,000, otherwise all.",
+        is_path=True,
+    )
+
+    def model_post_init(self, context, /):
+        reason = "has an effect only with segment_labels."
+        require(self.segment_labels or not self.segment_label_ids_file, "segment_label_ids_file", reason)
 
 
 class FrameView(Settings):

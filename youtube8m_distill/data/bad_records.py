@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from youtube8m_distill.data import tfrecord
-from youtube8m_distill.data.find_files import unreachable_files
+from youtube8m_distill.data.find_files import is_unreachable, unreachable_files
 from youtube8m_distill.errors import BadRecordError as BadRecordError
 
 START, END = "<bad record>", "</bad record>"
@@ -79,19 +79,11 @@ def naming_bad_records(shards: Sequence[tfrecord.Shard] = ()) -> Iterator[None]:
     except tf.errors.DataLossError as error:
         raise BadRecordError(_locate(error.message, shards)) from None
     except tf.errors.OpError as error:
-        if not _is_about_files(error, shards):  # but about memory, or a machine that is gone
+        if not is_unreachable(error):
             raise
         is_named = not shards or any(shard.path in error.message for shard in shards)
         with unreachable_files("a file of records" if is_named else f"a file such as {shards[0].path}"):
             raise
-
-
-def _is_about_files(error, shards):
-    """Whether an error of TensorFlow is about a file or an object store that cannot be read."""
-    if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError)):
-        return True
-    is_remote = any("://" in shard.path for shard in shards)
-    return is_remote and bool(re.search(r"\w+://|curl|HTTP response", error.message or ""))
 
 
 def _explain(message):

@@ -79,12 +79,14 @@ def _check_sources(sources, known, output_dir):
     require(not wrong, "output_dir", reason, output_dir)
 
 
-def check_views(shards: tuple[Shard, ...], views: Iterable[config.FrameView | None]) -> None:
-    """Refuses compact files, with a ValueError, for a network that sees other frames than the kept ones."""
+def check_views(shards: tuple[Shard, ...], views: Iterable[config.FrameView | None], of_segments: bool = False) -> None:
+    """Refuses compact files, with a ValueError, for a network that sees other frames than the kept ones, or segments."""
     for folder in sorted({os.path.dirname(shard.path) for shard in shards}):
         path = os.path.join(folder, MANIFEST)
         if not tf.io.gfile.exists(path):
             continue
+        if of_segments:
+            raise ValueError(f"the compact files in {folder} hold no whole segments; give the original files.")
         with tf.io.gfile.GFile(path) as file:
             settings = json.load(file)["compact"]
         if settings["format"] == 1 and settings["frame_selection"] == "uniform":

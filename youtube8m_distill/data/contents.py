@@ -77,6 +77,8 @@ def find_layout(
                 raise ValueError(f"{path}: {key!r} is stored as {stored}; video-level features must be floats.")
         keys.append(key)
         kinds.append(kind)
+    if reading.segment_labels:
+        return Layout(tuple(keys), tuple(kinds), schema.LABELS_KEY, reading.pad_missing_features, schema.RATED_KEY)
     return Layout(tuple(keys), tuple(kinds), reading.label_key, reading.pad_missing_features)
 
 

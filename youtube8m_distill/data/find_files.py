@@ -73,6 +73,13 @@ def unreachable_files(what: str) -> Iterator[None]:
         raise OSError(f"{what} cannot be read ({kind}: {reason}). {advice}") from error
 
 
+def is_unreachable(error: Exception) -> bool:
+    """Whether an error is TensorFlow's about a file or an object store that cannot be read, not about memory or machines."""
+    if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError)):
+        return True
+    return isinstance(error, tf.errors.OpError) and bool(re.search(r"\w+://|curl|HTTP response", str(error)))
+
+
 def require_records(shards: Sequence[Shard]) -> None:
     """Raises BadFileError if a file has a `problem`, or the first record cannot be read."""
     for shard in shards:

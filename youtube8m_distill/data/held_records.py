@@ -7,7 +7,7 @@ import re
 import tensorflow as tf
 
 from youtube8m_distill.data.bad_records import naming_bad_records
-from youtube8m_distill.data.tfrecord import Shard, read_serialized
+from youtube8m_distill.data.tfrecord import Held, Shard, read_serialized
 
 SHARE_OF_FREE_MEMORY = 0.25  # networks need memory, too, and other processes may hold the same files
 MOST_RECORDS = 2**20  # read as one batch; official files have about a thousand
@@ -37,7 +37,10 @@ class HeldRecords:
         self._free_bytes -= size
         with naming_bad_records(tuple(missing)):
             self._records |= {_key(shard): _read(shard) for shard in missing}
-        return tuple(dataclasses.replace(shard, held=self._records[_key(shard)]) for shard in shards)
+        return tuple(
+            dataclasses.replace(shard, held=Held(self._records[_key(shard)], 0, len(self._records[_key(shard)])))
+            for shard in shards
+        )
 
 
 def default_bytes() -> float:

@@ -1,15 +1,19 @@
 """A look at the labels of some files before anything is built: whether there are any, and whether they are class numbers."""
 
 import itertools
+import logging
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from youtube8m_distill import schema
 from youtube8m_distill.data.tfrecord import Shard, read_serialized
 from youtube8m_distill.settings import require
 
 ALWAYS_LOOKED_AT = 32  # records
 MOST_LOOKED_AT = 10_000  # if none has labels
+
+log = logging.getLogger(__name__)
 
 
 def check_labels(flag: str, pattern: str, shards: Sequence[Shard], label_key: str, num_classes: int) -> None:
@@ -31,8 +35,11 @@ def check_labels(flag: str, pattern: str, shards: Sequence[Shard], label_key: st
         f"{len(shards)} file(s), {shards[0].path} first: none of the first {count:,} records has labels under "
         f"{label_key!r}, so they can neither train nor score; `yt8m infer` needs none. "
         + (f"Name the labels with --label_key; other integers in the records: {listed}." if listed else "")
+        + (" The records hold ratings of segments: read those with --segment_labels." if _has_segments(others) else "")
     )
     require(with_labels or not count, flag, reason.rstrip(), pattern)
+    if _has_segments(others):
+        log.info("--%s=%s: the records also hold ratings of segments, which --segment_labels reads.", flag, pattern)
     rows = [len(labels) == num_classes and set(labels) <= {0, 1} for labels in with_labels]
     # With two classes, [0, 1] may also be a video of both.
     is_certain = any(len(set(labels)) < len(labels) or labels == [1, 0] for labels in with_labels)
@@ -41,6 +48,10 @@ def check_labels(flag: str, pattern: str, shards: Sequence[Shard], label_key: st
         f"each of num_classes={num_classes}. It must list the indices of the classes of a video: [1] instead of [0, 1]."
     )
     require(not (with_labels and all(rows) and is_certain and num_classes > 1), flag, reason, pattern)
+
+
+def _has_segments(features):
+    return all(key in features for key in schema.SEGMENT_KEYS)
 
 
 def contexts(shards: Sequence[Shard]) -> Iterator[dict[str, tf.train.Feature]]:

@@ -166,12 +166,11 @@ def _serialized_reader(shards, paths):
     packed = tf.constant([shard.compression for shard in shards])
     limits = [shard.readable for shard in shards]
     readable = tf.constant([-1 if limit is None else limit for limit in limits], tf.int64)
-    held = [shard.held for shard in shards]
+    held = _held_reader([shard.held for shard in shards])
 
     def read(shard, **options):
-        if all(records is not None for records in held):
-            records = tf.switch_case(tf.cast(shard, tf.int32), [lambda records=records: records for records in held])
-            return tf.data.Dataset.from_tensor_slices(records)
+        if held is not None:
+            return tf.data.Dataset.from_tensor_slices(held(shard))
         # TFRecordDataset takes the compression as a Python string, so there is one dataset for each that occurs, and all but
         # the file's own read nothing.
         datasets = [
@@ -180,6 +179,22 @@ def _serialized_reader(shards, paths):
         ]
         records = functools.reduce(lambda first, other: first.concatenate(other), datasets)
         return records if limits.count(None) == len(limits) else records.take(readable[shard])
+
+    return read
+
+
+def _held_reader(held):
+    """A function (index of a shard) -> its records, string [N]; None unless all shards are in memory."""
+    if any(records is None for records in held):
+        return None
+    tensors = list({id(records): records for records, _, _ in held}.values())
+    which = tf.constant([next(i for i, tensor in enumerate(tensors) if tensor is records) for records, _, _ in held])
+    starts, ends = (tf.constant([part[place] for part in held], tf.int64) for place in (1, 2))
+
+    def read(shard):
+        branches = [lambda tensor=tensor: tensor for tensor in tensors]
+        records = tensors[0] if len(tensors) == 1 else tf.switch_case(which[shard], branches)
+        return records[starts[shard] : ends[shard]]
 
     return read
 

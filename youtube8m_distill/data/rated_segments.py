@@ -19,7 +19,7 @@ from youtube8m_distill.data.labels import MOST_LOOKED_AT, contexts
 from youtube8m_distill.data.tfrecord import DAMAGED, FOOTER_BYTES, HEADER_BYTES, Shard, is_whole, read_serialized
 from youtube8m_distill.settings import require
 
-LABELS, STARTS, ENDS, SCORES = "segment_labels", "segment_start_times", "segment_end_times", "segment_scores"
+LABELS, STARTS, ENDS, SCORES = schema.SEGMENT_KEYS
 POSITIVE = 0.5  # a rating of this or more is positive; official ones are 0 or 1
 LARGEST = 2**31 - 1
 
@@ -44,7 +44,7 @@ def read_rated_segments(shards: Sequence[Shard]) -> RatedSegments:
     """Reads the ratings of all records. Records without ratings are valid and add none.
 
     Raises:
-        BadRecordError: with file and record, if a record is damaged or its ratings are invalid (`ratings_of`), or rate a
+        BadRecordError: with file and record, if a record is damaged or its ratings are invalid (`segments_of`), or rate a
             pair differently than an earlier record.
     """
     found: dict[tuple[bytes, int, int], bool] = {}
@@ -70,24 +70,32 @@ def _add(found, record, where):
         example = tf.train.SequenceExample.FromString(record)
     except Exception as error:  # protobuf's own DecodeError, which TensorFlow does not export
         raise BadRecordError(f"{where}: {NO_EXAMPLE}") from error
-    ratings = ratings_of(example, where)
-    if not ratings:
+    segments = segments_of(example, where)
+    if not segments:
         return
     context = example.context.feature
     ids = [list(context[key].bytes_list.value) for key in schema.ID_KEYS if key in context]
     if not ids or len(ids[0]) != 1:
         raise BadRecordError(f"{where}: has ratings and no video id; store one under {' or '.join(schema.ID_KEYS)}.")
-    for (start, c), positive in ratings.items():
+    for start, c, positive in ((start, c, positive) for start, _, ratings in segments for c, positive in ratings.items()):
         if found.setdefault((ids[0][0], start, c), positive) != positive:
             name = ids[0][0].decode("utf-8", "backslashreplace")
             raise BadRecordError(f"{where}: {_contradiction(start, c)}, the other time in an earlier record of video {name}")
 
 
-def ratings_of(example: tf.train.SequenceExample, where: str) -> dict[tuple[int, int], bool]:
-    """The ratings of one record: {(start, class): whether it is positive}, in the record's order; {} if it has none.
+class Segment(NamedTuple):
+    """A part of a video that was rated."""
+
+    start: int  # its first frame
+    end: int  # the frame after its last one
+    ratings: dict[int, bool]  # class -> whether the segment shows it
+
+
+def segments_of(example: tf.train.SequenceExample, where: str) -> list[Segment]:
+    """The rated segments of one record, by start; none if it has no ratings. The same rating twice counts once.
 
     BadRecordError, after the text `where`, if the four lists are not equally long, a label, time or score is out of range,
-    or a pair is rated both ways. The same rating twice counts once.
+    segments with the same start end differently, or a pair is rated both ways.
     """
     context = example.context.feature
     labels, starts, ends = (context[key].int64_list.value if key in context else () for key in (LABELS, STARTS, ENDS))
@@ -96,7 +104,7 @@ def ratings_of(example: tf.train.SequenceExample, where: str) -> dict[tuple[int,
         lengths = f"{len(labels)}, {len(starts)} and {len(ends)} integers, and {len(scores)} floats"
         reason = f"{LABELS}, {STARTS}, {ENDS} and {SCORES} hold {lengths}; each rating has one of each"
         raise BadRecordError(f"{where}: {reason}")
-    found: dict[tuple[int, int], bool] = {}
+    found: dict[int, Segment] = {}
     for label, start, end, score in zip(labels, starts, ends, scores):
         if not 0 <= label <= LARGEST:
             raise BadRecordError(f"{where}: {LABELS} holds {label}, which is not a class number")
@@ -104,9 +112,12 @@ def ratings_of(example: tf.train.SequenceExample, where: str) -> dict[tuple[int,
             raise BadRecordError(f"{where}: a segment from {start} to {end}; it must start at 0 or later and before its end")
         if not 0 <= score <= 1:
             raise BadRecordError(f"{where}: {SCORES} holds {score:g}, which is outside 0 .. 1")
-        if found.setdefault((start, label), score >= POSITIVE) != (score >= POSITIVE):
+        segment = found.setdefault(start, Segment(start, end, {}))
+        if segment.end != end:
+            raise BadRecordError(f"{where}: the segment that starts at {start} ends at {segment.end} and at {end}")
+        if segment.ratings.setdefault(label, score >= POSITIVE) != (score >= POSITIVE):
             raise BadRecordError(f"{where}: {_contradiction(start, label)}")
-    return found
+    return [found[start] for start in sorted(found)]
 
 
 def _contradiction(start, c):

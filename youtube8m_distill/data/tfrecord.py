@@ -14,6 +14,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -30,6 +31,14 @@ EXACT_BELOW_BYTES = 2**32  # `estimate_records` counts every record of a set sma
 SAMPLED_SHARDS = 4  # and this many files of a larger one
 
 
+class Held(NamedTuple):
+    """Serialized records in memory: `records[start:end]`. Several files may share one tensor."""
+
+    records: tf.Tensor  # string [N]
+    start: int
+    end: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Shard:
     """One TFRecord file."""
@@ -40,8 +49,7 @@ class Shard:
     excluded: tuple[int, ...] = ()  # numbers of records to skip, rising; the first record is 0
     readable: int | None = None  # how many records come before the damaged part of the file; None for all
     problem: str = ""  # why the file holds no record; "" if it may hold some
-    # string [N], these records, if a HeldRecords keeps them in memory.
-    held: tf.Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
+    held: Held | None = dataclasses.field(default=None, compare=False, repr=False)  # its records, if they are in memory
 
 
 class BadFileError(ValueError):
@@ -109,6 +117,9 @@ def is_whole(shard, num_bytes):
 
 def read_serialized(shard) -> tf.data.Dataset:
     """The serialized records of a file before its damaged part, excluded ones too."""
+    if shard.held is not None:
+        records, start, end = shard.held
+        return with_quick_iterators(tf.data.Dataset.from_tensor_slices(records[start:end]))
     records = with_quick_iterators(records_of(shard.path, shard.compression))
     return records if shard.readable is None else records.take(shard.readable)
 
@@ -163,7 +174,9 @@ def count_records(shards: Sequence[Shard], at_most: int | None = None) -> int:
 def _count(shard, at_most=2**62):
     """Records of one file that are not excluded, up to a limit."""
     limit = at_most + len(shard.excluded)
-    if shard.readable is not None:
+    if shard.held is not None:
+        number = shard.held.end - shard.held.start
+    elif shard.readable is not None:
         number = shard.readable
     elif shard.compression == BARE:
         number = 1

@@ -14,7 +14,7 @@ from keras import ops
 from youtube8m_distill import schema
 from youtube8m_distill.engine.strategy import local_replicas, make_strategy
 from youtube8m_distill.metrics.evaluate import Evaluator
-from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr
+from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr, rated_only
 from youtube8m_distill.schemes.losses import LABEL_LOSSES
 
 # Facts about the records of a batch, which no network reads.
@@ -40,8 +40,8 @@ class BestClasses:
     def reads_labels(self) -> bool:
         return self.for_metrics
 
-    def __call__(self, outputs: dict, labels: Any) -> dict[str, tf.Tensor]:
-        predictions, num_classes = outputs["predictions"], outputs["predictions"].shape[-1]
+    def __call__(self, outputs: dict, labels: Any, weights: Any = None) -> dict[str, tf.Tensor]:
+        predictions, num_classes = rated_only(outputs["predictions"], weights), outputs["predictions"].shape[-1]
         top_k = min(self.top_k, num_classes)
         # One search for the best classes is enough for both uses.
         depth = max(top_k, min(SHALLOW_DEPTH, num_classes)) if self.for_metrics else top_k
@@ -52,7 +52,7 @@ class BestClasses:
             "finite": ops.isfinite(ops.sum(predictions, axis=-1)),  # of all classes: a NaN need not be among the best
         }
         if self.for_metrics:
-            loss = LABEL_LOSSES[self.label_loss](labels, predictions, outputs.get("logits"))
+            loss = LABEL_LOSSES[self.label_loss](labels, outputs["predictions"], outputs.get("logits"), weights)
             found |= {"perr": perr(labels, predictions, best), "losses": loss}
         if self.keep_predictions:
             found["predictions"] = predictions
@@ -96,13 +96,13 @@ class Predictor:
     def _inputs(self, batch):
         """The parts of a batch, or of its spec, that the network and the output function read."""
         inputs = {self.role: batch[self.role]}
-        return inputs | {schema.LABELS: batch[schema.LABELS]} if self.outputs.reads_labels else inputs
+        of_labels = (schema.LABELS, schema.LABEL_WEIGHTS) if self.outputs.reads_labels else ()
+        return inputs | {name: batch[name] for name in of_labels if name in batch}
 
     def _predict(self, batch):
         about = {name: batch[name].numpy() for name in ABOUT_RECORDS if name in batch}
-        if self.outputs.reads_labels:
-            about[schema.LABELS] = batch[schema.LABELS].numpy()
         inputs = self._inputs(batch)
+        about |= {name: values.numpy() for name, values in inputs.items() if name != self.role}
         replicas = local_replicas(self.strategy)  # of several machines, only the chief predicts
         if replicas == 1:
             return about | {name: values.numpy() for name, values in self._run(inputs).items()}
@@ -118,7 +118,9 @@ class Predictor:
         return about | {name: np.concatenate([part.numpy() for part in parts])[:size] for name, parts in found.items()}
 
     def _forward(self, inputs):
-        return self.outputs(self.network(inputs[self.role], training=False), inputs.get(schema.LABELS))
+        outputs = self.network(inputs[self.role], training=False)
+        weights = {} if schema.LABEL_WEIGHTS not in inputs else {"weights": inputs[schema.LABEL_WEIGHTS]}
+        return self.outputs(outputs, inputs.get(schema.LABELS), **weights)
 
 
 def _padded(values, rows):
@@ -143,5 +145,6 @@ def evaluate(batches: Iterable[dict], evaluator: Evaluator) -> dict:
     """Feeds batches of a Predictor with BestClasses into an Evaluator and returns its result."""
     for batch in batches:
         found = (batch[name] for name in (schema.LABELS, "classes", "scores", "losses", "perr"))
-        evaluator.update_state(*found, predictions=batch.get("predictions"))
+        weights = batch.get(schema.LABEL_WEIGHTS)
+        evaluator.update_state(*found, predictions=batch.get("predictions"), label_weights=weights)
     return evaluator.result()

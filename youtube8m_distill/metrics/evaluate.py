@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.metrics.gap import GlobalAveragePrecision
 from youtube8m_distill.metrics.mean_average_precision import FullMeanAveragePrecision, MeanAveragePrecision
 from youtube8m_distill.metrics.ranking import finite_float32, ranking_from_top
+from youtube8m_distill.metrics.segment_map import RatedPairs
 
 
 class Evaluator(contextlib.AbstractContextManager):
@@ -33,15 +35,21 @@ class Evaluator(contextlib.AbstractContextManager):
         top_k: classes of each video that count for GAP and mAP.
         full_map_folder: where FullMeanAveragePrecision keeps its temporary file; without a folder, it is not computed. With
             one, use the evaluator in a `with` block, or `close` it.
+        segment_classes: the classes of rated segments; the examples are segments then, and MAP@K is computed, too.
     """
 
     def __init__(
-        self, num_classes: int, top_k: int = schema.TOP_K, full_map_folder: str | os.PathLike[str] | None = None
+        self,
+        num_classes: int,
+        top_k: int = schema.TOP_K,
+        full_map_folder: str | os.PathLike[str] | None = None,
+        segment_classes: Sequence[int] | None = None,
     ) -> None:
         self.num_classes, self.top_k = num_classes, top_k
         self._gap = GlobalAveragePrecision(top_k)
         self._map = MeanAveragePrecision(num_classes, top_k)
         self._full_map = None if full_map_folder is None else FullMeanAveragePrecision(num_classes, full_map_folder)
+        self._segments = None if segment_classes is None else RatedPairs(segment_classes)
         self.reset_state()
 
     def update_state(
@@ -52,6 +60,7 @@ class Evaluator(contextlib.AbstractContextManager):
         losses: ArrayLike,
         perr: ArrayLike,
         predictions: ArrayLike | None = None,
+        label_weights: ArrayLike | None = None,
     ) -> None:
         """Adds a batch. A batch that raises an error changes nothing.
 
@@ -61,7 +70,8 @@ class Evaluator(contextlib.AbstractContextManager):
             top_scores: float [B, k], their predictions.
             losses: float [B], of all predictions.
             perr: float [B], of all predictions; k of them are not enough for videos with more labels.
-            predictions: float [B, num_classes]; only read for the full mAP.
+            predictions: float [B, num_classes]; only read for the full mAP and for segments.
+            label_weights: [B, num_classes], of segments: above 0 where a class is rated.
         Raises:
             ValueError: if shapes do not fit or a score, loss or PERR is not finite.
         """
@@ -72,6 +82,10 @@ class Evaluator(contextlib.AbstractContextManager):
             if predictions is None:
                 raise ValueError("predictions=None: the full mAP needs all predictions of every batch.")
             self._full_map.update_state(labels, predictions)
+        if self._segments is not None:
+            if predictions is None or label_weights is None:
+                raise ValueError("MAP@K needs predictions and label_weights of every batch.")
+            self._segments.update_state(labels, label_weights, predictions)
         self._gap.update_state(ranking)
         self._map.update_state(ranking)
         self._losses.append(losses)
@@ -83,8 +97,9 @@ class Evaluator(contextlib.AbstractContextManager):
         """All metrics of the videos since the last reset, as plain numbers for JSON.
 
         They are `num_videos`, `num_labels`, `hit_at_one`, `perr`, `gap_at_<top_k>`, `mean_average_precision`, `loss` (mean
-        over videos) and, if requested, `full_mean_average_precision`. Metrics are 0.0 if `num_labels` is 0. ValueError if
-        there was no video.
+        over videos) and, if requested, `full_mean_average_precision`; of
+        segments also `map_at_k`, `map_at_k_all_classes`, and `num_rated` (rated pairs of segment and class). Metrics are 0.0
+        if `num_labels` is 0. ValueError if there was no video.
         """
         losses, perr = (np.concatenate([np.zeros(0), *values]) for values in (self._losses, self._perr))
         if not losses.size:
@@ -100,6 +115,10 @@ class Evaluator(contextlib.AbstractContextManager):
         }
         if self._full_map is not None:
             result["full_mean_average_precision"] = self._full_map.result()
+        if self._segments is not None:
+            found = self._segments.result()
+            result |= {"map_at_k": found.map_at_k, "map_at_k_all_classes": found.map_at_k_all_classes}
+            result["num_rated"] = int(found.num_rated.sum())
         return result
 
     def per_class(self) -> dict[str, np.ndarray]:
@@ -114,6 +133,8 @@ class Evaluator(contextlib.AbstractContextManager):
         self._map.reset_state()
         if self._full_map is not None:
             self._full_map.reset_state()
+        if self._segments is not None:
+            self._segments.reset_state()
         self._losses, self._perr, self._num_hits, self._num_labels = [], [], 0, 0
 
     def close(self) -> None:

@@ -59,6 +59,14 @@ def perr(labels: KerasTensor, predictions: KerasTensor, best: tuple[KerasTensor,
     return nan_unless_finite(values, predictions)
 
 
+def rated_only(predictions: KerasTensor, weights: KerasTensor | None) -> KerasTensor:
+    """Predictions with 0 for the classes of a segment that nobody has rated, so that metrics ignore them.
+
+    Without `weights`, all count.
+    """
+    return predictions if weights is None else predictions * ops.cast(weights, predictions.dtype)
+
+
 def positives_and_scores(labels: KerasTensor, predictions: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
     """Checks the inputs of a metric. Returns bool labels and float32 predictions, both [batch, num_classes]."""
     labels, predictions = ops.convert_to_tensor(labels), ops.convert_to_tensor(predictions)

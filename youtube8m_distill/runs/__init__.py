@@ -15,5 +15,6 @@ from youtube8m_distill.runs.shards import (
     fingerprint,
     fingerprint_of_names,
     pin,
+    segment_classes,
 )
 from youtube8m_distill.runs.training import train_run

@@ -18,6 +18,8 @@ from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, wit
 from youtube8m_distill.data.find_files import find_files, real_path, require_records
 from youtube8m_distill.data.held_records import HeldRecords
 from youtube8m_distill.data.labels import check_labels
+from youtube8m_distill.data.segment_classes import read_segment_classes
+from youtube8m_distill.data.segments import hold_segments
 from youtube8m_distill.data.tfrecord import THREADS, Shard, count_records, digest, estimate_records
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.initial_weights import check_initial_weights
@@ -65,13 +67,15 @@ class RecordFiles:
         patterns: Mapping[str, str],
         features: FeatureConfig | None = None,
         views: Mapping[str, Iterable[FrameView | None]] | None = None,
+        num_classes: int = schema.NUM_CLASSES,
     ) -> dict[str, tuple[Shard, ...]]:
-        """The files of some flags.
+        """The files of some flags; with `reading.segment_labels`, their rated segments.
 
         Args:
             patterns: name of a flag -> its value.
             features: that the files must hold; None for any.
             views: name of a flag -> views of the networks that read its files.
+            num_classes: of the networks, on which the default list of rated classes depends.
         """
         found = {flag: self._search(flag, pattern) for flag, pattern in patterns.items()}
         faults = match([shard for shards in found.values() for shard in shards], self.exclusions)
@@ -81,7 +85,9 @@ class RecordFiles:
                 require_records(shards)
                 if features is not None:
                     find_layout(shards, features, self.reading)
-                check_views(shards, (views or {}).get(flag, ()))
+                check_views(shards, (views or {}).get(flag, ()), self.reading.segment_labels)
+                if self.reading.segment_labels:
+                    found[flag] = hold_segments(shards, segment_classes(self.reading, num_classes))
         return found
 
     def stored_dtype(self, flag: str, pattern: str, names: Sequence[str]) -> FeatureDtype:
@@ -116,9 +122,21 @@ def find_shards(
     views: Iterable[FrameView | None] = (),
     exclusions: Sequence[Fault] = (),
     reading: Reading = OFFICIAL,
+    num_classes: int = schema.NUM_CLASSES,
 ) -> tuple[Shard, ...]:
     """The files of a single flag, as `RecordFiles.find` finds them."""
-    return RecordFiles(exclusions, reading).find({flag: pattern}, features, {flag: views})[flag]
+    return RecordFiles(exclusions, reading).find({flag: pattern}, features, {flag: views}, num_classes)[flag]
+
+
+def segment_classes(reading: Reading, num_classes: int) -> tuple[int, ...]:
+    """The classes of rated segments: those in the file that is named or, with 3,862 classes, the official 1,000."""
+    if not reading.segment_label_ids_file and num_classes != schema.NUM_CLASSES:
+        return tuple(range(num_classes))
+    classes = read_segment_classes(reading.segment_label_ids_file or None)
+    if max(classes) >= num_classes:
+        reason = f"lists class {max(classes)}, and the network has only {num_classes} classes."
+        raise SettingError("segment_label_ids_file", reason, reading.segment_label_ids_file)
+    return classes
 
 
 @contextlib.contextmanager
@@ -160,12 +178,12 @@ def find_training_files(config: RunConfig, record_files: RecordFiles | None = No
     if record_files is None:
         exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
         record_files = RecordFiles(exclusions, config.reading)
-    found = record_files.find(patterns, config.networks[config.main_role].features, views)
+    network = config.networks[config.main_role]
+    found = record_files.find(patterns, network.features, views, network.num_classes)
     unlabeled = () if _trains_on_labels(config) else ("train_data_pattern",)
     for flag, shards in found.items():
-        if flag in unlabeled:
-            continue
-        check_labels(flag, patterns[flag], shards, config.reading.label_key, config.networks[config.main_role].num_classes)
+        if flag not in unlabeled and not config.reading.segment_labels:
+            check_labels(flag, patterns[flag], shards, config.reading.label_key, network.num_classes)
     train, validation = found["train_data_pattern"], found.get("validation_data_pattern", ())
     both = {real_path(shard.path) for shard in train} & {real_path(shard.path) for shard in validation}
     if both:  # the best epoch must not be chosen on videos of the training set

@@ -29,14 +29,14 @@ from youtube8m_distill.families.build import build_model
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs.initial_weights import take_initial_weights
 from youtube8m_distill.runs.run import Run, open_run
-from youtube8m_distill.runs.shards import TrainingFiles
+from youtube8m_distill.runs.shards import TrainingFiles, segment_classes
 from youtube8m_distill.runs.targets import complete_targets
 from youtube8m_distill.schemes.build import build_stages, build_student
 from youtube8m_distill.schemes.divergence import refuse_bad_numbers
 from youtube8m_distill.settings import require
 
 SECONDS_FOR_THE_CHIEF = 10.0  # that a worker waits after a signal, so that the chief can save
-VALIDATION_MEASURES = ("gap_at_20", "mean_average_precision", "hit_at_one", "perr", "loss")
+VALIDATION_MEASURES = ("gap_at_20", "mean_average_precision", "hit_at_one", "perr", "loss", "map_at_k")
 
 log = logging.getLogger(__name__)
 
@@ -237,12 +237,15 @@ class _Training:
         """A function that evaluates a network in its current state on all validation videos."""
         parser = self._parser(self.files.validation, [role], self.settings.seed)
         dataset = make_dataset(self.files.validation, parser, self.settings.batch_size)
-        outputs, num_classes = BestClasses(label_loss=self.settings.label_loss), self.config.networks[role].num_classes
+        reading, num_classes = self.config.reading, self.config.networks[role].num_classes
+        classes = segment_classes(reading, num_classes) if reading.segment_labels else None
+        outputs = BestClasses(label_loss=self.settings.label_loss, keep_predictions=reading.segment_labels)
         predictor = Predictor(network, role, self.strategy, outputs)
 
         def measure():
-            values = evaluate(self.interruption.checking(predictor(dataset)), Evaluator(num_classes))
-            return {name: values[name] for name in VALIDATION_MEASURES}
+            evaluator = Evaluator(num_classes, segment_classes=classes)
+            values = evaluate(self.interruption.checking(predictor(dataset)), evaluator)
+            return {name: values[name] for name in VALIDATION_MEASURES if name in values}
 
         return measure
 

@@ -10,7 +10,9 @@ EPSILON = 1e-5  # of the starter code
 TINY = 1e-30  # a normal number of float32
 
 
-def label_loss(labels: tf.Tensor, predictions: tf.Tensor, logits: tf.Tensor | None = None) -> tf.Tensor:
+def label_loss(
+    labels: tf.Tensor, predictions: tf.Tensor, logits: tf.Tensor | None = None, weights: tf.Tensor | None = None
+) -> tf.Tensor:
     """L_CE: the starter code's `CrossEntropyLoss`, *summed* over the classes (Keras' loss takes the mean).
 
     >>> loss = label_loss(tf.constant([[1, 0]]), tf.constant([[0.5, 0.5]]))  # 2 log 2
@@ -18,22 +20,29 @@ def label_loss(labels: tf.Tensor, predictions: tf.Tensor, logits: tf.Tensor | No
     1.386
 
     Labels are 0 or 1 in any numeric dtype, predictions float32 from 0 to 1, both [batch, num_classes]. `logits` are those of
-    the predictions, if the classifier has them: where a prediction rounds to 1, they keep its gradient. float32 [batch].
+    the predictions, if the classifier has them: where a prediction rounds to 1, they keep its gradient. `weights`, like the
+    labels, multiply the terms of the sum: a class with weight 0 contributes nothing. float32 [batch].
     """
     labels = ops.cast(labels, "float32")
     complement = 1.0 - predictions if logits is None else ops.sigmoid(-logits)
     present = labels * ops.log(predictions + EPSILON)
     absent = (1.0 - labels) * ops.log(complement + EPSILON)
-    return -ops.sum(present + absent, axis=-1)
+    terms = present + absent
+    return -ops.sum(terms if weights is None else terms * ops.cast(weights, "float32"), axis=-1)
 
 
-def softmax_loss(labels: tf.Tensor, predictions: tf.Tensor, logits: tf.Tensor | None = None) -> tf.Tensor:
+def softmax_loss(
+    labels: tf.Tensor, predictions: tf.Tensor, logits: tf.Tensor | None = None, weights: tf.Tensor | None = None
+) -> tf.Tensor:
     """Cross-entropy with one distribution over all classes, for videos of one class each.
 
     Unlike the starter code's `SoftmaxLoss`, which takes the softmax of predictions that are already probabilities, this is
     the softmax of the logits or, if the classifier has none, the predictions divided by their sum. Several labels share the
-    probability equally; a video without labels costs 0. Arguments and result as for `label_loss`.
+    probability equally; a video without labels costs 0. Arguments and result as for `label_loss`, but without weights: the
+    distribution is over all classes, also those that nobody has rated.
     """
+    if weights is not None:
+        raise ValueError("SoftmaxLoss takes no label weights; use CrossEntropyLoss for segments.")
     labels = ops.cast(labels, "float32")
     share = labels / ops.maximum(ops.sum(labels, axis=-1, keepdims=True), 1.0)
     scores = ops.log(_squeezed(predictions)) if logits is None else logits

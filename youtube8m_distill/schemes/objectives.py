@@ -32,12 +32,13 @@ class LabelObjective:
         """Term -> weight. A training scheme minimizes the weighted sum of these terms."""
         return {"label_loss": 1.0}
 
-    def __call__(self, outputs: Outputs, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The terms named in `weights`, float32 [batch], from a network's outputs and labels [batch, num_classes]."""
-        return {"label_loss": self._label_loss(outputs, labels)}
+    def __call__(self, outputs: Outputs, batch: Batch) -> dict[str, tf.Tensor]:
+        """The terms named in `weights`, float32 [batch], from a network's outputs and the labels of the batch."""
+        return {"label_loss": self._label_loss(outputs, batch)}
 
-    def _label_loss(self, outputs, labels):
-        return losses.LABEL_LOSSES[self.label_loss](labels, outputs["predictions"], outputs.get("logits"))
+    def _label_loss(self, outputs, batch):
+        found = outputs["predictions"], outputs.get("logits"), batch.get(schema.LABEL_WEIGHTS)
+        return losses.LABEL_LOSSES[self.label_loss](batch[schema.LABELS], *found)
 
 
 LABELS_ALONE = LabelObjective()
@@ -69,11 +70,11 @@ class OnlineMixtureObjective(LabelObjective):
         # T^2 makes up for the division of the logits by T, which shrinks gradients.
         return {**labels, "online_distillation_loss": self.temperature**2} if self.temperature else labels
 
-    def __call__(self, outputs: Outputs, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    def __call__(self, outputs: Outputs, batch: Batch) -> dict[str, tf.Tensor]:
         edges = _edges(outputs)
         terms = {
-            "label_loss": self._label_loss(outputs, labels),
-            "submodel_label_loss": sum(self._label_loss(member, labels) for _, member in edges),
+            "label_loss": self._label_loss(outputs, batch),
+            "submodel_label_loss": sum(self._label_loss(member, batch) for _, member in edges),
         }
         if self.temperature:
             taught = ops.stop_gradient if self.stop_mixture_gradient else lambda logits: logits
@@ -136,7 +137,7 @@ class StudentTerms:
         terms = {}
         for term in self.weights:
             if term == "label_loss":
-                terms.update(self.objective(student, batch[schema.LABELS]))
+                terms.update(self.objective(student, batch))
             elif term == "representation_loss":
                 terms[term] = losses.representation_loss(student["encoding"], teacher["encoding"])
             elif term == "prediction_loss":

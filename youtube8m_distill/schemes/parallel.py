@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from youtube8m_distill.families.mixture.network import Network
-from youtube8m_distill.schema import LABELS, STUDENT, TEACHER
+from youtube8m_distill.schema import STUDENT, TEACHER
 from youtube8m_distill.schemes.objectives import LABELS_ALONE, LabelObjective, StudentTerms
 from youtube8m_distill.schemes.scheme import Batch, Losses, TrainingScheme, by_role
 
@@ -41,6 +41,6 @@ class ParallelDistiller(TrainingScheme):
         student = self.networks[STUDENT](batch[STUDENT], training=training, frame_states=states)
         # The student matches predictions without dropout, too.
         targets = {**teacher, "predictions": self.networks[TEACHER].predictions_without_dropout(teacher, training)}
-        terms = self.teacher_objective(teacher, batch[LABELS])
+        terms = self.teacher_objective(teacher, batch)
         losses = {**by_role(TEACHER, terms), **self.terms(student, targets, batch)}
         return losses, {STUDENT: student["predictions"], TEACHER: teacher["predictions"]}

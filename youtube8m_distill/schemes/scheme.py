@@ -11,7 +11,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.families.mixture.network import Network
 from youtube8m_distill.layers.replicas import num_replicas, sum_over_replicas
 from youtube8m_distill.metrics.gap import minibatch_gap
-from youtube8m_distill.metrics.per_video import hit_at_one
+from youtube8m_distill.metrics.per_video import hit_at_one, rated_only
 from youtube8m_distill.schemes.divergence import FirstDivergence
 
 Batch = Mapping[str, Any]  # nested by role, as in `schema.py`
@@ -127,6 +127,7 @@ class TrainingScheme(keras.Model):
     def _track(self, batch, loss, regularization, losses, predictions):
         values = {"loss": loss + regularization, "regularization_loss": regularization, **losses}
         for role, predicted in predictions.items():
+            predicted = rated_only(predicted, batch.get(schema.LABEL_WEIGHTS))
             for name, monitor in MONITORS.items():
                 values[f"{role}/{name}"] = monitor(batch[schema.LABELS], predicted)
         for name, value in values.items():

@@ -30,5 +30,5 @@ class Supervised(TrainingScheme):
 
     def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
         outputs = self.networks[self.role](batch[self.role], training=training)
-        terms = self.objective(outputs, batch[schema.LABELS])
+        terms = self.objective(outputs, batch)
         return by_role(self.role, terms), {self.role: outputs["predictions"]}

@@ -93,7 +93,11 @@ def _batch_parser(features, num_classes, views, layout, with_labels, trim):
     fields = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
     return tf.function(
         lambda *given: parse(
-            Records(*given[:-1]), features, dict(views), given[-1], checks.Labels(layout.label_key, classes)
+            Records(*given[:-1]),
+            features,
+            dict(views),
+            given[-1],
+            checks.Labels(layout.label_key, classes, layout.rated_key),
         ),
         input_signature=[*fields, tf.TensorSpec([], tf.int64)],
         autograph=False,

@@ -23,11 +23,13 @@ class Labels(typing.NamedTuple):
 
     key: str  # their name in the records
     num_classes: int | None  # None if they are not read
+    rated_key: str = ""  # name of the rated classes, if only those count
 
     def context_features(self):
         """What to parse of a record besides its features."""
         wanted = dict.fromkeys(ID_KEYS, tf.io.RaggedFeature(tf.string))
-        return wanted if self.num_classes is None else wanted | {self.key: tf.io.RaggedFeature(tf.int64)}
+        keys = () if self.num_classes is None else (self.key, self.rated_key) if self.rated_key else (self.key,)
+        return wanted | dict.fromkeys(keys, tf.io.RaggedFeature(tf.int64))
 
     def as_integers(self, serialized):
         """The records, string [B], with an empty list of labels as one of integers, whatever type its writer gave it."""
@@ -53,19 +55,23 @@ class Context(typing.NamedTuple):
     first_ids: tf.Tensor  # string [B]; "" where there is none
     labels: typing.Any = ()  # RaggedTensor, int64 [B, values]; empty if labels are not read, as the next one
     counts: typing.Any = ()  # int32 [B, num_classes], how often each class is a label
+    rated: typing.Any = ()  # likewise, how often each class is rated; empty if all classes count
 
     @property
     def reads_labels(self):
         return tf.is_tensor(self.counts)
 
     def describe(self):
-        """Ids and, if they are read, multi-hot labels, uint8 [B, num_classes], by name."""
+        """Ids and, if they are read, labels and their weights, uint8 [B, num_classes], by name."""
         found = {schema.VIDEO_ID: self.first_ids}
-        return found | {schema.LABELS: tf.cast(self.counts > 0, tf.uint8)} if self.reads_labels else found
+        for name, counts in ((schema.LABELS, self.counts), (schema.LABEL_WEIGHTS, self.rated)):
+            if tf.is_tensor(counts):
+                found[name] = tf.cast(counts > 0, tf.uint8)
+        return found
 
     def has_no_labels(self):
-        """Whether each video has no labels, bool [B]; None if labels are not read."""
-        return None if not self.reads_labels else tf.equal(self.labels.row_lengths(), 0)
+        """Whether each video has no labels, bool [B]; None if labels are not read, and for segments, which may have none."""
+        return tf.equal(self.labels.row_lengths(), 0) if self.reads_labels and not tf.is_tensor(self.rated) else None
 
 
 def read_context(stored, labels, paths, numbers):
@@ -81,12 +87,18 @@ def read_context(stored, labels, paths, numbers):
     first_ids = ids[:, :1].to_tensor("", shape=[None, 1])[:, 0]
     if labels.num_classes is None:
         return Context(ids, first_ids)
-    found = stored[labels.key]
-    places = tf.cast(found.value_rowids(), tf.int64) * labels.num_classes + found.values
-    places = tf.where(_in_range(found, labels.num_classes).values, places, -1)
-    num_places = tf.cast(found.nrows(), tf.int64) * labels.num_classes
+    found, num_classes = stored[labels.key], labels.num_classes
+    rated = _counts(stored[labels.rated_key], num_classes) if labels.rated_key else ()
+    return Context(ids, first_ids, found, _counts(found, num_classes), rated)
+
+
+def _counts(found, num_classes):
+    """How often each class is in a row of class numbers, RaggedTensor [B, values]. int32 [B, num_classes]."""
+    places = tf.cast(found.value_rowids(), tf.int64) * num_classes + found.values
+    places = tf.where(_in_range(found, num_classes).values, places, -1)
+    num_places = tf.cast(found.nrows(), tf.int64) * num_classes
     counts = tf.math.unsorted_segment_sum(tf.ones_like(places, tf.int32), places, num_places)
-    return Context(ids, first_ids, found, tf.reshape(counts, [-1, labels.num_classes]))
+    return tf.reshape(counts, [-1, num_classes])
 
 
 def _in_range(labels, num_classes):

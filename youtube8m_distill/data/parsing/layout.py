@@ -15,6 +15,7 @@ class Layout(typing.NamedTuple):
     kinds: tuple[Kind, ...]
     label_key: str = schema.LABELS_KEY
     pad_missing_features: bool = False
+    rated_key: str = ""  # of the classes that were rated, in segments (data.segments)
 
 
 def official_layout(features: FeatureConfig) -> Layout:

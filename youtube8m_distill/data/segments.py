@@ -1,0 +1,100 @@
+"""Rated segments of videos (data.rated_segments), each cut out as a record of its own: one example, with all its ratings.
+
+The cut record is laid out like a video's: its frames are those of the segment, its id is "<video id>:<start>", `labels` are
+the classes that are in it, and `rated` are all classes that someone has rated.
+"""
+
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
+
+import tensorflow as tf
+
+from youtube8m_distill import schema
+from youtube8m_distill.data.bad_records import NO_EXAMPLE, BadRecordError
+from youtube8m_distill.data.held_records import default_bytes
+from youtube8m_distill.data.rated_segments import segments_of
+from youtube8m_distill.data.tfrecord import Held, Shard, read_serialized
+
+SHARE_OF_HELD = 2  # times `default_bytes`: half of the free memory
+ID_KEYS = (*schema.ID_KEYS, *schema.MEDIAPIPE_ID_KEYS)
+
+
+def cut(example: tf.train.SequenceExample, where: str, classes: Collection[int]) -> list[bytes]:
+    """The records of a video's rated segments, serialized.
+
+    Args:
+        where: "file <path>, record <number>", for messages.
+        classes: those that may be rated.
+    Raises:
+        BadRecordError: if there is no id, a segment ends after the video, or as for `rated_segments.segments_of`.
+    """
+    lists = example.feature_lists.feature_list
+    num_frames = min((len(frames.feature) for frames in lists.values() if frames.feature), default=0)
+    segments = segments_of(example, where)
+    video_id = next((value for key in ID_KEYS for value in _bytes(example.context, key)), b"")
+    if segments and not video_id:
+        raise BadRecordError(f"{where}: no video id; it should be under {' or '.join(schema.ID_KEYS)}")
+    records = []
+    for start, end, ratings in segments:
+        if end > num_frames:
+            raise BadRecordError(f"{where}: a segment ends at frame {end}, after the video's {num_frames} frames")
+        foreign = sorted(set(ratings) - set(classes))
+        if foreign:
+            raise BadRecordError(
+                f"{where}: class {foreign[0]} is rated and is not among the {len(classes)} classes of the segments "
+                "(--segment_label_ids_file)"
+            )
+        record = tf.train.SequenceExample()
+        features = record.context.feature
+        features[schema.ID_KEYS[0]].bytes_list.value.append(b"%s:%d" % (video_id, start))
+        features[schema.LABELS_KEY].int64_list.value.extend(sorted(c for c, is_in in ratings.items() if is_in))
+        features[schema.RATED_KEY].int64_list.value.extend(sorted(ratings))
+        for name, frames in lists.items():
+            record.feature_lists.feature_list[name].feature.extend(frames.feature[start:end])
+        records.append(record.SerializeToString(deterministic=True))
+    return records
+
+
+def _bytes(context, key):
+    return context.feature[key].bytes_list.value if key in context.feature else ()
+
+
+def read_examples(shard: Shard) -> Iterator[tuple[str, tf.train.SequenceExample]]:
+    """Yields ("file <path>, record <number>", SequenceExample) for each record that is not excluded."""
+    for number, serialized in enumerate(read_serialized(shard).as_numpy_iterator()):
+        if number not in shard.excluded:
+            where = f"file {shard.path}, record {number}"
+            try:
+                example = tf.train.SequenceExample.FromString(serialized)
+            except Exception:  # protobuf's own DecodeError, which TensorFlow does not export
+                raise BadRecordError(f"{where}: {NO_EXAMPLE}") from None
+            yield where, example
+
+
+def hold_segments(shards: Sequence[Shard], classes: Collection[int]) -> tuple[Shard, ...]:
+    """The files with their rated segments in memory instead of their videos; without files that have none.
+
+    Raises:
+        ValueError: if there is no rating in any of them, or if the segments take more than half of the free memory.
+        BadRecordError: as for `cut`.
+    """
+    left, found, held = SHARE_OF_HELD * default_bytes() or float("inf"), [], []
+    for shard in shards:
+        records = [record for where, example in read_examples(shard) for record in cut(example, where, classes)]
+        left -= sum(map(len, records))
+        if left < 0:
+            raise ValueError(
+                f"the rated segments up to {shard.path} take more than half of the free memory; read fewer files."
+            )
+        if records:
+            found.append((shard, len(held), len(held) + len(records)))
+            held += records
+    if not found:
+        raise ValueError(
+            f"none of the records in {len(shards)} file(s), {shards[0].path} first, has rated segments "
+            f"({', '.join(schema.SEGMENT_KEYS)}); leave --segment_labels out to read whole videos."
+        )
+    records = tf.constant(held)
+    return tuple(
+        dataclasses.replace(shard, excluded=(), readable=None, held=Held(records, start, end)) for shard, start, end in found
+    )
