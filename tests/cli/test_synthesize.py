@@ -27,3 +27,10 @@ def test_invalid_values_are_refused_before_anything_is_written(tmp_path):
     line = commands.fail("synthesize", f"--output_dir={tmp_path}/set", "--seed=-1")
     assert line == "Error: --seed=-1: choose a value from 0."
     assert not (tmp_path / "set").exists()
+
+
+def test_segments_are_written_and_refused_around_given_means(tmp_path):
+    commands.succeed("synthesize", f"--output_dir={tmp_path}", "--segments", *SMALL)
+    assert b"segment_scores" in (tmp_path / "validate0000.tfrecord").read_bytes()
+    line = commands.fail("synthesize", f"--output_dir={tmp_path}/set", "--segments", "--from_video_level=x")
+    assert line.startswith("Error: --segments=true: does not work with --from_video_level")

@@ -202,7 +202,7 @@ def world():
 def draw_videos(world, count, start):
     for index in range(start, start + count):
         rng = statistics.generator(0, 0, index)
-        yield oracles.dequantized(prototypes.labeled_video(rng, world, world.classes.draw(rng)[0]))
+        yield oracles.dequantized(prototypes.labeled_video(rng, world, world.classes.draw(rng)[0])[0])
 
 
 @pytest.fixture(scope="module")
@@ -430,6 +430,8 @@ def test_a_set_with_other_parameters_is_refused(tmp_path):
         (dict(max_frames=302), "max_frames=302: choose a value from 1 to 301"),
         (dict(seed=-1), "seed=-1"),
         (dict(id_key="name"), "id_key=name: is unknown; choose one of id, video_id"),
+        (dict(segments=True, from_video_level="x"), "segments=true: does not work with --from_video_level"),
+        (dict(segments=True, max_frames=4), "max_frames=4: with --segments, choose at least 5"),
         (dict(compression="zip"), "compression=zip: is unknown; choose one of none, gzip"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import pydantic
+
 from youtube8m_distill import schema
 from youtube8m_distill.settings import Settings, require, setting
 
@@ -9,6 +11,7 @@ SPLITS = ("train", "validate", "test")
 VIDEO_LEVEL = "video_level"  # the folder of the video-level files
 MOST_SHARDS = 10_000  # official names number the shards of a split with four digits
 MOST_VIDEOS = 62**4 // len(SPLITS)  # in a split: official ids have four letters or digits
+SEGMENT_FRAMES = 5  # the length of every rated segment of 2019
 MAX_FRAMES = 301  # measured: the longest of 5,978 videos, one frame more than readers take
 
 
@@ -22,6 +25,9 @@ class SyntheticConfig(Settings):
     videos_per_shard: int = setting(250, "Videos per file.", ge=1)
     seed: int = setting(0, "Seed of everything that is random; another seed gives another data set.", ge=0)
     video_level: bool = setting(False, f"Also write video-level files, the frames' means, to OUTPUT_DIR/{VIDEO_LEVEL}.")
+    segments: bool = setting(
+        False, "Show each label in a few spans of its video only, and rate segments of the validate videos, as in 2019."
+    )
     from_video_level: str | None = setting(None, "Official video-level files (globs) that give means, ids and labels.")
     id_key: Literal["id", "video_id"] = setting("id", "Name of the id feature; files of 2017 have video_id.")
     max_frames: int = setting(MAX_FRAMES, "Most frames of a video.", ge=1, le=MAX_FRAMES)
@@ -32,12 +38,24 @@ class SyntheticConfig(Settings):
             object.__setattr__(self, "num_classes", schema.NUM_CLASSES if self.from_video_level else 100)
         reason = "ask for at least one video in one of the splits."
         require(sum(self.sizes.values()), "num_train_videos", reason, self.num_train_videos)
+        reason = "does not work with --from_video_level: means do not tell when a label is visible. Omit one of them."
+        require(not (self.segments and self.from_video_level), "segments", reason, self.segments)
+        reason = f"with --segments, choose at least {SEGMENT_FRAMES}, the frames of a segment."
+        require(not self.segments or self.max_frames >= SEGMENT_FRAMES, "max_frames", reason, self.max_frames)
         for split, size in self.sizes.items():
             least = -(-size // MOST_SHARDS)
             reason = f"{size} {split} videos need at least {least}, as shards are numbered with four digits."
             require(self.videos_per_shard >= least, "videos_per_shard", reason, self.videos_per_shard)
             reason = f"choose at most {MOST_VIDEOS}, as ids have four characters."
             require(self.from_video_level or size <= MOST_VIDEOS, f"num_{split}_videos", reason, size)
+
+    @pydantic.model_serializer(mode="wrap")
+    def _serialize(self, handler):
+        """Leaves out `segments` without it, so that the manifests of sets that were written before it existed still fit."""
+        values = handler(self)
+        if not self.segments:
+            del values["segments"]
+        return values
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Writes data sets in the official file format, of any size, with the statistics of real videos.
 
-A video depends only on (seed, number of classes, max_frames, split, its number in the split): shards can be written in any
-order, and a larger set starts with the videos of a smaller one.
+A video depends only on (seed, number of classes, max_frames, segments, split, its number in the split): shards can be
+written in any order, and a larger set starts with the videos of a smaller one.
 """
 
 import collections

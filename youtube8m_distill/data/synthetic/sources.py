@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from youtube8m_distill import schema
 from youtube8m_distill.config.synthetic import SPLITS
-from youtube8m_distill.data.synthetic import prototypes, records, statistics, videos
+from youtube8m_distill.data.synthetic import prototypes, records, segments, statistics, videos
 from youtube8m_distill.data.tfrecord import with_quick_iterators
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.settings import require
 
-_LABELS, _FRAMES = 0, 1  # a video's two streams of random numbers: labels can be drawn without frames
+_LABELS, _FRAMES, _RATINGS = 0, 1, 2  # a video's streams of random numbers: labels can be drawn without frames
 
 _CHARACTERS = (string.digits + string.ascii_letters).encode()
 _NUM_IDS = len(_CHARACTERS) ** 4
@@ -44,7 +44,7 @@ class PrototypeSource:
 
     def __init__(self, config):
         self._config = config
-        self._prototypes = prototypes.Prototypes(config.seed, config.num_classes)
+        self._prototypes = prototypes.Prototypes(config.seed, config.num_classes, config.segments)
 
     def count_train_labels(self):
         """How many train videos have each class. int64 [num_classes]."""
@@ -58,8 +58,13 @@ class PrototypeSource:
         for index in range(start, stop):
             shown, written = self._labels(split, index)
             rng = _generator(self._config, split, index, _FRAMES)
-            codes = prototypes.labeled_video(rng, self._prototypes, shown, self._config.max_frames)
-            yield records.Video(make_id(self._config.seed, split, index), None if split == "test" else written, codes)
+            codes, visible = prototypes.labeled_video(rng, self._prototypes, shown, self._config.max_frames)
+            ratings = ()
+            if self._config.segments and split == "validate":  # the only split that has ratings in 2019
+                rng = _generator(self._config, split, index, _RATINGS)
+                ratings = segments.draw_ratings(rng, self._prototypes.classes, shown, written, visible)
+            labels = None if split == "test" else written
+            yield records.Video(make_id(self._config.seed, split, index), labels, codes, ratings)
 
     def _labels(self, split, index):
         return self._prototypes.classes.draw(_generator(self._config, split, index, _LABELS))
