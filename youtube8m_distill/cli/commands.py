@@ -96,6 +96,9 @@ def infer():
     The files may have labels or not. With --vocabulary, predictions.names.csv has a row for each video and class, with
     the name. The CSV appears when it is complete. Until then, the folder OUTPUT_FILE.progress beside it holds the
     predictions so far; if the command is interrupted, the same command resumes.
+
+    With --segment_labels, videos are cut into segments of 5 frames, and the best segments of each class are written. A
+    network that was trained on whole videos can name the candidate classes of each video (--candidate_dir).
     """
     define(
         "Data",
@@ -116,12 +119,23 @@ def infer():
         **our_flags.VOCABULARY,
         output_model_tgz=Flag("Also write the network's configuration and weights to this archive.", pathlib.Path),
     )
-    our_flags.define_devices()
-    starter_flags.define_refused(
-        num_readers=starter_flags.READERS,
-        **dict.fromkeys(("segment_labels", "segment_max_pred", "segment_label_ids_file"), starter_flags.SEGMENTS),
-        **starter_flags.SAMPLED_FRAMES,
+    define(
+        "Segments",
+        segment_labels=Flag("Write the best segments of each class instead: Class,Segments.", bool, False),
+        candidate_dir=Flag(
+            "Training directory of a network that names the candidate classes of each video. Default: none; the candidates "
+            "are the best classes of each segment.",
+            pathlib.Path,
+        ),
+        segment_max_pred=Flag("Segments of each class to write.", int, schema.TOP_N, at_least=1),
+        segment_frames=Flag("Frames of a segment.", int, 5, at_least=1),
+        value_exponents=Flag(
+            "a,b: the value of a segment is P_vid^a * P_seg^b (with --candidate_dir).", tuple, ["0.05", "0.95"]
+        ),
+        **fields(configs.Reading, "segment_label_ids_file"),
     )
+    our_flags.define_devices()
+    starter_flags.define_refused(num_readers=starter_flags.READERS, **starter_flags.SAMPLED_FRAMES)
     starter_flags.define_repeated()
 
 
@@ -258,6 +272,16 @@ def check_evaluate():
 
 
 def check_infer():
+    if FLAGS.segment_labels:
+        our_flags.value_exponents()
+        for name in ("vocabulary", "output_model_tgz"):
+            if FLAGS[name].present:
+                raise SettingError(name, "has no effect with --segment_labels; leave it out.", FLAGS[name].value)
+    for name in ("candidate_dir", "segment_max_pred", "segment_frames", "value_exponents", "segment_label_ids_file"):
+        if FLAGS[name].present and not FLAGS.segment_labels:
+            raise SettingError(name, "has an effect only with --segment_labels.", FLAGS[name].value)
+    if FLAGS.value_exponents != ["0.05", "0.95"] and not FLAGS.candidate_dir:
+        raise SettingError("value_exponents", "has an effect only with --candidate_dir.", FLAGS.value_exponents)
     if FLAGS.train_dir and FLAGS.input_model_tgz:
         raise SettingError("input_model_tgz", "replaces --train_dir; give only one of them.", FLAGS.input_model_tgz)
     if not FLAGS.train_dir and not FLAGS.input_model_tgz:

@@ -4,6 +4,7 @@ Names, types and meanings are those of the starter code and of the authors' rele
 not given: the setting then takes its default, which the help shows.
 """
 
+import math
 import os
 import pathlib
 import types
@@ -279,6 +280,17 @@ def reading_of(run_config: configs.RunConfig, **fixed: Any) -> configs.Reading:
     if not found["segment_labels"] and "segment_label_ids_file" not in given("segment_label_ids_file"):
         found["segment_label_ids_file"] = ""  # the run's is about its segments
     return configs.Reading(**found)
+
+
+def value_exponents() -> tuple[float, float]:
+    """The two numbers of --value_exponents."""
+    try:
+        first, second = map(float, FLAGS.value_exponents)
+    except ValueError:
+        raise SettingError("value_exponents", "give two numbers, as in 0.05,0.95.", FLAGS.value_exponents) from None
+    if not (0 <= first < math.inf and 0 <= second < math.inf):
+        raise SettingError("value_exponents", "give two finite numbers from 0.", FLAGS.value_exponents)
+    return first, second
 
 
 def settings_given(kind: type[SomeSettings], **defaults: Any) -> SomeSettings:

@@ -7,7 +7,7 @@ import time
 
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, exclusions, reading_of, vocabulary
+from youtube8m_distill.cli.flags import FLAGS, exclusions, reading_of, value_exponents, vocabulary
 from youtube8m_distill.cli.starter_flags import check_repeated
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
@@ -28,7 +28,7 @@ def main():
             FLAGS.network,
             checkpoint,
             FLAGS.mixed_precision,
-            reading_of(run.config, segment_labels=False),
+            reading_of(run.config, segment_labels=False, segment_label_ids_file=""),
             top_k=FLAGS.top_k,
             for_metrics=False,
         )
@@ -47,6 +47,9 @@ def main():
                 reason = "holds a checkpoint that the training has just saved, not the one to predict with; run it again."
                 raise SettingError("output_model_tgz", reason, FLAGS.output_model_tgz)
         started = time.monotonic()
+        if FLAGS.segment_labels:
+            retrieve(network, strategy, checkpoint, shards)
+            return
         with entry.about("output_file", "was not written: "):
             predicted = runs.predict_to_csv(FLAGS.output_file, network, shards, FLAGS.batch_size)
         if names is not None:
@@ -57,6 +60,26 @@ def main():
         f"{time.monotonic() - started:.1f} s: {FLAGS.output_file}"
     )
     for line in predicted.in_words():
+        print(line)
+
+
+def retrieve(ranker, strategy, checkpoint, shards):
+    """Writes the best segments of each class."""
+    started, candidate = time.monotonic(), None
+    classes = runs.segment_classes(reading_of(ranker.run.config, segment_labels=True), ranker.config.num_classes)
+    wanted = runs.Retrieval(classes, FLAGS.top_k, value_exponents(), FLAGS.segment_frames, FLAGS.segment_max_pred)
+    if FLAGS.candidate_dir:
+        run = runs.open_run(FLAGS.candidate_dir)
+        with entry.about("candidate_dir"):
+            candidate = runs.LoadedNetwork(run, strategy, None, checkpoint, FLAGS.mixed_precision, ranker.reading)
+    retriever = runs.SegmentRetriever(ranker, candidate, strategy, wanted)
+    with entry.about("output_file", "was not written: "):
+        count, notes = runs.retrieve_to_csv(FLAGS.output_file, retriever, shards, FLAGS.batch_size)
+    print(
+        f"{count} segments of {notes.num_videos} videos for {len(classes)} classes by the {ranker.title} of step "
+        f"{ranker.progress.step} in {time.monotonic() - started:.1f} s: {FLAGS.output_file}"
+    )
+    for line in notes.in_words():
         print(line)
 
 

@@ -29,7 +29,7 @@ def main(*paths):
             FLAGS.network,
             FLAGS.checkpoint or "best",
             FLAGS.mixed_precision,
-            reading_of(run.config, segment_labels=False),
+            reading_of(run.config, segment_labels=False, segment_label_ids_file=""),
             top_k=FLAGS.top_k,
             for_metrics=False,
         )

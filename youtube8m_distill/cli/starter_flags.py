@@ -15,7 +15,6 @@ SAMPLED_FRAMES = {
     "iterations": "train with --frames_per_video; a network reads every frame that it is given",
     "sample_random_frames": "train with --frame_selection=random; a network reads every frame that it is given",
 }
-SEGMENTS = "segment-level labels are not in this version; train and predict on whole videos"
 REPEATED: list[str] = []  # names of the flags that `define_repeated` has defined
 
 

@@ -104,7 +104,7 @@ def _settings(network, batch_size):
     }
 
 
-def _entry(shard):
+def file_entry(shard: Shard) -> list:
     """What rows depend on in a file, as JSON values: with a time of writing, in nanoseconds, if it is on this machine."""
     path = shard.path if "://" in shard.path else os.path.abspath(shard.path)
     written_at = os.stat(path).st_mtime_ns if os.path.exists(path) else None
@@ -114,7 +114,7 @@ def _entry(shard):
 def _keep(folder, settings, shards, batch_size):
     """Writes what the next rows depend on, and returns the rows to keep: whole batches before the first changed file."""
     files.remove_leftovers(folder)
-    entries = [_entry(shard) for shard in shards]
+    entries = [file_entry(shard) for shard in shards]
     before, kept = _read(folder)
     if len(kept):
         count = len(kept)
