@@ -223,3 +223,20 @@ def test_losses_of_bfloat16_encodings_are_computed_in_float32():
         losses.intermediate_representation_loss(student[:, None], teacher[:, None], indices, indices),
     ):
         assert value.dtype == tf.float32 and float(value[0]) == 600.0
+
+
+def test_a_class_with_weight_0_contributes_nothing_to_loss_and_gradient():
+    labels = tf.constant([[1, 0, 1, 0], [0, 1, 0, 1]])
+    logits = tf.Variable([[2.0, -1.0, 0.5, 40.0], [-3.0, 0.0, 1.0, -40.0]])
+    weights = tf.constant([[1, 1, 0, 0], [0, 0, 0, 1]], tf.uint8)
+    with tf.GradientTape() as tape:
+        found = losses.label_loss(labels, tf.sigmoid(logits), logits, weights)
+    gradient = tape.gradient(found, logits).numpy()
+    rated = (
+        oracles.label_loss(np.array([1, 0]), 1 / (1 + np.exp([-2.0, 1.0]))),
+        oracles.label_loss(np.array([1]), np.zeros(1)),
+    )
+    np.testing.assert_allclose(found, rated, rtol=1e-5)
+    assert not gradient[weights.numpy() == 0].any() and gradient[0, :2].all() and gradient[1, 3] != 0
+    with pytest.raises(ValueError, match="SoftmaxLoss takes no label weights"):
+        losses.softmax_loss(labels, tf.sigmoid(logits), logits, weights)

@@ -33,7 +33,7 @@ def test_the_loss_terms_equal_the_published_sums(shape, temperature):
     model = mixtures.randomize(mixtures.mixture(shape))
     expected = VIDEOS["teacher"].outputs(mixtures.tree(model), training=False)
     objective = OnlineMixtureObjective(temperature)
-    found = objective(model(BATCH["teacher"]), LABELS)
+    found = objective(model(BATCH["teacher"]), BATCH)
     assert list(found) == list(objective.weights) == TERMS[: 3 if temperature else 2]
     pairs = list(zip(expected, LABELS))
     for name, one in (
@@ -59,7 +59,7 @@ def test_a_4x3_mod_has_17_label_losses_and_16_divergences():
         variable.assign(keras.ops.zeros_like(variable))  # every network says 1/2, every gate weighs alike
     for classifier in model.classifiers:
         classifier.logits.bias.assign([1.0, 0, 0, 0, 0])
-    found = OnlineMixtureObjective(1.0)(model(BATCH["teacher"]), LABELS)
+    found = OnlineMixtureObjective(1.0)(model(BATCH["teacher"]), BATCH)
     np.testing.assert_allclose(found["submodel_label_loss"], 16 * found["label_loss"].numpy(), rtol=1e-5)
     np.testing.assert_allclose(found["online_distillation_loss"], 0, atol=1e-5)
     model.submodel("2.1").classifier.logits.bias.assign([0.0, 0, 0, 0, 4.0])
@@ -71,7 +71,7 @@ def test_a_4x3_mod_has_17_label_losses_and_16_divergences():
         oracles.softened_kl(parent["logits"][0].numpy(), member["logits"][0].numpy(), 1.0) for parent, member in edges
     ]
     assert sum(distance > 1e-6 for distance in distances) == 7  # the four at the root, and the three of mixture 2
-    found = OnlineMixtureObjective(1.0)(outputs, LABELS)["online_distillation_loss"][0]
+    found = OnlineMixtureObjective(1.0)(outputs, BATCH)["online_distillation_loss"][0]
     np.testing.assert_allclose(found, sum(distances), rtol=1e-4)
 
 

@@ -76,8 +76,8 @@ class TwoTerms:
 
     weights = {"label_loss": 2.0, "other_loss": 0.25}
 
-    def __call__(self, outputs, labels):
-        return {"label_loss": outputs["predictions"][:, 0], "other_loss": labels[:, 1]}
+    def __call__(self, outputs, batch):
+        return {"label_loss": outputs["predictions"][:, 0], "other_loss": batch["labels"][:, 1]}
 
 
 def test_the_label_loss_weight_multiplies_every_term_of_the_objective(weight=3.0):

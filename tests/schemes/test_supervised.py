@@ -42,9 +42,9 @@ class TwoTerms:
 
     weights = {"label_loss": 2.0, "certainty_loss": 0.5}
 
-    def __call__(self, outputs, labels):
+    def __call__(self, outputs, batch):
         return {
-            "label_loss": label_loss(labels, outputs["predictions"]),
+            "label_loss": label_loss(batch["labels"], outputs["predictions"]),
             "certainty_loss": keras.ops.sum(outputs["logits"] ** 2, axis=-1),
         }
 
