@@ -201,10 +201,25 @@ def test_an_unknown_flag_is_one_line_with_the_nearest_name():
 
 
 @pytest.mark.parametrize(
+    "command, name, names",
+    [
+        ("train", "epochs", "num_epochs, finetune_epochs"),
+        ("train", "learning_rate", "base_learning_rate, learning_rate_decay, learning_rate_decay_examples"),
+        ("synthesize", "train_videos", "num_train_videos"),
+    ],
+)
+def test_an_unknown_flag_is_one_line_with_the_names_that_contain_it(command, name, names):
+    line = commands.fail(command, f"--{name}=3")
+    assert line == f"Error: Unknown command line flag {name!r}. Did you mean: {names}? See --helpshort."
+
+
+@pytest.mark.parametrize(
     "argument, words",
     [
         ("--mode=both", "--mode=both: value should be one of <teacher|serial|parallel>"),
-        ("--batch_size=many", "--batch_size=many: invalid literal for int()"),
+        ("--batch_size=many", "--batch_size=many: is not a whole number. See --helpshort."),
+        ("--max_video_frames=abc", "--max_video_frames=abc: is not a whole number. See"),
+        ("--base_learning_rate=0,1", "--base_learning_rate=0,1: is not a number. See"),
         ("--flagfile=/nowhere/flags", "Unable to open flagfile"),
     ],
 )

@@ -22,6 +22,7 @@ HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("h", "help", "h
 SCRIPTS = {"train": "train.py", "eval": "eval.py", "infer": "inference.py"}
 TYPES = {"comma": "a,b,c", "string": "TEXT", "path": "PATH", "int": "N", "float": "X"}  # as --helpshort shows them
 SIGNALLED = 128  # plus the signal's number: the exit code of a program that a signal ended
+SKIP_BAD_RECORDS = "`yt8m check` lists all such records, and --exclude_records skips them."
 LOGGERS = ("youtube8m_distill", "reproduce")
 
 
@@ -59,11 +60,20 @@ def _parse(takes_names):
     try:
         _, *names = FLAGS(sys.argv)
     except flags.Error as error:
+        _suggest_longer_names(error)
         message = " ".join(str(error).split()).removeprefix("flag ").removeprefix("ERROR:: ").replace(" ?", "?")
         fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See --helpshort.")
     if names and not takes_names:
         fail(f"unexpected argument {names[0]!r}. Write flags as --name=value, and quote patterns for the shell.")
     return names
+
+
+def _suggest_longer_names(error):
+    """Fails with the flags whose names contain an unknown one, as num_epochs contains epochs, if there are any."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        names = [name for group in GROUPS.values() for name in group if f"_{error.flagname}_" in f"_{name}_"]
+        if names:
+            fail(f"Unknown command line flag {error.flagname!r}. Did you mean: {', '.join(names)}? See --helpshort.")
 
 
 def _leave(code):

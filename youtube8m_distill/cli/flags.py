@@ -36,16 +36,33 @@ class _PathParser(flags.ArgumentParser):
         return "path"
 
 
-def _define_path(name, default, help):
-    flags.DEFINE(_PathParser(), name, default, help)
+class _IntegerParser(flags.IntegerParser):
+    def convert(self, argument):
+        try:
+            return super().convert(argument)
+        except ValueError:
+            raise ValueError("is not a whole number") from None
+
+
+class _FloatParser(flags.FloatParser):
+    def convert(self, argument):
+        try:
+            return super().convert(argument)
+        except ValueError:
+            raise ValueError("is not a number") from None
+
+
+def _define_with(parser):
+    """A function that defines a flag whose values this class parses."""
+    return lambda name, default, help, **bounds: flags.DEFINE(parser(**bounds), name, default, help)
 
 
 DEFINE = {
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
+    int: _define_with(_IntegerParser),
+    float: _define_with(_FloatParser),
     bool: flags.DEFINE_boolean,
     str: flags.DEFINE_string,
-    pathlib.Path: _define_path,
+    pathlib.Path: _define_with(_PathParser),
     tuple: flags.DEFINE_list,
 }
 
@@ -236,12 +253,17 @@ def feature_config() -> configs.FeatureConfig:
             raise SettingError("feature_sizes", f"is needed for {unknown}; known are {', '.join(schema.FEATURE_SIZES)}.")
         sizes = tuple(schema.FEATURE_SIZES[name] for name in names)
     else:
-        try:
-            sizes = tuple(map(int, FLAGS.feature_sizes))
-        except ValueError:
-            raise SettingError("feature_sizes", "give whole numbers.", FLAGS.feature_sizes) from None
+        sizes = feature_sizes()
     dtype = "float32" if video_level else "uint8"
     return configs.FeatureConfig(names=names, sizes=sizes, frame_features=not video_level, dtype=dtype)
+
+
+def feature_sizes() -> tuple[int, ...]:
+    """The numbers in --feature_sizes, which must be given."""
+    try:
+        return tuple(map(int, FLAGS.feature_sizes))
+    except ValueError:
+        raise SettingError("feature_sizes", "give whole numbers.", FLAGS.feature_sizes) from None
 
 
 def frame_view(default_selection: FrameSelection, **defaults: Any) -> configs.FrameView:
