@@ -48,8 +48,9 @@ def test_the_type_of_a_feature_that_is_missing_is_unknown(tmp_path, name):
 def test_a_missing_feature_is_reported_with_the_stored_ones(tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"one.tfrecord has no frame-level feature 'inc3'; its first record holds "
-        r"audio \(4 frames of 3 bytes\), id \(4 bytes\), .*, rgb \(4 frames of 6",
+        match=r"the first record of \S*one.tfrecord has no frame-level feature 'inc3'; it holds "
+        r"audio \(4 frames of 3 bytes\), id \(4 bytes\), .*, rgb \(4 frames of 6 bytes\)\. "
+        r"Name its features: --feature_names=rgb,audio --feature_sizes=6,3\.$",
     ):
         contents.find_layout(frame_file(tmp_path), config.FeatureConfig(names=("inc3",), sizes=(6,)))
 
@@ -80,7 +81,7 @@ def test_a_network_reads_bytes_floats_and_packed_floats(tmp_path, features):
     frames["rgb"] = [np.zeros(6, np.float32).tobytes()] * 4
     packed = shards(tmp_path, records.frame_record(frames))
     layout = contents.find_layout(packed, features, config.Reading(feature_dtype="float32"))
-    assert layout == (("rgb", "audio"), ("packed floats", "floats"), "labels", False)
+    assert layout.keys == ("rgb", "audio") and layout.kinds == ("packed floats", "floats")
     with pytest.raises(ValueError, match="'rgb' holds 4 frames of 24 bytes, but .* 6 float32 numbers: .*--feature_dtype"):
         contents.find_layout(packed, features)
     with pytest.raises(ValueError, match="'rgb' holds 4 frames of 6 bytes, but feature_sizes gives 6, which is 24 bytes of"):
@@ -122,6 +123,35 @@ def test_a_feature_that_is_missing_in_the_first_record_may_be_padded(tmp_path):
     assert contents.find_layout(found, BYTES, padding).kinds == ("bytes", "floats")
     alone = shards(tmp_path, records.frame_record(rgb_only))
     assert contents.find_layout(alone, BYTES, padding).kinds == ("bytes", "bytes")
+
+
+def test_padding_is_no_help_for_records_without_any_of_the_features(tmp_path):
+    found = shards(tmp_path, records.frame_record({"audio_embedding": [b"x" * 128] * 4}))
+    for reading in (config.Reading(), config.Reading(pad_missing_features=True)):
+        with pytest.raises(ValueError) as raised:
+            contents.find_layout(found, BYTES, reading)
+        assert "no frame-level feature 'rgb'; it holds audio_embedding (4 frames of 128 bytes), " in str(raised.value)
+        assert str(raised.value).endswith("Name its features: --feature_names=audio_embedding --feature_sizes=128.")
+
+
+def test_a_record_without_features_is_reported_with_what_it_holds(tmp_path):
+    (found,) = shards(tmp_path, records.video_record({"rgb": b"x" * 6}, labels=[1]))
+    with pytest.raises(ValueError) as raised:
+        contents.all_features(found)
+    assert str(raised.value) == (
+        f"the first record of {found.path} has no features: no frame of bytes or floats, and no floats of the video; "
+        "it holds id (4 bytes), labels (1 integers), rgb (6 bytes)."
+    )
+
+
+def test_features_of_later_records_are_found_if_missing_ones_are_padded(tmp_path):
+    frames = records.random_frames(4)
+    rows = [records.frame_record({"rgb": frames["rgb"]}), records.frame_record(frames)]
+    (found,) = find_files(records.write(tmp_path / "two.tfrecord", rows))
+    padding = config.Reading(pad_missing_features=True)
+    assert contents.all_features(found).names == ("rgb",)
+    assert contents.all_features(found, padding).names == ("audio", "rgb")
+    assert contents.named_features(found, ["rgb", "audio"], padding).sizes == (6, 3)
 
 
 def test_a_tfrecord_file_of_another_format_is_named(tmp_path):

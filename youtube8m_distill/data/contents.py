@@ -64,9 +64,8 @@ def find_layout(
         ValueError: if the record does not hold these features: names, sizes, numbers, per frame or per video.
     """
     path, found = shards[0].path, _found(shards[0], features.names, reading)
-    keys, kinds = [], []
-    for name, size in zip(features.names, features.sizes):
-        key = _key(path, found, name, features.frame_features, reading)
+    keys, kinds = _keys(path, found, features.names, features.frame_features, reading), []
+    for key, size in zip(keys, features.sizes):
         stored = found.get(key, Stored("nothing", 0, 0))
         if stored.num_frames == 0:
             # Tells nothing about the other records; parsing will report this one.
@@ -75,7 +74,6 @@ def find_layout(
             kind = _kind(path, key, stored, size, reading)
             if not features.frame_features and kind != "floats":
                 raise ValueError(f"{path}: {key!r} is stored as {stored}; video-level features must be floats.")
-        keys.append(key)
         kinds.append(kind)
     if reading.segment_labels:
         return Layout(tuple(keys), tuple(kinds), schema.LABELS_KEY, reading.pad_missing_features, schema.RATED_KEY)
@@ -106,20 +104,41 @@ def _has_some(found, name):
     return any(found[key].size for key in possible_keys(name) if key in found)
 
 
-def _key(path, found, name, frame_features, reading):
-    """The name under which a feature is stored."""
-    for key in possible_keys(name) if frame_features else (name,):
-        if key in found and (found[key].num_frames is not None) == frame_features:
-            return key
-    is_frame_level = _has_frames(found)
-    if reading.pad_missing_features and frame_features and is_frame_level:
-        return name
-    level, wanted = ("video", "frame")[is_frame_level], ("video", "frame")[frame_features]
-    listing = ", ".join(f"{key} ({stored})" for key, stored in sorted(found.items())) or "no feature at all"
-    advice = f" The file looks {level}-level: choose a model and features for that." if level != wanted else ""
-    if level == wanted == "frame":
+def _keys(path, found, names, frame_features, reading) -> list[str]:
+    """The names under which features are stored. ValueError if one is missing, or all of them if they may be padded."""
+    stored = {}
+    for name in names:
+        keys = possible_keys(name) if frame_features else (name,)
+        stored[name] = next((key for key in keys if _has_level(found, key, frame_features)), None)
+    missing = [name for name, key in stored.items() if key is None]
+    has_some = len(missing) < len(stored)
+    if not missing or has_some and frame_features and reading.pad_missing_features:
+        return [stored[name] or name for name in names]
+    level, wanted = ("video", "frame")[_has_frames(found)], ("video", "frame")[frame_features]
+    others, advice = _usable(found), ""
+    if level != wanted:
+        advice = f" The file looks {level}-level: choose a model and features for that."
+    elif has_some and frame_features:
         advice = " --pad_missing_features reads zeros instead, in records that lack it."
-    raise ValueError(f"{path} has no {wanted}-level feature {name!r}; its first record holds {listing}.{advice}")
+    elif not has_some and others and _has_frames(others) == frame_features:
+        advice = f" Name its features: {feature_flags(_config_of(others, frame_features, reading))}."
+    reason = f"the first record of {path} has no {wanted}-level feature {missing[0]!r}; it holds {_listing(found)}."
+    raise ValueError(reason + advice)
+
+
+def _has_level(found, key, frame_features):
+    return key in found and (found[key].num_frames is not None) == frame_features
+
+
+def _listing(found):
+    return ", ".join(f"{key} ({stored})" for key, stored in sorted(found.items())) or "no feature at all"
+
+
+def feature_flags(features: config.FeatureConfig) -> str:
+    """The flags that name features, the official ones first."""
+    sizes = dict(zip(features.names, features.sizes))
+    names = sorted(sizes, key=lambda name: [*schema.FEATURE_SIZES, name].index(name))
+    return f"--feature_names={','.join(names)} --feature_sizes={','.join(str(sizes[name]) for name in names)}"
 
 
 def _kind(path, key, stored, size, reading) -> Kind:
@@ -130,10 +149,15 @@ def _kind(path, key, stored, size, reading) -> Kind:
     expected = 4 * size if packed else size
     if stored.size != expected:
         is_float32 = stored.kind == "bytes" and not packed and stored.size == 4 * size
-        advice = f" These bytes may be {size} float32 numbers: read them with --feature_dtype=float32." if is_float32 else ""
+        advice = f" {float32_advice(size)}" if is_float32 else ""
         needs = f"{size} for it" if not packed else f"{size}, which is {expected} bytes of float32"
         raise ValueError(f"{path}: {key!r} holds {stored}, but feature_sizes gives {needs}.{advice}")
     return "packed floats" if packed else stored.kind
+
+
+def float32_advice(size: int) -> str:
+    """What to do if a feature of `size` numbers is stored in 4 bytes each."""
+    return f"These bytes may be {size} float32 numbers: read them with --feature_dtype=float32."
 
 
 def _has_frames(found):
@@ -143,28 +167,43 @@ def _has_frames(found):
 def all_features(shard: tfrecord.Shard, reading: config.Reading = OFFICIAL) -> config.FeatureConfig:
     """All features of the first record of a file: those of its frames or, if it has none, of the video.
 
-    Of MediaPipe's files, rgb and audio. ValueError if there are none.
+    Of MediaPipe's files, rgb and audio; if missing ones are padded, these two also of later records. ValueError if there
+    are none.
     """
-    stored = stored_features(shard)
+    stored = _found(shard, schema.FRAME_FEATURES, reading)
+    found = _usable(stored)
+    if not found:
+        reason = f"the first record of {shard.path} has no features: no frame of bytes or floats, and no floats of the video"
+        raise ValueError(f"{reason}; it holds {_listing(stored)}.")
+    return _config_of(found, _has_frames(found), reading)
+
+
+def feature_names(serialized: bytes, shard: tfrecord.Shard) -> set[str]:
+    """The names of all features of a record, as `all_features` gives them. ValueError if it is not of the format."""
+    return set(_usable(_features_of(serialized, shard)))
+
+
+def _usable(stored):
+    """Stored features that a network can read, by the name under which it asks for them."""
     mediapipe = {name: possible_keys(name)[1] for name in schema.FRAME_FEATURES if possible_keys(name)[1] in stored}
     if mediapipe:
-        return _config_of({name: stored[key] for name, key in mediapipe.items()}, True, reading)
+        return {name: stored[key] for name, key in mediapipe.items()}
     per_frame = any(feature.num_frames for feature in stored.values())
-    found = {
+    return {
         name: feature
         for name, feature in sorted(stored.items())
         if feature.kind in ("bytes", "floats") and (feature.num_frames or not per_frame and feature.kind == "floats")
     }
-    if not found:
-        raise ValueError(f"{shard.path}: the first record holds no features.")
-    return _config_of(found, per_frame, reading)
 
 
 def named_features(shard: tfrecord.Shard, names: Sequence[str], reading: config.Reading = OFFICIAL) -> config.FeatureConfig:
-    """These features of the first record of a file. ValueError if one is missing."""
-    found = stored_features(shard)
+    """These features of the first record of a file or, if missing ones are padded, of later ones.
+
+    ValueError if one is missing.
+    """
+    found = _found(shard, names, reading)
     per_frame = _has_frames(found)
-    keys = [_key(shard.path, found, name, per_frame, OFFICIAL) for name in names]
+    keys = _keys(shard.path, found, names, per_frame, OFFICIAL)
     return _config_of({name: found[key] for name, key in zip(names, keys)}, per_frame, reading)
 
 
@@ -181,7 +220,7 @@ def detect_dtype(shards: Sequence[tfrecord.Shard], names: Sequence[str], reading
     ValueError if a feature is missing in the first record.
     """
     path, found = shards[0].path, _found(shards[0], names, reading)
-    keys = [_key(path, found, name, True, reading) for name in names]
+    keys = _keys(path, found, names, True, reading)
     return _dtype((found[key].kind for key in keys if key in found), reading)
 
 
