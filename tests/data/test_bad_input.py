@@ -223,9 +223,17 @@ FAULTS = {
         video(9, FRAMES | {"audio": [np.zeros(3, np.float32)] * 4}),
         "'audio' is not stored as bytes",
     ),
-    "a negative label": (BYTES, video(9, labels=[3, -1]), "label -1 is outside 0 .. 11; num_classes=12 is too small"),
-    "a label past the classes": (BYTES, video(9, labels=[12, 3]), "label 12 is outside 0 .. 11; num_classes=12"),
-    "a label past all numbers": (BYTES, video(9, labels=[2**62]), f"label {2**62} is outside 0 .. 11"),
+    "a negative label": (BYTES, video(9, labels=[3, -1]), "label -1 is outside 0 .. 11; labels count from 0"),
+    "a label past the classes": (
+        BYTES,
+        video(9, labels=[12, 3]),
+        "label 12 is outside 0 .. 11; num_classes=12 is too small for this data (the 2017 set has 4716, later",
+    ),
+    "a label past all numbers": (
+        BYTES,
+        video(9, labels=[2**62]),
+        f"label {2**62} is outside 0 .. 11; num_classes=12 is too small for this data, or",
+    ),
     "a label listed twice": (BYTES, video(9, labels=[3, 7, 0, 7]), "label 7 is listed more than once"),
     "floats: a frame too long": (
         FLOATS,

@@ -112,7 +112,7 @@ def test_a_batch_in_which_no_video_has_a_feature_can_be_read():
 
 
 def test_a_video_without_any_frame_stays_invalid():
-    with pytest.raises(bad_records.BadRecordError, match="record 0: no frames$"):
+    with pytest.raises(bad_records.BadRecordError, match="record 0: no frames under any of rgb, audio$"):
         with bad_records.naming_bad_records():
             parsed(BYTES, PADDING, records.frame_record({"rgb": [], "audio": []}))
 

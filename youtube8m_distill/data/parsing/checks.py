@@ -15,6 +15,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.data.parsing import stored_frames
 
 ID_KEYS = schema.ID_KEYS + schema.MEDIAPIPE_ID_KEYS
+NUM_CLASSES_OF_2017 = 4716
 LONGEST_CONTEXT = 2**16  # bytes at the beginning of a record in which an empty list of labels is looked for
 
 
@@ -119,12 +120,16 @@ def of_context(context, labels):
 
 def _of_labels(labels, counts, num_classes):
     in_range = _in_range(labels, num_classes)
-    advice = (
-        f" is outside 0 .. {num_classes - 1}; num_classes={num_classes} is too small for this data (the 2017 set has 4716, "
-        "later ones 3862), or the record is bad"
-    )
+
+    def out_of_range(row):
+        label = int(labels[row][~in_range[row]][0])
+        sizes = f" (the 2017 set has {NUM_CLASSES_OF_2017}, later ones {schema.NUM_CLASSES})"
+        too_small = f"num_classes={num_classes} is too small for this data{sizes if label < NUM_CLASSES_OF_2017 else ''}"
+        advice = "labels count from 0" if label < 0 else f"{too_small}, or the record is bad"
+        return [f"label {label} is outside 0 .. {num_classes - 1}; {advice}"]
+
     return [
-        (tf.reduce_all(in_range, axis=1), lambda row: ["label ", labels[row][~in_range[row]][0], advice]),
+        (tf.reduce_all(in_range, axis=1), out_of_range),
         (
             tf.reduce_all(counts <= 1, axis=1),
             lambda row: ["label ", tf.argmax(tf.cast(counts[row] > 1, tf.int8)), " is listed more than once"],
@@ -175,7 +180,8 @@ def of_frames(lists, features, layout):
         return count == counts[0], reason
 
     if layout.pad_missing_features:
-        checks = [(tf.reduce_any([count > 0 for count in counts], axis=0), lambda row: ["no frames"])]
+        nothing = f"no frames under any of {', '.join(layout.keys)}"
+        checks = [(tf.reduce_any([count > 0 for count in counts], axis=0), lambda row: [nothing])]
     else:
         checks = [(counts[0] > 0, lambda row: [f"no frames under {first!r}"])]
         checks += [of_count(key, count) for key, count in zip(layout.keys, counts)]
