@@ -5,6 +5,8 @@ from numpy.typing import ArrayLike
 
 from youtube8m_distill import schema
 
+MANY_CLIPPED = 0.05  # share of the numbers
+
 
 class NoteCounter:
     """Sums the notes of batches.
@@ -38,5 +40,7 @@ class NoteCounter:
         lines = [text.format(f"{round(count[name]):,}") for name, text in sentences.items() if count[name]]
         if count["clipped"]:
             share = count["clipped"] / max(self.num_videos, 1)
-            lines.append(f"{share:.3%} of the stored numbers are beyond -2 .. 2 and were clipped, as in the official files.")
+            rest = "; these are probably not features of the official extractor" if share > MANY_CLIPPED else ""
+            clipped = f"{share:.3%} of the stored numbers are beyond -2 .. 2 and were clipped"
+            lines.append(f"{clipped}{rest or ', as in the official files'}.")
         return lines
