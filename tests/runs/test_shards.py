@@ -54,6 +54,22 @@ def test_each_pattern_is_searched_once(tmp_path, monkeypatch):
     assert searched == [pattern]
 
 
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+def test_a_training_file_that_disappears_is_named_with_the_flag(tmp_path, monkeypatch, compression):
+    pattern = commands.write_files(tmp_path / "data", "train", commands.frame_videos(4), compression=compression)
+    network = networks.frame_level()
+    training = config.TrainingConfig(batch_size=2)
+    settings = config.RunConfig(mode="teacher", networks={"teacher": network}, training=training, train_data_pattern=pattern)
+    found, gone = runs.find_training_files(settings), tmp_path / "data" / "train1.tfrecord"
+    check_labels = shards.check_labels
+    monkeypatch.setattr(shards, "check_labels", lambda *given: (check_labels(*given), gone.unlink()))
+    for start in (lambda: runs.find_training_files(settings), lambda: runs.pin(settings, found)):
+        with pytest.raises(SettingError) as raised:
+            start()
+        assert str(raised.value).startswith(f"train_data_pattern={pattern}: ") and str(gone) in str(raised.value)
+        assert "no longer exists" in str(raised.value) or "Check that it still exists" in str(raised.value)
+
+
 # ---- excluded records
 
 

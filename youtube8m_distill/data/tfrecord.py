@@ -57,9 +57,12 @@ class BadFileError(ValueError):
 
 
 def open_file(path):
-    """Opens a file, local or not, to read bytes."""
+    """Opens a file that was found, local or not, to read bytes."""
     # GFile reads half a megabyte ahead, which is slow over 3844 local files.
-    return tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")
+    try:
+        return tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} no longer exists: it was deleted or moved after it was found.") from error
 
 
 def record_end(start, head):

@@ -15,7 +15,7 @@ from youtube8m_distill.config.video import FeatureDtype
 from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.data.contents import OFFICIAL, detect_dtype, find_layout, stored_features
 from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, without
-from youtube8m_distill.data.find_files import find_files, real_path, require_records
+from youtube8m_distill.data.find_files import find_files, real_path, require_records, unreachable_files
 from youtube8m_distill.data.held_records import HeldRecords
 from youtube8m_distill.data.labels import check_labels
 from youtube8m_distill.data.segment_classes import read_segment_classes
@@ -143,7 +143,8 @@ def segment_classes(reading: Reading, num_classes: int) -> tuple[int, ...]:
 def _naming(flag, pattern):
     """Turns errors about files into errors about the flag that names them."""
     try:
-        yield
+        with unreachable_files(pattern):
+            yield
     except SettingError:
         raise
     except (OSError, ValueError) as error:
@@ -189,8 +190,9 @@ def find_training_files(config: RunConfig, record_files: RecordFiles | None = No
     if both:  # the best epoch must not be chosen on videos of the training set
         reason = f"contains {len(both)} training file(s), for example {min(both)}; keep the two sets apart."
         raise SettingError("validation_data_pattern", reason, config.validation_data_pattern)
-    _check_fills_batch(config, train)
-    return TrainingFiles(train, validation, *estimate_records(train))
+    with _naming("train_data_pattern", patterns["train_data_pattern"]):
+        _check_fills_batch(config, train)
+        return TrainingFiles(train, validation, *estimate_records(train))
 
 
 def _trains_on_labels(config):
@@ -222,14 +224,14 @@ def pin(config: RunConfig, training_files: TrainingFiles, folder: str | os.PathL
     teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
     initial = open_run(config.init_from).fingerprint() if config.init_from else ""
     train, validation = training_files.train, training_files.validation
-    train_files, by_names = fingerprint(train, config.training.train_fraction < 1), fingerprint_of_names(train)
+    with _naming("train_data_pattern", config.train_data_pattern):
+        train_files, by_names = fingerprint(train, config.training.train_fraction < 1), fingerprint_of_names(train)
+    with _naming("validation_data_pattern", config.validation_data_pattern):
+        validation_files = fingerprint(validation) if validation else ""
     if folder is not None and (pathlib.Path(folder) / CONFIG_FILE).is_file():
         with contextlib.suppress(ValueError):  # reported when the run is prepared
             train_files = by_names if open_run(pathlib.Path(folder)).config.train_files == by_names else train_files
     config = config.replace(
-        train_files=train_files,
-        validation_files=fingerprint(validation) if validation else "",
-        teacher_weights=teacher,
-        init_weights=initial,
+        train_files=train_files, validation_files=validation_files, teacher_weights=teacher, init_weights=initial
     )
     return config.replace(teacher_targets=check_targets(config))
