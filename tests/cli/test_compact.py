@@ -90,6 +90,21 @@ def test_video_level_files_are_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_records_whose_features_differ_in_length_can_be_excluded(tmp_path):
+    good, frames = records.frame_record(records.random_frames(2)), records.random_frames(3)
+    uneven = records.frame_record({**frames, "audio": frames["audio"][:2]}, b"uneven")
+    path = records.write(tmp_path / "a.tfrecord", [good, uneven])
+    ended = commands.run(*compact(path, tmp_path / "out"))
+    assert ended.code == 2 and ended.lines[-1] == (
+        f"Error: file {path}, record 1: 'audio' has 2 frames and 'rgb' 3, and compact does not pad. The files in "
+        f"--output_dir={tmp_path}/out are complete. `yt8m check` lists all such records, and --exclude_records skips them. "
+        "Add that flag to this command to resume."
+    )
+    assert commands.run("check", f"--input_data_pattern={path}", f"--output_file={tmp_path}/bad.csv").code == 1
+    ended = commands.succeed(*compact(path, tmp_path / "out", f"--exclude_records={tmp_path}/bad.csv"))
+    assert ended.out.startswith(f"{tmp_path}/out: 1 videos in 1 file(s)")
+
+
 def test_a_bad_record_is_named_and_complete_files_are_kept(tmp_path):
     good = records.frame_record(records.random_frames(2))
     records.write(tmp_path / "a0.tfrecord", [good])

@@ -102,7 +102,7 @@ def test_many_records_keep_their_order(tmp_path):
 
 def test_a_replaced_original_of_the_same_size_is_noticed(tmp_path):
     path = write(tmp_path / "in", [video(9), video(5)])
-    compact.prepare_folder(find_files(path), FOUR, tmp_path / "out")
+    make(path, tmp_path / "out")
     size = find_files(path)[0].size
     write(tmp_path / "in", [video(5), video(9)])
     assert find_files(path)[0].size == size
@@ -219,7 +219,10 @@ def test_two_files_with_the_same_name_are_refused(tmp_path):
         (records.frame_record(frames_of(2), video_id=None), "no video id; it should be under id or video_id"),
         (records.video_record({"mean_rgb": np.zeros(6)}), "no frame-level feature"),
         (records.frame_record({"audio": [], "rgb": []}), "no frames under 'audio'"),
-        (records.frame_record({"audio": [b"abc"], "rgb": [b"123456"] * 2}), "'audio' has 1 frames and 'rgb' 2"),
+        (
+            records.frame_record({"audio": [b"abc"], "rgb": [b"123456"] * 2}),
+            "'audio' has 1 frames and 'rgb' 2, and compact does not pad",
+        ),
     ],
 )
 def test_an_invalid_record_is_named(tmp_path, record, words):

@@ -8,6 +8,7 @@ from youtube8m_distill.cli.flags import FLAGS, exclusions, frame_view
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.contents import stored_features
 from youtube8m_distill.data.tfrecord import estimate_records
+from youtube8m_distill.errors import BadRecordError
 
 
 def main():
@@ -23,9 +24,11 @@ def main():
         try:
             count = write(jobs, frames, check_held)
         except (ValueError, OSError) as error:  # a bad record, a full disk
+            advice = "Run the command again to resume."
+            if isinstance(error, BadRecordError):
+                advice = f"{entry.SKIP_BAD_RECORDS} Add that flag to this command to resume."
             entry.fail(
-                f"{entry.message_of(error).rstrip('.')}. The files in --output_dir={FLAGS.output_dir} are complete; run "
-                "the command again to resume."
+                f"{entry.message_of(error).rstrip('.')}. The files in --output_dir={FLAGS.output_dir} are complete. {advice}"
             )
     print(summary(shards, jobs, count))
 

@@ -13,7 +13,7 @@ from youtube8m_distill.data.notes import NoteCounter
 from youtube8m_distill.engine import cluster as clusters
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
-from youtube8m_distill.errors import written
+from youtube8m_distill.errors import BadRecordError, written
 
 
 def main():
@@ -43,7 +43,8 @@ def train(run, training_files, strategy):
     try:
         progress = runs.train_run(run, training_files, strategy)
     except (ValueError, FloatingPointError, OSError) as error:  # a bad record, other targets, a full disk
-        entry.fail(f"{entry.message_of(error).rstrip('.')}. Training stopped; {last_checkpoint(run)}.")
+        advice = f" {entry.SKIP_BAD_RECORDS}" if isinstance(error, BadRecordError) else ""
+        entry.fail(f"{entry.message_of(error).rstrip('.')}. Training stopped; {last_checkpoint(run)}.{advice}")
     except Interrupted as stopped:
         message = f"Stopped by {stopped.signal.name}; {last_checkpoint(run)}. The same command resumes it."
         print(message, file=sys.stderr, flush=True)

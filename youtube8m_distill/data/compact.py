@@ -71,9 +71,10 @@ def _check_sources(sources, known, output_dir):
     """Refuses a folder that holds files of these names made from other files."""
     wrong = []
     for name, content in sources.items():
-        if known.get(name, content) != content:
+        exists = (output_dir / name).exists()
+        if exists and known.get(name, content) != content:
             wrong.append(f"{name} was made from another file of that name")
-        if name not in known and (output_dir / name).exists():
+        if exists and name not in known:
             wrong.append(f"{name} exists and was not made from one of these files")
     reason = f"holds other compact files: {'; '.join(wrong)}. Name another folder, or remove this one."
     require(not wrong, "output_dir", reason, output_dir)
@@ -179,7 +180,8 @@ def _parse(serialized, where):
         if not count:
             raise BadRecordError(f"{where}: no frames under {name!r}")
         if count != num_frames:
-            raise BadRecordError(f"{where}: {first!r} has {num_frames} frames and {name!r} {count}")
+            reason = f"{first!r} has {num_frames} frames and {name!r} {count}, and compact does not pad"
+            raise BadRecordError(f"{where}: {reason}")
     return example, ids[0], num_frames
 
 
