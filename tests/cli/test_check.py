@@ -22,22 +22,24 @@ def check(files, *arguments):
 def test_bad_records_are_printed_and_listed_with_exit_code_1(files, tmp_path):
     ended = check(files, f"--output_file={tmp_path}/bad.csv")
     bad = f"{tmp_path}/data/v9.tfrecord"
-    first, second, *rest = ended.out.splitlines()
+    first, second, checked, *rest = ended.out.splitlines()
+    assert checked == "Checked: audio (3 bytes), rgb (6 bytes), labels under 'labels' in 9 of 9 valid records."
     assert ended.code == 1 and rest == [
+        "`yt8m train` reads these features with --feature_names=rgb,audio --feature_sizes=6,3.",
         "2 of 11 records in 3 file(s) are bad (18 %).",
         f"Skip them with --exclude_records={tmp_path}/bad.csv in train, eval, infer and compact.",
     ]
     assert [line.split(",")[:2] for line in (tmp_path / "bad.csv").read_text().splitlines()[1:]] == [[bad, "0"], [bad, "1"]]
     assert first.startswith(f"{bad}, record 0: label 5 is outside 0 .. 4; ")
-    assert second.startswith(f"{bad}, record 1: label -1 is outside 0 .. 4; ")
+    assert second == f"{bad}, record 1: label -1 is outside 0 .. 4; labels count from 0"
 
 
 def test_only_the_first_faults_are_printed(tmp_path):
     frames = records.random_frames(1)
     records.write(tmp_path / "a.tfrecord", [records.frame_record(frames, b"a%d" % number, [9]) for number in range(13)])
     lines = check(tmp_path / "a.tfrecord").out.splitlines()
-    assert len(lines) == 13 and lines[10] == "... and 3 more."
-    assert lines[12] == "Add --output_file=bad_records.csv to write a list of them for --exclude_records."
+    assert len(lines) == 15 and lines[10] == "... and 3 more."
+    assert lines[14] == "Add --output_file=bad_records.csv to write a list of them for --exclude_records."
 
 
 def test_feature_names_choose_what_is_checked(tmp_path):
@@ -45,10 +47,90 @@ def test_feature_names_choose_what_is_checked(tmp_path):
     path = records.write(tmp_path / "a.tfrecord", [records.frame_record(frames, labels=[1])])
     assert check(path).code == 1
     ended = check(path, "--feature_names=rgb,audio", f"--output_file={tmp_path}/bad.csv")
-    assert ended.code == 0 and ended.out == "0 of 1 records in 1 file(s) are bad.\n"
+    assert ended.code == 0 and ended.out.splitlines() == [
+        "Checked: rgb (6 bytes), audio (3 bytes), labels under 'labels' in 1 of 1 valid records.",
+        "`yt8m train` reads these features with --feature_names=rgb,audio --feature_sizes=6,3.",
+        "0 of 1 records in 1 file(s) are bad.",
+    ]
     assert (tmp_path / "bad.csv").read_text() == "file,record,reason\n"
     line = commands.fail("check", f"--input_data_pattern={path}", "--feature_names=rgb,heat")
     assert line.startswith(f"Error: --input_data_pattern={path}: ") and "no frame-level feature 'heat'" in line
+
+
+def test_features_that_the_first_record_lacks_are_reported(tmp_path):
+    frames = records.random_frames(2)
+    rows = [records.frame_record({"rgb": frames["rgb"]}, b"v1"), records.frame_record(frames, b"v2")]
+    path = records.write(tmp_path / "a.tfrecord", rows)
+    line = "Also in some records, and not checked: audio; name features with --feature_names."
+    assert line in commands.succeed("check", f"--input_data_pattern={path}").out.splitlines()
+    padded = commands.succeed("check", f"--input_data_pattern={path}", "--pad_missing_features").out
+    assert "Also in" not in padded and "Checked: audio (3 bytes), rgb (6 bytes), " in padded
+    assert "Also in" not in commands.succeed("check", f"--input_data_pattern={path}", "--feature_names=rgb").out
+
+
+@pytest.mark.parametrize(
+    "frames, flags, words",
+    [
+        ({"rgb": 1024, "audio": 128}, (), None),
+        ({"rgb": 1024}, (), "`yt8m train` reads these features with --feature_names=rgb --feature_sizes=1024."),
+        ({"audio_embedding": 128}, (), "... with --feature_names=audio_embedding --feature_sizes=128."),
+        ({"rgb": 6, "audio": 128}, (), "... with --feature_names=rgb,audio --feature_sizes=6,128."),
+        ({"rgb": 6, "audio": 128}, ("--feature_sizes=6,128",), None),
+        (
+            {"rgb": 4096, "audio": 128},
+            (),
+            "rgb holds 4096 bytes instead of 1024. These bytes may be 1024 float32 numbers: read them with "
+            "--feature_dtype=float32.",
+        ),
+        ({"rgb": 4096, "audio": 512}, ("--feature_dtype=float32",), None),
+    ],
+)
+def test_features_that_training_does_not_read_by_default_are_reported_with_its_flags(tmp_path, frames, flags, words):
+    frames = {name: [bytes(size)] * 2 for name, size in frames.items()}
+    path = records.write(tmp_path / "a.tfrecord", [records.frame_record(frames, labels=[1])])
+    checked, *lines = commands.succeed("check", f"--input_data_pattern={path}", *flags).out.splitlines()
+    assert checked.startswith("Checked: ")
+    expected = [words.replace("...", "`yt8m train` reads these features")] if words else []
+    assert lines == [*expected, "0 of 1 records in 1 file(s) are bad."]
+
+
+def test_other_sizes_than_those_asked_for_are_refused(tmp_path):
+    path = records.write(tmp_path / "a.tfrecord", [records.frame_record(records.random_frames(2))])
+    line = commands.fail("check", f"--input_data_pattern={path}", "--feature_sizes=1024,128")
+    assert line.startswith(f"Error: --input_data_pattern={path}: ") and "'rgb' holds 2 frames of 6 bytes, but" in line
+    line = commands.fail("check", f"--input_data_pattern={path}", "--feature_sizes=6")
+    assert line.startswith("Error: --feature_sizes=6: give one size for each of feature_names=rgb,audio")
+
+
+def test_files_without_labels_are_reported_and_refused_if_their_name_is_given(tmp_path):
+    rows = [records.frame_record(records.random_frames(2), b"v%d" % number, None, label=[1, 2]) for number in range(2)]
+    path = records.write(tmp_path / "a.tfrecord", rows)
+    ended = commands.succeed("check", f"--input_data_pattern={path}")
+    advice = "they can neither train nor score; `yt8m infer` needs none. Name the labels with --label_key; other integers in"
+    assert "labels under 'labels' in 0 of 2 valid records." in ended.out
+    assert (
+        f"None of these records has labels under 'labels', so {advice} the records: label (2 in the first).\n" in ended.out
+    )
+    assert "'label' in 2 of 2" in commands.succeed("check", f"--input_data_pattern={path}", "--label_key=label").out
+    line = commands.fail("check", f"--input_data_pattern={path}", "--label_key=tags")
+    assert line.startswith(f"Error: --input_data_pattern={path}: ") and f"has labels under 'tags', so {advice}" in line
+
+
+def test_multi_hot_labels_are_explained_once(tmp_path):
+    rows = [records.frame_record(records.random_frames(2), b"v%d" % place, [0, 1, 0, 0, 1]) for place in range(24)]
+    line = check_fails(records.write(tmp_path / "a.tfrecord", rows))
+    assert "a.tfrecord: 'labels' holds a multi-hot vector in every record: 5 zeros and ones" in line
+
+
+def check_fails(path):
+    return commands.fail("check", f"--input_data_pattern={path}", f"--num_classes={commands.NUM_CLASSES}")
+
+
+def test_frames_in_an_example_are_reported_as_no_features(tmp_path):
+    line = check_fails(records.write(tmp_path / "a.tfrecord", [records.video_record({"rgb": b"x" * 6}, labels=[1])]))
+    assert "a.tfrecord has no features: " in line and line.endswith(
+        "it holds id (4 bytes), labels (1 integers), rgb (6 bytes)."
+    )
 
 
 def test_errors_name_the_flag(tmp_path):
@@ -81,7 +163,8 @@ def test_a_run_that_stopped_at_a_bad_record_resumes_without_it(tmp_path, monkeyp
     train = ("train", f"--train_data_pattern={files}", f"--train_dir={tmp_path}/run", *commands.SMALL, *commands.QUICK)
     ended = commands.run(*train)
     assert ended.code == 2 and ended.lines[-1].startswith(f"Error: file {tmp_path}/data/v9.tfrecord, record 1: label -1")
-    assert ended.lines[-1].endswith("Training stopped; there is no checkpoint yet.")
+    advice = "`yt8m check` lists all such records, and --exclude_records skips them."
+    assert ended.lines[-1].endswith(f"Training stopped; there is no checkpoint yet. {advice}")
     assert "data: 10 training videos" in commands.succeed(*train, f"--exclude_records={tmp_path}/bad.csv").out
 
 

@@ -2,11 +2,12 @@
 
 import sys
 
-from youtube8m_distill import config
+from youtube8m_distill import config, schema
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, settings_given
+from youtube8m_distill.cli.flags import FLAGS, READING_OF_VIDEOS, feature_sizes, given
 from youtube8m_distill.data import check, contents
 from youtube8m_distill.data.exclusions import write_exclusions
+from youtube8m_distill.data.labels import check_labels
 
 SHOWN = 10  # faults that are printed; the list holds all of them
 SOMETHING_IS_WRONG = 1  # exit code
@@ -16,8 +17,10 @@ def main():
     with entry.user_errors():
         with entry.about("input_data_pattern"):
             shards = check.find_for_check(FLAGS.input_data_pattern)
-            reading = settings_given(config.Reading)
-            report = check.check_records(shards, features(shards, reading), FLAGS.num_classes, reading)
+            reading = config.Reading(**given(*READING_OF_VIDEOS))
+            wanted = features(shards, reading)
+            labels = look_at_labels(shards, reading)
+            report = check.check_records(shards, wanted, FLAGS.num_classes, reading)
         if FLAGS.output_file:
             with entry.about("output_file"):
                 write_exclusions(FLAGS.output_file, report)
@@ -25,6 +28,7 @@ def main():
         print(fault)
     if len(report.faults) > SHOWN:
         print(f"... and {len(report.faults) - SHOWN:,} more.")
+    print("\n".join(describe(report, labels)))
     print(report.summary())
     if report.faults and FLAGS.output_file:
         print(f"Skip them with --exclude_records={FLAGS.output_file} in train, eval, infer and compact.")
@@ -35,8 +39,45 @@ def main():
 
 
 def features(shards, reading):
-    """FeatureConfig of --feature_names in the first readable file; None for all features that it has."""
+    """FeatureConfig of --feature_names and --feature_sizes in the first readable file; None for all features that it has."""
     first = next((shard for shard in shards if not shard.problem), None)
-    if FLAGS.feature_names is None or first is None:
+    if first is None or FLAGS.feature_names is None and FLAGS.feature_sizes is None:
         return None
-    return contents.named_features(first, [name.strip() for name in FLAGS.feature_names], reading)
+    names = FLAGS.feature_names
+    if names is None:
+        of_frames = contents.all_features(first, reading).frame_features
+        names = schema.FRAME_FEATURES if of_frames else schema.VIDEO_FEATURES
+    found = contents.named_features(first, [name.strip() for name in names], reading)
+    return found if FLAGS.feature_sizes is None else found.replace(sizes=feature_sizes())
+
+
+def look_at_labels(shards, reading):
+    """What the first records hold of labels, which are required if --label_key is given. Multi-hot rows are refused."""
+    readable = [shard for shard in shards if not shard.problem] or shards
+    is_required, pattern = FLAGS["label_key"].present, FLAGS.input_data_pattern
+    return check_labels("input_data_pattern", pattern, readable, reading.label_key, FLAGS.num_classes, bool(is_required))
+
+
+def describe(report, labels):
+    """What was checked, and what differs from the official files, one line each."""
+    unit = "bytes" if report.features.dtype == "uint8" else "floats"
+    sizes = dict(zip(report.features.names, report.features.sizes))
+    listed = ", ".join(f"{name} ({size} {unit})" for name, size in sizes.items())
+    labeled = f"{report.num_labeled:,} of {report.num_valid:,} valid records"
+    lines = [f"Checked: {listed}, labels under {labels.key!r} in {labeled}."]
+    if report.unchecked:
+        others = ", ".join(report.unchecked)
+        lines.append(f"Also in some records, and not checked: {others}; name features with --feature_names.")
+    official = schema.FRAME_FEATURES if report.features.frame_features else schema.VIDEO_FEATURES
+    packed = [name for name in official if unit == "bytes" and sizes.get(name) == 4 * schema.FEATURE_SIZES[name]]
+    for name in packed:
+        size = schema.FEATURE_SIZES[name]
+        lines.append(f"{name} holds {4 * size} bytes instead of {size}. {contents.float32_advice(size)}")
+    is_official = all(sizes.get(name) == schema.FEATURE_SIZES[name] for name in official)
+    if not is_official and not packed and FLAGS.feature_sizes is None:
+        names = tuple(name for name in official if name in sizes) or report.features.names
+        wanted = report.features.replace(names=names, sizes=tuple(sizes[name] for name in names))
+        lines.append(f"`yt8m train` reads these features with {contents.feature_flags(wanted)}.")
+    if report.num_valid and not report.num_labeled:
+        lines.append(f"None of these records {labels.without_labels()}")
+    return lines

@@ -35,6 +35,10 @@ class CheckReport(typing.NamedTuple):
     num_bad: int
     is_exact: bool  # whether both were counted, not estimated
     num_files: int
+    features: config.FeatureConfig  # that every record must have
+    num_valid: int  # records in which nothing is wrong by themselves; duplicates included
+    num_labeled: int  # of them, with labels
+    unchecked: tuple[str, ...] = ()  # features that only some records have, if none were named
 
     def summary(self) -> str:
         """One line: "2 of 43 records in 2 file(s) are bad (4.7 %)."."""
@@ -49,11 +53,14 @@ class _File:
 
     shard: tfrecord.Shard
     num_records: int = 0  # that could be read
+    num_valid: int = 0  # of them, without a fault; duplicates included
+    num_labeled: int = 0  # of these, with labels
     num_bytes: int = 0  # of these records, uncompressed
     damage: str = ""  # what is wrong with the rest, if anything
     faults: list = dataclasses.field(default_factory=list)  # of single records
     numbers: list = dataclasses.field(default_factory=list)  # int64 arrays, the valid records
     ids: list = dataclasses.field(default_factory=list)  # uint64 arrays, hashes of their video ids
+    others: set = dataclasses.field(default_factory=set)  # names of features, if they are looked for
 
 
 def find_for_check(pattern: str) -> tuple[tfrecord.Shard, ...]:
@@ -83,6 +90,7 @@ def check_records(
     readable = [shard for shard in shards if not shard.problem]
     if not readable:
         raise tfrecord.BadFileError("; ".join(f"{shard.path} {shard.problem}" for shard in shards))
+    finds_others = features is None
     if features is None:
         features = _first_success(lambda shard: contents.all_features(shard, reading), readable)
     layout = _first_success(lambda shard: contents.find_layout((shard,), features, reading), readable)
@@ -92,13 +100,13 @@ def check_records(
     with display.ProgressBar(None, "check", "records") as bar:
         pool = concurrent.futures.ThreadPoolExecutor(READERS)
         try:
-            for file in pool.map(lambda shard: _check_file(shard, parser, bar), shards):
+            for file in pool.map(lambda shard: _check_file(shard, parser, bar, finds_others), shards):
                 found.append(file)
                 _find_duplicates(found, seen)
                 bar.update(0, f"{len(found)} of {len(shards)} file(s)")
         finally:
             pool.shutdown(cancel_futures=True)  # also after an error or Ctrl-C
-    return _report(found)
+    return _report(found, features)
 
 
 def _first_success(look, shards):
@@ -112,7 +120,7 @@ def _first_success(look, shards):
     raise errors[0]
 
 
-def _check_file(shard, parser, bar):
+def _check_file(shard, parser, bar, finds_others):
     file = _File(shard)
     if shard.problem:
         file.damage = f"the file {shard.problem}"
@@ -122,6 +130,8 @@ def _check_file(shard, parser, bar):
     def read(records):
         for chunk in records.batch(CHUNK).prefetch(1):
             _check_chunk(file, parser, chunk)
+            if finds_others:
+                _find_features(file, chunk)
             bar.update(len(chunk))
 
     is_whole = False
@@ -142,26 +152,36 @@ def _check_chunk(file, parser, chunk):
     """Adds a chunk of records, string [B], to what a file was found to hold."""
     path, numbers = file.shard.path, np.arange(file.num_records, file.num_records + len(chunk))
 
-    def video_ids(rows):
+    def parse(rows):
         paths, places = tf.fill([len(chunk)], path)[rows], numbers[rows]
         with naming_bad_records():
-            return parser(Records(chunk[rows], paths, tf.constant(places), tf.zeros_like(places)))[schema.VIDEO_ID].numpy()
+            batch = parser(Records(chunk[rows], paths, tf.constant(places), tf.zeros_like(places)))
+        is_labeled = batch[schema.NOTED].numpy()[:, schema.NOTES.index("no_labels")] == 0
+        return list(zip(batch[schema.VIDEO_ID].numpy(), is_labeled))
 
-    valid = {}  # row -> video id
+    valid = {}  # row -> video id and whether it has labels
     try:
-        valid = dict(enumerate(video_ids(slice(None))))
+        valid = dict(enumerate(parse(slice(None))))
     except BadRecordError:
         for row in range(len(chunk)):
             try:
-                valid[row] = video_ids(slice(row, row + 1))[0]
+                (valid[row],) = parse(slice(row, row + 1))
             except BadRecordError as error:
                 number = int(numbers[row])
                 file.faults.append(Fault(path, number, str(error).removeprefix(f"file {path}, record {number}: ")))
-    file.ids.append(hash_ids(valid.values()))
+    file.ids.append(hash_ids([video_id for video_id, _ in valid.values()]))
+    file.num_valid += len(valid)
+    file.num_labeled += sum(int(is_labeled) for _, is_labeled in valid.values())
     file.numbers.append(numbers[np.array(list(valid), np.int64)])
     file.num_records += len(chunk)
     overhead = tfrecord.HEADER_BYTES + tfrecord.FOOTER_BYTES
     file.num_bytes += int(tf.reduce_sum(tf.strings.length(chunk))) + overhead * len(chunk)
+
+
+def _find_features(file, chunk):
+    for record in chunk.numpy():
+        with contextlib.suppress(ValueError):  # not of the format: already reported
+            file.others |= contents.feature_names(record, file.shard)
 
 
 def _find_duplicates(found, seen):
@@ -176,7 +196,7 @@ def _find_duplicates(found, seen):
         file.faults.append(Fault(file.shard.path, int(numbers[index]), reason))
 
 
-def _report(found):
+def _report(found, features):
     stored = [_stored_bytes(file) for file in found]
     num_records, num_bad = sum(file.num_records for file in found), sum(len(file.faults) for file in found)
     mean_bytes = sum(stored) / max(1, num_records)
@@ -187,7 +207,18 @@ def _report(found):
             faults.append(Fault(file.shard.path, None, file.damage))
             lost, is_counted = _count_lost(file, before, mean_bytes)
             num_lost, is_exact = num_lost + lost, is_exact and is_counted
-    return CheckReport(tuple(faults), num_records + num_lost, num_bad + num_lost, is_exact, len(found))
+    unchecked = set().union(*(file.others for file in found)) - set(features.names)
+    return CheckReport(
+        faults=tuple(faults),
+        num_records=num_records + num_lost,
+        num_bad=num_bad + num_lost,
+        is_exact=is_exact,
+        num_files=len(found),
+        features=features,
+        num_valid=sum(file.num_valid for file in found),
+        num_labeled=sum(file.num_labeled for file in found),
+        unchecked=tuple(sorted(unchecked)),
+    )
 
 
 def _count_lost(file, before, mean_bytes):
