@@ -56,12 +56,12 @@ class SegmentRanking:
     ([b'a', b'b'], 2)
 
     Args:
-        slack: entries per class to collect between two reductions to the best; takes memory and saves time. By default, 1/32
+        slack: entries per class to collect between two reductions to the best; takes memory and saves time. By default, 1/16
             of `max_per_class`, at least 1,024.
     """
 
     def __init__(self, num_classes: int, max_per_class: int, slack: int | None = None):
-        slack = max(max_per_class // 32, 1024) if slack is None else slack
+        slack = max(max_per_class // 16, 1024) if slack is None else slack
         for name, value in (("num_classes", num_classes), ("max_per_class", max_per_class), ("slack", slack)):
             if value < 1:
                 raise ValueError(f"{name}={value}: choose at least 1.")
