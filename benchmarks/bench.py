@@ -3,7 +3,7 @@
     python benchmarks/bench.py [--all] [--only=reading,computing]
 
 Each script runs in its own process and can also be run alone. The machine should be otherwise idle: most results are ratios
-of alternating measurements, but other jobs would still distort them. `--all` adds long runs with 100,000 videos.
+of alternating measurements, but other jobs would still distort them. `--all` adds long runs with 100,000 videos and more.
 """
 
 import json
