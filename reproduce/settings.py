@@ -221,7 +221,10 @@ def _is_whitened(trial, settings):
 
 
 def _network(trial, settings, view):
-    options = {**_plain(configs.RECIPES[settings.recipe].of_network(view)), **_family_settings(trial, settings)}
+    options = {
+        **_plain(configs.RECIPES[settings.recipe].of_network(trial.family, view)),
+        **_family_settings(trial, settings),
+    }
     classifier = options.pop("video_level_classifier_model", None)
     if _is_whitened(trial, settings):
         options["reverse_whitening"] = True

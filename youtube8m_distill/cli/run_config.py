@@ -68,7 +68,7 @@ def apply_recipe() -> None:
     if mode != "teacher":
         if not any(FLAGS[name].present for name in SELECTION_FLAGS):
             _set_unless_given(recipe.student_frames)
-        of_student = recipe.of_network(frame_view("uniform"))
+        of_student = recipe.of_network(FLAGS.model, frame_view("uniform"))
         if BLOCK in of_student:
             _set_unless_given({"student_frames_per_block": of_student[BLOCK]})
         published = configs.TrainingConfig(**configs.FAMILY_OF[FLAGS.model].training)
@@ -77,7 +77,8 @@ def apply_recipe() -> None:
     if mode == "serial":
         return
     recipe.check(name, FLAGS.model, mode)
-    _set_unless_given(recipe.of_network(None if configs.FAMILY_OF[FLAGS.model].is_video_level else _own_view()))
+    view = None if configs.FAMILY_OF[FLAGS.model].is_video_level else _own_view()
+    _set_unless_given(recipe.of_network(FLAGS.model, view))
 
 
 def _own_view():

@@ -13,14 +13,16 @@ from youtube8m_distill.config.video import FrameView
 from youtube8m_distill.errors import written
 from youtube8m_distill.settings import require
 
-RecipeName = Literal["default", "cvpr2019", "release", "starter"]
+RecipeName = Literal["default", "cvpr2019", "release", "starter", "mod_pretrain", "mod_finetune"]
 
 HRNN, NETVLAD, NEXTVLAD = "HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel"
+MOD_MODELS = (NEXTVLAD, "MixNeXtVladModel", "MODNeXtVladModel")
 STARTER_MODELS = ("LogisticModel", "MoeModel", "FrameLevelLogisticModel", "DbofModel", "LstmModel")
 CVPR = "CVPR 2019"
 EQUATIONS = f"{CVPR}: its equations have no weights"
 STARTER = "starter code"
 RELEASE = "release of CVPR 2019"
+MOD, MOD_RELEASE = "MOD 2019, section 4.2", "release of MOD 2019"
 OURS = "ours"
 BLOCK, CLASSIFIER_FLAG = "frames_per_block", "video_level_classifier_model"
 NOT_RECIPE = (
@@ -64,12 +66,15 @@ class Recipe:
         reason = f"does not describe --mode={mode}, only {', '.join(self.modes)}."
         require(mode in self.modes, "recipe", reason, name)
 
-    def of_network(self, view: FrameView | None) -> dict[str, Value]:
-        """The values for a network that sees these frames."""
+    def of_network(self, model: str, view: FrameView | None) -> dict[str, Value]:
+        """The values for a network of a family that sees these frames. Settings that the family lacks are left out."""
+        family = FAMILY_OF[model]
+        others = {name for kind in FAMILY_OF.values() for name in kind.model_fields} - set(family.model_fields)
+        found = {name: value for name, value in self.network.items() if name not in others}
         if self.blocks is None or view is None:
-            return dict(self.network)
+            return found
         count, source = self.blocks[0 if view.sees_all_frames else 1]
-        return {**self.network, BLOCK: Value(-(-view.max_frames // count), source)}
+        return {**found, BLOCK: Value(-(-view.max_frames // count), source)}
 
     def of_distillation(self, student_loss: Sequence[str], batch_size: int) -> dict[str, Value]:
         """The values for distillation by these terms, with this batch size."""
@@ -109,6 +114,40 @@ RECIPES: dict[str, Recipe] = {
         models=STARTER_MODELS,
         modes=("teacher",),
         training={"batch_size": Value(1024, f"{STARTER}: batch_size")},
+    ),
+    "mod_pretrain": Recipe(
+        "As the MOD paper's release trains on whole videos: batches of 80, T = 1.",
+        models=MOD_MODELS,
+        network={
+            "dropout": Value(0.5, MOD_RELEASE),
+            "gating_reduction": Value(16, MOD_RELEASE),
+            "cl_temperature": Value(1.0, MOD_RELEASE),
+            "l2_penalty": Value(1e-5, MOD_RELEASE),
+        },
+        training={
+            "batch_size": Value(80, f"{MOD} and its release"),
+            "base_learning_rate": Value(0.0002, MOD_RELEASE),
+            "learning_rate_decay": Value(0.8, MOD_RELEASE),
+            "learning_rate_decay_examples": Value(2_500_000, MOD_RELEASE),
+            "num_epochs": Value(15, MOD_RELEASE),
+        },
+    ),
+    "mod_finetune": Recipe(
+        "As the MOD paper fine-tunes on segments: batches of 512, dropout 0.75, T = 20. For --segment_labels.",
+        models=MOD_MODELS,
+        network={
+            "dropout": Value(0.75, MOD),
+            "gating_reduction": Value(16, MOD_RELEASE),
+            "cl_temperature": Value(20.0, f"{MOD_RELEASE} and Table 2"),
+            "l2_penalty": Value(1e-4, MOD),
+        },
+        training={
+            "batch_size": Value(512, MOD),
+            "base_learning_rate": Value(0.0002, MOD),
+            "learning_rate_decay": Value(0.8, MOD),
+            "learning_rate_decay_examples": Value(1_000_000, MOD),
+            "num_epochs": Value(10, MOD),
+        },
     ),
 }
 
@@ -170,7 +209,7 @@ def explain(
         **published.settings(),
         **TrainingConfig(**family.training).values(),
     }
-    differing = {**recipe.of_network(network.view), **recipe.training}
+    differing = {**recipe.of_network(network.model, network.view), **recipe.training}
     if distillation is not None and network.view is not None:
         student = FrameView(frame_selection="uniform", frames_per_video=30)
         used |= {**network.view.values(), **distillation.values()}
