@@ -103,6 +103,7 @@ def small(name, arguments):
 def sample_set(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample_set")
     run("synthesize", ["--output_dir=yt8m/frame", "--video_level", *SMALL["synthesize"]], folder)
+    run("synthesize", ["--output_dir=yt8m/segments", "--segments", *SMALL["synthesize"]], folder)
     (folder / "yt8m/video").symlink_to(folder / "yt8m/frame/video_level")
     return folder / "yt8m"
 
@@ -121,9 +122,10 @@ def write_other_records(folder):
     clips = [records.frame_record(frames, b"c%d" % i, [i % 10], "video_id") for i, frames in enumerate(audio)]
     ratings = {f"segment_{name}": [number] for name, number in (("labels", 3), ("start_times", 5), ("end_times", 10))}
     rated = [records.frame_record(records.random_frames(9, sizes), b"abcd", [3], segment_scores=[1.0], **ratings)]
-    (folder / "segments.csv").write_text("Class,Segments\n3,abcd:5 efgh:0\n7,\n")
+    (folder / "submission.csv").write_text("Class,Segments\n3,abcd:5 efgh:0\n7,\n")
+    (folder / "classes.csv").write_text("\n".join(map(str, range(100))))
     for name, videos in (("own/train0", own), ("audioset/train0", clips), ("yt8m/segments/validate0", rated)):
-        (folder / name).parent.mkdir()
+        (folder / name).parent.mkdir(exist_ok=True)
         records.write(folder / f"{name}.tfrecord", videos)
 
 

@@ -62,6 +62,7 @@ def _parse(takes_names):
     except flags.Error as error:
         _suggest_longer_names(error)
         message = " ".join(str(error).split()).removeprefix("flag ").removeprefix("ERROR:: ").replace(" ?", "?")
+        message = re.sub(r"\('Non-boolean argument to boolean flag', .*\)", "is not true or false", message)
         fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See --helpshort.")
     if names and not takes_names:
         fail(f"unexpected argument {names[0]!r}. Write flags as --name=value, and quote patterns for the shell.")
