@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests import records
 from youtube8m_distill import config
-from youtube8m_distill.data import contents, segments
+from youtube8m_distill.data import compact, contents, segments
 from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.parsing.batch import VideoParser
@@ -119,3 +119,18 @@ def test_excluded_records_are_not_cut(tmp_path):
     assert tf.train.SequenceExample.FromString(held.held.records[0].numpy()).context.feature["id"].bytes_list.value == [
         b"b:0"
     ]
+
+
+def test_a_file_that_is_cut_short_is_named(tmp_path):
+    path = records.write(tmp_path / "a", [video(b"a", 9, (0, 1, 1.0)), video(b"b", 9, (0, 1, 1.0))])
+    content = (tmp_path / "a").read_bytes()
+    (tmp_path / "a").write_bytes(content[:-20])
+    with pytest.raises(BadRecordError, match=f"file {path}, record 1: damaged or cut short"):
+        segments.hold_segments(find_files(path), range(NUM_CLASSES))
+
+
+def test_compact_files_hold_no_segments(tmp_path):
+    (tmp_path / "compact.json").write_text("{}")
+    shards = find_files(records.write(tmp_path / "a", [video(b"a", 9, (0, 1, 1.0))]))
+    with pytest.raises(ValueError, match="hold no whole segments; give the original files"):
+        compact.check_views(shards, [], of_segments=True)

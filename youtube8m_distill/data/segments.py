@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 import tensorflow as tf
 
-from youtube8m_distill import schema
-from youtube8m_distill.data.bad_records import NO_EXAMPLE, BadRecordError
+from youtube8m_distill import display, schema
+from youtube8m_distill.data.bad_records import NO_EXAMPLE, BadRecordError, naming_bad_records
 from youtube8m_distill.data.held_records import default_bytes
 from youtube8m_distill.data.rated_segments import segments_of
 from youtube8m_distill.data.tfrecord import Held, Shard, read_serialized
@@ -79,16 +79,19 @@ def hold_segments(shards: Sequence[Shard], classes: Collection[int]) -> tuple[Sh
         BadRecordError: as for `cut`.
     """
     left, found, held = SHARE_OF_HELD * default_bytes() or float("inf"), [], []
-    for shard in shards:
-        records = [record for where, example in read_examples(shard) for record in cut(example, where, classes)]
-        left -= sum(map(len, records))
-        if left < 0:
-            raise ValueError(
-                f"the rated segments up to {shard.path} take more than half of the free memory; read fewer files."
-            )
-        if records:
-            found.append((shard, len(held), len(held) + len(records)))
-            held += records
+    with display.ProgressBar(None, "segments", "videos") as bar, naming_bad_records(shards):
+        for shard in shards:
+            records = []
+            for where, example in read_examples(shard):
+                records += cut(example, where, classes)
+                bar.update()
+            left -= sum(map(len, records))
+            if left < 0:
+                reason = "take more than half of the free memory; read fewer files"
+                raise ValueError(f"the rated segments up to {shard.path} {reason}.")
+            if records:
+                found.append((shard, len(held), len(held) + len(records)))
+                held += records
     if not found:
         raise ValueError(
             f"none of the records in {len(shards)} file(s), {shards[0].path} first, has rated segments "

@@ -198,7 +198,7 @@ def estimate_records(shards: Sequence[Shard]) -> tuple[int, bool]:
     BadFileError if a file that was counted is cut short or damaged.
     """
     total = sum(shard.size for shard in shards)
-    if total < EXACT_BELOW_BYTES or len(shards) <= SAMPLED_SHARDS:
+    if total < EXACT_BELOW_BYTES or len(shards) <= SAMPLED_SHARDS or all(shard.held for shard in shards):
         return count_records(shards), True
     sample = [shards[i * len(shards) // SAMPLED_SHARDS] for i in range(SAMPLED_SHARDS)]
     return round(count_records(sample) * total / sum(shard.size for shard in sample)), False
