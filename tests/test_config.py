@@ -467,3 +467,5 @@ def test_settings_of_views_are_written_as_before_max_video_frames_existed():
         longer.settings()["frames_per_block"] == 20
         and VIEW(frame_selection="strided", every_n=7, max_video_frames=600).max_frames == 86
     )
+    assert set(config.Reading().to_dict()) == {"label_key", "pad_missing_features", "feature_dtype"}
+    assert config.Reading(segment_labels=True).to_dict()["segment_labels"]

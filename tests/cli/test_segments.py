@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import commands
+from tests import commands, records
 from tests.commands import FEATURES, NUM_CLASSES, QUICK, SMALL
 from tests.data.test_segments import video
 from youtube8m_distill import runs
@@ -226,8 +226,8 @@ def test_contradictory_flags_are_refused(tmp_path, data, arguments, words):
 
 def test_files_of_the_other_kind_are_refused_before_training(tmp_path, data):
     plain = commands.write_files(tmp_path, "train", commands.frame_videos(8))
-    line = commands.fail("train", f"--train_data_pattern={plain}", *SMALL, *QUICK, SEGMENTS, f"--train_dir={tmp_path}/run")
-    assert f"--train_data_pattern={plain}: none of the records in 2 file(s)" in line
+    ended = commands.run("train", f"--train_data_pattern={plain}", *SMALL, *QUICK, SEGMENTS, f"--train_dir={tmp_path}/run")
+    assert ended.code == 2 and f"--train_data_pattern={plain}: none of the records in 2 file(s)" in ended.err
     means = commands.write_files(tmp_path / "means", "train", commands.video_means(8))
     line = commands.fail("train", f"--train_data_pattern={means}", *SMALL, *QUICK, SEGMENTS, f"--train_dir={tmp_path}/run")
     assert "--train_data_pattern" in line and "video-level" in line
@@ -240,8 +240,9 @@ def test_files_of_the_other_kind_are_refused_before_training(tmp_path, data):
 def test_a_class_outside_the_list_is_refused(tmp_path, data):
     (tmp_path / "ids.csv").write_text("Index\n0\n1\n2\n3\n")
     arguments = ("train", f"--train_data_pattern={data}", *SMALL, *QUICK, SEGMENTS, f"--train_dir={tmp_path}/run")
-    line = commands.fail(*arguments, f"--segment_label_ids_file={tmp_path}/ids.csv")
-    assert "class 4 is rated and is not among the 4 classes of the segments (--segment_label_ids_file)" in line
+    ended = commands.run(*arguments, f"--segment_label_ids_file={tmp_path}/ids.csv")
+    words = "class 4 is rated and is not among the 4 classes of the segments (--segment_label_ids_file)"
+    assert ended.code == 2 and words in ended.err
     (tmp_path / "ids.csv").write_text("7\n")
     line = commands.fail(*arguments, f"--segment_label_ids_file={tmp_path}/ids.csv")
     assert f"--segment_label_ids_file={tmp_path}/ids.csv: lists class 7, and the network has only 5 classes." in line
@@ -273,3 +274,46 @@ def test_flags_that_have_no_effect_are_refused(tmp_path, data, trained, argument
         *arguments,
     )
     assert words in line
+
+
+def test_a_signal_in_the_middle_of_a_batch_leaves_the_last_whole_snapshot(tmp_path, data, trained, monkeypatch):
+    assert retrieve(trained, data, tmp_path / "whole.csv", "--batch_size=2").code == 0
+    hashed, save, calls = retrieval.hash_ids, retrieval._Partial.save, []
+
+    def interrupted(video_ids):
+        calls.append(1)
+        if len(calls) == 3:  # the ranking has the third batch, and the list of videos has not
+            raise KeyboardInterrupt
+        return hashed(video_ids)
+
+    add = retrieval._Partial.add
+    monkeypatch.setattr(retrieval._Partial, "add", lambda self, *batch: (add(self, *batch), save(self)))
+    monkeypatch.setattr(retrieval, "hash_ids", interrupted)
+    assert retrieve(trained, data, tmp_path / "s.csv", "--batch_size=2").code == 130
+    monkeypatch.setattr(retrieval, "hash_ids", hashed)
+    assert "Resuming after 4 videos" in retrieve(trained, data, tmp_path / "s.csv", "--batch_size=2").out
+    assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_bad_record_can_be_excluded_without_losing_what_was_done(tmp_path, trained):
+    videos = [*rated_videos(5), records.frame_record(records.random_frames(9), b"my clip", [0])]
+    pattern = commands.write_files(tmp_path / "data", "test", videos, files=1)
+    ended = retrieve(trained, pattern, tmp_path / "s.csv", "--batch_size=2")
+    path = f"{tmp_path}/data/test0.tfrecord"
+    assert ended.code == 2 and f"file {path}, record 5: the video id b'my clip' contains whitespace" in ended.err
+    (tmp_path / "bad.csv").write_text(f"file,record,reason\n{path},5,whitespace\n")
+    ended = retrieve(trained, pattern, tmp_path / "s.csv", "--batch_size=2", f"--exclude_records={tmp_path}/bad.csv")
+    assert "Resuming after 4 videos" in ended.out and ended.code == 0
+
+
+def test_compact_files_are_refused_for_retrieval(tmp_path, data, trained):
+    view = ("--frame_selection=uniform", "--frames_per_video=6")
+    commands.succeed("compact", f"--input_data_pattern={data}", f"--output_dir={tmp_path}/compact", *view)
+    given = (f"--train_dir={trained}/videos", f"--input_data_pattern={tmp_path}/compact/*.tfrecord", SEGMENTS)
+    line = commands.fail("infer", *given, f"--output_file={tmp_path}/s.csv")
+    assert "hold no whole segments; give the original files" in line
+
+
+def test_a_step_is_that_of_the_segment_network(tmp_path, data, trained):
+    ended = retrieve(trained, data, tmp_path / "s.csv", f"--candidate_dir={trained}/videos", "--checkpoint=3")
+    assert ended.code == 0, ended.err

@@ -365,6 +365,8 @@ def test_teacher_and_student_read_as_many_frames_as_asked_for(tmp_path):
     student = ("--mode=serial", f"--teacher_dir={tmp_path}/teacher", "--frames_per_video=4")
     commands.succeed("train", data, *QUICK, *student, f"--train_dir={tmp_path}/student")
     assert settings(tmp_path / "student")["networks"]["student"]["view"]["max_video_frames"] == 28
+    longest = (*student[:2], "--frames_per_video=29", f"--train_dir={tmp_path}/other")
+    assert "choose a value from 1 to 28 (max_video_frames)" in commands.fail("train", data, *QUICK, *longest)
     parallel = ("train", data, *SMALL, *QUICK, longer, "--mode=parallel", "--frames_per_video=4")
     commands.succeed(*parallel, f"--train_dir={tmp_path}/parallel")
     views = [network["view"] for network in settings(tmp_path / "parallel")["networks"].values()]

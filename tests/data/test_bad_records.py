@@ -113,7 +113,11 @@ def test_other_errors_pass_unchanged():
 
 
 @pytest.mark.parametrize(
-    "error", [tf.errors.ResourceExhaustedError(None, None, "OOM"), tf.errors.UnavailableError(None, None, "worker is gone")]
+    "error",
+    [
+        tf.errors.ResourceExhaustedError(None, None, "OOM, see https://www.tensorflow.org"),
+        tf.errors.UnavailableError(None, None, "worker is gone"),
+    ],
 )
 def test_errors_about_memory_and_machines_are_not_about_files(error):
     with pytest.raises(type(error)), bad_records.naming_bad_records():

@@ -134,3 +134,12 @@ def test_compact_files_hold_no_segments(tmp_path):
     shards = find_files(records.write(tmp_path / "a", [video(b"a", 9, (0, 1, 1.0))]))
     with pytest.raises(ValueError, match="hold no whole segments; give the original files"):
         compact.check_views(shards, [], of_segments=True)
+
+
+def test_lists_of_frames_that_are_not_read_do_not_matter():
+    example = tf.train.SequenceExample.FromString(video(b"a", 12, (5, 3, 1.0)))
+    example.feature_lists.feature_list["other"].feature.add().float_list.value.append(1.0)
+    with pytest.raises(BadRecordError, match="after the video's 1 frames"):
+        segments.cut(example, "x", range(5))
+    (record,) = segments.cut(example, "x", range(5), ("rgb", "audio"))
+    assert sorted(tf.train.SequenceExample.FromString(record).feature_lists.feature_list) == ["audio", "rgb"]

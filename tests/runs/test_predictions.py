@@ -403,10 +403,10 @@ def test_the_folder_states_what_its_rows_depend_on(network, shards, csv):
 
 def test_a_rewritten_file_counts_as_changed(tmp_path):
     path = records.write(tmp_path / "a", [b"one"])
-    before = predictions._entry(Shard(path, "", 19))
-    assert predictions._entry(Shard(path, "", 19)) == before
+    before = predictions.file_entry(Shard(path, "", 19))
+    assert predictions.file_entry(Shard(path, "", 19)) == before
     os.utime(path, ns=(0, 7))
-    assert predictions._entry(Shard(path, "", 19)) != before
+    assert predictions.file_entry(Shard(path, "", 19)) != before
 
 
 def test_partial_predictions_of_another_version_are_refused_by_name(network, shards, csv):

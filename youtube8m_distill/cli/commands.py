@@ -245,6 +245,7 @@ def segment_eval():
             "The classes to score, one number per line. Default: the 1,000 classes of the challenge.", pathlib.Path
         ),
         **our_flags.VOCABULARY,
+        **our_flags.EXCLUDE_RECORDS,
     )
     define(
         "Output",

@@ -299,8 +299,9 @@ def reading_of(run_config: configs.RunConfig, **fixed: Any) -> configs.Reading:
     """How the records of a run's network are read: as in its training, except for flags that are given and `fixed`."""
     own = run_config.reading.values()
     found = {**own, **given(*(name for name in own if name in FLAGS)), **fixed}
-    if not found["segment_labels"] and "segment_label_ids_file" not in given("segment_label_ids_file"):
-        found["segment_label_ids_file"] = ""  # the run's is about its segments
+    ids_file = "segment_label_ids_file"
+    if not found["segment_labels"] and not (ids_file in FLAGS and FLAGS[ids_file].present):
+        found[ids_file] = ""  # the run's is about its segments
     return configs.Reading(**found)
 
 

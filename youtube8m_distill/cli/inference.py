@@ -9,6 +9,7 @@ from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.flags import FLAGS, exclusions, reading_of, value_exponents, vocabulary
 from youtube8m_distill.cli.starter_flags import check_repeated
+from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
@@ -66,12 +67,15 @@ def main():
 def retrieve(ranker, strategy, checkpoint, shards):
     """Writes the best segments of each class."""
     started, candidate = time.monotonic(), None
+    with entry.about("input_data_pattern"):
+        check_views(shards, [], of_segments=True)
     classes = runs.segment_classes(reading_of(ranker.run.config, segment_labels=True), ranker.config.num_classes)
     wanted = runs.Retrieval(classes, FLAGS.top_k, value_exponents(), FLAGS.segment_frames, FLAGS.segment_max_pred)
     if FLAGS.candidate_dir:
         run = runs.open_run(FLAGS.candidate_dir)
         with entry.about("candidate_dir"):
-            candidate = runs.LoadedNetwork(run, strategy, None, checkpoint, FLAGS.mixed_precision, ranker.reading)
+            of_candidate = checkpoint if checkpoint in ("best", "last") else "best"  # a step is one of the segment network
+            candidate = runs.LoadedNetwork(run, strategy, None, of_candidate, FLAGS.mixed_precision, ranker.reading)
     retriever = runs.SegmentRetriever(ranker, candidate, strategy, wanted)
     with entry.about("output_file", "was not written: "):
         count, notes = runs.retrieve_to_csv(FLAGS.output_file, retriever, shards, FLAGS.batch_size)

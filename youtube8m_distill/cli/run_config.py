@@ -49,7 +49,7 @@ def check_flags() -> None:
         return
     if not FLAGS.teacher_dir:
         raise SettingError("teacher_dir", "is missing; --mode=serial needs the training directory of a trained teacher.")
-    frame_view("uniform")
+    frame_view("uniform", max_video_frames=schema.LONGEST_VIDEO)  # the teacher's value is not known yet
     settings_given(configs.TrainingConfig)
     settings_given(configs.DistillationConfig)
 
@@ -68,9 +68,6 @@ def apply_recipe() -> None:
     if mode != "teacher":
         if not any(FLAGS[name].present for name in SELECTION_FLAGS):
             _set_unless_given(recipe.student_frames)
-        of_student = recipe.of_network(FLAGS.model, frame_view("uniform"))
-        if BLOCK in of_student:
-            _set_unless_given({"student_frames_per_block": of_student[BLOCK]})
         published = configs.TrainingConfig(**configs.FAMILY_OF[FLAGS.model].training)
         terms, batch_size = FLAGS.student_loss or configs.STUDENT_LOSSES, FLAGS.batch_size or published.batch_size
         _set_unless_given(recipe.of_distillation(terms, batch_size))
@@ -229,8 +226,10 @@ def _student_of(teacher):
     own = given(*(name for name in NETWORK_FLAGS if name not in SHAPE_FLAGS))
     if FLAGS.mode == "parallel":  # a mixture may have settings that its member does not have
         own = {name: value for name, value in own.items() if name in network.settings()}
+    view = frame_view("uniform", max_video_frames=teacher.max_video_frames)
     if BLOCK in network.settings():
-        own[BLOCK] = FLAGS.student_frames_per_block
+        of_recipe = configs.RECIPES[FLAGS.recipe or "default"].of_network(network.model, view).get(BLOCK)
+        own[BLOCK] = FLAGS.student_frames_per_block or (of_recipe and of_recipe.value)
     elif FLAGS.student_frames_per_block is not None:
         raise SettingError("student_frames_per_block", f"has no effect with model={network.model}; leave it out.")
-    return network.replace(view=frame_view("uniform", max_video_frames=teacher.max_video_frames), **own)
+    return network.replace(view=view, **own)

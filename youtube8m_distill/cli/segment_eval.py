@@ -8,7 +8,7 @@ import pandas as pd
 
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, vocabulary
+from youtube8m_distill.cli.flags import FLAGS, exclusions, vocabulary
 from youtube8m_distill.data.rated_segments import check_rated, read_rated_segments
 from youtube8m_distill.data.segment_classes import read_segment_classes
 from youtube8m_distill.errors import SettingError
@@ -25,7 +25,7 @@ def main():
         classes = read_segment_classes(FLAGS.segment_label_ids_file or None)
         with entry.about("predictions"):
             check_classes(read_classes(FLAGS.predictions), classes)
-        shards = runs.find_shards("labels", FLAGS.labels)
+        shards = runs.find_shards("labels", FLAGS.labels, exclusions=exclusions())
         check_rated("labels", FLAGS.labels, shards)
         rated = read_rated_segments(shards)
         listed = np.isin(rated.classes, classes)

@@ -53,7 +53,7 @@ def train(run, training_files, strategy):
         print(f"Done: step {progress.step}. The chief has written everything.")
         return
     videos = progress.step * run.config.training.batch_size // machine(strategy)[1]
-    max_video_frames = run.config.networks[run.config.main_role].max_video_frames
+    max_video_frames = min(network.max_video_frames for network in run.config.networks.values())
     for line in NoteCounter(max_video_frames, progress.notes, videos).in_words(" (counted in every epoch)"):
         print(line)
     best = ""

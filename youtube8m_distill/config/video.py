@@ -54,6 +54,14 @@ class Reading(Settings):
         is_path=True,
     )
 
+    @pydantic.model_serializer(mode="wrap")
+    def _serialize(self, handler):
+        """Leaves out the settings of segments for whole videos, so that files that were written before still fit."""
+        values = handler(self)
+        if not self.segment_labels:
+            del values["segment_labels"], values["segment_label_ids_file"]
+        return values
+
     def model_post_init(self, context, /):
         reason = "has an effect only with segment_labels."
         require(self.segment_labels or not self.segment_label_ids_file, "segment_label_ids_file", reason)

@@ -75,9 +75,12 @@ def unreachable_files(what: str) -> Iterator[None]:
 
 def is_unreachable(error: Exception) -> bool:
     """Whether an error is TensorFlow's about a file or an object store that cannot be read, not about memory or machines."""
+    if not isinstance(error, tf.errors.OpError) or isinstance(error, tf.errors.ResourceExhaustedError):
+        return False
+    message = str(error)
     if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError)):
-        return True
-    return isinstance(error, tf.errors.OpError) and bool(re.search(r"\w+://|curl|HTTP response", str(error)))
+        return "OpKernel" not in message  # no operation for this device
+    return bool(re.search(r"\b(gs|s3|hdfs)://|curl|HTTP response", message))
 
 
 def require_records(shards: Sequence[Shard]) -> None:

@@ -19,16 +19,20 @@ SHARE_OF_HELD = 2  # times `default_bytes`: half of the free memory
 ID_KEYS = (*schema.ID_KEYS, *schema.MEDIAPIPE_ID_KEYS)
 
 
-def cut(example: tf.train.SequenceExample, where: str, classes: Collection[int]) -> list[bytes]:
+def cut(
+    example: tf.train.SequenceExample, where: str, classes: Collection[int], keys: Collection[str] | None = None
+) -> list[bytes]:
     """The records of a video's rated segments, serialized.
 
     Args:
         where: "file <path>, record <number>", for messages.
         classes: those that may be rated.
+        keys: the lists of frames to keep; None for all.
     Raises:
         BadRecordError: if there is no id, a segment ends after the video, or as for `rated_segments.segments_of`.
     """
-    lists = example.feature_lists.feature_list
+    found = example.feature_lists.feature_list
+    lists = {name: frames for name, frames in found.items() if keys is None or name in keys}
     num_frames = min((len(frames.feature) for frames in lists.values() if frames.feature), default=0)
     segments = segments_of(example, where)
     video_id = next((value for key in ID_KEYS for value in _bytes(example.context, key)), b"")
@@ -71,8 +75,12 @@ def read_examples(shard: Shard) -> Iterator[tuple[str, tf.train.SequenceExample]
             yield where, example
 
 
-def hold_segments(shards: Sequence[Shard], classes: Collection[int]) -> tuple[Shard, ...]:
+def hold_segments(
+    shards: Sequence[Shard], classes: Collection[int], keys: Collection[str] | None = None
+) -> tuple[Shard, ...]:
     """The files with their rated segments in memory instead of their videos; without files that have none.
+
+    Arguments are those of `cut`.
 
     Raises:
         ValueError: if there is no rating in any of them, or if the segments take more than half of the free memory.
@@ -83,7 +91,7 @@ def hold_segments(shards: Sequence[Shard], classes: Collection[int]) -> tuple[Sh
         for shard in shards:
             records = []
             for where, example in read_examples(shard):
-                records += cut(example, where, classes)
+                records += cut(example, where, classes, keys)
                 bar.update()
             left -= sum(map(len, records))
             if left < 0:

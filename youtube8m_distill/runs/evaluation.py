@@ -177,7 +177,7 @@ class _Encodings:
 
     reads_labels = True
 
-    def __call__(self, outputs, labels):
+    def __call__(self, outputs, labels, weights=None):
         return {"encoding": outputs["encoding"]}
 
 

@@ -30,10 +30,10 @@ from youtube8m_distill.data.parsing.layout import Layout
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.engine.predictor import Predictor
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.errors import BadRecordError, SettingError
 from youtube8m_distill.export.segments import ClassSegments, write_segments
 from youtube8m_distill.manifest import Manifest
-from youtube8m_distill.runs.evaluation import Done, LoadedNetwork
+from youtube8m_distill.runs.evaluation import Done, LoadedNetwork, good_batch_size
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
 from youtube8m_distill.runs.predictions import file_entry
 from youtube8m_distill.runs.segment_ranking import SegmentRanking
@@ -157,6 +157,9 @@ class SegmentRetriever(LoadedNetwork):
     ):
         vars(self).update(vars(ranker))
         _check(ranker, candidate)
+        networks = [network for network in (ranker, candidate) if network is not None]
+        self.max_video_frames = max(schema.MAX_FRAMES, *(network.config.max_video_frames for network in networks))
+        self.batch_size = good_batch_size(self.max_video_frames) * strategy.num_replicas_in_sync
         self.ranker, self.candidate, self.retrieval = ranker, candidate, retrieval
         self.predictor = Predictor(_Phases(ranker, candidate, retrieval), RANKER, strategy, _Outputs())  # pyright: ignore[reportArgumentType]
 
@@ -164,7 +167,7 @@ class SegmentRetriever(LoadedNetwork):
         self, shards: Sequence[Shard], batch_size: int, with_labels: bool | None = None, layout: Layout | None = None
     ) -> tf.data.Dataset:
         """Batches of whole videos, with the frames for both networks under one key."""
-        config, whole = self.ranker.config, FrameView(max_video_frames=self.ranker.config.max_video_frames)
+        config, whole = self.ranker.config, FrameView(max_video_frames=self.max_video_frames)
         views: dict[str, FrameView | None] = {RANKER: whole}
         if self.candidate is not None:
             views[CANDIDATE] = self.candidate.config.view
@@ -223,7 +226,7 @@ def retrieve_to_csv(
                 except BaseException:
                     partial.leave()
                     raise
-                notes = NoteCounter(retriever.config.max_video_frames)
+                notes = NoteCounter(retriever.max_video_frames)
                 notes.add(partial.videos()["notes"])
                 ranked = ((c, partial.ranking.ranked(place)) for place, c in enumerate(classes))
                 rows = (ClassSegments(c, found.video_ids, found.starts) for c, found in ranked)
@@ -253,6 +256,7 @@ class _Partial:
 
     def __init__(self, folder: pathlib.Path, settings: dict[str, Any], shards: Sequence[Shard], retrieval: Retrieval):
         self.folder, self._saved_at, self._save_seconds = folder, time.monotonic(), 0.0
+        self._shards, self._is_consistent = shards, True
         files.remove_leftovers(folder)
         entries = [file_entry(shard) for shard in shards]
         committed = _read_json(folder / COMMITTED)
@@ -265,7 +269,9 @@ class _Partial:
             what, remedy = "partial results", "name another --output_file, or remove that folder"
             Manifest(folder / ABOUT, settings, flag="output_file", section="made with", what=what, remedy=remedy).check()
             reason = f"has other files than the partial results in {folder}. Give the same ones to resume, {remedy}."
-            require(about is not None and about["files"] == entries, "input_data_pattern", reason)
+            videos = np.fromfile(folder / VIDEOS, VIDEO, self.count)
+            is_same = about is not None and len(videos) and _are_same(about["files"], entries, videos[-1])
+            require(is_same, "input_data_pattern", reason)
             self.ranking = SegmentRanking.load(folder / f"{SNAPSHOT}{self._number}")
             log.info("Resuming after %s videos; what they gave is in %s.", f"{self.count:,}", folder)
         files.write_text(folder / ABOUT, json.dumps({"made with": settings, "files": entries}), make_parent=False)
@@ -294,7 +300,9 @@ class _Partial:
 
     def add(self, batch: dict[str, np.ndarray], segment_frames: int) -> None:
         """Adds a batch of a SegmentRetriever."""
+        self._check_ids(batch)
         places, values = batch["classes"], batch["values"]  # [B, S, K]
+        self._is_consistent = False
         videos, segments, _ = found = np.nonzero(places >= 0)
         starts = segments * segment_frames
         self.ranking.add(batch[schema.VIDEO_ID].tolist(), videos, starts, places[found], values[found])
@@ -303,12 +311,14 @@ class _Partial:
         added["record"], added["notes"] = batch[schema.RECORD], batch[schema.NOTED]
         self._file.write(added.tobytes())
         self.count += len(added)
+        self._is_consistent = True
         if time.monotonic() - self._saved_at >= max(SNAPSHOT_SECONDS, self._save_seconds / SNAPSHOT_SHARE):
             self.save()
 
     def save(self) -> None:
         """Writes a snapshot after which the next call can resume; then removes the one before."""
         started, before = time.monotonic(), self._number
+        self._is_consistent = False
         self._file.flush()
         os.fsync(self._file.fileno())
         self._number += 1
@@ -317,21 +327,46 @@ class _Partial:
         files.write_text(self.folder / COMMITTED, json.dumps(committed), make_parent=False)
         if before:
             files.remove_folder(self.folder / f"{SNAPSHOT}{before}")
+        self._is_consistent = True
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
 
     def leave(self) -> None:
-        """Keeps what the next call can resume after, and logs it."""
+        """Keeps what the next call can resume after, and logs it.
+
+        A signal may arrive in the middle of `add` or `save`. Then the last complete snapshot is what remains.
+        """
         with contextlib.suppress(OSError):
-            if self.count:
+            if self._is_consistent and self.count:
                 self.save()
-                log.info("What %s videos gave is kept in %s; the same command resumes.", f"{self.count:,}", self.folder)
-            else:
+            committed = _read_json(self.folder / COMMITTED)
+            if committed is None:
                 files.remove_folder(self.folder)
+            else:
+                count = f"{committed['videos']:,}"
+                log.info("Saved the results of %s videos in %s. Run the same command to resume.", count, self.folder)
+
+    def _check_ids(self, batch):
+        """Refuses ids that a list of segments cannot hold, before anything of the batch is added."""
+        for row, video_id in enumerate(batch[schema.VIDEO_ID]):
+            if len(video_id.split()) != 1:
+                where = f"file {self._shards[batch[schema.SHARD][row]].path}, record {batch[schema.RECORD][row]}"
+                raise BadRecordError(f"{where}: the video id {video_id!r} contains whitespace, as no list of segments can")
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # the disk may be full
             self._file.close()
+
+
+def _are_same(before, now, last):
+    """Whether two lists of `file_entry` agree on everything up to the last video that was read, a `VIDEO`."""
+    for index, (old, new) in enumerate(zip(before, now)):
+        if index == last["shard"]:
+            old, new = ([*e[:3], [n for n in e[3] if n <= last["record"]]] for e in (old, new))
+            return old == new
+        if old != new:
+            return False
+    return False
 
 
 def _read_json(path):

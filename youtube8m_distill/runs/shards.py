@@ -83,11 +83,11 @@ class RecordFiles:
             with _naming(flag, pattern):
                 shards = found[flag] = without(found[flag], faults)
                 require_records(shards)
-                if features is not None:
-                    find_layout(shards, features, self.reading)
+                layout = None if features is None else find_layout(shards, features, self.reading)
                 check_views(shards, (views or {}).get(flag, ()), self.reading.segment_labels)
                 if self.reading.segment_labels:
-                    found[flag] = hold_segments(shards, segment_classes(self.reading, num_classes))
+                    classes = segment_classes(self.reading, num_classes)
+                    found[flag] = hold_segments(shards, classes, layout and layout.keys)
         return found
 
     def stored_dtype(self, flag: str, pattern: str, names: Sequence[str]) -> FeatureDtype:

@@ -124,7 +124,7 @@ def _parse_means(records, features, views, _, labels):
 def _parse_frames(records, features, views, seed, labels, layout, trim):
     names = bad_records.record_name(records.path, records.number)
     blocks: typing.Any = None
-    beginnings, longest = records.serialized, max(view.max_video_frames for view in views.values())
+    beginnings, longest = records.serialized, min(view.max_video_frames for view in views.values())
     if features.dtype == "uint8" and set(layout.kinds) == {"bytes"}:
         wanted = features.replace(names=layout.keys)
         beginning = max(map(_beginning, views.values()))
