@@ -7,7 +7,7 @@ does not mean that the segment lacks it.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from youtube8m_distill.settings import require
 LABELS, STARTS, ENDS, SCORES = schema.SEGMENT_KEYS
 POSITIVE = 0.5  # a rating of this or more is positive; official ones are 0 or 1
 LARGEST = 2**31 - 1
+ID_KEYS = (*schema.ID_KEYS, *schema.MEDIAPIPE_ID_KEYS)
 
 
 class RatedSegments(NamedTuple):
@@ -49,38 +50,52 @@ def read_rated_segments(shards: Sequence[Shard]) -> RatedSegments:
     """
     found: dict[tuple[bytes, int, int], bool] = {}
     with naming_bad_records(shards), display.ProgressBar(None, "labels", "records") as bar:
-        for shard in shards:
-            number = num_bytes = 0
-            for number, record in enumerate(read_serialized(shard).as_numpy_iterator(), start=1):
-                num_bytes += HEADER_BYTES + len(record) + FOOTER_BYTES
-                bar.update()
-                if number - 1 not in shard.excluded:
-                    _add(found, record, f"file {shard.path}, record {number - 1}")
-            if shard.readable is None and not is_whole(shard, num_bytes):
-                raise BadRecordError(f"file {shard.path}, record {number}: {DAMAGED}")
+        for where, example in (pair for shard in shards for pair in read_examples(shard)):
+            _add(found, example, where)
+            bar.update()
     video_ids = np.empty(len(found), object)
     video_ids[:] = [video_id for video_id, _, _ in found]
     starts, classes = (np.array([key[part] for key in found], np.int32) for part in (1, 2))
     return RatedSegments(video_ids, starts, classes, np.array(list(found.values()), bool))
 
 
-def _add(found, record, where):
-    """Adds the ratings of a serialized record to {(video id, start, class): whether it is positive}."""
-    try:
-        example = tf.train.SequenceExample.FromString(record)
-    except Exception as error:  # protobuf's own DecodeError, which TensorFlow does not export
-        raise BadRecordError(f"{where}: {NO_EXAMPLE}") from error
-    segments = segments_of(example, where)
-    if not segments:
-        return
+def read_examples(shard: Shard) -> Iterator[tuple[str, tf.train.SequenceExample]]:
+    """Yields ("file <path>, record <number>", SequenceExample) for each record that is not excluded.
+
+    BadRecordError for a record that is not one, and at the end of a file that is cut short.
+    """
+    number = num_bytes = 0
+    for number, record in enumerate(read_serialized(shard).as_numpy_iterator(), start=1):
+        num_bytes += HEADER_BYTES + len(record) + FOOTER_BYTES
+        if number - 1 not in shard.excluded:
+            where = f"file {shard.path}, record {number - 1}"
+            try:
+                example = tf.train.SequenceExample.FromString(record)
+            except Exception as error:  # protobuf's own DecodeError, which TensorFlow does not export
+                raise BadRecordError(f"{where}: {NO_EXAMPLE}") from error
+            yield where, example
+    if shard.readable is None and not is_whole(shard, num_bytes):
+        raise BadRecordError(f"file {shard.path}, record {number}: {DAMAGED}")
+
+
+def id_of(example: tf.train.SequenceExample, where: str) -> bytes:
+    """The id of a video with ratings. BadRecordError if it has none, or several."""
     context = example.context.feature
-    ids = [list(context[key].bytes_list.value) for key in schema.ID_KEYS if key in context]
-    if not ids or len(ids[0]) != 1:
+    ids = [list(context[key].bytes_list.value) for key in ID_KEYS if key in context]
+    if not ids or len(ids[0]) != 1 or not ids[0][0]:
         raise BadRecordError(f"{where}: has ratings and no video id; store one under {' or '.join(schema.ID_KEYS)}.")
-    for start, c, positive in ((start, c, positive) for start, _, ratings in segments for c, positive in ratings.items()):
-        if found.setdefault((ids[0][0], start, c), positive) != positive:
-            name = ids[0][0].decode("utf-8", "backslashreplace")
-            raise BadRecordError(f"{where}: {_contradiction(start, c)}, the other time in an earlier record of video {name}")
+    return ids[0][0]
+
+
+def _add(found, example, where):
+    """Adds the ratings of a record to {(video id, start, class): whether it is positive}."""
+    for start, _, ratings in segments_of(example, where):
+        video_id = id_of(example, where)
+        for c, positive in ratings.items():
+            if found.setdefault((video_id, start, c), positive) != positive:
+                name = video_id.decode("utf-8", "backslashreplace")
+                reason = f"{_contradiction(start, c)}, the other time in an earlier record of video {name}"
+                raise BadRecordError(f"{where}: {reason}")
 
 
 class Segment(NamedTuple):

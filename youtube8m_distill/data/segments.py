@@ -5,18 +5,15 @@ the classes that are in it, and `rated` are all classes that someone has rated.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 import tensorflow as tf
 
 from youtube8m_distill import display, schema
-from youtube8m_distill.data.bad_records import NO_EXAMPLE, BadRecordError, naming_bad_records
+from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.held_records import default_bytes
-from youtube8m_distill.data.rated_segments import segments_of
-from youtube8m_distill.data.tfrecord import Held, Shard, read_serialized
-
-SHARE_OF_HELD = 2  # times `default_bytes`: half of the free memory
-ID_KEYS = (*schema.ID_KEYS, *schema.MEDIAPIPE_ID_KEYS)
+from youtube8m_distill.data.rated_segments import id_of, read_examples, segments_of
+from youtube8m_distill.data.tfrecord import Held, Shard
 
 
 def cut(
@@ -29,20 +26,16 @@ def cut(
         classes: those that may be rated.
         keys: the lists of frames to keep; None for all.
     Raises:
-        BadRecordError: if there is no id, a segment ends after the video, or as for `rated_segments.segments_of`.
+        BadRecordError: if a segment ends after the video, or as for `segments_of` and `id_of` of `rated_segments`.
     """
     found = example.feature_lists.feature_list
     lists = {name: frames for name, frames in found.items() if keys is None or name in keys}
     num_frames = min((len(frames.feature) for frames in lists.values() if frames.feature), default=0)
-    segments = segments_of(example, where)
-    video_id = next((value for key in ID_KEYS for value in _bytes(example.context, key)), b"")
-    if segments and not video_id:
-        raise BadRecordError(f"{where}: no video id; it should be under {' or '.join(schema.ID_KEYS)}")
     records = []
-    for start, end, ratings in segments:
+    for start, end, ratings in segments_of(example, where):
         if end > num_frames:
             raise BadRecordError(f"{where}: a segment ends at frame {end}, after the video's {num_frames} frames")
-        foreign = sorted(set(ratings) - set(classes))
+        foreign = sorted(c for c in ratings if c not in classes)
         if foreign:
             raise BadRecordError(
                 f"{where}: class {foreign[0]} is rated and is not among the {len(classes)} classes of the segments "
@@ -50,29 +43,13 @@ def cut(
             )
         record = tf.train.SequenceExample()
         features = record.context.feature
-        features[schema.ID_KEYS[0]].bytes_list.value.append(b"%s:%d" % (video_id, start))
+        features[schema.ID_KEYS[0]].bytes_list.value.append(b"%s:%d" % (id_of(example, where), start))
         features[schema.LABELS_KEY].int64_list.value.extend(sorted(c for c, is_in in ratings.items() if is_in))
         features[schema.RATED_KEY].int64_list.value.extend(sorted(ratings))
         for name, frames in lists.items():
             record.feature_lists.feature_list[name].feature.extend(frames.feature[start:end])
         records.append(record.SerializeToString(deterministic=True))
     return records
-
-
-def _bytes(context, key):
-    return context.feature[key].bytes_list.value if key in context.feature else ()
-
-
-def read_examples(shard: Shard) -> Iterator[tuple[str, tf.train.SequenceExample]]:
-    """Yields ("file <path>, record <number>", SequenceExample) for each record that is not excluded."""
-    for number, serialized in enumerate(read_serialized(shard).as_numpy_iterator()):
-        if number not in shard.excluded:
-            where = f"file {shard.path}, record {number}"
-            try:
-                example = tf.train.SequenceExample.FromString(serialized)
-            except Exception:  # protobuf's own DecodeError, which TensorFlow does not export
-                raise BadRecordError(f"{where}: {NO_EXAMPLE}") from None
-            yield where, example
 
 
 def hold_segments(
@@ -83,10 +60,11 @@ def hold_segments(
     Arguments are those of `cut`.
 
     Raises:
-        ValueError: if there is no rating in any of them, or if the segments take more than half of the free memory.
+        ValueError: if there is no rating in any of them, or if the segments take more than a quarter of the free
+            memory (while they are collected, they take twice that).
         BadRecordError: as for `cut`.
     """
-    left, found, held = SHARE_OF_HELD * default_bytes() or float("inf"), [], []
+    left, found, held, classes = default_bytes() or float("inf"), [], [], frozenset(classes)
     with display.ProgressBar(None, "segments", "videos") as bar, naming_bad_records(shards):
         for shard in shards:
             records = []
@@ -95,7 +73,7 @@ def hold_segments(
                 bar.update()
             left -= sum(map(len, records))
             if left < 0:
-                reason = "take more than half of the free memory; read fewer files"
+                reason = "take more than a quarter of the free memory; read fewer files"
                 raise ValueError(f"the rated segments up to {shard.path} {reason}.")
             if records:
                 found.append((shard, len(held), len(held) + len(records)))

@@ -71,7 +71,7 @@ class _Phases:
     """A callable in place of a network: from the frames of videos to the values of their segments.
 
     Gives `classes` int32 [B, S, K], places in the class list, -1 where there is no segment; `values` float32 [B, S, K]; and
-    `predictions` float32 [B, C] or [B, S * C], of which only whether they are finite matters.
+    `finite` bool [B], whether all predictions about the video are.
     """
 
     def __init__(self, ranker, candidate, retrieval):
