@@ -45,8 +45,8 @@ from reproduce.trials import most_expensive_first, with_teachers
 from reproduce.worker import Worker, machine
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import vocabulary
 from youtube8m_distill.cli.loading import load_tensorflow
+from youtube8m_distill.cli.values import vocabulary
 from youtube8m_distill.engine.interruption import Interrupted
 from youtube8m_distill.engine.strategy import check_batch_size, make_strategy
 from youtube8m_distill.errors import SettingError

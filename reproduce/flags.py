@@ -12,6 +12,7 @@ from reproduce.trials import METHODS
 from youtube8m_distill import config as configs
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import flags as package_flags
+from youtube8m_distill.cli import values
 from youtube8m_distill.cli.flags import Flag
 from youtube8m_distill.cli.run_config import NETWORK_FLAGS, TRAINING_FLAGS
 from youtube8m_distill.errors import SettingError
@@ -170,11 +171,11 @@ def settings_from_flags():
     for family in FLAGS.families:
         configs.RECIPES[FLAGS.recipe].check(FLAGS.recipe, family, "teacher")
     patterns = data_patterns()
-    features = package_flags.feature_config()
-    record_files = runs.RecordFiles(package_flags.exclusions())
+    features = values.feature_config()
+    record_files = runs.RecordFiles(values.exclusions())
     dtype = record_files.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names)
     features = features.replace(dtype=dtype)
-    network = package_flags.given(*NETWORK_FLAGS)
+    network = values.given(*NETWORK_FLAGS)
     num_classes = network.pop("num_classes", None) or schema.NUM_CLASSES
     shards = record_files.find(patterns, features)
     for name in network:

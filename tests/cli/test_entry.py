@@ -307,3 +307,24 @@ def test_destructors_are_skipped_where_tensorflow_io_is_loaded(monkeypatch):
     entry._leave(None)
     entry._leave(2)
     assert codes == [0, 2]
+
+
+@pytest.mark.parametrize("with_io", [False, True])
+def test_an_unexpected_error_is_shown_with_its_traceback(monkeypatch, capsys, with_io):
+    """tensorflow-io aborts in its destructors, so a program that has loaded it ends without them, and with code 1."""
+
+    def broken():
+        raise RuntimeError("a bug")
+
+    left = []
+    monkeypatch.setattr(entry, "_parse", lambda takes_names: [])
+    monkeypatch.setattr(entry.os, "_exit", left.append)
+    monkeypatch.setattr(entry.sys, "argv", ["yt8m"])
+    if with_io:
+        monkeypatch.setitem(entry.sys.modules, "tensorflow_io", entry)
+        entry.run(broken, "A command.")
+        assert left == [1] and "Traceback" in (shown := capsys.readouterr().err) and "RuntimeError: a bug" in shown
+    else:
+        with pytest.raises(RuntimeError, match="a bug"):
+            entry.run(broken, "A command.")
+        assert left == []

@@ -5,7 +5,7 @@ import pytest
 from tests import commands
 from youtube8m_distill import config, schema
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli import run_config, starter_flags
+from youtube8m_distill.cli import run_config, starter_flags, values
 from youtube8m_distill.cli.main import COMMANDS
 
 FLAGS = commands.FLAGS
@@ -31,9 +31,9 @@ def test_the_help_of_every_flag_is_a_sentence(command):
 
 def test_flags_that_are_not_given_keep_the_defaults():
     with commands.parsed("train"):
-        assert our_flags.settings_given(config.TrainingConfig) == config.TrainingConfig()
-        assert our_flags.given(*run_config.NETWORK_FLAGS) == {}
-        assert our_flags.feature_config() == config.FeatureConfig()
+        assert values.settings_given(config.TrainingConfig) == config.TrainingConfig()
+        assert values.given(*run_config.NETWORK_FLAGS) == {}
+        assert values.feature_config() == config.FeatureConfig()
 
 
 OTHER_VALUES = {
@@ -60,7 +60,7 @@ OTHER_VALUES = {
 def test_a_training_flag_sets_the_field_of_its_name():
     assert len(set(OTHER_VALUES.values())) == len(OTHER_VALUES), "a swap of two flags would show"
     with commands.parsed("train", *(f"--{name}={value}" for name, value in OTHER_VALUES.items())):
-        found = our_flags.settings_given(config.TrainingConfig)
+        found = values.settings_given(config.TrainingConfig)
     assert found == config.TrainingConfig(**OTHER_VALUES)
 
 
@@ -76,25 +76,25 @@ def test_a_training_flag_sets_the_field_of_its_name():
 )
 def test_frame_flags_complete_each_other(arguments, expected):
     with commands.parsed("train", *arguments):
-        view = our_flags.frame_view("all")
+        view = values.frame_view("all")
         assert (view.frame_selection, view.frames_per_video, view.every_n) == expected
 
 
 def test_a_student_sees_30_frames_by_default():
     with commands.parsed("train"):
-        assert our_flags.frame_view("uniform") == config.FrameView(frame_selection="uniform", frames_per_video=30)
+        assert values.frame_view("uniform") == config.FrameView(frame_selection="uniform", frames_per_video=30)
 
 
 def test_video_level_models_read_mean_features():
     with commands.parsed("train", "--model=MoeModel"):
-        assert our_flags.feature_config() == config.FeatureConfig(
+        assert values.feature_config() == config.FeatureConfig(
             names=schema.VIDEO_FEATURES, sizes=(1024, 128), frame_features=False, dtype="float32"
         )
 
 
 def test_feature_sizes_follow_from_known_names():
     with commands.parsed("train", "--feature_names=audio, rgb"):
-        assert our_flags.feature_config().sizes == (128, 1024)
+        assert values.feature_config().sizes == (128, 1024)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_feature_sizes_follow_from_known_names():
 )
 def test_invalid_features_are_refused_by_flag(arguments, words):
     with commands.parsed("train", *arguments), pytest.raises(ValueError) as raised:
-        our_flags.feature_config()
+        values.feature_config()
     assert str(raised.value).startswith(words)
 
 

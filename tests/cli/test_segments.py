@@ -14,7 +14,7 @@ from tests.data.test_segments import video
 from youtube8m_distill import runs
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.segments import read_segments
-from youtube8m_distill.runs import retrieval
+from youtube8m_distill.runs import retrieved
 
 SEGMENTS = "--segment_labels"
 
@@ -165,7 +165,7 @@ def test_segments_are_ranked_by_the_value_model(tmp_path, data, trained, of_cand
 
 def test_an_interrupted_retrieval_resumes_with_the_same_result(tmp_path, data, trained, monkeypatch):
     assert retrieve(trained, data, tmp_path / "whole.csv", "--batch_size=2").code == 0
-    add, calls = retrieval._Partial.add, []
+    add, calls = retrieved._Partial.add, []
 
     def interrupted(self, batch, segment_frames):
         calls.append(len(batch["video_id"]))
@@ -173,7 +173,7 @@ def test_an_interrupted_retrieval_resumes_with_the_same_result(tmp_path, data, t
             raise KeyboardInterrupt
         add(self, batch, segment_frames)
 
-    monkeypatch.setattr(retrieval._Partial, "add", interrupted)
+    monkeypatch.setattr(retrieved._Partial, "add", interrupted)
     assert retrieve(trained, data, tmp_path / "s.csv", "--batch_size=2").code == 130
     other = retrieve(trained, data, tmp_path / "s.csv", "--batch_size=2", "--segment_frames=4")
     assert other.code == 2 and "segment_frames (5 there, 4 here)" in other.err
@@ -186,7 +186,7 @@ def test_an_interrupted_retrieval_resumes_with_the_same_result(tmp_path, data, t
 def test_a_snapshot_survives_a_kill(tmp_path, data, trained, monkeypatch):
     """As SIGKILL leaves it: the snapshot of the second batch, and videos of later batches after it."""
     assert retrieve(trained, data, tmp_path / "whole.csv", "--batch_size=2").code == 0
-    add, count = retrieval._Partial.add, []
+    add, count = retrieved._Partial.add, []
 
     def killed(self, batch, segment_frames):
         add(self, batch, segment_frames)
@@ -198,9 +198,9 @@ def test_a_snapshot_survives_a_kill(tmp_path, data, trained, monkeypatch):
             monkeypatch.setattr(self, "leave", lambda: None)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(retrieval._Partial, "add", killed)
+    monkeypatch.setattr(retrieved._Partial, "add", killed)
     assert retrieve(trained, data, tmp_path / "s.csv", "--batch_size=2").code == 130
-    monkeypatch.setattr(retrieval._Partial, "add", add)
+    monkeypatch.setattr(retrieved._Partial, "add", add)
     assert "Resuming after 4 videos" in retrieve(trained, data, tmp_path / "s.csv", "--batch_size=2").out
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
@@ -278,7 +278,7 @@ def test_flags_that_have_no_effect_are_refused(tmp_path, data, trained, argument
 
 def test_a_signal_in_the_middle_of_a_batch_leaves_the_last_whole_snapshot(tmp_path, data, trained, monkeypatch):
     assert retrieve(trained, data, tmp_path / "whole.csv", "--batch_size=2").code == 0
-    hashed, save, calls = retrieval.hash_ids, retrieval._Partial.save, []
+    hashed, save, calls = retrieved.hash_ids, retrieved._Partial.save, []
 
     def interrupted(video_ids):
         calls.append(1)
@@ -286,11 +286,11 @@ def test_a_signal_in_the_middle_of_a_batch_leaves_the_last_whole_snapshot(tmp_pa
             raise KeyboardInterrupt
         return hashed(video_ids)
 
-    add = retrieval._Partial.add
-    monkeypatch.setattr(retrieval._Partial, "add", lambda self, *batch: (add(self, *batch), save(self)))
-    monkeypatch.setattr(retrieval, "hash_ids", interrupted)
+    add = retrieved._Partial.add
+    monkeypatch.setattr(retrieved._Partial, "add", lambda self, *batch: (add(self, *batch), save(self)))
+    monkeypatch.setattr(retrieved, "hash_ids", interrupted)
     assert retrieve(trained, data, tmp_path / "s.csv", "--batch_size=2").code == 130
-    monkeypatch.setattr(retrieval, "hash_ids", hashed)
+    monkeypatch.setattr(retrieved, "hash_ids", hashed)
     assert "Resuming after 4 videos" in retrieve(trained, data, tmp_path / "s.csv", "--batch_size=2").out
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 

@@ -1,5 +1,5 @@
 from tests import commands
-from youtube8m_distill.cli import flags as our_flags
+from youtube8m_distill.cli import values
 from youtube8m_distill.config.synthetic import SyntheticConfig
 
 SMALL = ["--num_train_videos=3", "--num_validate_videos=2", "--num_test_videos=1", "--max_frames=5"]
@@ -7,7 +7,7 @@ SMALL = ["--num_train_videos=3", "--num_validate_videos=2", "--num_test_videos=1
 
 def test_flags_that_are_not_given_keep_the_defaults():
     with commands.parsed("synthesize"):
-        assert our_flags.given(*SyntheticConfig.model_fields) == {}
+        assert values.given(*SyntheticConfig.model_fields) == {}
 
 
 def test_the_command_writes_a_set_once_and_prints_how_to_train_on_it(tmp_path):

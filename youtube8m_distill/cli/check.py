@@ -4,7 +4,8 @@ import sys
 
 from youtube8m_distill import config, schema
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, READING_OF_VIDEOS, feature_sizes, given
+from youtube8m_distill.cli.flags import FLAGS, READING_OF_VIDEOS
+from youtube8m_distill.cli.values import feature_sizes, given
 from youtube8m_distill.data import check, contents
 from youtube8m_distill.data.exclusions import write_exclusions
 from youtube8m_distill.data.labels import check_labels

@@ -4,7 +4,8 @@ import contextlib
 
 from youtube8m_distill import display, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, exclusions, frame_view
+from youtube8m_distill.cli.flags import FLAGS
+from youtube8m_distill.cli.values import exclusions, frame_view
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.contents import stored_features
 from youtube8m_distill.data.tfrecord import estimate_records

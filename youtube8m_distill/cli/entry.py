@@ -50,7 +50,7 @@ def run(main: Callable[..., None], description: str, takes_names: bool = False) 
     except Exception:
         if "tensorflow_io" not in sys.modules:
             raise
-        traceback.print_exc()
+        traceback.print_exc()  # as Python does, which would then run the destructors that `_leave` avoids
         code = 1
     _leave(code)
 

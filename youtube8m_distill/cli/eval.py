@@ -10,8 +10,9 @@ import pandas as pd
 
 from youtube8m_distill import files, runs, schema
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, exclusions, reading_of, vocabulary
+from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.starter_flags import check_repeated
+from youtube8m_distill.cli.values import exclusions, reading_of, vocabulary
 from youtube8m_distill.data.labels import check_labels
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.scalars import ScalarWriter

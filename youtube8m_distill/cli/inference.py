@@ -7,8 +7,9 @@ import time
 
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, exclusions, reading_of, value_exponents, vocabulary
+from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.starter_flags import check_repeated
+from youtube8m_distill.cli.values import exclusions, reading_of, value_exponents, vocabulary
 from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy

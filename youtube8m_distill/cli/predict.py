@@ -5,8 +5,9 @@ import pathlib
 
 from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, reading_of, vocabulary
+from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.starter_flags import check_repeated
+from youtube8m_distill.cli.values import reading_of, vocabulary
 from youtube8m_distill.data.notes import NoteCounter
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, KINDS, exclusions, feature_config, frame_view, given, settings_given
+from youtube8m_distill.cli.flags import FLAGS, KINDS
+from youtube8m_distill.cli.values import exclusions, feature_config, frame_view, given, settings_given
 from youtube8m_distill.errors import SettingError, written
 from youtube8m_distill.settings import fields_with
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, exclusions, vocabulary
+from youtube8m_distill.cli.flags import FLAGS
+from youtube8m_distill.cli.values import exclusions, vocabulary
 from youtube8m_distill.data.rated_segments import check_rated, read_rated_segments
 from youtube8m_distill.data.segment_classes import read_segment_classes
 from youtube8m_distill.errors import SettingError

@@ -2,7 +2,8 @@
 
 from youtube8m_distill import display
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, settings_given
+from youtube8m_distill.cli.flags import FLAGS
+from youtube8m_distill.cli.values import settings_given
 from youtube8m_distill.data.synthetic import dataset
 
 

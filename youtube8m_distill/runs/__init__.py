@@ -7,7 +7,8 @@ from youtube8m_distill.runs.extraction import extract
 from youtube8m_distill.runs.initial_weights import has_eigenvalues
 from youtube8m_distill.runs.lock import FolderInUse, locked
 from youtube8m_distill.runs.predictions import predict_to_csv
-from youtube8m_distill.runs.retrieval import Retrieval, SegmentRetriever, retrieve_to_csv
+from youtube8m_distill.runs.retrieval import Retrieval, SegmentRetriever
+from youtube8m_distill.runs.retrieved import retrieve_to_csv
 from youtube8m_distill.runs.run import Run, join_run, lock_run, open_run, prepare_run, read_history
 from youtube8m_distill.runs.shards import (
     RecordFiles,
