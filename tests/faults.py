@@ -39,9 +39,10 @@ class Disk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.folder], check=True)
 
     def fill(self, leave=0):
-        """Fills the disk except for `leave` bytes."""
-        room = shutil.disk_usage(self.folder).free - leave
-        (self.folder / ".filler").write_bytes(bytes(max(0, room)))
+        """Fills the disk except for `leave` bytes. A second call fills what other files have freed since."""
+        with (self.folder / ".filler").open("ab", buffering=0) as filler:
+            with contextlib.suppress(OSError):  # other threads write, too: the disk may be full before all is written
+                filler.write(bytes(max(0, shutil.disk_usage(self.folder).free - leave)))
 
     def free(self):
         (self.folder / ".filler").unlink(missing_ok=True)
