@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
+import keras
+import tensorflow as tf
 from tensorflow.python.framework import ops as framework_ops
 
 
@@ -20,3 +22,19 @@ def forgetting_custom_gradients() -> Iterator[None]:
     finally:
         for name in registered.keys() - before:
             del registered[name]
+
+
+def updating_on_devices_of_variables(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The same optimizer, which updates each variable on the variable's device. For one replica.
+
+    Keras sends all gradients through the all-reduce of the current strategy, which gathers them on its device, and updates
+    all variables there. No public method of the optimizer comes after the one and before the other.
+    """
+
+    def update(gradients, variables, learning_rate):
+        for gradient, variable in zip(gradients, variables, strict=True):
+            with tf.device(variable.value.device):
+                optimizer.update_step(gradient, variable, learning_rate)
+
+    optimizer._backend_update_step = update
+    return optimizer

@@ -46,7 +46,7 @@ def build(mode, **distillation):
 def quick(monkeypatch):
     """`build`, but for networks that compile in no time."""
     monkeypatch.setattr(
-        builder, "build_model", lambda network, dtype, shared, name: tiny_training.network(name, shared and shared[0])
+        builder, "build_model", lambda network, dtype, shared, name, _: tiny_training.network(name, shared and shared[0])
     )
     monkeypatch.setattr(tiny_training, "hierarchical_rnn", tiny_training.network)
     return build

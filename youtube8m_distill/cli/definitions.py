@@ -36,6 +36,8 @@ def train():
     our_flags.define_network()
     our_flags.define_training()
     our_flags.define_devices()
+    place = "Spread the members of a mixture over the GPUs; each sees the whole batch. Default: each GPU has all of them."
+    define("Devices", place_members=Flag(place, bool, False))
     starter_flags.define_refused(
         export_model_steps="use --checkpoint_steps; evaluation and prediction need nothing but a checkpoint",
         **starter_flags.SAMPLED_FRAMES,

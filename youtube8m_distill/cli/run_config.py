@@ -9,7 +9,7 @@ from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.flags import FLAGS, KINDS
 from youtube8m_distill.cli.values import exclusions, feature_config, frame_view, given, settings_given
 from youtube8m_distill.errors import SettingError, written
-from youtube8m_distill.settings import fields_with
+from youtube8m_distill.settings import fields_with, require
 
 if TYPE_CHECKING:
     from youtube8m_distill import runs
@@ -109,6 +109,9 @@ def _run_config(teacher):
     if FLAGS.mode != "teacher":
         networks[schema.STUDENT] = main = _student_of(teacher)
         distillation = _distillation(teacher, main)
+    reason = "has an effect only on mixtures (MixNeXtVladModel, MODNeXtVladModel); leave it out."
+    is_mixture = any(network.is_mixture for network in networks.values())
+    require(is_mixture or not FLAGS.place_members, "place_members", reason, True)
     return configs.RunConfig(
         mode=FLAGS.mode,
         networks=networks,

@@ -12,8 +12,10 @@ from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.data.notes import NoteCounter
 from youtube8m_distill.engine import cluster as clusters
 from youtube8m_distill.engine.interruption import Interrupted
+from youtube8m_distill.engine.placement import member_devices
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, make_strategy
 from youtube8m_distill.errors import BadRecordError, written
+from youtube8m_distill.settings import require
 
 
 def main():
@@ -21,7 +23,10 @@ def main():
         cluster = clusters.read_cluster(os.environ)
     with contextlib.ExitStack() as held, clusters.ending_with_the_job(cluster, entry.fail):
         with entry.user_errors():
-            strategy = make_strategy(FLAGS.num_gpu, cluster=cluster)
+            reason = "is not supported with TF_CONFIG: it uses the GPUs of one machine. Leave out one of them."
+            require(not (FLAGS.place_members and cluster), "place_members", reason, True)
+            placed = member_devices(FLAGS.num_gpu) if FLAGS.place_members else []
+            strategy = make_strategy(1 if placed else FLAGS.num_gpu, cluster=cluster)
             config, record_files = run_config.from_flags()
             check_batch_size(config.training.batch_size, strategy)
             training_files = runs.find_training_files(config, record_files)
@@ -32,16 +37,16 @@ def main():
                     run = runs.prepare_run(FLAGS.train_dir, config, FLAGS.start_new_model, check_held)
                 else:
                     run = runs.join_run(FLAGS.train_dir, config)
-        train(run, training_files, strategy)
+        train(run, training_files, strategy, placed)
 
 
-def train(run, training_files, strategy):
+def train(run, training_files, strategy, placed=()):
     """Trains a run to its end; prints its settings first and its result last."""
     if is_chief(strategy):
-        print(describe(run.config, training_files, strategy), flush=True)
+        print(describe(run.config, training_files, strategy, placed), flush=True)
     started = time.monotonic()
     try:
-        progress = runs.train_run(run, training_files, strategy)
+        progress = runs.train_run(run, training_files, strategy, placed)
     except (ValueError, FloatingPointError, OSError) as error:  # a bad record, other targets, a full disk
         advice = f" {entry.SKIP_BAD_RECORDS}" if isinstance(error, BadRecordError) else ""
         entry.fail(f"{entry.message_of(error).rstrip('.')}. Training stopped; {last_checkpoint(run)}.{advice}")
@@ -71,13 +76,16 @@ def last_checkpoint(run):
     return f"the last good checkpoint is {run.checkpoints.step_folder(steps[-1])}" if steps else "there is no checkpoint yet"
 
 
-def describe(config, training_files, strategy):
+def describe(config, training_files, strategy, placed=()):
     """The settings of a run, one group per line."""
     examples = "segments" if config.reading.segment_labels else "videos"
     about = "" if training_files.num_train_is_exact else "about "
     machines = machine(strategy)[1]
     where = f" of {machines} machines, here" if machines > 1 else ""
-    devices = f"{strategy.num_replicas_in_sync} device(s){where}: {', '.join(strategy.extended.worker_devices)}"
+    count, used = strategy.num_replicas_in_sync, ", ".join(strategy.extended.worker_devices)
+    if placed:
+        count, used = len(placed), f"{', '.join(placed)}, over which the members of mixtures are spread"
+    devices = f"{count} device(s){where}: {used}"
     lines = [
         f"mode={config.mode} on {devices}",
         f"data: {about}{training_files.num_train:,} training {examples} in {len(training_files.train)} file(s), "

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from youtube8m_distill import compat
 from youtube8m_distill.config import TrainingConfig
 
 # With TF1's values where Keras has an argument for them, since these are TF1's names. Two differences remain: TF1's RMSProp
@@ -32,6 +33,11 @@ class ExponentialDecayByExamples(keras.optimizers.schedules.LearningRateSchedule
         return self.training.base_learning_rate * self.training.learning_rate_decay ** tf.cast(decays, tf.float32)
 
 
-def build_optimizer(training: TrainingConfig) -> keras.optimizers.Optimizer:
-    """The optimizer of a run. It does not clip: the training step does, after summing the gradients of all replicas."""
-    return OPTIMIZERS[training.optimizer](ExponentialDecayByExamples(training))
+def build_optimizer(training: TrainingConfig, on_devices_of_variables: bool = False) -> keras.optimizers.Optimizer:
+    """The optimizer of a run. It does not clip: the training step does, after summing the gradients of all replicas.
+
+    Args:
+        on_devices_of_variables: for one replica whose variables are on several devices: update each on its own device.
+    """
+    optimizer = OPTIMIZERS[training.optimizer](ExponentialDecayByExamples(training))
+    return compat.updating_on_devices_of_variables(optimizer) if on_devices_of_variables else optimizer

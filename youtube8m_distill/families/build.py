@@ -10,7 +10,7 @@ import keras
 
 from youtube8m_distill.config.network import NetworkConfig
 from youtube8m_distill.families.classifiers import LogisticSettings
-from youtube8m_distill.families.mixture.network import Network, NetworkMixture
+from youtube8m_distill.families.mixture.network import Network, NetworkMixture, on_device_of
 from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.layers.logistic import Logistic
 from youtube8m_distill.layers.moe import MixtureOfExperts
@@ -24,6 +24,7 @@ def build_model(
     dtype: str = "float32",
     output_layers: Sequence[keras.layers.Layer] | None = None,
     name: str | None = None,
+    member_devices: Sequence[str] = (),
 ) -> Network:
     """Builds the network that a NetworkConfig describes, with its weights.
 
@@ -39,6 +40,7 @@ def build_model(
         dtype: "float32" or "mixed_bfloat16". The classifier and every loss stay float32.
         output_layers: `output_layers` of another network to share, instead of new ones.
         name: of the model; the paths of its weights start with it.
+        member_devices: as for NetworkMixture; without effect for a network that is not a mixture.
     Returns:
         A built network. `keras.utils.set_random_seed` fixes its initial weights. With reverse whitening, call
         `preprocessing.set_eigenvalues` next.
@@ -49,7 +51,7 @@ def build_model(
     else:
         preprocessing = L2Preprocessing(stored, dtype=dtype, name="preprocessing")
     given = itertools.repeat(None) if output_layers is None else iter(output_layers)
-    model = _assemble(network, preprocessing, dtype, given, name)
+    model = _assemble(network, preprocessing, dtype, given, name, member_devices)
     model.build()
     return model
 
@@ -71,13 +73,16 @@ def count_weights(network: NetworkConfig) -> int:
     return look_at(network, lambda model: sum(math.prod(weight.shape) for weight in model.weights))
 
 
-def _assemble(network, preprocessing, dtype, given, name):
+def _assemble(network, preprocessing, dtype, given, name, devices=()):
     """The network, or the mixture and its members. `given` are output layers in order, or None for each new one."""
     family, output_layer = network.family, next(given)
     if family.is_mixture:
-        member = network.member()
-        members = [_assemble(member, preprocessing, dtype, given, f"member_{i}") for i in range(family.num_members)]
-        return NetworkMixture(preprocessing, members, network.features.size, output_layer, dtype=dtype, name=name)
+        members = []
+        for index in range(family.num_members):
+            with on_device_of(index, devices):
+                members.append(_assemble(network.member(), preprocessing, dtype, given, f"member_{index}"))
+        options = {"member_devices": devices, "dtype": dtype, "name": name}
+        return NetworkMixture(preprocessing, members, network.features.size, output_layer, **options)
     return VideoClassifier(
         preprocessing=preprocessing,
         encoder=family.build_encoder(network.features, dtype),

@@ -32,6 +32,8 @@ class VideoClassifier(keras.Model):
     logistic classifier, and with frame_states=True H-RNN's `frame_states` float [batch, T, state size].
     """
 
+    member_devices: tuple[str, ...] = ()  # of a mixture
+
     def __init__(
         self,
         preprocessing: keras.layers.Layer,

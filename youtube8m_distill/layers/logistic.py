@@ -6,6 +6,7 @@ import keras
 from keras import KerasTensor, ops
 
 from youtube8m_distill.layers.base import Layer
+from youtube8m_distill.layers.devices import beside
 
 # The starter's regularizer is l2 * sum(w^2) / 2; Keras' L2 has no half.
 STARTER_L2 = 1e-8
@@ -25,9 +26,10 @@ def _half_square_sum(w: KerasTensor) -> Any:
 class SlimL2(keras.regularizers.L2):
     """`l2 * sum(w^2) / 2`, as in TensorFlow 1's slim."""
 
-    def __call__(self, w: KerasTensor) -> KerasTensor:
-        # A reshape turns a variable into a tensor: functions with a custom gradient do not take TensorFlow variables.
-        return self.l2 * _half_square_sum(ops.reshape(w, (-1,)))
+    def __call__(self, w: keras.Variable | KerasTensor) -> KerasTensor:
+        with beside(w):
+            # A reshape turns a variable into a tensor: functions with a custom gradient do not take TensorFlow variables.
+            return self.l2 * _half_square_sum(ops.reshape(w, (-1,)))
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")

@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import keras
@@ -93,14 +93,18 @@ class Run:
         return f"step {progress.step}, sha256 {digest[:16]}"
 
     def load_network(
-        self, network: str | None = None, checkpoint: str | int = "best", dtype: str = "float32"
+        self,
+        network: str | None = None,
+        checkpoint: str | int = "best",
+        dtype: str = "float32",
+        member_devices: Sequence[str] = (),
     ) -> tuple[keras.Model, Progress]:
         """One network with its weights, rebuilt from this folder alone, and the Progress at which they were saved.
 
         Args:
             network: "teacher" or "student"; None for the main one.
             checkpoint: as for `weights_folder`.
-            dtype: as for `build_model`.
+            dtype, member_devices: as for `build_model`.
         Raises:
             ValueError: if the configuration asks for another size than was saved, before memory is taken.
         """
@@ -112,7 +116,7 @@ class Run:
                 f"{self.folder / CONFIG_FILE} describes a {role} with {expected:,} weights, but {name} in the checkpoint "
                 f"{checkpoint} holds {found:,}: they do not belong together."
             )
-        model = build_model(self.config.networks[role], dtype, name=role)
+        model = build_model(self.config.networks[role], dtype, name=role, member_devices=member_devices)
         return model, self.restore_network(model, role, checkpoint)
 
     def restore_network(self, model: keras.Model, role: str, checkpoint: str | int) -> Progress:

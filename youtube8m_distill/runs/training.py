@@ -1,10 +1,11 @@
 """Trains a run: from its configuration and files to checkpoints, history and TensorBoard logs."""
 
+import contextlib
 import logging
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -22,6 +23,7 @@ from youtube8m_distill.engine.cluster import GONE
 from youtube8m_distill.engine.history import History
 from youtube8m_distill.engine.interruption import Interrupted, Interruption
 from youtube8m_distill.engine.optimizers import build_optimizer
+from youtube8m_distill.engine.placement import bytes_per_device, peak_bytes
 from youtube8m_distill.engine.predictor import BestClasses, Predictor, evaluate
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import check_batch_size, chief_first, is_chief, machine, same_everywhere, wait_for_all
@@ -41,25 +43,30 @@ VALIDATION_MEASURES = ("gap_at_20", "mean_average_precision", "hit_at_one", "per
 log = logging.getLogger(__name__)
 
 
-def train_run(run: Run, training_files: TrainingFiles, strategy: tf.distribute.Strategy) -> Progress:
+def train_run(
+    run: Run, training_files: TrainingFiles, strategy: tf.distribute.Strategy, member_devices: Sequence[str] = ()
+) -> Progress:
     """Trains a run to its end, from its newest checkpoint if it has one.
 
     With several machines, each calls this; only the chief evaluates and writes.
 
+    Args:
+        member_devices: devices over which the members of each mixture are spread (model parallelism), as for `build_model`;
+            `strategy` is then a OneDeviceStrategy of the first one. Empty if each replica holds the whole network.
     Raises:
         BadRecordError: if a record cannot be used, with file and record.
         FloatingPointError: if a loss, a gradient or a weight is not finite; nothing of that step has been saved.
         Interrupted: by a signal, after the last step has been saved.
     """
     check_batch_size(run.config.training.batch_size, strategy)
-    return _Training(run, training_files, strategy).train()
+    return _Training(run, training_files, strategy, member_devices).train()
 
 
 class _Training:
     """One call of `train_run`. Read `train` and `_train_stage` first."""
 
-    def __init__(self, run, training_files, strategy):
-        self.run, self.files, self.strategy = run, training_files, strategy
+    def __init__(self, run, training_files, strategy, member_devices):
+        self.run, self.files, self.strategy, self.member_devices = run, training_files, strategy, member_devices
         self.config, self.settings = run.config, run.config.training
         self.interruption = Interruption(patience=0.0 if is_chief(strategy) else SECONDS_FOR_THE_CHIEF)
         keras.utils.set_random_seed(self.settings.seed)
@@ -81,14 +88,17 @@ class _Training:
                 "Nothing was left to train: the run had reached its end. Raise --num_epochs (in a second stage "
                 "--finetune_epochs) or --max_steps to continue, or replace it with --start_new_model."
             )
+        for device, peak in peak_bytes(self.member_devices).items():
+            log.info("Most memory used on %s: %s.", device, _gigabytes(peak))
         wait_for_all(self.strategy)  # the chief may still be evaluating or saving, and the others depend on its connection
         return self.progress
 
     def _train_stage(self, stage):
-        with self.strategy.scope():
+        with self._creating_variables():
             scheme = stage.build_scheme()
-            scheme.compile(optimizer=build_optimizer(self.settings))
+            scheme.compile(optimizer=build_optimizer(self.settings, bool(self.member_devices)))
             scheme.optimizer.build(scheme.trainable_variables)
+        self._log_placement(scheme)
         if self.progress.stage_step:
             self.run.checkpoints.restore(scheme)
         else:
@@ -123,16 +133,21 @@ class _Training:
                     raise
                 raise Interrupted(self.interruption.signal) from None  # the chief got the same signal, and has saved
 
+    def _creating_variables(self):
+        # A strategy's scope would put all variables on its own devices.
+        return contextlib.nullcontext() if self.member_devices else self.strategy.scope()
+
     def _build_networks(self):
-        dtype = "mixed_bfloat16" if self.settings.mixed_precision else "float32"
-        with self.strategy.scope():
+        dtype, devices = "mixed_bfloat16" if self.settings.mixed_precision else "float32", self.member_devices
+        with self._creating_variables():
             if self.config.mode == "serial":
-                teacher, _ = open_run(self.config.teacher_dir).load_network(dtype=dtype)
+                teacher, _ = open_run(self.config.teacher_dir).load_network(dtype=dtype, member_devices=devices)
             else:
-                teacher = build_model(self.config.networks[schema.TEACHER], dtype, name=schema.TEACHER)
+                network = self.config.networks[schema.TEACHER]
+                teacher = build_model(network, dtype, name=schema.TEACHER, member_devices=devices)
             if self.config.mode == "teacher":
                 return {schema.TEACHER: teacher}
-            return {schema.TEACHER: teacher, schema.STUDENT: build_student(self.config, teacher, dtype)}
+            return {schema.TEACHER: teacher, schema.STUDENT: build_student(self.config, teacher, dtype, devices)}
 
     def _find_progress(self):
         """Progress of the newest checkpoint, the same on all machines."""
@@ -177,6 +192,14 @@ class _Training:
         trained = sum(self.networks[role].count_params() for role in self.config.trained_roles)
         message = "About %s steps; %s of memory for weights and their training; %s on disk per checkpoint, at most %s."
         log.info(message, f"{steps:,}", *map(_gigabytes, (4 * (weights + 3 * trained), checkpoint, run)))
+
+    def _log_placement(self, scheme):
+        """With members on devices of their own: how much memory weights and optimizer take on each."""
+        if self.member_devices:
+            networks = [variable for network in self.networks.values() for variable in network.variables]
+            held = bytes_per_device([*networks, *scheme.optimizer.variables])
+            told = ", ".join(f"{device} {_gigabytes(count)}" for device, count in held.items())
+            log.info("Weights and optimizer on each device: %s. Gradients and activations come on top.", told)
 
     def _disk_bytes(self):
         """Bytes of one checkpoint with optimizer, and the most that the run's checkpoints take."""

@@ -1,6 +1,6 @@
 """Builds the student of a run and the stages of its training. The only file in this package that reads configurations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -28,8 +28,12 @@ class Stage(NamedTuple):
     stored_targets: bool = False  # whether a batch holds the teacher's targets instead of its frames
 
 
-def build_student(config: RunConfig, teacher: Network, dtype: str = "float32") -> Network:
-    """The student of a run, with the classifier that its settings ask for. `teacher` is built; `dtype` as in `build_model`.
+def build_student(
+    config: RunConfig, teacher: Network, dtype: str = "float32", member_devices: Sequence[str] = ()
+) -> Network:
+    """The student of a run, with the classifier that its settings ask for.
+
+    `teacher` is built; `dtype` and `member_devices` are as for `build_model`.
 
     Serial: a layer of its own that starts from the teacher's weights; if frozen, the teacher's layer itself. Parallel:
     one layer for both, except that each network has its own moving statistics, since they see different frames. Without
@@ -42,7 +46,7 @@ def build_student(config: RunConfig, teacher: Network, dtype: str = "float32") -
         shared = [sharing_weights(layer) for layer in teacher.output_layers]
     elif distillation.freeze_classifier:
         shared = teacher.output_layers
-    student = build_model(config.networks[STUDENT], dtype, shared, STUDENT)
+    student = build_model(config.networks[STUDENT], dtype, shared, STUDENT, member_devices)
     student.preprocessing.set_weights(teacher.preprocessing.get_weights())
     if distillation.share_classifier and shared is None:
         for own, taught in zip(student.output_layers, teacher.output_layers, strict=True):

@@ -9,6 +9,7 @@ from keras import ops
 
 from youtube8m_distill import schema
 from youtube8m_distill.families.mixture.network import Network
+from youtube8m_distill.layers.devices import beside
 from youtube8m_distill.layers.replicas import num_replicas, sum_over_replicas
 from youtube8m_distill.metrics.gap import minibatch_gap
 from youtube8m_distill.metrics.per_video import hit_at_one, rated_only
@@ -88,7 +89,7 @@ class TrainingScheme(keras.Model):
             losses, predictions = self.compute_losses(batch, training=True)
             loss, regularization = self._weigh(losses)
             objective = mean_over_global_batch(loss) + regularization / num_replicas()
-        gradients = tape.gradient(objective, self.trainable_variables)
+        gradients = self._gradients(objective, tape)
         without = [v.path for v, gradient in zip(self.trainable_variables, gradients) if gradient is None]
         if without:
             advice = f"set trainable=False there, or add a term to {', '.join(self.loss_weights)}."
@@ -116,13 +117,21 @@ class TrainingScheme(keras.Model):
         loss = sum(weight * losses[name] for name, weight in self.loss_weights.items())  # [B]
         return loss, self.regularization_penalty * tf.add_n([tf.zeros(()), *self.losses])
 
+    def _gradients(self, objective, tape):
+        """Gradients of the trainable variables. Those of members with devices of their own are computed there."""
+        if not any(network.member_devices for network in self.networks.values()):
+            return tape.gradient(objective, self.trainable_variables)
+        # A tape would compute them all on the default device; this function uses that of the forward operation.
+        return tf.gradients(objective, [variable.value for variable in self.trainable_variables])
+
     def _clip(self, gradients):
         """The clipped gradients and their joint norm before clipping."""
-        squares = [tf.reduce_sum(tf.square(gradient)) for gradient in gradients]
-        limit = self.clip_gradient_norm
-        if limit:
-            gradients = [gradient * limit / tf.maximum(tf.sqrt(s), limit) for gradient, s in zip(gradients, squares)]
-        return gradients, tf.sqrt(tf.add_n(squares))
+        squares, clipped, limit = [], [], self.clip_gradient_norm
+        for variable, gradient in zip(self.trainable_variables, gradients, strict=True):
+            with beside(variable):
+                squares.append(tf.reduce_sum(tf.square(gradient)))
+                clipped.append(gradient * limit / tf.maximum(tf.sqrt(squares[-1]), limit) if limit else gradient)
+        return clipped, tf.sqrt(tf.add_n(squares))
 
     def _track(self, batch, loss, regularization, losses, predictions):
         values = {"loss": loss + regularization, "regularization_loss": regularization, **losses}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import keras
@@ -65,6 +67,8 @@ class NetworkMixture(keras.Model):
             names: `member_0`, `member_1`, ... If they are not built, the paths of their weights start with the mixture's
             name.
         gate: another mixture's MixtureGate to share; None for a new one.
+        member_devices: names such as `gpu:1` of the devices over which the members are spread in turn (`on_device_of`); the
+            gate, the preprocessing and the mixture of the logits stay on the default device. Empty for all on that device.
 
     Output: dict with `encoding` float [batch, sum of D], `logits` float32 [batch, num_classes], `predictions`, their
     sigmoid, `gate` float32 [batch, M] and `members`, a list of the M members' outputs.
@@ -76,6 +80,7 @@ class NetworkMixture(keras.Model):
         members: Sequence[Network],
         feature_size: int,
         gate: MixtureGate | None = None,
+        member_devices: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
@@ -84,13 +89,15 @@ class NetworkMixture(keras.Model):
         self.members = list(members)
         self.feature_size = feature_size
         self.gate = gate or MixtureGate(len(members), name="gate")
+        self.member_devices = tuple(member_devices)
 
     def build(self, input_shape: Any = None) -> None:
         if not self.preprocessing.built:
             self.preprocessing.build((None, self.feature_size))
-        for member in self.members:
+        for index, member in enumerate(self.members):
             if not member.built:
-                member.build()
+                with on_device_of(index, self.member_devices):
+                    member.build()
         if not self.gate.built:
             self.gate.build((None, None, self.feature_size))
 
@@ -129,7 +136,10 @@ class NetworkMixture(keras.Model):
         return self.from_frames(self.preprocessing(batch[schema.FRAMES]), num_frames, training)
 
     def from_frames(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> dict[str, Any]:
-        members = [member.from_frames(frames, num_frames, training) for member in self.members]
+        members = []
+        for index, member in enumerate(self.members):
+            with on_device_of(index, self.member_devices):
+                members.append(member.from_frames(frames, num_frames, training))
         gate = self.gate(frames, num_frames, training=training)
         logits = mix_logits(gate, [outputs["logits"] for outputs in members])
         encoding = ops.concatenate([outputs["encoding"] for outputs in members], axis=-1)
@@ -170,6 +180,11 @@ class NetworkMixture(keras.Model):
 Network: TypeAlias = VideoClassifier | NetworkMixture
 
 
+def on_device_of(member: int, devices: Sequence[str]) -> AbstractContextManager:
+    """The context in which a mixture's member is created, built and called: on one of the devices, in turn, if any."""
+    return keras.device(devices[member % len(devices)]) if devices else contextlib.nullcontext()
+
+
 def _check_members(preprocessing, members):
     if not members:
         raise ValueError("members=[]: a mixture needs at least one.")
@@ -191,7 +206,10 @@ def _check_members(preprocessing, members):
 def _logits_without_dropout(network, outputs, training):
     """Logits from the encodings of `outputs`, which are without dropout. float32 [batch, num_classes]."""
     if isinstance(network, NetworkMixture):
-        logits = [_logits_without_dropout(*pair, training) for pair in zip(network.members, outputs["members"])]
+        logits = []
+        for index, (member, of_member) in enumerate(zip(network.members, outputs["members"], strict=True)):
+            with on_device_of(index, network.member_devices):
+                logits.append(_logits_without_dropout(member, of_member, training))
         return mix_logits(outputs["gate"], logits)
     return network.classifier(outputs["encoding"], training=training, update_statistics=False)["logits"]
 
