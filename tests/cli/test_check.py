@@ -3,6 +3,7 @@
 import pytest
 
 from tests import commands, networks, records
+from tests.data.test_segments import video as rated
 
 
 @pytest.fixture
@@ -187,3 +188,96 @@ def test_a_list_about_other_files_is_refused(files, tmp_path):
         f"--exclude_records={tmp_path}/list.csv",
     )
     assert line.startswith("Error: --exclude_records: the list names none of the files to read")
+
+
+# ---- rated segments
+
+SEGMENTS = "--segment_labels"
+INVALID = (
+    (
+        rated(b"i0", 9, (0, 1, 1.0), (0, 1, 0.0)),
+        "the segment that starts at 0 is rated both positive and negative for class 1",
+    ),
+    (
+        rated(b"i1", 9, (0, 1, 1.0), segment_scores=[1.0, 0.0]),
+        "segment_labels, segment_start_times, segment_end_times and segment_scores hold 1, 1 and 1 integers, and 2 floats; "
+        "each rating has one of each",
+    ),
+    (rated(b"i2", 9, (0, 1, 1.5)), "segment_scores holds 1.5, which is outside 0 .. 1"),
+    (rated(b"i3", 9, (5, 1, 1.0)), "a segment ends at frame 10, after the video's 9 frames"),
+    (
+        rated(b"i4", 9, (0, 7, 1.0)),
+        "class 7 is rated and is not among the 5 classes of the segments (--segment_label_ids_file)",
+    ),
+    (rated(None, 9, (0, 1, 1.0)), "has ratings and no video id; store one under id or video_id."),
+)
+VALID = rated(b"v", 12, (0, 1, 1.0), (5, 2, 0.0))
+
+
+def refused(pattern, tmp_path, *arguments):
+    """Why training on segments refuses some files."""
+    train = ("train", f"--train_data_pattern={pattern}", *commands.SMALL, *commands.QUICK, "--batch_size=1", SEGMENTS)
+    ended = commands.run(*train, f"--train_dir={tmp_path}/run", *arguments)
+    assert ended.code == 2
+    return ended.lines[-1]
+
+
+def test_ratings_that_training_refuses_are_reported_in_the_same_words(tmp_path):
+    path = records.write(tmp_path / "a.tfrecord", [VALID, *(record for record, _ in INVALID)])
+    ended = check(path, SEGMENTS, f"--output_file={tmp_path}/bad.csv")
+    lines = [f"{path}, record {number}: {reason}" for number, (_, reason) in enumerate(INVALID, start=1)]
+    assert ended.code == 1 and ended.out.splitlines() == [
+        *lines,
+        "Checked: audio (3 bytes), rgb (6 bytes), ratings of segments in 1 of 1 valid records.",
+        "`yt8m train` reads these features with --feature_names=rgb,audio --feature_sizes=6,3.",
+        "6 of 7 records in 1 file(s) are bad (86 %).",
+        f"Skip them with --exclude_records={tmp_path}/bad.csv in train, eval, infer and compact.",
+    ]
+    for place, line in enumerate(lines):
+        alone = records.write(tmp_path / "alone.tfrecord", [VALID] * (place + 1) + [INVALID[place][0]])
+        assert line.replace(path, alone) in refused(alone, tmp_path)
+    assert "1 of 7 records in 1 file(s) are bad" in check(path).out  # without the flag, only the missing id is
+
+
+def test_a_set_without_invalid_ratings_passes_also_if_some_videos_have_no_ratings(tmp_path):
+    unrated = rated(b"u", 3, labels=[99])  # its labels are not read
+    path = records.write(tmp_path / "a.tfrecord", [VALID, unrated])
+    ended = check(path, SEGMENTS)
+    assert ended.code == 0 and "ratings of segments in 1 of 2 valid records." in ended.out
+    assert "label 99 is outside" in check(path).out
+    path = records.write(tmp_path / "b.tfrecord", [unrated])
+    ended = check(path, SEGMENTS)
+    assert ended.code == 0 and "\nNone of these records has rated segments (segment_labels, segment_start" in ended.out
+    assert "has rated segments (segment_labels, segment_start" in refused(path, tmp_path)
+
+
+def test_classes_that_may_be_rated_are_those_of_the_list(tmp_path):
+    (tmp_path / "ids.csv").write_text("Index\n1\n4\n")
+    path = records.write(tmp_path / "a.tfrecord", [VALID])
+    listed = f"--segment_label_ids_file={tmp_path}/ids.csv"
+    assert "class 2 is rated and is not among the 2 classes" in check(path, SEGMENTS, listed).out
+    assert check(path, listed).lines == ["Error: --segment_label_ids_file: has an effect only with segment_labels."]
+    official = commands.run("check", f"--input_data_pattern={path}", SEGMENTS)
+    assert "class 1 is rated and is not among the 1000 classes" in official.out
+
+
+def test_a_duplicate_of_a_rated_video_is_reported(tmp_path):
+    path = records.write(tmp_path / "a.tfrecord", [rated(b"v", 3), VALID, rated(b"v", 9, (0, 1, 1.0))])
+    assert f"{path}, record 2: its video id is a duplicate of {path}, record 1\n" in check(path, SEGMENTS).out
+
+
+def test_files_that_cannot_hold_segments_are_refused(tmp_path):
+    means = records.write(tmp_path / "means.tfrecord", commands.video_means(2))
+    line = commands.fail("check", f"--input_data_pattern={means}", SEGMENTS)
+    reason = f"{means} has video-level features, and segments are cut out of frames; give frame-level files."
+    assert line == f"Error: --segment_labels=true: {reason}"
+    path = records.write(tmp_path / "a.tfrecord", [VALID])
+    (tmp_path / "compact.json").write_text("{}")
+    line = commands.fail("check", f"--input_data_pattern={path}", SEGMENTS)
+    assert "hold no whole segments; give the original files" in line
+
+
+def test_ratings_are_mentioned_if_whole_videos_are_checked(tmp_path):
+    path = records.write(tmp_path / "a.tfrecord", [VALID])
+    ended = commands.succeed("check", f"--input_data_pattern={path}")
+    assert "the records also hold ratings of segments, which --segment_labels reads." in ended.out

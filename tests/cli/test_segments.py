@@ -245,7 +245,7 @@ def test_a_class_outside_the_list_is_refused(tmp_path, data):
     assert ended.code == 2 and words in ended.err
     (tmp_path / "ids.csv").write_text("7\n")
     line = commands.fail(*arguments, f"--segment_label_ids_file={tmp_path}/ids.csv")
-    assert f"--segment_label_ids_file={tmp_path}/ids.csv: lists class 7, and the network has only 5 classes." in line
+    assert f"--segment_label_ids_file={tmp_path}/ids.csv: lists class 7, which num_classes=5 does not have." in line
 
 
 def test_a_candidate_network_that_does_not_fit_is_refused(tmp_path, data, trained):

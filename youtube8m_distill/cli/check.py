@@ -1,14 +1,17 @@
 """Reads every record of some files and reports those that cannot be used."""
 
 import sys
+from typing import NamedTuple
 
-from youtube8m_distill import config, schema
+from youtube8m_distill import config, runs, schema
 from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.flags import FLAGS, READING_OF_VIDEOS
+from youtube8m_distill.cli.flags import FLAGS, READING
 from youtube8m_distill.cli.values import feature_sizes, given
 from youtube8m_distill.data import check, contents
+from youtube8m_distill.data.compact import check_views
 from youtube8m_distill.data.exclusions import write_exclusions
 from youtube8m_distill.data.labels import check_labels
+from youtube8m_distill.data.segments import NO_RATINGS
 
 SHOWN = 10  # faults that are printed; the list holds all of them
 SOMETHING_IS_WRONG = 1  # exit code
@@ -18,10 +21,10 @@ def main():
     with entry.user_errors():
         with entry.about("input_data_pattern"):
             shards = check.find_for_check(FLAGS.input_data_pattern)
-            reading = config.Reading(**given(*READING_OF_VIDEOS))
+            reading = config.Reading(**given(*READING))
             wanted = features(shards, reading)
-            labels = look_at_labels(shards, reading)
-            report = check.check_records(shards, wanted, FLAGS.num_classes, reading)
+            about_labels = look_at_segments(shards, reading) if reading.segment_labels else look_at_labels(shards, reading)
+            report = check.check_records(shards, wanted, FLAGS.num_classes, reading, about_labels.rated_classes)
         if FLAGS.output_file:
             with entry.about("output_file"):
                 write_exclusions(FLAGS.output_file, report)
@@ -29,7 +32,7 @@ def main():
         print(fault)
     if len(report.faults) > SHOWN:
         print(f"... and {len(report.faults) - SHOWN:,} more.")
-    print("\n".join(describe(report, labels)))
+    print("\n".join(describe(report, about_labels)))
     print(report.summary())
     if report.faults and FLAGS.output_file:
         print(f"Skip them with --exclude_records={FLAGS.output_file} in train, eval, infer and compact.")
@@ -52,20 +55,35 @@ def features(shards, reading):
     return found if FLAGS.feature_sizes is None else found.replace(sizes=feature_sizes())
 
 
+class AboutLabels(NamedTuple):
+    """Which labels are checked."""
+
+    name: str
+    without: str  # what to say of records without any, after "None of these records"
+    rated_classes: tuple[int, ...] = ()  # that may be rated, if the labels are ratings of segments
+
+
 def look_at_labels(shards, reading):
-    """What the first records hold of labels, which are required if --label_key is given. Multi-hot rows are refused."""
+    """The labels of whole videos, which are required if --label_key is given. Multi-hot rows are refused."""
     readable = [shard for shard in shards if not shard.problem] or shards
     is_required, pattern = FLAGS["label_key"].present, FLAGS.input_data_pattern
-    return check_labels("input_data_pattern", pattern, readable, reading.label_key, FLAGS.num_classes, bool(is_required))
+    found = check_labels("input_data_pattern", pattern, readable, reading.label_key, FLAGS.num_classes, bool(is_required))
+    return AboutLabels(f"labels under {found.key!r}", found.without_labels())
 
 
-def describe(report, labels):
+def look_at_segments(shards, reading):
+    """The ratings of segments. Compact files, which hold no whole segments, are refused."""
+    check_views(shards, (), of_segments=True)
+    return AboutLabels("ratings of segments", NO_RATINGS, runs.segment_classes(reading, FLAGS.num_classes))
+
+
+def describe(report, about_labels):
     """What was checked, and what differs from the official files, one line each."""
     unit = "bytes" if report.features.dtype == "uint8" else "floats"
     sizes = dict(zip(report.features.names, report.features.sizes))
     listed = ", ".join(f"{name} ({size} {unit})" for name, size in sizes.items())
     labeled = f"{report.num_labeled:,} of {report.num_valid:,} valid records"
-    lines = [f"Checked: {listed}, labels under {labels.key!r} in {labeled}."]
+    lines = [f"Checked: {listed}, {about_labels.name} in {labeled}."]
     if report.unchecked:
         others = ", ".join(report.unchecked)
         lines.append(f"Also in some records, and not checked: {others}; name features with --feature_names.")
@@ -80,5 +98,5 @@ def describe(report, labels):
         wanted = report.features.replace(names=names, sizes=tuple(sizes[name] for name in names))
         lines.append(f"`yt8m train` reads these features with {contents.feature_flags(wanted)}.")
     if report.num_valid and not report.num_labeled:
-        lines.append(f"None of these records {labels.without_labels()}")
+        lines.append(f"None of these records {about_labels.without}")
     return lines

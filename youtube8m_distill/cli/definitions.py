@@ -209,6 +209,8 @@ def check():
     It also prints which features and labels were checked, and which flags training needs to read them. The list names file,
     record and reason; training, evaluation, prediction and `yt8m compact` skip the records in it with
     --exclude_records=bad_records.csv. The exit code is 0 if every record can be used, 1 if any cannot.
+
+    With --segment_labels, it reports records whose rated segments cannot be used: invalid ratings, and frames in segments.
     """
     classes = "Classes of the data set; larger labels are bad. Give 4716 for files of 2017."
     define(
@@ -217,7 +219,7 @@ def check():
         num_classes=Flag(classes, int, schema.NUM_CLASSES, at_least=1),
         feature_names=Flag("Features that every record must have. Default: those of the first record.", tuple),
         feature_sizes=Flag("Sizes that these features must have. Default: those in the first record.", tuple),
-        **our_flags.READING_OF_VIDEOS,
+        **our_flags.READING,
     )
     define("Output", output_file=Flag("CSV to write, for --exclude_records. Default: none.", pathlib.Path))
 

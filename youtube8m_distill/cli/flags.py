@@ -142,7 +142,6 @@ def network_groups() -> dict[str, list[str]]:
 
 EXCLUDE_RECORDS = fields(configs.RunConfig, "exclude_records")
 READING = fields(configs.Reading)
-READING_OF_VIDEOS = fields(configs.Reading, "label_key", "pad_missing_features", "feature_dtype")
 ROLES, ROLE_HELP = (schema.TEACHER, schema.STUDENT), "Which network of the run. Default: the student if there is one."
 NETWORK = {"network": Flag(ROLE_HELP, ROLES)}
 TRAINED_NETWORK = {

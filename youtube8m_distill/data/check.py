@@ -6,19 +6,23 @@ Records are parsed many at once, and one by one only where a chunk holds an inva
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import typing
 import zlib
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import config, display, schema
 from youtube8m_distill.data import contents, tfrecord
-from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
+from youtube8m_distill.data.bad_records import BadRecordError
+from youtube8m_distill.data.checked_records import read_rated_segments, read_videos
 from youtube8m_distill.data.exclusions import Fault
 from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.ids import SeenVideos, hash_ids
-from youtube8m_distill.data.parsing.batch import Records, VideoParser
+from youtube8m_distill.data.parsing.batch import VideoParser
+from youtube8m_distill.errors import SettingError
 
 CHUNK = 64  # records parsed together: 15 MB of official ones
 READERS = 4  # files read at a time
@@ -37,7 +41,7 @@ class CheckReport(typing.NamedTuple):
     num_files: int
     features: config.FeatureConfig  # that every record must have
     num_valid: int  # records in which nothing is wrong by themselves; duplicates included
-    num_labeled: int  # of them, with labels
+    num_labeled: int  # of them, with labels; with `reading.segment_labels`, with ratings of segments
     unchecked: tuple[str, ...] = ()  # features that only some records have, if none were named
 
     def summary(self) -> str:
@@ -54,11 +58,11 @@ class _File:
     shard: tfrecord.Shard
     num_records: int = 0  # that could be read
     num_valid: int = 0  # of them, without a fault; duplicates included
-    num_labeled: int = 0  # of these, with labels
+    num_labeled: int = 0  # of these, with labels or ratings
     num_bytes: int = 0  # of these records, uncompressed
     damage: str = ""  # what is wrong with the rest, if anything
     faults: list = dataclasses.field(default_factory=list)  # of single records
-    numbers: list = dataclasses.field(default_factory=list)  # int64 arrays, the valid records
+    numbers: list = dataclasses.field(default_factory=list)  # int64 arrays, the valid records whose ids are read
     ids: list = dataclasses.field(default_factory=list)  # uint64 arrays, hashes of their video ids
     others: set = dataclasses.field(default_factory=set)  # names of features, if they are looked for
 
@@ -73,8 +77,11 @@ def check_records(
     features: config.FeatureConfig | None,
     num_classes: int,
     reading: config.Reading = contents.OFFICIAL,
+    segment_classes: Collection[int] = (),
 ) -> CheckReport:
     """Reads every record of some files once, several files at a time.
+
+    With `reading.segment_labels`, ids, ratings and frames of rated segments are checked, and nothing else of a video.
 
     How many records are lost in the damaged part of a file is counted by their headers where these are whole. Otherwise it
     is estimated from the size: at least one. Of records with the same video id all but the first are bad.
@@ -84,7 +91,9 @@ def check_records(
         features: that records must have; None for all that the first readable file has.
         num_classes: labels must be in 0 .. num_classes - 1.
         reading: how records are read.
+        segment_classes: classes that may be rated, with `reading.segment_labels`.
     Raises:
+        SettingError: if segments of video-level files are to be checked.
         ValueError: if no file begins with a record of these features; BadFileError, one of these, if none holds records.
     """
     readable = [shard for shard in shards if not shard.problem]
@@ -93,14 +102,20 @@ def check_records(
     finds_others = features is None
     if features is None:
         features = _first_success(lambda shard: contents.all_features(shard, reading), readable)
+    if reading.segment_labels and not features.frame_features:
+        reason = f"{readable[0].path} has video-level features, and segments are cut out of frames; give frame-level files."
+        raise SettingError("segment_labels", reason, True)
     layout = _first_success(lambda shard: contents.find_layout((shard,), features, reading), readable)
     views = {schema.TEACHER: FIRST_FRAME if features.frame_features else None}
     parser = VideoParser(features, num_classes, views, layout=layout)
+    read = functools.partial(read_videos, parser)
+    if reading.segment_labels:
+        read = functools.partial(read_rated_segments, parser, frozenset(segment_classes))
     found, seen = [], SeenVideos()
     with display.ProgressBar(None, "check", "records") as bar:
         pool = concurrent.futures.ThreadPoolExecutor(READERS)
         try:
-            for file in pool.map(lambda shard: _check_file(shard, parser, bar, finds_others), shards):
+            for file in pool.map(lambda shard: _check_file(shard, read, bar, finds_others), shards):
                 found.append(file)
                 _find_duplicates(found, seen)
                 bar.update(0, f"{len(found)} of {len(shards)} file(s)")
@@ -120,27 +135,27 @@ def _first_success(look, shards):
     raise errors[0]
 
 
-def _check_file(shard, parser, bar, finds_others):
+def _check_file(shard, read, bar, finds_others):
     file = _File(shard)
     if shard.problem:
         file.damage = f"the file {shard.problem}"
         return file
     records = tfrecord.read_serialized(shard)
 
-    def read(records):
+    def check(records):
         for chunk in records.batch(CHUNK).prefetch(1):
-            _check_chunk(file, parser, chunk)
+            _check_chunk(file, read, chunk)
             if finds_others:
                 _find_features(file, chunk)
             bar.update(len(chunk))
 
     is_whole = False
     try:
-        read(records)
+        check(records)
         is_whole = tfrecord.is_whole(shard, file.num_bytes)
     except tf.errors.DataLossError:
         # A chunk with a damaged record is lost as a whole: read its records before the damage again.
-        read(records.skip(file.num_records).take(tfrecord.count_readable(shard)[0] - file.num_records))
+        check(records.skip(file.num_records).take(tfrecord.count_readable(shard)[0] - file.num_records))
     if not is_whole:
         file.damage = f"from record {file.num_records} on {tfrecord.DAMAGED}"
     elif not file.num_records:
@@ -148,31 +163,24 @@ def _check_file(shard, parser, bar, finds_others):
     return file
 
 
-def _check_chunk(file, parser, chunk):
+def _check_chunk(file, read, chunk):
     """Adds a chunk of records, string [B], to what a file was found to hold."""
     path, numbers = file.shard.path, np.arange(file.num_records, file.num_records + len(chunk))
-
-    def parse(rows):
-        paths, places = tf.fill([len(chunk)], path)[rows], numbers[rows]
-        with naming_bad_records():
-            batch = parser(Records(chunk[rows], paths, tf.constant(places), tf.zeros_like(places)))
-        is_labeled = batch[schema.NOTED].numpy()[:, schema.NOTES.index("no_labels")] == 0
-        return list(zip(batch[schema.VIDEO_ID].numpy(), is_labeled))
-
-    valid = {}  # row -> video id and whether it has labels
+    valid = {}  # row -> Checked
     try:
-        valid = dict(enumerate(parse(slice(None))))
+        valid = dict(enumerate(read(chunk, path, numbers)))
     except BadRecordError:
         for row in range(len(chunk)):
             try:
-                (valid[row],) = parse(slice(row, row + 1))
+                (valid[row],) = read(chunk[row : row + 1], path, numbers[row : row + 1])
             except BadRecordError as error:
                 number = int(numbers[row])
                 file.faults.append(Fault(path, number, str(error).removeprefix(f"file {path}, record {number}: ")))
-    file.ids.append(hash_ids([video_id for video_id, _ in valid.values()]))
+    named = {row: found.video_id for row, found in valid.items() if found.video_id is not None}
+    file.ids.append(hash_ids(named.values()))
     file.num_valid += len(valid)
-    file.num_labeled += sum(int(is_labeled) for _, is_labeled in valid.values())
-    file.numbers.append(numbers[np.array(list(valid), np.int64)])
+    file.num_labeled += sum(found.is_labeled for found in valid.values())
+    file.numbers.append(numbers[np.array(list(named), np.int64)])
     file.num_records += len(chunk)
     overhead = tfrecord.HEADER_BYTES + tfrecord.FOOTER_BYTES
     file.num_bytes += int(tf.reduce_sum(tf.strings.length(chunk))) + overhead * len(chunk)

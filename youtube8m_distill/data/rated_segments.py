@@ -69,13 +69,17 @@ def read_examples(shard: Shard) -> Iterator[tuple[str, tf.train.SequenceExample]
         num_bytes += HEADER_BYTES + len(record) + FOOTER_BYTES
         if number - 1 not in shard.excluded:
             where = f"file {shard.path}, record {number - 1}"
-            try:
-                example = tf.train.SequenceExample.FromString(record)
-            except Exception as error:  # protobuf's own DecodeError, which TensorFlow does not export
-                raise BadRecordError(f"{where}: {NO_EXAMPLE}") from error
-            yield where, example
+            yield where, parse_example(bytes(record), where)
     if shard.readable is None and not is_whole(shard, num_bytes):
         raise BadRecordError(f"file {shard.path}, record {number}: {DAMAGED}")
+
+
+def parse_example(record: bytes, where: str) -> tf.train.SequenceExample:
+    """A record as an example. BadRecordError, after the text `where`, if it is not one."""
+    try:
+        return tf.train.SequenceExample.FromString(record)
+    except Exception as error:  # protobuf's own DecodeError, which TensorFlow does not export
+        raise BadRecordError(f"{where}: {NO_EXAMPLE}") from error
 
 
 def id_of(example: tf.train.SequenceExample, where: str) -> bytes:

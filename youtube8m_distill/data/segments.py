@@ -15,6 +15,8 @@ from youtube8m_distill.data.held_records import default_bytes
 from youtube8m_distill.data.rated_segments import id_of, read_examples, segments_of
 from youtube8m_distill.data.tfrecord import Held, Shard
 
+NO_RATINGS = f"has rated segments ({', '.join(schema.SEGMENT_KEYS)}); leave --segment_labels out to read whole videos."
+
 
 def cut(
     example: tf.train.SequenceExample, where: str, classes: Collection[int], keys: Collection[str] | None = None
@@ -79,10 +81,7 @@ def hold_segments(
                 found.append((shard, len(held), len(held) + len(records)))
                 held += records
     if not found:
-        raise ValueError(
-            f"none of the records in {len(shards)} file(s), {shards[0].path} first, has rated segments "
-            f"({', '.join(schema.SEGMENT_KEYS)}); leave --segment_labels out to read whole videos."
-        )
+        raise ValueError(f"none of the records in {len(shards)} file(s), {shards[0].path} first, {NO_RATINGS}")
     records = tf.constant(held)
     return tuple(
         dataclasses.replace(shard, excluded=(), readable=None, held=Held(records, start, end)) for shard, start, end in found

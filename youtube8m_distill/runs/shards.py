@@ -134,7 +134,7 @@ def segment_classes(reading: Reading, num_classes: int) -> tuple[int, ...]:
         return tuple(range(num_classes))
     classes = read_segment_classes(reading.segment_label_ids_file or None)
     if max(classes) >= num_classes:
-        reason = f"lists class {max(classes)}, and the network has only {num_classes} classes."
+        reason = f"lists class {max(classes)}, which num_classes={num_classes} does not have."
         raise SettingError("segment_label_ids_file", reason, reading.segment_label_ids_file)
     return classes
 
