@@ -3,6 +3,7 @@
 import pytest
 
 from tests import commands, networks, records
+from tests.data.test_segments import broken
 from tests.data.test_segments import video as rated
 
 
@@ -210,6 +211,7 @@ INVALID = (
         "class 7 is rated and is not among the 5 classes of the segments (--segment_label_ids_file)",
     ),
     (rated(None, 9, (0, 1, 1.0)), "has ratings and no video id; store one under id or video_id."),
+    (broken(b"i6"), "segment i6:5: frame 1 of 'rgb' holds 5 bytes instead of 6"),
 )
 VALID = rated(b"v", 12, (0, 1, 1.0), (5, 2, 0.0))
 
@@ -230,13 +232,13 @@ def test_ratings_that_training_refuses_are_reported_in_the_same_words(tmp_path):
         *lines,
         "Checked: audio (3 bytes), rgb (6 bytes), ratings of segments in 1 of 1 valid records.",
         "`yt8m train` reads these features with --feature_names=rgb,audio --feature_sizes=6,3.",
-        "6 of 7 records in 1 file(s) are bad (86 %).",
+        "7 of 8 records in 1 file(s) are bad (88 %).",
         f"Skip them with --exclude_records={tmp_path}/bad.csv in train, eval, infer and compact.",
     ]
     for place, line in enumerate(lines):
         alone = records.write(tmp_path / "alone.tfrecord", [VALID] * (place + 1) + [INVALID[place][0]])
         assert line.replace(path, alone) in refused(alone, tmp_path)
-    assert "1 of 7 records in 1 file(s) are bad" in check(path).out  # without the flag, only the missing id is
+    assert "2 of 8 records in 1 file(s) are bad" in check(path).out  # without the flag, only the id and the frame
 
 
 def test_a_set_without_invalid_ratings_passes_also_if_some_videos_have_no_ratings(tmp_path):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests import commands, records
 from tests.commands import FEATURES, NUM_CLASSES, QUICK, SMALL
-from tests.data.test_segments import video
+from tests.data.test_segments import broken, video
 from youtube8m_distill import runs
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.segments import read_segments
@@ -235,6 +235,19 @@ def test_files_of_the_other_kind_are_refused_before_training(tmp_path, data):
     only = commands.write_files(tmp_path / "only", "train", only)
     line = commands.fail("train", f"--train_data_pattern={only}", *SMALL, *QUICK, f"--train_dir={tmp_path}/run")
     assert "The records hold ratings of segments: read those with --segment_labels." in line
+
+
+def test_errors_while_segments_are_read_name_the_record_of_the_video(tmp_path, data, trained):
+    videos = [video(b"u", 5), *rated_videos(3), broken(b"b")]
+    path = records.write(tmp_path / "a.tfrecord", videos)
+    arguments = (f"--train_data_pattern={path}", *SMALL, *QUICK, SEGMENTS, f"--train_dir={tmp_path}/run")
+    ended = commands.run("train", *arguments, "--batch_size=7")
+    words = f"file {path}, record 4: segment b:5: frame 1 of 'rgb' holds 5 bytes instead of 6. Training stopped"
+    assert ended.code == 2 and words in ended.err
+    assert "`yt8m check --segment_labels` lists all such records, and --exclude_records skips them." in ended.err
+    path = records.write(tmp_path / "b.tfrecord", [video(b"u", 5), *rated_videos(2), *rated_videos(1)])
+    line = commands.run("eval", "--run_once", f"--train_dir={trained}/segments", f"--eval_data_pattern={path}").lines[-1]
+    assert f"file {path}, record 3: video id b'v000:5' is a duplicate of file {path}, record 1." in line
 
 
 def test_a_class_outside_the_list_is_refused(tmp_path, data):

@@ -11,10 +11,11 @@ import tensorflow as tf
 from tests import records
 from youtube8m_distill import config
 from youtube8m_distill.data import compact, contents, segments
-from youtube8m_distill.data.bad_records import BadRecordError
+from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.find_files import find_files
+from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
-from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.pipeline import make_dataset, read_records
 from youtube8m_distill.data.tfrecord import count_records, read_serialized
 
 FEATURES = config.FeatureConfig(sizes=(6, 3))
@@ -80,6 +81,42 @@ def test_files_share_one_tensor_and_those_without_ratings_are_left_out(tmp_path)
     assert [shard.path[-1] for shard in shards] == ["0", "2"] and shards[0].held.records is shards[1].held.records
     (found,) = read(shards)
     assert found["video_id"].tolist() == [b"a:0", b"c:0"] and found["shard"].tolist() == [0, 1]
+
+
+def broken(name, frame=6):
+    """A video with a segment from 5, in which one frame has another size."""
+    frames = records.random_frames(12)
+    rgb = [frames["rgb"][i] if i != frame else b"short" for i in range(12)]
+    example = tf.train.SequenceExample.FromString(video(name, 12, (5, 1, 1.0)))
+    found = tf.train.SequenceExample.FromString(records.frame_record({**frames, "rgb": rgb}))
+    example.feature_lists.CopyFrom(found.feature_lists)
+    return example.SerializeToString()
+
+
+def test_segments_have_the_number_of_their_record(tmp_path):
+    records.write(tmp_path / "0", [b"no example", video(b"u", 5), video(b"a", 12, (0, 1, 1.0), (5, 1, 0.0))])
+    records.write(tmp_path / "1", [video(b"b", 9, (0, 1, 1.0)), video(b"v", 5), video(b"c", 9, (0, 1, 1.0))])
+    first, second = find_files(f"{tmp_path}/*", allow_bad_files=True)
+    shards = segments.hold_segments([dataclasses.replace(first, excluded=(0,)), second], range(NUM_CLASSES))
+    (found,) = read(shards)
+    assert found["video_id"].tolist() == [b"a:0", b"a:5", b"b:0", b"c:0"]
+    assert found["shard"].tolist() == [0, 0, 1, 1] and found["record"].tolist() == [2, 2, 0, 2]
+
+
+def test_an_invalid_frame_is_reported_with_the_record_and_the_segment_that_it_is_in(tmp_path):
+    good = [video(b"u", 5), video(b"a", 12, (0, 1, 1.0), (5, 1, 0.0))]
+    path = records.write(tmp_path / "a", [*good, broken(b"b"), *good])
+    words = f"file {path}, record 2: segment b:5: frame 1 of 'rgb' holds 5 bytes instead of 6$"
+    with pytest.raises(BadRecordError, match=words), naming_bad_records():
+        read(segments.hold_segments(find_files(path), range(NUM_CLASSES)))
+
+
+def test_a_fraction_of_the_records_keeps_or_drops_all_segments_of_a_video(tmp_path):
+    videos = [video(b"v%d" % n, 10, (0, 1, 1.0), (5, 1, 0.0)) for n in range(40)]
+    shards = segments.hold_segments(find_files(records.write(tmp_path / "a", videos)), range(NUM_CLASSES))
+    rows = read_records(shards, TrainingOrder(train_fraction=0.5)).as_numpy_iterator()
+    numbers = [int(number) for (number, *_), _ in rows]
+    assert 20 < len(numbers) < 60 and all(numbers.count(number) == 2 for number in numbers)
 
 
 @pytest.mark.parametrize(

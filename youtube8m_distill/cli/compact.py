@@ -27,7 +27,7 @@ def main():
         except (ValueError, OSError) as error:  # a bad record, a full disk
             advice = "Run the command again to resume."
             if isinstance(error, BadRecordError):
-                advice = f"{entry.SKIP_BAD_RECORDS} Add that flag to this command to resume."
+                advice = f"{entry.skip_bad_records()} Add that flag to this command to resume."
             entry.fail(
                 f"{entry.message_of(error).rstrip('.')}. The files in --output_dir={FLAGS.output_dir} are complete. {advice}"
             )

@@ -22,7 +22,6 @@ HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("h", "help", "h
 SCRIPTS = {"train": "train.py", "eval": "eval.py", "infer": "inference.py"}
 TYPES = {"comma": "a,b,c", "string": "TEXT", "path": "PATH", "int": "N", "float": "X"}  # as --helpshort shows them
 SIGNALLED = 128  # plus the signal's number: the exit code of a program that a signal ended
-SKIP_BAD_RECORDS = "`yt8m check` lists all such records, and --exclude_records skips them."
 LOGGERS = ("youtube8m_distill", "reproduce")
 
 
@@ -149,6 +148,12 @@ def about(flag: str, what: str = "") -> Iterator[None]:
         raise
     except (ValueError, OSError) as error:
         raise SettingError(flag, f"{what}{error}", FLAGS[flag].value) from error
+
+
+def skip_bad_records(of_segments: bool = False) -> str:
+    """Advice after an error about a record, of whole videos or `of_segments`."""
+    flag = " --segment_labels" if of_segments else ""
+    return f"`yt8m check{flag}` lists all such records, and --exclude_records skips them."
 
 
 def message_of(error: Exception) -> str:

@@ -48,8 +48,9 @@ def train(run, training_files, strategy, placed=()):
     try:
         progress = runs.train_run(run, training_files, strategy, placed)
     except (ValueError, FloatingPointError, OSError) as error:  # a bad record, other targets, a full disk
-        advice = f" {entry.SKIP_BAD_RECORDS}" if isinstance(error, BadRecordError) else ""
-        entry.fail(f"{entry.message_of(error).rstrip('.')}. Training stopped; {last_checkpoint(run)}.{advice}")
+        advice = entry.skip_bad_records(run.config.reading.segment_labels) if isinstance(error, BadRecordError) else ""
+        reason = entry.message_of(error).rstrip(".")
+        entry.fail(f"{reason}. Training stopped; {last_checkpoint(run)}. {advice}".rstrip())
     except Interrupted as stopped:
         message = f"Stopped by {stopped.signal.name}; {last_checkpoint(run)}. The same command resumes it."
         print(message, file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -136,13 +137,13 @@ def _reader(shards, targets=None, fraction=1.0):
     every record would cost as much as reading it.
     """
     paths = tf.constant([shard.path for shard in shards])
-    serialized = _serialized_reader(shards, paths)
+    serialized, numbers_of = _serialized_reader(shards, paths), _number_reader(shards)
     num_targets = tf.constant(target_records.count(targets, shards) if targets else [0])
     excluded = tf.ragged.constant([shard.excluded for shard in shards], tf.int64, ragged_rank=1)
 
     def read(epoch, shard):
         place = tf.data.Dataset.from_tensors(tf.stack([epoch, shard])).repeat()
-        fields = [tf.data.Dataset.range(tf.int64.max), place, serialized(shard)]
+        fields = [numbers_of(shard), place, serialized(shard)]
         if targets:
             path = tf.constant(targets.paths)[shard]
             # Counts records when the file is opened; without a buffer, to keep nothing that was read ahead.
@@ -166,7 +167,7 @@ def _serialized_reader(shards, paths):
     packed = tf.constant([shard.compression for shard in shards])
     limits = [shard.readable for shard in shards]
     readable = tf.constant([-1 if limit is None else limit for limit in limits], tf.int64)
-    held = _held_reader([shard.held for shard in shards])
+    held = _held_reader(shards, "records")
 
     def read(shard, **options):
         if held is not None:
@@ -183,13 +184,23 @@ def _serialized_reader(shards, paths):
     return read
 
 
-def _held_reader(held):
-    """A function (index of a shard) -> its records, string [N]; None unless all shards are in memory."""
-    if any(records is None for records in held):
+def _number_reader(shards):
+    """A function (index of a shard) -> Dataset of the numbers of its records, at least as many as there are, int64."""
+    held = _held_reader(shards, "numbers")
+    if held is None:
+        return lambda shard: tf.data.Dataset.range(tf.int64.max)
+    return lambda shard: tf.data.Dataset.from_tensor_slices(held(shard))
+
+
+def _held_reader(shards, field):
+    """A function (index of a shard) -> its part of a tensor of `Held`, [N]; None unless all shards have one in memory."""
+    held = [shard.held for shard in shards]
+    found: list[Any] = [getattr(part, field, None) for part in held]
+    if any(tensor is None for tensor in found):
         return None
-    tensors = list({id(records): records for records, _, _ in held}.values())
-    which = tf.constant([next(i for i, tensor in enumerate(tensors) if tensor is records) for records, _, _ in held])
-    starts, ends = (tf.constant([part[place] for part in held], tf.int64) for place in (1, 2))
+    tensors = list({id(tensor): tensor for tensor in found}.values())
+    which = tf.constant([next(i for i, tensor in enumerate(tensors) if tensor is own) for own in found])
+    starts, ends = (tf.constant([getattr(part, name) for part in held], tf.int64) for name in ("start", "end"))
 
     def read(shard):
         branches = [lambda tensor=tensor: tensor for tensor in tensors]

@@ -50,7 +50,7 @@ def read_rated_segments(shards: Sequence[Shard]) -> RatedSegments:
     """
     found: dict[tuple[bytes, int, int], bool] = {}
     with naming_bad_records(shards), display.ProgressBar(None, "labels", "records") as bar:
-        for where, example in (pair for shard in shards for pair in read_examples(shard)):
+        for _, where, example in (found for shard in shards for found in read_examples(shard)):
             _add(found, example, where)
             bar.update()
     video_ids = np.empty(len(found), object)
@@ -59,19 +59,19 @@ def read_rated_segments(shards: Sequence[Shard]) -> RatedSegments:
     return RatedSegments(video_ids, starts, classes, np.array(list(found.values()), bool))
 
 
-def read_examples(shard: Shard) -> Iterator[tuple[str, tf.train.SequenceExample]]:
-    """Yields ("file <path>, record <number>", SequenceExample) for each record that is not excluded.
+def read_examples(shard: Shard) -> Iterator[tuple[int, str, tf.train.SequenceExample]]:
+    """Yields (number, "file <path>, record <number>", SequenceExample) for each record that is not excluded.
 
     BadRecordError for a record that is not one, and at the end of a file that is cut short.
     """
-    number = num_bytes = 0
-    for number, record in enumerate(read_serialized(shard).as_numpy_iterator(), start=1):
-        num_bytes += HEADER_BYTES + len(record) + FOOTER_BYTES
-        if number - 1 not in shard.excluded:
-            where = f"file {shard.path}, record {number - 1}"
-            yield where, parse_example(bytes(record), where)
+    count = num_bytes = 0
+    for number, record in enumerate(read_serialized(shard).as_numpy_iterator()):
+        count, num_bytes = number + 1, num_bytes + HEADER_BYTES + len(record) + FOOTER_BYTES
+        if number not in shard.excluded:
+            where = f"file {shard.path}, record {number}"
+            yield number, where, parse_example(bytes(record), where)
     if shard.readable is None and not is_whole(shard, num_bytes):
-        raise BadRecordError(f"file {shard.path}, record {number}: {DAMAGED}")
+        raise BadRecordError(f"file {shard.path}, record {count}: {DAMAGED}")
 
 
 def parse_example(record: bytes, where: str) -> tf.train.SequenceExample:

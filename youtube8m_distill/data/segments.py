@@ -66,12 +66,14 @@ def hold_segments(
             memory (while they are collected, they take twice that).
         BadRecordError: as for `cut`.
     """
-    left, found, held, classes = default_bytes() or float("inf"), [], [], frozenset(classes)
+    left, found, held, numbers, classes = default_bytes() or float("inf"), [], [], [], frozenset(classes)
     with display.ProgressBar(None, "segments", "videos") as bar, naming_bad_records(shards):
         for shard in shards:
             records = []
-            for where, example in read_examples(shard):
-                records += cut(example, where, classes, keys)
+            for number, where, example in read_examples(shard):
+                segments = cut(example, where, classes, keys)
+                records += segments
+                numbers += [number] * len(segments)
                 bar.update()
             left -= sum(map(len, records))
             if left < 0:
@@ -82,7 +84,8 @@ def hold_segments(
                 held += records
     if not found:
         raise ValueError(f"none of the records in {len(shards)} file(s), {shards[0].path} first, {NO_RATINGS}")
-    records = tf.constant(held)
+    records, numbers = tf.constant(held), tf.constant(numbers, tf.int64)
     return tuple(
-        dataclasses.replace(shard, excluded=(), readable=None, held=Held(records, start, end)) for shard, start, end in found
+        dataclasses.replace(shard, excluded=(), readable=None, held=Held(records, start, end, numbers))
+        for shard, start, end in found
     )

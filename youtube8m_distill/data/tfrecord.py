@@ -37,6 +37,7 @@ class Held(NamedTuple):
     records: tf.Tensor  # string [N]
     start: int
     end: int
+    numbers: tf.Tensor | None = None  # int64 [N], the file's records that rated segments come from; None for whole records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +122,8 @@ def is_whole(shard, num_bytes):
 def read_serialized(shard) -> tf.data.Dataset:
     """The serialized records of a file before its damaged part, excluded ones too."""
     if shard.held is not None:
-        records, start, end = shard.held
-        return with_quick_iterators(tf.data.Dataset.from_tensor_slices(records[start:end]))
+        held = shard.held
+        return with_quick_iterators(tf.data.Dataset.from_tensor_slices(held.records[held.start : held.end]))
     records = with_quick_iterators(records_of(shard.path, shard.compression))
     return records if shard.readable is None else records.take(shard.readable)
 

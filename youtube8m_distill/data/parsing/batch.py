@@ -132,6 +132,8 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
         beginnings = tf.where(blocks.official, blocks.context, records.serialized)
     stored, *_ = tf.io.parse_sequence_example(labels.as_integers(beginnings), labels.context_features(), example_names=names)
     context = checks.read_context(stored, labels, records.path, records.number)
+    # The record of a segment is that of its video, so the segment is named, too.
+    sources = tf.strings.join([names, ": segment ", context.first_ids]) if labels.rated_key else names
 
     def official():
         def frames_of(view, indices):
@@ -144,7 +146,7 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
     def any_layout():
         lists = stored_frames.parse(records.serialized, layout, names)
         find_checks = functools.partial(checks.of_frames, features=features, layout=layout)
-        with tf.control_dependencies([bad_records.require(names, find_checks, lists)]):
+        with tf.control_dependencies([bad_records.require(sources, find_checks, lists)]):
             lengths = stored_frames.lengths(lists, layout)
             notes = _notes(context, lengths.frames > longest, lengths.trimmed, lengths.filled)
             clipped = {}
