@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -115,53 +115,77 @@ class LoadedNetwork:
             BadRecordError, ValueError: with file and record, if a record cannot be used, a video id is a duplicate, or a
                 prediction is not finite.
         """
-        done = done or Done()
-        first, *others = shards[done.shard :]
-        excluded = tuple(sorted({*range(done.records), *first.excluded}))
-        rest = (dataclasses.replace(first, excluded=excluded), *others)
-        # Of all files: in the rest, every record of the first one may be excluded.
-        layout = find_layout(shards, self.config.features, self.reading)
-        dataset = self.make_dataset(rest, batch_size or self.batch_size, layout=layout)
-        total, _ = estimate_records(shards)
+
+        def make_dataset(rest, layout):
+            return self.make_dataset(rest, batch_size or self.batch_size, layout=layout)
+
         self.videos_per_second, started, count = None, None, 0
         self.notes = NoteCounter(self.config.max_video_frames)
-        with display.ProgressBar(total, description, "videos", done.videos) as bar, naming_bad_records(shards):
-            for batch in self.predictor(dataset):
-                if started is None:
-                    started = time.perf_counter()
-                else:
-                    count += len(batch[schema.VIDEO_ID])
-                    self.videos_per_second = count / (time.perf_counter() - started)
-                batch[schema.SHARD] = batch[schema.SHARD] + done.shard
-                self._check(batch, shards, done.seen)
-                self.notes.add(batch[schema.NOTED])
-                yield batch
-                bar.update(len(batch[schema.VIDEO_ID]))
-
-    def _check(self, batch, shards, seen):
-        """Refuses a batch with a duplicate id or with predictions that are not finite."""
-        video_ids, indices, numbers = batch[schema.VIDEO_ID], batch[schema.SHARD], batch[schema.RECORD]
-
-        def at(shard, record):
-            return f"file {shards[shard].path}, record {record}"
-
-        repeat = seen.add(hash_ids(video_ids), indices, numbers)
-        if repeat is not None:
-            row, first = repeat
-            raise ValueError(
-                f"{at(indices[row], numbers[row])}: video id {video_ids[row]!r} is a duplicate of {at(*first)}. "
-                "Every video counts once: exclude one of the two."
-            )
-        if not batch["finite"].all():
-            row, network = int(np.argmin(batch["finite"])), f"the {self.title} of step {self.progress.step}"
-            raise ValueError(
-                f"{at(indices[row], numbers[row])}: the predictions of {network} in {self.run.folder} for video "
-                f"{video_ids[row]!r} are not finite. Choose another --checkpoint, or check what this record holds."
-            )
+        for batch in predict_rest(self, self.predictor, make_dataset, shards, description, done or Done()):
+            if started is None:
+                started = time.perf_counter()
+            else:
+                count += len(batch[schema.VIDEO_ID])
+                self.videos_per_second = count / (time.perf_counter() - started)
+            self.notes.add(batch[schema.NOTED])
+            yield batch
 
     def evaluate(self, shards: Sequence[Shard], batch_size: int | None, evaluator: Evaluator) -> dict:
         """Feeds every video into an Evaluator and returns its result."""
         return evaluate(self.predict(shards, batch_size, "evaluate"), evaluator)
+
+
+def predict_rest(
+    network: LoadedNetwork,
+    predictor: Predictor,
+    make_dataset: Callable[[Sequence[Shard], Layout], tf.data.Dataset],
+    shards: Sequence[Shard],
+    description: str,
+    done: Done,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the predictor's dict for every batch after what is `done`, in file order, and shows the progress.
+
+    Args:
+        network: whose features are read, and which messages name.
+        predictor: gives `finite`.
+        make_dataset: of the files that are left.
+    Raises:
+        BadRecordError, ValueError: as for `LoadedNetwork.predict`.
+    """
+    first, *others = shards[done.shard :]
+    excluded = tuple(sorted({*range(done.records), *first.excluded}))
+    rest = (dataclasses.replace(first, excluded=excluded), *others)
+    # Of all files: in the rest, every record of the first one may be excluded.
+    dataset = make_dataset(rest, find_layout(shards, network.config.features, network.reading))
+    total, _ = estimate_records(shards)
+    with display.ProgressBar(total, description, "videos", done.videos) as bar, naming_bad_records(shards):
+        for batch in predictor(dataset):
+            batch[schema.SHARD] = batch[schema.SHARD] + done.shard
+            _check_batch(batch, network, shards, done.seen)
+            yield batch
+            bar.update(len(batch[schema.VIDEO_ID]))
+
+
+def _check_batch(batch, network, shards, seen):
+    """Refuses a batch with a duplicate id or with predictions that are not finite."""
+    video_ids, indices, numbers = batch[schema.VIDEO_ID], batch[schema.SHARD], batch[schema.RECORD]
+
+    def at(shard, record):
+        return f"file {shards[shard].path}, record {record}"
+
+    repeat = seen.add(hash_ids(video_ids), indices, numbers)
+    if repeat is not None:
+        row, first = repeat
+        raise ValueError(
+            f"{at(indices[row], numbers[row])}: video id {video_ids[row]!r} is a duplicate of {at(*first)}. "
+            "Every video counts once: exclude one of the two."
+        )
+    if not batch["finite"].all():
+        row, title = int(np.argmin(batch["finite"])), f"the {network.title} of step {network.progress.step}"
+        raise ValueError(
+            f"{at(indices[row], numbers[row])}: the predictions of {title} in {network.run.folder} for video "
+            f"{video_ids[row]!r} are not finite. Choose another --checkpoint, or check what this record holds."
+        )
 
 
 class EncodedVideos(NamedTuple):

@@ -8,8 +8,9 @@ Without a video-level network, the candidates are the most probable classes of e
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import schema
@@ -20,7 +21,7 @@ from youtube8m_distill.data.parsing.layout import Layout
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.engine.predictor import Predictor
-from youtube8m_distill.runs.evaluation import LoadedNetwork, good_batch_size
+from youtube8m_distill.runs.evaluation import Done, LoadedNetwork, good_batch_size, predict_rest
 from youtube8m_distill.settings import require
 
 RANKER, CANDIDATE = "ranker", "candidate"
@@ -119,7 +120,7 @@ class _Outputs:
         return outputs
 
 
-class SegmentRetriever(LoadedNetwork):
+class SegmentRetriever:
     """A segment network and, if there is one, the video-level network that names its candidates.
 
     Args:
@@ -133,23 +134,28 @@ class SegmentRetriever(LoadedNetwork):
     def __init__(
         self, ranker: LoadedNetwork, candidate: LoadedNetwork | None, strategy: tf.distribute.Strategy, retrieval: Retrieval
     ):
-        vars(self).update(vars(ranker))
         _check(ranker, candidate)
         networks = [network for network in (ranker, candidate) if network is not None]
         self.max_video_frames = max(schema.MAX_FRAMES, *(network.config.max_video_frames for network in networks))
         self.batch_size = good_batch_size(self.max_video_frames) * strategy.num_replicas_in_sync
         self.ranker, self.candidate, self.retrieval = ranker, candidate, retrieval
-        self.predictor = Predictor(_Phases(ranker, candidate, retrieval), RANKER, strategy, _Outputs())  # pyright: ignore[reportArgumentType]
+        self._predictor = Predictor(_Phases(ranker, candidate, retrieval), RANKER, strategy, _Outputs())  # pyright: ignore[reportArgumentType]
 
-    def make_dataset(
-        self, shards: Sequence[Shard], batch_size: int, with_labels: bool | None = None, layout: Layout | None = None
-    ) -> tf.data.Dataset:
+    def predict(self, shards: Sequence[Shard], batch_size: int, done: Done) -> Iterator[dict[str, np.ndarray]]:
+        """Yields what `_Phases` gives for every batch of videos after what is `done`; errors as `LoadedNetwork.predict`."""
+
+        def make_dataset(rest, layout):
+            return self._make_dataset(rest, layout, batch_size)
+
+        return predict_rest(self.ranker, self._predictor, make_dataset, shards, "retrieve", done)
+
+    def _make_dataset(self, shards: Sequence[Shard], layout: Layout, batch_size: int) -> tf.data.Dataset:
         """Batches of whole videos, with the frames for both networks under one key."""
         config, whole = self.ranker.config, FrameView(max_video_frames=self.max_video_frames)
         views: dict[str, FrameView | None] = {RANKER: whole}
         if self.candidate is not None:
             views[CANDIDATE] = self.candidate.config.view
-        parser = VideoParser(config.features, config.num_classes, views, self.seed, layout, bool(with_labels), trim=True)
+        parser = VideoParser(config.features, config.num_classes, views, self.ranker.seed, layout, False, trim=True)
         dataset = make_dataset(shards, parser, batch_size)
         return dataset.map(lambda batch: {**batch, RANKER: {role: batch[role] for role in views}})
 

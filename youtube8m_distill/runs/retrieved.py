@@ -68,7 +68,7 @@ def retrieve_to_csv(
             made_with = _settings(retriever, batch_size)
             with contextlib.closing(_Partial(folder, made_with, shards, retriever.retrieval)) as partial:
                 try:
-                    for batch in retriever.predict(shards, batch_size, "retrieve", partial.done()):
+                    for batch in retriever.predict(shards, batch_size, partial.done()):
                         partial.add(batch, retriever.retrieval.segment_frames)
                 except BaseException:
                     partial.leave()
@@ -92,7 +92,7 @@ def _settings(retriever, batch_size):
         "format": FORMAT,
         **{name: network and network.config.to_dict() for name, network in networks.items()},
         "weights": retriever.fingerprint(),
-        **retriever.reading.to_dict(),
+        **retriever.ranker.reading.to_dict(),
         **{name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(retriever.retrieval).items()},
         "batch_size": batch_size,
     }
