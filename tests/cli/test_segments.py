@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests import commands, records
 from tests.commands import FEATURES, NUM_CLASSES, QUICK, SMALL
 from tests.data.test_segments import broken, video
-from youtube8m_distill import runs
+from youtube8m_distill import config, runs
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.segments import read_segments
 from youtube8m_distill.runs import retrieved
@@ -73,6 +73,27 @@ def test_students_learn_from_segments(tmp_path, data, trained, mode):
     assert "Done: step 3" in out and "best validation GAP" in out
     with open(tmp_path / "run" / "history.csv", newline="", encoding="utf-8") as file:
         assert all(0 <= float(row["map_at_k"]) <= 1 for row in csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    "model, student",
+    [("MixNeXtVladModel", "NeXtVLADModel"), pytest.param("MODNeXtVladModel", "MODNeXtVladModel", marks=pytest.mark.slow)],
+)
+def test_mixtures_and_their_students_learn_from_segments(tmp_path, data, monkeypatch, model, student):
+    monkeypatch.setattr(config.FAMILY_OF["NeXtVLADModel"], "build_encoder", lambda *_: commands.QuickEncoder())
+    first, second = (data.replace("*", name) for name in "01")
+    files = (f"--train_data_pattern={first}", f"--validation_data_pattern={second}", SEGMENTS, *QUICK)
+    sizes = ("--nextvlad_cluster_size=4", "--nextvlad_hidden_size=6", "--groups=2", "--gating_reduction=2", "--mix_number=2")
+    more = ("--mod_number=2",) if model == "MODNeXtVladModel" else ()
+    network = (*FEATURES, f"--num_classes={NUM_CLASSES}", f"--model={model}", *sizes, *more, "--cl_temperature=20")
+    out = commands.succeed("train", *files, *network, f"--train_dir={tmp_path}/mixture").out
+    assert "data: 12 training segments" in out and "Done: step 3" in out
+    taught = ("--mode=serial", f"--teacher_dir={tmp_path}/mixture", f"--student_model={student}", "--frames_per_video=3")
+    out = commands.succeed("train", *files, *taught, f"--train_dir={tmp_path}/student").out
+    assert "data: 12 training segments" in out and "Done: step 3" in out
+    for name in ("mixture", "student"):
+        with open(tmp_path / name / "history.csv", newline="", encoding="utf-8") as file:
+            assert all(0 <= float(row["map_at_k"]) <= 1 for row in csv.DictReader(file))
 
 
 def test_evaluation_counts_rated_pairs_only(tmp_path, data, trained):

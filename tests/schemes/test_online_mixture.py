@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import mixtures, oracles, tiny_training
+from tests import mixtures, networks, oracles, tiny_training
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.schemes.losses import softened_kl
@@ -83,6 +83,36 @@ def test_divergence_and_gradients_are_finite_for_huge_logits(temperature=20.0):
         found = softened_kl(parent, member, temperature)
     assert all(np.isfinite(values).all() for values in (found, *tape.gradient(found, [parent, member])))
     np.testing.assert_allclose(found, [2e4 / temperature, 600 / temperature, 0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("model, num_networks", [("MixNeXtVladModel", 3), ("MODNeXtVladModel", 7)])
+def test_unrated_pairs_of_a_segment_have_no_part_in_the_label_losses(model, num_networks):
+    """Neither in their values nor in the gradients of the logits; those are exactly 0."""
+    config = networks.frame_level(model)
+    random, inputs = np.random.default_rng(0), networks.batch(config, counts=(7, 4, 1))
+    labels, rated = random.integers(0, 2, (2, 3, config.num_classes), dtype=np.uint8)
+    labels[0], rated[0] = [1, 0, 1, 0, 1], [1, 1, 0, 0, 0]
+    with tf.GradientTape(persistent=True) as tape:
+        outputs = networks.build(config)(inputs)
+        terms = OnlineMixtureObjective(20)(outputs, {"labels": labels, "label_weights": rated})
+    root, *below = mixed = _all_outputs(outputs)
+    assert len(mixed) == num_networks
+    for name, of_term in (("label_loss", [root]), ("submodel_label_loss", below)):
+        expected = [
+            sum(oracles.label_loss(y[r > 0], o["predictions"].numpy()[b][r > 0]) for o in of_term)
+            for b, (y, r) in enumerate(zip(labels, rated))
+        ]
+        np.testing.assert_allclose(terms[name], expected, rtol=1e-4)
+        for found in of_term:
+            gradient = tape.gradient(terms[name], found["logits"]).numpy()
+            assert (gradient[rated == 0] == 0).all() and (gradient[rated == 1] != 0).all()
+    for found in below:  # the divergence is over all classes
+        assert (tape.gradient(terms["online_distillation_loss"], found["logits"]).numpy() != 0).all()
+
+
+def _all_outputs(outputs):
+    """The outputs of a mixture and of all networks in it."""
+    return [outputs, *(found for member in outputs.get("members", []) for found in _all_outputs(member))]
 
 
 @pytest.mark.parametrize("temperature", [-1e-9, float("nan"), float("inf")])
