@@ -8,6 +8,9 @@ import pytest
 
 from tests import oracles
 from tests.data.test_synthetic import parse_folder, small
+from youtube8m_distill.data.find_files import find_files
+from youtube8m_distill.data.segment_classes import read_segment_classes
+from youtube8m_distill.data.segments import hold_segments
 from youtube8m_distill.data.synthetic import prototypes, segments, statistics
 from youtube8m_distill.data.synthetic.dataset import write_dataset
 
@@ -101,10 +104,10 @@ class OtherClasses:
         return next(self._drawn)
 
 
-def all_ratings(shown, written, visible, other=9):
+def all_ratings(shown, written, visible, other=9, rateable=range(10)):
     """Every (start, label, score) that can be drawn for a video."""
-    classes, rng = OtherClasses(other), np.random.default_rng(0)
-    draws = [segments.draw_ratings(rng, classes, shown, written, visible) for _ in range(200)]
+    classes, rng, is_rateable = OtherClasses(other), np.random.default_rng(0), np.isin(np.arange(10), list(rateable))
+    draws = [segments.draw_ratings(rng, classes, shown, written, visible, is_rateable) for _ in range(200)]
     assert all(drawn == sorted(drawn) for drawn in draws)
     return {tuple(rating) for drawn in draws for rating in drawn}
 
@@ -122,6 +125,36 @@ def test_ratings_follow_from_the_frames_in_which_a_class_is_visible():
 def test_a_class_that_the_video_shows_without_the_label_is_not_rated():
     found = all_ratings([4, 2], [4, 7], np.ones((10, 2), bool), other=2)
     assert {label for _, label, _ in found} == {4, 7}
+
+
+def test_only_rateable_classes_are_rated():
+    visible = np.ones((10, 2), bool)
+    assert {label for _, label, _ in all_ratings([4, 2], [2, 4], visible, rateable=[2, 9])} == {2, 9}
+    assert {label for _, label, _ in all_ratings([4, 2], [2, 4], visible, rateable=[2])} == {2}
+    assert all_ratings([4, 2], [2, 4], visible, rateable=[9]) == set()
+
+
+def test_with_3862_classes_those_of_the_challenge_are_rated(tmp_path):
+    sizes = dict(num_train_videos=0, num_validate_videos=30, num_test_videos=0)
+    write_dataset(rated(num_classes=3862, **sizes), tmp_path / "official")
+    write_dataset(rated(num_classes=3861, **sizes), tmp_path / "other")
+    found = {
+        name: {label for context, _ in parse_folder(tmp_path / name, "validate") for label in context.get(KEYS[0], [])}
+        for name in ("official", "other")
+    }
+    challenge = set(read_segment_classes())
+    assert len(found["official"]) > 10 and found["official"] <= challenge and not found["other"] <= challenge
+    shards = find_files(f"{tmp_path}/official/*.tfrecord")
+    assert hold_segments(shards, challenge, ("rgb", "audio"))
+    settings = {name: json.loads((tmp_path / name / "synthetic.json").read_text())["synthetic"] for name in found}
+    assert settings["official"]["rated_classes"] == "official" and "rated_classes" not in settings["other"]
+
+
+def test_ratings_of_other_numbers_of_classes_are_those_of_earlier_versions(folder):
+    """Ratings of the second validate video, from the version in which every class could be rated."""
+    expected = [(9, 15, 0), (0, 40, 0), (18, 40, 0), (9, 65, 0), (12, 65, 1), (18, 65, 0), (12, 105, 0), (9, 115, 0)]
+    context, _ = parse_folder(folder, "validate")[1]
+    assert [(label, start, score) for label, start, _, score in ratings_of(context)] == [*expected, (18, 115, 0)]
 
 
 def test_a_segment_without_a_label_that_can_be_rated_has_no_ratings():

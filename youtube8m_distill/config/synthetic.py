@@ -58,6 +58,11 @@ class SyntheticConfig(Settings):
         return values
 
     @property
+    def rates_official_classes(self) -> bool:
+        """Whether only the 1,000 classes of the segment challenge are rated, as in 2019; otherwise all are."""
+        return self.segments and self.num_classes == schema.NUM_CLASSES
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Split -> how many videos, in the order of SPLITS."""
         return dict(zip(SPLITS, (self.num_train_videos, self.num_validate_videos, self.num_test_videos)))

@@ -50,6 +50,8 @@ def write_dataset(
     output_dir = pathlib.Path(output_dir)
     require(not output_dir.is_file(), "output_dir", "is a file; name a folder.", output_dir)
     settings = {"format": FORMAT, **config.to_dict()}
+    if config.rates_official_classes:
+        settings["rated_classes"] = "official"
     manifest = Manifest(output_dir / MANIFEST, settings, flag="output_dir", section="synthetic", what="a synthetic data set")
     manifest.check()
     shards = _missing_shards(config, output_dir)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from youtube8m_distill import schema
 from youtube8m_distill.config.synthetic import SPLITS
+from youtube8m_distill.data.segment_classes import read_segment_classes
 from youtube8m_distill.data.synthetic import prototypes, records, segments, statistics, videos
 from youtube8m_distill.data.tfrecord import with_quick_iterators
 from youtube8m_distill.errors import SettingError
@@ -45,6 +46,9 @@ class PrototypeSource:
     def __init__(self, config):
         self._config = config
         self._prototypes = prototypes.Prototypes(config.seed, config.num_classes, config.segments)
+        self._is_rateable = np.ones(config.num_classes, bool)
+        if config.rates_official_classes:
+            self._is_rateable = np.isin(np.arange(config.num_classes), read_segment_classes())
 
     def count_train_labels(self):
         """How many train videos have each class. int64 [num_classes]."""
@@ -62,7 +66,7 @@ class PrototypeSource:
             ratings = ()
             if self._config.segments and split == "validate":  # the only split that has ratings in 2019
                 rng = _generator(self._config, split, index, _RATINGS)
-                ratings = segments.draw_ratings(rng, self._prototypes.classes, shown, written, visible)
+                ratings = segments.draw_ratings(rng, self._prototypes.classes, shown, written, visible, self._is_rateable)
             labels = None if split == "test" else written
             yield records.Video(make_id(self._config.seed, split, index), labels, codes, ratings)
 
