@@ -55,9 +55,10 @@ def trained(tmp_path_factory, data):
     return folder
 
 
-@pytest.mark.parametrize("mode", ["serial", "parallel"])
-def test_students_learn_from_segments(tmp_path, data, trained, mode):
+@pytest.mark.parametrize("mode, stored", [("serial", False), ("serial", True), ("parallel", False)])
+def test_students_learn_from_segments(tmp_path, data, trained, mode, stored):
     teacher = (f"--teacher_dir={trained}/segments",) if mode == "serial" else SMALL
+    more = (f"--teacher_targets_dir={tmp_path}/targets",) if stored else ()
     first, second = (data.replace("*", name) for name in "01")
     out = commands.succeed(
         "train",
@@ -68,8 +69,10 @@ def test_students_learn_from_segments(tmp_path, data, trained, mode):
         SEGMENTS,
         *QUICK,
         *teacher,
+        *more,
         f"--train_dir={tmp_path}/run",
     ).out
+    assert ("bytes per segment; the teacher is not run." in out) == stored
     assert "Done: step 3" in out and "best validation GAP" in out
     with open(tmp_path / "run" / "history.csv", newline="", encoding="utf-8") as file:
         assert all(0 <= float(row["map_at_k"]) <= 1 for row in csv.DictReader(file))

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import commands, networks, tiny_training
+from tests import commands, networks, records, tiny_training
+from tests.data.test_segments import video as rated
 from youtube8m_distill import config, files, runs
 from youtube8m_distill.data.bad_records import BadRecordError
+from youtube8m_distill.data.exclusions import Fault
+from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.pipeline import read_records
+from youtube8m_distill.data.tfrecord import read_serialized
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.runs import targets as stored
@@ -189,8 +193,8 @@ def test_a_changed_training_file_has_other_targets(tmp_path, pattern, place):
 def test_an_interrupted_computation_resumes_with_the_first_missing_file(tmp_path, pattern, monkeypatch, caplog):
     rows = stored._rows
 
-    def interrupted(batches, bar):
-        yield from (row for _, row in zip(range(10), rows(batches, bar)))
+    def interrupted(*arguments):
+        yield from (row for _, row in zip(range(10), rows(*arguments)))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stored, "_rows", interrupted)
@@ -391,4 +395,56 @@ def test_every_family_learns_from_stored_targets(
     for is_stored in (False, True):
         settings = run_config(tmp_path, pattern, student_loss, is_stored, pair=pair, mixed_precision=mixed_precision)
         found.append(commands.weights(train(tmp_path / f"{is_stored}", settings, 2).folder, "student"))
+    tiny_training.assert_same_weights(*found[::-1], rounding=1e-3)
+
+
+# ---- rated segments
+
+RATED = config.Reading(segment_labels=True)
+
+
+@pytest.fixture
+def rated_pattern(tmp_path):
+    """Three files: 12 segments of 5 frames, no segment, and 1 segment of 4."""
+    videos = [rated(b"v%d" % n, 11 + n % 3, (5, n % 5, 1.0), (0, n % 5, 0.0), seed=n) for n in range(6)]
+    for number, own in enumerate([videos, [rated(b"u", 5)], [rated(b"w", 9, (3, 2, 1.0), length=4)]]):
+        commands.write_files(tmp_path / "data", f"rated{number}", own, files=1)
+    return f"{tmp_path}/data/*.tfrecord"
+
+
+def find_segments(pattern, exclusions=()):
+    return runs.find_shards("files", pattern, exclusions=exclusions, reading=RATED, num_classes=commands.NUM_CLASSES)
+
+
+def test_targets_are_stored_for_each_segment_in_order(tmp_path, rated_pattern, caplog):
+    settings = run_config(tmp_path, rated_pattern).replace(reading=RATED)
+    shards = find_segments(rated_pattern)
+    found = compute(settings, shards=shards)
+    assert [os.path.basename(path).split(".")[0] for path in found.paths] == ["rated00", "rated20"]
+    assert f"{2 * SIZE} bytes per segment; the teacher is not run." in caplog.messages[-1]
+    teacher, _ = runs.open_run(tmp_path / "teacher").load_network()
+    for path, shard in zip(found.paths, shards, strict=True):
+        segments = records.write(tmp_path / "cut", [record.numpy() for record in read_serialized(shard)])
+        batches = [batch for _, batch, _ in commands.batches_by_hand(find_files(segments), 6)]
+        assert_close(read(path), np.concatenate([formulas.pack(teacher(batch)).numpy() for batch in batches]))
+
+
+def test_other_segments_of_the_same_file_have_other_targets(tmp_path, rated_pattern):
+    settings = run_config(tmp_path, rated_pattern).replace(reading=RATED)
+    path = f"{tmp_path}/data/rated00.tfrecord"
+    first, second = (
+        compute(settings, shards=find_segments(path, exclusions)).paths[0]
+        for exclusions in ((), (Fault(path, 2, "a test"),))
+    )
+    assert first != second and len(read(first)) == 12 and len(read(second)) == 10
+    of_videos = run_config(tmp_path, rated_pattern)
+    with pytest.raises(ValueError, match=r"teacher_targets_dir=.*: holds .* segment_labels \(true there, not set here\)"):
+        stored.check_targets(of_videos)
+
+
+def test_a_student_of_segments_learns_the_same_from_stored_targets(tmp_path, rated_pattern):
+    found = []
+    for is_stored in (False, True):
+        settings = run_config(tmp_path, rated_pattern, is_stored=is_stored).replace(reading=RATED)
+        found.append(commands.weights(train(tmp_path / f"{is_stored}", settings, 4).folder, "student"))
     tiny_training.assert_same_weights(*found[::-1], rounding=1e-3)

@@ -131,8 +131,6 @@ def _check_segments(config):
     require(not config.networks[config.main_role].is_video_level, "segment_labels", reason, True)
     reason = "is over all classes, also those that nobody has rated; use CrossEntropyLoss with segment_labels."
     require(label_loss == "CrossEntropyLoss", "label_loss", reason, label_loss)
-    reason = "is not supported with segment_labels; leave it out."
-    require(not config.teacher_targets_dir, "teacher_targets_dir", reason, config.teacher_targets_dir)
 
 
 def _check_stored(mode, view, distillation, folder):

@@ -1,13 +1,14 @@
 """A frozen teacher's targets for the training files of its students: computed once, then read instead of running it.
 
     manifest.json                               the teacher and settings they depend on
-    train0000.tfrecord.5d41402abc4b2a76.targets a TFRecord file per training file, with a record per video in the same order:
-                                                little-endian float16, encoding then logits (schemes.targets)
+    train0000.tfrecord.5d41402abc4b2a76.targets a TFRecord file per training file, with a record per video, or per rated
+                                                segment, in the same order: little-endian float16, encoding then logits
+                                                (schemes.targets)
 
-A file's name holds a digest of the manifest and of the training file (its size and the 64 KiB at either end), but not of its
-folder. So targets of another teacher or of other files are never mistaken for these, and both the set and the data may be
-moved. Each file is complete or absent: an interrupted computation resumes with the first missing file, and two processes at
-once write the same files.
+A file's name holds a digest of the manifest and of the training file (its size and the 64 KiB at either end; for segments,
+also everything in them), but not of its folder. So targets of another teacher or of other files are never mistaken for
+these, and both the set and the data may be moved. Each file is complete or absent: an interrupted computation resumes with
+the first missing file, and two processes at once write the same files.
 """
 
 import concurrent.futures
@@ -60,7 +61,7 @@ def check_targets(config: RunConfig) -> str:
 def complete_targets(
     config: RunConfig, teacher: keras.Model, shards: Sequence[Shard], strategy: tf.distribute.Strategy
 ) -> TargetFiles:
-    """The targets of all videos in some training files; computes those that the folder does not have.
+    """The targets of all videos or segments in some training files; computes those that the folder does not have.
 
     Args:
         teacher: the network in `config.teacher_dir`, built under `strategy`.
@@ -85,8 +86,13 @@ def complete_targets(
         files.remove_leftovers(folder)
         manifest.write()
         _compute(config.networks[schema.TEACHER], teacher, missing, size, strategy, config.reading)
-    log.info("The teacher's targets are read from %s, %s bytes per video; the teacher is not run.", folder, f"{2 * size:,}")
+    message = "The teacher's targets are read from %s, %s bytes per %s; the teacher is not run."
+    log.info(message, folder, f"{2 * size:,}", _example(config.reading))
     return TargetFiles(tuple(map(str, paths)), size)
+
+
+def _example(reading):
+    return "segment" if reading.segment_labels else "video"
 
 
 def _manifest(config):
@@ -103,6 +109,8 @@ def _manifest(config):
         "classifier": network.classifier.model,
         **network.settings(),
     }
+    if config.reading.segment_labels:
+        settings["segment_labels"] = True
     path = pathlib.Path(config.teacher_targets_dir) / "manifest.json"
     return Manifest(path, settings, flag="teacher_targets_dir", what="a teacher's targets")
 
@@ -113,11 +121,22 @@ def _digest_of(manifest):
 
 def _name(shard, of_manifest):
     """The name of a training file's targets file. `of_manifest` is the manifest's digest."""
-    return f"{os.path.basename(shard.path)}.{digest(shard, of_manifest)}.targets"
+    about = (of_manifest, *_about_segments(shard.held))
+    return f"{os.path.basename(shard.path)}.{digest(shard, *about)}.targets"
+
+
+def _about_segments(held):
+    """A digest of the segments that were cut out of a file, ids and frames; nothing for whole videos."""
+    if held is None or held.numbers is None:
+        return ()
+    found = hashlib.sha256()
+    for record in held.records[held.start : held.end].numpy():
+        found.update(b"%d " % len(record) + record)
+    return (f"segments {found.hexdigest()[:16]}",)
 
 
 def _compute(network, teacher, missing, size, strategy, reading):
-    """Writes the files of `missing` (path -> training file), `size` numbers per video. `network`: the teacher's config."""
+    """Writes the files of `missing` (path -> training file), `size` numbers per record. `network`: the teacher's config."""
     shards = tuple(missing.values())
     # One dataset over all files: a batch may hold the end of one and the start of the next.
     layout = find_layout(shards, network.features, reading)
@@ -127,8 +146,9 @@ def _compute(network, teacher, missing, size, strategy, reading):
     dataset = make_dataset(shards, parser, good_batch_size(network.max_frames) * local_replicas(strategy))
     total, _ = estimate_records(shards)
     no_targets = np.full(size, np.nan, "<f2").tobytes()  # an excluded record also has its place
-    with display.ProgressBar(total, "teacher targets", "videos") as bar, naming_bad_records(shards):
-        rows = _rows(Predictor(teacher, schema.TEACHER, strategy, PackedTargets())(dataset), bar)
+    example = _example(reading)
+    with display.ProgressBar(total, "teacher targets", f"{example}s") as bar, naming_bad_records(shards):
+        rows = _rows(Predictor(teacher, schema.TEACHER, strategy, PackedTargets())(dataset), bar, example)
         for path, shard in missing.items():
             with files.atomic_path(path, make_parent=False) as temporary, RecordWriter(temporary) as writer:
                 for number in range(count_records([dataclasses.replace(shard, excluded=())])):
@@ -144,12 +164,12 @@ class PackedTargets:
         return {"targets": targets.pack(outputs)}
 
 
-def _rows(batches, bar):
-    """Yields the serialized targets of each video."""
+def _rows(batches, bar, example):
+    """Yields the serialized targets of each record, which is an `example`: a video or a segment."""
     for batch in batches:
         finite = np.isfinite(batch["targets"]).all(axis=1)
         if not finite.all():
-            targets_of = f"The teacher's targets for video {batch[schema.VIDEO_ID][np.argmin(finite)].decode()}"
+            targets_of = f"The teacher's targets for {example} {batch[schema.VIDEO_ID][np.argmin(finite)].decode()}"
             reason = "hold a number that float16 cannot (above 65504, or NaN). Omit --teacher_targets_dir."
             raise FloatingPointError(f"{targets_of} {reason}")
         for row in batch["targets"].astype("<f2"):
