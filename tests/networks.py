@@ -23,8 +23,9 @@ TINY = {
     "DbofModel": {"dbof_cluster_size": 40, "dbof_hidden_size": 5},
     "LstmModel": {"lstm_cells": 4},
     "FrameLevelLogisticModel": {},
+    "SkipFrameModel": {"lstm_cells": 4, "skip_actions": "1-3"},
 }
-IN_ORDER = ("HierarchicalLstmModel", "LstmModel")  # families for which the order of frames matters
+IN_ORDER = ("HierarchicalLstmModel", "LstmModel", "SkipFrameModel")  # families for which the order of frames matters
 
 
 def frame_level(model="HierarchicalLstmModel", classifier=None, dtype="uint8", **options):

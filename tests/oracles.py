@@ -702,3 +702,38 @@ def in_turn(files):
     while any(files):
         stream += [file.pop(0) for file in files if file]
     return stream
+
+
+def skip_frame(layers, policy, skips, budget, frames, num_frames, noise=None):
+    """One video: the LSTM's state after each frame, the frames read, and each decision.
+
+    A decision is (log probabilities of the actions, action, whether it could lead to another frame). `noise` [budget - 1, A]
+    is added to the policy's logits before the largest one is taken.
+    """
+    cells = layers[0][1].shape[0]
+    states, index, indices, after_each, decisions = [np.zeros(cells) for _ in range(2 * len(layers))], 0, [], [], []
+    for step in range(budget):
+        if index < num_frames:
+            x = frames[index]
+            for layer, weights in enumerate(layers):
+                states[2 * layer], states[2 * layer + 1] = lstm_step(weights, x, states[2 * layer], states[2 * layer + 1])
+                x = states[2 * layer + 1]
+            indices.append(index)
+        after_each.append(np.concatenate(states))
+        if step < budget - 1:
+            logits = after_each[-1] @ policy
+            action = int(np.argmax(logits if noise is None else logits + noise[step]))
+            decisions.append((np.log(softmax(logits)), action, index + min(skips) < num_frames))
+            index += skips[action]
+    return np.array(after_each), indices, decisions
+
+
+def reinforce(rewards, baselines, decisions):
+    """One video's policy loss, baseline loss and entropy: sums over the decisions that could lead to another frame."""
+    policy_loss = baseline_loss = entropy = 0.0
+    for reward, baseline, (log_probabilities, action, is_made) in zip(rewards, baselines, decisions, strict=True):
+        if is_made:
+            policy_loss -= (reward - baseline) * log_probabilities[action]
+            baseline_loss += (reward - baseline) ** 2
+            entropy -= float(np.exp(log_probabilities) @ log_probabilities)
+    return policy_loss, baseline_loss, entropy

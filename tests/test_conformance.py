@@ -44,13 +44,15 @@ every_network, every_encoder, every_family = map(parametrized, (NETWORKS, ENCODE
 @functools.cache
 def _built(network, dtype):
     model = networks.build(network, name="student", dtype=dtype)
-    return model, model.get_weights(), networks.outputs(model, networks.batch(network))
+    values = [np.copy(variable) for variable in model.variables]
+    return model, values, networks.outputs(model, networks.batch(network))
 
 
 def shared(network, dtype="float32"):
-    """A network that is built once, its random weights set anew; a batch for it; and its outputs in evaluation."""
-    model, weights, found = _built(network, dtype)
-    model.set_weights(weights)
+    """A network that is built once, its random weights and seeds set anew; a batch; and its outputs in evaluation."""
+    model, values, found = _built(network, dtype)
+    for variable, value in zip(model.variables, values, strict=True):
+        variable.assign(value)
     return model, networks.batch(network), dict(found)
 
 
@@ -78,6 +80,7 @@ def test_outputs_have_the_documented_names_shapes_and_dtypes(network):
     model, batch, _ = shared(network)
     found = model(batch)
     expected = {"encoding", "predictions"} | ({"logits"} if network.classifier.model == "LogisticModel" else set())
+    expected |= {"decisions"} if network.family.chooses_frames else set()
     assert set(found) == expected | ({"gate", "members"} if network.is_mixture else set())
     size = network.features.size if network.is_video_level else sum(encoder.encoding_size for encoder in encoders(model))
     assert found["encoding"].shape == (4, size) and found["encoding"].dtype == "float32"
@@ -146,7 +149,10 @@ def test_every_real_frame_affects_the_encoding(network):
     found = np.split(networks.outputs(model, videos)["encoding"], 3)
     for encoding, frame in zip(found, changed, strict=True):
         moved = np.abs(encoding - outputs["encoding"]).max(axis=1) > 1e-5
-        np.testing.assert_array_equal(moved, frame < batch["num_frames"])
+        is_read = frame < batch["num_frames"]
+        if network.family.chooses_frames:
+            is_read &= np.any(outputs["decisions/frame_indices"] == frame, axis=1)
+        np.testing.assert_array_equal(moved, is_read)
 
 
 @every_network
@@ -195,9 +201,13 @@ def test_gradients_reach_every_weight_and_are_finite(network):
     with tf.GradientTape() as tape:
         predictions = model(batch, training=True)["predictions"]
         loss = tf.reduce_sum(predictions * np.arange(1.0, 1.0 + networks.NUM_CLASSES, dtype=np.float32))
-    gradients = tape.gradient(loss, model.trainable_variables)
-    assert len(gradients) == len(model.trainable_weights) > 0
-    for variable, gradient in zip(model.trainable_variables, gradients):
+    # The policy of a network that chooses its frames learns from rewards (`test_frame_choice.py`).
+    of_policy = [v.path for v in model.trainable_variables if v.path.split("/")[-2] in ("policy", "baseline")]
+    variables = [v for v in model.trainable_variables if v.path not in of_policy]
+    assert bool(of_policy) == network.family.chooses_frames
+    gradients = tape.gradient(loss, variables)
+    assert len(gradients) == len(variables) > 0
+    for variable, gradient in zip(variables, gradients):
         assert gradient is not None, variable.path
         assert np.all(np.isfinite(gradient.numpy())) and np.any(gradient.numpy() != 0), variable.path
 
@@ -336,17 +346,25 @@ def assert_moves(scheme):
 @parametrized(FAMILIES, quick="NetVLADModelLF")
 @pytest.mark.parametrize("weights", TERMS, ids=lambda weights: "+".join(weights))
 def test_serial_distillation_trains_the_student_and_not_the_teacher(network, weights):
-    if not network.family.encoder_has_weights and weights.keys() == REP:
-        pytest.skip("its encoding has no weights; the configuration refuses it")
+    _skip_if_refused(network, weights)
     scheme = tiny_training.compiled(lambda: serial(network, weights), make_strategy())
     teacher = scheme.teacher.get_weights()
     assert_moves(scheme)
     tiny_training.assert_same_weights(scheme.teacher.get_weights(), teacher)
 
 
+def _skip_if_refused(network, weights):
+    if network.family.chooses_frames and "label_loss" not in weights:
+        pytest.skip("its policy learns from the label loss alone; the configuration refuses it")
+    if not network.family.encoder_has_weights and weights.keys() == REP:
+        pytest.skip("its encoding has no weights; the configuration refuses it")
+
+
 @every_family
 @pytest.mark.parametrize("weights", TERMS, ids=lambda weights: "+".join(weights))
 def test_parallel_distillation_trains_both_networks(network, weights):
+    if network.family.chooses_frames:
+        _skip_if_refused(network, weights)
     assert_moves(tiny_training.compiled(lambda: parallel(network, weights), make_strategy()))
 
 

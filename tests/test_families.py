@@ -68,6 +68,7 @@ PUBLISHED = {
     ),
     "LstmModel": ("MoeModel", {"lstm_cells": 1024, "lstm_layers": 2, "dropout": 0.0}),
     "FrameLevelLogisticModel": ("LogisticModel", {"l2_penalty": 1e-8}),
+    "SkipFrameModel": ("MoeModel", {"lstm_cells": 1024, "lstm_layers": 2, "skip_budget": 10, "skip_actions": "5-25"}),
     "LogisticModel": ("LogisticModel", {"l2_penalty": 1e-8}),
     "MoeModel": ("MoeModel", {"moe_num_mixtures": 2, "moe_l2": 1e-8}),
 }
@@ -80,6 +81,7 @@ TRAINING = {  # batch size, learning rate, decay, its examples, epochs, penalty
     "DbofModel": (256, 0.01, 0.95, 4_000_000, 5, 1.0),
     "LstmModel": (256, 0.001, 0.95, 4_000_000, 5, 1.0),
     "FrameLevelLogisticModel": (256, 0.01, 0.95, 4_000_000, 5, 1.0),
+    "SkipFrameModel": (256, 0.001, 0.95, 4_000_000, 5, 1.0),
     "LogisticModel": (1024, 0.01, 0.95, 4_000_000, 5, 1.0),
     "MoeModel": (1024, 0.01, 0.95, 4_000_000, 5, 1.0),
 }

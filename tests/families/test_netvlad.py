@@ -145,6 +145,7 @@ def test_a_descriptor_has_length_1_and_equally_long_clusters(subtract_centers):
 
 
 def test_initial_weights_are_normal_with_the_published_spreads():
+    keras.utils.set_random_seed(0)
     layer = NetVLAD((256, 64), num_clusters=64, hidden_size=128, batch_norm=False)
     layer.build((None, None, 320))
     spreads = [(layer.hidden.kernel, 1 / np.sqrt(64)), (layer.hidden.bias, 0.01), (layer.gating.kernel, 1 / np.sqrt(128))]

@@ -110,6 +110,9 @@ def _check_terms(family, distillation):
     matches, freezes = distillation.match_intermediate, distillation.freeze_classifier
     reason = f"has no meaning with model={family.model}, which has no state after each frame."
     require(family.has_frame_states or not matches, "match_intermediate", reason, True)
+    reason = f"trains no policy of {family.model}: only the label loss does. Add ce."
+    terms = distillation.student_loss
+    require(not family.chooses_frames or "ce" in terms, "student_loss", reason, terms)
     if not family.encoder_has_weights:
         what = f"the encoding of {family.model} has no weights"
         reason = f"trains nothing: {what}. Add pred or ce."

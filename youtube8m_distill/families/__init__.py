@@ -8,6 +8,7 @@ from youtube8m_distill.families.mean_pool.settings import MeanPoolSettings
 from youtube8m_distill.families.mixture.settings import MixtureSettings, MODSettings
 from youtube8m_distill.families.netvlad.settings import NetVLADSettings
 from youtube8m_distill.families.nextvlad.settings import NeXtVLADSettings
+from youtube8m_distill.families.skip_frame.settings import SkipFrameSettings
 from youtube8m_distill.families.video_level.settings import VideoLogisticSettings, VideoMoeSettings
 
 FAMILIES = (
@@ -19,6 +20,7 @@ FAMILIES = (
     DBoFSettings,
     LSTMSettings,
     MeanPoolSettings,
+    SkipFrameSettings,
     VideoLogisticSettings,
     VideoMoeSettings,
 )

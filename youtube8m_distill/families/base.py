@@ -18,6 +18,8 @@ class Encoder(Layer):
     """
 
     encoding_size: int
+    makes_decisions = False  # chooses the frames that it reads: has `pool_with_decisions`
+    scores_each_frame = False  # of these, whether training needs the predictions after each frame
 
     def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
         """Encoding of each video without dropout, float [batch, encoding_size].
@@ -38,6 +40,12 @@ class Encoder(Layer):
         raise ValueError(
             f"frame_states=True: {type(self).__name__} has no state after each frame; match encodings or predictions."
         )
+
+    def pool_with_decisions(
+        self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False
+    ) -> tuple[KerasTensor, dict[str, KerasTensor]]:
+        """`pool`, and how the frames were chosen, of an encoder with `makes_decisions`."""
+        raise NotImplementedError
 
     def project(self, pooled: KerasTensor, training: bool = False, update_statistics: bool = True) -> KerasTensor:
         """The encoding from a result of `pool`, float [batch, encoding_size].

@@ -29,6 +29,7 @@ class FamilySettings(Settings):
     is_mixture: ClassVar[bool] = False  # consists of networks
     num_members: ClassVar[int] = 0  # how many networks a mixture consists of
     encoder_has_weights: ClassVar[bool] = True
+    chooses_frames: ClassVar[bool] = False  # the encoder has a policy, which only the label objective trains
     has_frame_states: ClassVar[bool] = False  # the encoder has a state after each frame, for L_rep^I
 
     def for_view(self, view: "FrameView") -> "FamilySettings":

@@ -29,7 +29,8 @@ class VideoClassifier(keras.Model):
     Input: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype and `num_frames` int [batch];
     without encoder, `features` float32 [batch, feature_size].
     Output: dict with `encoding` float [batch, D], `predictions` float32 [batch, num_classes] from 0 to 1, `logits` of a
-    logistic classifier, and with frame_states=True H-RNN's `frame_states` float [batch, T, state size].
+    logistic classifier, with frame_states=True H-RNN's `frame_states` float [batch, T, state size], and of an encoder that
+    chooses frames `decisions`, a dict (`Encoder.pool_with_decisions`).
     """
 
     member_devices: tuple[str, ...] = ()  # of a mixture
@@ -89,16 +90,29 @@ class VideoClassifier(keras.Model):
     ) -> dict[str, KerasTensor]:
         """`call` after the preprocessing, from frames float [batch, T, feature_size] and num_frames int32 [batch]."""
         assert self.encoder is not None, "a network without an encoder reads features"
-        states = {}
+        more = {}
         if frame_states:
-            pooled, states["frame_states"] = self.encoder.pool_with_frame_states(frames, num_frames)
+            pooled, more["frame_states"] = self.encoder.pool_with_frame_states(frames, num_frames)
+        elif self.encoder.makes_decisions:
+            pooled, decisions = self.encoder.pool_with_decisions(frames, num_frames, training)
+            more["decisions"] = self._with_predictions(decisions, training)
         else:
             pooled = self.encoder.pool(frames, num_frames, training)
         encoding = dropped = self.encoder.project(pooled, training)
         if training and self.dropout.rate:
             # Moving statistics come from the pass without dropout, like evaluation: dropout increases the variance.
             dropped = self.encoder.project(self.dropout(pooled, training=True), training, update_statistics=False)
-        return {"encoding": encoding, **states, **self.classifier(dropped, training=training)}
+        return {"encoding": encoding, **more, **self.classifier(dropped, training=training)}
+
+    def _with_predictions(self, decisions, training):
+        """Decisions with the predictions after each frame, [batch, budget, num_classes], in place of the states."""
+        decisions = dict(decisions)
+        states = decisions.pop("states", None)
+        if states is None or not training:
+            return decisions
+        flat = ops.reshape(ops.stop_gradient(states), (-1, states.shape[-1]))
+        found = self.classifier(flat, training=training, update_statistics=False)["predictions"]
+        return {**decisions, "predictions": ops.reshape(found, (-1, states.shape[1], self.num_classes))}
 
     def predictions_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> KerasTensor:
         """The predictions that a student matches: those of `outputs`, a result of `call`, but without dropout."""

@@ -1,6 +1,7 @@
 """A stack of LSTM layers: its joint state after the last frame, or after each frame."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -64,6 +65,14 @@ class StackedLSTM(Layer):
         state = ops.concatenate(states, axis=-1)
         return ops.where(lengths[:, None] > 0, state, ops.zeros_like(state))
 
+    def advance(self, x: KerasTensor, states: Sequence[KerasTensor]) -> list[KerasTensor]:
+        """The states c1, h1, c2, h2, ... after one more step, from the input float [batch, size] and those before it."""
+        moved = []
+        for layer, carry, hidden in zip(self.layers, states[::2], states[1::2], strict=True):
+            x, (hidden, carry) = layer.cell(x, [hidden, carry])
+            moved += [carry, hidden]
+        return moved
+
     def states_after_each_step(self, sequence: KerasTensor, lengths: KerasTensor) -> KerasTensor:
         """float [batch, time, state size]; the state does not change after the last real step. Arguments as for a call."""
         mask = frame_mask(lengths, ops.shape(sequence)[1])
@@ -72,11 +81,7 @@ class StackedLSTM(Layer):
 
         def step(states, inputs):
             x, real = inputs
-            moved = []
-            for layer, carry, hidden in zip(self.layers, states[::2], states[1::2]):
-                x, (hidden, carry) = layer.cell(x, [hidden, carry])
-                moved += [carry, hidden]
-            kept = [ops.where(real, new, old) for new, old in zip(moved, states)]
+            kept = [ops.where(real, new, old) for new, old in zip(self.advance(x, states), states)]
             return kept, kept
 
         time_major = ops.transpose(sequence, (1, 0, 2)), ops.transpose(mask)[:, :, None]

@@ -9,6 +9,7 @@ from youtube8m_distill.families.build import build_model
 from youtube8m_distill.families.mixture.network import Network
 from youtube8m_distill.layers.base import sharing_weights
 from youtube8m_distill.schema import STUDENT, TEACHER
+from youtube8m_distill.schemes.frame_choice import FrameChoiceObjective
 from youtube8m_distill.schemes.objectives import LabelObjective, OnlineMixtureObjective, StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
 from youtube8m_distill.schemes.scheme import TrainingScheme
@@ -56,9 +57,11 @@ def build_student(
 
 def label_objective(network: NetworkConfig, label_loss: str = "CrossEntropyLoss") -> LabelObjective:
     """What a network minimizes to fit the labels."""
+    settings = network.settings()
+    if network.family.chooses_frames:
+        return FrameChoiceObjective(settings["skip_reward"], settings["skip_entropy_weight"], label_loss=label_loss)
     if not network.is_mixture:
         return LabelObjective(label_loss=label_loss)
-    settings = network.settings()
     return OnlineMixtureObjective(settings["cl_temperature"], settings["stop_mixture_gradient"], label_loss=label_loss)
 
 
