@@ -6,7 +6,8 @@ NAME is one or more of
 
     {names}
 
-or `all`. `report` does not train; it rewrites tables, figures, and report.html from the results in --output_dir.
+or `all`, which is all but mod_*. `report` does not train; it rewrites tables, figures, and report.html from the results in
+--output_dir.
 
 An interrupted command resumes when it is run again, and finished trials are not repeated. On several machines, run the same
 command with --shard=1/4 ... --shard=4/4 in one shared folder, or in separate folders whose results/ and runs/ you then copy
@@ -27,22 +28,15 @@ import tensorflow as tf
 from absl import flags
 
 from reproduce import measurements
-from reproduce.flags import (
-    REPORT,
-    chosen_recipes,
-    define_flags,
-    grid_from_flags,
-    read_shard,
-    refuse_other_flags,
-    settings_from_flags,
-)
+from reproduce.experiments import experiment_of
+from reproduce.flags import REPORT, chosen_recipes, define_flags, grid_from_flags, read_shard, refuse_other_flags
 from reproduce.publish import publish
-from reproduce.recipes import RECIPES
+from reproduce.recipes import EVERY_RECIPE
 from reproduce.request import Request, add_request, read_request
 from reproduce.results import path_of, read_results, write_class_names
-from reproduce.settings import check_settings, digest, read_settings, run_config, write_settings
-from reproduce.trials import most_expensive_first, with_teachers
-from reproduce.worker import Worker, machine
+from reproduce.settings import check_settings, digest, read_settings, write_settings
+from reproduce.trials import with_prerequisites
+from reproduce.worker import machine
 from youtube8m_distill import files, runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.loading import load_tensorflow
@@ -70,20 +64,21 @@ def main(*names):
             refuse_other_flags()
             write_report(read_request(FLAGS.output_dir))
             return
+        experiment = experiment_of(recipes)
         request, part = Request(dict.fromkeys(recipes, grid_from_flags())), read_shard(FLAGS.shard)
         check_workers()
         if FLAGS.threads:  # before TensorFlow starts its threads
             tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
-        settings, shards = settings_from_flags()
+        settings, shards = experiment.settings_from_flags()
         check_settings(settings, FLAGS.output_dir)
         read_results(FLAGS.output_dir, digest(settings))  # reports invalid files before the first training
-    trials = sorted(request.trials(), key=most_expensive_first)[part[0] :: part[1]]
+    trials = sorted(request.trials(), key=lambda trial: trial.work)[part[0] :: part[1]]
     if FLAGS.dry_run:
         list_trials(trials)
         return
     with entry.user_errors():
         strategy = make_strategy(FLAGS.num_gpu)
-        check_trials(unfinished(trials), settings, strategy)
+        check_trials(unfinished(trials), settings, strategy, experiment)
         class_names = vocabulary()
         if read_settings(FLAGS.output_dir) is None:
             runs.check_sets(shards, settings.features, settings.num_classes)
@@ -91,7 +86,7 @@ def main(*names):
         add_request(FLAGS.output_dir, request)
         if class_names is not None:
             write_class_names(FLAGS.output_dir, class_names)
-    failures = train(trials, settings, strategy, shards["eval_data_pattern"])
+    failures = train(trials, settings, strategy, shards["eval_data_pattern"], experiment.worker)
     if FLAGS.report:
         with entry.user_errors():
             request = read_request(FLAGS.output_dir)  # includes what other commands have requested since
@@ -107,17 +102,17 @@ def unfinished(trials):
 
 
 def list_trials(trials):
-    """Prints the trials and the teachers they need, and whether each is finished."""
-    all_trials = with_teachers(trials)
+    """Prints the trials and those that they need, and whether each is finished."""
+    all_trials = with_prerequisites(trials)
     left = unfinished(all_trials)
     for trial in all_trials:
         print(f"{'to do' if trial in left else 'finished':<9} {trial.name}")
-    num_teachers = len(all_trials) - len(trials)
-    teachers = f" and {num_teachers} teacher{'' if num_teachers == 1 else 's'}" if num_teachers else ""
-    print(f"{len(trials)} trials{teachers}, {len(left)} to do.")
+    num_needed = len(all_trials) - len(trials)
+    needed = f" and {num_needed} that they need" if num_needed else ""
+    print(f"{len(trials)} trials{needed}, {len(left)} to do.")
 
 
-def train(trials, settings, strategy, eval_shards):
+def train(trials, settings, strategy, eval_shards, worker_class):
     """Trains the unfinished trials, in this process or in --workers processes.
 
     Returns:
@@ -130,7 +125,7 @@ def train(trials, settings, strategy, eval_shards):
     if FLAGS.workers > 1:
         return train_in_processes()
     max_held_bytes = None if FLAGS.max_held_gb is None else int(FLAGS.max_held_gb * 1e9)
-    worker = Worker(FLAGS.output_dir, settings, strategy, eval_shards, provenance(), max_held_bytes)
+    worker = worker_class(FLAGS.output_dir, settings, strategy, eval_shards, provenance(), max_held_bytes)
     try:
         failures = worker.work(left)
     except Interrupted as stopped:
@@ -183,16 +178,19 @@ def check_workers():
         )
 
 
-def check_trials(trials, settings, strategy):
+def check_trials(trials, settings, strategy, experiment):
     """Checks the settings and files of all trials before training starts.
 
     Raises:
         SettingError: about the flag that is invalid.
     """
-    for trial in {(trial.family, trial.train_fraction): trial for trial in trials}.values():
-        config = run_config(trial, settings, FLAGS.output_dir)
-        check_batch_size(config.training.batch_size, strategy)
-        runs.find_training_files(config)
+    for trial in {trial.reads: trial for trial in trials}.values():
+        try:
+            config = experiment.run_config(trial, settings, FLAGS.output_dir).replace(init_from="")  # may not exist yet
+            check_batch_size(config.training.batch_size, strategy)
+            runs.find_training_files(config)
+        except SettingError as error:
+            raise SettingError(experiment.flag_of(trial, error.name), error.reason, error.value) from None
 
 
 def provenance():
@@ -210,11 +208,11 @@ def measure(request, settings, strategy, eval_shards):
     """Measures speed and computes encodings for the recipes that show them, unless they exist."""
     about = {**provenance(), "settings": digest(settings)}
     for name, grid in request.grids.items():
-        timed = [trial for trial in getattr(RECIPES[name], "timing", lambda grid: [])(grid) if grid.wants(trial)]
+        timed = [trial for trial in getattr(EVERY_RECIPE[name], "timing", lambda grid: [])(grid) if grid.wants(trial)]
         if timed and not unfinished(timed) and not measurements.is_measured(FLAGS.output_dir, timed):
             with skipped_on_error(f"the speed for {name}"):
                 measurements.measure_speed(FLAGS.output_dir, timed, eval_shards, strategy, about)
-        for trial in getattr(RECIPES[name], "encodings", lambda grid: [])(grid):
+        for trial in getattr(EVERY_RECIPE[name], "encodings", lambda grid: [])(grid):
             path = measurements.encodings_path(FLAGS.output_dir, trial)
             if not unfinished([trial, trial.teacher]) and not path.exists():
                 with skipped_on_error(f"the encodings for {name}"):
@@ -242,4 +240,4 @@ def write_report(request):
 
 def run():
     define_flags()
-    entry.run(main, (__doc__ or "").format(names=", ".join(RECIPES)), takes_names=True)
+    entry.run(main, (__doc__ or "").format(names=", ".join(EVERY_RECIPE)), takes_names=True)

@@ -41,10 +41,11 @@ import itertools
 import math
 import statistics
 
+from reproduce import verdicts
 from reproduce.recipes import table1, table4
 from reproduce.tables import MEASURES
 from reproduce.trials import ALL_LOSSES, BASELINES, HRNN, SKYLINE, STUDENTS, Trial
-from reproduce.verdicts import CONTRADICTED, HOLDS, NOT_RUN, UNDECIDED, Comparison, Finding, Judgement
+from reproduce.verdicts import NOT_RUN, Comparison, Finding, Judgement, is_above, is_at_most
 
 MIDDLE_FIRST_TO, FIRST_FIRST_FROM = 20, 30
 FEW_VIDEOS, K_OF_FEW_VIDEOS = 0.1, 30
@@ -88,15 +89,9 @@ class _Scores:
 
     def _pooled_deviation(self):
         """s of the rules above; None if no trial has two seeds."""
-        several = [
-            scores
-            for trial, scores in self._by_trial.items()
-            if trial.family == HRNN and trial.train_fraction == 1.0 and len(scores) > 1
-        ]
-        if not several:
-            return None
-        squares = math.fsum(statistics.variance(scores) * (len(scores) - 1) for scores in several)
-        return math.sqrt(squares / sum(len(scores) - 1 for scores in several))
+        return verdicts.pooled_deviation(
+            scores for trial, scores in self._by_trial.items() if trial.family == HRNN and trial.train_fraction == 1.0
+        )
 
     def has(self, trial):
         return trial in self._by_trial
@@ -119,28 +114,16 @@ class _Scores:
         difference = math.fsum([*map(self.mean, above), *(-self.mean(trial) for trial in below)])
         if self.spread is None:
             return Comparison(label, difference, None, verdict(difference, 0.0))
-        margin = 2 * self.spread * math.sqrt(math.fsum(1 / len(self._by_trial[trial]) for trial in trials))
+        margin = verdicts.margin_of(self.spread, [len(self._by_trial[trial]) for trial in trials])
         return Comparison(label, difference, margin, verdict(difference, margin))
 
 
-def _is_above(difference, margin):
-    if abs(difference) <= margin:
-        return UNDECIDED
-    return HOLDS if difference > 0 else CONTRADICTED
-
-
 def _is_the_same(difference, margin):
-    return _is_at_most(SAME_SERIAL_AND_PARALLEL, abs(difference), margin)
+    return is_at_most(SAME_SERIAL_AND_PARALLEL, abs(difference), margin)
 
 
 def _gains_nothing(difference, margin):
-    return _is_at_most(NOTHING_GAINED, difference, margin)
-
-
-def _is_at_most(limit, difference, margin):
-    if abs(difference - limit) < margin:
-        return UNDECIDED
-    return HOLDS if difference <= limit else CONTRADICTED
+    return is_at_most(NOTHING_GAINED, difference, margin)
 
 
 def _even_selection_is_best(scores, grid):
@@ -181,7 +164,7 @@ def _gap_to_skyline_shrinks(scores, grid):
             f"k={k} to {next_k} Skyline − {_title(student)}, decrease",
             (next_student,),
             (student,),
-            _is_above,
+            is_above,
             also=(Trial(HRNN, SKYLINE),),
         )
 
@@ -196,7 +179,7 @@ def _students_need_fewer_videos(scores, grid):
         f"k={k} {_title(student)} − {_title(uniform)}, on {FEW_VIDEOS:.0%} of the videos − on all",
         (student_of_few, uniform),
         (uniform_of_few, student),
-        _is_above,
+        is_above,
     )
 
 
@@ -275,7 +258,7 @@ def _students_of(recipe, grid):
     return [trial for trial in recipe.plan(grid) if trial.family == HRNN and trial.method in STUDENTS]
 
 
-def _ordered(scores, above, below, verdict=_is_above):
+def _ordered(scores, above, below, verdict=is_above):
     return scores.compare(f"k={above.k} {_title(above)} − {_title(below)}", (above,), (below,), verdict)
 
 

@@ -6,7 +6,8 @@ import pathlib
 from absl import flags
 
 from reproduce.grid import FAMILIES, Grid
-from reproduce.recipes import RECIPES
+from reproduce.recipes import EVERY_RECIPE, RECIPES
+from reproduce.segment_flags import SEGMENT_FLAGS
 from reproduce.settings import ExperimentSettings
 from reproduce.trials import METHODS
 from youtube8m_distill import config as configs
@@ -69,7 +70,8 @@ def define_flags():
         methods=Flag("Methods to run, the rows of the tables.", tuple, list(METHODS)),
         ks=Flag("Numbers of frames that students see.", tuple, list(map(str, Grid().ks))),
         seeds=Flag(
-            "Number of seeds of H-RNN's Skyline, Uniform-k, and serial student of all losses, each trained on all videos.",
+            "Number of seeds of the main trials: H-RNN's Skyline, Uniform-k, and serial student of all losses, each trained "
+            "on all videos; with mod_*, all but MixNeXtVLAD_large and MODNeXtVLAD.",
             int,
             1,
             at_least=1,
@@ -99,6 +101,7 @@ def define_flags():
             at_least=0,
         ),
     )
+    package_flags.define("Segments (mod_*)", **SEGMENT_FLAGS)
     package_flags.define_network()
     package_flags.define_training()
     package_flags.define_devices()
@@ -110,7 +113,7 @@ def chosen_recipes(names):
     Raises:
         ValueError: if there are none, or if one is unknown.
     """
-    known = [*RECIPES, ALL, REPORT]
+    known = [*EVERY_RECIPE, ALL, REPORT]
     if not names:
         raise ValueError(f"name what to run: one or more of {', '.join(known)}.")
     for name in names:
@@ -118,7 +121,7 @@ def chosen_recipes(names):
             raise ValueError(f"{name!r} is unknown; choose one or more of {', '.join(known)}.")
     if REPORT in names and len(names) > 1:
         raise ValueError(f"{REPORT} takes no other names. It shows everything that was requested in --output_dir.")
-    return [name for name in RECIPES if name in names or ALL in names]
+    return [name for name in EVERY_RECIPE if name in names or (ALL in names and name in RECIPES)]
 
 
 def refuse_other_flags():
@@ -165,12 +168,37 @@ def settings_from_flags():
     Raises:
         SettingError: about the flag that is invalid.
     """
-    for name in TRIAL_FLAGS:
-        if FLAGS[name].present:
-            raise SettingError(name, "has no effect here, because each trial sets it. See --families, --ks, and --seeds.")
+    refuse_flags(SEGMENT_FLAGS, "has no effect here; it is for mod_*.")
     for family in FLAGS.families:
         configs.RECIPES[FLAGS.recipe].check(FLAGS.recipe, family, "teacher")
-    patterns = data_patterns()
+    values, shards = common_settings(data_patterns(), FAMILIES)
+    settings = ExperimentSettings(
+        **values, same_steps=FLAGS.same_steps, store_targets=FLAGS.store_targets, recipe=FLAGS.recipe
+    )
+    return settings, shards
+
+
+def refuse_flags(names, reason):
+    """Refuses flags that are given.
+
+    Raises:
+        SettingError: about the first such flag.
+    """
+    for name in names:
+        if FLAGS[name].present:
+            raise SettingError(name, reason)
+
+
+def common_settings(patterns, families):
+    """What every experiment has: values of ExperimentSettings, and the files as a dict from flag to tuple of Shard.
+
+    Args:
+        patterns: dict from flag to file pattern, which includes `train_data_pattern`.
+        families: values of --model; a network setting that none of them has is refused.
+    Raises:
+        SettingError: about the flag that is invalid.
+    """
+    refuse_flags(TRIAL_FLAGS, "has no effect here, because each trial sets it. See --families, --ks, and --seeds.")
     features = values.feature_config()
     record_files = runs.RecordFiles(values.exclusions())
     dtype = record_files.stored_dtype("train_data_pattern", patterns["train_data_pattern"], features.names)
@@ -179,26 +207,22 @@ def settings_from_flags():
     num_classes = network.pop("num_classes", None) or schema.NUM_CLASSES
     shards = record_files.find(patterns, features)
     for name in network:
-        if not any(name in configs.network_config(family).settings() for family in FAMILIES):
-            raise SettingError(name, f"has no effect here: {', '.join(FAMILIES)} do not have this setting.")
+        if not any(name in configs.network_config(family).settings() for family in families):
+            raise SettingError(name, f"has no effect here: {', '.join(families)} do not have this setting.")
     fingerprints = {flag: runs.fingerprint_of_names(found) for flag, found in shards.items()}
     if FLAGS.pca_eigenvalues:
         fingerprints["pca_eigenvalues"] = file_digest("pca_eigenvalues")
-    settings = ExperimentSettings(
+    return {
         **patterns,
-        features=features,
-        num_classes=num_classes,
-        network=network,
-        training={name: FLAGS[name].value for name in TRAINING_FLAGS if name in FLAGS and FLAGS[name].present},
-        same_steps=FLAGS.same_steps,
-        exclude_records=FLAGS.exclude_records,
-        pca_eigenvalues=FLAGS.pca_eigenvalues,
-        store_targets=FLAGS.store_targets,
-        recipe=FLAGS.recipe,
-        about_data=FLAGS.about_data,
-        fingerprints=fingerprints,
-    )
-    return settings, shards
+        "features": features,
+        "num_classes": num_classes,
+        "network": network,
+        "training": {name: FLAGS[name].value for name in TRAINING_FLAGS if name in FLAGS and FLAGS[name].present},
+        "exclude_records": FLAGS.exclude_records,
+        "pca_eigenvalues": FLAGS.pca_eigenvalues,
+        "about_data": FLAGS.about_data,
+        "fingerprints": fingerprints,
+    }, shards
 
 
 def file_digest(flag):
@@ -217,11 +241,8 @@ def file_digest(flag):
 
 def data_patterns():
     """A dict from flag to file pattern: the flag's value, or by default the files in --data."""
-    given = {name: FLAGS[name].value or "" for name in PATTERNS}
+    given = given_patterns(PATTERNS)
     if not FLAGS.data:
-        for name, pattern in given.items():
-            if not pattern:
-                raise SettingError(name, "is missing. Set it, or set --data to the folder of all files.")
         return given
     folder = pathlib.Path(FLAGS.data)
     validate = sorted(map(str, folder.glob("validate*.tfrecord")))
@@ -239,3 +260,16 @@ def data_patterns():
         "eval_data_pattern": ",".join(validate[count:]),
     }
     return {name: given[name] or found[name] for name in PATTERNS}
+
+
+def given_patterns(names):
+    """A dict from flag to its value, which may be "" only with --data.
+
+    Raises:
+        SettingError: about the first pattern that is missing.
+    """
+    given = {name: FLAGS[name].value or "" for name in names}
+    for name, pattern in given.items():
+        if not (pattern or FLAGS.data):
+            raise SettingError(name, "is missing. Set it, or set --data to the folder of all files.")
+    return given

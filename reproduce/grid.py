@@ -1,6 +1,7 @@
 """The part of the papers' experiments that is run."""
 
-from reproduce.trials import ALL_LOSSES, HRNN, METHODS, NETVLAD, NEXTVLAD, SKYLINE, Trial
+from reproduce.segment_trials import AnyTrial
+from reproduce.trials import HRNN, METHODS, NETVLAD, NEXTVLAD, Trial
 from youtube8m_distill import schema
 from youtube8m_distill.settings import Names, Settings, Sizes, require, setting
 
@@ -14,7 +15,7 @@ class Grid(Settings):
     families: Names = setting(FAMILIES, "Network families to run.")
     methods: Names = setting(METHODS, "Methods to run, the rows of the tables.")
     ks: Sizes = setting(PAPER_KS, "Numbers of frames that students see.")
-    seeds: int = setting(1, "Number of seeds of H-RNN's Skyline, Uniform-k, and serial student of all losses.", ge=1, le=100)
+    seeds: int = setting(1, "Number of seeds of the main trials.", ge=1, le=100)
     other_seeds: int = setting(1, "Number of seeds of all other trials.", ge=1, le=100)
 
     def model_post_init(self, context, /):
@@ -31,33 +32,32 @@ class Grid(Settings):
             self.ks,
         )
 
-    def num_seeds(self, trial: Trial) -> int:
+    def num_seeds(self, trial: AnyTrial) -> int:
         """The number of seeds of a trial. The seed of `trial` itself does not matter."""
-        is_main = trial.method in (SKYLINE, "uniform") or (
-            trial.method == "serial" and trial.student_loss == ALL_LOSSES and not trial.match_intermediate
-        )
-        return self.seeds if is_main and trial.family == HRNN and trial.train_fraction == 1.0 else self.other_seeds
+        return self.seeds if trial.is_main else self.other_seeds
 
     def k_of(self, wanted: int) -> int:
         """The member of `ks` that is nearest to a k of the paper, for tables and figures with a single k."""
         return min(self.ks, key=lambda k: (abs(k - wanted), k))
 
-    def wants(self, trial: Trial) -> bool:
-        """Whether a trial is part of this grid."""
+    def wants(self, trial: AnyTrial) -> bool:
+        """Whether a trial is part of this grid. Only seeds restrict the trials on segments."""
+        if not isinstance(trial, Trial):
+            return True
         return trial.family in self.families and trial.method in self.methods and (trial.k is None or trial.k in self.ks)
 
-    def trials(self, plan) -> tuple[Trial, ...]:
-        """The trials of a plan that this grid wants, with all their seeds and teachers, without duplicates.
+    def trials(self, plan) -> tuple:
+        """The trials of a plan that this grid wants, with all their seeds and prerequisites, without duplicates.
 
-        Teachers come before their students.
+        Prerequisites come before the trials that need them.
 
         Args:
-            plan: iterable of Trial with seed 0.
+            plan: iterable of trials with seed 0.
         """
         wanted = [trial.with_seed(seed) for trial in plan if self.wants(trial) for seed in range(self.num_seeds(trial))]
         found = {}
         for trial in wanted:
-            if trial.teacher is not None:
-                found[trial.teacher] = None
+            if trial.prerequisite is not None:
+                found[trial.prerequisite] = None
             found[trial] = None
         return tuple(found)

@@ -3,15 +3,14 @@
 import logging
 import pathlib
 
-from reproduce import findings, report, verdicts
-from reproduce.recipes import RECIPES
+from reproduce import report, verdicts
+from reproduce.experiments import experiment_of
+from reproduce.recipes import EVERY_RECIPE
 from reproduce.request import Request
 from reproduce.results import read_results, write_versioned
 from reproduce.tables import Table
 
 logger = logging.getLogger(__name__)
-
-TITLE = "Efficient Video Classification Using Fewer Frames: a reproduction"
 
 
 def publish(folder, request: Request, about_data="") -> pathlib.Path:
@@ -24,14 +23,14 @@ def publish(folder, request: Request, about_data="") -> pathlib.Path:
     Returns:
         path of the report.
     """
-    folder = pathlib.Path(folder)
+    folder, experiment = pathlib.Path(folder), experiment_of(request.grids)
     results = read_results(folder)
     not_shown = {}
-    sections = [(name, RECIPES[name], _outputs(name, results, grid, not_shown)) for name, grid in request.grids.items()]
+    sections = [(name, EVERY_RECIPE[name], _outputs(name, results, grid, not_shown)) for name, grid in request.grids.items()]
     for name, reason in not_shown.items():
         logger.warning("%s is not shown: %s", name, reason)
-    judged = findings.judge(results, request.grid_of)
-    found = verdicts.as_tables(judged)
+    judged = experiment.judge(results, request.grid_of)
+    found = verdicts.as_tables(judged, experiment.measures)
     for output in (*(output for _, _, outputs in sections for output in outputs), *found):
         if isinstance(output, Table):
             output.save(folder / "tables", about_data)
@@ -40,9 +39,11 @@ def publish(folder, request: Request, about_data="") -> pathlib.Path:
     write_versioned(folder / "findings.json", {"findings": verdicts.findings_record(judged)})
     versions = _distinct(results, "versions")
     about = {
-        "title": TITLE,
+        "title": experiment.title,
         "data": about_data,
-        "grids": {name: grid.to_dict() for name, grid in request.grids.items()},
+        "grids": {
+            name: {option: grid.to_dict()[option] for option in experiment.options} for name, grid in request.grids.items()
+        },
         "not_shown": not_shown,
         "unfinished": [trial.name for trial in request.trials() if results.get(trial) is None],
         "machine": "; ".join(_distinct(results, "machine")),
@@ -57,7 +58,7 @@ def publish(folder, request: Request, about_data="") -> pathlib.Path:
 def _outputs(name, results, grid, not_shown):
     """The outputs of a recipe. If a file that it needs is missing: none, and the reason is added to `not_shown`."""
     try:
-        return RECIPES[name].outputs(results, grid)
+        return EVERY_RECIPE[name].outputs(results, grid)
     except ValueError as error:
         not_shown[name] = str(error)
         return []

@@ -1,4 +1,4 @@
-"""The papers' numbers: scores on YouTube-8M, hours, and FLOPs.
+"""The papers' numbers: scores on YouTube-8M, hours, FLOPs, and parameters.
 
 "CVPR" is Bhardwaj et al., Efficient Video Classification Using Fewer Frames, 2019, with its slides. "The earlier paper"
 is A Teacher Student Network for Faster Video Classification, 2018. The papers report the same scores but different FLOPs, so
@@ -91,6 +91,33 @@ TABLE5 = {
 # CVPR, Table 6 (mAP first): NeXtVLAD, (method, k) -> scores, and 1e9 FLOPs per video. Student as in Table 5.
 TABLE6 = {(SKYLINE, None): (0.831, 0.464), ("uniform", 30): (0.812, 0.424), ("serial", 30): (0.818, 0.439)}
 TABLE6_GIGA = {(SKYLINE, None): 1.337, ("uniform", 30): 0.134, ("serial", 30): 0.134}
+
+
+class SegmentScores(NamedTuple):
+    """Millions of parameters, and MAP@100,000 on the private and the public leaderboard of the challenge of 2019."""
+
+    parameters: int
+    private: float
+    public: float
+
+
+# MOD 2019 (Lin, Xiao, Fan), Tables 1 and 2.
+MOD_TABLE1 = {
+    "Dummy prediction": SegmentScores(83, 0.64809, 0.66188),
+    "DBoF Baseline": SegmentScores(16, 0.69882, 0.71077),
+    "NeXtVLAD, no pretraining": SegmentScores(83, 0.77009, 0.77730),
+    "NeXtVLAD": SegmentScores(83, 0.79642, 0.80635),
+    "NeXtVLAD_large": SegmentScores(320, 0.80586, 0.81611),
+    "NeXtVLAD_distill": SegmentScores(83, 0.81509, 0.82267),
+}
+MOD_TABLE2 = {
+    "MixNeXtVLAD (T=0)": SegmentScores(250, 0.80797, 0.81688),
+    "MixNeXtVLAD (T=1)": SegmentScores(250, 0.81125, 0.82023),
+    "MixNeXtVLAD (T=10)": SegmentScores(250, 0.81617, 0.82477),
+    "MixNeXtVLAD (T=20)": SegmentScores(250, 0.81984, 0.82699),
+    "MixNeXtVLAD_large (T=20)": SegmentScores(1280, 0.82262, 0.83014),
+    "MODNeXtVLAD (T=20)": SegmentScores(1000, 0.82512, 0.83251),
+}
 
 
 def table1(method, loss=(), k=None):

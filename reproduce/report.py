@@ -16,7 +16,6 @@ from pandas.io.formats.style import Styler
 from reproduce.figures import Figure
 from reproduce.results import Result, Results
 from reproduce.tables import NO_NUMBER, Table, Value
-from reproduce.trials import METHODS, Trial
 from youtube8m_distill import files
 
 TEMPLATE = "report.html.jinja"
@@ -26,10 +25,12 @@ NO_DATA = "The data were not described (--about_data). Do not assume that any nu
 MEASURES = {
     "gap_at_20": ("GAP", 4),
     "mean_average_precision": ("mAP", 4),
+    "map_at_k": ("MAP@K", 4),
     "hit_at_one": ("Hit@1", 4),
     "perr": ("PERR", 4),
     "loss": ("loss", 4),
     "num_videos": ("videos", 0),
+    "num_rated": ("rated pairs", 0),
     "max_frames": ("frames", 0),
     "multiply_adds": ("multiply-adds", 0),
     "parameters": ("parameters", 0),
@@ -60,9 +61,10 @@ def write_report(path, sections, findings, results: Results, about: dict):
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    environment.globals["measure_title"] = lambda trial: MEASURES[trial.measure][0]
     environment.filters |= {"table": table_html, "networks": networks_html, "picture": picture_source}
     environment.tests["figure"] = lambda output: isinstance(output, Figure)
-    ordered = sorted(results, key=lambda result: _paper_order(result.trial))
+    ordered = sorted(results, key=lambda result: result.trial.paper_order)
     page = environment.get_template(TEMPLATE).render(
         sections=sections,
         findings=findings,
@@ -121,8 +123,9 @@ def _value_html(value):
 
 def networks_html(result: Result) -> Markup:
     """The scores of a run's networks as an HTML table."""
-    frame = pd.DataFrame(result.networks, index=list(MEASURES), dtype=object).T
-    frame.columns = [title for title, _ in MEASURES.values()]
+    known = [name for name in MEASURES if any(name in network for network in result.networks.values())]
+    frame = pd.DataFrame(result.networks, index=known, dtype=object).T
+    frame.columns = [MEASURES[name][0] for name in known]
     formatters = {title: f"{{:,.{digits}f}}".format for title, digits in MEASURES.values()}
     return Markup(frame.to_html(formatters=formatters, na_rep=NO_NUMBER, border=0, classes="networks"))
 
@@ -136,17 +139,3 @@ def _grids_html(grids):
 def picture_source(figure: Figure) -> str:
     """A Figure as a data URL, for the src of an <img>."""
     return f"data:image/svg+xml;base64,{base64.b64encode(figure.to_svg().encode()).decode()}"
-
-
-def _paper_order(trial: Trial):
-    """Sort key: the order of the papers' tables."""
-    return (
-        trial.family,
-        METHODS.index(trial.method),
-        len(trial.student_loss),
-        trial.student_loss,
-        trial.match_intermediate,
-        -trial.train_fraction,
-        trial.k or 0,
-        trial.seed,
-    )

@@ -5,9 +5,9 @@ import functools
 import pathlib
 
 from reproduce.grid import Grid
-from reproduce.recipes import RECIPES
+from reproduce.recipes import EVERY_RECIPE
 from reproduce.results import read_versioned, write_versioned
-from reproduce.trials import Trial
+from reproduce.segment_trials import AnyTrial
 from youtube8m_distill.errors import SettingError
 
 REQUEST_FILE = "request.json"
@@ -19,7 +19,7 @@ class Request:
     """Recipes, each with its own Grid, so that options given for one recipe do not change another.
 
     Attributes:
-        grids: dict, key of RECIPES -> Grid, in the order of the report.
+        grids: dict, key of EVERY_RECIPE -> Grid, in the order of the report.
     """
 
     grids: dict[str, Grid]
@@ -32,16 +32,17 @@ class Request:
         """The Grid of a recipe; for a recipe that was not requested, the union of all grids."""
         return self.grids.get(name) or functools.reduce(_union, self.grids.values())
 
-    def trials(self) -> tuple[Trial, ...]:
-        """The trials of all recipes, with all seeds and teachers, without duplicates."""
-        return tuple({trial: None for name, grid in self.grids.items() for trial in grid.trials(RECIPES[name].plan(grid))})
+    def trials(self) -> tuple[AnyTrial, ...]:
+        """The trials of all recipes, with all seeds and prerequisites, without duplicates."""
+        plans = {name: EVERY_RECIPE[name].plan(grid) for name, grid in self.grids.items()}
+        return tuple({trial: None for name, grid in self.grids.items() for trial in grid.trials(plans[name])})
 
 
 def add_request(folder, request: Request):
     """Adds a request to those recorded in the experiment's folder."""
     path = pathlib.Path(folder) / REQUEST_FILE
     before = read_request(folder).grids if path.exists() else {}
-    requested = {name: [grids[name] for grids in (before, request.grids) if name in grids] for name in RECIPES}
+    requested = {name: [grids[name] for grids in (before, request.grids) if name in grids] for name in EVERY_RECIPE}
     combined = {name: functools.reduce(_union, grids) for name, grids in requested.items() if grids}
     write_versioned(path, {"grids": {name: grid.to_dict() for name, grid in combined.items()}})
 
@@ -58,7 +59,7 @@ def read_request(folder) -> Request:
         raise SettingError("output_dir", f"contains no experiment: {REQUEST_FILE} is missing. {REMEDY}", folder)
     grids = read_versioned(path).get("grids", {})
     try:
-        return Request({name: Grid(**grids[name]) for name in RECIPES if name in grids})
+        return Request({name: Grid(**grids[name]) for name in EVERY_RECIPE if name in grids})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a valid request: {error}. Remove it. {REMEDY}") from None
 

@@ -14,6 +14,7 @@ import statistics
 
 import pandas as pd
 
+from reproduce.segment_trials import AnyTrial, SegmentTrial
 from reproduce.trials import Trial
 from youtube8m_distill import files
 from youtube8m_distill.errors import SettingError
@@ -29,28 +30,30 @@ class Result:
     """One finished trial.
 
     Attributes:
-        trial: Trial.
+        trial: Trial or SegmentTrial.
         networks: dict from role to a dict with `gap_at_20`, `mean_average_precision`, `hit_at_one`, `perr`, `loss`, and
             `num_videos` on the held-out videos, and with `multiply_adds` (per video), `parameters`, `max_frames`, `step`,
-            and `epoch`.
+            and `epoch`. Of a SegmentTrial, the measures are those of segments, and `map_at_k` and `num_rated` are added.
         history: dict from role to a list of dicts, one per epoch, with `epoch` (from 1) and the same measures on the
             validation videos.
         command: the `yt8m train` command that trains the same network.
         config: dict, the run's `config.json`.
         about: dict with `settings`, a digest of the settings that comparable trials share; `seconds`, from the last start of
             the training to its end; `machine`; `versions`; and `experiment`, the command that trained the trial.
+        losses: of a SegmentTrial, dict from loss term to a list of (step, mean since the previous step of the list).
     """
 
-    trial: Trial
+    trial: AnyTrial
     networks: dict
     history: dict
     command: str
     config: dict
     about: dict
+    losses: dict = dataclasses.field(default_factory=dict)
 
-    def score(self, measure="gap_at_20", role=None):
-        """A measure of one network, by default the main network, on the held-out videos."""
-        return self.networks[role or self.trial.main_role][measure]
+    def score(self, measure=None, role=None):
+        """A measure of one network on the held-out videos, by default that of the trial and of the main network."""
+        return self.networks[role or self.trial.main_role][measure or self.trial.measure]
 
 
 class Results:
@@ -78,17 +81,17 @@ class Results:
         """The recipe of the trials. All trials of a folder have the same; older ones do not record it."""
         return next((result.config.get("recipe", "default") for result in self), "default")
 
-    def get(self, trial: Trial) -> Result | None:
+    def get(self, trial: AnyTrial) -> Result | None:
         """The Result of a trial, or None if it is not finished."""
         return self.by_trial.get(trial)
 
-    def seeds(self, trial: Trial) -> list[Result]:
+    def seeds(self, trial: AnyTrial) -> list[Result]:
         """The Results of all finished seeds of a trial, by seed. The seed of `trial` does not matter."""
         return sorted(
             (result for result in self if result.trial.with_seed(trial.seed) == trial), key=lambda result: result.trial.seed
         )
 
-    def scores(self, trial: Trial, measure="gap_at_20", role=None) -> list:
+    def scores(self, trial: AnyTrial, measure=None, role=None) -> list:
         """A measure for each finished seed, by seed; empty if there are none."""
         return [result.score(measure, role) for result in self.seeds(trial)]
 
@@ -114,7 +117,7 @@ class Results:
         names = read_class_names(self.folder) if self.folder else {}
         return lambda index: names.get(index, f"class {index}")
 
-    def classes(self, trial: Trial) -> pd.DataFrame:
+    def classes(self, trial: AnyTrial) -> pd.DataFrame:
         """DataFrame of class, num_positives, and average_precision of a finished trial.
 
         Raises:
@@ -128,7 +131,7 @@ class Results:
         return pd.read_csv(path)
 
 
-def path_of(folder, trial: Trial) -> pathlib.Path:
+def path_of(folder, trial: AnyTrial) -> pathlib.Path:
     """The path of a trial's result in an experiment's folder."""
     return pathlib.Path(folder) / FOLDER / f"{trial.name}.json"
 
@@ -145,7 +148,10 @@ def write_result(folder, result: Result, classes):
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = pd.DataFrame(classes)[["num_positives", "average_precision"]].rename_axis("class")
     files.write_text(path.with_name(f"{result.trial.name}.classes.csv"), rows.to_csv())
-    write_versioned(path, dataclasses.asdict(result))
+    record = dataclasses.asdict(result)
+    if not result.losses:
+        del record["losses"]
+    write_versioned(path, record)
 
 
 def read_result(path) -> Result:
@@ -156,9 +162,7 @@ def read_result(path) -> Result:
     """
     record, path = read_versioned(path), pathlib.Path(path)
     try:
-        trial = {**record.pop("cell" if "cell" in record else "trial")}
-        trial["student_loss"] = tuple(trial["student_loss"])
-        result = Result(Trial(**trial), **record)
+        result = Result(_read_trial(record.pop("cell" if "cell" in record else "trial")), **record)
         missing = {role: NETWORK_MEASURES - result.networks[role].keys() for role in result.trial.roles}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is not a valid result: {error!r}. {REMEDY.format(path)}") from None
@@ -168,6 +172,13 @@ def read_result(path) -> Result:
     if result.trial.name != path.stem:
         raise ValueError(f"{path} is the result of {result.trial.name}, which does not match its file name. Remove it.")
     return result
+
+
+def _read_trial(values) -> AnyTrial:
+    """The Trial or SegmentTrial with these values."""
+    if "network" in values:
+        return SegmentTrial(**values)
+    return Trial(**{**values, "student_loss": tuple(values["student_loss"])})
 
 
 def read_results(folder, settings=None) -> Results:

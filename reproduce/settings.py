@@ -9,6 +9,7 @@ import shlex
 import tempfile
 
 from reproduce.results import FORMAT, read_versioned, write_versioned
+from reproduce.segment_trials import AnyTrial
 from reproduce.trials import BASELINES, HRNN, STUDENTS, Trial
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
@@ -53,9 +54,6 @@ class ExperimentSettings(Settings):
         return {name: value for name, value in super().to_dict().items() if (name, value) != ("recipe", "default")}
 
 
-MAY_CHANGE = fields_with(ExperimentSettings, may_change=True)
-
-
 def read_settings(folder) -> dict | None:
     """The settings recorded in an experiment's folder; None if there are none."""
     path = pathlib.Path(folder) / SETTINGS_FILE
@@ -75,7 +73,7 @@ def check_settings(settings: ExperimentSettings, folder):
             {"format": FORMAT, **settings.to_dict()},
             flag="output_dir",
             what="an experiment",
-            may_change=("format", *MAY_CHANGE),
+            may_change=("format", *fields_with(type(settings), may_change=True)),
         ).check()
 
 
@@ -98,11 +96,12 @@ def write_settings(settings: ExperimentSettings, folder):
 
 def digest(settings: ExperimentSettings) -> str:
     """A digest of the settings that may not change. Results are comparable only if their digests are equal."""
-    values = {name: value for name, value in settings.to_dict().items() if name not in MAY_CHANGE}
+    may_change = fields_with(type(settings), may_change=True)
+    values = {name: value for name, value in settings.to_dict().items() if name not in may_change}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def run_folder(folder, trial: Trial) -> pathlib.Path:
+def run_folder(folder, trial: AnyTrial) -> pathlib.Path:
     """The run folder of a trial in an experiment's folder."""
     return pathlib.Path(folder) / RUNS / trial.name
 
@@ -118,7 +117,7 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
     recipe = configs.RECIPES[settings.recipe]
     options = {
         **configs.FAMILY_OF[trial.family].training,
-        **_plain(recipe.training),
+        **plain(recipe.training),
         **_given_training(trial, settings),
         "train_fraction": trial.train_fraction,
     }
@@ -130,7 +129,7 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
         distillation = configs.DistillationConfig(
             student_loss=trial.student_loss,
             match_intermediate=trial.match_intermediate,
-            **_plain(recipe.of_distillation(trial.student_loss, configs.TrainingConfig(**options).batch_size)),
+            **plain(recipe.of_distillation(trial.student_loss, configs.TrainingConfig(**options).batch_size)),
         )
     else:
         networks, distillation = {schema.TEACHER: _network(trial, settings, _view(trial))}, None
@@ -170,7 +169,7 @@ def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
         values |= {
             "model": trial.family,
             "num_classes": settings.num_classes,
-            **_feature_flags(settings.features),
+            **feature_flags(settings.features),
             **_family_settings(trial, settings),
         }
     if trial.k and view:
@@ -221,17 +220,14 @@ def _is_whitened(trial, settings):
 
 
 def _network(trial, settings, view):
-    options = {
-        **_plain(configs.RECIPES[settings.recipe].of_network(trial.family, view)),
-        **_family_settings(trial, settings),
-    }
+    options = {**plain(configs.RECIPES[settings.recipe].of_network(trial.family, view)), **_family_settings(trial, settings)}
     classifier = options.pop("video_level_classifier_model", None)
     if _is_whitened(trial, settings):
         options["reverse_whitening"] = True
     return configs.network_config(trial.family, settings.num_classes, settings.features, view, classifier, **options)
 
 
-def _plain(values):
+def plain(values):
     """The values of a recipe without their sources."""
     return {name: value.value for name, value in values.items()}
 
@@ -242,7 +238,7 @@ def _targets_dir(trial, settings, folder):
     return str(pathlib.Path(folder) / TARGETS / trial.teacher.name) if stored else ""
 
 
-def _feature_flags(features):
+def feature_flags(features):
     if features.names == schema.FRAME_FEATURES and features.sizes == configs.FeatureConfig().sizes:
         return {}
     return {"feature_names": ",".join(features.names), "feature_sizes": ",".join(map(str, features.sizes))}

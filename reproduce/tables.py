@@ -10,7 +10,9 @@ import tabulate
 from reproduce.trials import BASELINES, SKYLINE
 from youtube8m_distill import files
 
-MEASURES = {"gap_at_20": "GAP", "mean_average_precision": "mAP"}  # measure of a Result -> title of its column
+# Measure of a Result -> title of its column.
+MEASURES = {"gap_at_20": "GAP", "mean_average_precision": "mAP"}  # of videos
+SEGMENT_MEASURES = {"map_at_k": "MAP@K"}
 
 # Row titles from Table 1 of the papers.
 METHOD_TITLES = {

@@ -1,6 +1,7 @@
 """Trials: the individual trainings behind the papers' tables and figures."""
 
 import dataclasses
+from typing import ClassVar
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
@@ -27,6 +28,7 @@ class Trial:
         match_intermediate: whether L_rep^I is added.
         train_fraction: fraction of the training videos.
         seed: random seed.
+        measure: the measure by which it is judged.
     """
 
     family: str
@@ -36,6 +38,7 @@ class Trial:
     match_intermediate: bool = False
     train_fraction: float = 1.0
     seed: int = 0
+    measure: ClassVar[str] = "gap_at_20"
 
     def __post_init__(self):
         require(self.method in METHODS, "method", f"is unknown; choose one of {', '.join(METHODS)}.", self.method)
@@ -74,17 +77,49 @@ class Trial:
             return None
         return Trial(self.family, SKYLINE, train_fraction=self.train_fraction, seed=self.seed)
 
+    @property
+    def prerequisite(self) -> "Trial | None":
+        """The trial that must be finished before this one."""
+        return self.teacher
+
+    @property
+    def is_main(self) -> bool:
+        """Whether --seeds is the number of its seeds, and not --other_seeds."""
+        is_full_serial = self.method == "serial" and self.student_loss == ALL_LOSSES and not self.match_intermediate
+        is_main_method = self.method in (SKYLINE, "uniform") or is_full_serial
+        return is_main_method and self.family == HRNN and self.train_fraction == 1.0
+
+    @property
+    def reads(self) -> tuple:
+        """Two trials that read the same files in the same way have the same value."""
+        return (self.family, self.train_fraction)
+
+    @property
+    def work(self) -> tuple:
+        """Sort key of the work: teachers before students, then by about how many frames a training step reads."""
+        teacher = {"serial": schema.MAX_FRAMES / 3 if self.match_intermediate else 0, "parallel": schema.MAX_FRAMES}
+        frames = (self.k or schema.MAX_FRAMES) + teacher.get(self.method, 0)
+        return (self.method != SKYLINE, -frames * self.train_fraction, self.name)
+
+    @property
+    def paper_order(self) -> tuple:
+        """Sort key of the report: the order of the papers' tables."""
+        return (
+            self.family,
+            METHODS.index(self.method),
+            len(self.student_loss),
+            self.student_loss,
+            self.match_intermediate,
+            -self.train_fraction,
+            self.k or 0,
+            self.seed,
+        )
+
     def with_seed(self, seed: int) -> "Trial":
         return dataclasses.replace(self, seed=seed)
 
 
-def with_teachers(trials) -> list[Trial]:
-    """The trials and the teachers they need, without duplicates, most expensive first."""
-    return sorted({*trials, *(trial.teacher for trial in trials if trial.teacher)}, key=most_expensive_first)
-
-
-def most_expensive_first(trial: Trial):
-    """Sort key: teachers before students, then by the approximate number of frames that a training step reads."""
-    teacher = {"serial": schema.MAX_FRAMES / 3 if trial.match_intermediate else 0, "parallel": schema.MAX_FRAMES}
-    frames = (trial.k or schema.MAX_FRAMES) + teacher.get(trial.method, 0)
-    return (trial.method != SKYLINE, -frames * trial.train_fraction, trial.name)
+def with_prerequisites(trials) -> list:
+    """The trials and those that must be finished before them, without duplicates, most expensive first."""
+    needed = (trial.prerequisite for trial in trials if trial.prerequisite)
+    return sorted({*trials, *needed}, key=lambda trial: trial.work)

@@ -1,6 +1,8 @@
 """Verdicts on the findings, with the comparisons behind them, as tables and as JSON records."""
 
 import dataclasses
+import math
+import statistics
 from typing import NamedTuple
 
 from reproduce import tables
@@ -17,6 +19,38 @@ class Comparison(NamedTuple):
     difference: float | None
     margin: float | None
     verdict: str
+
+
+def pooled_deviation(scores_of_trials):
+    """s: the pooled sample standard deviation over seeds; None if no trial has two seeds.
+
+    Args:
+        scores_of_trials: iterable of lists with one score per seed.
+    """
+    several = [scores for scores in scores_of_trials if len(scores) > 1]
+    if not several:
+        return None
+    squares = math.fsum(statistics.variance(scores) * (len(scores) - 1) for scores in several)
+    return math.sqrt(squares / sum(len(scores) - 1 for scores in several))
+
+
+def margin_of(spread, counts):
+    """m: the difference of means over these numbers of seeds that chance explains, if s is `spread`."""
+    return 2 * spread * math.sqrt(math.fsum(1 / count for count in counts))
+
+
+def is_above(difference, margin):
+    """The verdict on the claim that a difference is positive."""
+    if abs(difference) <= margin:
+        return UNDECIDED
+    return HOLDS if difference > 0 else CONTRADICTED
+
+
+def is_at_most(limit, difference, margin):
+    """The verdict on the claim that a difference is at most `limit`."""
+    if abs(difference - limit) < margin:
+        return UNDECIDED
+    return HOLDS if difference <= limit else CONTRADICTED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +96,7 @@ class Finding:
     Attributes:
         statement: a sentence.
         source: where the papers state or show it.
-        judgements: dict from measure (a key of tables.MEASURES) to Judgement.
+        judgements: dict from measure to Judgement.
     """
 
     statement: str
@@ -70,24 +104,30 @@ class Finding:
     judgements: dict
 
 
-def as_tables(findings):
-    """Two Tables: the verdicts, one row per finding, and all comparisons, grouped by finding."""
+def as_tables(findings, measures=MEASURES):
+    """Two Tables: the verdicts, one row per finding, and all comparisons, grouped by finding.
+
+    Args:
+        findings: list of Finding.
+        measures: dict from measure to title.
+    """
     rows, comparisons = [], []
     for finding in findings:
-        judgements = [finding.judgements[measure] for measure in MEASURES]
+        judgements = [finding.judgements[measure] for measure in measures]
         shares = [judgement.share for judgement in judgements]
         rows.append(tables.Row((finding.statement,), (*map(_verdict_text, judgements), *shares, finding.source)))
         comparisons += [
             _row(finding, title, comparison)
-            for title, judgement in zip(MEASURES.values(), judgements)
+            for title, judgement in zip(measures.values(), judgements)
             for comparison in judgement.comparisons
         ]
     columns = (
-        *((group, title) for group in ("verdict", "comparisons that hold") for title in MEASURES.values()),
+        *((group, title) for group in ("verdict", "comparisons that hold") for title in measures.values()),
         ("", "source"),
     )
+    title, note = "Which of the papers' findings hold", _note(findings, measures)
     return (
-        tables.Table("findings", "Which of the papers' findings hold", ("finding",), columns, tuple(rows), _note(findings)),
+        tables.Table("findings", title, ("finding",), columns, tuple(rows), note),
         tables.Table(
             "comparisons",
             "All comparisons",
@@ -127,9 +167,9 @@ def _verdict_text(judgement):
     return judgement.verdict + (", by sign alone" if judgement.spread is None and judgement.num_run else "")
 
 
-def _note(findings):
+def _note(findings, measures):
     """How the margins are computed."""
-    spreads = {title: findings[0].judgements[measure].spread for measure, title in MEASURES.items()}
+    spreads = {title: findings[0].judgements[measure].spread for measure, title in measures.items()}
     if None in spreads.values():
         return (
             "No network has two seeds, so the variation over seeds is unknown, and only the sign of a difference counts. "

@@ -12,7 +12,9 @@ import keras
 
 from reproduce import settings as settings_module
 from reproduce.results import Result, path_of, write_result
-from reproduce.trials import Trial, with_teachers
+from reproduce.segment_trials import AnyTrial
+from reproduce.tables import MEASURES, SEGMENT_MEASURES
+from reproduce.trials import with_prerequisites
 from youtube8m_distill import config as configs
 from youtube8m_distill import runs
 from youtube8m_distill.metrics.evaluate import Evaluator
@@ -41,19 +43,19 @@ class Worker:
         self.eval_shards = self.records.hold(eval_shards)
         self.failures = {}
 
-    def work(self, trials) -> dict[Trial, str]:
-        """Trains the unfinished trials and their teachers, most expensive first, teachers before students.
+    def work(self, trials) -> dict[AnyTrial, str]:
+        """Trains the unfinished trials and their prerequisites, most expensive first, prerequisites before the others.
 
         Skips a trial while another process trains it. If a trial diverges, logs it and continues with the others.
 
         Args:
-            trials: iterable of Trial.
+            trials: iterable of trials.
         Returns:
-            dict from Trial to the reason why it could not be trained; empty if all are finished.
+            dict from trial to the reason why it could not be trained; empty if all are finished.
         Raises:
             ValueError, OSError, Interrupted: as when a single run is trained.
         """
-        remaining, waited_for = self._remaining(with_teachers(trials)), []
+        remaining, waited_for = self._remaining(with_prerequisites(trials)), []
         while remaining:
             attempted = [trial for trial in remaining if self._is_ready(trial) and self._attempt(trial)]
             remaining = self._remaining(remaining)
@@ -68,20 +70,21 @@ class Worker:
         """The trials that are neither finished nor failed."""
         unfinished = [trial for trial in trials if not path_of(self.folder, trial).exists()]
         for trial in unfinished:
-            if trial.teacher in self.failures:
-                self.failures[trial] = f"its teacher {trial.teacher.name} could not be trained"
-            elif self._is_teacher_run_missing(trial):
-                result = path_of(self.folder, trial.teacher)
-                self.failures[trial] = f"the run of its teacher is missing. Remove {result} to train the teacher again."
+            if trial.prerequisite in self.failures:
+                self.failures[trial] = f"{trial.prerequisite.name}, which it needs, could not be trained"
+            elif self._is_needed_run_missing(trial):
+                result = path_of(self.folder, trial.prerequisite)
+                reason = f"the run of {trial.prerequisite.name}, which it needs, is missing"
+                self.failures[trial] = f"{reason}. Remove {result} to train it again."
         return [trial for trial in unfinished if trial not in self.failures]
 
     def _is_ready(self, trial):
-        return trial.teacher is None or path_of(self.folder, trial.teacher).exists()
+        return trial.prerequisite is None or path_of(self.folder, trial.prerequisite).exists()
 
-    def _is_teacher_run_missing(self, trial):
-        if trial.teacher is None or not self._is_ready(trial):
+    def _is_needed_run_missing(self, trial):
+        if trial.prerequisite is None or not self._is_ready(trial):
             return False
-        return not settings_module.run_folder(self.folder, trial.teacher).exists()
+        return not settings_module.run_folder(self.folder, trial.prerequisite).exists()
 
     def _attempt(self, trial):
         """Trains a trial. Returns False, without training, if another process is training it."""
@@ -103,44 +106,59 @@ class Worker:
         seconds = time.monotonic() - started
         networks, classes = {}, None
         for role in trial.roles:  # the main network comes last; its classes are kept
-            networks[role], classes = self._evaluate(run, role)
+            networks[role], classes = self._evaluate(trial, run, role)
         result = Result(
             trial,
             networks,
             runs.read_history(run),
-            settings_module.command(trial, self.settings, self.folder),
+            self._command(trial),
             json.loads(configs.to_json(run.config)),
             {**self.about, "seconds": seconds},
+            self._losses(run),
         )
         write_result(self.folder, result, classes)
         run.drop_checkpoints()  # the best weights remain
-        logger.info("%s: GAP %.4f, %.0f s of training", trial.name, result.score(), seconds)
+        title = {**MEASURES, **SEGMENT_MEASURES}[trial.measure]
+        logger.info("%s: %s %.4f, %.0f s of training", trial.name, title, result.score(), seconds)
         keras.utils.clear_session()
 
     def _train(self, trial, check_held):
         """Trains or resumes the run of a trial, and returns it."""
-        config = settings_module.run_config(trial, self.settings, self.folder)
+        config = self._config(trial)
         files = runs.find_training_files(config)
         folder = settings_module.run_folder(self.folder, trial)
         run = runs.prepare_run(folder, runs.pin(config, files), check_held=check_held)
         runs.train_run(run, files.held_in(self.records), self.strategy)
         return run
 
-    def _evaluate(self, run, role):
+    def _config(self, trial):
+        return settings_module.run_config(trial, self.settings, self.folder)
+
+    def _command(self, trial):
+        return settings_module.command(trial, self.settings, self.folder)
+
+    def _losses(self, run):
+        """`Result.losses`."""
+        return {}
+
+    def _evaluate(self, trial, run, role):
         """The entry of a network in `Result.networks`, and its per-class arrays."""
         loaded = runs.LoadedNetwork(run, self.strategy, role)
         with Evaluator(loaded.config.num_classes) as evaluator:
             measures = loaded.evaluate(self.eval_shards, None, evaluator)
-            classes = evaluator.per_class()
-        frames = loaded.config.max_frames
-        return {
-            **measures,
-            "multiply_adds": loaded.network.multiply_adds(frames),
-            "parameters": loaded.network.count_params(),
-            "max_frames": frames,
-            "step": loaded.progress.step,
-            "epoch": loaded.progress.epoch,
-        }, classes
+            return {**measures, **about_network(loaded)}, evaluator.per_class()
+
+
+def about_network(loaded: runs.LoadedNetwork) -> dict:
+    """What `Result.networks` records about a network besides its measures."""
+    frames = loaded.config.max_frames
+    return {
+        "multiply_adds": loaded.network.multiply_adds(frames),
+        "parameters": loaded.network.count_params(),
+        "max_frames": frames,
+        "step": loaded.progress.step,
+        "epoch": loaded.progress.epoch,
+    }
 
 
 def machine() -> str:

@@ -3,15 +3,29 @@
 A recipe has
 
 - TITLE, QUESTION, EXPECTED: strings for the report;
-- plan(grid): list of Trial with seed 0;
+- plan(grid): list of Trial, or of SegmentTrial, with seed 0;
 - outputs(results, grid): list of tables.Table and figures.Figure made from the finished trials; [] if there are none;
 - optionally timing(grid): trials of one family whose speeds are measured together;
 - optionally encodings(grid): serial trials whose encodings are compared with those of their teachers.
 """
 
-from reproduce.recipes import classes, cost, figure2, figure3, table1, table2, table3, table4, table5, table6
+from reproduce.recipes import (
+    classes,
+    cost,
+    figure2,
+    figure3,
+    mod_figures34,
+    mod_table1,
+    mod_table2,
+    table1,
+    table2,
+    table3,
+    table4,
+    table5,
+    table6,
+)
 
-# In the order of the report.
+# On frames of whole videos (CVPR 2019), in the order of the report.
 RECIPES = {
     "table1": table1,
     "figure2": figure2,
@@ -24,3 +38,6 @@ RECIPES = {
     "cost": cost,
     "classes": classes,
 }
+# On rated segments (MOD 2019).
+SEGMENT_RECIPES = {"mod_table1": mod_table1, "mod_table2": mod_table2, "mod_figures34": mod_figures34}
+EVERY_RECIPE = {**RECIPES, **SEGMENT_RECIPES}

@@ -94,7 +94,8 @@ def test_a_student_whose_teachers_run_is_missing_fails_with_a_remedy(worker):
     teacher = path_of(worker.folder, STUDENT.teacher)
     write_result(worker.folder, made_up_result(STUDENT.teacher), {"average_precision": [0.5], "num_positives": [1]})
     (failure,) = worker.work([STUDENT]).values()
-    assert failure == f"the run of its teacher is missing. Remove {teacher} to train the teacher again."
+    name = STUDENT.teacher.name
+    assert failure == f"the run of {name}, which it needs, is missing. Remove {teacher} to train it again."
 
 
 def test_a_trial_that_diverges_fails_with_its_students_and_others_continue(worker, monkeypatch, caplog):
@@ -108,7 +109,7 @@ def test_a_trial_that_diverges_fails_with_its_students_and_others_continue(worke
     failures = worker.work([STUDENT, other])
     assert failures == {
         STUDENT.teacher: "step 3: the loss is nan",
-        STUDENT: f"its teacher {STUDENT.teacher.name} could not be trained",
+        STUDENT: f"{STUDENT.teacher.name}, which it needs, could not be trained",
     }
     assert any("could not be trained: step 3: the loss is nan" in line for line in caplog.messages)
     assert path_of(worker.folder, other).exists()
