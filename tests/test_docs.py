@@ -44,6 +44,17 @@ SMALL = {
         "--families=HierarchicalLstmModel",
         "--methods=skyline,uniform",
     ],
+    "reproduce mod": [
+        "--num_classes=10",
+        "--nextvlad_cluster_size=4",
+        "--nextvlad_hidden_size=16",
+        "--expansion=1",
+        "--batch_size=4",
+        "--num_epochs=1",
+        "--finetune_batch_size=4",
+        "--finetune_epochs=1",
+        "--dry_run",  # the networks of MODNeXtVLAD alone take minutes to build
+    ],
 }
 
 
@@ -96,7 +107,8 @@ def small(name, arguments):
         model = next((a.removeprefix("--model=") for a in arguments if a.startswith("--model=")), "HierarchicalLstmModel")
         sizes = {"num_classes": 10, **networks.TINY.get(model, {})}
         arguments = [*arguments, *(f"--{setting}={value}" for setting, value in sizes.items())]
-    return arguments + SMALL.get(name, [])
+    is_mod = name == "reproduce" and arguments[0].startswith("mod_")
+    return arguments + SMALL.get("reproduce mod" if is_mod else name, [])
 
 
 @pytest.fixture(scope="session")

@@ -44,9 +44,9 @@ def _figure3(stages):
     with figures.style():
         figure, every_axes = figures.panels(len(curves), 0.6 + 2.7 * len(curves))
         for axes, (title, curve) in zip(every_axes, curves.items()):
-            axes.plot(*zip(*curve), color=figures.BLUE)
+            axes.plot(*zip(*curve), color=figures.BLUE, marker=".")
             axes.set(title=title, ylabel="Distillation loss")
-        every_axes[-1].set_xlabel("Step")
+        _label_steps(every_axes)
     courses = "; ".join(f"{title}: {_course(curve)}" for title, curve in curves.items())
     caption = (
         "The distillation term of equation 6 with its factor T², by training step, for the first seed. Means over tenths of "
@@ -62,7 +62,7 @@ def _figure4(stages):
             for term, style in STYLES.items():
                 axes.plot(*zip(*losses[term]), **style)
             axes.set(title=title, ylabel="Loss", yscale="log")
-        every_axes[-1].set_xlabel("Step")
+        _label_steps(every_axes)
         handles = [figures.handle(NAMES[term], **style) for term, style in STYLES.items()]
         figure.legend(handles=handles, loc="outside upper left", ncols=2)
     courses = "; ".join(
@@ -78,6 +78,12 @@ def _figure4(stages):
 
 NAMES = {LABEL: "Label loss", REGULARIZATION: "Regularization loss"}
 STYLES = {LABEL: {"color": figures.BLUE}, REGULARIZATION: {"color": figures.VERMILION, "linestyle": (0, (4, 2))}}
+
+
+def _label_steps(every_axes):
+    for axes in every_axes:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    every_axes[-1].set_xlabel("Step")
 
 
 def _scaled(curve, factor):

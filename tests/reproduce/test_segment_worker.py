@@ -54,7 +54,8 @@ def test_a_mixture_is_pretrained_fine_tuned_and_scored_as_a_whole_and_one_networ
             measures = loaded.evaluate(worker.rated_shards, None, evaluator)
         assert measures.items() <= result.networks[role].items() and measures["num_rated"] == 16  # 8 videos of 2 segments
     assert result.networks["teacher"]["parameters"] > 3 * result.networks["extracted"]["parameters"]
-    assert [step for step, _ in result.losses["online_distillation_loss"]] == [10, 20, 24]  # 16 segments, 6 epochs
+    steps = [step for step, _ in result.losses["online_distillation_loss"]]
+    assert {10, 20} < set(steps) and steps == sorted(steps) and steps[-1] == 24  # 6 epochs of 16 segments
     pretrained = results.get(MIXTURE.prerequisite)
     assert pretrained.networks["teacher"]["num_videos"] == 8 and pretrained.networks["teacher"]["num_rated"] == 16
     assert json.loads(path_of(worker.folder, MIXTURE).read_text())["config"]["init_from"].endswith(MIXTURE.prerequisite.name)
