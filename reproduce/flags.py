@@ -42,7 +42,8 @@ def define_flags():
         "Data",
         data=Flag(
             "Folder with train*.tfrecord and validate*.tfrecord. An eighth of the validate files, at least one, selects "
-            "the best epoch; the others are held out for scoring. The next three flags override these choices.",
+            "the best epoch; the others are held out for scoring. The next three flags override these choices. With mod_*, "
+            "half of the validate files train instead; see --finetune_data_pattern.",
             pathlib.Path,
         ),
         train_data_pattern=Flag("Globs of training files, comma-separated."),

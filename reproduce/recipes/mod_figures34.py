@@ -25,6 +25,12 @@ FINE_TUNED = SegmentTrial(MIX, FINETUNED, 20.0)
 DISTILLATION, LABEL, REGULARIZATION = "online_distillation_loss", "label_loss", "regularization_loss"
 PARTS = 10  # of a curve, whose means are compared
 
+NAMES = {LABEL: "Label loss", REGULARIZATION: "Regularization loss"}
+STYLES = {
+    LABEL: {"color": figures.BLUE, "marker": "."},
+    REGULARIZATION: {"color": figures.VERMILION, "marker": ".", "linestyle": (0, (4, 2))},
+}
+
 
 def plan(grid):
     return [FINE_TUNED]
@@ -74,10 +80,6 @@ def _figure4(stages):
     )
     title = "MOD, Figure 4: label loss and regularization loss"
     return figures.Figure("mod_figure4", title, caption, f"Curves by step. {courses}.", figure)
-
-
-NAMES = {LABEL: "Label loss", REGULARIZATION: "Regularization loss"}
-STYLES = {LABEL: {"color": figures.BLUE}, REGULARIZATION: {"color": figures.VERMILION, "linestyle": (0, (4, 2))}}
 
 
 def _label_steps(every_axes):
