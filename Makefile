@@ -34,7 +34,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install demo tensorboard test test-all check lint types format docs bench bench-all seeds reproduce \
-    reproduce-mod fuzz     audit lock clean
+    reproduce-mod fuzz audit lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' Makefile
