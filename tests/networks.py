@@ -22,10 +22,12 @@ TINY = {
     "MODNeXtVladModel": {**NEXTVLAD, "mix_number": 2, "mod_number": 2},
     "DbofModel": {"dbof_cluster_size": 40, "dbof_hidden_size": 5},
     "LstmModel": {"lstm_cells": 4},
+    "TransformerModel": {"transformer_layers": 2, "transformer_width": 8, "transformer_heads": 2},
     "FrameLevelLogisticModel": {},
     "SkipFrameModel": {"lstm_cells": 4, "skip_actions": "1-3"},
 }
-IN_ORDER = ("HierarchicalLstmModel", "LstmModel", "SkipFrameModel")  # families for which the order of frames matters
+# Families for which the order of frames matters.
+IN_ORDER = ("HierarchicalLstmModel", "LstmModel", "SkipFrameModel", "TransformerModel")
 
 
 def frame_level(model="HierarchicalLstmModel", classifier=None, dtype="uint8", **options):

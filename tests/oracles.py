@@ -1,5 +1,7 @@
 """Slow, simple numpy versions of the package's functions: expected values for tests."""
 
+import math
+
 import numpy as np
 
 # ---- metrics and the Kaggle CSV (starter code's eval_util.py, average_precision_calculator.py) -----------------------
@@ -612,6 +614,62 @@ def nextvlad_projection(weights, pooled, training):
     hidden = rows_normalized([row @ weights["hidden"] for row in pooled], weights["hidden_normalization"], training)
     inside = rows_normalized([row @ weights["squeeze"] for row in hidden], weights["gate_normalization"], training)
     return np.array([row * sigmoid(np.maximum(gate, 0) @ weights["excite"]) for row, gate in zip(hidden, inside)])
+
+
+# ---- Transformer over frames (Vaswani et al. 2017, section 3; pre-norm as in Xiong et al. 2020, figure 1b) ------------
+
+
+def time_encoding(index, width):
+    """sin, then cos, of a frame's index times 10000^(-2i / width)."""
+    angles = [index * 10000 ** (-2 * i / width) for i in range(width // 2)]
+    return np.array([np.sin(a) for a in angles] + [np.cos(a) for a in angles])
+
+
+def layer_normalized(x, gamma, beta):
+    """One row with mean 0 and variance 1, then scaled and shifted."""
+    return gamma * (x - x.mean()) / np.sqrt(x.var() + 1e-6) + beta
+
+
+def gelu(x):
+    """x times the normal distribution function of x (Hendrycks and Gimpel 2016), for each number of a row."""
+    return np.array([value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x])
+
+
+def transformer_block(weights, rows, num_heads):
+    """The rows after one block, query by query and head by head."""
+    width = len(rows[0])
+    size = width // num_heads
+    normed = [layer_normalized(x, *weights["attention_norm"]) for x in rows]
+    projected = [x @ weights["queries_keys_values"][0] for x in normed]
+    attended = []
+    for row, of_query in zip(rows, projected):
+        heads = []
+        for start in range(0, width, size):
+            query, keys, values = (
+                [x[part * width + start : part * width + start + size] for x in source]
+                for part, source in enumerate(([of_query], projected, projected))
+            )
+            shares = softmax(np.array([query[0] @ key for key in keys]) / np.sqrt(size))
+            heads.append(sum(share * value for share, value in zip(shares, values)))
+        kernel, bias = weights["merge"]
+        attended.append(row + np.concatenate(heads) @ kernel + bias)
+    (expand, expand_bias), (contract, contract_bias) = weights["expand"], weights["contract"]
+    hidden = [gelu(layer_normalized(x, *weights["mlp_norm"]) @ expand + expand_bias) for x in attended]
+    return [x + h @ contract + contract_bias for x, h in zip(attended, hidden)]
+
+
+def transformer_encoding(weights, frames, frame_indices, num_heads):
+    """One video's encoding from its real frames; zeros if it has none. `weights`: name -> arrays; `blocks`, a list."""
+    kernel, bias = weights["input_projection"]
+    width = kernel.shape[1]
+    rows = [np.sqrt(width) * (x @ kernel + bias) + time_encoding(index, width) for x, index in zip(frames, frame_indices)]
+    if not rows:
+        return np.zeros(width)
+    for block in weights["blocks"]:
+        rows = transformer_block(block, rows, num_heads)
+    rows = [layer_normalized(x, *weights["output_norm"]) for x in rows]
+    shares = softmax(np.array([float(x @ weights["query"][0][:, 0]) for x in rows]))
+    return sum(share * x for share, x in zip(shares, rows))
 
 
 # ---- mixtures of networks (MOD 2019, equations 6 and 7; DESIGN, online mixture) ---------------------------------------

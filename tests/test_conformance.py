@@ -117,7 +117,7 @@ def test_padding_does_not_change_training_outputs_or_statistics(network):
 
 
 @every_encoder
-def test_frame_order_matters_only_for_recurrent_families(network):
+def test_frame_order_matters_only_for_families_that_are_listed(network):
     model, batch, outputs = shared(network)
     turned = batch["frames"].copy()
     for row, count in enumerate(batch["num_frames"]):
@@ -129,6 +129,21 @@ def test_frame_order_matters_only_for_recurrent_families(network):
         np.testing.assert_allclose(found[~several], expected[~several], rtol=1e-5, atol=1e-6)
     else:
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@every_encoder
+def test_frame_indices_matter_only_for_families_that_declare_it(network):
+    model, batch, expected = shared(network)
+    rows = np.arange(network.max_frames, dtype=np.int32)
+    same = {**batch, "frame_indices": np.tile(rows, (4, 1))}
+    assert_same(networks.outputs(model, same), expected)
+    later = np.where(rows < batch["num_frames"][:, None], 3 * rows * rows + 5, -1)
+    found = networks.outputs(model, {**batch, "frame_indices": later})
+    if network.family.reads_frame_indices:
+        moved = np.abs(found["encoding"] - expected["encoding"]).max(axis=1) > 1e-4
+        np.testing.assert_array_equal(moved, batch["num_frames"] > 0)
+    else:
+        assert_same(found, expected, rtol=0, atol=0)
 
 
 @every_encoder

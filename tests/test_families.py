@@ -67,6 +67,10 @@ PUBLISHED = {
         },
     ),
     "LstmModel": ("MoeModel", {"lstm_cells": 1024, "lstm_layers": 2, "dropout": 0.0}),
+    "TransformerModel": (
+        "MoeModel",
+        {"transformer_layers": 4, "transformer_width": 512, "transformer_heads": 8, "dropout": 0.1, "moe_num_mixtures": 2},
+    ),
     "FrameLevelLogisticModel": ("LogisticModel", {"l2_penalty": 1e-8}),
     "SkipFrameModel": ("MoeModel", {"lstm_cells": 1024, "lstm_layers": 2, "skip_budget": 10, "skip_actions": "5-25"}),
     "LogisticModel": ("LogisticModel", {"l2_penalty": 1e-8}),
@@ -80,6 +84,7 @@ TRAINING = {  # batch size, learning rate, decay, its examples, epochs, penalty
     "MODNeXtVladModel": (80, 0.0002, 0.8, 2_500_000, 15, 1.0),
     "DbofModel": (256, 0.01, 0.95, 4_000_000, 5, 1.0),
     "LstmModel": (256, 0.001, 0.95, 4_000_000, 5, 1.0),
+    "TransformerModel": (256, 0.001, 0.95, 4_000_000, 5, 1.0),
     "FrameLevelLogisticModel": (256, 0.01, 0.95, 4_000_000, 5, 1.0),
     "SkipFrameModel": (256, 0.001, 0.95, 4_000_000, 5, 1.0),
     "LogisticModel": (1024, 0.01, 0.95, 4_000_000, 5, 1.0),

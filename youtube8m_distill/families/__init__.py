@@ -9,6 +9,7 @@ from youtube8m_distill.families.mixture.settings import MixtureSettings, MODSett
 from youtube8m_distill.families.netvlad.settings import NetVLADSettings
 from youtube8m_distill.families.nextvlad.settings import NeXtVLADSettings
 from youtube8m_distill.families.skip_frame.settings import SkipFrameSettings
+from youtube8m_distill.families.transformer.settings import TransformerSettings
 from youtube8m_distill.families.video_level.settings import VideoLogisticSettings, VideoMoeSettings
 
 FAMILIES = (
@@ -19,6 +20,7 @@ FAMILIES = (
     MODSettings,
     DBoFSettings,
     LSTMSettings,
+    TransformerSettings,
     MeanPoolSettings,
     SkipFrameSettings,
     VideoLogisticSettings,

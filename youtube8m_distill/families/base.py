@@ -14,6 +14,9 @@ class Encoder(Layer):
     VideoClassifier applies dropout between the two. The encoding without dropout, which distillation matches, then costs
     only a second call of `project`. Most families have no second part.
 
+    `embed` comes before both and may give each frame its place in the video. A family that overrides it sets
+    `reads_frame_indices` in its settings.
+
     Compute with layers, not with weights, in `pool` and `project`: Keras' automatic casts do not reach them.
     """
 
@@ -21,15 +24,26 @@ class Encoder(Layer):
     makes_decisions = False  # chooses the frames that it reads: has `pool_with_decisions`
     scores_each_frame = False  # of these, whether training needs the predictions after each frame
 
-    def call(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
+    def call(
+        self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False, frame_indices: KerasTensor | None = None
+    ) -> KerasTensor:
         """Encoding of each video without dropout, float [batch, encoding_size].
 
         `frames` is float [batch, T, size]; `num_frames` is int [batch], the number of real frames, which come first.
+        `frame_indices` is as for `embed`.
         """
-        return self.project(self.pool(frames, num_frames, training), training)
+        return self.project(self.pool(self.embed(frames, frame_indices), num_frames, training), training)
+
+    def embed(self, frames: KerasTensor, frame_indices: KerasTensor | None = None) -> KerasTensor:
+        """The frames as `pool` takes them, float [batch, T, any size], each on its own.
+
+        `frame_indices` is int [batch, T]: which frame of the video each one is; arbitrary in padding. None stands for the
+        first frames, 0 .. T - 1.
+        """
+        return frames
 
     def pool(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> KerasTensor:
-        """The first part, float [batch, any size]. Arguments as for `call`."""
+        """The first part, float [batch, any size]. `frames` is a result of `embed`; the rest is as for `call`."""
         raise NotImplementedError
 
     def pool_with_frame_states(self, frames: KerasTensor, num_frames: KerasTensor) -> tuple[KerasTensor, KerasTensor]:

@@ -31,6 +31,7 @@ class FamilySettings(Settings):
     encoder_has_weights: ClassVar[bool] = True
     chooses_frames: ClassVar[bool] = False  # the encoder has a policy, which only the label objective trains
     has_frame_states: ClassVar[bool] = False  # the encoder has a state after each frame, for L_rep^I
+    reads_frame_indices: ClassVar[bool] = False  # the encoding depends on which frames of the video it is of
 
     def for_view(self, view: "FrameView") -> "FamilySettings":
         """These settings, completed by what follows from the frames that the network sees."""

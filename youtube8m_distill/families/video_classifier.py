@@ -26,8 +26,9 @@ class VideoClassifier(keras.Model):
         dropout: share dropped between the encoder's two parts, in training only; for most families that is right before
             the classifier. Distillation reads the encoding without dropout.
 
-    Input: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype and `num_frames` int [batch];
-    without encoder, `features` float32 [batch, feature_size].
+    Input: one role's part of a batch: `frames` [batch, T, feature_size] in the stored dtype, `num_frames` int [batch], and
+    `frame_indices` int [batch, T], without which the frames are taken for the first ones of the video; without encoder,
+    `features` float32 [batch, feature_size].
     Output: dict with `encoding` float [batch, D], `predictions` float32 [batch, num_classes] from 0 to 1, `logits` of a
     logistic classifier, with frame_states=True H-RNN's `frame_states` float [batch, T, state size], and of an encoder that
     chooses frames `decisions`, a dict (`Encoder.pool_with_decisions`).
@@ -83,14 +84,20 @@ class VideoClassifier(keras.Model):
             return {"encoding": encoding, **self.classifier(encoding, training=training)}
         # Keras derives signatures with float placeholders; the code below needs integers.
         num_frames = ops.cast(batch[schema.NUM_FRAMES], "int32")
-        return self.from_frames(self.preprocessing(batch[schema.FRAMES]), num_frames, training, frame_states)
+        frames = self.preprocessing(batch[schema.FRAMES])
+        return self.from_frames(frames, num_frames, training, frame_states, batch.get(schema.FRAME_INDICES))
 
     def from_frames(
-        self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False, frame_states: bool = False
+        self,
+        frames: KerasTensor,
+        num_frames: KerasTensor,
+        training: bool = False,
+        frame_states: bool = False,
+        frame_indices: KerasTensor | None = None,
     ) -> dict[str, KerasTensor]:
         """`call` after the preprocessing, from frames float [batch, T, feature_size] and num_frames int32 [batch]."""
         assert self.encoder is not None, "a network without an encoder reads features"
-        more = {}
+        frames, more = self.encoder.embed(frames, frame_indices), {}
         if frame_states:
             pooled, more["frame_states"] = self.encoder.pool_with_frame_states(frames, num_frames)
         elif self.encoder.makes_decisions:

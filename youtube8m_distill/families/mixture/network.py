@@ -133,13 +133,16 @@ class NetworkMixture(keras.Model):
         if frame_states:
             raise ValueError("frame_states=True: a mixture has no state after each frame; match encodings or predictions.")
         num_frames = ops.cast(batch[schema.NUM_FRAMES], "int32")  # as in VideoClassifier
-        return self.from_frames(self.preprocessing(batch[schema.FRAMES]), num_frames, training)
+        frames = self.preprocessing(batch[schema.FRAMES])
+        return self.from_frames(frames, num_frames, training, frame_indices=batch.get(schema.FRAME_INDICES))
 
-    def from_frames(self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False) -> dict[str, Any]:
+    def from_frames(
+        self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False, frame_indices: KerasTensor | None = None
+    ) -> dict[str, Any]:
         members = []
         for index, member in enumerate(self.members):
             with on_device_of(index, self.member_devices):
-                members.append(member.from_frames(frames, num_frames, training))
+                members.append(member.from_frames(frames, num_frames, training, frame_indices=frame_indices))
         gate = self.gate(frames, num_frames, training=training)
         logits = mix_logits(gate, [outputs["logits"] for outputs in members])
         encoding = ops.concatenate([outputs["encoding"] for outputs in members], axis=-1)
