@@ -8,7 +8,7 @@ What a role sees of each video, at frame level:
 
     frames         uint8 (or float32) [B, T, sum of feature sizes]   rgb first, then audio
     num_frames     int32 [B]       how many of the T rows are real; the rest are zero padding
-    frame_indices  int32 [B, T]    which frame of the video each row is; -1 in padding
+    frame_indices  int32 [B, T]    which frame of the video each row is, also in compact files; -1 in padding
 
 and at video level:
 
@@ -35,6 +35,7 @@ MEDIAPIPE_ID_KEYS = ("example/id", "clip/data_path")  # for records without one 
 LABELS_KEY = "labels"
 SEGMENT_KEYS = ("segment_labels", "segment_start_times", "segment_end_times", "segment_scores")  # in the files of 2019
 RATED_KEY = "rated"  # of a segment that was cut out of such a file (data.segments)
+KEPT_FRAMES_KEY = "compact/frame_indices"  # of a compact record: which frames of the original it holds
 MEDIAPIPE_KEY = "{}/feature/floats"  # of a frame-level feature, with its name in capitals
 
 FRAME_FEATURES = ("rgb", "audio")

@@ -1,7 +1,7 @@
 import pytest
 
-from tests import commands, records
-from youtube8m_distill import runs
+from tests import commands, networks, records
+from youtube8m_distill import config, runs
 
 
 @pytest.fixture
@@ -112,3 +112,17 @@ def test_a_bad_record_is_named_and_complete_files_are_kept(tmp_path):
     ended = commands.run(*compact(f"{tmp_path}/a*", tmp_path / "out"))
     assert ended.code == 2 and ended.lines[-1].startswith(f"Error: file {bad}, record 1: no frames under 'audio'. The files")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a0.tfrecord", "compact.json"]
+
+
+def test_a_network_that_reads_frame_indices_predicts_the_same_from_compact_files(tmp_path):
+    settings = {"view": config.FrameView(frame_selection="uniform", frames_per_video=3), "num_classes": commands.NUM_CLASSES}
+    run = commands.save_run(tmp_path / "run", networks.frame_level("TransformerModel", **settings))
+    videos = [records.frame_record(records.random_frames(9 + i, seed=i), commands.video_id(i), [1]) for i in range(5)]
+    files = commands.write_files(tmp_path / "in", "test", videos)
+    commands.succeed(*compact(files, tmp_path / "out", "--frames_per_video=3"))
+    written = []
+    for number, pattern in enumerate((files, f"{tmp_path}/out/*.tfrecord")):
+        csv = tmp_path / f"{number}.csv"
+        commands.succeed("infer", f"--train_dir={run.folder}", f"--input_data_pattern={pattern}", f"--output_file={csv}")
+        written.append(csv.read_bytes())
+    assert written[0] == written[1]

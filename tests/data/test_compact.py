@@ -7,7 +7,7 @@ import tensorflow as tf
 from tests import oracles, records
 from youtube8m_distill import config
 from youtube8m_distill.data import compact
-from youtube8m_distill.data.bad_records import BadRecordError
+from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
@@ -39,11 +39,15 @@ def make(pattern, output_dir, view=FOUR, seed=0):
 
 
 def read(shards, view, dtype="uint8", seed=0):
-    """All videos of some files as one batch of numpy arrays, without what depends on the length of the original."""
+    """All videos of some files as one batch of numpy arrays, without facts about the stored records."""
     parser = VideoParser(config.FeatureConfig(sizes=(6, 3), dtype=dtype), 5, {"student": view}, seed)
     (batch,) = make_dataset(shards, parser, 100).as_numpy_iterator()
-    del batch["stored_frames"], batch["notes"], batch["student"]["frame_indices"]
+    del batch["stored_frames"], batch["notes"]
     return batch
+
+
+def network(view, model="LstmModel"):
+    return config.network_config(model, view=view)
 
 
 def parsed(shards):
@@ -82,10 +86,38 @@ def test_the_context_is_kept_and_feature_lists_of_every_type_are_cut(tmp_path):
     example = tf.train.SequenceExample.FromString(records.frame_record(frames, labels=[3, 1], id_key="video_id"))
     example.context.feature["segment_start_times"].int64_list.value.extend([5, 60])
     (found,) = parsed(make(write(tmp_path / "in", [example.SerializeToString()]), tmp_path / "out"))
+    example.context.feature["compact/frame_indices"].int64_list.value.extend([0, 75, 150, 225])
     assert found.context == example.context
     assert found.feature_lists.feature_list.keys() == frames.keys()
     for name, stored in found.feature_lists.feature_list.items():  # i * 300 // 4: none past the 300th
         assert list(stored.feature) == [example.feature_lists.feature_list[name].feature[i] for i in (0, 75, 150, 225)]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_frames_keep_their_indices_in_the_video_when_compact_files_are_cut_again(tmp_path, dtype):
+    path = write(tmp_path / "in", [video(length, np.dtype(dtype)) for length in LENGTHS])
+    make(path, tmp_path / "eight", FOUR.replace(frames_per_video=8))
+    shards = make(tmp_path / "eight" / "*.tfrecord", tmp_path / "four")
+    expected = [[i * 8 // 4 for i in range(4)] if n > 8 else oracles.selected_frames("uniform", n, 4) for n in LENGTHS]
+    expected = [[i * min(n, 300) // 8 for i in rows] if n > 8 else rows for n, rows in zip(LENGTHS, expected)]
+    found = read(shards, FOUR, dtype)["student"]["frame_indices"]
+    assert [row[row >= 0].tolist() for row in found] == expected
+
+
+@pytest.mark.parametrize(
+    "kept, words",
+    [([0, 5], "'compact/frame_indices' names 2 frames and the record holds 3"), ([0, -1, 4], "names a frame below 0")],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_wrong_indices_of_frames_are_named(tmp_path, dtype, kept, words):
+    example = tf.train.SequenceExample.FromString(video(3, np.dtype(dtype)))
+    example.context.feature["compact/frame_indices"].int64_list.value.extend(kept)
+    shards = find_files(write(tmp_path / "in", [video(9, np.dtype(dtype)), example.SerializeToString()]))
+    if len(kept) < 3:
+        with pytest.raises(BadRecordError, match=f"train0000.tfrecord, record 1: {words}"):
+            make(f"{tmp_path}/in/*", tmp_path / "out")
+    with pytest.raises(BadRecordError, match=f"file .*train0000.tfrecord, record 1: .*{words}"), naming_bad_records(shards):
+        read(shards, FOUR, dtype)
 
 
 def test_many_records_keep_their_order(tmp_path):
@@ -164,24 +196,39 @@ def test_compact_files_of_another_part_of_the_videos_are_refused(tmp_path):
     write(tmp_path / "in", [video(length) for length in LENGTHS])
     part = FOUR.replace(max_video_frames=100)
     found = make(f"{tmp_path}/in/*", tmp_path / "out", part)
-    compact.check_views(found, [part])
+    compact.check_networks(found, [network(part)])
     np.testing.assert_array_equal(
         read(found, part)["student"]["frames"], read(find_files(f"{tmp_path}/in/*"), part)["student"]["frames"]
     )
     with pytest.raises(
         ValueError, match=r"hold 4 uniform \(of the first 100\) frames only, but the network sees 4 uniform "
     ):
-        compact.check_views(found, [FOUR])
+        compact.check_networks(found, [network(FOUR)])
 
 
-def test_compact_files_of_the_first_format_hold_what_is_now_called_centered(tmp_path, started):
-    manifest = json.loads((started / "compact.json").read_text())
-    manifest["compact"]["format"] = 1
-    (started / "compact.json").write_text(json.dumps(manifest))
-    shards = find_files(f"{started}/*.tfrecord")
-    compact.check_views(shards, [config.FrameView(frame_selection="centered", frames_per_video=K)])
+def of_format(folder, number):
+    """The compact files in a folder, marked as written by an earlier version."""
+    manifest = json.loads((folder / "compact.json").read_text())
+    manifest["compact"]["format"] = number
+    (folder / "compact.json").write_text(json.dumps(manifest))
+    return find_files(f"{folder}/*.tfrecord")
+
+
+def test_compact_files_of_the_first_format_hold_what_is_now_called_centered(started):
+    shards = of_format(started, 1)
+    compact.check_networks(shards, [network(FOUR.replace(frame_selection="centered"))])
     with pytest.raises(ValueError, match="hold 4 centered frames only, but the network sees 4 uniform ones"):
-        compact.check_views(shards, [FOUR])
+        compact.check_networks(shards, [network(FOUR)])
+
+
+def test_compact_files_without_indices_are_refused_for_networks_that_read_them(started):
+    reader = network(FOUR, "TransformerModel")
+    compact.check_networks(find_files(f"{started}/*.tfrecord"), [reader])
+    shards = of_format(started, 2)
+    compact.check_networks(shards, [network(FOUR)])
+    words = "are of an earlier version and do not hold .* which a TransformerModel reads; write them again, or"
+    with pytest.raises(ValueError, match=words):
+        compact.check_networks(shards, [reader])
 
 
 def test_a_folder_with_compact_files_of_other_originals_is_refused(tmp_path, started):

@@ -183,7 +183,7 @@ def test_compact_files_hold_no_segments(tmp_path):
     (tmp_path / "compact.json").write_text("{}")
     shards = find_files(records.write(tmp_path / "a", [video(b"a", 9, (0, 1, 1.0))]))
     with pytest.raises(ValueError, match="hold no whole segments; give the original files"):
-        compact.check_views(shards, [], of_segments=True)
+        compact.check_networks(shards, [], of_segments=True)
 
 
 def test_lists_of_frames_that_are_not_read_do_not_matter():

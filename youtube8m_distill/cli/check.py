@@ -8,7 +8,7 @@ from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.flags import FLAGS, READING
 from youtube8m_distill.cli.values import feature_sizes, given
 from youtube8m_distill.data import check, contents
-from youtube8m_distill.data.compact import check_views
+from youtube8m_distill.data.compact import check_networks
 from youtube8m_distill.data.exclusions import write_exclusions
 from youtube8m_distill.data.labels import check_labels
 from youtube8m_distill.data.segments import NO_RATINGS
@@ -73,7 +73,7 @@ def look_at_labels(shards, reading):
 
 def look_at_segments(shards, reading):
     """The ratings of segments. Compact files, which hold no whole segments, are refused."""
-    check_views(shards, (), of_segments=True)
+    check_networks(shards, (), of_segments=True)
     return AboutLabels("ratings of segments", NO_RATINGS, runs.segment_classes(reading, FLAGS.num_classes))
 
 

@@ -48,8 +48,8 @@ def main():
         strategy = make_strategy(FLAGS.num_gpu)
         names = vocabulary()
         config, pattern = run.config.networks[role], FLAGS.eval_data_pattern
-        flag, views = "eval_data_pattern", [config.view]
-        shards = runs.find_shards(flag, pattern, config.features, views, exclusions(), reading, config.num_classes)
+        flag, features = "eval_data_pattern", config.features
+        shards = runs.find_shards(flag, pattern, features, [config], exclusions(), reading, config.num_classes)
         reason = "is over all predictions, and of segments only the rated classes count; leave it out."
         require(not (FLAGS.full_map and reading.segment_labels), "full_map", reason)
         if not reading.segment_labels:

@@ -10,7 +10,7 @@ from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.starter_flags import check_repeated
 from youtube8m_distill.cli.values import exclusions, reading_of, value_exponents, vocabulary
-from youtube8m_distill.data.compact import check_views
+from youtube8m_distill.data.compact import check_networks
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
@@ -35,9 +35,8 @@ def main():
             for_metrics=False,
         )
         names = vocabulary()
-        features, views = network.config.features, [network.config.view]
-        pattern = FLAGS.input_data_pattern
-        shards = runs.find_shards("input_data_pattern", pattern, features, views, exclusions(), network.reading)
+        config, pattern = network.config, FLAGS.input_data_pattern
+        shards = runs.find_shards("input_data_pattern", pattern, config.features, [config], exclusions(), network.reading)
         inputs = {os.path.realpath(shard.path) for shard in shards}
         for name in ("output_file", "output_model_tgz"):
             if os.path.realpath(str(FLAGS[name].value)) in inputs:
@@ -69,7 +68,7 @@ def retrieve(ranker, strategy, checkpoint, shards):
     """Writes the best segments of each class."""
     started, candidate = time.monotonic(), None
     with entry.about("input_data_pattern"):
-        check_views(shards, [], of_segments=True)
+        check_networks(shards, [], of_segments=True)
     classes = runs.segment_classes(reading_of(ranker.run.config, segment_labels=True), ranker.config.num_classes)
     wanted = runs.Retrieval(classes, FLAGS.top_k, value_exponents(), FLAGS.segment_frames, FLAGS.segment_max_pred)
     if FLAGS.candidate_dir:

@@ -36,8 +36,7 @@ def main(*paths):
         )
         notes = NoteCounter(network.config.max_video_frames)
         for path in paths:
-            features, view = network.config.features, network.config.view
-            shards = runs.find_shards("FILE", path, features, [view], (), network.reading)
+            shards = runs.find_shards("FILE", path, network.config.features, [network.config], (), network.reading)
             for batch in network.predict(shards, FLAGS.batch_size):
                 for place, video_id in enumerate(batch[schema.VIDEO_ID]):
                     print(_tags(pathlib.Path(path).name, video_id, batch["classes"][place], batch["scores"][place], names))

@@ -1,7 +1,8 @@
 """Frame-level files cut down to the frames that a network sees: same names, same format, a fraction of the bytes.
 
 Frames past the view's max_video_frames are dropped first, as in reading. A network that sees k frames of a video gets the
-same ones from files cut to k, because every selection but `strided` gives each frame once if there are at most k.
+same ones from files cut to k, because every selection but `strided` gives each frame once if there are at most k. Each
+record also holds the frames' indices in the video (schema.KEPT_FRAMES_KEY).
 """
 
 import json
@@ -20,7 +21,9 @@ from youtube8m_distill.data.tfrecord import BARE, RecordWriter, Shard, digest, r
 from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.settings import require
 
-FORMAT = 2  # increased when the same settings give other files; in format 1, `uniform` was the name of `centered`
+# Increased when the same settings give other files. Before format 3, records did not hold the indices of their frames; in
+# format 1, `uniform` was the name of `centered`.
+FORMAT = 3
 MANIFEST = "compact.json"
 CHUNK = 64  # records cut together: 15 MB of official ones
 
@@ -80,8 +83,8 @@ def _check_sources(sources, known, output_dir):
     require(not wrong, "output_dir", reason, output_dir)
 
 
-def check_views(shards: tuple[Shard, ...], views: Iterable[config.FrameView | None], of_segments: bool = False) -> None:
-    """Refuses compact files, with a ValueError, for a network that sees other frames than the kept ones, or segments."""
+def check_networks(shards: tuple[Shard, ...], networks: Iterable[config.NetworkConfig], of_segments: bool = False) -> None:
+    """Refuses compact files, with a ValueError, for a network that needs more of a video than they hold, or for segments."""
     for folder in sorted({os.path.dirname(shard.path) for shard in shards}):
         path = os.path.join(folder, MANIFEST)
         if not tf.io.gfile.exists(path):
@@ -93,11 +96,17 @@ def check_views(shards: tuple[Shard, ...], views: Iterable[config.FrameView | No
         if settings["format"] == 1 and settings["frame_selection"] == "uniform":
             settings["frame_selection"] = "centered"
         kept = _selection(settings)
-        for view in filter(None, views):
-            if _selection(view.to_dict()) != kept:
+        for network in networks:
+            seen = kept if network.view is None else _selection(network.view.to_dict())
+            if seen != kept:
                 raise ValueError(
-                    f"the compact files in {folder} hold {kept} frames only, but the network sees "
-                    f"{_selection(view.to_dict())} ones; give it the original files."
+                    f"the compact files in {folder} hold {kept} frames only, but the network sees {seen} ones; give it the "
+                    "original files."
+                )
+            if network.family.reads_frame_indices and settings["format"] < 3:
+                raise ValueError(
+                    f"the compact files in {folder} are of an earlier version and do not hold the frames' indices in the "
+                    f"video, which a {network.model} reads; write them again, or give it the original files."
                 )
 
 
@@ -176,6 +185,10 @@ def _parse(serialized, where):
     if not counts:
         raise BadRecordError(f"{where}: no frame-level feature")
     first, num_frames = next(iter(counts.items()))
+    kept = len(context[schema.KEPT_FRAMES_KEY].int64_list.value) if schema.KEPT_FRAMES_KEY in context else 0
+    if kept not in (0, num_frames):
+        reason = f"{schema.KEPT_FRAMES_KEY!r} names {kept} frames and the record holds {num_frames}"
+        raise BadRecordError(f"{where}: {reason}")
     for name, count in counts.items():
         if not count:
             raise BadRecordError(f"{where}: no frames under {name!r}")
@@ -186,8 +199,10 @@ def _parse(serialized, where):
 
 
 def _with_frames(example, indices):
-    """The serialized SequenceExample with only the frames at these indices. bytes."""
+    """The serialized SequenceExample with only the frames at these indices, and their indices in the video. bytes."""
     cut = tf.train.SequenceExample(context=example.context)
+    kept = cut.context.feature[schema.KEPT_FRAMES_KEY].int64_list.value
+    kept[:] = [kept[i] for i in indices] if kept else indices  # the example may be compact itself
     for name, frames in example.feature_lists.feature_list.items():
         cut.feature_lists.feature_list[name].feature.extend([frames.feature[i] for i in indices])
     return cut.SerializeToString(deterministic=True)

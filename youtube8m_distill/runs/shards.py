@@ -10,9 +10,9 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from youtube8m_distill import schema
-from youtube8m_distill.config import FeatureConfig, FrameView, Reading, RunConfig
+from youtube8m_distill.config import FeatureConfig, NetworkConfig, Reading, RunConfig
 from youtube8m_distill.config.video import FeatureDtype
-from youtube8m_distill.data.compact import check_views
+from youtube8m_distill.data.compact import check_networks
 from youtube8m_distill.data.contents import OFFICIAL, detect_dtype, find_layout, stored_features
 from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, without
 from youtube8m_distill.data.find_files import find_files, real_path, require_records, unreachable_files
@@ -66,7 +66,7 @@ class RecordFiles:
         self,
         patterns: Mapping[str, str],
         features: FeatureConfig | None = None,
-        views: Mapping[str, Iterable[FrameView | None]] | None = None,
+        networks: Mapping[str, Iterable[NetworkConfig]] | None = None,
         num_classes: int = schema.NUM_CLASSES,
     ) -> dict[str, tuple[Shard, ...]]:
         """The files of some flags; with `reading.segment_labels`, their rated segments.
@@ -74,7 +74,7 @@ class RecordFiles:
         Args:
             patterns: name of a flag -> its value.
             features: that the files must hold; None for any.
-            views: name of a flag -> views of the networks that read its files.
+            networks: name of a flag -> the networks that read its files.
             num_classes: of the networks, on which the default list of rated classes depends.
         """
         found = {flag: self._search(flag, pattern) for flag, pattern in patterns.items()}
@@ -84,7 +84,7 @@ class RecordFiles:
                 shards = found[flag] = without(found[flag], faults)
                 require_records(shards)
                 layout = None if features is None else find_layout(shards, features, self.reading)
-                check_views(shards, (views or {}).get(flag, ()), self.reading.segment_labels)
+                check_networks(shards, (networks or {}).get(flag, ()), self.reading.segment_labels)
                 if self.reading.segment_labels:
                     classes = segment_classes(self.reading, num_classes)
                     found[flag] = hold_segments(shards, classes, layout and layout.keys)
@@ -119,13 +119,13 @@ def find_shards(
     flag: str,
     pattern: str,
     features: FeatureConfig | None = None,
-    views: Iterable[FrameView | None] = (),
+    networks: Iterable[NetworkConfig] = (),
     exclusions: Sequence[Fault] = (),
     reading: Reading = OFFICIAL,
     num_classes: int = schema.NUM_CLASSES,
 ) -> tuple[Shard, ...]:
     """The files of a single flag, as `RecordFiles.find` finds them."""
-    return RecordFiles(exclusions, reading).find({flag: pattern}, features, {flag: views}, num_classes)[flag]
+    return RecordFiles(exclusions, reading).find({flag: pattern}, features, {flag: networks}, num_classes)[flag]
 
 
 def segment_classes(reading: Reading, num_classes: int) -> tuple[int, ...]:
@@ -175,12 +175,12 @@ def find_training_files(config: RunConfig, record_files: RecordFiles | None = No
     if config.validation_data_pattern:
         roles["validation_data_pattern"] = config.trained_roles
     patterns = {flag: getattr(config, flag) for flag in roles}
-    views = {flag: [config.networks[role].view for role in roles[flag]] for flag in roles}
+    networks = {flag: [config.networks[role] for role in roles[flag]] for flag in roles}
     if record_files is None:
         exclusions = read_exclusions(config.exclude_records) if config.exclude_records else ()
         record_files = RecordFiles(exclusions, config.reading)
     network = config.networks[config.main_role]
-    found = record_files.find(patterns, network.features, views, network.num_classes)
+    found = record_files.find(patterns, network.features, networks, network.num_classes)
     unlabeled = () if _trains_on_labels(config) else ("train_data_pattern",)
     for flag, shards in found.items():
         if flag not in unlabeled and not config.reading.segment_labels:

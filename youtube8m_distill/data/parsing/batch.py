@@ -126,12 +126,13 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
     blocks: typing.Any = None
     beginnings, longest = records.serialized, min(view.max_video_frames for view in views.values())
     if features.dtype == "uint8" and set(layout.kinds) == {"bytes"}:
-        wanted = features.replace(names=layout.keys)
+        in_file = features.replace(names=layout.keys)
         beginning = max(map(_beginning, views.values()))
-        blocks = wire.locate(records.serialized, wanted, beginning, _short_length if trim else None)
+        blocks = wire.locate(records.serialized, in_file, beginning, _short_length if trim else None)
         beginnings = tf.where(blocks.official, blocks.context, records.serialized)
-    stored, *_ = tf.io.parse_sequence_example(labels.as_integers(beginnings), labels.context_features(), example_names=names)
-    context = checks.read_context(stored, labels, records.path, records.number)
+    wanted = labels.context_features() | {schema.KEPT_FRAMES_KEY: tf.io.RaggedFeature(tf.int64)}
+    stored, *_ = tf.io.parse_sequence_example(labels.as_integers(beginnings), wanted, example_names=names)
+    context, kept = checks.read_context(stored, labels, records.path, records.number), stored[schema.KEPT_FRAMES_KEY]
     # The record of a segment is that of its video, so the segment is named, too.
     sources = tf.strings.join([names, ": segment ", context.first_ids]) if labels.rated_key else names
 
@@ -165,11 +166,12 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
         """What a batch holds about frames, with a function (view, indices [B, T]) -> frames [B, T, size]."""
         batch = {schema.STORED_FRAMES: stored_frames, schema.NOTED: notes}
         draw = seeds.frame_seeds(context.first_ids, seed, records.epoch)
-        for role, view in views.items():
-            indices = frame_selection.select(view, stored_frames, draw)
-            num_frames = tf.math.count_nonzero(indices >= 0, axis=1, dtype=tf.int32)
-            frames = frames_of(view, indices)
-            batch[role] = {schema.FRAMES: frames, schema.NUM_FRAMES: num_frames, schema.FRAME_INDICES: indices}
+        with tf.control_dependencies([bad_records.require(sources, checks.of_kept_frames, kept, stored_frames)]):
+            for role, view in views.items():
+                rows = frame_selection.select(view, stored_frames, draw)
+                num_frames = tf.math.count_nonzero(rows >= 0, axis=1, dtype=tf.int32)
+                seen = {schema.FRAMES: frames_of(view, rows), schema.NUM_FRAMES: num_frames}
+                batch[role] = seen | {schema.FRAME_INDICES: _in_the_video(rows, kept)}
         return batch
 
     find_checks = functools.partial(checks.of_context, labels=labels)
@@ -178,6 +180,17 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
         if trim:
             batch |= {role: _trimmed(batch[role], view.max_frames) for role, view in views.items()}
         return context.describe() | batch
+
+
+def _in_the_video(rows, kept):
+    """Which frames of the videos these rows of the records are. int32 [B, T], -1 in padding.
+
+    `kept` are the frames that a compact record holds, RaggedTensor, int64 [B, values]; no value if it holds all.
+    """
+    is_compact = (rows >= 0) & (kept.row_lengths() > 0)[:, None]
+    places = tf.where(is_compact, kept.row_starts()[:, None] + rows, 0)
+    # One value more, to take if no record of the batch has any.
+    return tf.where(is_compact, tf.gather(tf.cast(tf.concat([kept.values, [0]], 0), tf.int32), places), rows)
 
 
 def _notes(context, is_long=None, trimmed=None, filled=None):

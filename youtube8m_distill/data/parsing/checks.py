@@ -137,6 +137,22 @@ def _of_labels(labels, counts, num_classes):
     ]
 
 
+def of_kept_frames(kept, num_stored):
+    """Checks that a record names the frames that it holds: one index, of 0 or more, for each; or none at all.
+
+    kept: RaggedTensor, int64 [B, values]; num_stored: int32 [B].
+    """
+    count, negative = kept.row_lengths(), tf.reduce_any(kept < 0, axis=1)
+    key = repr(schema.KEPT_FRAMES_KEY)
+    return [
+        (
+            tf.equal(count, 0) | tf.equal(count, num_stored),
+            lambda row: [f"{key} names ", count[row], " frames and the record holds ", num_stored[row]],
+        ),
+        (~negative, lambda row: [f"{key} names a frame below 0"]),
+    ]
+
+
 def of_means(stored, features):
     """Checks that each video-level feature, RaggedTensor [B, values], has the right size and finite numbers."""
 
