@@ -77,5 +77,6 @@ COMMANDS = {
     "extract": Command("extract", definitions.extract, ("train_dir", "submodel", "output_dir")),
     "check": Command("check", definitions.check, ("input_data_pattern",)),
     "segment-eval": Command("segment_eval", definitions.segment_eval, ("predictions", "labels")),
+    "ensemble": Command("ensemble", definitions.ensemble, ("output_file",), takes_files=True),
     "demo": Command("demo", definitions.demo, uses_tensorflow=False),
 }

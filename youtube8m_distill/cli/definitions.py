@@ -249,6 +249,22 @@ def segment_eval():
     )
 
 
+def ensemble():
+    """Average the prediction CSVs of several networks.
+
+        yt8m ensemble a.csv b.csv --weights=0.7,0.3 --output_file=average.csv
+
+    The files are those of yt8m infer for the same videos. A class that a file does not list counts as 0 there, so predict
+    with a larger --top_k than that of the average.
+    """
+    define("Average", weights=Flag("Weight of each file; they are divided by their sum. Default: equal weights.", tuple))
+    define(
+        "Output",
+        **our_flags.TOP_K,
+        output_file=Flag("The CSV to write, compressed if its name ends with .gz.", pathlib.Path),
+    )
+
+
 def demo():
     """Run every step on a small synthetic data set: teacher, baseline, two students, scores, predictions.
 
