@@ -1,3 +1,4 @@
+import contextlib
 import types
 
 import keras
@@ -37,6 +38,7 @@ class FakeScheme:
     networks = {}
     optimizer = types.SimpleNamespace(variables=())
     diverged = None
+    averaged_weights = contextlib.nullcontext
 
     def first_divergence(self):
         return self.diverged

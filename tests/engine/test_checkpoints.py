@@ -225,3 +225,52 @@ def test_an_invalid_progress_file_is_named(tmp_path, content, words):
     (tmp_path / "progress.json").write_text(content)
     with pytest.raises(ValueError, match=f"^{tmp_path}/progress.json cannot be read: .*{words}"):
         read_progress(tmp_path)
+
+
+# ---- averages of the weights
+
+
+def averaging():
+    return keras.optimizers.SGD(0.2, use_ema=True, ema_momentum=0.7)
+
+
+def after_each_step(steps, devices=None):
+    """A scheme that keeps averages, and its trainable weights after each step."""
+    strategy, found = make_strategy(devices=devices), []
+    scheme = tiny_training.compiled(supervised, strategy, averaging)
+    for _ in range(steps):
+        tiny_training.step_eagerly(scheme, tiny_training.flat(DATA), strategy)
+        found.append([np.asarray(variable) for variable in scheme.trainable_variables])
+    return scheme, found
+
+
+def test_saved_weights_are_the_exponential_moving_average(tmp_path):
+    scheme, steps = after_each_step(4)
+    expected = steps[0]
+    for weights in steps[1:]:
+        expected = [0.7 * average + 0.3 * weight for average, weight in zip(expected, weights)]
+    Checkpoints(tmp_path).save_best(scheme, Progress())
+    tiny_training.assert_same_weights([np.asarray(v) for v in scheme.trainable_variables], steps[-1])  # training goes on
+    saved = tiny_training.network(dropout=0.5)
+    saved.load_weights(tmp_path / "best" / "teacher.weights.h5")
+    tiny_training.assert_same_weights(saved.get_weights(), expected, 1e-5)
+    with scheme.averaged_weights():
+        tiny_training.assert_same_weights([np.asarray(v) for v in scheme.trainable_variables], expected, 1e-5)
+
+
+def test_weights_are_put_back_after_an_error_with_their_averages():
+    scheme, steps = after_each_step(2)
+    with pytest.raises(OSError, match="full"), scheme.averaged_weights():
+        raise OSError("the disk is full")
+    tiny_training.assert_same_weights([np.asarray(v) for v in scheme.trainable_variables], steps[-1])
+
+
+@pytest.mark.parametrize("devices", [None, tiny_training.TWO_CPUS], ids=["one replica", "two replicas"])
+def test_a_run_with_averages_resumes_with_weights_and_averages(tmp_path, devices):
+    scheme, _ = after_each_step(2, devices)
+    Checkpoints(tmp_path).save(scheme, Progress())
+    other, _ = after_each_step(1, devices)
+    Checkpoints(tmp_path).restore(other)
+    tiny_training.assert_same_weights(tiny_training.weights(other), tiny_training.weights(scheme))
+    with scheme.averaged_weights(), other.averaged_weights():
+        tiny_training.assert_same_weights(tiny_training.weights(other), tiny_training.weights(scheme))

@@ -64,6 +64,12 @@ class TrainingConfig(Settings):
     learning_rate_decay_examples: int = setting(4_000_000, "Examples between two decays.", ge=1)
     regularization_penalty: float = setting(2.0, "Factor on the layers' own L2 terms.", ge=0.0)
     clip_gradient_norm: float = setting(1.0, "Largest norm of one variable's gradient; 0 turns clipping off.", ge=0.0)
+    ema_decay: float = setting(
+        0.0,
+        "Validate and save an exponential moving average of the weights with this decay, such as 0.999; 0 for the weights.",
+        ge=0.0,
+        lt=1.0,
+    )
     num_epochs: int = setting(5, "Passes over the training videos.", ge=1, may_change=True)
     finetune_epochs: int = setting(5, "Epochs of the second stage of a serial run on rep alone.", ge=1, may_change=True)
     max_steps: int | None = setting(None, "End the run at this step.", ge=1, may_change=True)

@@ -46,11 +46,12 @@ class Validation(keras.callbacks.Callback):
     def _validate(self, logs):
         if self.evaluated_step != self.progress.step:
             refuse_divergence(self.model)
-            self.values = {
-                f"{role}/{VALIDATION}{name}": value
-                for role, evaluate in self.evaluate.items()
-                for name, value in evaluate().items()
-            }
+            with self.model.averaged_weights():
+                self.values = {
+                    f"{role}/{VALIDATION}{name}": value
+                    for role, evaluate in self.evaluate.items()
+                    for name, value in evaluate().items()
+                }
             self.evaluated_step = self.progress.step
         logs.update(self.values)
 

@@ -1,7 +1,7 @@
 """A run's checkpoints: one folder each, complete or absent; the last few, and the best.
 
 checkpoints/step-00001200/  student.weights.h5     one file per trained network, in Keras' format
-                            training_state.npz     optimizer and random generators
+                            training_state.npz     optimizer, random generators, and weights if averages are saved
                             progress.json          counts: step, epoch, records
 best/                       student.weights.h5, progress.json
 """
@@ -50,8 +50,9 @@ class Checkpoints:
             (self.folder / "checkpoints").mkdir(exist_ok=True)  # but the run's own folder is not recreated
         with files.atomic_path(path, make_parent=False) as temporary:
             temporary.mkdir()
-            for role, network in scheme.networks.items():
-                save_weights(network, temporary / f"{role}.weights.h5")
+            with scheme.averaged_weights():
+                for role, network in scheme.networks.items():
+                    save_weights(network, temporary / f"{role}.weights.h5")
             if with_state:
                 state = {name: np.asarray(variable) for name, variable in _state_variables(scheme).items()}
                 np.savez(temporary / STATE, **state)  # pyright: ignore
@@ -115,11 +116,16 @@ class _WeightsInMemory(io.BytesIO):
 
 
 def _state_variables(scheme):
-    """What training changes besides the networks' weights, by name: optimizer slots and random generators."""
+    """What training changes besides the saved weights, by name: optimizer slots and random generators.
+
+    If averages of the weights are saved, also the weights themselves.
+    """
     networks = scheme.networks.values()
     weights = {id(weight) for network in networks for weight in network.weights}
     generators = [variable for network in networks for variable in network.variables if id(variable) not in weights]
     kinds = {"optimizer": scheme.optimizer.variables, "generator": generators}
+    if scheme.optimizer.use_ema:
+        kinds["weight"] = scheme.trainable_variables
     return {f"{kind}/{i}": variable for kind, variables in kinds.items() for i, variable in enumerate(variables)}
 
 

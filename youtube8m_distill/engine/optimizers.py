@@ -1,5 +1,7 @@
 """The Keras optimizer of a TrainingConfig, under the names that the starter code took from `tf.train`."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -9,11 +11,11 @@ from youtube8m_distill.config import TrainingConfig
 # With TF1's values where Keras has an argument for them, since these are TF1's names. Two differences remain: TF1's RMSProp
 # starts its mean square at 1 and Keras' at 0, and TF1's Adagrad has no epsilon.
 OPTIMIZERS = {
-    "AdamOptimizer": lambda rate: keras.optimizers.Adam(rate, epsilon=1e-8),
+    "AdamOptimizer": functools.partial(keras.optimizers.Adam, epsilon=1e-8),
     "GradientDescentOptimizer": keras.optimizers.SGD,
-    "MomentumOptimizer": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
-    "AdagradOptimizer": lambda rate: keras.optimizers.Adagrad(rate, epsilon=1e-7),
-    "RMSPropOptimizer": lambda rate: keras.optimizers.RMSprop(rate, rho=0.9, epsilon=1e-10),
+    "MomentumOptimizer": functools.partial(keras.optimizers.SGD, momentum=0.9),
+    "AdagradOptimizer": functools.partial(keras.optimizers.Adagrad, epsilon=1e-7),
+    "RMSPropOptimizer": functools.partial(keras.optimizers.RMSprop, rho=0.9, epsilon=1e-10),
 }
 
 
@@ -39,5 +41,6 @@ def build_optimizer(training: TrainingConfig, on_devices_of_variables: bool = Fa
     Args:
         on_devices_of_variables: for one replica whose variables are on several devices: update each on its own device.
     """
-    optimizer = OPTIMIZERS[training.optimizer](ExponentialDecayByExamples(training))
+    average = {"use_ema": True, "ema_momentum": training.ema_decay} if training.ema_decay else {}
+    optimizer = OPTIMIZERS[training.optimizer](ExponentialDecayByExamples(training), **average)
     return compat.updating_on_devices_of_variables(optimizer) if on_devices_of_variables else optimizer

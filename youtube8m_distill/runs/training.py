@@ -191,7 +191,8 @@ class _Training:
         weights = sum(network.count_params() for network in self.networks.values())
         trained = sum(self.networks[role].count_params() for role in self.config.trained_roles)
         message = "About %s steps; %s of memory for weights and their training; %s on disk per checkpoint, at most %s."
-        log.info(message, f"{steps:,}", *map(_gigabytes, (4 * (weights + 3 * trained), checkpoint, run)))
+        memory = 4 * (weights + self._numbers_per_weight() * trained)  # one more for the gradient, one fewer for the weight
+        log.info(message, f"{steps:,}", *map(_gigabytes, (memory, checkpoint, run)))
 
     def _log_placement(self, scheme):
         """With members on devices of their own: how much memory weights and optimizer take on each."""
@@ -204,8 +205,12 @@ class _Training:
     def _disk_bytes(self):
         """Bytes of one checkpoint with optimizer, and the most that the run's checkpoints take."""
         weights = sum(self.networks[role].count_params() for role in self.config.trained_roles)
-        with_optimizer, best = 3, 2  # Adam has two numbers per weight; the old best stays while the new one is written
+        with_optimizer, best = self._numbers_per_weight(), 2  # the old best stays while the new one is written
         return 4 * weights * with_optimizer, 4 * weights * (with_optimizer * (self.settings.max_to_keep + 1) + best)
+
+    def _numbers_per_weight(self):
+        """Of a checkpoint: the weight, Adam's two, and an average."""
+        return 4 if self.settings.ema_decay else 3
 
     def _warn_if_disk_is_small(self):
         _, needed = self._disk_bytes()

@@ -1,6 +1,7 @@
 """The training step that every scheme shares: gradients, weighting, all-reduce, clipping, logged means."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -104,6 +105,20 @@ class TrainingScheme(keras.Model):
             gradients = [gradient / num_replicas() for gradient in gradients]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
         return self._track(batch, loss, regularization, losses, predictions)
+
+    @contextlib.contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Inside the block, trained weights are the optimizer's exponential moving averages, if it keeps them."""
+        if not self.optimizer.use_ema:
+            yield
+            return
+        latest = [ops.convert_to_numpy(variable) for variable in self.trainable_variables]
+        self.optimizer.finalize_variable_values(self.trainable_variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(self.trainable_variables, latest, strict=True):
+                variable.assign(value)
 
     def first_divergence(self) -> tuple[int, dict[str, float]] | None:
         """Number and values of the first step that was not finite, or None: terms, and `gradient_norm` before clipping."""
