@@ -17,7 +17,7 @@ class Encoder(Layer):
     `embed` comes before both and may give each frame its place in the video. A family that overrides it sets
     `reads_frame_indices` in its settings.
 
-    Compute with layers, not with weights, in `pool` and `project`: Keras' automatic casts do not reach them.
+    Compute with layers, not with weights, in these methods: Keras' automatic casts do not reach them.
     """
 
     encoding_size: int
