@@ -55,6 +55,7 @@ def test_every_other_setting_may_not_change(tmp_path):
     start(tmp_path)
     others = {
         "optimizer": "AdagradOptimizer",
+        "ema_decay": 0.9,
         "label_loss": "SoftmaxLoss",
         "mixed_precision": True,
         "skip_bad_records": True,
