@@ -125,7 +125,7 @@ def table1(method, loss=(), k=None):
 
     Args:
         method: one of trials.METHODS.
-        loss: loss terms, in the order of config.STUDENT_LOSSES; empty without a student.
+        loss: loss terms, in the order of config.CVPR_LOSSES; empty without a student.
         k: number of frames.
     Returns:
         (GAP, mAP), or (None, None) if the papers have no scores. The functions below return the same.

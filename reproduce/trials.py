@@ -13,7 +13,7 @@ STUDENTS = ("parallel", "serial")  # read k evenly spaced frames, with a teacher
 METHODS = (SKYLINE, *BASELINES, *STUDENTS)
 
 HRNN, NETVLAD, NEXTVLAD = "HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel"
-ALL_LOSSES = configs.STUDENT_LOSSES  # rep, pred, ce
+ALL_LOSSES = configs.CVPR_LOSSES  # rep, pred, ce
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -24,7 +24,7 @@ class Trial:
         family: a value of --model.
         method: one of METHODS.
         k: number of frames that the network or the student reads; None for all.
-        student_loss: loss terms, in the order of config.STUDENT_LOSSES; empty without a student.
+        student_loss: loss terms, in the order of config.CVPR_LOSSES; empty without a student.
         match_intermediate: whether L_rep^I is added.
         train_fraction: fraction of the training videos.
         seed: random seed.

@@ -365,13 +365,42 @@ def intermediate_loss(student_states, teacher_states, student_indices, teacher_i
     return sum(distances) / (len(distances) if reduction == "mean" else 1)
 
 
+def relation_loss(student, teacher):
+    """RKD-D of a minibatch, from its encodings: the list of each video's mean over its pairs."""
+
+    def distances(encodings):
+        found = [[np.sqrt(squared_distance(a, b)) for b in encodings] for a in encodings]
+        apart = [distance for row in found for distance in row if distance > 0]
+        return [[distance / np.mean(apart) if distance > 0 else 0.0 for distance in row] for row in found]
+
+    rows = []
+    for i, (own, taught) in enumerate(zip(distances(student), distances(teacher))):
+        differences = [abs(a - b) for j, (a, b) in enumerate(zip(own, taught)) if j != i]
+        rows.append(sum(d * d / 2 if d < 1 else d - 0.5 for d in differences) / max(len(differences), 1))
+    return rows
+
+
+def squeezed_logits(probabilities):
+    """Logits of one video's probabilities after they are mapped to 1e-5 .. 1 - 1e-5."""
+    return np.array([np.log(_squeezed(p) / _squeezed(1 - p)) for p in probabilities])
+
+
+def topk_logit_loss(student_logits, teacher_logits, temperature=2.0, num_best=20):
+    """Distillation of standardized logits of one video, among the teacher's best classes."""
+    best = ordered_classes(teacher_logits)[:num_best]
+    student, teacher = ([logits[c] for c in best] for logits in (student_logits, teacher_logits))
+    student, teacher = (np.array(z - np.mean(z)) / (np.std(z) + 1e-7) for z in (student, teacher))
+    return temperature**2 * softened_kl(teacher, student, temperature)
+
+
 def tiny_network(weights, frames, num_frames):
     """Outputs of `tests.tiny_training.network()` for one video; weights are encoder kernel, classifier kernel and bias."""
     encoder, kernel, bias = weights
     x = np.array([[dequantized(int(code)) for code in row] for row in frames])
     states = np.tanh(x / np.linalg.norm(x, axis=-1, keepdims=True) @ encoder)
     encoding = states[:num_frames].sum(axis=0) / max(num_frames, 1)
-    return {"encoding": encoding, "frame_states": states, "predictions": 1 / (1 + np.exp(-(encoding @ kernel + bias)))}
+    logits = encoding @ kernel + bias
+    return {"encoding": encoding, "frame_states": states, "logits": logits, "predictions": sigmoid(logits)}
 
 
 def student_loss(student, teacher, labels, student_indices, teacher_indices, weights):
@@ -380,6 +409,7 @@ def student_loss(student, teacher, labels, student_indices, teacher_indices, wei
         "representation_loss": lambda: squared_distance(teacher["encoding"], student["encoding"]),
         "prediction_loss": lambda: bernoulli_kl(teacher["predictions"], student["predictions"]),
         "label_loss": lambda: label_loss(labels, student["predictions"]),
+        "topk_logit_loss": lambda: topk_logit_loss(student["logits"], teacher["logits"]),
         "intermediate_representation_loss": lambda: intermediate_loss(
             student["frame_states"], teacher["frame_states"], student_indices, teacher_indices
         ),

@@ -70,7 +70,7 @@ TRAINING, DISTILLATION = config.TrainingConfig(), config.DistillationConfig()
             dict(model="MoeModel", view=VIEW()),
             "frame_selection: model=MoeModel sees the video's mean",
         ),
-        (config.DistillationConfig, dict(student_loss=()), "student_loss: is empty; name at least one of rep,pred,ce."),
+        (config.DistillationConfig, dict(student_loss=()), "student_loss: is empty; name at least one of rep,pred,ce"),
         (
             config.DistillationConfig,
             dict(student_loss=("rep", "kl")),
@@ -79,6 +79,9 @@ TRAINING, DISTILLATION = config.TrainingConfig(), config.DistillationConfig()
         (config.DistillationConfig, dict(student_loss=("ce", "ce")), "student_loss=ce,ce: contains duplicates."),
         (config.DistillationConfig, dict(student_loss="ce"), "student_loss=ce: must be a list."),
         (config.DistillationConfig, dict(prediction_distance="l1"), "prediction_distance=l1: is unknown; .*squared"),
+        (config.DistillationConfig, dict(relation_weight=-1.0), "relation_weight=-1.0: choose a value from 0."),
+        (config.DistillationConfig, dict(topk_temperature=0.0), "topk_temperature=0.0: choose a value above 0."),
+        (config.DistillationConfig, dict(rep_scale="mean"), "rep_scale=mean: is unknown; choose one of none, dimension."),
         (config.DistillationConfig, dict(rep_weight=-1.0), "rep_weight=-1.0: choose a value from 0."),
         (config.DistillationConfig, dict(share_classifier=False, freeze_classifier=True), "so it needs share_classifier."),
         (config.DistillationConfig, dict(share_classifier=1), "share_classifier=1: must be true or false."),
@@ -230,8 +233,19 @@ def test_the_defaults_are_the_published_recipe():
     assert (DISTILLATION.share_classifier, DISTILLATION.freeze_classifier) == (True, False)
 
 
-@pytest.mark.parametrize("losses, expected", [(("rep",), False), (("pred",), True), (("ce",), True), (("rep", "ce"), True)])
-def test_rep_alone_leaves_the_classifier_untrained(losses, expected):
+@pytest.mark.parametrize(
+    "losses, expected",
+    [
+        (("rep",), False),
+        (("relation",), False),
+        (("rep", "relation"), False),
+        (("pred",), True),
+        (("ce",), True),
+        (("topk_logit",), True),
+        (("rep", "ce"), True),
+    ],
+)
+def test_terms_of_encodings_alone_leave_the_classifier_untrained(losses, expected):
     assert config.DistillationConfig(student_loss=losses).trains_classifier is expected
 
 
@@ -325,6 +339,8 @@ def test_every_field_is_written():
 def test_a_field_that_is_missing_takes_its_default():
     written = json.loads(config.to_json(run_of("serial")))
     del written["training"]["max_to_keep"], written["networks"]["teacher"]["view"]["every_n"]
+    for name in ("relation_weight", "topk_weight", "topk_temperature", "rep_scale"):
+        del written["distillation"][name]
     assert config.from_json(json.dumps(written)) == run_of("serial")
 
 

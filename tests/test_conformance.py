@@ -300,7 +300,7 @@ def test_two_networks_can_share_output_layers(network):
     assert own.isdisjoint(id(weight) for weight in student.weights)
     assert common <= {id(weight) for weight in student.weights}
     found = student(batch)
-    np.testing.assert_allclose(student.predictions_without_dropout(found), found["predictions"], rtol=1e-6)
+    np.testing.assert_allclose(student.classify_without_dropout(found)["predictions"], found["predictions"], rtol=1e-6)
 
 
 # ---- training and distillation --------------------------------------------------------------------------------------

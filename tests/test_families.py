@@ -213,8 +213,10 @@ def run_of(teacher, student, distillation, mode="serial"):
 
 
 @pytest.mark.parametrize("teacher, student, mode", [(MOD, MIX, "serial"), (MIX, SINGLE, "parallel")])
-def test_a_mixture_can_teach_its_kind_of_member_only_by_predictions(mode, teacher, student):
+def test_a_mixture_can_teach_its_kind_of_member_without_a_common_encoding(mode, teacher, student):
     run_of(teacher, student, LABELS_AND_PREDICTIONS, mode)
+    neither = config.DistillationConfig(student_loss=("relation", "topk_logit"), share_classifier=False)
+    run_of(teacher, student, neither, mode)
     both = f"between a {teacher.model} and"
     with pytest.raises(SettingError, match=f"student_loss=rep,ce: no encoding is common {both}"):
         run_of(teacher, student, config.DistillationConfig(student_loss=("rep", "ce"), share_classifier=False), mode)
@@ -254,8 +256,11 @@ def test_only_the_hierarchical_rnn_can_match_frame_states(model):
 def test_matching_an_encoding_without_weights_alone_is_an_error():
     network = networks.frame_level("FrameLevelLogisticModel")
     run_of(network, network, config.DistillationConfig(student_loss=("rep", "ce")))
-    with pytest.raises(SettingError, match="student_loss=rep: trains nothing: .*FrameLevelLogisticModel"):
-        run_of(network, network, config.DistillationConfig(student_loss=("rep",)))
+    run_of(network, network, config.DistillationConfig(student_loss=("relation", "topk_logit")))
+    for losses in (("rep",), ("relation",), ("rep", "relation")):
+        name = f"student_loss={','.join(losses)}"
+        with pytest.raises(SettingError, match=f"{name}: trains nothing: .*FrameLevelLogisticModel"):
+            run_of(network, network, config.DistillationConfig(student_loss=losses))
     with pytest.raises(SettingError, match="freeze_classifier=true: leaves nothing to train: .*FrameLevelLogisticModel"):
         run_of(network, network, config.DistillationConfig(student_loss=("ce",), freeze_classifier=True))
 

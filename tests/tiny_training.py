@@ -21,7 +21,13 @@ from youtube8m_distill.layers.preprocessing import L2Preprocessing
 FEATURES = config.FeatureConfig(names=("rgb", "audio"), sizes=(6, 3))
 NUM_CLASSES = 5
 TWO_CPUS = ["/cpu:0", "/cpu:1"]
-ALL_TERMS = {"representation_loss": 1.5, "prediction_loss": 0.7, "label_loss": 1.2, "intermediate_representation_loss": 0.4}
+ALL_TERMS = {  # that are sums over videos
+    "representation_loss": 1.5,
+    "prediction_loss": 0.7,
+    "label_loss": 1.2,
+    "topk_logit_loss": 0.3,
+    "intermediate_representation_loss": 0.4,
+}
 
 
 class MeanEncoder(Encoder):

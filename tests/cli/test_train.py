@@ -192,6 +192,22 @@ def test_a_value_out_of_range_is_named_with_its_flag(tmp_path, files, argument):
             ("--mode=parallel", "--intermediate_reduction=sum"),
             "--intermediate_reduction: has an effect only with --match_intermediate",
         ),
+        *(
+            (("--mode=parallel", f"--{name}={value}"), f"--{name}: has an effect only with {term} in --student_loss")
+            for name, value, term in (
+                ("relation_weight", 2, "relation"),
+                ("topk_weight", 2, "topk_logit"),
+                ("topk_temperature", 3, "topk_logit"),
+            )
+        ),
+        (
+            ("--mode=parallel", "--student_loss=relation,ce", "--rep_scale=dimension"),
+            "--rep_scale: has an effect only with rep in --student_loss",
+        ),
+        (
+            ("--mode=parallel", "--student_loss=relation", "--noshare_classifier"),
+            "--student_loss=relation: without share_classifier",
+        ),
         (("--mode=serial", "--finetune_epochs=2"), "--finetune_epochs: has an effect only with --student_loss=rep"),
         (
             ("--video_level_classifier_model=LogisticModel", "--moe_num_mixtures=3"),

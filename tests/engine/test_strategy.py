@@ -36,6 +36,31 @@ def test_two_devices_make_two_replicas(two_replicas):
     assert two_replicas.num_replicas_in_sync == 2
 
 
+def test_rows_gathered_over_replicas_are_in_order_and_get_the_gradients_of_all_replicas(two_replicas):
+    rows = np.float32([[[1, 2], [3, 4], [5, 6]], [[7, 8], [9, 10], [11, 12]]])
+    weights = np.random.default_rng(0).normal(size=(2, 6, 2)).astype(np.float32)  # of each replica, for all rows
+
+    def step(own, of_loss):
+        with tf.GradientTape() as tape:
+            tape.watch(own)
+            (everything,) = replicas.gather_over_replicas([own])
+            loss = tf.reduce_sum(of_loss * everything**2)
+        return everything, replicas.own_rows(everything, 3), tape.gradient(loss, own)
+
+    shares = [_per_replica(two_replicas, values) for values in (rows, weights)]
+    gathered, own, gradients = map(two_replicas.experimental_local_results, two_replicas.run(step, shares))
+    for replica in range(2):
+        np.testing.assert_array_equal(gathered[replica], rows.reshape(6, 2))
+        np.testing.assert_array_equal(own[replica], rows[replica])
+        expected = 2 * rows[replica] * weights.sum(axis=0)[3 * replica : 3 * replica + 3]
+        np.testing.assert_allclose(gradients[replica], expected, rtol=1e-6)
+
+
+def test_on_one_replica_the_rows_are_unchanged():
+    (rows,) = replicas.gather_over_replicas([tf.constant([[1.0], [2.0]])])
+    np.testing.assert_array_equal(replicas.own_rows(rows, 2), [[1.0], [2.0]])
+
+
 def test_the_means_of_two_replicas_add_up_to_the_mean_of_the_global_batch(two_replicas):
     values = _per_replica(two_replicas, [[1.0, 2.0], [3.0, 10.0]])
     means = two_replicas.run(mean_over_global_batch, (values,))

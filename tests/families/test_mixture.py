@@ -103,7 +103,7 @@ def test_predictions_without_dropout_come_from_the_encodings():
     outputs = model(VIEW, training=True)
     expected = VIDEOS.outputs(mixtures.tree(model), training=True)
     clean = [video["predictions"] for video in expected]
-    np.testing.assert_allclose(model.predictions_without_dropout(outputs, training=True), clean, rtol=1e-4)
+    np.testing.assert_allclose(model.classify_without_dropout(outputs, training=True)["predictions"], clean, rtol=1e-4)
     assert np.abs(outputs["predictions"].numpy() - clean).max() > 0.01
     np.testing.assert_allclose(outputs["encoding"], [video["encoding"] for video in expected], rtol=1e-4, atol=1e-6)
 
@@ -111,7 +111,7 @@ def test_predictions_without_dropout_come_from_the_encodings():
 def test_predictions_without_dropout_are_the_predictions_if_there_is_none():
     model = shared()
     outputs = model(VIEW)
-    np.testing.assert_allclose(model.predictions_without_dropout(outputs), outputs["predictions"], rtol=1e-6)
+    np.testing.assert_allclose(model.classify_without_dropout(outputs)["predictions"], outputs["predictions"], rtol=1e-6)
 
 
 def test_in_bfloat16_the_gate_is_float32_and_nearly_exact():

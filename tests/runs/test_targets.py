@@ -380,6 +380,7 @@ def test_a_run_cannot_switch_between_stored_targets_and_the_teacher(tmp_path, pa
         ("MixNeXtVladModel", "MixNeXtVladModel", ("rep", "pred", "ce"), False),
         ("MixNeXtVladModel", "NeXtVLADModel", ("pred", "ce"), False),
         ("NetVLADModelLF", "NetVLADModelLF", ("rep", "pred", "ce"), False),
+        ("MixNeXtVladModel", "NeXtVLADModel", ("relation", "topk_logit"), False),
         ("HierarchicalLstmModel", "HierarchicalLstmModel", ("rep", "pred", "ce"), True),
     ],
 )

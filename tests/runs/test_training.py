@@ -76,6 +76,13 @@ def test_a_resumed_run_ends_with_the_same_weights_as_an_uninterrupted_one(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", ["serial", "parallel"])
+def test_a_resumed_run_of_relations_and_best_logits_ends_the_same(tmp_path, files, mode, monkeypatch):
+    commands.use_quick_encoder(monkeypatch)
+    assert_same_end(tmp_path, mode, files, stops=[3], student_loss=("relation", "topk_logit", "ce"))
+
+
+@pytest.mark.slow
 def test_a_resumed_h_rnn_ends_with_the_same_weights_as_an_uninterrupted_one(tmp_path, files):
     assert_same_end(tmp_path, "teacher", files, stops=[3])
 

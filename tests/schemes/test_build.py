@@ -93,8 +93,17 @@ TERMS = {
     "rep": ("representation_loss", "rep_weight"),
     "pred": ("prediction_loss", "pred_weight"),
     "ce": ("label_loss", "ce_weight"),
+    "relation": ("relation_loss", "relation_weight"),
+    "topk_logit": ("topk_logit_loss", "topk_weight"),
 }
-WEIGHTS = {"rep_weight": 0.1, "pred_weight": 0.2, "ce_weight": 0.3, "intermediate_weight": 0.4}
+WEIGHTS = {
+    "rep_weight": 0.1,
+    "pred_weight": 0.2,
+    "ce_weight": 0.3,
+    "intermediate_weight": 0.4,
+    "relation_weight": 0.5,
+    "topk_weight": 0.6,
+}
 
 
 @pytest.mark.parametrize("term", sorted(TERMS))
@@ -119,6 +128,13 @@ def test_all_terms_together_use_their_weight_settings():
 def test_distance_and_reduction_settings_reach_the_terms(distance, reduction):
     terms = student_terms(config.DistillationConfig(prediction_distance=distance, intermediate_reduction=reduction), STUDENT)
     assert (terms.prediction_distance, terms.intermediate_reduction) == (distance, reduction)
+
+
+def test_scale_and_temperature_settings_reach_the_terms():
+    terms = student_terms(config.DistillationConfig(rep_scale="dimension", topk_temperature=3.0), STUDENT)
+    assert (terms.representation_scale, terms.topk_temperature) == ("dimension", 3.0)
+    terms = student_terms(config.DistillationConfig(), STUDENT)
+    assert (terms.representation_scale, terms.topk_temperature) == ("none", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +166,7 @@ def test_a_teacher_trains_in_one_stage_on_its_own_frames():
 
 
 @pytest.mark.parametrize("mode, kind", [("serial", SerialDistiller), ("parallel", ParallelDistiller)])
-@pytest.mark.parametrize("student_loss", [("ce",), ("rep", "pred")])
+@pytest.mark.parametrize("student_loss", [("ce",), ("rep", "pred"), ("relation", "topk_logit")])
 def test_terms_that_reach_the_classifier_make_one_stage(mode, kind, student_loss):
     run, networks = build(mode, student_loss=student_loss)
     (stage,) = build_stages(run, networks)
@@ -189,16 +205,20 @@ def test_a_frozen_classifier_is_used_by_both_and_never_changes(quick):
     assert tiny_training.differ(after["student"], before["student"]) == [True] * encoder + [False] * len(classifier)
 
 
-@pytest.mark.parametrize("sharing", [{}, {"freeze_classifier": True}], ids=["own classifier", "frozen classifier"])
-def test_representation_loss_alone_makes_a_matching_and_a_fine_tuning_stage(quick, sharing):
-    run, networks = quick("serial", student_loss=("rep",), **sharing)
+@pytest.mark.parametrize(
+    "term, sharing",
+    [("rep", {}), ("rep", {"freeze_classifier": True}), ("relation", {})],
+    ids=["own classifier", "frozen classifier", "relation"],
+)
+def test_terms_of_encodings_alone_make_a_matching_and_a_fine_tuning_stage(quick, term, sharing):
+    run, networks = quick("serial", student_loss=(term,), **sharing)
     classifier = _classifier(networks["student"])
     matching, tuning = train_stages(run, networks)
     encoder = len(networks["student"].get_weights()) - len(classifier)
 
     stage, scheme, before, after = matching
     assert (stage.name, stage.roles, stage.num_epochs) == ("matching", ("teacher", "student"), 3)
-    assert list(scheme.terms.weights) == ["representation_loss"]
+    assert list(scheme.terms.weights) == [TERMS[term][0]]
     assert tiny_training.differ(after["student"], before["student"]) == [True] * encoder + [False] * len(classifier)
 
     stage, scheme, before, after = tuning

@@ -17,6 +17,11 @@ def test_representation_loss_is_the_squared_distance():
     np.testing.assert_allclose(losses.representation_loss(student, teacher), [9 + 16, 9])
 
 
+def test_the_representation_loss_can_be_divided_by_the_size_of_the_encoding():
+    student, teacher = np.array([[1.0, 2.0], [0.0, 0.0]], np.float32), np.array([[4.0, -2.0], [0.0, 3.0]], np.float32)
+    np.testing.assert_allclose(losses.representation_loss(student, teacher, "dimension"), [25 / 2, 9 / 2])
+
+
 def test_prediction_losses_of_one_video_equal_hand_computed_values():
     # kl: 0.5 log 2 + 0.5 log(0.5 / 0.75) for the first class, 0.25 log 0.5 + 0.75 log 1.5 for the last.
     # categorical_kl: both sum to 1.65, so (0.5 log 2 - 0.25 log 2) / 1.65.
@@ -112,6 +117,138 @@ def test_a_student_that_is_confident_and_wrong_is_corrected(name):
     assert of_probabilities[0] < -1e4 and of_logits[0] < -0.1
 
 
+# ---- distances between videos
+
+
+def test_relation_loss_equals_the_loop_over_pairs():
+    random = np.random.default_rng(4)
+    student, teacher = random.normal(size=(7, 5)).astype(np.float32), random.normal(size=(7, 3)).astype(np.float32)
+    teacher[0] *= 30  # so that the Huber loss is linear in some pairs
+    expected = oracles.relation_loss(student.astype(np.float64), teacher.astype(np.float64))
+    assert max(expected) > 1
+    np.testing.assert_allclose(losses.relation_loss(student, teacher), expected, rtol=1e-6)
+
+
+def test_relation_loss_does_not_depend_on_scale_and_place():
+    student = np.random.default_rng(5).normal(size=(6, 4)).astype(np.float32)
+    np.testing.assert_allclose(losses.relation_loss(student, 9 * student + 2), np.zeros(6), atol=1e-10)
+
+
+def test_relation_loss_has_the_right_gradient():
+    random = np.random.default_rng(6)
+    student, teacher = random.normal(size=(5, 3)).astype(np.float32), random.normal(size=(5, 4)).astype(np.float32)
+    teacher[0] *= 30
+    oracle = lambda x: sum(oracles.relation_loss(x.reshape(5, 3), np.float64(teacher)))  # noqa: E731
+    expected = oracles.slope(oracle, student.ravel()).reshape(5, 3)
+    np.testing.assert_allclose(_relations(student, teacher)[1], expected, rtol=1e-4, atol=1e-6)
+
+
+def _relations(student, teacher):
+    student = tf.Variable(np.float32(student))
+    with tf.GradientTape() as tape:
+        rows = losses.relation_loss(student, np.float32(teacher))
+    return rows.numpy(), tape.gradient(rows, student).numpy()
+
+
+def test_identical_encodings_have_a_finite_relation_loss_and_no_gradient_between_them():
+    random = np.random.default_rng(7)
+    teacher, one = random.normal(size=(4, 3)), random.normal(size=3)
+    rows, gradient = _relations(np.tile(one, (4, 1)), teacher)
+    np.testing.assert_allclose(rows, oracles.relation_loss(np.zeros((4, 3)), np.float32(teacher)), rtol=1e-5)
+    np.testing.assert_array_equal(gradient, np.zeros((4, 3)))
+    rows, gradient = _relations([one, one, one + 1, one - 3], teacher)
+    assert np.isfinite(rows).all() and np.isfinite(gradient).all() and gradient[2].any()
+    np.testing.assert_allclose(gradient[0], gradient[0, 0] * np.ones(3), rtol=1e-4)  # along (1, 1, 1), to the others
+    rows, gradient = _relations(random.normal(size=(4, 3)), np.tile(one, (4, 1)))
+    assert np.isfinite(rows).all() and gradient.any()
+
+
+def test_relation_loss_of_a_single_video_is_0():
+    rows, gradient = _relations([[1.0, 2.0]], [[3.0]])
+    np.testing.assert_array_equal(rows, [0.0])
+    np.testing.assert_array_equal(gradient, [[0.0, 0.0]])
+
+
+def test_relation_loss_resolves_encodings_that_differ_little():
+    """Their squared lengths are about 10^8 times the squared distances."""
+    random = np.random.default_rng(8)
+    student = (100 + 0.01 * random.normal(size=(6, 4))).astype(np.float32)
+    teacher = random.normal(size=(6, 4)).astype(np.float32)
+    expected = oracles.relation_loss(student.astype(np.float64), teacher.astype(np.float64))
+    np.testing.assert_allclose(losses.relation_loss(student, teacher), expected, rtol=1e-5)
+
+
+# ---- standardized logits of the teacher's best classes
+
+
+def _logits(count, seed, scale=4.0):
+    return (scale * np.random.default_rng(seed).normal(size=(3, count)) - 3).astype(np.float32)
+
+
+@pytest.mark.parametrize("num_classes", [3, 20, 40])
+@pytest.mark.parametrize("temperature", [2.0, 5.0])
+def test_topk_logit_loss_equals_the_loop_over_the_teachers_best_classes(num_classes, temperature):
+    student, teacher = _logits(num_classes, 0), _logits(num_classes, 1)
+    pairs = list(zip(student.astype(np.float64), teacher.astype(np.float64)))
+    found = losses.topk_logit_loss(_outputs_of(student), _outputs_of(teacher), temperature)
+    np.testing.assert_allclose(found, [oracles.topk_logit_loss(*pair, temperature) for pair in pairs], rtol=1e-4)
+    squeezed = [[oracles.squeezed_logits(oracles.sigmoid(z)) for z in pair] for pair in pairs]
+    found = losses.topk_logit_loss(_probabilities_of(student), _probabilities_of(teacher), temperature)
+    np.testing.assert_allclose(found, [oracles.topk_logit_loss(*pair, temperature) for pair in squeezed], rtol=1e-3)
+
+
+def _outputs_of(logits):
+    return {"logits": logits, "predictions": oracles.sigmoid(logits)}
+
+
+def _probabilities_of(logits):
+    return {"predictions": oracles.sigmoid(logits)}
+
+
+@pytest.mark.parametrize("teacher", [_outputs_of, _probabilities_of])
+@pytest.mark.parametrize("student", [_outputs_of, _probabilities_of])
+def test_a_student_with_the_teachers_predictions_has_topk_logit_loss_0_with_every_classifier(student, teacher):
+    z = _logits(30, 2, scale=1.0)
+    np.testing.assert_allclose(losses.topk_logit_loss(student(z), teacher(z)), np.zeros(3), atol=1e-6)
+
+
+def test_classes_that_are_not_among_the_teachers_best_have_no_topk_gradient():
+    teacher = _outputs_of(_logits(40, 3)[:1])
+    best = set(oracles.ordered_classes(teacher["logits"][0])[:20])
+    z = _logits(40, 4)[0]
+    gradient = _value_and_gradient(lambda z: losses.topk_logit_loss({"logits": tf.identity(z)}, teacher), z)[1]
+    assert {int(c) for c in np.flatnonzero(gradient)} == best
+
+
+@pytest.mark.parametrize("first", LOGITS)
+def test_topk_logit_loss_has_the_right_gradient_at_every_logit(first):
+    teacher = np.float32([2.0, -1.0, 0.5])
+    z = np.float32([first, -1.5, 0.25])
+    loss = lambda z: losses.topk_logit_loss({"logits": tf.identity(z)}, _outputs_of(teacher[None]))  # noqa: E731
+    gradient = _value_and_gradient(loss, z)[1]
+    expected = oracles.slope(lambda z: oracles.topk_logit_loss(z, np.float64(teacher)), z, 1e-5)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("first", PROBABILITIES)
+def test_topk_logit_loss_has_the_right_gradient_at_every_probability(first):
+    teacher, p = np.float32([0.9, 0.3, 0.5]), np.float32([first, 0.2, 0.6])
+    loss = lambda p: losses.topk_logit_loss({"predictions": tf.identity(p)}, {"predictions": teacher[None]})  # noqa: E731
+    gradient = _value_and_gradient(loss, p)[1]
+    taught = oracles.squeezed_logits(np.float64(teacher))
+    expected = oracles.slope(lambda p: oracles.topk_logit_loss(oracles.squeezed_logits(p), taught), p)
+    np.testing.assert_allclose(gradient, expected, rtol=5e-3, atol=1e-3)
+    assert np.abs(gradient).max() > 0.01
+
+
+@pytest.mark.parametrize("student, teacher", [(np.zeros(5), _logits(5, 6)[0]), (_logits(5, 6)[0], np.zeros(5))])
+def test_equal_logits_have_a_finite_topk_gradient(student, teacher):
+    teacher = _outputs_of(np.float32([teacher]))
+    loss = lambda z: losses.topk_logit_loss({"logits": tf.identity(z)}, teacher)  # noqa: E731
+    value, gradient = _value_and_gradient(loss, np.float32(student))
+    assert np.isfinite(value) and np.isfinite(gradient).all() and gradient.any()
+
+
 @pytest.mark.parametrize("label", [0, 1])
 def test_label_loss_has_the_right_gradient_at_every_probability(label):
     labels = np.array([[label]])
@@ -203,6 +340,8 @@ def _intermediate(student, teacher):
         losses.representation_loss,
         losses.prediction_loss,
         _intermediate,
+        lambda s, t: losses.relation_loss(tf.reshape(s, (3, 1)), tf.reshape(t, (3, 1))),
+        lambda s, t: losses.topk_logit_loss({"predictions": tf.identity(s)}, {"predictions": t}),
         lambda s, t: losses.prediction_loss(s, t, "categorical_kl"),
         lambda s, t: losses.prediction_loss(s, t, "squared"),
     ],

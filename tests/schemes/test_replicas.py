@@ -15,6 +15,7 @@ from youtube8m_distill.schemes.serial import SerialDistiller
 DATA = tiny_training.videos()
 SETTINGS = {"clip_gradient_norm": 0.05, "regularization_penalty": 4e7}
 REP = {"representation_loss": 1.0}
+RELATION = {"relation_loss": 2.0, "label_loss": 1.0}
 STEPS = 3
 
 
@@ -34,11 +35,12 @@ def parallel(shared, network=tiny_training.network):
 SCHEMES = {
     "serial": lambda: serial(tiny_training.ALL_TERMS),
     "serial, rep alone": lambda: serial(REP, classifier="untouched"),
+    "serial, relation": lambda: serial(RELATION),
     "serial, frozen classifier": lambda: serial(tiny_training.ALL_TERMS, classifier="frozen"),
     "parallel, shared classifier": lambda: parallel(shared=True),
     "parallel, separate classifiers": lambda: parallel(shared=False),
 }
-QUICK = "parallel, shared classifier"  # the others are slow tests
+QUICK = ("parallel, shared classifier", "serial, relation")  # the others are slow tests
 
 
 @functools.cache
@@ -48,7 +50,7 @@ def on_one_replica(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != QUICK)) for name in sorted(SCHEMES)]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in sorted(SCHEMES)]
 )
 def test_gradient_descent_on_two_replicas_equals_one(name):
     twins = tiny_training.train_eagerly(tiny_training.TWO_CPUS, SCHEMES[name], DATA, steps=STEPS)
@@ -77,7 +79,7 @@ def test_a_hierarchical_rnn_on_two_replicas_equals_one():
     tiny_training.assert_same_weights(tiny_training.weights(two), tiny_training.weights(one), 1e-5)
 
 
-@pytest.mark.parametrize("name", [QUICK])
+@pytest.mark.parametrize("name", QUICK)
 def test_keras_fit_on_one_device_takes_the_same_steps(name):
     fitted = tiny_training.compiled(SCHEMES[name], make_strategy())
     fitted.fit(tiny_training.batches(DATA), steps_per_epoch=STEPS, verbose=0)

@@ -48,6 +48,28 @@ def test_a_step_follows_the_gradient_of_the_weighted_terms(weights):
     tiny_training.assert_same_weights(tiny_training.weights(scheme), expected, 2e-5)
 
 
+def test_a_step_follows_the_gradient_of_the_relation_loss():
+    strategy = make_strategy()
+    make = lambda: serial({"relation_loss": 2.0, "label_loss": 1.0}, clip_gradient_norm=0, regularization_penalty=0)  # noqa: E731
+    scheme = tiny_training.compiled(make, strategy)
+
+    def outputs(role, values):
+        return [oracles.tiny_network(values, DATA[role]["frames"][i], DATA[role]["num_frames"][i]) for i in range(8)]
+
+    taught = [video["encoding"] for video in outputs("teacher", scheme.teacher.get_weights())]
+
+    def loss(values):
+        own = outputs("student", values)
+        relations = oracles.relation_loss([video["encoding"] for video in own], taught)
+        labels = [oracles.label_loss(DATA["labels"][i], video["predictions"]) for i, video in enumerate(own)]
+        return np.mean(labels) + 2.0 * np.mean(relations)
+
+    values = [values.astype(np.float64) for values in scheme.networks["student"].get_weights()]
+    expected = [value - 0.2 * gradient for value, gradient in zip(values, oracles.numerical_gradients(loss, values))]
+    tiny_training.step_eagerly(scheme, DATA, strategy)
+    tiny_training.assert_same_weights(tiny_training.weights(scheme), expected, 2e-5)
+
+
 def test_the_teacher_does_not_change_by_a_bit():
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: serial(dropout=0.5, regularization_penalty=1e8), strategy)

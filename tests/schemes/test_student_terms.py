@@ -18,6 +18,7 @@ def _outputs(length):
 
 
 STUDENT, TEACHER = _outputs(3), _outputs(6)
+EVERY_TERM = {**tiny_training.ALL_TERMS, "relation_loss": 0.6}
 
 
 def _expected(term, video, distance=oracles.bernoulli_kl, reduction="mean"):
@@ -26,6 +27,10 @@ def _expected(term, video, distance=oracles.bernoulli_kl, reduction="mean"):
         "representation_loss": lambda: oracles.squared_distance(student["encoding"], teacher["encoding"]),
         "prediction_loss": lambda: distance(teacher["predictions"], student["predictions"]),
         "label_loss": lambda: oracles.label_loss(BATCH["labels"][video], student["predictions"]),
+        "relation_loss": lambda: oracles.relation_loss(STUDENT["encoding"], TEACHER["encoding"])[video],
+        "topk_logit_loss": lambda: oracles.topk_logit_loss(
+            *(oracles.squeezed_logits(outputs["predictions"]) for outputs in (student, teacher))
+        ),
         "intermediate_representation_loss": lambda: oracles.intermediate_loss(
             student["frame_states"],
             teacher["frame_states"],
@@ -36,7 +41,7 @@ def _expected(term, video, distance=oracles.bernoulli_kl, reduction="mean"):
     }[term]()
 
 
-@pytest.mark.parametrize("term", sorted(tiny_training.ALL_TERMS))
+@pytest.mark.parametrize("term", sorted(EVERY_TERM))
 def test_a_single_term_equals_its_oracle_and_is_the_only_one(term):
     terms = StudentTerms({term: 3.0})
     found = terms(STUDENT, TEACHER, BATCH)
@@ -65,9 +70,24 @@ def test_the_intermediate_reduction_is_the_requested_one(reduction):
     )
 
 
+@pytest.mark.parametrize("scale, divisor", [("none", 1), ("dimension", 4)])
+def test_the_representation_scale_is_the_requested_one(scale, divisor):
+    found = StudentTerms({"representation_loss": 1.0}, representation_scale=scale)(STUDENT, TEACHER, BATCH)
+    expected = [_expected("representation_loss", video) / divisor for video in range(6)]
+    np.testing.assert_allclose(found["student/representation_loss"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_temperature_of_the_best_logits_is_the_requested_one(temperature):
+    found = StudentTerms({"topk_logit_loss": 1.0}, topk_temperature=temperature)(STUDENT, TEACHER, BATCH)
+    logits = [map(oracles.squeezed_logits, outputs["predictions"]) for outputs in (STUDENT, TEACHER)]
+    expected = [oracles.topk_logit_loss(*video, temperature) for video in zip(*logits)]
+    np.testing.assert_allclose(found["student/topk_logit_loss"], expected, rtol=1e-4)
+
+
 def test_all_terms_together_equal_their_oracles():
-    found = StudentTerms(tiny_training.ALL_TERMS)(STUDENT, TEACHER, BATCH)
-    for term in tiny_training.ALL_TERMS:
+    found = StudentTerms(EVERY_TERM)(STUDENT, TEACHER, BATCH)
+    for term in EVERY_TERM:
         np.testing.assert_allclose(found[f"student/{term}"], [_expected(term, video) for video in range(6)], rtol=1e-4)
 
 

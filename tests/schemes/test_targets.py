@@ -13,7 +13,7 @@ from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.serial import SerialDistiller
 
 DATA = tiny_training.videos()
-TERMS = {"representation_loss": 1.5, "prediction_loss": 0.7, "label_loss": 1.2}
+TERMS = {"representation_loss": 1.5, "prediction_loss": 0.7, "label_loss": 1.2, "relation_loss": 0.8, "topk_logit_loss": 0.3}
 
 
 def outputs(probabilities, encoding=((0.0,),)):

@@ -40,7 +40,7 @@ def check_flags() -> None:
     apply_recipe()
     hint = ", or choose --mode=serial or parallel" if FLAGS.mode == "teacher" else ""
     _refuse(WITHOUT_EFFECT[FLAGS.mode], f"has no effect with --mode={FLAGS.mode}; leave it out{hint}.")
-    _refuse_settings_of_absent_terms(FLAGS.student_loss or configs.STUDENT_LOSSES)
+    _refuse_settings_of_absent_terms(FLAGS.student_loss or configs.CVPR_LOSSES)
     for name in ("init_from", "teacher_dir"):
         folder = FLAGS[name].value
         if folder and pathlib.Path(folder).resolve() == pathlib.Path(FLAGS.train_dir).resolve():
@@ -70,7 +70,7 @@ def apply_recipe() -> None:
         if not any(FLAGS[name].present for name in SELECTION_FLAGS):
             _set_unless_given(recipe.student_frames)
         published = configs.TrainingConfig(**configs.FAMILY_OF[FLAGS.model].training)
-        terms, batch_size = FLAGS.student_loss or configs.STUDENT_LOSSES, FLAGS.batch_size or published.batch_size
+        terms, batch_size = FLAGS.student_loss or configs.CVPR_LOSSES, FLAGS.batch_size or published.batch_size
         _set_unless_given(recipe.of_distillation(terms, batch_size))
     if mode == "serial":
         return
@@ -132,11 +132,13 @@ def _refuse(names, reason):
 def _refuse_settings_of_absent_terms(terms):
     """Refuses settings of terms that are not in the student's loss (`terms`), and of a stage that the run does not have."""
     for holds, condition, *names in (
-        ("rep" in terms, "with rep in --student_loss", "rep_weight"),
+        ("rep" in terms, "with rep in --student_loss", "rep_weight", "rep_scale"),
         ("pred" in terms, "with pred in --student_loss", "pred_weight", "prediction_distance"),
         ("ce" in terms, "with ce in --student_loss", "ce_weight"),
+        ("relation" in terms, "with relation in --student_loss", "relation_weight"),
+        ("topk_logit" in terms, "with topk_logit in --student_loss", "topk_weight", "topk_temperature"),
         (FLAGS.match_intermediate, "with --match_intermediate", "intermediate_weight", "intermediate_reduction"),
-        (list(terms) == ["rep"], "with --student_loss=rep", "finetune_epochs"),
+        (set(terms) <= set(configs.ENCODING_LOSSES), "with --student_loss=rep, relation, or both", "finetune_epochs"),
     ):
         if not holds:
             _refuse(names, f"has an effect only {condition}; leave it out, or give that too.")

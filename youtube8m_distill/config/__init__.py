@@ -14,10 +14,13 @@ from youtube8m_distill.config.network import (
 from youtube8m_distill.config.recipes import RECIPES, RecipeName, explain
 from youtube8m_distill.config.run import MODES, RunConfig
 from youtube8m_distill.config.training import (
+    CVPR_LOSSES,
+    ENCODING_LOSSES,
     INTERMEDIATE_REDUCTIONS,
     MAX_SEED,
     OPTIMIZERS,
     PREDICTION_DISTANCES,
+    REPRESENTATION_SCALES,
     STUDENT_LOSSES,
     DistillationConfig,
     TrainingConfig,

@@ -115,7 +115,7 @@ def _check_terms(family, distillation):
     require(not family.chooses_frames or "ce" in terms, "student_loss", reason, terms)
     if not family.encoder_has_weights:
         what = f"the encoding of {family.model} has no weights"
-        reason = f"trains nothing: {what}. Add pred or ce."
+        reason = f"trains nothing: {what}. Add pred, topk_logit, or ce."
         require(distillation.trains_classifier, "student_loss", reason, distillation.student_loss)
         require(not freezes, "freeze_classifier", f"leaves nothing to train: {what}.", True)
 
@@ -123,7 +123,7 @@ def _check_terms(family, distillation):
 def _check_parallel(distillation):
     reason = "in mode=parallel would leave the classifier untrained: it needs the trained teacher of mode=serial."
     require(not distillation.freeze_classifier, "freeze_classifier", reason, True)
-    reason = "without share_classifier leaves the student's classifier untrained; share it, or add pred or ce."
+    reason = "without share_classifier leaves the student's classifier untrained; share it, or add pred, topk_logit, or ce."
     trained = distillation.share_classifier or distillation.trains_classifier
     require(trained, "student_loss", reason, distillation.student_loss)
 

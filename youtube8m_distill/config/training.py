@@ -4,14 +4,17 @@ from typing import Literal, get_args
 
 from youtube8m_distill.settings import Names, Settings, require, setting
 
-StudentLoss = Literal["rep", "pred", "ce"]
+StudentLoss = Literal["rep", "pred", "ce", "relation", "topk_logit"]
+RepresentationScale = Literal["none", "dimension"]
 PredictionDistance = Literal["kl", "categorical_kl", "squared"]
 Reduction = Literal["mean", "sum"]
 LabelLoss = Literal["CrossEntropyLoss", "SoftmaxLoss"]
 Optimizer = Literal["AdamOptimizer", "GradientDescentOptimizer", "MomentumOptimizer", "AdagradOptimizer", "RMSPropOptimizer"]
-STUDENT_LOSSES, PREDICTION_DISTANCES, INTERMEDIATE_REDUCTIONS, OPTIMIZERS = map(
-    get_args, (StudentLoss, PredictionDistance, Reduction, Optimizer)
+STUDENT_LOSSES, PREDICTION_DISTANCES, REPRESENTATION_SCALES, INTERMEDIATE_REDUCTIONS, OPTIMIZERS = map(
+    get_args, (StudentLoss, PredictionDistance, RepresentationScale, Reduction, Optimizer)
 )
+CVPR_LOSSES = ("rep", "pred", "ce")  # the terms of the CVPR 2019 paper
+ENCODING_LOSSES = ("rep", "relation")  # terms that do not reach the classifier
 MAX_SEED = 2**31 - 1  # accepted by NumPy, Python and TensorFlow alike
 
 
@@ -19,11 +22,21 @@ class DistillationConfig(Settings):
     """What a student minimizes, and what it shares with its teacher."""
 
     student_loss: Names = setting(
-        STUDENT_LOSSES, "Subset of rep,pred,ce: match the encoding, match the predictions, fit the labels."
+        CVPR_LOSSES,
+        "Subset of rep,pred,ce,relation,topk_logit: match the encoding, match the predictions, fit the labels, match the "
+        "distances between the encodings of a minibatch, match the logits of the teacher's 20 best classes.",
     )
     rep_weight: float = setting(1.0, "Weight of L_rep, the squared distance of the encodings.", ge=0.0)
     pred_weight: float = setting(1.0, "Weight of L_pred, the distance d of the predictions.", ge=0.0)
     ce_weight: float = setting(1.0, "Weight of L_CE, the cross-entropy with the labels.", ge=0.0)
+    relation_weight: float = setting(
+        1.0, "Weight of the relation loss; a mean over pairs of videos, small next to sums over classes.", ge=0.0
+    )
+    topk_weight: float = setting(1.0, "Weight of the loss topk_logit.", ge=0.0)
+    topk_temperature: float = setting(2.0, "Temperature T of the standardized logits in topk_logit.", gt=0.0)
+    rep_scale: RepresentationScale = setting(
+        "none", "Divide L_rep by nothing, or by the dimension of the encoding: the mean instead of the sum."
+    )
     intermediate_weight: float = setting(
         1.0, "Weight of L_rep^I, the squared distance of states after common frames.", ge=0.0
     )
@@ -37,17 +50,18 @@ class DistillationConfig(Settings):
 
     def model_post_init(self, context, /):
         terms = self.student_loss
-        require(terms, "student_loss", "is empty; name at least one of rep,pred,ce.")
+        known = ",".join(STUDENT_LOSSES)
+        require(terms, "student_loss", f"is empty; name at least one of {known}.")
         for term in terms:
-            require(term in STUDENT_LOSSES, "student_loss", f"{term!r} is unknown; choose among rep,pred,ce.", terms)
+            require(term in STUDENT_LOSSES, "student_loss", f"{term!r} is unknown; choose among {known}.", terms)
         require(len(set(terms)) == len(terms), "student_loss", "contains duplicates.", terms)
         reason = "keeps the teacher's classifier as it is, so it needs share_classifier."
         require(self.share_classifier or not self.freeze_classifier, "freeze_classifier", reason, True)
 
     @property
     def trains_classifier(self) -> bool:
-        """Whether any term reaches the classifier; `rep` alone stops at the encoding."""
-        return "pred" in self.student_loss or "ce" in self.student_loss
+        """Whether any term reaches the classifier; `rep` and `relation` stop at the encoding."""
+        return not set(self.student_loss) <= set(ENCODING_LOSSES)
 
 
 class TrainingConfig(Settings):
@@ -71,7 +85,9 @@ class TrainingConfig(Settings):
         lt=1.0,
     )
     num_epochs: int = setting(5, "Passes over the training videos.", ge=1, may_change=True)
-    finetune_epochs: int = setting(5, "Epochs of the second stage of a serial run on rep alone.", ge=1, may_change=True)
+    finetune_epochs: int = setting(
+        5, "Epochs of the second stage of a serial run on rep or relation alone.", ge=1, may_change=True
+    )
     max_steps: int | None = setting(None, "End the run at this step.", ge=1, may_change=True)
     checkpoint_steps: int | None = setting(None, "Also save every so many steps.", ge=1, may_change=True)
     checkpoint_minutes: float = setting(

@@ -121,9 +121,9 @@ class VideoClassifier(keras.Model):
         found = self.classifier(flat, training=training, update_statistics=False)["predictions"]
         return {**decisions, "predictions": ops.reshape(found, (-1, states.shape[1], self.num_classes))}
 
-    def predictions_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> KerasTensor:
-        """The predictions that a student matches: those of `outputs`, a result of `call`, but without dropout."""
-        return self.classifier(outputs["encoding"], training=training, update_statistics=False)["predictions"]
+    def classify_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> dict[str, KerasTensor]:
+        """What a student matches: predictions and logits (if any) of `outputs`, a result of `call`, but without dropout."""
+        return self.classifier(outputs["encoding"], training=training, update_statistics=False)
 
     def multiply_adds(self, num_frames: int) -> int:
         """Multiply-adds of one video of `num_frames` frames, matrix products only. Each is 2 FLOPs."""

@@ -186,7 +186,7 @@ class _Training:
         steps = min(steps, settings.max_steps or steps)
         if len(stages) > 1:
             names = " and then ".join(f"{stage.num_epochs} epoch(s) of {stage.name}" for stage in stages)
-            log.info("student_loss=rep trains twice: %s.", names)
+            log.info("student_loss=%s trains twice: %s.", ",".join(self.config.distillation.student_loss), names)
         checkpoint, run = self._disk_bytes()
         weights = sum(network.count_params() for network in self.networks.values())
         trained = sum(self.networks[role].count_params() for role in self.config.trained_roles)

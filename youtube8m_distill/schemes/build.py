@@ -16,7 +16,13 @@ from youtube8m_distill.schemes.scheme import TrainingScheme
 from youtube8m_distill.schemes.serial import SerialDistiller
 from youtube8m_distill.schemes.supervised import Supervised
 
-TERMS = {"rep": "representation_loss", "pred": "prediction_loss", "ce": "label_loss"}  # in settings -> in schemes
+TERMS = {  # in settings -> in schemes, and the setting of its weight
+    "rep": ("representation_loss", "rep_weight"),
+    "pred": ("prediction_loss", "pred_weight"),
+    "ce": ("label_loss", "ce_weight"),
+    "relation": ("relation_loss", "relation_weight"),
+    "topk_logit": ("topk_logit_loss", "topk_weight"),
+}
 
 
 class Stage(NamedTuple):
@@ -69,18 +75,25 @@ def student_terms(
     distillation: DistillationConfig, student: NetworkConfig, label_loss: str = "CrossEntropyLoss"
 ) -> StudentTerms:
     """What a student minimizes."""
-    weights = {TERMS[name]: getattr(distillation, f"{name}_weight") for name in distillation.student_loss}
+    terms = [TERMS[name] for name in distillation.student_loss]
+    weights = {term: getattr(distillation, setting) for term, setting in terms}
     if distillation.match_intermediate:
         weights["intermediate_representation_loss"] = distillation.intermediate_weight
-    objective = label_objective(student, label_loss)
-    return StudentTerms(weights, distillation.prediction_distance, distillation.intermediate_reduction, objective)
+    return StudentTerms(
+        weights,
+        distillation.prediction_distance,
+        distillation.intermediate_reduction,
+        label_objective(student, label_loss),
+        distillation.rep_scale,
+        distillation.topk_temperature,
+    )
 
 
 def build_stages(config: RunConfig, networks: dict[str, Network]) -> list[Stage]:
     """The stages of a run, in order, from its networks by role.
 
-    There is one stage, except in a serial run on `rep` alone: there the encoder first matches the teacher's, then encoder
-    and classifier are fine-tuned on the label loss with a new optimizer and schedule (CVPR 2019, training (a)).
+    There is one stage, except in a serial run on `rep` or `relation` alone: there the encoder first matches the teacher's,
+    then encoder and classifier are fine-tuned on the label loss with a new optimizer and schedule (CVPR 2019, training (a)).
     """
     training, distillation = config.training, config.distillation
     options = {"regularization_penalty": training.regularization_penalty, "clip_gradient_norm": training.clip_gradient_norm}

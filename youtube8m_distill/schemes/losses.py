@@ -3,11 +3,20 @@
 The teacher is a constant in every distillation loss; its gradient is stopped here.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow as tf
 from keras import ops
 
+from youtube8m_distill.schema import TOP_K
+
 EPSILON = 1e-5  # of the starter code
 TINY = 1e-30  # a normal number of float32
+SAME_ENCODING = 1e-12  # a squared distance below this share of the squared lengths is 0: float32 resolves no less
+STANDARD_DEVIATION_EPSILON = 1e-7  # of the code of logit standardization
+# Larger logits carry no information: sigmoid(30) is 1 in float32, sigmoid(-30) is 1e-13, and the losses clip at 1e-5.
+LARGEST_LOGIT = 30.0
 
 
 def label_loss(
@@ -52,9 +61,47 @@ def softmax_loss(
 LABEL_LOSSES = {"CrossEntropyLoss": label_loss, "SoftmaxLoss": softmax_loss}
 
 
-def representation_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
-    """L_rep (equation 2): squared L2 distance of encodings without dropout, float [batch, D]. float32 [batch]."""
-    return squared(ops.stop_gradient(ops.cast(teacher, "float32")), ops.cast(student, "float32"))
+def representation_loss(student: tf.Tensor, teacher: tf.Tensor, scale: str = "none") -> tf.Tensor:
+    """L_rep (equation 2): squared L2 distance of encodings without dropout, float [batch, D]. float32 [batch].
+
+    With `scale` "dimension", it is divided by D.
+    """
+    difference = ops.stop_gradient(ops.cast(teacher, "float32")) - ops.cast(student, "float32")
+    reduce = ops.mean if scale == "dimension" else ops.sum
+    return reduce(ops.square(difference), axis=-1)
+
+
+def relation_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
+    """The distance-wise loss of relational distillation (RKD-D; Park et al., CVPR 2019), one number for each row.
+
+    The Euclidean distances between the encodings of a minibatch, divided by their mean over all pairs of different
+    encodings, are compared by the Huber loss with threshold 1. Row i is the mean over the pairs of video i, so the mean over
+    the batch is the mean over all pairs.
+
+    Args:
+        student, teacher: encodings without dropout, float [batch, D_S] and [batch, D_T]; the sizes may differ.
+    Returns:
+        float32 [batch]; 0 for a batch of one.
+    """
+    difference = ops.abs(_relative_distances(student) - _relative_distances(ops.stop_gradient(teacher)))  # [B, B]
+    huber = ops.where(difference < 1.0, 0.5 * ops.square(difference), difference - 0.5)
+    others = ops.maximum(ops.shape(student)[0] - 1, 1)
+    return ops.cast(ops.sum(huber, axis=-1) / ops.cast(others, huber.dtype), "float32")
+
+
+def _relative_distances(encodings):
+    """Distances between all rows, divided by their mean over the pairs that are apart. float64 [batch, batch]."""
+    # In float64: the squared distance is a difference of products, which a GPU may round to few bits.
+    x = ops.cast(encodings, "float64")
+    squares = ops.sum(ops.square(x), axis=-1)
+    sums = squares[:, None] + squares[None, :]
+    squared_distances = sums - 2.0 * ops.matmul(x, ops.transpose(x))
+    apart = squared_distances > SAME_ENCODING * sums
+    apart = ops.logical_and(apart, ops.logical_not(ops.eye(ops.shape(x)[0], dtype="bool")))
+    # The root of 0 would have an infinite gradient, and 0 times that is NaN.
+    distances = ops.where(apart, ops.sqrt(ops.where(apart, squared_distances, 1.0)), 0.0)
+    count = ops.sum(ops.cast(apart, "float64"))
+    return distances / ops.where(count > 0, ops.sum(distances) / ops.maximum(count, 1.0), 1.0)
 
 
 def intermediate_representation_loss(
@@ -132,6 +179,50 @@ def prediction_loss(
     that is confident and wrong has a gradient.
     """
     return DISTANCES[distance](ops.stop_gradient(teacher), student, student_logits)
+
+
+def logits_of(outputs: Mapping[str, Any]) -> tf.Tensor:
+    """A frozen network's logits, or those of its probabilities, from -30 to 30. float32 [batch, num_classes]."""
+    p = outputs["predictions"]
+    logits = outputs["logits"] if "logits" in outputs else ops.log(p) - ops.log1p(-p)  # infinite at 0 and 1
+    return ops.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT)
+
+
+def topk_logit_loss(
+    student: Mapping[str, Any], teacher: Mapping[str, Any], temperature: float = 2.0, num_best: int = TOP_K
+) -> tf.Tensor:
+    """Distillation of standardized logits (Sun et al., CVPR 2024), among the teacher's best classes alone.
+
+    T^2 KL(softmax(Z(z_T) / T) || softmax(Z(z_S) / T)), where Z subtracts the mean over the classes and divides by the
+    standard deviation. Both are over the `num_best` best classes of the teacher, or all if there are fewer.
+
+    Args:
+        student, teacher: a network's `predictions` [batch, num_classes], and `logits` if its classifier has them. Without
+            logits of the student, those of both predictions are used, after a linear map to 1e-5 .. 1 - 1e-5, so that a
+            student that is confident and wrong has a gradient.
+    Returns:
+        float32 [batch].
+    """
+    if "logits" in student:
+        student_logits, teacher_logits = student["logits"], logits_of(teacher)
+    else:
+        student_logits, teacher_logits = _squeezed_logits(student["predictions"]), _squeezed_logits(teacher["predictions"])
+    num_best = min(num_best, ops.shape(teacher_logits)[-1])
+    taught, classes = ops.top_k(ops.stop_gradient(teacher_logits), num_best)
+    own = ops.take_along_axis(student_logits, classes, axis=-1)
+    return temperature**2 * softened_kl(_standardized(taught), _standardized(own), temperature)
+
+
+def _squeezed_logits(probabilities):
+    return ops.log(_squeezed(probabilities)) - ops.log(_squeezed(1.0 - probabilities))
+
+
+def _standardized(logits):
+    """Logits with mean 0 and standard deviation 1; zeros if they are all equal."""
+    centered = logits - ops.mean(logits, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(centered), axis=-1, keepdims=True)
+    deviation = ops.where(variance > 0, ops.sqrt(ops.where(variance > 0, variance, 1.0)), 0.0)  # its gradient is finite
+    return centered / (deviation + STANDARD_DEVIATION_EPSILON)
 
 
 def softened_kl(parent_logits: tf.Tensor, member_logits: tf.Tensor, temperature: float) -> tf.Tensor:

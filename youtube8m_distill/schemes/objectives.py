@@ -9,11 +9,19 @@ import tensorflow as tf
 from keras import ops
 
 from youtube8m_distill import schema
+from youtube8m_distill.layers.replicas import gather_over_replicas, own_rows
 from youtube8m_distill.schemes import losses
 from youtube8m_distill.schemes.scheme import Batch, Losses, by_role
 from youtube8m_distill.settings import require
 
-TERMS = ("representation_loss", "prediction_loss", "label_loss", "intermediate_representation_loss")
+TERMS = (
+    "representation_loss",
+    "prediction_loss",
+    "label_loss",
+    "relation_loss",
+    "topk_logit_loss",
+    "intermediate_representation_loss",
+)
 Outputs = Mapping[str, Any]  # of a network; a mixture's `members` are a list of such
 
 
@@ -103,12 +111,16 @@ class StudentTerms:
         prediction_distance: a key of `losses.DISTANCES`.
         intermediate_reduction: "mean" or "sum".
         objective: LabelObjective, or OnlineMixtureObjective if the student is a mixture.
+        representation_scale: "none", or "dimension" to divide `representation_loss` by the size of the encoding.
+        topk_temperature: T of `topk_logit_loss`.
     """
 
     weights: Mapping[str, float]
     prediction_distance: str = "kl"
     intermediate_reduction: str = "mean"
     objective: LabelObjective = LABELS_ALONE
+    representation_scale: str = "none"
+    topk_temperature: float = 2.0
 
     def __post_init__(self) -> None:
         for term in self.weights:
@@ -131,7 +143,7 @@ class StudentTerms:
     def __call__(self, student: Outputs, teacher: Outputs, batch: Batch) -> Losses:
         """The terms named in `loss_weights`, float32 [batch].
 
-        Of the networks' outputs, they use `encoding`, `predictions`, the student's `logits` if it has them and, if needed,
+        Of the networks' outputs, they use `encoding`, `predictions`, `logits` if there are any and, if needed,
         `frame_states`.
         """
         terms = {}
@@ -139,7 +151,12 @@ class StudentTerms:
             if term == "label_loss":
                 terms.update(self.objective(student, batch))
             elif term == "representation_loss":
-                terms[term] = losses.representation_loss(student["encoding"], teacher["encoding"])
+                pair = student["encoding"], teacher["encoding"]
+                terms[term] = losses.representation_loss(*pair, self.representation_scale)
+            elif term == "relation_loss":
+                terms[term] = _relation_loss(student["encoding"], teacher["encoding"])
+            elif term == "topk_logit_loss":
+                terms[term] = losses.topk_logit_loss(student, teacher, self.topk_temperature)
             elif term == "prediction_loss":
                 pair = student["predictions"], teacher["predictions"]
                 terms[term] = losses.prediction_loss(*pair, self.prediction_distance, student.get("logits"))
@@ -150,3 +167,10 @@ class StudentTerms:
             else:
                 raise NotImplementedError(term)
         return by_role(schema.STUDENT, terms)
+
+
+def _relation_loss(student, teacher):
+    """The relation loss of this replica's videos, with the pairs of the whole global batch."""
+    encodings = [ops.cast(encoding, "float32") for encoding in (student, teacher)]
+    rows = losses.relation_loss(*gather_over_replicas(encodings))
+    return own_rows(rows, ops.shape(student)[0])

@@ -40,7 +40,7 @@ class ParallelDistiller(TrainingScheme):
         teacher = self.networks[TEACHER](batch[TEACHER], training=training, frame_states=states)
         student = self.networks[STUDENT](batch[STUDENT], training=training, frame_states=states)
         # The student matches predictions without dropout, too.
-        targets = {**teacher, "predictions": self.networks[TEACHER].predictions_without_dropout(teacher, training)}
+        targets = {**teacher, **self.networks[TEACHER].classify_without_dropout(teacher, training)}
         terms = self.teacher_objective(teacher, batch)
         losses = {**by_role(TEACHER, terms), **self.terms(student, targets, batch)}
         return losses, {STUDENT: student["predictions"], TEACHER: teacher["predictions"]}

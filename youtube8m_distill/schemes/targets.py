@@ -3,10 +3,8 @@
 import tensorflow as tf
 from keras import ops
 
+from youtube8m_distill.schemes.losses import logits_of
 from youtube8m_distill.schemes.objectives import Outputs
-
-# Larger logits carry no information: sigmoid(30) is 1 in float32, sigmoid(-30) is 1e-13, and the losses clip at 1e-5.
-LARGEST_LOGIT = 30.0
 
 
 def pack(outputs: Outputs, dtype: str = "float16") -> tf.Tensor:
@@ -19,16 +17,14 @@ def pack(outputs: Outputs, dtype: str = "float16") -> tf.Tensor:
         outputs: of a network: `encoding` [batch, D], `predictions` [batch, num_classes], and `logits` if it has them.
         dtype: of the result.
     Returns:
-        `dtype` [batch, D + num_classes]: encoding, then logits from -LARGEST_LOGIT to LARGEST_LOGIT. A number of the
-        encoding that is out of the dtype's range becomes infinite.
+        `dtype` [batch, D + num_classes]: encoding, then the logits of `logits_of`. A number of the encoding that is out of
+        the dtype's range becomes infinite.
     """
-    p = outputs["predictions"]
-    logits = outputs["logits"] if "logits" in outputs else ops.log(p) - ops.log1p(-p)  # infinite at 0 and 1
-    logits = ops.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT)
-    return ops.cast(ops.concatenate([ops.cast(outputs["encoding"], "float32"), logits], axis=-1), dtype)
+    return ops.cast(ops.concatenate([ops.cast(outputs["encoding"], "float32"), logits_of(outputs)], axis=-1), dtype)
 
 
 def unpack(targets: tf.Tensor, num_classes: int) -> dict[str, tf.Tensor]:
-    """The inverse of `pack`: `encoding` float32 [batch, D] and `predictions` float32 [batch, num_classes]."""
+    """The inverse of `pack`: `encoding` float32 [batch, D], `logits` and `predictions` float32 [batch, num_classes]."""
     targets = ops.cast(targets, "float32")
-    return {"encoding": targets[:, :-num_classes], "predictions": ops.sigmoid(targets[:, -num_classes:])}
+    logits = targets[:, -num_classes:]
+    return {"encoding": targets[:, :-num_classes], "logits": logits, "predictions": ops.sigmoid(logits)}

@@ -148,8 +148,9 @@ class NetworkMixture(keras.Model):
         encoding = ops.concatenate([outputs["encoding"] for outputs in members], axis=-1)
         return {"encoding": encoding, "logits": logits, "predictions": ops.sigmoid(logits), "gate": gate, "members": members}
 
-    def predictions_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> KerasTensor:
-        return ops.sigmoid(_logits_without_dropout(self, outputs, training))
+    def classify_without_dropout(self, outputs: Mapping[str, Any], training: bool = False) -> dict[str, KerasTensor]:
+        logits = _logits_without_dropout(self, outputs, training)
+        return {"logits": logits, "predictions": ops.sigmoid(logits)}
 
     def multiply_adds(self, num_frames: int) -> int:
         return sum(member.multiply_adds(num_frames) for member in self.members) + self.gate.multiply_adds()
