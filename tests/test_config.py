@@ -132,32 +132,57 @@ def test_contradictory_runs_are_refused(mode, networks, distillation, message):
 
 
 @pytest.mark.parametrize(
-    "name, value",
-    [
-        ("num_classes", 5),
-        ("moe_prob_gating", True),
-        ("moe_num_mixtures", 3),
-        ("lstm_cells", 6),
-        ("lstm_layers", 1),
-        ("features", config.FeatureConfig(names=("audio", "rgb"), sizes=(128, 1024))),
-    ],
+    "name, value", [("moe_prob_gating", True), ("moe_num_mixtures", 3), ("lstm_cells", 6), ("lstm_layers", 1)]
 )
-def test_teacher_and_student_share_family_and_size(name, value):
-    with pytest.raises(SettingError, match=f"{name}=.* for the student, and .* for the teacher"):
+def test_parallel_teacher_and_student_have_one_family_and_size(name, value):
+    words = f"{name}=.* for the student, and .* for the teacher: in mode=parallel.* use mode=serial"
+    with pytest.raises(SettingError, match=words):
         config.RunConfig(
-            mode="serial",
+            mode="parallel",
             networks={"teacher": NETWORK, "student": STUDENT.replace(**{name: value})},
             training=TRAINING,
             distillation=DISTILLATION,
         )
 
 
-def test_teacher_and_student_share_the_kind_of_classifier():
+@pytest.mark.parametrize(
+    "name, value", [("num_classes", 5), ("features", config.FeatureConfig(names=("audio", "rgb"), sizes=(128, 1024)))]
+)
+def test_teacher_and_student_have_the_same_classes_and_features(name, value):
+    with pytest.raises(SettingError, match=f"{name}=.* for the teacher: both must have the same classes and features"):
+        config.RunConfig(
+            mode="serial",
+            networks={"teacher": NETWORK, "student": STUDENT.replace(**{name: value})},
+            training=TRAINING,
+            distillation=config.DistillationConfig(student_loss=("pred",), share_classifier=False),
+        )
+
+
+def test_a_parallel_teacher_and_student_share_the_kind_of_classifier():
     student = config.network_config(view=VIEW(frame_selection="uniform", frames_per_video=30), classifier="LogisticModel")
     with pytest.raises(SettingError, match="classifier=LogisticModel: for the student, and MoeModel for the teacher"):
         config.RunConfig(
-            mode="serial", networks={"teacher": NETWORK, "student": student}, training=TRAINING, distillation=DISTILLATION
+            mode="parallel", networks={"teacher": NETWORK, "student": student}, training=TRAINING, distillation=DISTILLATION
         )
+
+
+@pytest.mark.parametrize("options", [dict(lstm_cells=6), dict(lstm_layers=1), dict(moe_prob_gating=True)])
+def test_a_classifier_is_shared_only_by_equal_classifiers_of_encodings_of_equal_size(options):
+    networks = {"teacher": NETWORK, "student": STUDENT.replace(**options)}
+    with pytest.raises(SettingError, match="share_classifier=true: needs equal encoding sizes and classifiers: the student"):
+        config.RunConfig(mode="serial", networks=networks, training=TRAINING, distillation=DISTILLATION)
+    own = config.DistillationConfig(share_classifier=False)
+    config.RunConfig(mode="serial", networks=networks, training=TRAINING, distillation=own)
+
+
+@pytest.mark.parametrize(
+    "options, words", [(dict(lstm_cells=6), "6 in the student, 1024"), (dict(lstm_layers=1), "1 in the")]
+)
+def test_intermediate_states_match_only_between_networks_of_the_same_sizes(options, words):
+    distillation = config.DistillationConfig(share_classifier=False, match_intermediate=True)
+    networks = {"teacher": NETWORK, "student": STUDENT.replace(**options)}
+    with pytest.raises(SettingError, match=f"match_intermediate=true: needs two HierarchicalLstmModels .*: {words}"):
+        config.RunConfig(mode="serial", networks=networks, training=TRAINING, distillation=distillation)
 
 
 @pytest.mark.parametrize(

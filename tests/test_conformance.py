@@ -290,6 +290,12 @@ def test_multiply_adds_grow_with_the_number_of_frames(network):
 
 
 @every_network
+def test_the_size_of_the_encoding_is_known_without_building_the_network(network):
+    model, _, expected = shared(network)
+    assert network.encoding_size == model.encoding_size == expected["encoding"].shape[-1]
+
+
+@every_network
 def test_two_networks_can_share_output_layers(network):
     teacher, batch, _ = shared(network)
     student = build.build_model(network, output_layers=teacher.output_layers, name="student")

@@ -99,13 +99,15 @@ def run(name, arguments, folder):
 
 
 def small(name, arguments):
-    """The arguments of a documented command with small sizes; a student takes its network from its teacher."""
+    """The arguments of a documented command with small sizes; a serial student has its teacher's, or those of its family."""
     if arguments[:1] == ["report"]:
         return arguments
     arguments = [argument for argument in arguments if not argument.startswith(("--num_classes", "--gating_reduction"))]
-    if name == "train" and "--mode=serial" not in arguments:
-        model = next((a.removeprefix("--model=") for a in arguments if a.startswith("--model=")), "HierarchicalLstmModel")
-        sizes = {"num_classes": 10, **networks.TINY.get(model, {})}
+    if name == "train":
+        serial = "--mode=serial" in arguments
+        flag, default = ("--student_model=", None) if serial else ("--model=", "HierarchicalLstmModel")
+        model = next((a.removeprefix(flag) for a in arguments if a.startswith(flag)), default)
+        sizes = {**({} if serial else {"num_classes": 10}), **networks.TINY.get(model, {})}
         arguments = [*arguments, *(f"--{setting}={value}" for setting, value in sizes.items())]
     is_mod = name == "reproduce" and arguments[0].startswith("mod_")
     return arguments + SMALL.get("reproduce mod" if is_mod else name, [])

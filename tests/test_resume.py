@@ -40,6 +40,14 @@ MODES = {
     "two stages": ("--mode=serial", *STUDENT, "--student_loss=rep", "--finetune_epochs=2"),
     "parallel": ("--mode=parallel", *STUDENT, *commands.SMALL),
     "stored targets": ("--mode=serial", *STUDENT),
+    "another family": (
+        "--mode=serial",
+        *STUDENT,
+        "--student_model=DbofModel",
+        "--dbof_cluster_size=8",
+        "--dbof_hidden_size=3",
+        "--student_loss=rep,pred,ce,relation,topk_logit",
+    ),
 }
 
 # When to kill: the event, its largest count, and the longest delay in seconds.

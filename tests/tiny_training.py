@@ -51,13 +51,20 @@ class MeanEncoder(Encoder):
         return ops.sum(states * real[:, :, None], axis=1) / count[:, None], states
 
 
-def network(role="teacher", classifier=None, dropout=0.0):
-    """A VideoClassifier of 61 weights: MeanEncoder and a logistic classifier."""
-    model = VideoClassifier(
-        L2Preprocessing("uint8"), MeanEncoder(), classifier or Logistic(NUM_CLASSES), FEATURES.size, dropout, name=role
-    )
+def network(role="teacher", classifier=None, dropout=0.0, encoding_size=4):
+    """A VideoClassifier of 61 weights by default: MeanEncoder and a logistic classifier."""
+    encoder, classifier = MeanEncoder(), classifier or Logistic(NUM_CLASSES)
+    encoder.encoding_size = encoding_size
+    model = VideoClassifier(L2Preprocessing("uint8"), encoder, classifier, FEATURES.size, dropout, name=role)
     model.build()
     return model
+
+
+def projection(student, teacher):
+    """A built layer from the size of the student's encoding to that of the teacher's."""
+    layer = keras.layers.Dense(teacher.encoding_size)
+    layer.build((None, student.encoding_size))
+    return layer
 
 
 def network_config(num_frames=6, frames_per_block=3, **settings):

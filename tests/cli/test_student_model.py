@@ -1,4 +1,4 @@
-"""--student_model: a mixture teaches a network of the kind it consists of."""
+"""--student_model: a student of another family or size than its teacher, such as a member of a mixture."""
 
 import pytest
 
@@ -112,15 +112,16 @@ def test_flags_of_mixtures_set_the_teacher_and_other_flags_set_both_networks(fil
 @pytest.mark.parametrize(
     "more, words",
     [
-        (("--student_loss=rep,ce",), "--student_loss=rep,ce: no encoding is common between a MixNeXtVladModel"),
-        (("--share_classifier",), "--share_classifier=true: no classifier is common between a MixNeXtVladModel"),
+        (("--share_classifier",), "--share_classifier=true: needs equal encoding sizes and classifiers: the student has 6"),
         (("--freeze_classifier",), "--freeze_classifier=true: keeps the teacher's classifier as it is"),
         (("--match_intermediate",), "--match_intermediate=true: has no meaning with model=NeXtVLADModel"),
         (("--rep_weight=2",), "--rep_weight: has an effect only with rep in --student_loss"),
         (("--cl_temperature=7",), "--cl_temperature=7.0: has no effect with model=NeXtVLADModel"),
         (("--student_frames_per_block=3",), "--student_frames_per_block: has no effect with model=NeXtVLADModel"),
-        (("--groups=4",), "--groups=4: the teacher in"),
-        (("--mod_number=2",), "--mod_number=2: the teacher in"),
+        (("--groups=8",), "--groups=8: 8 groups do not divide the 2 * 6 numbers of rgb"),
+        (("--mod_number=2",), "--mod_number=2: has no effect with model=NeXtVLADModel"),
+        (("--num_classes=4",), "--num_classes=4: the teacher in"),
+        (("--student_model=MoeModel",), "--student_model=MoeModel: reads video-level files"),
     ],
 )
 def test_settings_that_a_single_student_of_a_mixture_cannot_have_are_refused(tmp_path, files, more, words):
@@ -128,19 +129,75 @@ def test_settings_that_a_single_student_of_a_mixture_cannot_have_are_refused(tmp
     assert line.removeprefix("Error: ").startswith(words)
 
 
-@pytest.mark.parametrize(
-    "teacher, asked",
-    [("MixNeXtVladModel", "LstmModel"), ("MixNeXtVladModel", "MODNeXtVladModel"), ("NeXtVLADModel", "MixNeXtVladModel")],
-)
-def test_a_model_that_the_teacher_does_not_contain_is_refused(tmp_path, files, teacher, asked):
-    line = refusal(tmp_path, files, *serial(tmp_path, teacher), f"--student_model={asked}")
-    assert line.startswith(f"Error: --student_model={asked}: the teacher is a {teacher}: choose its family")
+@pytest.mark.parametrize("asked", ["LstmModel", "MODNeXtVladModel"])
+def test_a_parallel_student_of_another_family_is_refused(tmp_path, files, asked):
+    line = refusal(tmp_path, files, *parallel(f"--student_model={asked}"))
+    assert line.startswith(f"Error: --student_model={asked}: the teacher is a MixNeXtVladModel: choose its family")
+    assert line.endswith("train the teacher first and use --mode=serial.")
+
+
+# ---- students of any family and size
+
+
+DBOF = ("--student_model=DbofModel", "--dbof_cluster_size=8", "--dbof_hidden_size=6")
+
+
+def test_flags_of_sizes_describe_a_serial_student_of_another_family(tmp_path, files):
+    found = asked_for(files, *serial(tmp_path, "NetVLADModelLF"), *DBOF, "--video_level_classifier_model=LogisticModel")
+    assert found.networks["teacher"] == networks.frame_level("NetVLADModelLF", view=ALL_FRAMES)
+    assert found.networks["student"] == student(
+        "DbofModel", dbof_cluster_size=8, dbof_hidden_size=6, classifier="LogisticModel"
+    )
+    assert found.distillation == BY_PREDICTIONS and found.training.base_learning_rate == 0.01
+
+
+def test_a_serial_student_of_the_teachers_family_may_be_smaller(tmp_path, files):
+    how = *serial(tmp_path, "HierarchicalLstmModel"), "--student_model=HierarchicalLstmModel"
+    found = asked_for(files, *how, "--lstm_cells=2", "--student_frames_per_block=2")
+    assert found.networks["student"] == student("HierarchicalLstmModel", lstm_cells=2, frames_per_block=2)
+    assert found.distillation == BY_PREDICTIONS
+    found = asked_for(files, *how, "--moe_num_mixtures=3")
+    assert found.networks["student"] == student("HierarchicalLstmModel", moe_num_mixtures=3, frames_per_block=3)
+    assert asked_for(files, *how).distillation == config.DistillationConfig()
+
+
+def test_a_student_of_other_sizes_whose_classifier_fits_shares_it(tmp_path, files):
+    how = *serial(tmp_path, "DbofModel"), "--student_model=DbofModel"
+    assert asked_for(files, *how, "--dbof_cluster_size=9").distillation == config.DistillationConfig()
+    assert asked_for(files, *how, "--dbof_hidden_size=9").distillation == BY_PREDICTIONS
+    assert asked_for(files, *how, "--video_level_classifier_model=LogisticModel").distillation == BY_PREDICTIONS
+
+
+def test_a_nextvlad_student_reverses_the_whitening_as_its_teacher_does(tmp_path, files):
+    teacher = networks.frame_level("NeXtVLADModel", view=ALL_FRAMES, reverse_whitening=True)
+    commands.save_run(tmp_path / "teacher", teacher)
+    how = "--mode=serial", f"--teacher_dir={tmp_path}/teacher"
+    assert (
+        asked_for(files, *how, "--student_model=MixNeXtVladModel", "--groups=2").networks["student"].family.reverse_whitening
+    )
+    assert "reverse_whitening" not in asked_for(files, *how, *DBOF).networks["student"].settings()
+
+
+@pytest.mark.parametrize("more", [("--groups=2",), ("--netvlad_cluster_size=4",)])
+def test_sizes_that_the_students_family_does_not_have_are_refused(tmp_path, files, more):
+    line = refusal(tmp_path, files, *serial(tmp_path, "NetVLADModelLF"), *DBOF, *more)
+    assert line.startswith(f"Error: {more[0]}: has no effect with model=DbofModel")
+
+
+def test_a_recipe_that_does_not_describe_the_students_family_is_refused(tmp_path, files):
+    line = refusal(tmp_path, files, *serial(tmp_path, "HierarchicalLstmModel"), *DBOF, "--recipe=release")
+    assert line.startswith("Error: --recipe=release: describes HierarchicalLstmModel")
+
+
+def test_sizes_without_student_model_get_a_hint(tmp_path, files):
+    line = refusal(tmp_path, files, *serial(tmp_path, "HierarchicalLstmModel"), "--lstm_cells=2")
+    assert line.endswith("Give --student_model for a student of another family or size.")
 
 
 def test_model_instead_of_student_model_gets_a_hint(tmp_path, files):
     line = refusal(tmp_path, files, *serial(tmp_path, "MixNeXtVladModel"), "--model=NeXtVLADModel")
     assert line.startswith("Error: --model=NeXtVLADModel: the teacher in")
-    assert line.endswith("Give --student_model for the student's.")
+    assert line.endswith("Give --student_model for a student of another family or size.")
 
 
 def test_student_model_without_distillation_is_refused(tmp_path, files):

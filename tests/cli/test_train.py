@@ -274,11 +274,13 @@ def test_a_teacher_that_reads_video_level_files_is_refused(tmp_path, files):
         ),
     ],
 )
-def test_a_student_of_another_family_or_size_is_refused(tmp_path, files, argument, words):
+def test_a_student_of_another_family_or_size_is_refused_without_student_model(tmp_path, files, argument, words):
     commands.save_run(tmp_path / "teacher", networks.frame_level())
     line = serial(tmp_path, files, tmp_path / "teacher", argument)
     assert line.startswith(f"Error: {words.format(teacher=tmp_path / 'teacher')}")
-    assert line.endswith("Distillation is between networks of one family and size.")
+    assert line.endswith(
+        ("Give --student_model for a student of another family or size.", "must have the same classes and features.")
+    )
 
 
 def test_a_student_cannot_use_the_folder_of_its_teacher(tmp_path, files):

@@ -36,7 +36,7 @@ class FakeScheme:
     """A scheme with finite weights, unless `diverged` is set."""
 
     networks = {}
-    optimizer = types.SimpleNamespace(variables=())
+    optimizer, auxiliary_variables = types.SimpleNamespace(variables=()), ()
     diverged = None
     averaged_weights = contextlib.nullcontext
 

@@ -12,6 +12,7 @@ from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.schemes.objectives import StudentTerms
 from youtube8m_distill.schemes.parallel import ParallelDistiller
+from youtube8m_distill.schemes.serial import SerialDistiller
 from youtube8m_distill.schemes.supervised import Supervised
 
 DATA = tiny_training.videos()
@@ -25,6 +26,13 @@ def parallel():
     teacher = tiny_training.network("teacher", dropout=0.5)
     student = tiny_training.network("student", teacher.classifier, dropout=0.5)
     return ParallelDistiller(student, teacher, StudentTerms(tiny_training.ALL_TERMS))
+
+
+def projected():
+    student, teacher = tiny_training.network("student", encoding_size=3), tiny_training.network("teacher")
+    teacher.set_weights([np.full(weight.shape, 0.1 * i - 0.05) for i, weight in enumerate(teacher.weights)])  # of any seed
+    terms = StudentTerms({"representation_loss": 1.5, "label_loss": 1.0})
+    return SerialDistiller(student, teacher, terms, tiny_training.projection(student, teacher))
 
 
 def adam():
@@ -48,11 +56,12 @@ class SaveAtThree(keras.callbacks.Callback):
     [
         pytest.param(supervised, None, id="supervised", marks=pytest.mark.slow),
         pytest.param(parallel, None, id="parallel"),
+        pytest.param(projected, None, id="projected encoding"),
         pytest.param(supervised, tiny_training.TWO_CPUS, id="supervised on two replicas", marks=pytest.mark.slow),
     ],
 )
 def test_a_resumed_run_ends_with_the_same_weights_as_an_uninterrupted_one(tmp_path, make, devices):
-    data = DATA if make is parallel else tiny_training.flat(DATA)
+    data = tiny_training.flat(DATA) if make is supervised else DATA
     strategy, checkpoints = make_strategy(devices=devices), Checkpoints(tmp_path)
     straight, progress = tiny_training.compiled(make, strategy, adam), Progress()
     with tiny_training.eagerly():

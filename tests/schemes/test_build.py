@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests import networks as families
 from tests import tiny_training
 from youtube8m_distill import config
 from youtube8m_distill.engine.optimizers import build_optimizer
@@ -155,6 +156,30 @@ def test_sharing_settings_decide_the_students_classifier(mode, sharing, same_obj
     assert all(equal) == same_weights
     assert student.name == "student" and student.encoder.frames_per_block == 2
     assert not any(a is b for a in student.encoder.weights for b in teacher.encoder.weights)
+
+
+@pytest.mark.parametrize(
+    "cells, student_loss, size", [(2, ("rep", "ce"), (4, 8)), (2, ("pred", "relation"), None), (4, ("rep", "ce"), None)]
+)
+def test_a_projection_is_made_only_for_the_representation_loss_of_unequal_encodings(cells, student_loss, size):
+    run = run_config("serial", student_loss=student_loss, share_classifier=False)
+    run = run.replace(networks={**run.networks, "student": tiny_training.network_config(3, 2, lstm_cells=cells)})
+    teacher = tiny_training.hierarchical_rnn("teacher")
+    (stage,) = build_stages(run, {"teacher": teacher, "student": build_student(run, teacher)})
+    projection = stage.build_scheme().projection
+    assert (projection and tuple(projection.kernel.shape)) == size
+
+
+def test_a_student_without_reversed_whitening_leaves_the_teachers_eigenvalues_out():
+    teacher = families.frame_level("NeXtVLADModel", reverse_whitening=True)
+    run = config.RunConfig(
+        mode="serial",
+        networks={"teacher": teacher, "student": families.frame_level("DbofModel")},
+        training=TRAINING,
+        distillation=config.DistillationConfig(student_loss=("pred", "ce"), share_classifier=False),
+    )
+    student = build_student(run, families.build(teacher))
+    assert not student.preprocessing.weights and student.encoding_size == 5
 
 
 def test_a_teacher_trains_in_one_stage_on_its_own_frames():

@@ -26,6 +26,12 @@ def serial(weights, network=tiny_training.network, classifier="own"):
     return SerialDistiller(student, teacher, StudentTerms(weights), **SETTINGS)
 
 
+def projected():
+    student, teacher = tiny_training.network("student", encoding_size=3), tiny_training.network("teacher")
+    terms = StudentTerms({"representation_loss": 1.5, "label_loss": 1.0})
+    return SerialDistiller(student, teacher, terms, tiny_training.projection(student, teacher), **SETTINGS)
+
+
 def parallel(shared, network=tiny_training.network):
     teacher = network("teacher")
     student = network("student", classifier=teacher.classifier if shared else None)
@@ -36,6 +42,7 @@ SCHEMES = {
     "serial": lambda: serial(tiny_training.ALL_TERMS),
     "serial, rep alone": lambda: serial(REP, classifier="untouched"),
     "serial, relation": lambda: serial(RELATION),
+    "serial, projected encoding": projected,
     "serial, frozen classifier": lambda: serial(tiny_training.ALL_TERMS, classifier="frozen"),
     "parallel, shared classifier": lambda: parallel(shared=True),
     "parallel, separate classifiers": lambda: parallel(shared=False),

@@ -70,6 +70,39 @@ def test_a_step_follows_the_gradient_of_the_relation_loss():
     tiny_training.assert_same_weights(tiny_training.weights(scheme), expected, 2e-5)
 
 
+def projected(**settings):
+    """A distiller of a student whose encoding has 3 numbers instead of 4."""
+    student, teacher = tiny_training.network("student", encoding_size=3), tiny_training.network("teacher")
+    terms = StudentTerms({"representation_loss": 1.5, "label_loss": 1.0})
+    return SerialDistiller(student, teacher, terms, tiny_training.projection(student, teacher), **settings)
+
+
+def test_a_projection_to_the_teachers_encoding_is_trained_with_the_student():
+    strategy = make_strategy()
+    scheme = tiny_training.compiled(lambda: projected(clip_gradient_norm=0, regularization_penalty=0), strategy)
+    student, teacher = scheme.networks["student"], scheme.teacher.get_weights()
+
+    def loss(values):
+        *own, kernel, bias = values
+        total = 0.0
+        for i in range(8):
+            outputs, taught = (
+                oracles.tiny_network(weights, DATA[role]["frames"][i], DATA[role]["num_frames"][i])
+                for weights, role in ((own, "student"), (teacher, "teacher"))
+            )
+            total += 1.5 * oracles.squared_distance(outputs["encoding"] @ kernel + bias, taught["encoding"])
+            total += oracles.label_loss(DATA["labels"][i], outputs["predictions"])
+        return total / 8
+
+    variables = [*student.weights, *scheme.projection.weights]
+    values = [variable.numpy().astype(np.float64) for variable in variables]
+    expected = [value - 0.2 * gradient for value, gradient in zip(values, oracles.numerical_gradients(loss, values))]
+    tiny_training.step_eagerly(scheme, DATA, strategy)
+    tiny_training.assert_same_weights([variable.numpy() for variable in variables], expected, 2e-5)
+    assert [id(v) for v in scheme.auxiliary_variables] == [id(v) for v in scheme.projection.variables]
+    assert not {id(v) for v in scheme.projection.variables} & {id(v) for v in student.variables}
+
+
 def test_the_teacher_does_not_change_by_a_bit():
     strategy = make_strategy()
     scheme = tiny_training.compiled(lambda: serial(dropout=0.5, regularization_penalty=1e8), strategy)

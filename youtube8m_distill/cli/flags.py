@@ -208,7 +208,10 @@ def define_frames(title: str, default: str) -> None:
 
 def define_distillation() -> None:
     mode = "teacher: one network, a teacher or a baseline; serial: a student of a trained teacher; parallel: both together."
-    student = "Network family of the student. Default: the teacher's. A mixture can also teach the family of its members."
+    student = (
+        "Network family of the student. With --mode=serial, flags of sizes are then the student's. Default: the teacher's "
+        "family and sizes."
+    )
     define(
         "Distillation",
         mode=Flag(mode, configs.MODES, "teacher"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from youtube8m_distill import runs
 
 BLOCK = "frames_per_block"  # the student has a flag of its own
+CLASSIFIER = "video_level_classifier_model"
 SELECTION_FLAGS = ("frame_selection", "frames_per_video", "every_n")
 TRAINING_FLAGS = fields_with(configs.TrainingConfig, has_flag=True)
 DISTILLATION_FLAGS = fields_with(configs.DistillationConfig, has_flag=True)
@@ -145,8 +146,8 @@ def _refuse_settings_of_absent_terms(terms):
 
 
 def _distillation(teacher, student):
-    """DistillationConfig from the flags. A mixture and a single network have no encoding or classifier in common."""
-    if student.model == teacher.model:
+    """DistillationConfig from the flags. A student that cannot share the classifier matches predictions by default."""
+    if configs.can_share_classifier(student, teacher):
         return settings_given(configs.DistillationConfig)
     found = settings_given(configs.DistillationConfig, student_loss=("pred", "ce"), share_classifier=False)
     _refuse_settings_of_absent_terms(found.student_loss)
@@ -187,7 +188,7 @@ def _as_stored(network, runs, record_files):
 
 
 def _trained_teacher(runs):
-    """The network in --teacher_dir; refuses flags that ask for another one."""
+    """The network in --teacher_dir; refuses flags that ask for another. With --student_model, sizes are the student's."""
     with entry.about("teacher_dir"):
         run = runs.open_run(FLAGS.teacher_dir)
         run.weights_folder()
@@ -197,7 +198,9 @@ def _trained_teacher(runs):
         raise SettingError("teacher_dir", reason, FLAGS.teacher_dir)
     name = FLAGS.recipe or "default"
     configs.RECIPES[name].check(name, teacher.model, FLAGS.mode)
-    asked = given(*(name for name in NETWORK_FLAGS if name in SHAPE_FLAGS), "video_level_classifier_model")
+    asked = given("num_classes")
+    if FLAGS.student_model is None:
+        asked |= given(*(name for name in NETWORK_FLAGS if name in SHAPE_FLAGS), CLASSIFIER)
     if FLAGS["model"].present:
         asked["model"] = FLAGS.model
     if FLAGS.feature_names is not None or FLAGS.feature_sizes is not None:
@@ -206,14 +209,16 @@ def _trained_teacher(runs):
         **teacher.settings(),
         "num_classes": teacher.num_classes,
         "model": teacher.model,
-        "video_level_classifier_model": teacher.classifier.model,
+        CLASSIFIER: teacher.classifier.model,
         "feature_names": _described(teacher.features),
     }
     for name, value in asked.items():
         if found.get(name) != value:
             reason = f"the teacher in {FLAGS.teacher_dir} has {written(found.get(name, 'no such setting'))}."
-            hint = " Give --student_model for the student's." if name == "model" and teacher.is_mixture else ""
-            raise SettingError(name, f"{reason} Distillation is between networks of one family and size.{hint}", value)
+            hint = "Both networks must have the same classes and features."
+            if name not in ("num_classes", "feature_names"):
+                hint = "Give --student_model for a student of another family or size."
+            raise SettingError(name, f"{reason} {hint}", value)
     return teacher
 
 
@@ -222,20 +227,49 @@ def _described(features):
 
 
 def _student_of(teacher):
-    """The teacher's network, or the member of a mixture with the model asked for, with the student's frames."""
-    network = teacher
-    while FLAGS.student_model not in (None, network.model):
-        if not network.is_mixture:
-            reason = f"the teacher is a {teacher.model}: choose its family or, if it is a mixture, that of its members."
-            raise SettingError("student_model", reason, FLAGS.student_model)
-        network = network.member()
+    """The student's network, with its frames and with the settings that flags give it."""
+    view = frame_view("uniform", max_video_frames=teacher.max_video_frames)
+    network = _sized_student(teacher, view)
     own = given(*(name for name in NETWORK_FLAGS if name not in SHAPE_FLAGS))
     if FLAGS.mode == "parallel":  # a mixture may have settings that its member does not have
         own = {name: value for name, value in own.items() if name in network.settings()}
-    view = frame_view("uniform", max_video_frames=teacher.max_video_frames)
     if BLOCK in network.settings():
         of_recipe = configs.RECIPES[FLAGS.recipe or "default"].of_network(network.model, view).get(BLOCK)
         own[BLOCK] = FLAGS.student_frames_per_block or (of_recipe and of_recipe.value)
     elif FLAGS.student_frames_per_block is not None:
         raise SettingError("student_frames_per_block", f"has no effect with model={network.model}; leave it out.")
     return network.replace(view=view, **own)
+
+
+def _sized_student(teacher, view):
+    """A network of the family in --student_model, by default the teacher's: like the teacher or its member if they have
+    this family, otherwise of published size. Flags of a serial run change its sizes."""
+    model, network = FLAGS.student_model or teacher.model, teacher
+    while network.is_mixture and network.model != model:
+        network = network.member()
+    if FLAGS.mode == "parallel" and network.model != model:
+        reason = f"the teacher is a {teacher.model}: choose its family or, if it is a mixture, that of its members. For any "
+        raise SettingError("student_model", f"{reason}other student, train the teacher first and use --mode=serial.", model)
+    if FLAGS.mode == "parallel" or FLAGS.student_model is None:
+        return network
+    family = configs.FAMILY_OF[model]
+    require(not family.is_video_level, "student_model", "reads video-level files, and a student selects frames.", model)
+    classifier, settings = _student_defaults(network, model, view)
+    if FLAGS[CLASSIFIER].value not in (None, classifier):  # the default classifier's settings are not this one's
+        classifier = FLAGS[CLASSIFIER].value
+        settings = {name: value for name, value in settings.items() if name in family.model_fields}
+    settings |= given(*(name for name in NETWORK_FLAGS if name in SHAPE_FLAGS and name != "num_classes"))
+    return configs.network_config(model, teacher.num_classes, teacher.features, view, classifier, **settings)
+
+
+def _student_defaults(teacher, model, view):
+    """Classifier (None for the published one) and settings of a student of this family, before its flags."""
+    if teacher.model == model:
+        return teacher.classifier.model, teacher.settings()
+    name = FLAGS.recipe or "default"
+    recipe = configs.RECIPES[name]
+    recipe.check(name, model, FLAGS.mode)
+    settings = {name: value.value for name, value in recipe.of_network(model, view).items()}
+    if "reverse_whitening" in configs.FAMILY_OF[model].model_fields:
+        settings["reverse_whitening"] = teacher.settings().get("reverse_whitening", False)
+    return settings.pop(CLASSIFIER, None), settings

@@ -8,6 +8,7 @@ from youtube8m_distill.config.network import (
     MODELS,
     VIDEO_LEVEL_MODELS,
     NetworkConfig,
+    can_share_classifier,
     differences,
     network_config,
 )

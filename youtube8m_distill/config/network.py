@@ -62,6 +62,11 @@ class NetworkConfig(Settings):
         return self.family.is_mixture
 
     @property
+    def encoding_size(self) -> int:
+        """Numbers in a video's encoding."""
+        return self.family.encoding_size(self.features)
+
+    @property
     def max_frames(self) -> int:
         """The most frames this network sees of a video; 1 for the mean of a video-level file."""
         return 1 if self.view is None else self.view.max_frames
@@ -163,3 +168,12 @@ def differences(network: NetworkConfig, other: NetworkConfig) -> dict[str, tuple
             for field in fields_with(type(one), shapes_weights=True):
                 found[field] = getattr(one, field), getattr(two, field)
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+
+def can_share_classifier(network: NetworkConfig, other: NetworkConfig) -> bool:
+    """Whether the layers from encoding to predictions have the same weights in two networks."""
+    differing = differences(network, other)
+    if network.is_mixture or other.is_mixture:
+        return not differing
+    of_classifier = {"num_classes", "classifier", *fields_with(type(network.classifier), shapes_weights=True)}
+    return network.encoding_size == other.encoding_size and not of_classifier & differing.keys()

@@ -3,12 +3,12 @@
 from typing import Literal, get_args
 
 from youtube8m_distill import schema
-from youtube8m_distill.config.network import NetworkConfig, differences
+from youtube8m_distill.config.network import NetworkConfig, can_share_classifier, differences
 from youtube8m_distill.config.recipes import RecipeName
 from youtube8m_distill.config.training import DistillationConfig, TrainingConfig
 from youtube8m_distill.config.video import Reading
 from youtube8m_distill.errors import SettingError
-from youtube8m_distill.settings import Settings, require, setting
+from youtube8m_distill.settings import Settings, fields_with, require, setting
 
 Mode = Literal["teacher", "serial", "parallel"]
 MODES = get_args(Mode)
@@ -67,10 +67,10 @@ class RunConfig(Settings):
         teacher = self.networks[schema.TEACHER]
         if self.distillation is not None:
             student = self.networks[schema.STUDENT]
-            _check_pair(teacher, student, self.distillation)
-            _check_terms(student.family, self.distillation)
             if self.mode == "parallel":
-                _check_parallel(self.distillation)
+                _check_parallel(teacher, student, self.distillation)
+            _check_pair(teacher, student, self.distillation)
+            _check_terms(teacher, student, self.distillation)
         if self.reading.segment_labels:
             _check_segments(self)
         if self.teacher_targets_dir:
@@ -91,28 +91,33 @@ class RunConfig(Settings):
 
 
 def _check_pair(teacher, student, distillation):
-    """Teacher and student must have the same family, data and sizes, or the student is what the teacher mixes."""
+    """Teacher and student must read the same features and have the same classes. What else they share must be equal."""
     require(not teacher.is_video_level, "model", "reads video-level files; distillation is over frames.", teacher.model)
-    like = teacher
-    while like.is_mixture and like.model != student.model:
-        like = like.member()
-    for name, (students, teachers) in differences(student, like).items():
-        reason = f"for the student, and {teachers} for the teacher: distillation is between networks of one family and size."
-        raise SettingError(name, reason, students)
-    if like is not teacher:
-        both = f"between a {teacher.model} and a {student.model}"
-        reason = f"no encoding is common {both}; use pred,ce."
-        require("rep" not in distillation.student_loss, "student_loss", reason, distillation.student_loss)
-        require(not distillation.share_classifier, "share_classifier", f"no classifier is common {both}.", True)
+    reason = "reads video-level files, and a student selects frames; choose another family."
+    require(not student.is_video_level, "student_model", reason, student.model)
+    differing = differences(student, teacher)
+    for name in ("num_classes", "features"):
+        students, teachers = differing.get(name, (None, None))
+        reason = f"for the student, and {teachers} for the teacher: both must have the same classes and features."
+        require(name not in differing, name, reason, students)
+    if distillation.share_classifier and not can_share_classifier(student, teacher):
+        ours, theirs = (f"{n.encoding_size} numbers of a {n.model} to a {n.classifier.model}" for n in (student, teacher))
+        reason = f"needs equal encoding sizes and classifiers: the student has {ours}, and the teacher {theirs}."
+        raise SettingError("share_classifier", f"{reason} Leave it out, or give --noshare_classifier.", True)
 
 
-def _check_terms(family, distillation):
-    matches, freezes = distillation.match_intermediate, distillation.freeze_classifier
+def _check_terms(teacher, student, distillation):
+    matches, freezes, family = distillation.match_intermediate, distillation.freeze_classifier, student.family
     reason = f"has no meaning with model={family.model}, which has no state after each frame."
     require(family.has_frame_states or not matches, "match_intermediate", reason, True)
     reason = f"trains no policy of {family.model}: only the label loss does. Add ce."
     terms = distillation.student_loss
     require(not family.chooses_frames or "ce" in terms, "student_loss", reason, terms)
+    differing = differences(student, teacher)
+    of_states = [differing[name] for name in ("model", *fields_with(type(family), shapes_weights=True)) if name in differing]
+    both = " and ".join(f"{ours} in the student, {theirs} in the teacher" for ours, theirs in of_states)
+    reason = f"needs two {family.model}s of the same sizes: {both}."
+    require(not (matches and of_states), "match_intermediate", reason, True)
     if not family.encoder_has_weights:
         what = f"the encoding of {family.model} has no weights"
         reason = f"trains nothing: {what}. Add pred, topk_logit, or ce."
@@ -120,7 +125,16 @@ def _check_terms(family, distillation):
         require(not freezes, "freeze_classifier", f"leaves nothing to train: {what}.", True)
 
 
-def _check_parallel(distillation):
+def _check_parallel(teacher, student, distillation):
+    """The student must be like its teacher, or like a member of it."""
+    like = teacher
+    while like.is_mixture and like.model != student.model:
+        like = like.member()
+    for name, (students, teachers) in differences(student, like).items():
+        reason = f"for the student, and {teachers} for the teacher: in mode=parallel, both have one family and size."
+        raise SettingError(name, f"{reason} Train the teacher first and use mode=serial.", students)
+    reason = f"no encoding is common between a {teacher.model} and a {student.model}; leave out rep, or use mode=serial."
+    require(like is teacher or "rep" not in distillation.student_loss, "student_loss", reason, distillation.student_loss)
     reason = "in mode=parallel would leave the classifier untrained: it needs the trained teacher of mode=serial."
     require(not distillation.freeze_classifier, "freeze_classifier", reason, True)
     reason = "without share_classifier leaves the student's classifier untrained; share it, or add pred, topk_logit, or ce."

@@ -1,7 +1,7 @@
 """A run's checkpoints: one folder each, complete or absent; the last few, and the best.
 
 checkpoints/step-00001200/  student.weights.h5     one file per trained network, in Keras' format
-                            training_state.npz     optimizer, random generators, and weights if averages are saved
+                            training_state.npz     optimizer, random generators, and weights that only training needs
                             progress.json          counts: step, epoch, records
 best/                       student.weights.h5, progress.json
 """
@@ -116,14 +116,14 @@ class _WeightsInMemory(io.BytesIO):
 
 
 def _state_variables(scheme):
-    """What training changes besides the saved weights, by name: optimizer slots and random generators.
+    """What training changes besides the saved weights, by name: optimizer, random generators, auxiliary variables.
 
     If averages of the weights are saved, also the weights themselves.
     """
     networks = scheme.networks.values()
     weights = {id(weight) for network in networks for weight in network.weights}
     generators = [variable for network in networks for variable in network.variables if id(variable) not in weights]
-    kinds = {"optimizer": scheme.optimizer.variables, "generator": generators}
+    kinds = {"optimizer": scheme.optimizer.variables, "generator": generators, "auxiliary": scheme.auxiliary_variables}
     if scheme.optimizer.use_ema:
         kinds["weight"] = scheme.trainable_variables
     return {f"{kind}/{i}": variable for kind, variables in kinds.items() for i, variable in enumerate(variables)}

@@ -44,6 +44,10 @@ class FamilySettings(Settings):
         """Settings of one member of a mixture."""
         raise NotImplementedError(type(self).__name__)
 
+    def encoding_size(self, features: "FeatureConfig") -> int:
+        """Numbers in a video's encoding."""
+        raise NotImplementedError(type(self).__name__)
+
     def build_encoder(self, features: "FeatureConfig", dtype: str) -> "Encoder | None":
         """The family's encoder, not built yet; None for a video-level family, whose features are the encoding."""
         raise NotImplementedError(type(self).__name__)

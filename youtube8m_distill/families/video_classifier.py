@@ -73,6 +73,10 @@ class VideoClassifier(keras.Model):
         return [self.classifier]
 
     @property
+    def encoding_size(self) -> int:
+        return self.classifier.encoding_size
+
+    @property
     def num_classes(self) -> int:
         return self.classifier.num_classes
 

@@ -76,7 +76,7 @@ def complete_targets(
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         paths = list(pool.map(lambda shard: folder / _name(shard, of_manifest), shards))
     missing = {path: shard for path, shard in zip(paths, shards) if not path.exists()}
-    size = sum(classifier.encoding_size for classifier in teacher.classifiers) + teacher.num_classes
+    size = teacher.encoding_size + teacher.num_classes
     if missing:
         if config.teacher_weights not in ("", open_run(config.teacher_dir).fingerprint()):
             reason = "its weights changed since this run started; wait until its training ends."

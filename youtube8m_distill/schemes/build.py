@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import keras
+
 from youtube8m_distill.config import DistillationConfig, NetworkConfig, RunConfig
 from youtube8m_distill.families.build import build_model
 from youtube8m_distill.families.mixture.network import Network
@@ -54,7 +56,8 @@ def build_student(
     elif distillation.freeze_classifier:
         shared = teacher.output_layers
     student = build_model(config.networks[STUDENT], dtype, shared, STUDENT, member_devices)
-    student.preprocessing.set_weights(teacher.preprocessing.get_weights())
+    if all(network.settings().get("reverse_whitening") for network in config.networks.values()):
+        student.preprocessing.set_weights(teacher.preprocessing.get_weights())
     if distillation.share_classifier and shared is None:
         for own, taught in zip(student.output_layers, teacher.output_layers, strict=True):
             own.set_weights(taught.get_weights())
@@ -115,7 +118,7 @@ def build_stages(config: RunConfig, networks: dict[str, Network]) -> list[Stage]
 
     def match():
         train_outputs(distillation.trains_classifier)
-        return SerialDistiller(student, None if stored else teacher, terms, **options)
+        return SerialDistiller(student, None if stored else teacher, terms, _projection(student, teacher, terms), **options)
 
     def fine_tune():
         train_outputs(True)
@@ -126,3 +129,12 @@ def build_stages(config: RunConfig, networks: dict[str, Network]) -> list[Stage]
     if not distillation.trains_classifier:
         stages.append(Stage("fine-tuning", fine_tune, (STUDENT,), training.finetune_epochs))
     return stages
+
+
+def _projection(student, teacher, terms):
+    """The layer that `representation_loss` needs between encodings of different sizes; None if it needs none."""
+    if student.encoding_size == teacher.encoding_size or "representation_loss" not in terms.weights:
+        return None
+    layer = keras.layers.Dense(teacher.encoding_size, dtype="float32", name="projection")
+    layer.build((None, student.encoding_size))
+    return layer

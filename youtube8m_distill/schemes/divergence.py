@@ -55,8 +55,9 @@ def refuse_divergence(scheme: "TrainingScheme") -> None:
 def refuse_bad_numbers(scheme: "TrainingScheme", step: int) -> None:
     """Like `refuse_divergence`, but also for weights or other variables, before saving: a finite step can leave bad ones."""
     refuse_divergence(scheme)
-    of_networks = [variable for network in scheme.networks.values() for variable in network.variables]
-    variables = [v for v in [*of_networks, *scheme.optimizer.variables] if tf.as_dtype(v.dtype).is_floating]
+    trained = [variable for network in scheme.networks.values() for variable in network.variables]
+    trained += scheme.auxiliary_variables
+    variables = [v for v in [*trained, *scheme.optimizer.variables] if tf.as_dtype(v.dtype).is_floating]
     bad = [variable.path for variable in variables if not _all_finite(variable)]
     if bad:
         named = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")

@@ -144,14 +144,14 @@ class StudentTerms:
         """The terms named in `loss_weights`, float32 [batch].
 
         Of the networks' outputs, they use `encoding`, `predictions`, `logits` if there are any and, if needed,
-        `frame_states`.
+        `frame_states`. `representation_loss` is that of the student's `projected_encoding` if it is given.
         """
         terms = {}
         for term in self.weights:
             if term == "label_loss":
                 terms.update(self.objective(student, batch))
             elif term == "representation_loss":
-                pair = student["encoding"], teacher["encoding"]
+                pair = student.get("projected_encoding", student["encoding"]), teacher["encoding"]
                 terms[term] = losses.representation_loss(*pair, self.representation_scale)
             elif term == "relation_loss":
                 terms[term] = _relation_loss(student["encoding"], teacher["encoding"])

@@ -73,6 +73,11 @@ class TrainingScheme(keras.Model):
         return list(self.loss_weights)
 
     @property
+    def auxiliary_variables(self) -> list[keras.Variable]:
+        """Variables that are trained with the networks and dropped afterwards; checkpoints hold them until then."""
+        return []
+
+    @property
     def main_role(self) -> str:
         """The network that this scheme is about: the student if there is one."""
         return schema.STUDENT if schema.STUDENT in self.networks else next(iter(self.networks))

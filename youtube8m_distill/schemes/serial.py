@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from youtube8m_distill.families.mixture.network import Network
@@ -27,9 +28,18 @@ class SerialDistiller(TrainingScheme):
             layer is frozen too. None if batches hold its targets, `schema.TARGETS` from `targets.pack`: then the teacher
             does not run and batches need no frames for it.
         terms: what the student minimizes.
+        projection: a built layer from the student's encoding to the size of the teacher's, for `representation_loss` of
+            encodings of different sizes. It is trained with the student, which does not contain it.
     """
 
-    def __init__(self, student: Network, teacher: Network | None, terms: StudentTerms, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        student: Network,
+        teacher: Network | None,
+        terms: StudentTerms,
+        projection: keras.layers.Layer | None = None,
+        **kwargs: Any,
+    ) -> None:
         if teacher is not None:
             teacher.trainable = False
         elif terms.needs_frame_states:
@@ -37,7 +47,11 @@ class SerialDistiller(TrainingScheme):
             raise ValueError(f"intermediate_representation_loss {reason}")
         self.terms = terms
         super().__init__({STUDENT: student}, terms.loss_weights, **kwargs)
-        self.teacher = teacher
+        self.teacher, self.projection = teacher, projection
+
+    @property
+    def auxiliary_variables(self) -> list[keras.Variable]:
+        return [] if self.projection is None else self.projection.variables
 
     def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
         network, states = self.networks[STUDENT], self.terms.needs_frame_states
@@ -46,4 +60,7 @@ class SerialDistiller(TrainingScheme):
         else:
             teacher = self.teacher(batch[TEACHER], training=False, frame_states=states)
         student = network(batch[STUDENT], training=training, frame_states=states)
-        return self.terms(student, teacher, batch), {STUDENT: student["predictions"]}
+        outputs = student
+        if self.projection is not None:
+            outputs = {**student, "projected_encoding": self.projection(student["encoding"])}
+        return self.terms(outputs, teacher, batch), {STUDENT: student["predictions"]}

@@ -18,6 +18,9 @@ class DBoFSettings(FrameFamilySettings):
     dbof_activation: Literal["sigmoid", "relu6"] = setting("sigmoid", "Activation.")
     dbof_add_batch_norm: bool = setting(True, "Batch normalization; otherwise biases.")
 
+    def encoding_size(self, features):
+        return self.dbof_hidden_size
+
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.dbof.encoder import DeepBagOfFrames
 

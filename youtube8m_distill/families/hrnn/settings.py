@@ -32,6 +32,9 @@ class HRNNSettings(FrameFamilySettings):
             return self.replace(frames_per_block=20)
         return self.replace(frames_per_block=5 if view.max_frames % 5 == 0 else 3)
 
+    def encoding_size(self, features):
+        return 2 * self.lstm_layers * self.lstm_cells
+
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.hrnn.encoder import HierarchicalRNN
 

@@ -15,6 +15,9 @@ class LSTMSettings(FrameFamilySettings):
     lstm_cells: int = size(1024, "Width of the LSTM layers.")
     lstm_layers: int = setting(2, "LSTM layers, in H-RNN of each level.", ge=1, le=MAX_REPEATS)
 
+    def encoding_size(self, features):
+        return self.lstm_cells
+
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.lstm.encoder import LSTMEncoder
 

@@ -14,6 +14,9 @@ class MeanPoolSettings(FrameFamilySettings):
     encoder_has_weights: ClassVar = False
     model: Literal["FrameLevelLogisticModel"] = "FrameLevelLogisticModel"
 
+    def encoding_size(self, features):
+        return features.size
+
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.mean_pool.encoder import MeanPool
 

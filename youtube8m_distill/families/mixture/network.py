@@ -111,6 +111,10 @@ class NetworkMixture(keras.Model):
         return [self.gate, *(layer for member in self.members for layer in member.output_layers)]
 
     @property
+    def encoding_size(self) -> int:
+        return sum(member.encoding_size for member in self.members)
+
+    @property
     def num_classes(self) -> int:
         return self.members[0].num_classes
 

@@ -39,6 +39,9 @@ class MixtureFields(NeXtVLADFields):
     def num_members(self) -> int:
         return self.mix_number
 
+    def encoding_size(self, features):
+        return self.num_members * self.member().encoding_size(features)
+
     def member(self):
         return self._as(NeXtVLADSettings)
 

@@ -32,6 +32,9 @@ class NetVLADSettings(FrameFamilySettings):
         reason = "has no effect without gating or moe_prob_gating."
         require(gated or not self.gating_remove_diag, "gating_remove_diag", reason, True)
 
+    def encoding_size(self, features):
+        return self.netvlad_hidden_size
+
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.netvlad.encoder import NetVLAD
 

@@ -42,6 +42,9 @@ class NeXtVLADFields(FrameFamilySettings):
         hidden, reduction = self.nextvlad_hidden_size, self.gating_reduction
         require(hidden % reduction == 0, "gating_reduction", f"must divide nextvlad_hidden_size={hidden}.", reduction)
 
+    def encoding_size(self, features):
+        return self.nextvlad_hidden_size
+
     def classifier_options(self, classifier):
         if classifier != "LogisticModel":
             return {}

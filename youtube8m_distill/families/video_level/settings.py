@@ -14,6 +14,9 @@ class VideoLevelSettings(FamilySettings):
     is_video_level: ClassVar = True
     encoder_has_weights: ClassVar = False
 
+    def encoding_size(self, features):
+        return features.size
+
     def build_encoder(self, features, dtype):
         return None
 
