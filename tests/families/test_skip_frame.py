@@ -100,3 +100,15 @@ def test_a_decision_costs_81920_multiply_adds_at_the_published_size():
         return [encoder.multiply_adds(frames) - encoder.stack.multiply_adds(count) for frames, count in read.items()]
 
     assert look_at(config.network_config("SkipFrameModel"), of_policy) == [9 * 81_920, 81_920, 0, 0]
+
+
+@pytest.mark.parametrize("terms, is_refused", [(("rep", "pred"), True), (("pred", "ce"), False)])
+def test_a_student_without_the_label_loss_is_refused(terms, is_refused):
+    networks = {role: config.network_config("SkipFrameModel") for role in ("teacher", "student")}
+    settings = {"mode": "serial", "networks": networks, "training": config.TrainingConfig()}
+    distillation = config.DistillationConfig(student_loss=terms)
+    if not is_refused:
+        assert config.RunConfig(distillation=distillation, **settings)
+        return
+    with pytest.raises(SettingError, match="^student_loss=rep,pred: trains no policy of SkipFrameModel: .* Add ce"):
+        config.RunConfig(distillation=distillation, **settings)

@@ -53,6 +53,9 @@ class SkipFrameSettings(FrameFamilySettings):
         every_other, first, end = found.groups()
         return tuple(range(int(first), min(int(end), LONGEST_SKIP + 2), 2 if every_other else 1))
 
+    def encoding_size(self, features):
+        return 2 * self.lstm_layers * self.lstm_cells
+
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.skip_frame.encoder import SkipFrame
 

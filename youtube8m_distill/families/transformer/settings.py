@@ -23,6 +23,9 @@ class TransformerSettings(FrameFamilySettings):
         require(width % 2 == 0, "transformer_width", "must be even: each frequency of the time has two numbers.", width)
         require(width % heads == 0, "transformer_heads", f"must divide transformer_width={width}.", heads)
 
+    def encoding_size(self, features):
+        return self.transformer_width
+
     def build_encoder(self, features, dtype):
         from youtube8m_distill.families.transformer.encoder import TransformerEncoder
 
