@@ -205,7 +205,7 @@ def provenance():
 
 
 def measure(request, settings, strategy, eval_shards):
-    """Measures speed and computes encodings for the recipes that show them, unless they exist."""
+    """Measures speed, encodings, and choices of frames for the recipes that show them, unless they exist."""
     about = {**provenance(), "settings": digest(settings)}
     for name, grid in request.grids.items():
         timed = [trial for trial in getattr(EVERY_RECIPE[name], "timing", lambda grid: [])(grid) if grid.wants(trial)]
@@ -217,6 +217,11 @@ def measure(request, settings, strategy, eval_shards):
             if not unfinished([trial, trial.teacher]) and not path.exists():
                 with skipped_on_error(f"the encodings for {name}"):
                     measurements.project_encodings(FLAGS.output_dir, trial, eval_shards, strategy, about)
+        for trial in grid.trials(getattr(EVERY_RECIPE[name], "frame_choices", lambda grid: [])(grid)):
+            path = measurements.choices_path(FLAGS.output_dir, trial)
+            if not unfinished([trial]) and not path.exists():
+                with skipped_on_error(f"the frames of {trial.name} for {name}"):
+                    measurements.record_frame_choices(FLAGS.output_dir, trial, eval_shards, strategy, about)
 
 
 @contextlib.contextmanager

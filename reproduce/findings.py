@@ -32,6 +32,8 @@ methods are equal, one comparison in twenty exceeds m by chance, and more than t
 8. Student with intermediate matching - the same student without it is at most 0.005, for the pairs of Table 4. Judged only
    with --recipe=cvpr2019, since the default L_rep^I is not the sum of equation 3.
 
+Findings 9 to 13 are about SkipFrame. Their rules and their s are in `skip_findings`.
+
 The wording of rule 5 is from after the first results, in which students were above the Skyline. How it is computed did not
 change.
 """
@@ -41,7 +43,7 @@ import itertools
 import math
 import statistics
 
-from reproduce import verdicts
+from reproduce import skip_findings, verdicts
 from reproduce.recipes import table1, table4
 from reproduce.tables import MEASURES
 from reproduce.trials import ALL_LOSSES, BASELINES, HRNN, SKYLINE, STUDENTS, Trial
@@ -61,37 +63,50 @@ def judge(results, grid_of):
     Returns:
         list of Finding, in the order of the rules above.
     """
-    scores = {measure: _Scores(results, measure) for measure in MEASURES}
+    scores = {measure: _Scores(results, measure, _is_full_hrnn) for measure in MEASURES}
+    of_skipframe = {measure: _Scores(results, measure, skip_findings.gives_noise) for measure in MEASURES}
+    return [
+        *_judged(_FINDINGS, scores, results.recipe, grid_of),
+        *_judged(skip_findings.FINDINGS, of_skipframe, results.recipe, grid_of, skip_findings.NOISE),
+    ]
+
+
+def _is_full_hrnn(trial):
+    return trial.family == HRNN and trial.train_fraction == 1.0
+
+
+def _judged(rules, scores, used_recipe, grid_of, noise=""):
     return [
         Finding(
             statement,
             source,
             {
                 measure: Judgement(
-                    tuple(compare(of_measure, grid_of(shown_by))) if recipe in (None, results.recipe) else (),
-                    of_measure.spread,
+                    tuple(compare(of_measure, grid_of(shown_by))) if recipe in (None, used_recipe) else (), of_measure.spread
                 )
                 for measure, of_measure in scores.items()
             },
+            noise,
         )
-        for statement, source, shown_by, compare, recipe in _FINDINGS
+        for statement, source, shown_by, compare, recipe in rules
     ]
 
 
 class _Scores:
-    """The scores of all finished trials by one measure, their spread over seeds, and comparisons of means."""
+    """The scores of all finished trials by one measure, their spread over seeds, and comparisons of means.
 
-    def __init__(self, results, measure):
+    Args:
+        results: Results.
+        measure: str.
+        gives_noise: function from Trial to whether the spread is computed from its seeds.
+    """
+
+    def __init__(self, results, measure, gives_noise):
         self._by_trial = {}
         for result in results:
             self._by_trial.setdefault(result.trial.with_seed(0), []).append(result.score(measure))
-        self.spread = self._pooled_deviation()
-
-    def _pooled_deviation(self):
-        """s of the rules above; None if no trial has two seeds."""
-        return verdicts.pooled_deviation(
-            scores for trial, scores in self._by_trial.items() if trial.family == HRNN and trial.train_fraction == 1.0
-        )
+        # s of the rules; None if no trial has two seeds
+        self.spread = verdicts.pooled_deviation(scores for trial, scores in self._by_trial.items() if gives_noise(trial))
 
     def has(self, trial):
         return trial in self._by_trial

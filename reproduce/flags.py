@@ -5,7 +5,7 @@ import pathlib
 
 from absl import flags
 
-from reproduce.grid import FAMILIES, Grid
+from reproduce.grid import FAMILIES, PAPER_SKIPS, Grid
 from reproduce.recipes import EVERY_RECIPE, RECIPES
 from reproduce.segment_flags import SEGMENT_FLAGS
 from reproduce.settings import ExperimentSettings
@@ -34,6 +34,8 @@ TRIAL_FLAGS = (
     "seed",
     "train_fraction",
     "max_steps",
+    "skip_budget",
+    "skip_reward",
 )
 
 
@@ -72,7 +74,7 @@ def define_flags():
         ks=Flag("Numbers of frames that students see.", tuple, list(map(str, Grid().ks))),
         seeds=Flag(
             "Number of seeds of the main trials: H-RNN's Skyline, Uniform-k, and serial student of all losses, each trained "
-            "on all videos; with mod_*, all but MixNeXtVLAD_large and MODNeXtVLAD.",
+            "on all videos, and SkipFrames; with mod_*, all but MixNeXtVLAD_large and MODNeXtVLAD.",
             int,
             1,
             at_least=1,
@@ -146,6 +148,7 @@ def grid_from_flags() -> Grid:
         families=tuple(FLAGS.families),
         methods=tuple(FLAGS.methods),
         ks=ks,
+        skip_actions=FLAGS.skip_actions or PAPER_SKIPS,
         seeds=FLAGS.seeds,
         other_seeds=FLAGS.other_seeds or FLAGS.seeds,
     )
@@ -206,6 +209,7 @@ def common_settings(patterns, families):
     features = features.replace(dtype=dtype)
     network = values.given(*NETWORK_FLAGS)
     num_classes = network.pop("num_classes", None) or schema.NUM_CLASSES
+    network.pop("skip_actions", None)  # an option of the grid
     shards = record_files.find(patterns, features)
     for name in network:
         if not any(name in configs.network_config(family).settings() for family in families):

@@ -1,20 +1,23 @@
 """The part of the papers' experiments that is run."""
 
 from reproduce.segment_trials import AnyTrial
-from reproduce.trials import HRNN, METHODS, NETVLAD, NEXTVLAD, Trial
+from reproduce.trials import HRNN, METHODS, NETVLAD, NEXTVLAD, SKIP_NETWORK, Trial
+from youtube8m_distill import config as configs
 from youtube8m_distill import schema
 from youtube8m_distill.settings import Names, Settings, Sizes, require, setting
 
 PAPER_KS = (6, 10, 15, 20, 30)
-FAMILIES = (HRNN, NETVLAD, NEXTVLAD)
+PAPER_SKIPS = "5-25"
+FAMILIES = (HRNN, NETVLAD, NEXTVLAD, SKIP_NETWORK)
 
 
 class Grid(Settings):
-    """Families, methods, numbers of frames, and seeds to run."""
+    """Families, methods, numbers of frames, skips, and seeds to run."""
 
     families: Names = setting(FAMILIES, "Network families to run.")
     methods: Names = setting(METHODS, "Methods to run, the rows of the tables.")
     ks: Sizes = setting(PAPER_KS, "Numbers of frames that students see.")
+    skip_actions: str = setting(PAPER_SKIPS, "Skips of SkipFrame, without alt-, which is added where every other is used.")
     seeds: int = setting(1, "Number of seeds of the main trials.", ge=1, le=100)
     other_seeds: int = setting(1, "Number of seeds of all other trials.", ge=1, le=100)
 
@@ -31,6 +34,8 @@ class Grid(Settings):
             f"give increasing whole numbers from 1 to {schema.MAX_FRAMES}.",
             self.ks,
         )
+        for actions in (self.skip_actions, every_other(self.skip_actions)):
+            configs.network_config(SKIP_NETWORK, skip_actions=actions)  # reports invalid ones
 
     def num_seeds(self, trial: AnyTrial) -> int:
         """The number of seeds of a trial. The seed of `trial` itself does not matter."""
@@ -61,3 +66,8 @@ class Grid(Settings):
                 found[trial.prerequisite] = None
             found[trial] = None
         return tuple(found)
+
+
+def every_other(actions: str) -> str:
+    """The --skip_actions with every other of some skips."""
+    return f"alt-{actions}"

@@ -1,13 +1,13 @@
-"""Measurements on the networks of finished trials: speed, and positions of encodings."""
+"""Measurements on the networks of finished trials: speed, positions of encodings, and the frames that they read."""
 
 import pathlib
 
 import pandas as pd
 
-from reproduce import encodings
-from reproduce.results import FOLDER, read_versioned, write_versioned
+from reproduce import encodings, frame_choices
+from reproduce.results import FOLDER, FRAME_CHOICES, read_versioned, write_versioned
 from reproduce.settings import run_folder
-from reproduce.trials import Trial
+from reproduce.trials import SKIPFRAME, Trial
 from youtube8m_distill import files, runs, schema
 
 ROUNDS = 5  # per network; the report shows the median
@@ -98,3 +98,26 @@ def project_encodings(folder, trial: Trial, eval_shards, strategy, about: dict):
 def encodings_path(folder, trial: Trial) -> pathlib.Path:
     """The path of the JSON file that `project_encodings` writes, next to the CSV file."""
     return pathlib.Path(folder) / FOLDER / "encodings" / f"{trial.name}.json"
+
+
+def record_frame_choices(folder, trial: Trial, eval_shards, strategy, about: dict):
+    """Records which frames of the held-out videos a network reads; of SkipFrame, also the cost of a decision.
+
+    Args:
+        folder: the experiment's folder.
+        trial: a finished trial that reads at most k frames.
+        eval_shards: tuple of data.tfrecord.Shard.
+        strategy: tf.distribute.Strategy.
+        about: dict to store with the record.
+    """
+    assert trial.k is not None, trial.name
+    loaded = runs.LoadedNetwork(runs.open_run(run_folder(folder, trial)), strategy, for_metrics=False)
+    found = frame_choices.describe(*frame_choices.read_choices(loaded, eval_shards, trial.k))
+    if trial.method == SKIPFRAME:  # the policy has no bias: one multiply-add per weight
+        found["decision_multiply_adds"] = loaded.network.encoder.policy.count_params()
+    write_versioned(choices_path(folder, trial), {**about, **found})
+
+
+def choices_path(folder, trial: Trial) -> pathlib.Path:
+    """The path of the JSON file that `record_frame_choices` writes."""
+    return pathlib.Path(folder) / FOLDER / FRAME_CHOICES / f"{trial.name}.json"

@@ -92,6 +92,25 @@ TABLE5 = {
 TABLE6 = {(SKYLINE, None): (0.831, 0.464), ("uniform", 30): (0.812, 0.424), ("serial", 30): (0.818, 0.439)}
 TABLE6_GIGA = {(SKYLINE, None): 1.337, ("uniform", 30): 0.134, ("serial", 30): 0.134}
 
+# Slides of CVPR 2019, "Experiments: Rewards" and "Computation Cost", at k = 10: method, or (reward, actions) -> scores.
+# Those of Skyline and Random differ from Table 1.
+SKIPFRAME = {
+    SKYLINE: (0.812, 0.414),
+    "uniform": (0.759, 0.324),
+    "random": (0.675, 0.251),
+    "first": (0.539, 0.163),
+    "middle": (0.600, 0.198),
+    "last": (0.267, 0.067),
+    ("delayed", "5-25"): (0.755, 0.322),
+    ("immediate", "5-25"): (0.738, 0.286),
+    ("delayed", "alt-5-25"): (0.742, 0.291),
+    ("immediate", "alt-5-25"): (0.739, 0.288),
+    ("gap", "5-25"): (0.764, 0.341),
+}
+SKIPFRAME_K = 10
+SKIPFRAME_VIDEO_FRAMES = 230  # the mean, which the slides give as the Skyline's number of frames
+DECISION_MULTIPLY_ADDS = 81_920  # of a SkipFrame's policy, "81.92 K"
+
 
 class SegmentScores(NamedTuple):
     """Millions of parameters, and MAP@100,000 on the private and the public leaderboard of the challenge of 2019."""
@@ -158,3 +177,9 @@ def table5(method, k):
 def table6(method, k):
     """Scores of NeXtVLAD."""
     return TABLE6.get((method, k), UNKNOWN)
+
+
+def skipframe(method, k, reward="", actions=""):
+    """Scores of SkipFrame and of what the slides compare it with."""
+    is_known = k == SKIPFRAME_K or method == SKYLINE
+    return SKIPFRAME.get((reward, actions) if reward else method, UNKNOWN) if is_known else UNKNOWN

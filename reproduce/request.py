@@ -65,7 +65,7 @@ def read_request(folder) -> Request:
 
 
 def _union(grid: Grid, other: Grid) -> Grid:
-    """The smallest Grid that contains both."""
+    """The smallest Grid that contains both. Of the skips, those of `other` apply."""
 
     def either(name):
         return tuple(value for value in getattr(Grid(), name) if value in {*getattr(grid, name), *getattr(other, name)})
@@ -74,6 +74,7 @@ def _union(grid: Grid, other: Grid) -> Grid:
         families=either("families"),
         methods=either("methods"),
         ks=tuple(sorted({*grid.ks, *other.ks})),
+        skip_actions=other.skip_actions,
         seeds=max(grid.seeds, other.seeds),
         other_seeds=max(grid.other_seeds, other.other_seeds),
     )

@@ -5,6 +5,7 @@ results/NAME.classes.csv    class, num_positives, average_precision of the trial
 results/class_names.csv     class and name, if a vocabulary was given
 results/timing/FAMILY.json  videos per second of each network, measured side by side
 results/encodings/NAME.csv, NAME.json       data for Figure 3: video, class, and position of each encoding
+results/frame_choices/NAME.json             which frames of the held-out videos a network reads
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from youtube8m_distill import files
 from youtube8m_distill.errors import SettingError
 
 FORMAT, READABLE_FORMATS = 2, (1, 2)  # in format 1, the key "trial" is called "cell"
-FOLDER, CLASS_NAMES = "results", "class_names.csv"
+FOLDER, CLASS_NAMES, FRAME_CHOICES = "results", "class_names.csv", "frame_choices"
 NETWORK_MEASURES = {"gap_at_20", "mean_average_precision", "num_videos", "multiply_adds"}  # used in tables and figures
 REMEDY = "Remove {}. The next training command recreates it. Until then, it counts as not finished."
 
@@ -112,6 +113,12 @@ class Results:
             if network["videos_per_second"]
         )
 
+    def frame_choices(self, trial: AnyTrial) -> list[dict]:
+        """The records of `measurements.record_frame_choices`, one for each seed that has one, by seed."""
+        folder = (self.folder or pathlib.Path()) / FRAME_CHOICES
+        paths = [folder / f"{result.trial.name}.json" for result in self.seeds(trial)] if self.folder else []
+        return [read_versioned(path) for path in paths if path.exists()]
+
     def class_namer(self):
         """A function from class index to name. It uses the vocabulary if one was given."""
         names = read_class_names(self.folder) if self.folder else {}
@@ -193,7 +200,8 @@ def read_results(folder, settings=None) -> Results:
     folder = pathlib.Path(folder) / FOLDER
     timings = {path.stem: read_versioned(path) for path in sorted((folder / "timing").glob("*.json"))}
     found = [read_result(path) for path in sorted(folder.glob("*.json"))]
-    by_settings = {read_versioned(path).get("settings"): path.name for path in (folder / "encodings").glob("*.json")}
+    measured = [path for name in ("encodings", FRAME_CHOICES) for path in (folder / name).glob("*.json")]
+    by_settings = {read_versioned(path).get("settings"): f"{path.parent.name}/{path.name}" for path in measured}
     by_settings |= {timing.get("settings"): f"timing/{family}.json" for family, timing in timings.items()}
     by_settings |= {result.about.get("settings"): f"{result.trial.name}.json" for result in found}
     if len(by_settings) > 1:

@@ -10,7 +10,7 @@ import tempfile
 
 from reproduce.results import FORMAT, read_versioned, write_versioned
 from reproduce.segment_trials import AnyTrial
-from reproduce.trials import BASELINES, HRNN, STUDENTS, Trial
+from reproduce.trials import BASELINES, HRNN, SKIP_NETWORK, SKIPFRAME, STUDENTS, Trial
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.errors import written
@@ -19,6 +19,7 @@ from youtube8m_distill.settings import Settings, fields_with, setting
 
 SETTINGS_FILE = "settings.json"
 RUNS, TARGETS = "runs", "targets"
+EVERY_FRAME = "1-2"  # --skip_actions of a SkipFrameModel that reads each frame that it is given
 
 
 class ExperimentSettings(Settings):
@@ -172,7 +173,7 @@ def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
             **feature_flags(settings.features),
             **_family_settings(trial, settings),
         }
-    if trial.k and view:
+    if trial.k and trial.method != SKIPFRAME and view:
         values |= {"frame_selection": view.frame_selection, "frames_per_video": view.frames_per_video}
     if config.distillation:
         values["student_loss"] = ",".join(trial.student_loss)
@@ -202,7 +203,7 @@ def _given_training(trial, settings):
 
 
 def _view(trial):
-    if trial.k is None:
+    if trial.k is None or trial.method == SKIPFRAME:
         return configs.FrameView()
     return configs.FrameView(
         frame_selection=trial.method if trial.method in BASELINES else "uniform", frames_per_video=trial.k
@@ -210,9 +211,14 @@ def _view(trial):
 
 
 def _family_settings(trial, settings):
-    """The network settings that a trial's family has."""
+    """The network settings that a trial's family has, and those that the trial sets."""
     known = configs.network_config(trial.family).settings()
-    return {name: value for name, value in settings.network.items() if name in known}
+    given = {name: value for name, value in settings.network.items() if name in known}
+    if trial.method == SKIPFRAME:
+        given |= {"skip_budget": trial.k, "skip_reward": trial.reward, "skip_actions": trial.actions}
+    elif trial.family == SKIP_NETWORK:
+        given |= {"skip_budget": trial.k, "skip_actions": EVERY_FRAME}
+    return given
 
 
 def _is_whitened(trial, settings):

@@ -7,7 +7,7 @@ import statistics
 import pandas as pd
 import tabulate
 
-from reproduce.trials import BASELINES, SKYLINE
+from reproduce.trials import BASELINES, SKIPFRAME, SKYLINE
 from youtube8m_distill import files
 
 # Measure of a Result -> title of its column.
@@ -25,6 +25,7 @@ METHOD_TITLES = {
     "first_middle_last": "First-Middle-Last-k",
     "parallel": "Parallel",
     "serial": "Serial",
+    SKIPFRAME: "SkipFrame",
 }
 LOSS_TITLES = {"rep": "L_rep", "pred": "L_pred", "ce": "L_CE"}
 BASELINE_SECTION, STUDENT_SECTION = "Baseline methods", "Teacher-student methods"

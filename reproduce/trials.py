@@ -10,9 +10,11 @@ from youtube8m_distill.settings import require
 SKYLINE = "skyline"  # reads all frames; the students' teacher
 BASELINES = ("uniform", "random", "first", "middle", "last", "first_middle_last")  # read k frames, without a teacher
 STUDENTS = ("parallel", "serial")  # read k evenly spaced frames, with a teacher
-METHODS = (SKYLINE, *BASELINES, *STUDENTS)
+SKIPFRAME = "skipframe"  # chooses at most k frames while it reads
+METHODS = (SKYLINE, *BASELINES, *STUDENTS, SKIPFRAME)
 
 HRNN, NETVLAD, NEXTVLAD = "HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel"
+SKIP_NETWORK = "SkipFrameModel"
 ALL_LOSSES = configs.CVPR_LOSSES  # rep, pred, ce
 
 
@@ -21,13 +23,14 @@ class Trial:
     """One training. Sizes and schedule are not part of it, because all trials of an experiment share them.
 
     Attributes:
-        family: a value of --model.
+        family: a value of --model. SkipFrameModel with the method uniform reads each of its k frames.
         method: one of METHODS.
-        k: number of frames that the network or the student reads; None for all.
+        k: number of frames that the network or the student reads, of SkipFrame at most; None for all.
         student_loss: loss terms, in the order of config.CVPR_LOSSES; empty without a student.
         match_intermediate: whether L_rep^I is added.
         train_fraction: fraction of the training videos.
         seed: random seed.
+        reward, actions: --skip_reward and --skip_actions of SkipFrame; empty for all others.
         measure: the measure by which it is judged.
     """
 
@@ -38,6 +41,8 @@ class Trial:
     match_intermediate: bool = False
     train_fraction: float = 1.0
     seed: int = 0
+    reward: str = ""
+    actions: str = ""
     measure: ClassVar[str] = "gap_at_20"
 
     def __post_init__(self):
@@ -49,6 +54,14 @@ class Trial:
             f"must be given for the methods {' and '.join(STUDENTS)}, and only for them. The method is {self.method}.",
             self.student_loss,
         )
+        require(
+            {bool(self.reward), bool(self.actions)} == {self.method == SKIPFRAME},
+            "reward",
+            f"and actions must be given for the method {SKIPFRAME}, and only for it.",
+            self.reward,
+        )
+        is_possible = self.method in (SKIPFRAME, "uniform") if self.family == SKIP_NETWORK else self.method != SKIPFRAME
+        require(is_possible, "family", f"is invalid for the method {self.method}.", self.family)
 
     @property
     def name(self) -> str:
@@ -56,6 +69,7 @@ class Trial:
         parts = [self.family, self.method]
         parts += [f"k{self.k}"] if self.k else []
         parts += ["+".join(self.student_loss)] if self.student_loss else []
+        parts += [self.reward, self.actions] if self.method == SKIPFRAME else []
         parts += ["intermediate"] if self.match_intermediate else []
         parts += [f"of{self.train_fraction:g}"] if self.train_fraction != 1.0 else []
         return "-".join([*parts, f"seed{self.seed}"])
@@ -86,8 +100,8 @@ class Trial:
     def is_main(self) -> bool:
         """Whether --seeds is the number of its seeds, and not --other_seeds."""
         is_full_serial = self.method == "serial" and self.student_loss == ALL_LOSSES and not self.match_intermediate
-        is_main_method = self.method in (SKYLINE, "uniform") or is_full_serial
-        return is_main_method and self.family == HRNN and self.train_fraction == 1.0
+        is_main_method = self.method in (SKYLINE, "uniform", SKIPFRAME) or is_full_serial
+        return is_main_method and self.family in (HRNN, SKIP_NETWORK) and self.train_fraction == 1.0
 
     @property
     def reads(self) -> tuple:
@@ -98,7 +112,8 @@ class Trial:
     def work(self) -> tuple:
         """Sort key of the work: teachers before students, then by about how many frames a training step reads."""
         teacher = {"serial": schema.MAX_FRAMES / 3 if self.match_intermediate else 0, "parallel": schema.MAX_FRAMES}
-        frames = (self.k or schema.MAX_FRAMES) + teacher.get(self.method, 0)
+        own = schema.MAX_FRAMES if self.k is None or self.method == SKIPFRAME else self.k
+        frames = own + teacher.get(self.method, 0)
         return (self.method != SKYLINE, -frames * self.train_fraction, self.name)
 
     @property
@@ -112,6 +127,8 @@ class Trial:
             self.match_intermediate,
             -self.train_fraction,
             self.k or 0,
+            self.actions,
+            self.reward,
             self.seed,
         )
 

@@ -97,11 +97,13 @@ class Finding:
         statement: a sentence.
         source: where the papers state or show it.
         judgements: dict from measure to Judgement.
+        noise: the networks whose spread over seeds applies; "" for those of most findings.
     """
 
     statement: str
     source: str
     judgements: dict
+    noise: str = ""
 
 
 def as_tables(findings, measures=MEASURES):
@@ -169,16 +171,22 @@ def _verdict_text(judgement):
 
 def _note(findings, measures):
     """How the margins are computed."""
-    spreads = {title: findings[0].judgements[measure].spread for measure, title in measures.items()}
-    if None in spreads.values():
+    by_noise = {finding.noise: [finding.judgements[measure].spread for measure in measures] for finding in findings}
+    texts = [_spread_text(noise, spreads, measures) for noise, spreads in by_noise.items() if None not in spreads]
+    if not texts:
         return (
             "No network has two seeds, so the variation over seeds is unknown, and only the sign of a difference counts. "
             "Treat the verdicts as hints."
         )
-    text = ", ".join(f"{spread:.4f} ({title})" for title, spread in spreads.items())
     return (
         "The rules were fixed before any two methods were compared. A difference counts if it exceeds 2 s times the square "
         "root of the sum of 1 / (number of seeds) over the means in it, where s is the standard deviation over seeds: "
-        f"s = {text}. If two methods are equal, one comparison in twenty exceeds this margin by chance. There is no "
+        f"{'; '.join(texts)}. If two methods are equal, one comparison in twenty exceeds this margin by chance. There is no "
         "correction for the number of comparisons."
     )
+
+
+def _spread_text(noise, spreads, measures):
+    """The values of s: "s = 0.0040 (GAP), 0.0060 (mAP)"."""
+    values = ", ".join(f"{spread:.4f} ({title})" for spread, title in zip(spreads, measures.values()))
+    return f"for {noise}, s = {values}" if noise else f"s = {values}"

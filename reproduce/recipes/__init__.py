@@ -6,7 +6,8 @@ A recipe has
 - plan(grid): list of Trial, or of SegmentTrial, with seed 0;
 - outputs(results, grid): list of tables.Table and figures.Figure made from the finished trials; [] if there are none;
 - optionally timing(grid): trials of one family whose speeds are measured together;
-- optionally encodings(grid): serial trials whose encodings are compared with those of their teachers.
+- optionally encodings(grid): serial trials whose encodings are compared with those of their teachers;
+- optionally frame_choices(grid): trials of which the report shows the frames that they read.
 """
 
 from reproduce.recipes import (
@@ -17,6 +18,7 @@ from reproduce.recipes import (
     mod_figures34,
     mod_table1,
     mod_table2,
+    skipframe,
     table1,
     table2,
     table3,
@@ -34,6 +36,7 @@ RECIPES = {
     "table4": table4,
     "table5": table5,
     "table6": table6,
+    "skipframe": skipframe,
     "figure3": figure3,
     "cost": cost,
     "classes": classes,

@@ -3,8 +3,8 @@
 import pytest
 
 from reproduce.grid import Grid
-from reproduce.recipes import table1
-from reproduce.trials import ALL_LOSSES, HRNN, NETVLAD, SKYLINE, Trial
+from reproduce.recipes import skipframe, table1
+from reproduce.trials import ALL_LOSSES, HRNN, NETVLAD, SKIP_NETWORK, SKYLINE, Trial
 
 PLAN = [
     Trial(HRNN, SKYLINE),
@@ -48,6 +48,55 @@ def test_a_grid_restricts_a_plan(options, remaining):
     assert list(Grid(**options).trials(PLAN)) == remaining
 
 
+@pytest.mark.parametrize(
+    "options, num_trials",
+    [
+        ({}, 2 + 2 + 4 + 2 + 5 * 2),
+        ({"methods": ("skipframe",)}, 5 * 2),
+        ({"methods": ("uniform", "random")}, 2 + 1 + 2),
+        ({"families": (HRNN,)}, 2 + 2 + 4),
+        ({"families": (SKIP_NETWORK,)}, 2 + 5 * 2),
+        ({"families": (NETVLAD,)}, 0),
+    ],
+)
+def test_a_grid_restricts_skipframe_and_its_baselines(options, num_trials):
+    """With two seeds of the Skyline, of both networks on Uniform, and of the five SkipFrames, and one seed of the rest."""
+    grid = Grid(seeds=2, other_seeds=1, **options)
+    assert len(grid.trials(skipframe.plan(grid))) == num_trials
+
+
+def test_the_budget_and_the_skips_of_a_grid_are_those_of_its_trials():
+    grid = Grid(ks=(3, 4), skip_actions="1-4")
+    trials = [trial for trial in grid.trials(skipframe.plan(grid)) if trial.method == "skipframe"]
+    assert {(trial.k, trial.actions) for trial in trials} == {(4, "1-4"), (4, "alt-1-4")}
+    assert trials[0].name == "SkipFrameModel-skipframe-k4-delayed-1-4-seed0"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"family": SKIP_NETWORK, "method": "skipframe", "k": 4, "reward": "gap"},
+        {"family": SKIP_NETWORK, "method": "skipframe", "k": 4, "actions": "1-4"},
+        {"family": HRNN, "method": "uniform", "k": 4, "actions": "1-4"},
+    ],
+)
+def test_only_skipframe_has_a_reward_and_actions(values):
+    with pytest.raises(ValueError, match="reward=.*and actions must be given for the method skipframe"):
+        Trial(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"family": HRNN, "method": "skipframe", "k": 4, "reward": "gap", "actions": "1-4"},
+        {"family": SKIP_NETWORK, "method": "first", "k": 4},
+    ],
+)
+def test_only_the_network_of_skipframe_chooses_frames_and_its_only_baseline_is_uniform(values):
+    with pytest.raises(ValueError, match="family=.* is invalid for the method"):
+        Trial(**values)
+
+
 @pytest.mark.parametrize("ks, wanted, found", [((6, 10, 30), 30, 30), ((6, 10), 30, 10), ((6, 10, 20), 15, 10)])
 def test_the_k_nearest_to_the_papers_is_used(ks, wanted, found):
     assert Grid(ks=ks).k_of(wanted) == found
@@ -63,6 +112,8 @@ def test_the_k_nearest_to_the_papers_is_used(ks, wanted, found):
         ({"methods": ()}, "methods: is empty"),
         ({"methods": ("first", "first")}, "methods=first,first: contains duplicates"),
         ({"seeds": 0}, "seeds=0"),
+        ({"skip_actions": "5"}, "skip_actions=5: must be FROM-TO"),
+        ({"skip_actions": "alt-5-25"}, "skip_actions=alt-alt-5-25"),
     ],
 )
 def test_an_invalid_grid_is_refused(options, words):

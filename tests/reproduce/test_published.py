@@ -4,9 +4,10 @@ import pytest
 
 from reproduce import flops, published
 from reproduce.grid import PAPER_KS
-from reproduce.recipes import table1, table4
+from reproduce.recipes import skipframe, table1, table4
 from reproduce.recipes.table1 import METHODS_AND_LOSSES, PARALLEL_LOSSES, SERIAL_LOSSES
 from reproduce.trials import ALL_LOSSES, BASELINES, SKYLINE
+from youtube8m_distill.families.skip_frame.settings import SkipFrameSettings
 
 GAP, MAP = 0, 1
 STUDENT_ROWS = [("parallel", loss) for loss in PARALLEL_LOSSES] + [("serial", loss) for loss in SERIAL_LOSSES]
@@ -160,3 +161,28 @@ def test_numbers_that_the_papers_lack_are_none():
 def test_table_1_has_every_row_that_is_trained():
     rows = table1.METHODS_AND_LOSSES[1:]  # the Skyline has no k
     assert set(published.TABLE1) == {(method, loss, k) for method, loss in rows for k in PAPER_KS}
+
+
+def test_the_baselines_of_the_slides_differ_from_table_1_only_in_random():
+    same = {method for method in skipframe.BASELINES if published.skipframe(method, 10) == published.table1(method, (), 10)}
+    assert set(skipframe.BASELINES) - same == {"random"}
+    assert published.skipframe("random", 10) == (0.675, 0.251) and published.skipframe(SKYLINE, None) == (0.812, 0.414)
+
+
+def test_skipframe_with_the_reward_gap_beats_uniform_and_the_others_do_not():
+    """The slides: "GAP + Exp beats Uniform by slight margin of 0.6%", which is 0.005 in the table."""
+    variants = [key for key in published.SKIPFRAME if isinstance(key, tuple)]
+    leads = {key: published.SKIPFRAME[key][GAP] - published.skipframe("uniform", 10)[GAP] for key in variants}
+    assert leads.pop(("gap", "5-25")) == pytest.approx(0.005)
+    assert len(leads) == 4 and max(leads.values()) < 0
+
+
+def test_a_decision_costs_as_much_as_20_products_with_a_state_of_4096_numbers():
+    assert published.DECISION_MULTIPLY_ADDS == 4096 * len(SkipFrameSettings(skip_actions="5-25").skips)
+    assert (published.table3(None).giga, published.table3(10).giga) == (5.058, 0.167)  # also in the slides
+
+
+def test_the_slides_have_no_scores_for_other_budgets_or_skips():
+    assert published.skipframe("skipframe", 4, "gap", "5-25") == (None, None)
+    assert published.skipframe("skipframe", 10, "gap", "1-4") == (None, None)
+    assert published.skipframe("uniform", 6) == published.skipframe("parallel", 10) == (None, None)

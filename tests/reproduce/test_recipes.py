@@ -21,6 +21,7 @@ NUM_TRIALS = {
     "table4": 1 + 12,
     "table5": 1 + 2 * 2,
     "table6": 3,
+    "skipframe": 1 + 5 + 1 + 5,
     "figure3": 2,
     "cost": 1 + 5 * (6 + 2),
     "classes": 3,

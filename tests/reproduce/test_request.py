@@ -22,6 +22,12 @@ def test_requests_of_several_commands_are_combined_per_recipe(tmp_path):
     assert list(read_request(tmp_path).grids) == ["table1", "table3"]
 
 
+def test_the_skips_of_the_last_command_apply(tmp_path):
+    for actions in ("5-25", "1-4"):
+        add_request(tmp_path, Request({"skipframe": Grid(skip_actions=actions)}))
+    assert read_request(tmp_path).grid_of("skipframe").skip_actions == "1-4"
+
+
 def test_a_recipe_that_was_not_requested_gets_the_union_of_all_grids():
     request = Request({"table1": FIRST, "table3": SECOND})
     assert request.grid_of("table3") == SECOND and request.grid_of("table2") == BOTH

@@ -9,7 +9,7 @@ from reproduce import settings as settings_module
 from reproduce.grid import Grid
 from reproduce.recipes import RECIPES
 from reproduce.settings import ExperimentSettings, check_settings, run_folder, write_settings
-from reproduce.trials import ALL_LOSSES, HRNN, NETVLAD, NEXTVLAD, SKYLINE, Trial
+from reproduce.trials import ALL_LOSSES, HRNN, NETVLAD, NEXTVLAD, SKIP_NETWORK, SKYLINE, Trial
 from tests import commands
 from youtube8m_distill import config
 from youtube8m_distill.cli import run_config
@@ -56,6 +56,8 @@ KINDS = [
     Trial(HRNN, "serial", 30, ALL_LOSSES, train_fraction=0.1),
     Trial(NEXTVLAD, "uniform", 30),
     Trial(NEXTVLAD, "serial", 30, ALL_LOSSES),
+    Trial(SKIP_NETWORK, "skipframe", 3, reward="delayed", actions="alt-1-5"),
+    Trial(SKIP_NETWORK, "uniform", 3),
 ]
 
 
@@ -79,6 +81,20 @@ def test_the_command_of_a_trial_names_the_recipe(tmp_path, settings, recipe):
                 commands.save_run(run_folder(tmp_path, trial.teacher), teacher)
         found = settings_module.run_config(trial, settings, tmp_path)
         assert found.recipe == recipe and by_command(trial, settings, tmp_path) == found, trial.name
+
+
+def test_a_skipframe_sees_all_frames_and_has_its_budget_reward_and_skips(settings, tmp_path):
+    settings = settings.replace(network={**settings.network, "skip_entropy_weight": 0.5})
+    trial = Trial(SKIP_NETWORK, "skipframe", 3, reward="immediate", actions="1-4")
+    network = settings_module.run_config(trial, settings, tmp_path).networks["teacher"]
+    assert network.view == config.FrameView() and network.max_frames == 300
+    expected = {"skip_budget": 3, "skip_reward": "immediate", "skip_actions": "1-4", "skip_entropy_weight": 0.5}
+    assert expected.items() <= network.settings().items() and network.settings()["lstm_cells"] == 4
+    control = settings_module.run_config(Trial(SKIP_NETWORK, "uniform", 3), settings, tmp_path).networks["teacher"]
+    assert control.view == config.FrameView(frame_selection="uniform", frames_per_video=3)
+    assert {"skip_budget": 3, "skip_actions": "1-2", "lstm_cells": 4}.items() <= control.settings().items()
+    hrnn = settings_module.run_config(Trial(HRNN, "uniform", 3), settings, tmp_path).networks["teacher"]
+    assert not {name for name in hrnn.settings() if name.startswith("skip_")}
 
 
 def test_a_folder_from_before_recipes_has_the_default_one(tmp_path, settings):

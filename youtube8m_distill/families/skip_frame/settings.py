@@ -24,7 +24,7 @@ class SkipFrameSettings(FrameFamilySettings):
         10, "Number of frames that SkipFrameModel reads at most.", shapes_weights=False, ge=2, le=MAX_REPEATS
     )
     skip_actions: str = setting(
-        "5-25", "How far SkipFrameModel may move ahead: 5-25 is 5, 6, ... 24 frames, alt-5-25 is 5, 7, ... 23."
+        "5-25", "How far SkipFrameModel may move ahead: 5-25 is 5, 6, ... 24 frames, alt-5-25 is 5, 7, ... 23, 5-6 always 5."
     )
     skip_reward: Literal["delayed", "immediate", "gap"] = setting(
         "gap",
@@ -39,9 +39,9 @@ class SkipFrameSettings(FrameFamilySettings):
     def check(self, features, classifier):
         super().check(features, classifier)
         found = ACTIONS.fullmatch(self.skip_actions)
-        reason = "must be FROM-TO or alt-FROM-TO, such as 5-25: at least 1, and at least two skips below TO."
+        reason = "must be FROM-TO or alt-FROM-TO, such as 5-25: at least 1, and FROM below TO."
         require(found is not None, "skip_actions", reason, self.skip_actions)
-        require(len(self.skips) > 1 and min(self.skips) > 0, "skip_actions", reason, self.skip_actions)
+        require(len(self.skips) > 0 and min(self.skips) > 0, "skip_actions", reason, self.skip_actions)
         reason = f"skips more than {LONGEST_SKIP:,} frames, the most that can be read of a video."
         require(max(self.skips) <= LONGEST_SKIP, "skip_actions", reason, self.skip_actions)
 
