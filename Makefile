@@ -78,7 +78,7 @@ bench-all: install  ## run all benchmarks, including those on 100,000 videos
 seeds: install  ## compare the methods with 5 seeds on the demo's sample set; about an hour
 	$(BIN)/yt8m demo --output_dir=demo_seeds --seeds=5
 
-reproduce: .venv/.installed-reproduce  ## reproduce the papers' tables and figures at small size; about an hour (3 hours with VIDEO_LEVEL=GLOB)
+reproduce: .venv/.installed-reproduce  ## reproduce the papers' tables and figures at small size; about 1.5 hours (4 hours with VIDEO_LEVEL=GLOB)
 	$(BIN)/yt8m synthesize --output_dir=$(REPRODUCE_DIR)/data --seed=1 --num_test_videos=0 $(REPRODUCE_DATA)
 	$(BIN)/python -m reproduce all --flagfile=reproduce/small.flags --data=$(REPRODUCE_DIR)/data \
 	    --output_dir=$(REPRODUCE_DIR)/out $(REPRODUCE_FLAGS) $(ARGS)

@@ -174,7 +174,8 @@ def is_near(distances, spread):
         spread: s; None if it is unknown.
     """
     margin = 0.0 if spread is None else verdicts.margin_of(spread, [len(distances)])
-    return verdicts.is_at_most(NEAR, statistics.fmean(distances), margin)
+    verdict = verdicts.is_at_most(NEAR, statistics.fmean(distances), margin)
+    return verdicts.DOES_NOT_HOLD if verdict == verdicts.CONTRADICTED else verdict
 
 
 def _means(records, key):
@@ -215,7 +216,7 @@ def _cost_table(results, grid, found):
 def _figure(results, found):
     """The frames of the baselines and of the SkipFrame with the reward GAP, and below those of all SkipFrames."""
     panels = {
-        "(a) Fixed ways to choose frames": [trial for trial in found if not trial.reward or trial.reward == "gap"],
+        "(a) Fixed ways, and SkipFrame GAP": [trial for trial in found if not trial.reward or trial.reward == "gap"],
         "(b) SkipFrames": [trial for trial in found if trial.reward or trial.method == "uniform"],
     }
     with figures.style():

@@ -77,11 +77,11 @@ def test_the_frames_that_are_read_are_means_over_seeds(tmp_path):
     "distances, spread, verdict",
     [
         ([0.4], None, "holds"),
-        ([0.6], None, "contradicted"),
+        ([0.6], None, "does not hold"),
         ([0.3, 0.5], 0.05, "holds"),  # the margin is 2 * 0.05 / sqrt(2) = 0.07
         ([0.4, 0.5], 0.05, "undecided"),
         ([0.5, 0.6], 0.05, "undecided"),
-        ([0.6, 0.6], 0.05, "contradicted"),
+        ([0.6, 0.6], 0.05, "does not hold"),
     ],
 )
 def test_frames_are_near_evenly_spaced_ones_within_half_a_spacing(distances, spread, verdict):
