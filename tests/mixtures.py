@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from tests import oracles, tiny_training
-from youtube8m_distill.families.mixture.network import NetworkMixture
+from youtube8m_distill.families.mixture.network import NetworkMixture, on_device_of
 from youtube8m_distill.families.video_classifier import VideoClassifier
 from youtube8m_distill.layers.logistic import Logistic
 from youtube8m_distill.layers.preprocessing import L2Preprocessing
@@ -29,18 +29,22 @@ class ScaledPreprocessing(L2Preprocessing):
         return super().call(values) * self.scale
 
 
-def _network(shape, preprocessing, name, classifiers, dropout, dtype):
+def _network(shape, preprocessing, name, classifiers, dropout, dtype, devices=()):
     if not shape:
         classifier = Logistic(tiny_training.NUM_CLASSES) if classifiers is None else next(classifiers)
         return VideoClassifier(preprocessing, MeanEncoder(), classifier, tiny_training.FEATURES.size, dropout, name=name)
-    members = [_network(shape[1:], preprocessing, f"member_{m}", classifiers, dropout, dtype) for m in range(shape[0])]
-    return NetworkMixture(preprocessing, members, tiny_training.FEATURES.size, name=name)
+    members = []
+    for index in range(shape[0]):
+        with on_device_of(index, devices):
+            members.append(_network(shape[1:], preprocessing, f"member_{index}", classifiers, dropout, dtype))
+    return NetworkMixture(preprocessing, members, tiny_training.FEATURES.size, name=name, member_devices=devices)
 
 
-def mixture(shape=ONE_LEVEL, role="teacher", classifiers=None, dropout=0.0, preprocessing=None, dtype="float32"):
+def mixture(shape=ONE_LEVEL, role="teacher", classifiers=None, dropout=0.0, preprocessing=None, dtype="float32", devices=()):
     """A NetworkMixture of MeanEncoders, built; `shape` holds the number of members level by level."""
     preprocessing = preprocessing or L2Preprocessing("uint8", dtype=dtype)
-    model = _network(shape, preprocessing, role, None if classifiers is None else iter(classifiers), dropout, dtype)
+    classifiers = None if classifiers is None else iter(classifiers)
+    model = _network(shape, preprocessing, role, classifiers, dropout, dtype, devices)
     model.build()
     return model
 

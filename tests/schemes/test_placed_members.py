@@ -23,11 +23,21 @@ SIZES = {"nextvlad_cluster_size": 4, "nextvlad_hidden_size": 4, "groups": 2, "ga
 OBJECTIVE = OnlineMixtureObjective(3.0)
 
 
-def network(model, role, devices, dropout=0.25):
+def next_vlads(model, role, devices, dropout=0.25):
+    """A mixture of real NeXtVLADs, which takes long to compile."""
     view = config.FrameView(frame_selection="uniform", frames_per_video=6 if role == "teacher" else 3)
     settings = {"num_classes": tiny_training.NUM_CLASSES, "features": tiny_training.FEATURES, "view": view}
     described = config.network_config(model, dropout=dropout, **SIZES, **settings)
     return build_model(described, name=role, member_devices=devices)
+
+
+def network(model, role, devices):
+    """The mixture of this name or, by default, of quick networks with the given numbers of members."""
+    return (
+        next_vlads(model, role, devices)
+        if isinstance(model, str)
+        else mixtures.mixture(model, role, None, 0.25, devices=devices)
+    )
 
 
 def supervised(model, devices):
@@ -61,14 +71,16 @@ def trained(make, model, devices, steps=4, optimizer="GradientDescentOptimizer",
 
 
 CASES = {
-    "one level": (supervised, "MixNeXtVladModel"),
-    "two levels": (supervised, "MODNeXtVladModel"),
-    "serial": (serial, "MixNeXtVladModel"),
-    "parallel": (parallel, "MixNeXtVladModel"),
+    "one level": (supervised, mixtures.ONE_LEVEL),
+    "two levels": (supervised, mixtures.TWO_LEVELS),
+    "serial": (serial, mixtures.ONE_LEVEL),
+    "parallel": (parallel, mixtures.ONE_LEVEL),
+    "MixNeXtVladModel": (supervised, "MixNeXtVladModel"),
+    "MODNeXtVladModel": (supervised, "MODNeXtVladModel"),
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * ("Model" in name)) for name in CASES])
 def test_placed_members_train_to_the_same_weights_as_on_one_device(name):
     make, model = CASES[name]
     (one, before), (spread, before_spread) = (trained(make, model, devices) for devices in ((), DEVICES))
@@ -79,7 +91,7 @@ def test_placed_members_train_to_the_same_weights_as_on_one_device(name):
 
 def test_adam_updates_placed_members_as_on_one_device():
     options = {"optimizer": "AdamOptimizer", "rate": 0.001}  # small, because Adam amplifies differences of rounding
-    one, spread = (trained(supervised, "MixNeXtVladModel", devices, **options)[0] for devices in ((), DEVICES))
+    one, spread = (trained(supervised, mixtures.ONE_LEVEL, devices, **options)[0] for devices in ((), DEVICES))
     tiny_training.assert_same_weights(tiny_training.weights(spread), tiny_training.weights(one), 1e-4, rounding=1e-5)
 
 
@@ -88,7 +100,7 @@ def device(variable):
 
 
 def test_weights_and_optimizer_of_a_member_are_on_its_device():
-    scheme, _ = trained(supervised, "MODNeXtVladModel", DEVICES, steps=1, optimizer="AdamOptimizer")
+    scheme, _ = trained(supervised, mixtures.TWO_LEVELS, DEVICES, steps=1, optimizer="AdamOptimizer")
     mixture = scheme.networks["teacher"]
     for index, member in enumerate(mixture.members):
         assert {device(variable) for variable in member.variables} == {f"CPU:{index % 2}"}
@@ -108,31 +120,31 @@ def operations(model, devices):
 
 
 def test_no_weight_of_a_member_is_read_on_another_device():
-    graph, scheme = operations("MixNeXtVladModel", DEVICES)
+    graph, scheme = operations(mixtures.ONE_LEVEL, DEVICES)
     held = {id(variable.value.handle): device(variable) for variable in [*scheme.variables, *scheme.optimizer.variables]}
     of_placeholder = {inner.name: held.get(id(outer), "CPU:0") for outer, inner in graph.captures}
     reads = [operation for operation in graph.get_operations() if operation.type == "ReadVariableOp"]
     on_second = [read for read in reads if of_placeholder[read.inputs[0].name] == "CPU:1"]
-    assert len(on_second) > 20
+    assert len(on_second) > 10
     for read in on_second:
         for user in read.outputs[0].consumers():
             assert user.device.endswith("CPU:1"), (read.name, user.name, user.device)
 
 
 def test_each_member_is_computed_on_its_device_forward_and_backward():
-    graph, _ = operations("MixNeXtVladModel", DEVICES)
+    graph, _ = operations(mixtures.ONE_LEVEL, DEVICES)
     products = [operation for operation in graph.get_operations() if operation.type in ("MatMul", "BatchMatMulV2")]
     first, second = (sum(operation.device.endswith(device) for operation in products) for device in ("CPU:0", "CPU:1"))
     of_gate = 3  # one forward, two backward
-    assert second > 20 and first == 2 * second + of_gate  # two of the three members are on the first device
+    assert second > 3 and first == 2 * second + of_gate  # two of the three members are on the first device
 
 
 def test_bytes_per_device_count_each_variable_once():
-    model = network("MixNeXtVladModel", "teacher", DEVICES)
+    model = next_vlads("MixNeXtVladModel", "teacher", DEVICES)
     found = bytes_per_device(model.variables)
     assert found.keys() == {"CPU:0", "CPU:1"} and sum(found.values()) == sum(v.value.numpy().nbytes for v in model.variables)
     assert found["CPU:1"] == sum(variable.value.numpy().nbytes for variable in model.members[1].variables)
 
 
 def test_a_network_that_is_not_a_mixture_ignores_member_devices():
-    assert not network("NeXtVLADModel", "teacher", DEVICES).member_devices
+    assert not next_vlads("NeXtVLADModel", "teacher", DEVICES).member_devices
