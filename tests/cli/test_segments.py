@@ -78,10 +78,8 @@ def test_students_learn_from_segments(tmp_path, data, trained, mode, stored):
         assert all(0 <= float(row["map_at_k"]) <= 1 for row in csv.DictReader(file))
 
 
-@pytest.mark.parametrize(
-    "model, student",
-    [("MixNeXtVladModel", "NeXtVLADModel"), pytest.param("MODNeXtVladModel", "MODNeXtVladModel", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("model, student", [("MixNeXtVladModel", "NeXtVLADModel"), ("MODNeXtVladModel", "MODNeXtVladModel")])
 def test_mixtures_and_their_students_learn_from_segments(tmp_path, data, monkeypatch, model, student):
     monkeypatch.setattr(config.FAMILY_OF["NeXtVLADModel"], "build_encoder", lambda *_: commands.QuickEncoder())
     first, second = (data.replace("*", name) for name in "01")
