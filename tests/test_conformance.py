@@ -49,7 +49,7 @@ def _built(network, dtype):
 
 
 def shared(network, dtype="float32"):
-    """A network that is built once, its random weights and seeds set anew; a batch; and its outputs in evaluation."""
+    """A network that is built once, its weights and seeds reset; a batch; and its outputs in evaluation."""
     model, values, found = _built(network, dtype)
     for variable, value in zip(model.variables, values, strict=True):
         variable.assign(value)
