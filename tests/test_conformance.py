@@ -381,7 +381,7 @@ def _skip_if_refused(network, weights):
         pytest.skip("its encoding has no weights; the configuration refuses it")
 
 
-@every_family
+@parametrized(FAMILIES, quick="NetVLADModelLF")
 @pytest.mark.parametrize("weights", TERMS, ids=lambda weights: "+".join(weights))
 def test_parallel_distillation_trains_both_networks(network, weights):
     if network.family.chooses_frames:

@@ -59,6 +59,7 @@ def in_any_layout(reading, *serialized, **place):
 
 
 each_way = pytest.mark.parametrize("run", [together, in_a_dataset, in_any_layout])
+in_many_cases = pytest.mark.parametrize("run", [together, pytest.param(in_any_layout, marks=pytest.mark.slow)])
 
 
 def assert_view(found, frames, indices, length):
@@ -69,7 +70,7 @@ def assert_view(found, frames, indices, length):
     assert found["num_frames"].dtype == tf.int32 and found["num_frames"] == len(indices)
 
 
-@pytest.mark.parametrize("run", [together, in_any_layout])
+@in_many_cases
 @pytest.mark.parametrize("features, dtype", [(BYTES, np.uint8), (FLOATS, np.float32)])
 @pytest.mark.parametrize("selection", sorted(set(config.FRAME_SELECTIONS) - {"random"}))
 def test_a_role_gets_the_frames_of_its_selection(run, features, dtype, selection):
@@ -85,7 +86,7 @@ def test_a_role_gets_the_frames_of_its_selection(run, features, dtype, selection
         assert found["stored_frames"].dtype == tf.int32 and found["stored_frames"] == len(frames["rgb"])
 
 
-@pytest.mark.parametrize("run", [together, in_any_layout])
+@in_many_cases
 @pytest.mark.parametrize("longest", [6, 320])
 @pytest.mark.parametrize("selection", sorted(set(config.FRAME_SELECTIONS) - {"random"}))
 def test_max_video_frames_is_where_reading_ends(run, longest, selection):
