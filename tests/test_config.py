@@ -132,6 +132,19 @@ def test_contradictory_runs_are_refused(mode, networks, distillation, message):
 
 
 @pytest.mark.parametrize(
+    "mode, student",
+    [("teacher", None), ("serial", STUDENT.with_view(config.FrameView(frame_selection="first", frames_per_video=6)))],
+)
+def test_jitter_is_refused_if_no_network_that_is_trained_has_spans(mode, student):
+    training = TRAINING.replace(jitter_frames=True)
+    networks = {"teacher": NETWORK if student is None else STUDENT} | ({"student": student} if student else {})
+    with pytest.raises(
+        SettingError, match="jitter_frames=true: has an effect only on networks with frame_selection=uniform"
+    ):
+        config.RunConfig(mode=mode, networks=networks, training=training, distillation=DISTILLATION if student else None)
+
+
+@pytest.mark.parametrize(
     "name, value", [("moe_prob_gating", True), ("moe_num_mixtures", 3), ("lstm_cells", 6), ("lstm_layers", 1)]
 )
 def test_parallel_teacher_and_student_have_one_family_and_size(name, value):

@@ -71,6 +71,13 @@ def test_networks_that_see_other_frames_refuse_compact_files(tmp_path, files):
         assert f"the compact files in {tmp_path}/out hold 4 uniform" in line and f"the network sees {seen}" in line
 
 
+def test_jittered_training_refuses_compact_files(tmp_path, files):
+    commands.succeed(*compact(files, tmp_path / "out", "--frames_per_video=4"))
+    train = ("train", f"--train_data_pattern={tmp_path}/out/*.tfrecord", f"--train_dir={tmp_path}/run")
+    line = commands.fail(*train, *commands.SMALL, *commands.QUICK, "--frames_per_video=4", "--jitter_frames")
+    assert f"the compact files in {tmp_path}/out hold the same frames in each epoch, so jitter_frames has no effect" in line
+
+
 def test_two_processes_cannot_write_the_same_folder(tmp_path, files):
     with runs.locked(tmp_path / "out", flag="output_dir"):
         line = commands.fail(*compact(files, tmp_path / "out"))

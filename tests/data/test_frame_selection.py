@@ -85,6 +85,31 @@ def test_random_selects_distinct_frames_in_time_order_at_every_length(k, seed):
         assert indices == sorted(set(indices)) and set(indices) <= set(range(num_frames)) and set(padding) <= {-1}
 
 
+@settings(max_examples=20, deadline=None)
+@given(k=strategies.integers(1, schema.MAX_FRAMES), seed=strategies.integers(-(2**63), 2**63 - 1))
+def test_jitter_takes_one_frame_of_each_span_at_every_length(k, seed):
+    pairs = seeds(*[(seed, 1)] * len(LENGTHS))
+    found = frame_selection.select(view("uniform", k), tf.constant(LENGTHS), pairs, jitter=True).numpy()
+    for row, num_frames in zip(found.tolist(), LENGTHS.tolist(), strict=True):
+        count = min(k, num_frames)
+        starts = oracles.selected_frames("uniform", num_frames, k) + [num_frames]
+        assert all(starts[i] <= row[i] < starts[i + 1] for i in range(count)) and set(row[count:]) <= {-1}
+
+
+def test_jitter_takes_every_frame_of_a_span_equally_often_and_independently_of_other_spans():
+    found = frame_selection.jittered(tf.fill([9000], 6), 2, seeds(*[(i, 1) for i in range(9000)])).numpy()
+    pairs, counts = np.unique(found, axis=0, return_counts=True)
+    # Nine pairs, 1000 draws each with a standard deviation of 30.
+    assert len(pairs) == 9 and np.abs(counts - 1000).max() < 150
+
+
+@pytest.mark.parametrize("selection", sorted(set(config.FRAME_SELECTIONS) - {"uniform", "centered"}))
+def test_jitter_does_not_change_selections_without_spans(selection):
+    lengths, drawn = tf.constant(LENGTHS), same_seed(len(LENGTHS))
+    fixed, jittered = (frame_selection.select(view(selection, 7), lengths, drawn, jitter=j) for j in (False, True))
+    np.testing.assert_array_equal(fixed, jittered)
+
+
 def test_random_selects_every_frame_equally_often():
     found = frame_selection.random(tf.fill([3000], 10), 3, seeds(*[(i, 1) for i in range(3000)])).numpy()
     counts = np.bincount(found.ravel(), minlength=10)

@@ -177,6 +177,22 @@ def test_random_frames_are_a_function_of_seed_epoch_and_video_id():
     assert all(one != other for i, one in enumerate(others) for other in others[:i])
 
 
+@pytest.mark.parametrize("run", [together, in_any_layout])
+def test_only_the_roles_that_are_named_see_jittered_frames(run):
+    frames = records.random_frames(200, SIZES)
+    view = config.FrameView(frame_selection="uniform", frames_per_video=10)
+
+    def seen(role, epoch):
+        reading = (*reading_of(BYTES, {"teacher": view, "student": view}), None, True, False, ("student",))
+        [found] = run(reading, records.frame_record(frames), epoch=epoch)
+        indices = found[role]["frame_indices"].numpy().tolist()
+        assert_view(found[role], frames, indices, 10)
+        return indices
+
+    assert seen("teacher", epoch=0) == seen("teacher", epoch=1) == oracles.selected_frames("uniform", 200, 10)
+    assert seen("student", epoch=0) == seen("student", epoch=0) != seen("student", epoch=1)
+
+
 def test_different_pairs_of_seed_and_epoch_get_different_seeds():
     pairs = [(seed, epoch) for seed in (0, 1, 2, 2**31) for epoch in (0, 1, 2, 1000)]
     assert len({int(seeds.epoch_seed(*pair)) for pair in pairs}) == len(pairs)

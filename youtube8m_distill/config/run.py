@@ -71,6 +71,10 @@ class RunConfig(Settings):
                 _check_parallel(teacher, student, self.distillation)
             _check_pair(teacher, student, self.distillation)
             _check_terms(teacher, student, self.distillation)
+        if self.training.jitter_frames:
+            views = [self.networks[role].view for role in self.trained_roles]
+            reason = "has an effect only on networks with frame_selection=uniform or centered; this run trains none."
+            require(any(view and view.takes_one_frame_per_span for view in views), "jitter_frames", reason, True)
         if self.reading.segment_labels:
             _check_segments(self)
         if self.teacher_targets_dir:

@@ -84,6 +84,11 @@ class TrainingConfig(Settings):
         ge=0.0,
         lt=1.0,
     )
+    jitter_frames: bool = setting(
+        False,
+        "In training, read a random frame of each of the k spans of uniform or centered instead of a fixed one. Validation "
+        "and all other commands read the fixed ones.",
+    )
     num_epochs: int = setting(5, "Passes over the training videos.", ge=1, may_change=True)
     finetune_epochs: int = setting(
         5, "Epochs of the second stage of a serial run on rep or relation alone.", ge=1, may_change=True

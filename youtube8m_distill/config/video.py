@@ -105,6 +105,11 @@ class FrameView(Settings):
         return self.frames_per_video or -(-self.max_video_frames // (self.every_n or 1))
 
     @property
+    def takes_one_frame_per_span(self) -> bool:
+        """Whether this selection divides the video into k equal spans and takes a frame of each."""
+        return self.frame_selection in ("uniform", "centered")
+
+    @property
     def sees_all_frames(self) -> bool:
         """Whether this selection leaves no frame of any video out."""
         return self.max_frames == self.max_video_frames

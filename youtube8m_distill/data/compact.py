@@ -85,14 +85,9 @@ def _check_sources(sources, known, output_dir):
 
 def check_networks(shards: tuple[Shard, ...], networks: Iterable[config.NetworkConfig], of_segments: bool = False) -> None:
     """Refuses compact files, with a ValueError, for a network that needs more of a video than they hold, or for segments."""
-    for folder in sorted({os.path.dirname(shard.path) for shard in shards}):
-        path = os.path.join(folder, MANIFEST)
-        if not tf.io.gfile.exists(path):
-            continue
+    for folder, settings in _compact_folders(shards):
         if of_segments:
             raise ValueError(f"the compact files in {folder} hold no whole segments; give the original files.")
-        with tf.io.gfile.GFile(path) as file:
-            settings = json.load(file)["compact"]
         if settings["format"] == 1 and settings["frame_selection"] == "uniform":
             settings["frame_selection"] = "centered"
         kept = _selection(settings)
@@ -108,6 +103,24 @@ def check_networks(shards: tuple[Shard, ...], networks: Iterable[config.NetworkC
                     f"the compact files in {folder} are of an earlier version and do not hold the frames' indices in the "
                     f"video, which a {network.model} reads; write them again, or give it the original files."
                 )
+
+
+def check_whole_videos(shards: tuple[Shard, ...]) -> None:
+    """Refuses compact files, with a ValueError, for training on other frames in each epoch."""
+    for folder, _ in _compact_folders(shards):
+        reason = (
+            "hold the same frames in each epoch, so jitter_frames has no effect; leave it out, or give the original files"
+        )
+        raise ValueError(f"the compact files in {folder} {reason}.")
+
+
+def _compact_folders(shards):
+    """The folders of compact files among those of some files, each with its settings."""
+    for folder in sorted({os.path.dirname(shard.path) for shard in shards}):
+        path = os.path.join(folder, MANIFEST)
+        if tf.io.gfile.exists(path):
+            with tf.io.gfile.GFile(path) as file:
+                yield folder, json.load(file)["compact"]
 
 
 def _selection(settings):

@@ -39,16 +39,24 @@ def random(video_frames, k, seed, longest=schema.MAX_FRAMES):
 
     int32 [B], at most `longest`, int, int64 [B, 2] -> int32 [B, k].
     """
-    first, second = tf.unstack(tf.bitcast(seed, tf.uint64), axis=1)
-    stream = _mixed(_mixed(first) + second)[:, None]  # [B, 1]
-    frames = tf.range(longest)[None]
-    draws = _mixed(stream + tf.cast(frames + 1, tf.uint64) * tf.constant(GOLDEN_GAMMA, tf.uint64))
     # Without their lowest bit, draws are not negative as int64, which top_k can rank.
-    draws = tf.cast(tf.bitwise.right_shift(draws, tf.constant(1, tf.uint64)), tf.int64)
-    exists = frames < video_frames[:, None]
+    draws = tf.cast(tf.bitwise.right_shift(_draws(seed, longest), tf.constant(1, tf.uint64)), tf.int64)
+    exists = tf.range(longest)[None] < video_frames[:, None]
     _, taken = tf.math.top_k(tf.where(exists, draws, -1), k)  # [B, k]
     # Frames that do not exist have the largest indices, so sorting puts them at the end.
     return _first_of(tf.sort(taken, axis=1), tf.minimum(video_frames, k))
+
+
+def jittered(video_frames, k, seed):
+    """A random frame of each of the k equal spans that `uniform` and `centered` take one of.
+
+    int32 [B], int, int64 [B, 2] -> int32 [B, k].
+    """
+    count = tf.minimum(video_frames, k)
+    starts = tf.range(k + 1) * video_frames[:, None] // count[:, None]  # [B, k + 1]
+    sizes = starts[:, 1:] - starts[:, :-1]
+    draws = tf.cast(tf.bitwise.right_shift(_draws(seed, k), tf.constant(33, tf.uint64)), tf.int32)  # 0 .. 2**31 - 1
+    return _first_of(starts[:, :-1] + draws % tf.maximum(sizes, 1), count)
 
 
 def first(video_frames, k):
@@ -84,6 +92,13 @@ def _first_of(indices, count):
     return tf.where(tf.range(tf.shape(indices)[1]) < count[:, None], indices, -1)
 
 
+def _draws(seed, count):
+    """The first numbers of a random stream for each seed. int64 [B, 2], int -> uint64 [B, count]."""
+    first, second = tf.unstack(tf.bitcast(seed, tf.uint64), axis=1)
+    stream = _mixed(_mixed(first) + second)[:, None]  # [B, 1]
+    return _mixed(stream + tf.cast(tf.range(1, count + 1), tf.uint64) * tf.constant(GOLDEN_GAMMA, tf.uint64))
+
+
 def _mixed(bits):
     """The mixing function of SplitMix64: every bit of the result depends on every bit of the argument. uint64 -> uint64."""
     for shift, factor in ((30, MIX_1), (27, MIX_2), (31, 1)):
@@ -97,14 +112,18 @@ SELECTIONS: dict[str, typing.Any] = {"all": first} | {
 }
 
 
-def select(view, stored_frames, seed):
+def select(view, stored_frames, seed, jitter=False):
     """The frames that one role sees of each video: each row ascending and below the number of frames, then -1.
 
-    config.FrameView, int32 [B] from 1, int64 [B, 2] (for `random` only) -> int32 [B, view.max_frames].
+    With `jitter`, a view that takes one frame of each of k equal spans sees `jittered` frames.
+
+    config.FrameView, int32 [B] from 1, int64 [B, 2] (for random draws only) -> int32 [B, view.max_frames].
     """
     choose, longest = SELECTIONS[view.frame_selection], view.max_video_frames
     video_frames = tf.minimum(stored_frames, longest)
-    if choose is random:
+    if jitter and view.takes_one_frame_per_span:
+        indices = jittered(video_frames, view.max_frames, seed)
+    elif choose is random:
         indices = random(video_frames, view.max_frames, seed, longest)
     elif choose is strided:
         indices = strided(video_frames, view.every_n, longest)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from youtube8m_distill import schema
 from youtube8m_distill.config import FeatureConfig, NetworkConfig, Reading, RunConfig
 from youtube8m_distill.config.video import FeatureDtype
-from youtube8m_distill.data.compact import check_networks
+from youtube8m_distill.data.compact import check_networks, check_whole_videos
 from youtube8m_distill.data.contents import OFFICIAL, detect_dtype, find_layout, stored_features
 from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, without
 from youtube8m_distill.data.find_files import find_files, real_path, require_records, unreachable_files
@@ -192,6 +192,8 @@ def find_training_files(config: RunConfig, record_files: RecordFiles | None = No
         raise SettingError("validation_data_pattern", reason, config.validation_data_pattern)
     with _naming("train_data_pattern", patterns["train_data_pattern"]):
         _check_fills_batch(config, train)
+        if config.training.jitter_frames:
+            check_whole_videos(train)
         return TrainingFiles(train, validation, *estimate_records(train))
 
 

@@ -226,14 +226,15 @@ class _Training:
             seed = settings.seed + self.progress.stage
         order = TrainingOrder(seed, stage.num_epochs, settings.num_readers, train_fraction=fraction, start=start)
         share = place if place[1] > 1 else None
-        parser = self._parser(self.files.train, stage.roles, seed)
+        jittered = self.config.trained_roles if settings.jitter_frames else ()
+        parser = self._parser(self.files.train, stage.roles, seed, jittered)
         return make_dataset(self.files.train, parser, settings.batch_size, order, targets=targets, share=share)
 
-    def _parser(self, shards, roles, seed):
+    def _parser(self, shards, roles, seed, jittered=()):
         network = self.config.networks[self.config.main_role]
         views = {role: self.config.networks[role].view for role in roles}
         layout = find_layout(shards, network.features, self.config.reading)
-        return VideoParser(network.features, network.num_classes, views, seed, layout, trim=True)
+        return VideoParser(network.features, network.num_classes, views, seed, layout, trim=True, jittered=tuple(jittered))
 
     def _make_callbacks(self, stage, scheme):
         """Validation first, since the others read its values; checkpoints last, since a resumed run skips all the others

@@ -46,11 +46,12 @@ class VideoParser:
         features: the same for all roles.
         num_classes: labels must be in 0 .. num_classes - 1.
         views: role -> which frames it sees; None instead of a view for video-level features.
-        seed: `random` frames are a function of (seed, epoch, video id).
+        seed: `random` and jittered frames are a function of (seed, epoch, video id).
         layout: how the files store the features, from `contents.find_layout`; None for official files.
         with_labels: whether to read labels; without them, invalid ones do not matter.
         trim: whether rows that are padding in all videos of a batch are left out, down to one of SHORT_LENGTHS. The length
             of a batch is then unknown before it is read.
+        jittered: roles that see a random frame of each span instead of a fixed one, if their views have spans.
     Raises:
         SettingError: if views are given for video-level records, or none for frame-level ones.
     """
@@ -62,6 +63,7 @@ class VideoParser:
     layout: Layout | None = None
     with_labels: bool = True
     trim: bool = False
+    jittered: tuple[str, ...] = ()
 
     def __post_init__(self):
         require(self.views, "views", "name at least one role, as in {'teacher': FrameView()}.", self.views)
@@ -75,7 +77,7 @@ class VideoParser:
     def __call__(self, records: Records) -> dict[str, typing.Any]:
         views: typing.Any = tuple(self.views.items())
         layout = self.layout or official_layout(self.features)
-        options = self.num_classes, views, layout, self.with_labels, self.trim
+        options = self.num_classes, views, layout, self.with_labels, self.trim, self.jittered
         parse_batch = _batch_parser(typing.cast(typing.Hashable, self.features), *options)
         parsed = parse_batch(*records, tf.constant(self.seed, tf.int64))
         num_records = records.serialized.shape
@@ -83,13 +85,14 @@ class VideoParser:
 
 
 @functools.lru_cache(maxsize=16)
-def _batch_parser(features, num_classes, views, layout, with_labels, trim):
+def _batch_parser(features, num_classes, views, layout, with_labels, trim, jittered):
     """The parser as a tf.function of the fields of Records and the seed. Cached, because tracing takes seconds.
 
     `views` are a hashable tuple of (role, view).
     """
     classes = num_classes if with_labels else None
-    parse = functools.partial(_parse_frames, layout=layout, trim=trim) if features.frame_features else _parse_means
+    of_frames = functools.partial(_parse_frames, layout=layout, trim=trim, jittered=jittered)
+    parse = of_frames if features.frame_features else _parse_means
     fields = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
     return tf.function(
         lambda *given: parse(
@@ -121,7 +124,7 @@ def _parse_means(records, features, views, _, labels):
     return context.describe() | {schema.NOTED: _notes(context)} | {role: seen for role in views}
 
 
-def _parse_frames(records, features, views, seed, labels, layout, trim):
+def _parse_frames(records, features, views, seed, labels, layout, trim, jittered):
     names = bad_records.record_name(records.path, records.number)
     blocks: typing.Any = None
     beginnings, longest = records.serialized, min(view.max_video_frames for view in views.values())
@@ -168,7 +171,7 @@ def _parse_frames(records, features, views, seed, labels, layout, trim):
         draw = seeds.frame_seeds(context.first_ids, seed, records.epoch)
         with tf.control_dependencies([bad_records.require(sources, checks.of_kept_frames, kept, stored_frames)]):
             for role, view in views.items():
-                rows = frame_selection.select(view, stored_frames, draw)
+                rows = frame_selection.select(view, stored_frames, draw, jitter=role in jittered)
                 num_frames = tf.math.count_nonzero(rows >= 0, axis=1, dtype=tf.int32)
                 seen = {schema.FRAMES: frames_of(view, rows), schema.NUM_FRAMES: num_frames}
                 batch[role] = seen | {schema.FRAME_INDICES: _in_the_video(rows, kept)}
