@@ -112,6 +112,25 @@ def test_targets_of_another_teacher_are_refused(tmp_path, files):
     assert "teacher_weights (step 9, sha256 1234 there, step 3, sha256 " in line
 
 
+def test_the_label_loss_alone_needs_no_targets(tmp_path, files):
+    given = f"--teacher_targets_dir={tmp_path}/targets"
+    line = refusal(tmp_path, *arguments(tmp_path, files, given, "--student_loss=ce"))
+    assert line.startswith("Error: --teacher_targets_dir: has an effect only with a term besides ce in --student_loss;")
+
+
+def test_a_student_of_labels_alone_reads_no_frames_of_its_teacher(tmp_path, monkeypatch):
+    """It trains on files that lack the teacher's frames, and resumes a run that had targets which it did not need."""
+    whole = commands.write_files(tmp_path / "whole", "train", commands.frame_videos(10))
+    commands.succeed("compact", f"--input_data_pattern={whole}", f"--output_dir={tmp_path}/few", *FEW_FRAMES)
+    few = f"{tmp_path}/few/train*.tfrecord"
+    first = commands.succeed(*arguments(tmp_path, few, "--student_loss=ce", "--max_steps=1"))
+    assert "the teacher is not run, and its frames are not read." in first.out
+    config_file = tmp_path / "student" / "config.json"
+    write_text(config_file, config_file.read_text().replace('"teacher_targets": ""', '"teacher_targets": "float16"'))
+    assert "Found step 1" in commands.succeed(*arguments(tmp_path, few, "--student_loss=ce")).out
+    assert "frames" in commands.fail(*arguments(tmp_path, few, folder="other"))
+
+
 @pytest.mark.slow
 def test_the_targets_of_a_run_can_be_moved(tmp_path, files):
     commands.succeed(*arguments(tmp_path, files, f"--teacher_targets_dir={tmp_path}/targets", "--max_steps=1"))

@@ -191,7 +191,7 @@ def test_a_teacher_trains_in_one_stage_on_its_own_frames():
 
 
 @pytest.mark.parametrize("mode, kind", [("serial", SerialDistiller), ("parallel", ParallelDistiller)])
-@pytest.mark.parametrize("student_loss", [("ce",), ("rep", "pred"), ("relation", "topk_logit")])
+@pytest.mark.parametrize("student_loss", [("rep", "ce"), ("rep", "pred"), ("relation", "topk_logit")])
 def test_terms_that_reach_the_classifier_make_one_stage(mode, kind, student_loss):
     run, networks = build(mode, student_loss=student_loss)
     (stage,) = build_stages(run, networks)
@@ -199,6 +199,20 @@ def test_terms_that_reach_the_classifier_make_one_stage(mode, kind, student_loss
     assert type(scheme) is kind
     assert (stage.name, stage.roles, stage.num_epochs) == (mode, ("teacher", "student"), 3)
     assert list(scheme.terms.weights) == [TERMS[term][0] for term in student_loss]
+
+
+@pytest.mark.parametrize("targets", ["", "folder"])
+def test_the_label_loss_alone_trains_from_the_teachers_classifier_and_does_not_run_the_teacher(quick, targets):
+    run, networks = quick("serial", student_loss=("ce",), ce_weight=0.5)
+    taught = networks["teacher"].get_weights()
+    networks["teacher"].call = None
+    tiny_training.assert_same_weights(_classifier(networks["student"]), _classifier(networks["teacher"]))
+    (stage,) = build_stages(run.replace(teacher_targets_dir=targets), networks)
+    assert (stage.roles, stage.stored_targets, stage.num_epochs) == (("student",), False, 3)
+    assert stage.build_scheme().teacher is None and stage.build_scheme().loss_weights == {"student/label_loss": 0.5}
+    ((_, _, before, after),) = train_stages(run, networks)
+    assert all(tiny_training.differ(after["student"], before["student"]))
+    tiny_training.assert_same_weights(after["teacher"], taught)
 
 
 @pytest.mark.parametrize("mode", ["teacher", "serial", "parallel"])

@@ -132,13 +132,15 @@ def _refuse(names, reason):
 
 def _refuse_settings_of_absent_terms(terms):
     """Refuses settings of terms that are not in the student's loss (`terms`), and of a stage that the run does not have."""
+    matches = FLAGS.match_intermediate
     for holds, condition, *names in (
         ("rep" in terms, "with rep in --student_loss", "rep_weight", "rep_scale"),
         ("pred" in terms, "with pred in --student_loss", "pred_weight", "prediction_distance"),
         ("ce" in terms, "with ce in --student_loss", "ce_weight"),
         ("relation" in terms, "with relation in --student_loss", "relation_weight"),
         ("topk_logit" in terms, "with topk_logit in --student_loss", "topk_weight", "topk_temperature"),
-        (FLAGS.match_intermediate, "with --match_intermediate", "intermediate_weight", "intermediate_reduction"),
+        (matches, "with --match_intermediate", "intermediate_weight", "intermediate_reduction"),
+        (matches or set(terms) != {"ce"}, "with a term besides ce in --student_loss", "teacher_targets_dir"),
         (set(terms) <= set(configs.ENCODING_LOSSES), "with --student_loss=rep, relation, or both", "finetune_epochs"),
     ):
         if not holds:

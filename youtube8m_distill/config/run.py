@@ -93,6 +93,12 @@ class RunConfig(Settings):
     def trained_roles(self) -> tuple[str, ...]:
         return (schema.STUDENT,) if self.mode == "serial" else tuple(sorted(self.networks))
 
+    @property
+    def read_roles(self) -> tuple[str, ...]:
+        """The roles whose frames are read from the training files. A teacher that no term needs is not run."""
+        needs_teacher = self.distillation is None or self.distillation.needs_teacher
+        return tuple(self.networks) if needs_teacher else self.trained_roles
+
 
 def _check_pair(teacher, student, distillation):
     """Teacher and student must read the same features and have the same classes. What else they share must be equal."""

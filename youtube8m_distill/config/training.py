@@ -59,6 +59,11 @@ class DistillationConfig(Settings):
         require(self.share_classifier or not self.freeze_classifier, "freeze_classifier", reason, True)
 
     @property
+    def needs_teacher(self) -> bool:
+        """Whether any term compares the student with its teacher; `ce` alone needs labels only."""
+        return self.match_intermediate or set(self.student_loss) != {"ce"}
+
+    @property
     def trains_classifier(self) -> bool:
         """Whether any term reaches the classifier; `rep` and `relation` stop at the encoding."""
         return not set(self.student_loss) <= set(ENCODING_LOSSES)

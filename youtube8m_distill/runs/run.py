@@ -263,6 +263,8 @@ def _check_same(folder, before, config):
     # A configuration written by hand may lack fingerprints.
     fingerprints = ("train_files", "validation_files", "teacher_weights", "init_weights")
     unknown = [name for name in fingerprints if not before[name]]
+    if config.distillation is not None and not config.distillation.needs_teacher:
+        unknown.append("teacher_targets")  # of a version that computed targets which no term needs
     _manifest(folder, config.to_dict(), (*MAY_CHANGE, *unknown)).check()
     now, then = config.training.num_epochs, before["training"]["num_epochs"]
     reason = f"the first stage of the run in {folder} ended after {then} epochs. Use that; finetune_epochs may change."

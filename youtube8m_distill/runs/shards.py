@@ -171,7 +171,7 @@ def find_training_files(config: RunConfig, record_files: RecordFiles | None = No
     `record_files` may have found some of them already.
     """
     check_initial_weights(config)
-    roles = {"train_data_pattern": tuple(config.networks)}
+    roles = {"train_data_pattern": config.read_roles}
     if config.validation_data_pattern:
         roles["validation_data_pattern"] = config.trained_roles
     patterns = {flag: getattr(config, flag) for flag in roles}

@@ -170,6 +170,8 @@ class _Training:
             parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
             cost = f"{parameters:,} parameters, {network.multiply_adds(frames):,} multiply-adds per video"
             log.info("%s: %s of %d frame(s)", self.config.title(role), cost, frames)
+        if self.config.mode == "serial" and not self.config.distillation.needs_teacher:
+            log.info("student_loss=ce needs labels alone: the teacher is not run, and its frames are not read.")
         self._log_estimate()
         if not self.files.validation:
             log.info("No --validation_data_pattern: the last checkpoint counts as the best.")

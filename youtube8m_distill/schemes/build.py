@@ -114,18 +114,20 @@ def build_stages(config: RunConfig, networks: dict[str, Network]) -> list[Stage]
         for layer in student.output_layers:
             layer.trainable = trainable and not distillation.freeze_classifier
 
-    stored = bool(config.teacher_targets_dir)
+    stored = distillation.needs_teacher and bool(config.teacher_targets_dir)
+    runs_teacher = distillation.needs_teacher and not stored
 
     def match():
         train_outputs(distillation.trains_classifier)
-        return SerialDistiller(student, None if stored else teacher, terms, _projection(student, teacher, terms), **options)
+        taught_by = teacher if runs_teacher else None
+        return SerialDistiller(student, taught_by, terms, _projection(student, teacher, terms), **options)
 
     def fine_tune():
         train_outputs(True)
         return Supervised(student, STUDENT, terms.objective, **options)
 
     name = "serial" if distillation.trains_classifier else "matching"
-    stages = [Stage(name, match, (STUDENT,) if stored else (TEACHER, STUDENT), training.num_epochs, stored)]
+    stages = [Stage(name, match, (TEACHER, STUDENT) if runs_teacher else (STUDENT,), training.num_epochs, stored)]
     if not distillation.trains_classifier:
         stages.append(Stage("fine-tuning", fine_tune, (STUDENT,), training.finetune_epochs))
     return stages

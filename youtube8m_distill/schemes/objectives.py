@@ -127,6 +127,11 @@ class StudentTerms:
             require(term in TERMS, "weights", f"{term!r} is unknown; choose among {', '.join(TERMS)}.")
 
     @property
+    def needs_teacher(self) -> bool:
+        """Whether any term compares the student with its teacher."""
+        return set(self.weights) != {"label_loss"}
+
+    @property
     def needs_frame_states(self) -> bool:
         """Whether networks must return their state after each frame."""
         return "intermediate_representation_loss" in self.weights

@@ -25,8 +25,8 @@ class SerialDistiller(TrainingScheme):
     Args:
         student: VideoClassifier or NetworkMixture, trained by this scheme.
         teacher: the same kind; it is set to `trainable=False`. It may share a classifier with the student only if that
-            layer is frozen too. None if batches hold its targets, `schema.TARGETS` from `targets.pack`: then the teacher
-            does not run and batches need no frames for it.
+            layer is frozen too. None if batches hold its targets, `schema.TARGETS` from `targets.pack`, or if the terms need
+            no teacher: then it does not run and batches need no frames for it.
         terms: what the student minimizes.
         projection: a built layer from the student's encoding to the size of the teacher's, for `representation_loss` of
             encodings of different sizes. It is trained with the student, which does not contain it.
@@ -55,7 +55,9 @@ class SerialDistiller(TrainingScheme):
 
     def compute_losses(self, batch: Batch, training: bool) -> tuple[Losses, dict[str, tf.Tensor]]:
         network, states = self.networks[STUDENT], self.terms.needs_frame_states
-        if self.teacher is None:
+        if not self.terms.needs_teacher:
+            teacher = {}
+        elif self.teacher is None:
             teacher = targets.unpack(batch[TARGETS], network.num_classes)
         else:
             teacher = self.teacher(batch[TEACHER], training=False, frame_states=states)
