@@ -73,8 +73,8 @@ def define_flags():
         methods=Flag("Methods to run, the rows of the tables.", tuple, list(METHODS)),
         ks=Flag("Numbers of frames that students see.", tuple, list(map(str, Grid().ks))),
         seeds=Flag(
-            "Number of seeds of the main trials: H-RNN's Skyline, Uniform-k, and serial student of all losses, each trained "
-            "on all videos, and SkipFrames; with mod_*, all but MixNeXtVLAD_large and MODNeXtVLAD.",
+            "Number of seeds of the main trials: H-RNN's Skyline, Uniform-k, serial student of all losses, and control, "
+            "each trained on all videos, and SkipFrames; with mod_*, all but MixNeXtVLAD_large and MODNeXtVLAD.",
             int,
             1,
             at_least=1,

@@ -241,6 +241,7 @@ def plain(values):
 def _targets_dir(trial, settings, folder):
     """The folder of stored targets; "" without them. On a fraction of the videos, a teacher has only one student."""
     stored = settings.store_targets and trial.teacher and not trial.match_intermediate and trial.train_fraction == 1.0
+    stored = stored and not trial.is_control  # which needs no targets
     return str(pathlib.Path(folder) / TARGETS / trial.teacher.name) if stored else ""
 
 

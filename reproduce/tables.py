@@ -14,7 +14,9 @@ from youtube8m_distill import files
 MEASURES = {"gap_at_20": "GAP", "mean_average_precision": "mAP"}  # of videos
 SEGMENT_MEASURES = {"map_at_k": "MAP@K"}
 
-# Row titles from Table 1 of the papers.
+CONTROL = "control"  # the row of the trials with `is_control`
+
+# Row titles from Table 1 of the papers, and that of the control.
 METHOD_TITLES = {
     SKYLINE: "Teacher-Skyline",
     "uniform": "Uniform-k",
@@ -25,10 +27,16 @@ METHOD_TITLES = {
     "first_middle_last": "First-Middle-Last-k",
     "parallel": "Parallel",
     "serial": "Serial",
+    CONTROL: "Control: label loss alone",
     SKIPFRAME: "SkipFrame",
 }
 LOSS_TITLES = {"rep": "L_rep", "pred": "L_pred", "ce": "L_CE"}
-BASELINE_SECTION, STUDENT_SECTION = "Baseline methods", "Teacher-student methods"
+BASELINE_SECTION, STUDENT_SECTION, ADDED_SECTION = "Baseline methods", "Teacher-student methods", "Not in the papers"
+CONTROL_NOTE = (
+    "The control starts as a serial student does, by default from the teacher's classifier, and trains for as many steps, "
+    "but on the label loss alone. Without it, no claim about distillation should be made: only what a student has above the "
+    "control comes from the teacher's outputs."
+)
 
 NO_NUMBER = "–"
 
@@ -180,9 +188,15 @@ def loss_title(loss):
     return ", ".join(LOSS_TITLES[term] for term in loss)
 
 
-def section_of(method):
-    """The section of Table 1 that contains a method."""
-    return "" if method == SKYLINE else BASELINE_SECTION if method in BASELINES else STUDENT_SECTION
+def row_of(trial):
+    """The key in METHOD_TITLES of the row that shows a trial: its method or CONTROL."""
+    return CONTROL if trial.is_control else trial.method
+
+
+def section_of(row):
+    """The section of Table 1 that contains a row."""
+    sections = {SKYLINE: "", CONTROL: ADDED_SECTION, **dict.fromkeys(BASELINES, BASELINE_SECTION)}
+    return sections.get(row, STUDENT_SECTION)
 
 
 def score_columns(groups):
@@ -197,10 +211,10 @@ def score_values(results, grid, trials, papers):
         results: Results.
         grid: Grid.
         trials: list of Trial.
-        papers: the paper's (GAP, mAP) for each trial, from `published`.
+        papers: the paper's (GAP, mAP) for each trial, from `published`; left out for trials that the papers do not have.
     """
     return tuple(
-        Value.of(results.scores(trial, measure), figure) if grid.wants(trial) else None
+        Value.of(results.scores(trial, measure), None if trial.is_added else figure) if grid.wants(trial) else None
         for trial, paper in zip(trials, papers)
         for measure, figure in zip(MEASURES, paper)
     )

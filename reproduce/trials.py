@@ -16,6 +16,7 @@ METHODS = (SKYLINE, *BASELINES, *STUDENTS, SKIPFRAME)
 HRNN, NETVLAD, NEXTVLAD = "HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel"
 SKIP_NETWORK = "SkipFrameModel"
 ALL_LOSSES = configs.CVPR_LOSSES  # rep, pred, ce
+CONTROL_LOSS = ("ce",)  # of a serial student that takes nothing but the classifier from its teacher
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -97,10 +98,20 @@ class Trial:
         return self.teacher
 
     @property
+    def is_control(self) -> bool:
+        """Whether it shows what a serial student reaches without distillation: by its start and the label loss alone."""
+        return self.method == "serial" and self.student_loss == CONTROL_LOSS
+
+    @property
+    def is_added(self) -> bool:
+        """Whether the papers have no such trial."""
+        return self.is_control
+
+    @property
     def is_main(self) -> bool:
         """Whether --seeds is the number of its seeds, and not --other_seeds."""
         is_full_serial = self.method == "serial" and self.student_loss == ALL_LOSSES and not self.match_intermediate
-        is_main_method = self.method in (SKYLINE, "uniform", SKIPFRAME) or is_full_serial
+        is_main_method = self.method in (SKYLINE, "uniform", SKIPFRAME) or is_full_serial or self.is_control
         return is_main_method and self.family in (HRNN, SKIP_NETWORK) and self.train_fraction == 1.0
 
     @property

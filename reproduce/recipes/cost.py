@@ -4,17 +4,18 @@
 
 Paper (CVPR 2019, Tables 1 and 3): at k=30, the student takes about 90% fewer FLOPs and 30% less time than the Skyline
 (0.520 instead of 5.058 billion, 9.11 instead of 13.00 hours), and its GAP is lower by 0.5-0.9 points (0.802-0.806 instead
-of 0.811). The paper has no such figure. This one shows all methods on the same axes.
+of 0.811). The paper has no such figure. This one shows all methods on the same axes, and a control: a serial student
+of the label loss alone.
 
-Cost: 41 trainings per seed at the paper's five k, all of them in Table 1. Then each architecture predicts all held-out
+Cost: 46 trainings per seed at the paper's five k, all of them in Table 1. Then each architecture predicts all held-out
 videos several times. The machine should be otherwise idle.
 """
 
 import math
 
 from reproduce import figures
-from reproduce.tables import METHOD_TITLES, Row, Table, Value, section_of, speed_note
-from reproduce.trials import ALL_LOSSES, BASELINES, HRNN, SKYLINE, STUDENTS, Trial
+from reproduce.tables import CONTROL, CONTROL_NOTE, METHOD_TITLES, Row, Table, Value, row_of, section_of, speed_note
+from reproduce.trials import ALL_LOSSES, BASELINES, CONTROL_LOSS, HRNN, SKYLINE, STUDENTS, Trial
 
 TITLE = "Cost: GAP over computation and speed"
 QUESTION = "How much of the Skyline's GAP does each method keep, with how much of its computation?"
@@ -27,6 +28,7 @@ EXPECTED = (
 STYLES = {
     "serial": (figures.BLUE, "o", 10, "-"),
     "parallel": (figures.VERMILION, "^", 6, (0, (6, 1.5))),
+    CONTROL: (figures.shade(figures.BLUE, "black", 0.4), "p", 8, (0, (2, 1))),
     "uniform": (figures.BLACK, "s", 7, (0, (4, 2))),
     "random": (figures.GREEN, "v", 7, (0, (4, 1.5, 1, 1.5))),
     "first_middle_last": (figures.shade(figures.PURPLE, "black", 0.3), "D", 7, (0, (1, 1.2))),
@@ -35,7 +37,7 @@ STYLES = {
     "last": (figures.GRAY, "<", 7, "-"),
 }
 LABEL_WIDTH = 0.045  # width of a number of frames, as a fraction of the panel
-BEST = (SKYLINE, "uniform", *STUDENTS)  # shown again in a second figure, because they are close together in the first
+BEST = (SKYLINE, "uniform", *STUDENTS, CONTROL)  # shown again in a second figure, because they are close together
 
 
 def plan(grid):
@@ -43,6 +45,7 @@ def plan(grid):
         Trial(HRNN, SKYLINE),
         *(Trial(HRNN, method, k) for method in BASELINES for k in grid.ks),
         *(Trial(HRNN, method, k, ALL_LOSSES) for method in STUDENTS for k in grid.ks),
+        *(Trial(HRNN, "serial", k, CONTROL_LOSS) for k in grid.ks),
     ]
 
 
@@ -58,20 +61,20 @@ def outputs(results, grid):
     pictures = [_figure("cost", TITLE, points)]
     if best and len(best) < len(points):
         pictures.append(_figure("cost_best", f"{TITLE}, only students and Uniform-k", best))
-    return [*pictures, _table(points, f"{_NOTE}{speed_note(results, HRNN)}")]
+    return [*pictures, _table(points, f"{_NOTE} {CONTROL_NOTE}{speed_note(results, HRNN)}")]
 
 
 def _points(results, grid):
-    """The data of each finished method and k.
+    """The data of each finished row and k.
 
     Returns:
-        dict from (method, k) to a dict with `gap` (Value), `multiply_adds` (per video, whole network), and
+        dict from (key in METHOD_TITLES, k) to a dict with `gap` (Value), `multiply_adds` (per video, whole network), and
         `videos_per_second` (median of the rounds; None if it was not measured).
     """
     speeds = results.speeds(HRNN)
     finished = {trial: results.seeds(trial) for trial in plan(grid) if grid.wants(trial) and results.seeds(trial)}
     return {
-        (trial.method, trial.k): {
+        (row_of(trial), trial.k): {
             "gap": Value.of([seed.score() for seed in seeds]),
             "multiply_adds": seeds[0].score("multiply_adds"),
             "videos_per_second": speeds.get(trial.k),
@@ -116,13 +119,17 @@ def _draw(axes, points, falling):
                 markersize=size,
                 linestyle=dashes,
             )
-            ends.append((*places[-1], METHOD_TITLES[method], color))
+            ends.append((*places[-1], _short_title(method), color))
     if (SKYLINE, None) in points:
         _draw_skyline(axes, *points[SKYLINE, None])
     _mark_frames(axes, {k: x for (_, k), (x, _) in points.items()})
     axes.margins(y=0.1)
     axes.autoscale_view()
     figures.label_ends(axes, ends)
+
+
+def _short_title(method):
+    return METHOD_TITLES[method].partition(":")[0]
 
 
 def _draw_skyline(axes, x, gap):
@@ -184,7 +191,8 @@ def _caption(points):
     return (
         f"GAP on the held-out videos{bars}, over the multiply-adds of the network as run, and over the speed measured from "
         "files to scores. The numbers above a panel are numbers of frames that a network reads. All methods with the same "
-        "number have the same architecture. Students use all three losses. The dotted line is the Skyline."
+        "number have the same architecture. Students use all three losses, and the control the label loss alone. The dotted "
+        "line is the Skyline."
     )
 
 
@@ -193,5 +201,5 @@ def _alt(points):
     for (method, k), point in points.items():
         if method not in best or point["gap"].mean > best[method][0]:
             best[method] = (point["gap"].mean, k)
-    text = ", ".join(f"{METHOD_TITLES[method]} {gap:.3f} at {k or 'all'} frames" for method, (gap, k) in best.items())
+    text = ", ".join(f"{_short_title(method)} {gap:.3f} at {k or 'all'} frames" for method, (gap, k) in best.items())
     return f"Curves of GAP over multiply-adds and over speed, one for each method. The best of each: {text}."

@@ -17,7 +17,7 @@ from reproduce import command, measurements
 from reproduce.grid import Grid
 from reproduce.request import Request, add_request
 from reproduce.results import path_of, write_result
-from reproduce.trials import HRNN, SKYLINE, Trial
+from reproduce.trials import ALL_LOSSES, CONTROL_LOSS, HRNN, SKYLINE, Trial
 from reproduce.worker import Worker
 from tests import commands
 from tests.commands import FEATURES
@@ -25,7 +25,11 @@ from tests.reproduce.made_up import made_up_result
 from youtube8m_distill import runs
 
 NAMES = ("classes", "figure3", "cost", "--about_data=Made up.")
-TRIALS = [Trial(HRNN, SKYLINE), Trial(HRNN, "uniform", 4), Trial(HRNN, "serial", 4, ("rep", "pred", "ce"))]
+TRIALS = [
+    Trial(HRNN, SKYLINE),
+    Trial(HRNN, "uniform", 4),
+    *(Trial(HRNN, "serial", 4, loss) for loss in (ALL_LOSSES, CONTROL_LOSS)),
+]
 QUICK = (*commands.SMALL, *commands.QUICK, "--ks=4", "--methods=skyline,uniform,serial")
 
 
@@ -101,13 +105,13 @@ def test_the_experiments_folder_has_tables_figures_and_a_report(finished):
 
 def test_the_same_command_again_trains_nothing(finished):
     again = commands.succeed("reproduce", *experiment(finished.parent / "data", *NAMES, "--noreport"))
-    assert "3 trials, 0 to do" in again.out
+    assert "4 trials, 0 to do" in again.out
 
 
 def test_the_report_is_identical_when_rebuilt_from_results_alone(finished, tmp_path):
     for name in ("results", "settings.json", "request.json"):
         (shutil.copytree if name == "results" else shutil.copy)(finished / name, tmp_path / name)
-    assert "3 of 3 trials finished" in commands.succeed("reproduce", "report", f"--output_dir={tmp_path}").out
+    assert "4 of 4 trials finished" in commands.succeed("reproduce", "report", f"--output_dir={tmp_path}").out
     for name in ("report.html", "tables/cost.csv", "figures/cost.svg", "findings.json"):
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes(), name
 
@@ -172,7 +176,7 @@ def test_shards_divide_the_trials_and_include_the_teachers_they_need(data):
 
     whole, count = listed()
     parts, counts = zip(*(listed(f"--shard={index}/2") for index in (1, 2)))
-    assert set().union(*parts) == whole and sum(counts) == count == len(whole) == 26
+    assert set().union(*parts) == whole and sum(counts) == count == len(whole) == 32
     assert max(counts) - min(counts) <= 1
     for part in parts:
         assert any("serial" in name for name in part) and "HierarchicalLstmModel-skyline-seed0" in part

@@ -20,8 +20,8 @@ from reproduce import figures
 from reproduce.grid import Grid
 from reproduce.recipes import classes, cost, figure2, figure3
 from reproduce.results import Results, read_results, write_result
-from reproduce.tables import METHOD_TITLES, Table
-from reproduce.trials import ALL_LOSSES, BASELINES, HRNN, NEXTVLAD, SKYLINE, STUDENTS, Trial
+from reproduce.tables import CONTROL, METHOD_TITLES, Table
+from reproduce.trials import ALL_LOSSES, BASELINES, CONTROL_LOSS, HRNN, NEXTVLAD, SKYLINE, STUDENTS, Trial
 from tests.reproduce.made_up import made_up_result, made_up_results
 from youtube8m_distill import schema
 
@@ -255,11 +255,13 @@ def test_figure_3_reports_its_numbers_and_shows_names_unchanged(everything):
 
 
 def test_cost_draws_each_method_over_its_computation_and_speed(everything):
-    for name, methods in (("cost", {*BASELINES, *STUDENTS}), ("cost_best", {"uniform", *STUDENTS})):
+    for name, methods in (("cost", {*BASELINES, *STUDENTS, CONTROL}), ("cost_best", {"uniform", *STUDENTS, CONTROL})):
         work, speed = picture(cost, everything, name).figure.axes
         expected = {}
         for method in methods:
-            trials = [Trial(HRNN, method, k, ALL_LOSSES if method in STUDENTS else ()) for k in GRID.ks]
+            losses = {**dict.fromkeys(STUDENTS, ALL_LOSSES), CONTROL: CONTROL_LOSS}
+            kind = "serial" if method == CONTROL else method
+            trials = [Trial(HRNN, kind, k, losses.get(method, ())) for k in GRID.ks]
             expected[method] = [float(np.mean(everything.scores(trial))) for trial in trials]
         for axes, places in (
             (work, [(19e6 * k + 16e6) / 1e9 for k in GRID.ks]),
@@ -268,13 +270,14 @@ def test_cost_draws_each_method_over_its_computation_and_speed(everything):
             drawn = [curve for curve in curves(axes) if len(curve) > 1]
             assert all([x for x, _ in curve] == pytest.approx(places) for curve in drawn)
             np.testing.assert_allclose(sorted([y for _, y in curve] for curve in drawn), sorted(expected.values()))
-            assert {METHOD_TITLES[method] for method in methods} <= {text.get_text() for text in axes.texts}
+            titles = {METHOD_TITLES[method].removesuffix(": label loss alone") for method in methods}
+            assert titles <= {text.get_text() for text in axes.texts}
         assert not work.xaxis_inverted() and speed.xaxis_inverted()
 
 
 def test_the_curves_of_cost_differ_in_marker():
     markers = [marker for _, marker, _, _ in cost.STYLES.values()]
-    assert len(set(markers)) == len(markers) == len(BASELINES) + len(STUDENTS)
+    assert len(set(markers)) == len(markers) == len(BASELINES) + len(STUDENTS) + 1
 
 
 def test_cost_without_timings_has_one_panel_and_no_speeds(everything):
@@ -295,7 +298,7 @@ def test_cost_at_a_single_k_has_margins(everything, methods):
 def test_the_table_of_cost_has_the_fraction_kept_of_the_skyline(everything):
     shown = table(cost, everything)
     rows = {row.labels: row.values for row in shown.rows}
-    assert len(rows) == 1 + len(GRID.ks) * (len(BASELINES) + len(STUDENTS))
+    assert len(rows) == 1 + len(GRID.ks) * (len(BASELINES) + len(STUDENTS) + 1)
     gap, work, speed, kept = rows["Serial", "10"]
     skyline = np.mean(everything.scores(Trial(HRNN, SKYLINE)))
     scores = everything.scores(Trial(HRNN, "serial", 10, ALL_LOSSES))

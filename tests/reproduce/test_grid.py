@@ -4,7 +4,7 @@ import pytest
 
 from reproduce.grid import Grid
 from reproduce.recipes import skipframe, table1
-from reproduce.trials import ALL_LOSSES, HRNN, NETVLAD, SKIP_NETWORK, SKYLINE, Trial
+from reproduce.trials import ALL_LOSSES, CONTROL_LOSS, HRNN, NETVLAD, SKIP_NETWORK, SKYLINE, Trial
 
 PLAN = [
     Trial(HRNN, SKYLINE),
@@ -16,7 +16,7 @@ PLAN = [
 
 
 def test_the_default_grid_has_all_trials_of_table_1():
-    assert len(Grid().trials(table1.plan(Grid()))) == 1 + 5 * (6 + 3 + 5)
+    assert len(Grid().trials(table1.plan(Grid()))) == 1 + 5 * (6 + 3 + 5 + 1)
 
 
 def test_seeds_apply_to_the_main_trials_and_other_seeds_to_the_rest():
@@ -25,13 +25,14 @@ def test_seeds_apply_to_the_main_trials_and_other_seeds_to_the_rest():
             *PLAN,
             Trial(HRNN, "serial", 10, ALL_LOSSES, match_intermediate=True),
             Trial(HRNN, "serial", 10, ("rep",)),
+            Trial(HRNN, "serial", 10, CONTROL_LOSS),
             Trial(HRNN, "uniform", 6, train_fraction=0.5),
         ]
     )
     counts = {}
     for trial in trials:
         counts[trial.with_seed(0)] = counts.get(trial.with_seed(0), 0) + 1
-    assert list(counts.values()) == [3, 3, 2, 3, 2, 2, 2, 2]
+    assert list(counts.values()) == [3, 3, 2, 3, 2, 2, 2, 3, 2]
 
 
 @pytest.mark.parametrize(

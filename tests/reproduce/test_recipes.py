@@ -8,22 +8,23 @@ from reproduce import figures, published, tables
 from reproduce.grid import Grid
 from reproduce.recipes import EVERY_RECIPE, RECIPES, table1, table3, table4, table5, table6
 from reproduce.results import Results
-from reproduce.trials import ALL_LOSSES, HRNN, NETVLAD, NEXTVLAD, SKYLINE, Trial
+from reproduce.trials import ALL_LOSSES, CONTROL_LOSS, HRNN, NETVLAD, NEXTVLAD, SKYLINE, Trial
 from tests.reproduce.made_up import made_up_result, made_up_results
 
 FULL, SMALL = Grid(), Grid(ks=(6, 10, 30), seeds=3)
-# Trainings with one seed, including teachers: Table 1 has 6 baselines and 8 students at each of 5 k, and the Skyline.
+# Trainings with one seed, including teachers: Table 1 has 6 baselines, 8 students, and the control at each of 5 k, and the
+# Skyline.
 NUM_TRIALS = {
-    "table1": 1 + 5 * (6 + 8),
+    "table1": 1 + 5 * (6 + 8 + 1),
     "figure2": 1 + 6,
-    "table2": 4 * 3,
+    "table2": 4 * 4,
     "table3": 1 + 5,
-    "table4": 1 + 12,
-    "table5": 1 + 2 * 2,
-    "table6": 3,
+    "table4": 1 + 12 + 1,
+    "table5": 1 + 2 * 3,
+    "table6": 4,
     "skipframe": 1 + 5 + 1 + 5,
     "figure3": 2,
-    "cost": 1 + 5 * (6 + 2),
+    "cost": 1 + 5 * (6 + 2 + 1),
     "classes": 3,
 }
 TABLES = ("table1", "table2", "table3", "table4", "table5", "table6")
@@ -36,7 +37,8 @@ PUBLISHED = {
     "table5": lambda trial: published.table5(trial.method, trial.k),
     "table6": lambda trial: published.table6(trial.method, trial.k),
 }
-LOSSES = {tables.loss_title(loss): loss for _, loss in table1.METHODS_AND_LOSSES}
+OWN_LOSSES = {"serial": ALL_LOSSES, tables.CONTROL: CONTROL_LOSS}  # in tables without a column for the loss
+LOSSES = {tables.loss_title(loss): loss for _, loss in (*table1.METHODS_AND_LOSSES, table1.CONTROL_ROW)}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_a_plan_has_no_duplicates_and_only_seed_0(name, grid):
 
 
 @every_recipe
-def test_a_full_grid_trains_as_many_networks_as_the_paper(name):
+def test_a_full_grid_trains_as_many_networks_as_the_paper_and_controls(name):
     assert len(FULL.trials(RECIPES[name].plan(FULL))) == NUM_TRIALS[name]
 
 
@@ -121,9 +123,10 @@ def test_families_outside_the_grid_are_left_out(results):
 
 def trial_of(name, labels, group):
     """The Trial whose scores a table claims to show, derived from its texts."""
-    method = METHODS[labels[0]]
+    row = METHODS[labels[0]]
+    method = "serial" if row == tables.CONTROL else row
     k = None if method == SKYLINE else int(group.removeprefix("k=")) if group.startswith("k=") else 30
-    loss = LOSSES[labels[1]] if len(labels) > 1 else ALL_LOSSES if method == "serial" else ()
+    loss = LOSSES[labels[1]] if len(labels) > 1 else OWN_LOSSES.get(row, ())
     return Trial(
         {"table5": NETVLAD, "table6": NEXTVLAD}.get(name, HRNN),
         method,
@@ -143,10 +146,10 @@ def test_each_score_is_in_the_row_and_column_of_its_trial(name):
     found = set()
     for row in table.rows:
         for (group, title), value in zip(table.columns, row.values):
-            if title in tables.MEASURES.values():
+            if title in tables.MEASURES.values() and value is not None:
                 trial = trial_of(name, row.labels, group)
                 score = distinct.get(trial).score({"GAP": "gap_at_20", "mAP": "mean_average_precision"}[title])
-                figure = PUBLISHED[name](trial)[{"GAP": 0, "mAP": 1}[title]]
+                figure = None if trial.is_control else PUBLISHED[name](trial)[{"GAP": 0, "mAP": 1}[title]]
                 assert (value.mean, value.paper) == (score, figure), (row.labels, group, title)
                 found.add((trial, title))
     assert found == {(trial, title) for trial in RECIPES[name].plan(FULL) for title in ("GAP", "mAP")}
@@ -165,10 +168,27 @@ def test_table_1_has_the_layout_of_the_paper(results):
             ("Teacher-student methods", "Serial", loss)
             for loss in ("L_rep", "L_pred", "L_rep, L_CE", "L_pred, L_CE", "L_rep, L_pred, L_CE")
         ),
+        ("Not in the papers", "Control: label loss alone", "L_CE"),
     ]
     assert table.columns == tuple((f"k={k}", measure) for k in (6, 10, 15, 20, 30) for measure in ("GAP", "mAP"))
     uniform = table.rows[1]
     assert [value.paper for value in uniform.values][:4] == [0.715, 0.266, 0.759, 0.324]
+
+
+def test_every_table_of_students_has_the_control_and_tells_what_it_is_for(results):
+    for name in ("table1", "table2", "table4", "table5", "table6", "cost"):
+        found = [output for output in RECIPES[name].outputs(results[FULL], FULL) if isinstance(output, tables.Table)]
+        controls = [row for row in found[0].rows if row.labels[0] == "Control: label loss alone"]
+        assert controls and "no claim about distillation should be made" in found[0].note, name
+        for row in controls:
+            assert all(value.paper is None for value in row.values if isinstance(value, tables.Value)), name
+
+
+def test_results_from_before_the_control_are_shown_without_its_row(results):
+    before = Results(result for result in results[FULL] if not result.trial.is_control)
+    for name in ("table1", "table2", "table4", "table5", "table6", "cost"):
+        outputs = [output for output in RECIPES[name].outputs(before, FULL) if isinstance(output, tables.Table)]
+        assert outputs and not any("Control" in row.labels[0] for row in outputs[0].rows), name
 
 
 def test_several_seeds_are_shown_as_mean_and_deviation(results):
@@ -242,6 +262,7 @@ def test_table_6_has_the_cost_of_each_network(results):
     assert [[str(value) for value in row.values[2:]] for row in table.rows] == [
         ["1.337 (1.337)", "5.716"],
         ["0.134 (0.134)", "0.586"],
+        ["0.134", "0.586"],
         ["0.134 (0.134)", "0.586"],
     ]
 

@@ -9,7 +9,7 @@ from reproduce import settings as settings_module
 from reproduce.grid import Grid
 from reproduce.recipes import RECIPES
 from reproduce.settings import ExperimentSettings, check_settings, run_folder, write_settings
-from reproduce.trials import ALL_LOSSES, HRNN, NETVLAD, NEXTVLAD, SKIP_NETWORK, SKYLINE, Trial
+from reproduce.trials import ALL_LOSSES, CONTROL_LOSS, HRNN, NETVLAD, NEXTVLAD, SKIP_NETWORK, SKYLINE, Trial
 from tests import commands
 from youtube8m_distill import config
 from youtube8m_distill.cli import run_config
@@ -52,6 +52,7 @@ KINDS = [
     Trial(HRNN, "first_middle_last", 6, seed=1),
     Trial(HRNN, "parallel", 10, ("rep", "ce"), True),
     Trial(HRNN, "serial", 10, ("rep",)),
+    Trial(HRNN, "serial", 10, CONTROL_LOSS),
     Trial(HRNN, "serial", 30, ALL_LOSSES, True),
     Trial(HRNN, "serial", 30, ALL_LOSSES, train_fraction=0.1),
     Trial(NEXTVLAD, "uniform", 30),
@@ -133,6 +134,7 @@ def test_same_steps_trains_on_fewer_videos_for_more_epochs(settings, tmp_path, f
     [
         (Trial(HRNN, "serial", 10, ALL_LOSSES), True),
         (Trial(HRNN, "serial", 10, ALL_LOSSES, True), False),
+        (Trial(HRNN, "serial", 10, CONTROL_LOSS), False),
         (Trial(HRNN, "serial", 10, ALL_LOSSES, train_fraction=0.5), False),
         (Trial(HRNN, "parallel", 10, ALL_LOSSES), False),
     ],
