@@ -69,6 +69,11 @@ def define_flags():
             tuple(configs.RECIPES),
             "default",
         ),
+        student_recipes=Flag(
+            "Recipes for serial students, such as best: Table 1 then has a row of each, beside the paper's. Their teachers "
+            "are those of the other students. Default: none.",
+            tuple,
+        ),
         families=Flag("Network families to run.", tuple, list(FAMILIES)),
         methods=Flag("Methods to run, the rows of the tables.", tuple, list(METHODS)),
         ks=Flag("Numbers of frames that students see.", tuple, list(map(str, Grid().ks))),
@@ -149,6 +154,7 @@ def grid_from_flags() -> Grid:
         methods=tuple(FLAGS.methods),
         ks=ks,
         skip_actions=FLAGS.skip_actions or PAPER_SKIPS,
+        student_recipes=tuple(FLAGS.student_recipes or ()),
         seeds=FLAGS.seeds,
         other_seeds=FLAGS.other_seeds or FLAGS.seeds,
     )
@@ -175,6 +181,8 @@ def settings_from_flags():
     refuse_flags(SEGMENT_FLAGS, "has no effect here; it is for mod_*.")
     for family in FLAGS.families:
         configs.RECIPES[FLAGS.recipe].check(FLAGS.recipe, family, "teacher")
+    if FLAGS.recipe in (FLAGS.student_recipes or ()):
+        raise SettingError("student_recipes", "contains --recipe, with which all students are trained.", FLAGS.recipe)
     values, shards = common_settings(data_patterns(), FAMILIES)
     settings = ExperimentSettings(
         **values, same_steps=FLAGS.same_steps, store_targets=FLAGS.store_targets, recipe=FLAGS.recipe

@@ -1,9 +1,10 @@
 """The part of the papers' experiments that is run."""
 
 from reproduce.segment_trials import AnyTrial
-from reproduce.trials import HRNN, METHODS, NETVLAD, NEXTVLAD, SKIP_NETWORK, Trial
+from reproduce.trials import HRNN, METHODS, NETVLAD, NEXTVLAD, SKIP_NETWORK, Trial, check_student_recipe
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
+from youtube8m_distill.errors import SettingError
 from youtube8m_distill.settings import Names, Settings, Sizes, require, setting
 
 PAPER_KS = (6, 10, 15, 20, 30)
@@ -18,6 +19,7 @@ class Grid(Settings):
     methods: Names = setting(METHODS, "Methods to run, the rows of the tables.")
     ks: Sizes = setting(PAPER_KS, "Numbers of frames that students see.")
     skip_actions: str = setting(PAPER_SKIPS, "Skips of SkipFrame, without alt-, which is added where every other is used.")
+    student_recipes: Names = setting((), "Recipes with which serial students are trained as well, in rows of their own.")
     seeds: int = setting(1, "Number of seeds of the main trials.", ge=1, le=100)
     other_seeds: int = setting(1, "Number of seeds of all other trials.", ge=1, le=100)
 
@@ -34,6 +36,12 @@ class Grid(Settings):
             f"give increasing whole numbers from 1 to {schema.MAX_FRAMES}.",
             self.ks,
         )
+        require(len(set(self.student_recipes)) == len(self.student_recipes), "student_recipes", "contains duplicates.")
+        for name in self.student_recipes:
+            try:
+                check_student_recipe(name, HRNN)
+            except SettingError as error:
+                raise SettingError("student_recipes", error.reason, name) from None
         for actions in (self.skip_actions, every_other(self.skip_actions)):
             configs.network_config(SKIP_NETWORK, skip_actions=actions)  # reports invalid ones
 

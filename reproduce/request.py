@@ -75,6 +75,7 @@ def _union(grid: Grid, other: Grid) -> Grid:
         methods=either("methods"),
         ks=tuple(sorted({*grid.ks, *other.ks})),
         skip_actions=other.skip_actions,
+        student_recipes=tuple(dict.fromkeys((*grid.student_recipes, *other.student_recipes))),
         seeds=max(grid.seeds, other.seeds),
         other_seeds=max(grid.other_seeds, other.other_seeds),
     )

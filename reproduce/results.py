@@ -79,8 +79,8 @@ class Results:
 
     @property
     def recipe(self) -> str:
-        """The recipe of the trials. All trials of a folder have the same; older ones do not record it."""
-        return next((result.config.get("recipe", "default") for result in self), "default")
+        """The recipe of the trials that name none. All of a folder have the same; older ones do not record it."""
+        return next((result.config.get("recipe", "default") for result in self if not result.trial.recipe), "default")
 
     def get(self, trial: AnyTrial) -> Result | None:
         """The Result of a trial, or None if it is not finished."""

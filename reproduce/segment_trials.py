@@ -60,6 +60,7 @@ class SegmentTrial:
     temperature: float | None = None
     seed: int = 0
     measure: ClassVar[str] = "map_at_k"
+    recipe: ClassVar[str] = ""  # no trial has another than the experiment's
 
     def __post_init__(self):
         require(self.network in NETWORKS, "network", f"is unknown; choose one of {', '.join(NETWORKS)}.", self.network)

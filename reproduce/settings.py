@@ -19,6 +19,7 @@ from youtube8m_distill.settings import Settings, fields_with, setting
 
 SETTINGS_FILE = "settings.json"
 RUNS, TARGETS = "runs", "targets"
+BLOCK = "frames_per_block"
 EVERY_FRAME = "1-2"  # --skip_actions of a SkipFrameModel that reads each frame that it is given
 
 
@@ -115,7 +116,7 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
         settings: ExperimentSettings.
         folder: the experiment's folder.
     """
-    recipe = configs.RECIPES[settings.recipe]
+    recipe = _recipe(trial, settings)
     options = {
         **configs.FAMILY_OF[trial.family].training,
         **plain(recipe.training),
@@ -125,12 +126,11 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
     if trial.method in STUDENTS:
         networks = {
             schema.TEACHER: _network(trial, settings, configs.FrameView()),
-            schema.STUDENT: _network(trial, settings, _view(trial)),
+            schema.STUDENT: _student_network(trial, settings),
         }
         distillation = configs.DistillationConfig(
-            student_loss=trial.student_loss,
-            match_intermediate=trial.match_intermediate,
-            **plain(recipe.of_distillation(trial.student_loss, configs.TrainingConfig(**options).batch_size)),
+            **plain(recipe.of_distillation(trial.student_loss, configs.TrainingConfig(**options).batch_size))
+            | {"student_loss": trial.student_loss, "match_intermediate": trial.match_intermediate}
         )
     else:
         networks, distillation = {schema.TEACHER: _network(trial, settings, _view(trial))}, None
@@ -140,7 +140,7 @@ def run_config(trial: Trial, settings: ExperimentSettings, folder) -> configs.Ru
         networks=networks,
         training=configs.TrainingConfig(**options),
         distillation=distillation,
-        recipe=settings.recipe,
+        recipe=_recipe_name(trial, settings),
         train_data_pattern=settings.train_data_pattern,
         validation_data_pattern=settings.validation_data_pattern,
         exclude_records=settings.exclude_records,
@@ -164,8 +164,8 @@ def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
         "teacher_targets_dir": config.teacher_targets_dir,
         "pca_eigenvalues": config.pca_eigenvalues,
     }
-    if settings.recipe != "default":
-        values["recipe"] = settings.recipe
+    if config.recipe != "default":
+        values["recipe"] = config.recipe
     if config.mode != "serial":  # a serial student takes the network settings from its teacher
         values |= {
             "model": trial.family,
@@ -185,6 +185,14 @@ def command(trial: Trial, settings: ExperimentSettings, folder) -> str:
     return f"yt8m train {shlex.join(switches)}"
 
 
+def _recipe_name(trial, settings) -> configs.RecipeName:
+    return trial.recipe or settings.recipe
+
+
+def _recipe(trial, settings):
+    return configs.RECIPES[_recipe_name(trial, settings)]
+
+
 def _given_training(trial, settings):
     """The training settings of a trial that differ from its family's recipe."""
     given = {**settings.training, "max_to_keep": 1, "seed": trial.seed}
@@ -195,9 +203,10 @@ def _given_training(trial, settings):
         )
         given["base_learning_rate"] *= published / of_hrnn
     if settings.same_steps and trial.train_fraction != 1.0:
-        training = configs.TrainingConfig(**{**recipe, **given})
+        training = configs.TrainingConfig(**{**recipe, **plain(_recipe(trial, settings).training), **given})
         given |= {name: round(getattr(training, name) / trial.train_fraction) for name in ("num_epochs", "finetune_epochs")}
-    if not (trial.method == "serial" and trial.student_loss == ("rep",)):  # the only training in two stages
+    in_two_stages = trial.method == "serial" and set(trial.student_loss) <= set(configs.ENCODING_LOSSES)
+    if not in_two_stages:
         given.pop("finetune_epochs", None)
     return given
 
@@ -231,6 +240,15 @@ def _network(trial, settings, view):
     if _is_whitened(trial, settings):
         options["reverse_whitening"] = True
     return configs.network_config(trial.family, settings.num_classes, settings.features, view, classifier, **options)
+
+
+def _student_network(trial, settings):
+    """The network of a student: its teacher's settings for its own frames; the block length is that of its recipe."""
+    network = _network(trial, settings, _view(trial))
+    if not trial.recipe or BLOCK not in network.settings():
+        return network
+    blocks = configs.RECIPES[trial.recipe].of_network(trial.family, network.view).get(BLOCK)
+    return network.replace(**{BLOCK: blocks and blocks.value})
 
 
 def plain(values):

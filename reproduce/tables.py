@@ -30,7 +30,7 @@ METHOD_TITLES = {
     CONTROL: "Control: label loss alone",
     SKIPFRAME: "SkipFrame",
 }
-LOSS_TITLES = {"rep": "L_rep", "pred": "L_pred", "ce": "L_CE"}
+LOSS_TITLES = {"rep": "L_rep", "pred": "L_pred", "ce": "L_CE", "relation": "relation", "topk_logit": "topk_logit"}
 BASELINE_SECTION, STUDENT_SECTION, ADDED_SECTION = "Baseline methods", "Teacher-student methods", "Not in the papers"
 CONTROL_NOTE = (
     "The control starts as a serial student does, by default from the teacher's classifier, and trains for as many steps, "
@@ -191,6 +191,11 @@ def loss_title(loss):
 def row_of(trial):
     """The key in METHOD_TITLES of the row that shows a trial: its method or CONTROL."""
     return CONTROL if trial.is_control else trial.method
+
+
+def title_of(trial):
+    """The title of the row that shows a trial: "Serial", "Control: label loss alone", "Serial, recipe best"."""
+    return METHOD_TITLES[row_of(trial)] + (f", recipe {trial.recipe}" if trial.recipe else "")
 
 
 def section_of(row):

@@ -1,7 +1,7 @@
 """Trials: the individual trainings behind the papers' tables and figures."""
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import schema
@@ -19,6 +19,12 @@ ALL_LOSSES = configs.CVPR_LOSSES  # rep, pred, ce
 CONTROL_LOSS = ("ce",)  # of a serial student that takes nothing but the classifier from its teacher
 
 
+def check_student_recipe(name: str, family: str):
+    """Raises SettingError about `recipe` if this is not a recipe for serial students of a family."""
+    require(name in configs.RECIPES, "recipe", f"is unknown; choose among {', '.join(configs.RECIPES)}.", name)
+    configs.RECIPES[name].check(name, family, "serial")
+
+
 @dataclasses.dataclass(frozen=True, order=True)
 class Trial:
     """One training. Sizes and schedule are not part of it, because all trials of an experiment share them.
@@ -32,6 +38,7 @@ class Trial:
         train_fraction: fraction of the training videos.
         seed: random seed.
         reward, actions: --skip_reward and --skip_actions of SkipFrame; empty for all others.
+        recipe: a key of config.RECIPES that a serial student uses instead of the experiment's; empty for the experiment's.
         measure: the measure by which it is judged.
     """
 
@@ -44,6 +51,7 @@ class Trial:
     seed: int = 0
     reward: str = ""
     actions: str = ""
+    recipe: configs.RecipeName | Literal[""] = ""
     measure: ClassVar[str] = "gap_at_20"
 
     def __post_init__(self):
@@ -64,6 +72,10 @@ class Trial:
         is_possible = self.method in (SKIPFRAME, "uniform") if self.family == SKIP_NETWORK else self.method != SKIPFRAME
         require(is_possible, "family", f"is invalid for the method {self.method}.", self.family)
 
+        require(not self.recipe or self.method == "serial", "recipe", "is only for the method serial.", self.recipe)
+        if self.recipe:
+            check_student_recipe(self.recipe, self.family)
+
     @property
     def name(self) -> str:
         """The unique name of this trial, used for files and folders."""
@@ -71,6 +83,7 @@ class Trial:
         parts += [f"k{self.k}"] if self.k else []
         parts += ["+".join(self.student_loss)] if self.student_loss else []
         parts += [self.reward, self.actions] if self.method == SKIPFRAME else []
+        parts += [f"recipe_{self.recipe}"] if self.recipe else []
         parts += ["intermediate"] if self.match_intermediate else []
         parts += [f"of{self.train_fraction:g}"] if self.train_fraction != 1.0 else []
         return "-".join([*parts, f"seed{self.seed}"])
@@ -100,18 +113,18 @@ class Trial:
     @property
     def is_control(self) -> bool:
         """Whether it shows what a serial student reaches without distillation: by its start and the label loss alone."""
-        return self.method == "serial" and self.student_loss == CONTROL_LOSS
+        return self.method == "serial" and self.student_loss == CONTROL_LOSS and not self.recipe
 
     @property
     def is_added(self) -> bool:
         """Whether the papers have no such trial."""
-        return self.is_control
+        return self.is_control or bool(self.recipe)
 
     @property
     def is_main(self) -> bool:
         """Whether --seeds is the number of its seeds, and not --other_seeds."""
         is_full_serial = self.method == "serial" and self.student_loss == ALL_LOSSES and not self.match_intermediate
-        is_main_method = self.method in (SKYLINE, "uniform", SKIPFRAME) or is_full_serial or self.is_control
+        is_main_method = self.method in (SKYLINE, "uniform", SKIPFRAME) or is_full_serial or self.is_added
         return is_main_method and self.family in (HRNN, SKIP_NETWORK) and self.train_fraction == 1.0
 
     @property
@@ -140,6 +153,7 @@ class Trial:
             self.k or 0,
             self.actions,
             self.reward,
+            self.recipe,
             self.seed,
         )
 

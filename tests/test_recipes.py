@@ -129,3 +129,22 @@ def test_the_start_of_a_training_lists_the_values_and_sources_of_a_given_recipe(
 
 def test_a_recipe_of_video_level_models_needs_no_model():
     assert asked("--recipe=starter").networks["teacher"].model == "LogisticModel"
+
+
+@pytest.mark.parametrize("student", [(), ("--student_model=DbofModel",)], ids=["same family", "another family"])
+def test_best_sets_the_scale_of_the_representation_loss_where_it_is_minimized(tmp_path, student):
+    commands.save_run(tmp_path / "teacher", config.network_config("NetVLADModelLF", num_classes=3, netvlad_hidden_size=5))
+    with commands.parsed(
+        "train", "--train_data_pattern=none", "--mode=serial", f"--teacher_dir={tmp_path}/teacher", "--recipe=best", *student
+    ):
+        run_config.check_flags()
+        found = run_config.from_flags()[0]
+    assert found.distillation.student_loss == (("pred", "ce") if student else ("rep", "pred", "ce"))
+    assert found.distillation.rep_scale == ("none" if student else "dimension")
+    assert explained(found)["rep_scale"].source == ("CVPR 2019, equation 2" if student else "ours")
+
+
+def test_best_describes_every_family_that_sees_frames_and_serial_students_only():
+    assert set(config.RECIPES["best"].models) == set(config.MODELS) - set(config.VIDEO_LEVEL_MODELS)
+    with pytest.raises(SettingError, match="recipe=best: does not describe --mode=teacher, only serial"):
+        asked("--recipe=best")

@@ -48,5 +48,5 @@ def _trial(method, k, loss, fraction):
 def _row(results, grid, method, k, loss, fractions):
     trials = [_trial(method, k, loss, fraction) for fraction in fractions]
     papers = [published.table2(method, fraction, k) for fraction in fractions]
-    title = tables.METHOD_TITLES[tables.row_of(trials[0])]
+    title = tables.title_of(trials[0])
     return tables.Row((title,), tables.score_values(results, grid, trials, papers))

@@ -57,5 +57,5 @@ def _row(results, grid, method, loss, ks):
     # The Skyline's scores are repeated in every column, as in Table 1.
     trials = [_trial(method, k, loss) for k in ks]
     papers = [published.table5(method, trial.k) for trial in trials]
-    title = tables.METHOD_TITLES[tables.row_of(trials[0])]
+    title = tables.title_of(trials[0])
     return tables.Row((title,), tables.score_values(results, grid, trials, papers))

@@ -53,4 +53,4 @@ def _row(results, grid, trial):
     paper = None if trial.is_added else published.TABLE6_GIGA.get((trial.method, trial.k))
     by_formula = tables.Value.plain(formula, paper)
     as_run = tables.Value.plain(costs[0] / 1e9 if costs else None)
-    return tables.Row((tables.METHOD_TITLES[tables.row_of(trial)],), (*scores, by_formula, as_run))
+    return tables.Row((tables.title_of(trial),), (*scores, by_formula, as_run))

@@ -114,9 +114,28 @@ def test_the_k_nearest_to_the_papers_is_used(ks, wanted, found):
         ({"methods": ("first", "first")}, "methods=first,first: contains duplicates"),
         ({"seeds": 0}, "seeds=0"),
         ({"skip_actions": "5"}, "skip_actions=5: must be FROM-TO"),
+        ({"student_recipes": ("worst",)}, "student_recipes=worst: is unknown; choose among default"),
+        ({"student_recipes": ("starter",)}, "student_recipes=starter: describes LogisticModel"),
+        ({"student_recipes": ("best", "best")}, "student_recipes: contains duplicates"),
         ({"skip_actions": "alt-5-25"}, "skip_actions=alt-alt-5-25"),
     ],
 )
 def test_an_invalid_grid_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         Grid(**options)
+
+
+def test_a_student_of_another_recipe_has_the_recipe_in_its_name_and_the_same_teacher():
+    trial = Trial(HRNN, "serial", 10, ALL_LOSSES)
+    of_recipe = Trial(HRNN, "serial", 10, ALL_LOSSES, recipe="best")
+    assert trial.name == "HierarchicalLstmModel-serial-k10-rep+pred+ce-seed0"
+    assert of_recipe.name == "HierarchicalLstmModel-serial-k10-rep+pred+ce-recipe_best-seed0"
+    assert of_recipe.teacher == trial.teacher and of_recipe.is_added and not trial.is_added
+
+
+@pytest.mark.parametrize(
+    "recipe, words", [("best", "recipe=best: is only for the method serial"), ("worst", "recipe=worst")]
+)
+def test_only_serial_students_have_a_recipe_of_their_own(recipe, words):
+    with pytest.raises(ValueError, match=words):
+        Trial(HRNN, "parallel" if recipe == "best" else "serial", 10, ALL_LOSSES, recipe=recipe)

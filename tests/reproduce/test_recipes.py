@@ -38,7 +38,7 @@ PUBLISHED = {
     "table6": lambda trial: published.table6(trial.method, trial.k),
 }
 OWN_LOSSES = {"serial": ALL_LOSSES, tables.CONTROL: CONTROL_LOSS}  # in tables without a column for the loss
-LOSSES = {tables.loss_title(loss): loss for _, loss in (*table1.METHODS_AND_LOSSES, table1.CONTROL_ROW)}
+LOSSES = {tables.loss_title(loss): loss for loss in (*(loss for _, loss in table1.METHODS_AND_LOSSES), CONTROL_LOSS)}
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +189,16 @@ def test_results_from_before_the_control_are_shown_without_its_row(results):
     for name in ("table1", "table2", "table4", "table5", "table6", "cost"):
         outputs = [output for output in RECIPES[name].outputs(before, FULL) if isinstance(output, tables.Table)]
         assert outputs and not any("Control" in row.labels[0] for row in outputs[0].rows), name
+
+
+def test_table_1_has_a_row_for_each_student_recipe():
+    grid = Grid(ks=(10, 30), student_recipes=("best", "release"))
+    (table,) = table1.outputs(made_up_results(grid), grid)
+    *_, control, best, release = [(row.section, *row.labels) for row in table.rows]
+    assert control == ("Not in the papers", "Control: label loss alone", "L_CE")
+    assert best == ("Not in the papers", "Serial, recipe best", "L_rep, L_pred, L_CE")
+    assert release == ("Not in the papers", "Serial, recipe release", "L_rep, L_pred, L_CE")
+    assert "with the recipe cvpr2019," in table.note  # that of the other trials, in made_up.py
 
 
 def test_several_seeds_are_shown_as_mean_and_deviation(results):

@@ -22,6 +22,12 @@ def test_requests_of_several_commands_are_combined_per_recipe(tmp_path):
     assert list(read_request(tmp_path).grids) == ["table1", "table3"]
 
 
+def test_the_student_recipes_of_all_commands_are_combined(tmp_path):
+    for names in (("best",), (), ("release", "best")):
+        add_request(tmp_path, Request({"table1": Grid(student_recipes=names)}))
+    assert read_request(tmp_path).grid_of("table1").student_recipes == ("best", "release")
+
+
 def test_the_skips_of_the_last_command_apply(tmp_path):
     for actions in ("5-25", "1-4"):
         add_request(tmp_path, Request({"skipframe": Grid(skip_actions=actions)}))

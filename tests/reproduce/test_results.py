@@ -36,6 +36,24 @@ def test_a_result_is_read_back_unchanged(tmp_path):
     assert found.classes(TRIAL)["num_positives"].tolist() == [3, 0]
 
 
+def test_a_result_from_before_student_recipes_is_read(tmp_path):
+    result = made_up_result(TRIAL)
+    write_result(tmp_path, result, CLASSES)
+    path = path_of(tmp_path, TRIAL)
+    record = json.loads(path.read_text())
+    assert record["trial"].pop("recipe") == ""
+    path.write_text(json.dumps(record))
+    assert read_result(path) == result
+
+
+def test_results_with_a_student_recipe_are_read_back_and_do_not_name_the_experiments(tmp_path):
+    own = dataclasses.replace(TRIAL, recipe="best")
+    for trial in (own, TRIAL):
+        write_result(tmp_path, made_up_result(trial), CLASSES)
+    found = read_results(tmp_path)
+    assert found.get(own) == made_up_result(own) and found.recipe == "cvpr2019"
+
+
 def test_the_seeds_of_a_trial_are_found_in_order():
     results = made_up_results(Grid(ks=(6,), seeds=3))
     found = results.seeds(Trial(HRNN, SKYLINE, seed=1))

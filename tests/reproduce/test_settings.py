@@ -1,5 +1,6 @@
 """The run configuration of each trial equals the one of its command."""
 
+import dataclasses
 import json
 import shlex
 
@@ -7,12 +8,13 @@ import pytest
 
 from reproduce import settings as settings_module
 from reproduce.grid import Grid
-from reproduce.recipes import RECIPES
+from reproduce.recipes import RECIPES, table1
 from reproduce.settings import ExperimentSettings, check_settings, run_folder, write_settings
 from reproduce.trials import ALL_LOSSES, CONTROL_LOSS, HRNN, NETVLAD, NEXTVLAD, SKIP_NETWORK, SKYLINE, Trial
 from tests import commands
 from youtube8m_distill import config
 from youtube8m_distill.cli import run_config
+from youtube8m_distill.config import recipes
 from youtube8m_distill.errors import SettingError
 
 TRIALS = sorted({trial for recipe in RECIPES.values() for trial in Grid(seeds=2).trials(recipe.plan(Grid(seeds=2)))})
@@ -53,6 +55,8 @@ KINDS = [
     Trial(HRNN, "parallel", 10, ("rep", "ce"), True),
     Trial(HRNN, "serial", 10, ("rep",)),
     Trial(HRNN, "serial", 10, CONTROL_LOSS),
+    Trial(HRNN, "serial", 10, ALL_LOSSES, recipe="best"),
+    Trial(HRNN, "serial", 10, ALL_LOSSES, recipe="release"),
     Trial(HRNN, "serial", 30, ALL_LOSSES, True),
     Trial(HRNN, "serial", 30, ALL_LOSSES, train_fraction=0.1),
     Trial(NEXTVLAD, "uniform", 30),
@@ -81,7 +85,40 @@ def test_the_command_of_a_trial_names_the_recipe(tmp_path, settings, recipe):
             if not run_folder(tmp_path, trial.teacher).exists():
                 commands.save_run(run_folder(tmp_path, trial.teacher), teacher)
         found = settings_module.run_config(trial, settings, tmp_path)
-        assert found.recipe == recipe and by_command(trial, settings, tmp_path) == found, trial.name
+        assert found.recipe == (trial.recipe or recipe) and by_command(trial, settings, tmp_path) == found, trial.name
+
+
+def test_a_student_of_another_recipe_differs_from_the_experiments_in_the_values_of_the_recipe(tmp_path, settings):
+    trial = Trial(HRNN, "serial", 10, ALL_LOSSES)
+    usual = settings_module.run_config(trial, settings, tmp_path)
+    best = settings_module.run_config(dataclasses.replace(trial, recipe="best"), settings, tmp_path)
+    assert best == usual.replace(recipe="best", distillation=usual.distillation.replace(rep_scale="dimension"))
+
+
+def test_a_recipe_may_set_the_terms_and_the_schedule_of_a_student(tmp_path, settings, monkeypatch):
+    values = {"student_loss": ("rep", "relation"), "relation_weight": 9.0, "topk_weight": 8.0}
+    recipe = dataclasses.replace(
+        config.RECIPES["best"],
+        distillation={name: recipes.Value(value, "ours") for name, value in values.items()},
+        training={"learning_rate_decay": recipes.Value(0.5, "ours"), "num_epochs": recipes.Value(7, "ours")},
+    )
+    monkeypatch.setitem(config.RECIPES, "best", recipe)
+    *_, trial = table1.plan(Grid(ks=(10,), student_recipes=("best",)))
+    assert trial.student_loss == ("rep", "relation")
+    settings = settings.replace(training={"batch_size": 4})
+    commands.save_run(
+        run_folder(tmp_path, trial.teacher),
+        settings_module.run_config(trial.teacher, settings, tmp_path).networks["teacher"],
+    )
+    found = settings_module.run_config(trial, settings, tmp_path)
+    assert by_command(trial, settings, tmp_path) == found
+    assert (found.distillation.relation_weight, found.distillation.topk_weight) == (9.0, 1.0)
+    assert (found.training.learning_rate_decay, found.training.num_epochs) == (0.5, 7)
+    with commands.parsed(
+        "train", "--train_data_pattern=none", "--mode=serial", "--recipe=best", "--teacher_dir=none"
+    ) as flags:
+        run_config.check_flags()
+        assert flags.student_loss == ("rep", "relation") and flags.topk_weight is None
 
 
 def test_a_skipframe_sees_all_frames_and_has_its_budget_reward_and_skips(settings, tmp_path):

@@ -71,7 +71,7 @@ def apply_recipe() -> None:
         if not any(FLAGS[name].present for name in SELECTION_FLAGS):
             _set_unless_given(recipe.student_frames)
         published = configs.TrainingConfig(**configs.FAMILY_OF[FLAGS.model].training)
-        terms, batch_size = FLAGS.student_loss or configs.CVPR_LOSSES, FLAGS.batch_size or published.batch_size
+        terms, batch_size = FLAGS.student_loss or recipe.student_loss, FLAGS.batch_size or published.batch_size
         _set_unless_given(recipe.of_distillation(terms, batch_size))
     if mode == "serial":
         return
@@ -151,9 +151,12 @@ def _distillation(teacher, student):
     """DistillationConfig from the flags. A student that cannot share the classifier matches predictions by default."""
     if configs.can_share_classifier(student, teacher):
         return settings_given(configs.DistillationConfig)
-    found = settings_given(configs.DistillationConfig, student_loss=("pred", "ce"), share_classifier=False)
-    _refuse_settings_of_absent_terms(found.student_loss)
-    return found
+    terms = FLAGS.student_loss or ("pred", "ce")
+    _refuse_settings_of_absent_terms(terms)
+    for name, term in configs.TERM_OF.items():  # a recipe may have set those of absent terms
+        if term not in terms:
+            FLAGS[name].value = None
+    return settings_given(configs.DistillationConfig, student_loss=terms, share_classifier=False)
 
 
 def _new_network():

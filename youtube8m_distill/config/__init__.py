@@ -12,7 +12,7 @@ from youtube8m_distill.config.network import (
     differences,
     network_config,
 )
-from youtube8m_distill.config.recipes import RECIPES, RecipeName, explain
+from youtube8m_distill.config.recipes import RECIPES, TERM_OF, RecipeName, explain
 from youtube8m_distill.config.run import MODES, RunConfig
 from youtube8m_distill.config.training import (
     CVPR_LOSSES,

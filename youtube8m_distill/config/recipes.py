@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from youtube8m_distill.config.network import FAMILY_OF, NetworkConfig, network_config
-from youtube8m_distill.config.training import DistillationConfig, TrainingConfig
+from youtube8m_distill.config.training import CVPR_LOSSES, DistillationConfig, TrainingConfig
 from youtube8m_distill.config.video import FrameView
 from youtube8m_distill.errors import written
 from youtube8m_distill.settings import require
 
-RecipeName = Literal["default", "cvpr2019", "release", "starter", "mod_pretrain", "mod_finetune"]
+RecipeName = Literal["default", "cvpr2019", "release", "starter", "mod_pretrain", "mod_finetune", "best"]
 
 HRNN, NETVLAD, NEXTVLAD = "HierarchicalLstmModel", "NetVLADModelLF", "NeXtVLADModel"
 MOD_MODELS = (NEXTVLAD, "MixNeXtVladModel", "MODNeXtVladModel")
@@ -35,7 +35,16 @@ NOT_RECIPE = (
     "mixed_precision",
     "num_readers",
 )
-TERM_OF = {"rep_weight": "rep", "pred_weight": "pred", "prediction_distance": "pred", "ce_weight": "ce"}
+TERM_OF = {
+    "rep_weight": "rep",
+    "rep_scale": "rep",
+    "pred_weight": "pred",
+    "prediction_distance": "pred",
+    "ce_weight": "ce",
+    "relation_weight": "relation",
+    "topk_weight": "topk_logit",
+    "topk_temperature": "topk_logit",
+}
 
 
 class Value(NamedTuple):
@@ -58,6 +67,12 @@ class Recipe:
     distillation: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     blocks: tuple[Value, Value] | None = None  # how many blocks an H-RNN has: with all frames, with some
     sums_predictions: str = ""  # the source, if L_pred is summed over the batch
+
+    @property
+    def student_loss(self) -> tuple[str, ...]:
+        """The terms of a student for which none are named."""
+        found = self.distillation.get("student_loss")
+        return CVPR_LOSSES if found is None else found.value
 
     def check(self, name: str, model: str, mode: str) -> None:
         """Raises SettingError if the recipe does not describe such a network, or no such training."""
@@ -108,6 +123,12 @@ RECIPES: dict[str, Recipe] = {
         },
         blocks=(Value(20, f"{RELEASE}: 20 blocks of 300 frames"), Value(5, f"{RELEASE}: 5 blocks")),
         sums_predictions=f"{RELEASE}: summed over the batch, so the batch size",
+    ),
+    "best": Recipe(
+        "Our choice for serial students of any family: L_rep is a mean over the encoding, not a sum.",
+        models=tuple(model for model, family in FAMILY_OF.items() if not family.is_video_level),
+        modes=("serial",),
+        distillation={"rep_scale": Value("dimension", OURS)},
     ),
     "starter": Recipe(
         "The flag defaults of the YouTube-8M starter code.",

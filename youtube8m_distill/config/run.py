@@ -27,7 +27,8 @@ class RunConfig(Settings):
     recipe: RecipeName = setting(
         "default",
         "Named set of values: default; cvpr2019, as written in that paper; release, as in its authors' code; starter, as in "
-        "the starter code; mod_pretrain and mod_finetune, as in the MOD paper. Other flags override single values.",
+        "the starter code; mod_pretrain and mod_finetune, as in the MOD paper; best, our choice for serial students. Other "
+        "flags override single values.",
         may_change=True,
     )
     train_data_pattern: str = setting("", "Globs of training files, comma-separated, local or gs://.", may_change=True)
