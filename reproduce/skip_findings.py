@@ -5,14 +5,14 @@ frames are given.
 
 All comparisons are at the k and the skips of the grid.
 
-10. SkipFrame with the reward GAP is above Uniform.
-11. It is above every SkipFrame with another reward.
-12. With the delayed reward, a SkipFrame is above the one with the immediate reward and the same skips. The slides have 0.755
+11. SkipFrame with the reward GAP is above Uniform.
+12. It is above every SkipFrame with another reward.
+13. With the delayed reward, a SkipFrame is above the one with the immediate reward and the same skips. The slides have 0.755
     and 0.738, and 0.742 and 0.739.
-13. Every SkipFrame is above Random, First, Middle, and Last. The lowest SkipFrame is compared with the highest of these
+14. Every SkipFrame is above Random, First, Middle, and Last. The lowest SkipFrame is compared with the highest of these
     four.
-14. Not in the slides: SkipFrame with the reward GAP is above the same network on the frames of Uniform. Uniform is an H-RNN,
-    so rule 10 compares more than the choice of frames.
+15. Not in the slides: SkipFrame with the reward GAP is above the same network on the frames of Uniform. Uniform is an H-RNN,
+    so rule 11 compares more than the choice of frames.
 
 Whether the frames are close to evenly spaced ones is judged by `recipes.skipframe`, since it is not a difference of scores.
 """

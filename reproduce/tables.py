@@ -233,12 +233,16 @@ def finished(table):
 
 def reading_note(results, source):
     """A note that explains the numbers of a table. `source` is the paper and its table."""
+    return f"{scores_note(results)} In parentheses: {source}, on YouTube-8M."
+
+
+def scores_note(results):
+    """A note that explains the numbers of a table that the papers do not have."""
     counts = sorted({result.score("num_videos") for result in results})
     videos = " or ".join(f"{count:,}" for count in counts)
     return (
         f"Our scores on {videos} held-out videos with the recipe {results.recipe}, ± the sample standard deviation over "
-        f"seeds. "
-        f"In parentheses: {source}, on YouTube-8M."
+        f"seeds."
     )
 
 

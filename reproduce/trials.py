@@ -113,7 +113,7 @@ class Trial:
     @property
     def is_control(self) -> bool:
         """Whether it shows what a serial student reaches without distillation: by its start and the label loss alone."""
-        return self.method == "serial" and self.student_loss == CONTROL_LOSS and not self.recipe
+        return self.method == "serial" and self.student_loss == CONTROL_LOSS
 
     @property
     def is_added(self) -> bool:

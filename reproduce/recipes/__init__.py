@@ -11,6 +11,7 @@ A recipe has
 """
 
 from reproduce.recipes import (
+    best,
     classes,
     cost,
     figure2,
@@ -37,6 +38,7 @@ RECIPES = {
     "table5": table5,
     "table6": table6,
     "skipframe": skipframe,
+    "best": best,
     "figure3": figure3,
     "cost": cost,
     "classes": classes,

@@ -85,6 +85,12 @@ def _own_view():
     return frame_view("all") if FLAGS.mode == "teacher" else configs.FrameView(**given("max_video_frames"))
 
 
+def _leave_out_of_recipe(name):
+    """Takes back the value that a recipe gave to a flag, since this network cannot have it."""
+    if not FLAGS[name].present:
+        FLAGS[name].value = None
+
+
 def _set_unless_given(values):
     for name, value in values.items():
         if not FLAGS[name].present:
@@ -110,6 +116,8 @@ def _run_config(teacher):
     if FLAGS.mode != "teacher":
         networks[schema.STUDENT] = main = _student_of(teacher)
         distillation = _distillation(teacher, main)
+    if main.view is None or not main.view.takes_one_frame_per_span:
+        _leave_out_of_recipe("jitter_frames")
     reason = "has an effect only on mixtures (MixNeXtVladModel, MODNeXtVladModel); leave it out."
     is_mixture = any(network.is_mixture for network in networks.values())
     require(is_mixture or not FLAGS.place_members, "place_members", reason, True)
@@ -149,6 +157,8 @@ def _refuse_settings_of_absent_terms(terms):
 
 def _distillation(teacher, student):
     """DistillationConfig from the flags. A student that cannot share the classifier matches predictions by default."""
+    if not configs.can_share_encoder(student, teacher):
+        _leave_out_of_recipe("start_from_teacher")
     if configs.can_share_classifier(student, teacher):
         return settings_given(configs.DistillationConfig)
     terms = FLAGS.student_loss or ("pred", "ce")

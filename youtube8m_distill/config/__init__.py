@@ -9,6 +9,7 @@ from youtube8m_distill.config.network import (
     VIDEO_LEVEL_MODELS,
     NetworkConfig,
     can_share_classifier,
+    can_share_encoder,
     differences,
     network_config,
 )

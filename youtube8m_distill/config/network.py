@@ -170,6 +170,12 @@ def differences(network: NetworkConfig, other: NetworkConfig) -> dict[str, tuple
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
 
 
+def can_share_encoder(network: NetworkConfig, other: NetworkConfig) -> bool:
+    """Whether the layers from frames to encoding have the same weights in two networks."""
+    of_classifier = {"num_classes", "classifier", *fields_with(type(network.classifier), shapes_weights=True)}
+    return network.family.encoder_has_weights and not differences(network, other).keys() - of_classifier
+
+
 def can_share_classifier(network: NetworkConfig, other: NetworkConfig) -> bool:
     """Whether the layers from encoding to predictions have the same weights in two networks."""
     differing = differences(network, other)

@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 from youtube8m_distill import schema
-from youtube8m_distill.config.network import NetworkConfig, can_share_classifier, differences
+from youtube8m_distill.config.network import NetworkConfig, can_share_classifier, can_share_encoder, differences
 from youtube8m_distill.config.recipes import RecipeName
 from youtube8m_distill.config.training import DistillationConfig, TrainingConfig
 from youtube8m_distill.config.video import Reading
@@ -72,6 +72,8 @@ class RunConfig(Settings):
                 _check_parallel(teacher, student, self.distillation)
             _check_pair(teacher, student, self.distillation)
             _check_terms(teacher, student, self.distillation)
+            if self.distillation.start_from_teacher:
+                _check_start(self)
         if self.training.jitter_frames:
             views = [self.networks[role].view for role in self.trained_roles]
             reason = "has an effect only on networks with frame_selection=uniform or centered; this run trains none."
@@ -115,6 +117,21 @@ def _check_pair(teacher, student, distillation):
         ours, theirs = (f"{n.encoding_size} numbers of a {n.model} to a {n.classifier.model}" for n in (student, teacher))
         reason = f"needs equal encoding sizes and classifiers: the student has {ours}, and the teacher {theirs}."
         raise SettingError("share_classifier", f"{reason} Leave it out, or give --noshare_classifier.", True)
+
+
+def _check_start(config):
+    """A student's encoder can start from that of a trained teacher of its own family and size, and from no other."""
+    teacher, student = config.networks[schema.TEACHER], config.networks[schema.STUDENT]
+    reason = "needs a teacher that is trained: choose mode=serial."
+    require(config.mode == "serial", "start_from_teacher", reason, True)
+    reason = f"contradicts init_from={config.init_from}: the encoder starts from one of the two."
+    require(not config.init_from, "start_from_teacher", reason, True)
+    both = "; ".join(
+        f"{name} is {ours} in the student, {theirs} in the teacher"
+        for name, (ours, theirs) in differences(student, teacher).items()
+    )
+    reason = f"needs an encoder with weights that both networks have{': ' if both else ''}{both}."
+    require(can_share_encoder(student, teacher), "start_from_teacher", reason, True)
 
 
 def _check_terms(teacher, student, distillation):

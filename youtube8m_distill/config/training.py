@@ -46,6 +46,9 @@ class DistillationConfig(Settings):
     match_intermediate: bool = setting(False, "Also match the states after common frames (L_rep^I, H-RNN only).")
     intermediate_reduction: Reduction = setting("mean", "Mean or sum over the common frames; sum is the paper's equation 3.")
     share_classifier: bool = setting(True, "Serial: start from the teacher's classifier. Parallel: one classifier for both.")
+    start_from_teacher: bool = setting(
+        False, "Serial: the student's encoder starts from the teacher's weights, too. Both need one family and size."
+    )
     freeze_classifier: bool = setting(False, "Serial: keep the teacher's classifier as it is, for both networks.")
 
     def model_post_init(self, context, /):

@@ -41,8 +41,18 @@ def take_initial_weights(config: RunConfig, networks: Mapping[str, keras.Model])
     for role in sorted(config.trained_roles, reverse=True):  # the teacher first: the student may share its layers
         if config.init_from:
             _take_weights(config, role, networks[role])
+        if role == schema.STUDENT and config.distillation.start_from_teacher:
+            _take_encoder(networks[schema.TEACHER], networks[schema.STUDENT])
         if config.pca_eigenvalues and config.networks[role].settings().get("reverse_whitening"):
             networks[role].preprocessing.set_eigenvalues(_read_eigenvalues(config))
+
+
+def _take_encoder(teacher, student):
+    """Copies a teacher's weights into a student, except those of the layers after the encoding."""
+    theirs, ours = (_weights(network, "output_layers") for network in (teacher, student))
+    for variable, value in zip(ours, theirs, strict=True):
+        variable.assign(value)
+    log.info("student: its encoder starts from %s weights of the teacher.", f"{sum(math.prod(v.shape) for v in ours):,}")
 
 
 def _take_weights(config, role, network):
