@@ -188,6 +188,32 @@ def test_a_classifier_is_shared_only_by_equal_classifiers_of_encodings_of_equal_
     config.RunConfig(mode="serial", networks=networks, training=TRAINING, distillation=own)
 
 
+OTHER_FAMILY = config.network_config("DbofModel", view=VIEW(frame_selection="uniform", frames_per_video=30))
+OF_MEANS = config.network_config("FrameLevelLogisticModel")
+
+
+@pytest.mark.parametrize(
+    "mode, networks, more, words",
+    [
+        ("parallel", PAIR, {}, "needs a teacher that is trained: choose mode=serial"),
+        ("serial", PAIR, {"init_from": "runs/x"}, "contradicts init_from=runs/x: the encoder starts from one of the two"),
+        ("serial", {**PAIR, "student": STUDENT.replace(lstm_cells=6)}, {}, "both networks have: lstm_cells is 6 in the stu"),
+        ("serial", {**PAIR, "student": OTHER_FAMILY}, {}, "model is DbofModel in the student, Hierarch"),
+        (
+            "serial",
+            {"teacher": OF_MEANS, "student": OF_MEANS},
+            {},
+            "needs an encoder with weights that both networks have[.]",
+        ),
+    ],
+)
+def test_an_encoder_starts_only_from_a_trained_one_of_the_same_shape(mode, networks, more, words):
+    same = mode == "parallel" or "init_from" in more or networks["student"] is OF_MEANS
+    own = config.DistillationConfig(student_loss=("pred", "ce"), start_from_teacher=True, share_classifier=same)
+    with pytest.raises(SettingError, match=f"start_from_teacher=true: .*{words}"):
+        config.RunConfig(mode=mode, networks=networks, training=TRAINING, distillation=own, **more)
+
+
 @pytest.mark.parametrize(
     "options, words", [(dict(lstm_cells=6), "6 in the student, 1024"), (dict(lstm_layers=1), "1 in the")]
 )

@@ -131,17 +131,33 @@ def test_a_recipe_of_video_level_models_needs_no_model():
     assert asked("--recipe=starter").networks["teacher"].model == "LogisticModel"
 
 
-@pytest.mark.parametrize("student", [(), ("--student_model=DbofModel",)], ids=["same family", "another family"])
-def test_best_sets_the_scale_of_the_representation_loss_where_it_is_minimized(tmp_path, student):
+@pytest.mark.parametrize(
+    "more, starts, jitters",
+    [
+        ([], True, True),
+        (["--student_model=DbofModel"], False, True),
+        (["--student_model=NetVLADModelLF", "--netvlad_hidden_size=4"], False, True),
+        (["--every_n=10"], True, False),
+        (["--nostart_from_teacher", "--nojitter_frames"], False, False),
+    ],
+)
+def test_best_leaves_out_what_the_student_cannot_have(tmp_path, more, starts, jitters):
     commands.save_run(tmp_path / "teacher", config.network_config("NetVLADModelLF", num_classes=3, netvlad_hidden_size=5))
-    with commands.parsed(
-        "train", "--train_data_pattern=none", "--mode=serial", f"--teacher_dir={tmp_path}/teacher", "--recipe=best", *student
-    ):
+    files = ("train", "--train_data_pattern=none", "--mode=serial", f"--teacher_dir={tmp_path}/teacher", "--recipe=best")
+    with commands.parsed(*files, *more):
         run_config.check_flags()
         found = run_config.from_flags()[0]
-    assert found.distillation.student_loss == (("pred", "ce") if student else ("rep", "pred", "ce"))
-    assert found.distillation.rep_scale == ("none" if student else "dimension")
-    assert explained(found)["rep_scale"].source == ("CVPR 2019, equation 2" if student else "ours")
+    assert found.distillation.student_loss == ("pred", "ce") and found.distillation.pred_weight == 3.0
+    assert (found.distillation.start_from_teacher, found.training.jitter_frames) == (starts, jitters)
+    assert "AudioSet" in explained(found)["pred_weight"].source
+
+
+def test_jitter_that_is_asked_for_and_has_no_effect_is_an_error(tmp_path):
+    commands.save_run(tmp_path / "teacher", config.network_config("NetVLADModelLF", num_classes=3, netvlad_hidden_size=5))
+    files = ("train", "--train_data_pattern=none", "--mode=serial", f"--teacher_dir={tmp_path}/teacher", "--every_n=10")
+    with commands.parsed(*files, "--jitter_frames"), pytest.raises(SettingError, match="jitter_frames=true: has an effect"):
+        run_config.check_flags()
+        run_config.from_flags()
 
 
 def test_best_describes_every_family_that_sees_frames_and_serial_students_only():

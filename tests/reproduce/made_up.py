@@ -27,7 +27,7 @@ BELOW_GAP_REWARD = {"delayed": 0.02, "immediate": 0.04}  # of SkipFrame
 
 def made_up_gap(trial, noise=0.001):
     """A GAP that decreases with fewer frames and fewer videos; deterministic for each trial."""
-    gap = SKYLINE_GAP * trial.train_fraction**0.05
+    gap = SKYLINE_GAP * trial.train_fraction**0.05 + (0.01 if trial.recipe else 0)
     if trial.method != SKYLINE:
         fewer_videos = trial.train_fraction ** (-0.3 if trial.method in BASELINES else 0)
         below = BELOW_SKYLINE[row_of(trial)] * fewer_videos / math.sqrt(trial.k)

@@ -23,6 +23,7 @@ NUM_TRIALS = {
     "table5": 1 + 2 * 3,
     "table6": 4,
     "skipframe": 1 + 5 + 1 + 5,
+    "best": 1 + 5 * (1 + 4),
     "figure3": 2,
     "cost": 1 + 5 * (6 + 2 + 1),
     "classes": 3,

@@ -376,3 +376,20 @@ def test_a_missing_file_of_eigenvalues_is_refused(tmp_path):
     network = networks.frame_level("NeXtVLADModel", reverse_whitening=True)
     with pytest.raises(ValueError, match=f"^pca_eigenvalues={tmp_path}/none.npy: .* is not a file"):
         initial_weights.check_initial_weights(run_config(None, network, pca_eigenvalues=f"{tmp_path}/none.npy"))
+
+
+# ---- a student that starts from its teacher
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_student_starts_from_the_weights_of_its_teacher(caplog, quick_encoder, share):
+    configuration = run_config("", networks.frame_level(), "serial", share=share)
+    changed = configuration.distillation.replace(start_from_teacher=True)
+    found, before = start(configuration.replace(distillation=changed))
+    student, teacher = found["student"], found["teacher"]
+    assert_equal([student.encoder], [teacher.encoder])
+    if share:
+        assert_equal([student], [teacher])
+    else:
+        assert_untouched([student.classifier], [before["student"].classifier], [teacher.classifier])
+    assert caplog.messages == ["student: its encoder starts from 36 weights of the teacher."]
