@@ -44,7 +44,7 @@ def measure():
         shards = runs.find_shards("videos", pattern)
         for k in STUDENTS:
             settings = run_config(folder, k)
-            targets = complete_targets(settings, teacher, shards, make_strategy())
+            targets = complete_targets(settings, {schema.TEACHER: teacher}, shards, make_strategy())
             if k == STUDENTS[0]:
                 yield from sizes(shards, targets)
             yield from student(settings, teacher, shards, targets, k)

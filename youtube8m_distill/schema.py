@@ -64,7 +64,7 @@ RECORD = "record"
 EPOCH = "epoch"
 POSITION = "position"
 TARGETS = "targets"
-TEACHER, STUDENT = "teacher", "student"
+TEACHER, STUDENT = "teacher", "student"  # further teachers are teacher_2, teacher_3, ...
 
 # The columns of `notes`. All but the last are 0 or 1.
 NOTES = (
@@ -74,6 +74,12 @@ NOTES = (
     "filled",  # 1 if a feature is missing and zeros were read instead
     "clipped",  # share of the values that were beyond -2 .. 2 and were clipped when they were turned into bytes
 )
+
+
+def teacher_roles(count: int) -> tuple[str, ...]:
+    """The roles of so many teachers of one student: teacher, teacher_2, teacher_3, ..."""
+    return TEACHER, *(f"{TEACHER}_{number}" for number in range(2, count + 1))
+
 
 TOP_K = 20  # predictions a video that GAP, mAP and the Kaggle CSV look at
 TOP_N = 100_000  # segments a class that MAP@K and the CSV of segments look at

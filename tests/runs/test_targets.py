@@ -101,8 +101,8 @@ def compute(settings, devices=None, shards=None):
     strategy = make_strategy(devices=devices)
     shards = shards or runs.find_shards("files", settings.train_data_pattern)
     with strategy.scope():
-        teacher, _ = runs.open_run(settings.teacher_dir).load_network()
-    return stored.complete_targets(settings, teacher, shards, strategy)
+        networks = [runs.open_run(folder).load_network()[0] for folder in settings.teacher_dirs]
+    return stored.complete_targets(settings, dict(zip(settings.teacher_roles, networks)), shards, strategy)
 
 
 def read(path):

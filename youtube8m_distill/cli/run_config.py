@@ -1,5 +1,6 @@
 """From the flags of a training to the RunConfig that they ask for."""
 
+import os
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,8 @@ def check_flags() -> None:
     hint = ", or choose --mode=serial or parallel" if FLAGS.mode == "teacher" else ""
     _refuse(WITHOUT_EFFECT[FLAGS.mode], f"has no effect with --mode={FLAGS.mode}; leave it out{hint}.")
     _refuse_settings_of_absent_terms(FLAGS.student_loss or configs.CVPR_LOSSES)
-    for name in ("init_from", "teacher_dir"):
-        folder = FLAGS[name].value
+    of_teachers = [("teacher_dir", folder) for folder in _teacher_dirs()]
+    for name, folder in (("init_from", FLAGS.init_from), *of_teachers):
         if folder and pathlib.Path(folder).resolve() == pathlib.Path(FLAGS.train_dir).resolve():
             raise SettingError(name, "is the same as --train_dir; the new run needs its own folder.", folder)
     if FLAGS.mode != "serial":
@@ -106,16 +107,16 @@ def from_flags() -> "tuple[configs.RunConfig, runs.RecordFiles]":
         if record_files.are_video_level("train_data_pattern", FLAGS.train_data_pattern):
             _default_to_video_level()
             check_flags()
-    teacher = _trained_teacher(runs) if FLAGS.mode == "serial" else _as_stored(_new_network(), runs, record_files)
-    return _run_config(teacher), record_files
+    teachers = _trained_teachers(runs) if FLAGS.mode == "serial" else [_as_stored(_new_network(), runs, record_files)]
+    return _run_config(*teachers), record_files
 
 
-def _run_config(teacher):
-    """The RunConfig of the flags with a teacher or, with --mode=teacher, the only network."""
-    networks, distillation, main = {schema.TEACHER: teacher}, None, teacher
+def _run_config(*teachers):
+    """The RunConfig of the flags with its teachers or, with --mode=teacher, the only network."""
+    networks, distillation, main = dict(zip(schema.teacher_roles(len(teachers)), teachers)), None, teachers[0]
     if FLAGS.mode != "teacher":
-        networks[schema.STUDENT] = main = _student_of(teacher)
-        distillation = _distillation(teacher, main)
+        networks[schema.STUDENT] = main = _student_of(teachers[0])
+        distillation = _distillation(teachers, main)
     if main.view is None or not main.view.takes_one_frame_per_span:
         _leave_out_of_recipe("jitter_frames")
     reason = "has an effect only on mixtures (MixNeXtVladModel, MODNeXtVladModel); leave it out."
@@ -127,8 +128,20 @@ def _run_config(teacher):
         training=settings_given(configs.TrainingConfig, **main.family.training),
         distillation=distillation,
         reading=settings_given(configs.Reading),
-        **given(*fields_with(configs.RunConfig, has_flag=True)),
+        **{**given(*fields_with(configs.RunConfig, has_flag=True)), "teacher_dir": ",".join(_teacher_dirs())},
     )
+
+
+def _teacher_dirs() -> tuple[str, ...]:
+    """The folders in --teacher_dir. A comma in the name of an existing folder does not separate two."""
+    text = FLAGS.teacher_dir or ""
+    if "," not in text or pathlib.Path(text).is_dir():
+        return (text,) if text else ()
+    folders = tuple(os.path.expanduser(part.strip()) for part in text.split(","))
+    require(all(folders), "teacher_dir", "contains an empty name.", text)
+    places = {pathlib.Path(folder).resolve() for folder in folders}
+    require(len(places) == len(folders), "teacher_dir", "contains duplicates.", text)
+    return folders
 
 
 def _refuse(names, reason):
@@ -155,18 +168,20 @@ def _refuse_settings_of_absent_terms(terms):
             _refuse(names, f"has an effect only {condition}; leave it out, or give that too.")
 
 
-def _distillation(teacher, student):
-    """DistillationConfig from the flags. A student that cannot share the classifier matches predictions by default."""
-    if not configs.can_share_encoder(student, teacher):
+def _distillation(teachers, student):
+    """DistillationConfig from the flags. Several teachers, or one whose classifier does not fit, teach their predictions."""
+    if FLAGS.init_from or not configs.can_share_encoder(student, teachers[0]):
         _leave_out_of_recipe("start_from_teacher")
-    if configs.can_share_classifier(student, teacher):
+    fits = configs.can_share_classifier(student, teachers[0])
+    if fits and len(teachers) == 1:
         return settings_given(configs.DistillationConfig)
-    terms = FLAGS.student_loss or ("pred", "ce")
+    own = FLAGS.student_loss if len(teachers) == 1 or FLAGS["student_loss"].present else None  # not a recipe's
+    terms = FLAGS["student_loss"].value = own or ("pred", "ce")
     _refuse_settings_of_absent_terms(terms)
     for name, term in configs.TERM_OF.items():  # a recipe may have set those of absent terms
         if term not in terms:
             FLAGS[name].value = None
-    return settings_given(configs.DistillationConfig, student_loss=terms, share_classifier=False)
+    return settings_given(configs.DistillationConfig, share_classifier=fits)
 
 
 def _new_network():
@@ -202,17 +217,47 @@ def _as_stored(network, runs, record_files):
     return network.replace(**changes)
 
 
-def _trained_teacher(runs):
-    """The network in --teacher_dir; refuses flags that ask for another. With --student_model, sizes are the student's."""
+def _trained_teachers(runs):
+    """The networks in --teacher_dir, which have the same classes and features."""
+    first_folder, *folders = _teacher_dirs()
+    first = _trained_network(first_folder, runs)
+    _check_asked(first, first_folder)
+    others = [_trained_network(folder, runs) for folder in folders]
+    expected = _in_common(first)
+    for folder, found in zip(folders, map(_in_common, others)):
+        for name, value in found.items():
+            reason = f"{folder} has {name}={value}, and {first_folder} has {expected[name]}; all teachers must agree in it."
+            require(value == expected[name], "teacher_dir", reason, FLAGS.teacher_dir)
+    return [first, *others]
+
+
+def _in_common(network):
+    """What all teachers of a student must have in common, in words."""
+    features = network.features
+    return {
+        "num_classes": written(network.num_classes),
+        "feature_names": written(features.names),
+        "feature_sizes": written(features.sizes),
+        "dtype": features.dtype,
+    }
+
+
+def _trained_network(folder, runs):
+    """The network in one folder of --teacher_dir."""
     with entry.about("teacher_dir"):
-        run = runs.open_run(FLAGS.teacher_dir)
+        run = runs.open_run(folder)
         run.weights_folder()
     teacher = run.config.networks[run.config.main_role]
     if teacher.is_video_level:
         reason = f"a {teacher.model} reads video-level files, and distillation selects frames."
-        raise SettingError("teacher_dir", reason, FLAGS.teacher_dir)
+        raise SettingError("teacher_dir", reason, folder)
     name = FLAGS.recipe or "default"
     configs.RECIPES[name].check(name, teacher.model, FLAGS.mode)
+    return teacher
+
+
+def _check_asked(teacher, folder):
+    """Refuses flags that ask for another teacher. With --student_model, sizes are the student's."""
     asked = given("num_classes")
     if FLAGS.student_model is None:
         asked |= given(*(name for name in NETWORK_FLAGS if name in SHAPE_FLAGS), CLASSIFIER)
@@ -229,12 +274,11 @@ def _trained_teacher(runs):
     }
     for name, value in asked.items():
         if found.get(name) != value:
-            reason = f"the teacher in {FLAGS.teacher_dir} has {written(found.get(name, 'no such setting'))}."
+            reason = f"the teacher in {folder} has {written(found.get(name, 'no such setting'))}."
             hint = "Both networks must have the same classes and features."
             if name not in ("num_classes", "feature_names"):
                 hint = "Give --student_model for a student of another family or size."
             raise SettingError(name, f"{reason} {hint}", value)
-    return teacher
 
 
 def _described(features):

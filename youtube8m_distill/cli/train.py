@@ -99,6 +99,8 @@ def describe(config, training_files, strategy, placed=()):
             "Frames are L2-normalized. As published, this family reverses the whitening of the features' PCA instead; "
             "--pca_eigenvalues does so."
         )
+    if len(config.teacher_roles) > 1 and config.distillation.needs_teacher:
+        lines.append(f"The student learns from the mean of the predictions of {len(config.teacher_roles)} teachers.")
     if config.distillation:
         lines.append(f"distillation: {_settings(config.distillation)}")
     return "\n".join([*lines, f"training: {_settings(config.training)}"])

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from youtube8m_distill import schema
 from youtube8m_distill.config.network import NetworkConfig, can_share_classifier, can_share_encoder, differences
 from youtube8m_distill.config.recipes import RecipeName
-from youtube8m_distill.config.training import DistillationConfig, TrainingConfig
+from youtube8m_distill.config.training import ENCODING_LOSSES, DistillationConfig, TrainingConfig
 from youtube8m_distill.config.video import Reading
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.settings import Settings, fields_with, require, setting
@@ -15,7 +15,7 @@ MODES = get_args(Mode)
 
 
 class RunConfig(Settings):
-    """Everything in a run folder's `config.json`. `networks` maps roles to networks; a serial run includes its teacher's.
+    """Everything in a run folder's `config.json`. `networks` maps roles to networks; a serial run includes its teachers'.
 
     The last five fields are fingerprints: a run resumes only with the same files, wherever they are, and the same teacher.
     """
@@ -35,7 +35,13 @@ class RunConfig(Settings):
     validation_data_pattern: str = setting(
         "", "Globs of validation files: the best checkpoint is chosen on them.", may_change=True
     )
-    teacher_dir: str = setting("", "Training directory of the teacher (serial).", may_change=True, is_path=True)
+    teacher_dir: str = setting(
+        "",
+        "Training directory of the teacher (serial), or of several, comma-separated: the student then learns from the mean "
+        "of their predictions.",
+        may_change=True,
+        is_path=True,
+    )
     pca_eigenvalues: str = setting(
         "", "eigenvals.npy of the features' PCA: NeXtVLADModel and its mixtures reverse its whitening.", is_path=True
     )
@@ -61,16 +67,22 @@ class RunConfig(Settings):
 
     def model_post_init(self, context, /):
         roles = {schema.TEACHER} if self.mode == "teacher" else {schema.TEACHER, schema.STUDENT}
+        if self.mode == "serial":
+            roles |= set(schema.teacher_roles(len(self.networks) - 1))
         reason = f"has the networks {', '.join(sorted(roles))}. Received: {', '.join(sorted(self.networks))}."
         require(set(self.networks) == roles, "mode", reason, self.mode)
         reason = "a teacher has no distillation settings, a student needs them."
         require((self.distillation is None) == (self.mode == "teacher"), "mode", reason, self.mode)
-        teacher = self.networks[schema.TEACHER]
+        teacher, *others = [self.networks[role] for role in self.teacher_roles]
         if self.distillation is not None:
             student = self.networks[schema.STUDENT]
             if self.mode == "parallel":
                 _check_parallel(teacher, student, self.distillation)
-            _check_pair(teacher, student, self.distillation)
+            for each in (teacher, *others):
+                _check_pair(each, student)
+            _check_sharing(teacher, student, self.distillation)
+            if others:
+                _check_several(len(others) + 1, self.teacher_dirs, self.distillation)
             _check_terms(teacher, student, self.distillation)
             if self.distillation.start_from_teacher:
                 _check_start(self)
@@ -81,7 +93,8 @@ class RunConfig(Settings):
         if self.reading.segment_labels:
             _check_segments(self)
         if self.teacher_targets_dir:
-            _check_stored(self.mode, teacher.view, self.distillation, self.teacher_targets_dir)
+            for each in (teacher, *others):
+                _check_stored(self.mode, each.view, self.distillation, self.teacher_targets_dir)
 
     @property
     def main_role(self) -> str:
@@ -97,13 +110,23 @@ class RunConfig(Settings):
         return (schema.STUDENT,) if self.mode == "serial" else tuple(sorted(self.networks))
 
     @property
+    def teacher_roles(self) -> tuple[str, ...]:
+        """The roles of the teachers or, without a student, of the only network."""
+        return schema.teacher_roles(len(self.networks) - (schema.STUDENT in self.networks))
+
+    @property
+    def teacher_dirs(self) -> tuple[str, ...]:
+        """The training directories of the teachers of a serial run, in the order of `teacher_roles`."""
+        return tuple(self.teacher_dir.split(",")) if len(self.teacher_roles) > 1 else (self.teacher_dir,)
+
+    @property
     def read_roles(self) -> tuple[str, ...]:
         """The roles whose frames are read from the training files. A teacher that no term needs is not run."""
         needs_teacher = self.distillation is None or self.distillation.needs_teacher
         return tuple(self.networks) if needs_teacher else self.trained_roles
 
 
-def _check_pair(teacher, student, distillation):
+def _check_pair(teacher, student):
     """Teacher and student must read the same features and have the same classes. What else they share must be equal."""
     require(not teacher.is_video_level, "model", "reads video-level files; distillation is over frames.", teacher.model)
     reason = "reads video-level files, and a student selects frames; choose another family."
@@ -113,6 +136,9 @@ def _check_pair(teacher, student, distillation):
         students, teachers = differing.get(name, (None, None))
         reason = f"for the student, and {teachers} for the teacher: both must have the same classes and features."
         require(name not in differing, name, reason, students)
+
+
+def _check_sharing(teacher, student, distillation):
     if distillation.share_classifier and not can_share_classifier(student, teacher):
         ours, theirs = (f"{n.encoding_size} numbers of a {n.model} to a {n.classifier.model}" for n in (student, teacher))
         reason = f"needs equal encoding sizes and classifiers: the student has {ours}, and the teacher {theirs}."
@@ -132,6 +158,17 @@ def _check_start(config):
     )
     reason = f"needs an encoder with weights that both networks have{': ' if both else ''}{both}."
     require(can_share_encoder(student, teacher), "start_from_teacher", reason, True)
+
+
+def _check_several(count, folders, distillation):
+    """Several teachers have predictions in common, but no encoding."""
+    reason = f"names {len(folders)} folder(s) for {count} teachers."
+    require(len(folders) in (1, count), "teacher_dir", reason, ",".join(folders))
+    encoding = [term for term in distillation.student_loss if term in ENCODING_LOSSES]
+    reason = f"compares encodings ({', '.join(encoding)}), and {count} teachers have none in common. Use pred,topk_logit,ce."
+    require(not encoding, "student_loss", reason, distillation.student_loss)
+    reason = f"compares the states of one teacher, and there are {count}. Leave it out, or name one teacher."
+    require(not distillation.match_intermediate, "match_intermediate", reason, True)
 
 
 def _check_terms(teacher, student, distillation):

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -71,7 +70,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: keras.Model,
+        network: Callable,
         role: str | None = None,
         strategy: tf.distribute.Strategy | None = None,
         outputs: Callable = BestClasses(),  # noqa: B008, frozen

@@ -33,6 +33,7 @@ CONFIG_FILE = "config.json"
 WRITTEN = ("checkpoints", "best", "tensorboard", "eval", history.FILE, "bad_records.json", "bad_records.csv")
 # A training may replace a checkpoint while it is read: once per epoch, and reading takes seconds.
 READING_TRIES, SECONDS_BETWEEN_TRIES = 5, 0.01
+BETWEEN_FINGERPRINTS = "; "
 # Settings that may change when a run is resumed.
 MAY_CHANGE = (
     *fields_with(configs.RunConfig, may_change=True),
@@ -156,6 +157,11 @@ def open_run(folder: str | pathlib.Path) -> Run:
         return Run(folder, configs.from_json(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def fingerprint_of(folders: Sequence[str]) -> str:
+    """The fingerprints of the runs in some folders, in their order."""
+    return BETWEEN_FINGERPRINTS.join(open_run(folder).fingerprint() for folder in folders)
 
 
 def _about_tensorflow_1(folder):

@@ -23,7 +23,7 @@ from youtube8m_distill.data.segments import hold_segments
 from youtube8m_distill.data.tfrecord import THREADS, Shard, count_records, digest, estimate_records
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.initial_weights import check_initial_weights
-from youtube8m_distill.runs.run import CONFIG_FILE, open_run
+from youtube8m_distill.runs.run import CONFIG_FILE, fingerprint_of, open_run
 from youtube8m_distill.runs.targets import check_targets
 
 
@@ -223,7 +223,7 @@ def pin(config: RunConfig, training_files: TrainingFiles, folder: str | os.PathL
     A run of an older version that is in `folder` keeps its own kind of fingerprint, if that fits. SettingError if stored
     targets belong to another teacher.
     """
-    teacher = open_run(config.teacher_dir).fingerprint() if config.mode == "serial" else ""
+    teacher = fingerprint_of(config.teacher_dirs) if config.mode == "serial" else ""
     initial = open_run(config.init_from).fingerprint() if config.init_from else ""
     train, validation = training_files.train, training_files.validation
     with _naming("train_data_pattern", config.train_data_pattern):

@@ -109,7 +109,8 @@ class _Training:
         shards, targets = self.files.train + self.files.validation, None
         if stage.stored_targets:
             with chief_first(self.strategy):
-                targets = complete_targets(self.config, self.networks[schema.TEACHER], self.files.train, self.strategy)
+                teachers = {role: self.networks[role] for role in self.config.teacher_roles}
+                targets = complete_targets(self.config, teachers, self.files.train, self.strategy)
             shards += tuple(Shard(path, "", os.path.getsize(path)) for path in targets.paths)
         with naming_bad_records(shards), self.interruption.noticing():
             try:
@@ -141,13 +142,14 @@ class _Training:
         dtype, devices = "mixed_bfloat16" if self.settings.mixed_precision else "float32", self.member_devices
         with self._creating_variables():
             if self.config.mode == "serial":
-                teacher, _ = open_run(self.config.teacher_dir).load_network(dtype=dtype, member_devices=devices)
+                runs = dict(zip(self.config.teacher_roles, map(open_run, self.config.teacher_dirs)))
+                found = {role: run.load_network(dtype=dtype, member_devices=devices)[0] for role, run in runs.items()}
             else:
                 network = self.config.networks[schema.TEACHER]
-                teacher = build_model(network, dtype, name=schema.TEACHER, member_devices=devices)
+                found = {schema.TEACHER: build_model(network, dtype, name=schema.TEACHER, member_devices=devices)}
             if self.config.mode == "teacher":
-                return {schema.TEACHER: teacher}
-            return {schema.TEACHER: teacher, schema.STUDENT: build_student(self.config, teacher, dtype, devices)}
+                return found
+            return {**found, schema.STUDENT: build_student(self.config, found[schema.TEACHER], dtype, devices)}
 
     def _find_progress(self):
         """Progress of the newest checkpoint, the same on all machines."""

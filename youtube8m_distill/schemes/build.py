@@ -42,7 +42,7 @@ def build_student(
 ) -> Network:
     """The student of a run, with the classifier that its settings ask for.
 
-    `teacher` is built; `dtype` and `member_devices` are as for `build_model`.
+    `teacher` is built, of several the first; `dtype` and `member_devices` are as for `build_model`.
 
     Serial: a layer of its own that starts from the teacher's weights; if frozen, the teacher's layer itself. Parallel:
     one layer for both, except that each network has its own moving statistics, since they see different frames. Without
@@ -56,7 +56,7 @@ def build_student(
     elif distillation.freeze_classifier:
         shared = teacher.output_layers
     student = build_model(config.networks[STUDENT], dtype, shared, STUDENT, member_devices)
-    if all(network.settings().get("reverse_whitening") for network in config.networks.values()):
+    if all(config.networks[role].settings().get("reverse_whitening") for role in (TEACHER, STUDENT)):
         student.preprocessing.set_weights(teacher.preprocessing.get_weights())
     if distillation.share_classifier and shared is None:
         for own, taught in zip(student.output_layers, teacher.output_layers, strict=True):
@@ -119,15 +119,16 @@ def build_stages(config: RunConfig, networks: dict[str, Network]) -> list[Stage]
 
     def match():
         train_outputs(distillation.trains_classifier)
-        taught_by = teacher if runs_teacher else None
-        return SerialDistiller(student, taught_by, terms, _projection(student, teacher, terms), **options)
+        teachers = {role: networks[role] for role in config.teacher_roles} if runs_teacher else None
+        return SerialDistiller(student, teachers, terms, _projection(student, teacher, terms), **options)
 
     def fine_tune():
         train_outputs(True)
         return Supervised(student, STUDENT, terms.objective, **options)
 
     name = "serial" if distillation.trains_classifier else "matching"
-    stages = [Stage(name, match, (TEACHER, STUDENT) if runs_teacher else (STUDENT,), training.num_epochs, stored)]
+    roles = (*config.teacher_roles, STUDENT) if runs_teacher else (STUDENT,)
+    stages = [Stage(name, match, roles, training.num_epochs, stored)]
     if not distillation.trains_classifier:
         stages.append(Stage("fine-tuning", fine_tune, (STUDENT,), training.finetune_epochs))
     return stages

@@ -132,6 +132,11 @@ class StudentTerms:
         return set(self.weights) != {"label_loss"}
 
     @property
+    def needs_encoding(self) -> bool:
+        """Whether any term compares encodings or states."""
+        return not {"representation_loss", "relation_loss", "intermediate_representation_loss"}.isdisjoint(self.weights)
+
+    @property
     def needs_frame_states(self) -> bool:
         """Whether networks must return their state after each frame."""
         return "intermediate_representation_loss" in self.weights

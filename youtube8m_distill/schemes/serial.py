@@ -1,5 +1,6 @@
 """Serial training: a trained, frozen teacher guides a student (CVPR 2019, section 4, training (a) to (e))."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -25,8 +26,9 @@ class SerialDistiller(TrainingScheme):
     Args:
         student: VideoClassifier or NetworkMixture, trained by this scheme.
         teacher: the same kind; it is set to `trainable=False`. It may share a classifier with the student only if that
-            layer is frozen too. None if batches hold its targets, `schema.TARGETS` from `targets.pack`, or if the terms need
-            no teacher: then it does not run and batches need no frames for it.
+            layer is frozen too. Several, by role, teach the mean of their predictions, but no encoding. None if batches hold
+            its targets, `schema.TARGETS` from `targets.pack`, or if the terms need no teacher: then it does not run, and
+            batches need no frames for it.
         terms: what the student minimizes.
         projection: a built layer from the student's encoding to the size of the teacher's, for `representation_loss` of
             encodings of different sizes. It is trained with the student, which does not contain it.
@@ -35,19 +37,27 @@ class SerialDistiller(TrainingScheme):
     def __init__(
         self,
         student: Network,
-        teacher: Network | None,
+        teacher: Network | Mapping[str, Network] | None,
         terms: StudentTerms,
         projection: keras.layers.Layer | None = None,
         **kwargs: Any,
     ) -> None:
-        if teacher is not None:
-            teacher.trainable = False
-        elif terms.needs_frame_states:
+        teachers = {} if teacher is None else dict(teacher) if isinstance(teacher, Mapping) else {TEACHER: teacher}
+        for each in teachers.values():
+            each.trainable = False
+        if not teachers and terms.needs_frame_states:
             reason = "needs the teacher's frame states, and stored targets have none: pass the teacher itself."
             raise ValueError(f"intermediate_representation_loss {reason}")
+        if len(teachers) > 1 and terms.needs_encoding:
+            raise ValueError(f"{', '.join(terms.weights)}: several teachers have no common encoding; use their predictions.")
         self.terms = terms
         super().__init__({STUDENT: student}, terms.loss_weights, **kwargs)
-        self.teacher, self.projection = teacher, projection
+        self.teachers, self.projection = teachers, projection
+
+    @property
+    def teacher(self) -> Network | None:
+        """The teacher, of several the first; None if it does not run."""
+        return self.teachers.get(TEACHER)
 
     @property
     def auxiliary_variables(self) -> list[keras.Variable]:
@@ -57,10 +67,10 @@ class SerialDistiller(TrainingScheme):
         network, states = self.networks[STUDENT], self.terms.needs_frame_states
         if not self.terms.needs_teacher:
             teacher = {}
-        elif self.teacher is None:
-            teacher = targets.unpack(batch[TARGETS], network.num_classes)
+        elif self.teachers:
+            teacher = targets.of_teachers(self.teachers, batch, states)
         else:
-            teacher = self.teacher(batch[TEACHER], training=False, frame_states=states)
+            teacher = targets.unpack(batch[TARGETS], network.num_classes)
         student = network(batch[STUDENT], training=training, frame_states=states)
         outputs = student
         if self.projection is not None:

@@ -1,10 +1,30 @@
-"""A frozen teacher's outputs as one row of numbers per video, for storage: the encoding, then the logits."""
+"""What a student learns from: its teacher's outputs or the mean of several teachers', also as numbers to store."""
+
+from collections.abc import Mapping
 
 import tensorflow as tf
 from keras import ops
 
+from youtube8m_distill.families.mixture.network import Network
 from youtube8m_distill.schemes.losses import logits_of
 from youtube8m_distill.schemes.objectives import Outputs
+from youtube8m_distill.schemes.scheme import Batch
+
+
+def of_teachers(teachers: Mapping[str, Network], batch: Batch, frame_states: bool = False) -> Outputs:
+    """What the frozen teachers of a student give for a batch. They run without dropout.
+
+    Args:
+        teachers: by role.
+        frame_states: whether to return the states after each frame, which only a single teacher has.
+    Returns:
+        All outputs of a single teacher. Of several, `predictions` alone: the mean of their probabilities, float32
+        [batch, num_classes]. It has no logits of its own; `logits_of` gives those of the mean.
+    """
+    outputs = [network(batch[role], training=False, frame_states=frame_states) for role, network in teachers.items()]
+    if len(outputs) == 1:
+        return outputs[0]
+    return {"predictions": ops.mean(ops.stack([ops.cast(each["predictions"], "float32") for each in outputs]), axis=0)}
 
 
 def pack(outputs: Outputs, dtype: str = "float16") -> tf.Tensor:
@@ -14,13 +34,14 @@ def pack(outputs: Outputs, dtype: str = "float16") -> tf.Tensor:
     have no value between 0.9995 and 1.
 
     Args:
-        outputs: of a network: `encoding` [batch, D], `predictions` [batch, num_classes], and `logits` if it has them.
+        outputs: of `of_teachers`: `predictions` [batch, num_classes]; `encoding` [batch, D] and `logits` if it has them.
         dtype: of the result.
     Returns:
-        `dtype` [batch, D + num_classes]: encoding, then the logits of `logits_of`. A number of the encoding that is out of
-        the dtype's range becomes infinite.
+        `dtype` [batch, D + num_classes]: encoding, then the logits of `logits_of`; D is 0 without an encoding. A number of
+        the encoding that is out of the dtype's range becomes infinite.
     """
-    return ops.cast(ops.concatenate([ops.cast(outputs["encoding"], "float32"), logits_of(outputs)], axis=-1), dtype)
+    encoding = [ops.cast(outputs["encoding"], "float32")] if "encoding" in outputs else []
+    return ops.cast(ops.concatenate([*encoding, logits_of(outputs)], axis=-1), dtype)
 
 
 def unpack(targets: tf.Tensor, num_classes: int) -> dict[str, tf.Tensor]:
