@@ -21,7 +21,7 @@ from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.ids import SeenVideos
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.export.kaggle import write_predictions
-from youtube8m_distill.runs.evaluation import Done
+from youtube8m_distill.runs.tagger import Done
 
 ROUNDS = flags.DEFINE_integer("rounds", 2, "Number of times to measure each network; once with realistic lengths.", 1)
 REAL_VIDEOS = flags.DEFINE_integer("real_videos", 512, "Number of videos of realistic lengths; 0 for none.", 0)

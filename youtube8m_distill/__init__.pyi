@@ -27,10 +27,15 @@ from .families.hrnn.original_weights import assign_original_weights as assign_or
 from .families.mixture.network import NetworkMixture as NetworkMixture
 from .families.saving import load_model as load_model
 from .families.video_classifier import VideoClassifier as VideoClassifier
+from .metrics.calibration import Calibration as Calibration
 from .metrics.evaluate import Evaluator as Evaluator
+from .metrics.expected_ap import expected_average_precision as expected_average_precision
 from .metrics.gap import GlobalAveragePrecision as GlobalAveragePrecision
 from .metrics.mean_average_precision import MeanAveragePrecision as MeanAveragePrecision
 from .metrics.ranking import ranking_from_top as ranking_from_top
+from .runs.cascade import Cascade as Cascade
+from .runs.cascade import open_cascade as open_cascade
+from .runs.loaded_cascade import LoadedCascade as LoadedCascade
 from .runs.run import open_run as open_run
 from .schemes.objectives import LabelObjective as LabelObjective
 from .schemes.objectives import OnlineMixtureObjective as OnlineMixtureObjective

@@ -25,6 +25,8 @@ What belongs to the video:
     position       int64 [B, 3]             in training: where the records continue (data.order)
     video_id       string [B]               in evaluation, with the next two
     shard, record  int32, int64 [B]         which file, and which of its records
+    serialized     string [B]               the records themselves, for a cascade
+    stage          int32 [B]                in a cascade's outputs: which of its networks answered
 """
 
 MAX_FRAMES = 300  # the starter code reads no frame past this one (one frame a second)
@@ -61,6 +63,8 @@ STORED_FRAMES = "stored_frames"
 NOTED = "notes"
 SHARD = "shard"
 RECORD = "record"
+SERIALIZED = "serialized"
+STAGE = "stage"
 EPOCH = "epoch"
 POSITION = "position"
 TARGETS = "targets"

@@ -62,9 +62,9 @@ def size(default: int, description: str, **options: Any) -> Any:
     return setting(default, description, ge=1, le=MAX_SIZE, **options)
 
 
-_LIST_AS_TUPLE = pydantic.BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-Names = typing.Annotated[tuple[str, ...], _LIST_AS_TUPLE]
-Sizes = typing.Annotated[tuple[int, ...], _LIST_AS_TUPLE]
+LIST_AS_TUPLE = pydantic.BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+Names = typing.Annotated[tuple[str, ...], LIST_AS_TUPLE]
+Sizes = typing.Annotated[tuple[int, ...], LIST_AS_TUPLE]
 
 
 class Settings(pydantic.BaseModel):

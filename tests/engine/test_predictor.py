@@ -144,13 +144,13 @@ def test_the_next_batch_is_computed_while_the_caller_uses_this_one():
             started.set()
         return item
 
-    found = predict._one_ahead(note, range(3))
+    found = predict.one_ahead(note, range(3))
     assert next(found) == 0 and started.wait(10)
     assert list(found) == [1, 2] and seen == [0, 1, 2]
 
 
 def test_an_error_is_raised_at_its_batch():
-    found = predict._one_ahead(lambda item: 1 // item, [2, 1, 0])
+    found = predict.one_ahead(lambda item: 1 // item, [2, 1, 0])
     assert [next(found), next(found)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(found)

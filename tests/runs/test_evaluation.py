@@ -9,7 +9,7 @@ from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.metrics.evaluate import Evaluator
-from youtube8m_distill.runs.evaluation import Done
+from youtube8m_distill.runs.tagger import Done
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,7 @@ class Network:
 
     role, seed, batch_size = "teacher", 0, 3
     config, reading = networks.frame_level(), config_module.Reading()
+    row_settings = runs.LoadedNetwork.row_settings
 
     def __init__(self, top_k=2, weights="step 7", dtype="float32", devices=("/device:CPU:0",), frames=None):
         self.predictor = types.SimpleNamespace(
@@ -36,6 +37,10 @@ class Network:
         self.network = types.SimpleNamespace(compute_dtype=dtype)
         self.weights, self.frames = weights, frames or {}
         self.batches, self.stop_after, self.error = [], None, KeyboardInterrupt
+
+    @property
+    def configs(self):
+        return (self.config,)
 
     def fingerprint(self):
         return self.weights
@@ -114,7 +119,7 @@ def predict(path, network, shards, batch_size=BATCH_SIZE):
     """Returns a NoteCounter and the lines that were logged."""
     network.batches, network.stop_after = [], None
     with logged_lines() as lines:
-        return predictions.predict_to_csv(path, network, shards, batch_size), lines
+        return predictions.predict_to_csv(path, network, shards, batch_size).notes, lines
 
 
 def stop(path, network, shards, batches, error=KeyboardInterrupt):
@@ -385,7 +390,7 @@ def test_the_folder_states_what_its_rows_depend_on(network, shards, csv):
     stop(csv, network, shards, 2)
     about = json.loads((csv.parent / "p.csv.progress" / "about.json").read_text())
     assert about["made with"] == {
-        "format": 2,
+        "format": 3,
         "network": "teacher",
         "weights": "step 7",
         "seed": 0,
@@ -413,7 +418,7 @@ def test_partial_predictions_of_another_version_are_refused_by_name(network, sha
     stop(csv, network, shards, 2)
     about = csv.parent / "p.csv.progress" / "about.json"
     found = json.loads(about.read_text())
-    found["made with"]["format"] = 1
+    found["made with"]["format"] = 2
     about.write_text(json.dumps(found))
     with pytest.raises(ValueError, match="holds partial predictions of another version. Remove this folder"):
         predict(csv, network, shards)

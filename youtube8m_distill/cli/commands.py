@@ -7,6 +7,7 @@ from typing import NamedTuple
 from youtube8m_distill import files
 from youtube8m_distill.cli import definitions, run_config, values
 from youtube8m_distill.cli.flags import FLAGS
+from youtube8m_distill.config import CascadeOptions
 from youtube8m_distill.config.synthetic import SyntheticConfig
 from youtube8m_distill.errors import SettingError
 
@@ -78,5 +79,11 @@ COMMANDS = {
     "check": Command("check", definitions.check, ("input_data_pattern",)),
     "segment-eval": Command("segment_eval", definitions.segment_eval, ("predictions", "labels")),
     "ensemble": Command("ensemble", definitions.ensemble, ("output_file",), takes_files=True),
+    "cascade": Command(
+        "cascade",
+        definitions.cascade,
+        ("train_dirs", "validation_data_pattern", "output_dir"),
+        lambda: values.settings_given(CascadeOptions),
+    ),
     "demo": Command("demo", definitions.demo, uses_tensorflow=False),
 }

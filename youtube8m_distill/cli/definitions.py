@@ -265,6 +265,32 @@ def ensemble():
     )
 
 
+def cascade():
+    """Build a cascade of trained networks, in which a video goes on to the next network only if the one before is not sure.
+
+        yt8m cascade --train_dirs=runs/student_6,runs/student_30,runs/teacher \\
+            --validation_data_pattern='yt8m/validate0*.tfrecord' --output_dir=cascade
+
+    yt8m eval, infer, and predict take the folder as --train_dir. They decode the frames of the first network for all
+    videos, and those of later networks only for the videos that reach them. The probabilities of the networks are
+    calibrated, so that GAP can rank them together. A cascade that is in --output_dir is replaced.
+    """
+    define(
+        "Data",
+        validation_data_pattern=Flag("Globs of labeled files that no network was trained on, comma-separated."),
+        **our_flags.EXCLUDE_RECORDS,
+        **fields(configs.Reading, "label_key", "pad_missing_features", "feature_dtype"),
+    )
+    define(
+        "Networks",
+        train_dirs=Flag("Two or more training directories, the cheapest network first. Their best weights are used.", tuple),
+        batch_size=our_flags.TRAINED_NETWORK["batch_size"],
+    )
+    define("Thresholds", **fields(configs.CascadeOptions))
+    define("Output", output_dir=Flag("The cascade's folder: new, empty, or an older cascade.", pathlib.Path))
+    our_flags.define_devices()
+
+
 def demo():
     """Run every step on a small synthetic data set: teacher, baseline, two students, scores, predictions.
 

@@ -1,5 +1,6 @@
 """Frozen settings that check themselves, with a strict round trip to JSON. No flags, no TensorFlow."""
 
+from youtube8m_distill.config.cascade import CRITERIA, CascadeOptions, CascadeSettings, FrontierPoint, StageSettings
 from youtube8m_distill.config.json_format import FORMAT, from_json, to_json
 from youtube8m_distill.config.network import (
     CLASSIFIER_MODELS,

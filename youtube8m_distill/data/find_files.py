@@ -41,18 +41,23 @@ def find_files(pattern: str, allow_bad_files: bool = False) -> tuple[Shard, ...]
         BadFileError: if a file is empty or not a TFRecord file.
         ValueError: if a path is a folder, or if its file system cannot be read.
     """
-    globs = [glob.strip() for glob in pattern.split(",") if glob.strip()]
-    if not globs:
-        raise FileNotFoundError(f"{pattern!r} names no file. Give globs, or write a small set with: {EXAMPLE_SET}")
     with unreachable_files(pattern):
-        if os.path.isfile(pattern):  # its name may hold commas and brackets
-            globs = []
-        paths = {real_path(path): path for glob in globs for path in _matches(glob)} or {pattern: pattern}
+        paths = matching_paths(pattern)
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
             shards = tuple(pool.map(_look_into, sorted(paths.values())))
         if not allow_bad_files:
             require_records(shards)
     return shards
+
+
+def matching_paths(pattern: str) -> dict[str, str]:
+    """The files that match a pattern, real path -> path as it was found. Errors as for `find_files`."""
+    globs = [glob.strip() for glob in pattern.split(",") if glob.strip()]
+    if not globs:
+        raise FileNotFoundError(f"{pattern!r} names no file. Give globs, or write a small set with: {EXAMPLE_SET}")
+    if os.path.isfile(pattern):  # its name may hold commas and brackets
+        return {pattern: pattern}
+    return {real_path(path): path for glob in globs for path in _matches(glob)}
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ def make_dataset(
     targets: target_records.TargetFiles | None = None,
     share: tuple[int, int] | None = None,
     with_ids: bool | None = None,
+    with_serialized: bool = False,
 ) -> tf.data.Dataset:
     """Batches of parsed videos.
 
@@ -59,6 +60,7 @@ def make_dataset(
             those of a short last one differ by at most one row and may be empty, so all workers have the same number of
             batches.
         with_ids: whether batches hold `video_id`, `shard` and `record`; by default only in evaluation.
+        with_serialized: whether batches hold the records themselves, to be parsed again.
     Returns:
         tf.data.Dataset of dicts as `schema` describes them.
     Raises:
@@ -88,6 +90,8 @@ def make_dataset(
             parsed |= {schema.SHARD: tf.cast(shard, tf.int32), schema.RECORD: number}
         else:
             del parsed[schema.VIDEO_ID]
+        if with_serialized:
+            parsed[schema.SERIALIZED] = serialized
         if training:
             parsed[schema.POSITION] = tf.repeat([position], tf.shape(number)[0], axis=0)
             # With a share, of the first record of the whole batch: every worker must see an epoch end at the same step.

@@ -12,6 +12,7 @@ from keras import ops
 
 from youtube8m_distill import schema
 from youtube8m_distill.engine.strategy import local_replicas, make_strategy
+from youtube8m_distill.metrics.calibration import Calibration
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.metrics.per_video import SHALLOW_DEPTH, perr, rated_only
 from youtube8m_distill.schemes.losses import LABEL_LOSSES
@@ -26,13 +27,16 @@ class BestClasses:
 
     Gives `classes` int32 [B, k], best first and equal scores by class index; `scores` float32 [B, k]; `finite` bool [B],
     whether all predictions of the video are finite; for metrics, which alone read labels, `labels` uint8 [B, num_classes],
-    `losses` (L_CE) and `perr` float32 [B]; and, if kept, `predictions` float32 [B, num_classes]. k is `top_k`, or the number
-    of classes if that is lower.
+    `losses` (L_CE) and `perr` float32 [B]; and, if kept, `predictions` float32 [B, num_classes] and `encoding` float32
+    [B, D]. k is `top_k`, or the number of classes if that is lower. Scores, predictions and losses are calibrated. The
+    classes keep their order, although calibration can make scores equal.
     """
 
     top_k: int = schema.TOP_K
     for_metrics: bool = True
     keep_predictions: bool = False
+    keep_encoding: bool = False
+    calibration: Calibration = Calibration()
     label_loss: str = "CrossEntropyLoss"
 
     @property
@@ -47,14 +51,18 @@ class BestClasses:
         best = scores, classes = ops.top_k(predictions, depth)
         found = {
             "classes": classes[:, :top_k],
-            "scores": scores[:, :top_k],
+            "scores": self.calibration(scores[:, :top_k]),
             "finite": ops.isfinite(ops.sum(predictions, axis=-1)),  # of all classes: a NaN need not be among the best
         }
         if self.for_metrics:
-            loss = LABEL_LOSSES[self.label_loss](labels, outputs["predictions"], outputs.get("logits"), weights)
+            # Logits keep digits that the loss needs, but are those before calibration.
+            logits = outputs.get("logits") if self.calibration == Calibration() else None
+            loss = LABEL_LOSSES[self.label_loss](labels, self.calibration(outputs["predictions"]), logits, weights)
             found |= {"perr": perr(labels, predictions, best), "losses": loss}
         if self.keep_predictions:
-            found["predictions"] = predictions
+            found["predictions"] = self.calibration(predictions)
+        if self.keep_encoding:
+            found["encoding"] = ops.cast(outputs["encoding"], "float32")
         return found
 
 
@@ -85,12 +93,15 @@ class Predictor:
     def __call__(self, dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
         """Yields a dict of numpy arrays for each batch of an evaluation dataset (`make_dataset`), computed one ahead.
 
-        It holds what `outputs` gives, those of ABOUT_RECORDS that the batches have, and `labels` if `outputs` reads them.
+        It holds what `predict_batch` returns.
         """
+        self.compile_for(dataset.element_spec)
+        return one_ahead(self.predict_batch, dataset)
+
+    def compile_for(self, batch_spec: Any) -> None:
+        """Compiles for batches of any size like those of `batch_spec`, or each other size would be compiled again."""
         if local_replicas(self.strategy) == 1:
-            # Compiled for any batch size, or a short last batch would be compiled again.
-            self._run.get_concrete_function(self._inputs(dataset.element_spec))
-        return _one_ahead(self._predict, dataset)
+            self._run.get_concrete_function(self._inputs(batch_spec))
 
     def _inputs(self, batch):
         """The parts of a batch, or of its spec, that the network and the output function read."""
@@ -98,8 +109,14 @@ class Predictor:
         of_labels = (schema.LABELS, schema.LABEL_WEIGHTS) if self.outputs.reads_labels else ()
         return inputs | {name: batch[name] for name in of_labels if name in batch}
 
-    def _predict(self, batch):
+    def predict_batch(self, batch: Any) -> dict[str, np.ndarray]:
+        """What `outputs` gives for a batch of tensors, as numpy arrays.
+
+        With those of ABOUT_RECORDS that the batch has, the role's `num_frames`, and `labels` if `outputs` reads them.
+        """
         about = {name: batch[name].numpy() for name in ABOUT_RECORDS if name in batch}
+        if schema.NUM_FRAMES in batch[self.role]:
+            about[schema.NUM_FRAMES] = batch[self.role][schema.NUM_FRAMES].numpy()
         inputs = self._inputs(batch)
         about |= {name: values.numpy() for name, values in inputs.items() if name != self.role}
         replicas = local_replicas(self.strategy)  # of several machines, only the chief predicts
@@ -126,7 +143,7 @@ def _padded(values, rows):
     return tf.pad(values, [[0, rows - values.shape[0]]] + [[0, 0]] * (values.shape.rank - 1))
 
 
-def _one_ahead(function, items):
+def one_ahead(function: Callable, items: Iterable) -> Iterator:
     """Yields `function(item)` for each item, in order; computes the next one while the caller uses this one."""
     worker, pending = concurrent.futures.ThreadPoolExecutor(1), collections.deque()
     try:

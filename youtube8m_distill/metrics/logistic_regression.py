@@ -58,7 +58,7 @@ def fit_logistic(inputs: np.ndarray, targets: np.ndarray, l2: float = 0.0) -> tu
 
 
 def _solve(multiply: Callable[[np.ndarray], np.ndarray], target: np.ndarray) -> np.ndarray:
-    """The solution x of `multiply(x) = target` for a positive definite matrix, by conjugate gradients, inexact if far off."""
+    """The x for which `multiply(x)`, by a positive definite matrix, is `target`: conjugate gradients, inexact if far off."""
     solution, residual = np.zeros_like(target), target.copy()
     direction, square = residual, residual @ residual
     limit = min(0.1, np.sqrt(np.linalg.norm(target))) ** 2 * square

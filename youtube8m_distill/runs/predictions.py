@@ -1,11 +1,11 @@
-"""Writes a network's predictions for many files as a CSV; an interrupted command resumes where it stopped.
+"""Writes the predictions of a network or a cascade for many files as a CSV; an interrupted command resumes where it stopped.
 
 Finished rows are kept in a folder next to the CSV until all are done.
 
     predictions.csv.progress/
         about.json          what the rows depend on: weights, settings, files
         rows.csv            the rows so far, uncompressed
-        videos.bin          for each row, the video's hash, place and notes, and where the row ends (`VIDEO`)
+        videos.bin          for each row, the video's hash, place, notes and stage, and where the row ends (`VIDEO`)
         committed.json      how many rows are certainly on disk
         .lock               the process that writes there (runs/lock.py)
 
@@ -15,13 +15,13 @@ other rows, and the file is to be identical to the byte.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
 import pathlib
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,22 +32,38 @@ from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.kaggle import HEADER, compress, csv_lines
 from youtube8m_distill.manifest import Manifest
-from youtube8m_distill.runs.evaluation import Done, LoadedNetwork
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
+from youtube8m_distill.runs.tagger import Done, Tagger
 from youtube8m_distill.settings import require
 
-FORMAT = 2  # incremented when the same settings give other rows
+FORMAT = 3  # incremented when the same settings give other rows
 ABOUT, ROWS, VIDEOS, COMMITTED = "about.json", "rows.csv", "videos.bin", "committed.json"
 COMMIT_SECONDS = 5.0  # the most work that is lost, plus one batch; a commit takes some milliseconds
-VIDEO = np.dtype([("hash", "<u8"), ("record", "<u8"), ("end", "<u8"), ("shard", "<u4"), ("notes", "<f4", len(schema.NOTES))])
+VIDEO = np.dtype(
+    [
+        ("hash", "<u8"),
+        ("record", "<u8"),
+        ("end", "<u8"),
+        ("shard", "<u4"),
+        ("notes", "<f4", len(schema.NOTES)),
+        ("stage", "u1"),  # of a cascade: which of its networks answered
+    ]
+)
 
 log = logging.getLogger(__name__)
 
 
+class Written(NamedTuple):
+    """What a finished CSV of predictions is of, over all calls that it took."""
+
+    notes: NoteCounter  # of all videos, with their number
+    stages: list[int]  # videos that each network of a cascade answered; all of them for a single network
+
+
 def predict_to_csv(
-    path: str | os.PathLike, network: LoadedNetwork, shards: Sequence[Shard], batch_size: int | None = None
-) -> NoteCounter:
-    """Writes a network's predictions for all videos in some files as a Kaggle CSV; returns their number and notes.
+    path: str | os.PathLike, tagger: Tagger, shards: Sequence[Shard], batch_size: int | None = None
+) -> Written:
+    """Writes the predictions for all videos in some files as a Kaggle CSV; returns their number and notes.
 
     If it is interrupted or killed, the next call with the same arguments resumes, and the result is that of a single call.
     An old file at `path` stays until the end. Files that have not been reached yet may change in between, and more may be
@@ -55,53 +71,37 @@ def predict_to_csv(
 
     Args:
         path: of the CSV; compressed if the name ends with `.gz`. Its folder is created. Until the end, `<path>.progress`
-            next to it takes the size of the uncompressed CSV plus 48 bytes per video.
+            next to it takes the size of the uncompressed CSV plus 49 bytes per video.
     Raises:
         ValueError: if another process writes there, if the partial predictions there have other weights, settings or files,
-            or as for `LoadedNetwork.predict`.
+            or as for `Tagger.predict`.
         OSError: if something cannot be written. Rows written before are kept.
     """
-    batch_size = batch_size or network.batch_size
+    batch_size = batch_size or tagger.batch_size
     output = pathlib.Path(path).resolve()  # a link stays a link
     folder = output.with_name(output.name + ".progress")
     try:
         with locked(folder, "output_file"):
             files.remove_leftovers(output.parent, folder.name)  # from a process killed while it removed such a folder
-            kept = _keep(folder, _settings(network, batch_size), shards, batch_size)
+            settings = {"format": FORMAT, **tagger.row_settings(), "batch_size": batch_size}
+            kept = _keep(folder, settings, shards, batch_size)
             with contextlib.closing(_Rows(folder, kept)) as rows:
                 try:
-                    for batch in network.predict(shards, batch_size, done=_done(kept)):
+                    for batch in tagger.predict(shards, batch_size, done=_done(kept)):
                         rows.append(batch)
                     rows.commit()
                     _move(folder, output)
                 except BaseException as error:
                     rows.leave(error)
                     raise
-            notes = NoteCounter(network.config.max_video_frames)
-            notes.add(np.fromfile(folder / VIDEOS, VIDEO)["notes"])
+            videos, notes = np.fromfile(folder / VIDEOS, VIDEO), NoteCounter(tagger.configs[0].max_video_frames)
+            notes.add(videos["notes"])
+            stages = np.bincount(videos["stage"], minlength=len(tagger.configs)).tolist()
             files.remove_folder(folder)
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # if it is empty
-    return notes
-
-
-def _settings(network, batch_size):
-    """What rows depend on besides the videos, as JSON values."""
-    config = json.dumps(network.config.to_dict(), sort_keys=True)
-    devices = network.predictor.strategy.extended.worker_devices
-    return {
-        "format": FORMAT,
-        "network": network.role,
-        "weights": network.fingerprint(),
-        "settings of the network": hashlib.sha256(config.encode()).hexdigest()[:16],
-        "seed": network.seed,
-        **network.reading.to_dict(),
-        "mixed_precision": network.network.compute_dtype != "float32",
-        "top_k": min(network.predictor.outputs.top_k, network.config.num_classes),
-        "batch_size": batch_size,
-        "devices": [device.rpartition("device:")[2].split(":")[0] for device in devices],
-    }
+    return Written(notes, stages)
 
 
 def file_entry(shard: Shard) -> list:
@@ -197,7 +197,7 @@ class _Rows:
         videos["hash"], videos["shard"] = hash_ids(batch[schema.VIDEO_ID]), batch[schema.SHARD]
         videos["record"] = batch[schema.RECORD]
         videos["end"] = self._end + np.cumsum([len(line) for line in lines])
-        videos["notes"] = batch[schema.NOTED]
+        videos["notes"], videos["stage"] = batch[schema.NOTED], batch.get(schema.STAGE, 0)
         self._rows.write(b"".join(lines))
         self._videos.write(videos.tobytes())
         self._end = int(videos["end"][-1])

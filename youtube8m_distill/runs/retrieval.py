@@ -21,7 +21,8 @@ from youtube8m_distill.data.parsing.layout import Layout
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.engine.predictor import Predictor
-from youtube8m_distill.runs.evaluation import Done, LoadedNetwork, good_batch_size, predict_rest
+from youtube8m_distill.runs.evaluation import LoadedNetwork, good_batch_size
+from youtube8m_distill.runs.tagger import Done, predict_rest
 from youtube8m_distill.settings import require
 
 RANKER, CANDIDATE = "ranker", "candidate"
@@ -144,10 +145,10 @@ class SegmentRetriever:
     def predict(self, shards: Sequence[Shard], batch_size: int, done: Done) -> Iterator[dict[str, np.ndarray]]:
         """Yields what `_Phases` gives for every batch of videos after what is `done`; errors as `LoadedNetwork.predict`."""
 
-        def make_dataset(rest, layout):
-            return self._make_dataset(rest, layout, batch_size)
+        def run(rest, layout):
+            return self._predictor(self._make_dataset(rest, layout, batch_size))
 
-        return predict_rest(self.ranker, self._predictor, make_dataset, shards, "retrieve", done)
+        return predict_rest(self.ranker, run, shards, "retrieve", done)
 
     def _make_dataset(self, shards: Sequence[Shard], layout: Layout, batch_size: int) -> tf.data.Dataset:
         """Batches of whole videos, with the frames for both networks under one key."""

@@ -28,11 +28,11 @@ from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.errors import BadRecordError, SettingError
 from youtube8m_distill.export.segments import ClassSegments, write_segments
 from youtube8m_distill.manifest import Manifest
-from youtube8m_distill.runs.evaluation import Done
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
 from youtube8m_distill.runs.predictions import file_entry
 from youtube8m_distill.runs.retrieval import CANDIDATE, RANKER, Retrieval, SegmentRetriever
 from youtube8m_distill.runs.segment_ranking import SegmentRanking
+from youtube8m_distill.runs.tagger import Done
 from youtube8m_distill.settings import require
 
 FORMAT = 1  # of the folder of partial results

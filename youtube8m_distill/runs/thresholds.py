@@ -16,7 +16,7 @@ class StageResults(NamedTuple):
 
     scores: np.ndarray  # float32 [N, k], calibrated, of the best classes
     hits: np.ndarray  # bool [N, k]: is this class a label of the video?
-    confidence: np.ndarray  # float [N]; not read for the last network, which answers whatever reaches it
+    confidence: np.ndarray  # float [N]; not read of the last network, which answers all that reach it
     num_frames: np.ndarray  # int [N]
     multiply_adds: np.ndarray  # float [N]
 
@@ -31,15 +31,15 @@ class Point(NamedTuple):
     videos: tuple[int, ...]  # that each network answers
 
 
-def answering_stage(confidences: Sequence[np.ndarray], thresholds: Sequence[float]) -> np.ndarray:
-    """Index of the network that answers each video: the first whose confidence [N] is its threshold or more. int [N]."""
-    sure = [confidence >= threshold for confidence, threshold in zip(confidences, thresholds, strict=True)]
-    return np.argmax([*sure, np.ones_like(sure[0])], axis=0)
+def answering_stage(stages: Sequence[StageResults], thresholds: Sequence[float]) -> np.ndarray:
+    """Index of the network that answers each video: the first whose confidence is its threshold or more. int [N]."""
+    sure = [stage.confidence >= threshold for stage, threshold in zip(stages[:-1], thresholds, strict=True)]
+    return np.argmax([*sure, np.ones(len(stages[-1].scores), bool)], axis=0)
 
 
 def point_of(stages: Sequence[StageResults], num_labels: int, thresholds: Sequence[float]) -> Point:
-    """The Point of some thresholds. `num_labels` counts all labels of the videos, also those below the best k."""
-    stage = answering_stage([each.confidence for each in stages[:-1]], thresholds)
+    """The Point of some thresholds, none for a single network. `num_labels` counts all labels, also below the best k."""
+    stage = answering_stage(stages, thresholds)
 
     def answers(field):  # [N, k]
         return np.choose(stage[:, None], [getattr(each, field) for each in stages])
@@ -69,11 +69,10 @@ def trace_frontier(stages: Sequence[StageResults], num_labels: int, steps: int =
 
 def _lowered(stages, thresholds, steps):
     """Yields the thresholds with each one lowered by a step, if some videos still go past it."""
-    confidences = [stage.confidence for stage in stages[:-1]]
-    answered_by = answering_stage(confidences, thresholds)
+    answered_by = answering_stage(stages, thresholds)
     count = math.ceil(len(answered_by) / steps)
-    for index, confidence in enumerate(confidences):
-        passing = np.sort(confidence[answered_by > index])
+    for index, stage in enumerate(stages[:-1]):
+        passing = np.sort(stage.confidence[answered_by > index])
         if len(passing):
             yield (*thresholds[:index], float(passing[-min(count, len(passing))]), *thresholds[index + 1 :])
 
