@@ -266,6 +266,12 @@ def _check_same(folder, before, config):
         f"batches, so it keeps their size. Give --batch_size={then}, or start a new run from its weights with --init_from."
     )
     require(now == then, "batch_size", reason, now)
+    given, known = config.teacher_weights.split(BETWEEN_FINGERPRINTS), before["teacher_weights"].split(BETWEEN_FINGERPRINTS)
+    reason = (
+        f"names the teachers of the run in {folder} in another order, and the student follows the first one. The run was "
+        f"started with --teacher_dir={before['teacher_dir']}."
+    )
+    require(given == known or sorted(given) != sorted(known), "teacher_dir", reason, config.teacher_dir)
     # A configuration written by hand may lack fingerprints.
     fingerprints = ("train_files", "validation_files", "teacher_weights", "init_weights")
     unknown = [name for name in fingerprints if not before[name]]
