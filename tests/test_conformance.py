@@ -139,6 +139,7 @@ def test_frame_indices_matter_only_for_families_that_declare_it(network):
     assert_same(networks.outputs(model, same), expected)
     later = np.where(rows < batch["num_frames"][:, None], 3 * rows * rows + 5, -1)
     found = networks.outputs(model, {**batch, "frame_indices": later})
+    assert model.reads_frame_indices == network.family.reads_frame_indices
     if network.family.reads_frame_indices:
         moved = np.abs(found["encoding"] - expected["encoding"]).max(axis=1) > 1e-4
         np.testing.assert_array_equal(moved, batch["num_frames"] > 0)
@@ -235,6 +236,25 @@ def test_a_keras_file_restores_the_network_in_safe_mode(network, tmp_path):
     assert type(loaded) is type(model) and loaded.name == "student"
     assert json.dumps(loaded.get_config()) == json.dumps(model.get_config())
     assert_same(networks.outputs(loaded, batch), expected, rtol=0, atol=0)
+
+
+@every_encoder
+def test_a_saved_model_gives_the_same_outputs(network, tmp_path):
+    model, batch, expected = shared(network)
+    batch = as_exported_networks_take(network, batch)
+    model.export(tmp_path, verbose=False)
+    loaded = tf.saved_model.load(tmp_path)  # its signatures do not keep the weights
+    found = {name: values.numpy() for name, values in loaded.signatures["serving_default"](**batch).items()}
+    assert found.keys() == {"encoding", "predictions", "logits"} & expected.keys()
+    assert_same(found, {name: expected[name] for name in found})
+
+
+def as_exported_networks_take(network, batch):
+    """The batch as tensors, with frame indices if the network reads them: an exported network has no default for them."""
+    if network.family.reads_frame_indices:
+        rows = np.arange(network.max_frames, dtype=np.int32)
+        batch = {**batch, "frame_indices": np.tile(rows, (len(batch["num_frames"]), 1))}
+    return {name: tf.constant(values) for name, values in batch.items()}
 
 
 @every_encoder

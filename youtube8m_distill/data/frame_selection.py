@@ -16,7 +16,7 @@ GOLDEN_GAMMA, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB1
 
 def strided(video_frames, every_n, longest=schema.MAX_FRAMES):
     """Frames 0, n, 2n, ... below the number of frames. int32 [B], at most `longest` -> int32 [B, ceil(longest / n)]."""
-    return _first_of(tf.range(0, longest, every_n)[None], -(-video_frames // every_n))
+    return _first_of(tf.range(0, longest, every_n)[None], (video_frames + every_n - 1) // every_n)
 
 
 def uniform(video_frames, k):

@@ -24,6 +24,11 @@ class Encoder(Layer):
     makes_decisions = False  # chooses the frames that it reads: has `pool_with_decisions`
     scores_each_frame = False  # of these, whether training needs the predictions after each frame
 
+    @property
+    def reads_frame_indices(self) -> bool:
+        """Whether the encoding depends on which frames of the video it is of."""
+        return type(self).embed is not Encoder.embed
+
     def call(
         self, frames: KerasTensor, num_frames: KerasTensor, training: bool = False, frame_indices: KerasTensor | None = None
     ) -> KerasTensor:

@@ -8,11 +8,12 @@ from keras import KerasTensor, ops
 
 from youtube8m_distill import schema
 from youtube8m_distill.families.base import Encoder
+from youtube8m_distill.families.inference import ExportableNetwork
 from youtube8m_distill.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class VideoClassifier(keras.Model):
+class VideoClassifier(ExportableNetwork):
     """Frames (or a video's mean features) in, class probabilities out.
 
     Teacher and student differ in the frames they see and in the encoder's block length, not in code. They can share the
@@ -61,6 +62,14 @@ class VideoClassifier(keras.Model):
         if not self.classifier.built:
             size = self.feature_size if self.encoder is None else self.encoder.encoding_size
             self.classifier.build((None, size))
+
+    @property
+    def reads_frames(self) -> bool:
+        return self.encoder is not None
+
+    @property
+    def reads_frame_indices(self) -> bool:
+        return self.encoder is not None and self.encoder.reads_frame_indices
 
     @property
     def classifiers(self) -> list[keras.layers.Layer]:

@@ -52,7 +52,7 @@ class HierarchicalRNN(Encoder):
         # A single block has no more rows than there are; with an unknown number of rows, blocks are always whole.
         length = min(self.frames_per_block, frames.shape[1] or self.frames_per_block)
         num_rows = ops.shape(frames)[1]
-        num_blocks = -(-num_rows // length)
+        num_blocks = (num_rows + length - 1) // length
         blocks = ops.pad(frames, [[0, 0], [0, num_blocks * length - num_rows], [0, 0]])
         starts = ops.arange(num_blocks, dtype="int32")[None, :] * length  # [1, b]
         lengths = ops.clip(ops.cast(num_frames, "int32")[:, None] - starts, 0, length)
@@ -60,9 +60,10 @@ class HierarchicalRNN(Encoder):
 
     def _encode_blocks(self, states, num_frames, num_blocks, training=False):
         states = ops.reshape(states, (-1, num_blocks, self.lower.state_size))  # [batch, b, state]
-        filled_blocks = -(-ops.cast(num_frames, "int32") // self.frames_per_block)
+        # Not -(-n // l): a floor division of negative integers rounds up in some runtimes of exported networks.
+        filled_blocks = (ops.cast(num_frames, "int32") + self.frames_per_block - 1) // self.frames_per_block
         return self.upper(states, filled_blocks, training=training)
 
     def multiply_adds(self, num_frames: int) -> int:
-        filled_blocks = -(-num_frames // self.frames_per_block)
+        filled_blocks = (num_frames + self.frames_per_block - 1) // self.frames_per_block
         return self.lower.multiply_adds(num_frames) + self.upper.multiply_adds(filled_blocks)

@@ -11,6 +11,7 @@ import keras
 from keras import KerasTensor, ops
 
 from youtube8m_distill import schema
+from youtube8m_distill.families.inference import ExportableNetwork
 from youtube8m_distill.families.video_classifier import VideoClassifier, deserialized
 from youtube8m_distill.layers.base import Layer
 from youtube8m_distill.layers.batch_normalization import BatchNormalization
@@ -52,7 +53,7 @@ def mix_logits(gate: KerasTensor, logits: Sequence[KerasTensor]) -> KerasTensor:
 
 
 @keras.saving.register_keras_serializable(package="youtube8m_distill")
-class NetworkMixture(keras.Model):
+class NetworkMixture(ExportableNetwork):
     """Several networks and a gate, with the interface of VideoClassifier.
 
     A member may be a mixture: three networks make a MixNeXtVLAD, four of those a MOD. Every member has weights of its own
@@ -100,6 +101,10 @@ class NetworkMixture(keras.Model):
                     member.build()
         if not self.gate.built:
             self.gate.build((None, None, self.feature_size))
+
+    @property
+    def reads_frame_indices(self) -> bool:
+        return any(member.reads_frame_indices for member in self.members)
 
     @property
     def classifiers(self) -> list[keras.layers.Layer]:

@@ -93,7 +93,8 @@ class SkipFrame(Encoder):
         state = ops.stop_gradient(ops.cast(state, "float32"))
         logits = self.policy(state)  # [B, A]
         # The largest sum of logits and Gumbel noise is a draw from their softmax.
-        action = ops.argmax(logits if noise is None else logits + noise, axis=-1)
+        # Of both top_k and argmax, runtimes of exported networks only know what the first compiles to.
+        action = ops.top_k(logits if noise is None else logits + noise, 1)[1][:, 0]
         log_probabilities = ops.log_softmax(logits, axis=-1)
         chosen = ops.one_hot(action, len(self.skips), dtype="float32")
         decision = {
@@ -114,7 +115,8 @@ class SkipFrame(Encoder):
 
     def multiply_adds(self, num_frames: int) -> int:
         """With as many frames and decisions as possible: those of the shortest skip."""
-        reachable = -(-num_frames // min(self.skips)) if num_frames > 0 else 0
+        shortest = min(self.skips)
+        reachable = (max(num_frames, 0) + shortest - 1) // shortest
         read = min(self.budget, reachable)
         decisions = min(self.budget - 1, max(reachable - 1, 0))
         return self.stack.multiply_adds(read) + decisions * self.encoding_size * len(self.skips)

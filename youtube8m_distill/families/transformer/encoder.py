@@ -33,6 +33,12 @@ def _softmax(scores, real):
     return ops.softmax(ops.where(real, ops.cast(scores, "float32"), MASKED), axis=-1)
 
 
+def _gelu(x):
+    """`x` times the normal distribution function of x. Written with erf, since tf2onnx has no erfc, which Keras' takes."""
+    share = 0.5 * (1.0 + ops.erf(ops.cast(x, "float32") * math.sqrt(0.5)))
+    return x * ops.cast(share, x.dtype)
+
+
 def _norm(layer, name):
     return layer.sublayer(keras.layers.LayerNormalization, name, layer.width, epsilon=1e-6)
 
@@ -64,12 +70,12 @@ class TransformerBlock(Layer):
         # A bias of the keys would not change a softmax.
         self.queries_keys_values = _dense(self, "queries_keys_values", width, 3 * width, use_bias=False)
         self.merge = _dense(self, "merge", width, width)
-        self.expand = _dense(self, "expand", width, hidden, activation="gelu")
+        self.expand = _dense(self, "expand", width, hidden)
         self.contract = _dense(self, "contract", hidden, width)
 
     def call(self, x: KerasTensor, real: KerasTensor) -> KerasTensor:
         x = x + self.merge(self._attend(self.attention_norm(x), real))
-        return x + self.contract(self.expand(self.mlp_norm(x)))
+        return x + self.contract(_gelu(self.expand(self.mlp_norm(x))))
 
     def _attend(self, x, real):
         """The heads' results side by side, [B, T, width]."""
