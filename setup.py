@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "youtube8m_distill" / "__init__.py").read_text())[1]
 
+# Write and check the formats of `yt8m export` other than SavedModel.
+EXPORT = ["ai-edge-litert>=2.3", "tf2onnx>=1.17", "onnx>=1.23", "onnxruntime>=1.31", "openvino>=2026.4"]
 REPRODUCE = ["matplotlib>=3.8", "scikit-learn>=1.4", "jinja2>=3.1", "tabulate>=0.9"]
 TEST = [
     "pytest>=8",
@@ -18,6 +20,7 @@ TEST = [
     "nbclient>=0.10",
     "nbformat>=5.10",
     "ipykernel>=6.29",
+    *EXPORT,
     *REPRODUCE,
 ]
 
@@ -51,6 +54,7 @@ setup(
         "io": ["tensorflow==2.16.2", "tensorflow-io==0.37.1"],
         # The CUDA libraries that TensorFlow needs to see a GPU, for Linux.
         "gpu": ["tensorflow[and-cuda]>=2.16.2,<2.22"],
+        "export": EXPORT,
         "reproduce": REPRODUCE,
         "test": TEST,
         "dev": [*TEST, "ruff>=0.6", "pyright[nodejs]>=1.1.414", "pre-commit>=4", "pip-audit>=2.7"],

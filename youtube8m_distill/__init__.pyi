@@ -1,3 +1,4 @@
+from .config.export import ExportConfig as ExportConfig
 from .config.network import NetworkConfig as NetworkConfig
 from .config.network import network_config as network_config
 from .config.run import RunConfig as RunConfig
@@ -22,6 +23,7 @@ from .errors import BadRecordError as BadRecordError
 from .errors import SettingError as SettingError
 from .export.kaggle import read_predictions as read_predictions
 from .export.kaggle import write_predictions as write_predictions
+from .export.verification import Verification as Verification
 from .families.build import build_model as build_model
 from .families.hrnn.original_weights import assign_original_weights as assign_original_weights
 from .families.mixture.network import NetworkMixture as NetworkMixture
@@ -36,6 +38,7 @@ from .metrics.ranking import ranking_from_top as ranking_from_top
 from .runs.cascade import Cascade as Cascade
 from .runs.cascade import open_cascade as open_cascade
 from .runs.loaded_cascade import LoadedCascade as LoadedCascade
+from .runs.export import export_network as export_network
 from .runs.run import open_run as open_run
 from .schemes.objectives import LabelObjective as LabelObjective
 from .schemes.objectives import OnlineMixtureObjective as OnlineMixtureObjective

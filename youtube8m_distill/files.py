@@ -166,6 +166,13 @@ def check_output(name: str, path: str | os.PathLike, folder: bool = False) -> No
         raise SettingError(name, f"cannot be written: {os.strerror(error.errno or 0)} ({place}).", path) from error
 
 
+def check_new_folder(name: str, path: str | os.PathLike) -> None:
+    """`check_output` of a folder that must be new or empty. Raises SettingError."""
+    check_output(name, path, folder=True)
+    if os.path.isdir(path) and os.listdir(path):
+        raise SettingError(name, "is in use; name a new folder.", path)
+
+
 def check_place(name: str, path: str | os.PathLike, folder: bool = False) -> None:
     """The part of `check_output` that also applies to what is only read: a local path with nothing else there."""
     if "://" in str(path):

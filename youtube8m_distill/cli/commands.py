@@ -8,6 +8,7 @@ from youtube8m_distill import files
 from youtube8m_distill.cli import definitions, run_config, values
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.config import CascadeOptions
+from youtube8m_distill.config.export import ExportConfig
 from youtube8m_distill.config.synthetic import SyntheticConfig
 from youtube8m_distill.errors import SettingError
 
@@ -36,6 +37,22 @@ def check_infer():
         raise SettingError("train_dir", "is missing, and so is --input_model_tgz; see --helpshort.")
     if FLAGS.untar_model_dir and not FLAGS.input_model_tgz:
         raise SettingError("untar_model_dir", "has no effect without --input_model_tgz.", FLAGS.untar_model_dir)
+
+
+def check_export():
+    from youtube8m_distill.export.packages import require_packages
+
+    config = values.settings_given(ExportConfig)
+    calibrated, pattern = config.is_calibrated, FLAGS.calibration_data_pattern
+    if calibrated and not pattern:
+        reason = "needs --calibration_data_pattern: videos from which the ranges of its numbers are found."
+        raise SettingError("quantization", reason, config.quantization)
+    if pattern and not calibrated:
+        raise SettingError("calibration_data_pattern", "has an effect only with --quantization=full_int8.", pattern)
+    if FLAGS["verify_videos"].present and not FLAGS.verify_data_pattern:
+        raise SettingError("verify_videos", "has an effect only with --verify_data_pattern.", FLAGS.verify_videos)
+    files.check_new_folder("output_dir", FLAGS.output_dir)
+    require_packages(config)
 
 
 class Command(NamedTuple):
@@ -76,6 +93,7 @@ COMMANDS = {
         "synthesize", definitions.synthesize, ("output_dir",), lambda: values.settings_given(SyntheticConfig)
     ),
     "extract": Command("extract", definitions.extract, ("train_dir", "submodel", "output_dir")),
+    "export": Command("export", definitions.export, ("train_dir", "output_dir"), check_export),
     "check": Command("check", definitions.check, ("input_data_pattern",)),
     "segment-eval": Command("segment_eval", definitions.segment_eval, ("predictions", "labels")),
     "ensemble": Command("ensemble", definitions.ensemble, ("output_file",), takes_files=True),

@@ -7,6 +7,7 @@ from youtube8m_distill import schema
 from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli import starter_flags
 from youtube8m_distill.cli.flags import Flag, define, fields
+from youtube8m_distill.config.export import ExportConfig
 from youtube8m_distill.config.synthetic import SyntheticConfig
 
 
@@ -199,6 +200,35 @@ def extract():
         checkpoint=Flag("best, last, or a step.", str, "best"),
     )
     define("Output", output_dir=Flag("The new training directory.", pathlib.Path))
+
+
+def export():
+    """Write a trained network for another runtime, and check that its predictions stay the same.
+
+        yt8m export --train_dir=runs/student --output_dir=student_saved_model
+        yt8m export --train_dir=runs/student --format=litert --quantization=dynamic_int8 --output_dir=student_litert
+
+    The result is loaded in its runtime and compared with the network on the videos of --verify_data_pattern and on copies
+    of them of 1 to more than all frames. OUTPUT_DIR appears only if no prediction is off by more than --tolerance. It holds
+    the network and export.json, with its inputs and what the comparison found.
+
+    litert, onnx, and openvino need more packages: pip install 'youtube8m_distill[export]'.
+    """
+    define(
+        "Network to use",
+        train_dir=our_flags.TRAINED_NETWORK["train_dir"],
+        **our_flags.NETWORK,
+        checkpoint=Flag("best, last, or a step.", str, "best"),
+    )
+    define("Output", output_dir=Flag("Folder to write: new or empty.", pathlib.Path), **fields(ExportConfig))
+    define(
+        "Data",
+        verify_data_pattern=Flag("Globs of files to compare predictions on, labeled or not. Default: random videos."),
+        verify_videos=Flag("Number of their videos to read at most.", int, 256, at_least=1),
+        calibration_data_pattern=Flag("Globs of files for --quantization=full_int8, which reads 200 of their videos."),
+        **our_flags.EXCLUDE_RECORDS,
+        **fields(configs.Reading, "pad_missing_features", "feature_dtype"),
+    )
 
 
 def check():

@@ -31,7 +31,7 @@ def _text(*parts):
     )
 
 
-def require(names, find_checks, *values):
+def require(names, find_checks, *values, portable=False):
     """Fails with the name of the first record that is invalid, and the reason of the first check that it fails.
 
     Args:
@@ -40,6 +40,8 @@ def require(names, find_checks, *values):
             of a text, strings and scalars. It runs eagerly, and only for a failed check. In the graph, reasons would
             be about a third of a parser and slow down the start of every iterator.
         values: nested structures of tensors or RaggedTensors, passed to `find_checks`.
+        portable: whether the graph must also work in another process, without Python. Reasons are then in the graph, so
+            they may use no Python values of tensors.
     Returns:
         bool scalar, true. Ops that must not run on invalid records go under its control dependency.
     """
@@ -49,18 +51,26 @@ def require(names, find_checks, *values):
     def explain(names, *flat):
         with tf.device("CPU:0"):
             checks = find_checks(*tf.nest.pack_sequence_as(structure, flat, expand_composites=True))
-            holds = tf.stack([holds for holds, _ in checks])  # [checks, B]
-            row = int(tf.argmin(tf.cast(tf.reduce_all(holds, axis=0), tf.int8)))
-            _, reason = checks[int(tf.argmin(tf.cast(holds[:, row], tf.int8)))]
-            return _text(START, names[row], ": ", *reason(row), END)
+            return _text(START, _first_fault(names, checks), END)
 
     def fail():
+        if portable:
+            with tf.control_dependencies([tf.debugging.Assert(False, [_first_fault(names, find_checks(*values))])]):
+                return tf.constant(False)
         flat = tf.nest.flatten(values, expand_composites=True)
         with tf.control_dependencies([tf.debugging.Assert(False, [tf.py_function(explain, [names, *flat], tf.string)])]):
             return tf.constant(False)
 
     holds = tf.stack([holds for holds, _ in find_checks(*values)])
     return tf.cond(tf.reduce_all(holds), lambda: tf.constant(True), fail)
+
+
+def _first_fault(names, checks):
+    """The name of the first record that fails a check, and the reason of the first check that it fails. string scalar."""
+    holds = tf.stack([holds for holds, _ in checks])  # [checks, B]
+    row = tf.argmin(tf.cast(tf.reduce_all(holds, axis=0), tf.int8))
+    first = tf.argmin(tf.cast(holds[:, row], tf.int8), output_type=tf.int32)
+    return tf.switch_case(first, [lambda reason=reason: _text(names[row], ": ", *reason(row)) for _, reason in checks])
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from youtube8m_distill.data.ids import check_sets
 from youtube8m_distill.runs.cascade import Cascade, is_cascade, open_cascade
 from youtube8m_distill.runs.cascade import check_folder as check_cascade_folder
 from youtube8m_distill.runs.evaluation import LoadedNetwork, read_encodings
+from youtube8m_distill.runs.export import export_network
 from youtube8m_distill.runs.extraction import extract
 from youtube8m_distill.runs.initial_weights import has_eigenvalues
 from youtube8m_distill.runs.loaded_cascade import LoadedCascade

@@ -26,8 +26,7 @@ def extract(
     settings, folder = run.config.networks[role], pathlib.Path(folder)
     require(settings.is_mixture, "train_dir", f"its {role} is a {settings.model}, not a mixture.", run.folder)
     require(path, "submodel", "is missing: the whole mixture is a run already.")
-    is_new = not folder.exists() or folder.is_dir() and not any(folder.iterdir())
-    require(is_new, "output_dir", "is in use; name a new folder.", folder)
+    files.check_new_folder("output_dir", folder)
     mixture, progress = run.load_network(role, checkpoint)
     submodel = mixture.submodel(path)
     for _ in path.split("."):

@@ -52,6 +52,7 @@ class VideoParser:
         trim: whether rows that are padding in all videos of a batch are left out, down to one of SHORT_LENGTHS. The length
             of a batch is then unknown before it is read.
         jittered: roles that see a random frame of each span instead of a fixed one, if their views have spans.
+        portable: whether the graph of a call works in another process, as a part of a SavedModel. Labels are then not read.
     Raises:
         SettingError: if views are given for video-level records, or none for frame-level ones.
     """
@@ -64,6 +65,7 @@ class VideoParser:
     with_labels: bool = True
     trim: bool = False
     jittered: tuple[str, ...] = ()
+    portable: bool = False
 
     def __post_init__(self):
         require(self.views, "views", "name at least one role, as in {'teacher': FrameView()}.", self.views)
@@ -73,11 +75,12 @@ class VideoParser:
                 "FrameView for each role, video-level records take None."
             )
             require(self.features.frame_features == (view is not None), "views", reason)
+        require(not (self.portable and self.with_labels), "with_labels", "must be false with portable=True.", True)
 
     def __call__(self, records: Records) -> dict[str, typing.Any]:
         views: typing.Any = tuple(self.views.items())
         layout = self.layout or official_layout(self.features)
-        options = self.num_classes, views, layout, self.with_labels, self.trim, self.jittered
+        options = self.num_classes, views, layout, self.with_labels, self.trim, self.jittered, self.portable
         parse_batch = _batch_parser(typing.cast(typing.Hashable, self.features), *options)
         parsed = parse_batch(*records, tf.constant(self.seed, tf.int64))
         num_records = records.serialized.shape
@@ -85,12 +88,13 @@ class VideoParser:
 
 
 @functools.lru_cache(maxsize=16)
-def _batch_parser(features, num_classes, views, layout, with_labels, trim, jittered):
+def _batch_parser(features, num_classes, views, layout, with_labels, trim, jittered, portable):
     """The parser as a tf.function of the fields of Records and the seed. Cached, because tracing takes seconds.
 
     `views` are a hashable tuple of (role, view).
     """
     classes = num_classes if with_labels else None
+    require_valid = functools.partial(bad_records.require, portable=portable)
     of_frames = functools.partial(_parse_frames, layout=layout, trim=trim, jittered=jittered)
     parse = of_frames if features.frame_features else _parse_means
     fields = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.string, tf.int64, tf.int64)]
@@ -101,13 +105,14 @@ def _batch_parser(features, num_classes, views, layout, with_labels, trim, jitte
             dict(views),
             given[-1],
             checks.Labels(layout.label_key, classes, layout.rated_key),
+            require_valid,
         ),
         input_signature=[*fields, tf.TensorSpec([], tf.int64)],
         autograph=False,
     )
 
 
-def _parse_means(records, features, views, _, labels):
+def _parse_means(records, features, views, _, labels, require_valid):
     names = bad_records.record_name(records.path, records.number)
     # An Example is a SequenceExample without frames, byte for byte, and unlike `parse_example` this parser names the
     # record in every error.
@@ -118,13 +123,13 @@ def _parse_means(records, features, views, _, labels):
     def find_checks(context, stored):
         return checks.of_context(context, labels) + checks.of_means(stored, features)
 
-    with tf.control_dependencies([bad_records.require(names, find_checks, context, stored)]):
+    with tf.control_dependencies([require_valid(names, find_checks, context, stored)]):
         means = [tf.reshape(stored[name].values, [-1, size]) for name, size in zip(features.names, features.sizes)]
         seen = {schema.FEATURES: tf.concat(means, axis=1)}
     return context.describe() | {schema.NOTED: _notes(context)} | {role: seen for role in views}
 
 
-def _parse_frames(records, features, views, seed, labels, layout, trim, jittered):
+def _parse_frames(records, features, views, seed, labels, require_valid, layout, trim, jittered):
     names = bad_records.record_name(records.path, records.number)
     blocks: typing.Any = None
     beginnings, longest = records.serialized, min(view.max_video_frames for view in views.values())
@@ -150,7 +155,7 @@ def _parse_frames(records, features, views, seed, labels, layout, trim, jittered
     def any_layout():
         lists = stored_frames.parse(records.serialized, layout, names)
         find_checks = functools.partial(checks.of_frames, features=features, layout=layout)
-        with tf.control_dependencies([bad_records.require(sources, find_checks, lists)]):
+        with tf.control_dependencies([require_valid(sources, find_checks, lists)]):
             lengths = stored_frames.lengths(lists, layout)
             notes = _notes(context, lengths.frames > longest, lengths.trimmed, lengths.filled)
             clipped = {}
@@ -169,7 +174,7 @@ def _parse_frames(records, features, views, seed, labels, layout, trim, jittered
         """What a batch holds about frames, with a function (view, indices [B, T]) -> frames [B, T, size]."""
         batch = {schema.STORED_FRAMES: stored_frames, schema.NOTED: notes}
         draw = seeds.frame_seeds(context.first_ids, seed, records.epoch)
-        with tf.control_dependencies([bad_records.require(sources, checks.of_kept_frames, kept, stored_frames)]):
+        with tf.control_dependencies([require_valid(sources, checks.of_kept_frames, kept, stored_frames)]):
             for role, view in views.items():
                 rows = frame_selection.select(view, stored_frames, draw, jitter=role in jittered)
                 num_frames = tf.math.count_nonzero(rows >= 0, axis=1, dtype=tf.int32)
@@ -178,7 +183,7 @@ def _parse_frames(records, features, views, seed, labels, layout, trim, jittered
         return batch
 
     find_checks = functools.partial(checks.of_context, labels=labels)
-    with tf.control_dependencies([bad_records.require(names, find_checks, context)]):
+    with tf.control_dependencies([require_valid(names, find_checks, context)]):
         batch = any_layout() if blocks is None else tf.cond(tf.reduce_all(blocks.official), official, any_layout)
         if trim:
             batch |= {role: _trimmed(batch[role], view.max_frames) for role, view in views.items()}
