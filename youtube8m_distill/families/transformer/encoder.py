@@ -34,9 +34,12 @@ def _softmax(scores, real):
 
 
 def _gelu(x):
-    """`x` times the normal distribution function of x. Written with erf, since tf2onnx has no erfc, which Keras' takes."""
-    share = 0.5 * (1.0 + ops.erf(ops.cast(x, "float32") * math.sqrt(0.5)))
-    return x * ops.cast(share, x.dtype)
+    """`x` times the normal distribution function of x, computed in float32.
+
+    Keras' own takes erfc, which tf2onnx does not know. LiteRT does not know erf, but recognizes this formula, in this order.
+    """
+    x32 = ops.cast(x, "float32")
+    return ops.cast(0.5 * x32 * (1.0 + ops.erf(x32 * math.sqrt(0.5))), x.dtype)
 
 
 def _norm(layer, name):
