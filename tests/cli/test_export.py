@@ -64,5 +64,5 @@ def test_a_missing_package_is_named_with_the_extra_that_installs_it(folder, tmp_
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
     error = commands.fail("export", f"--train_dir={folder}/run", f"--output_dir={tmp_path}/out", "--format=onnx")
-    advice = "pip install 'youtube8m_distill[export]'"
-    assert error == f"Error: --format=onnx: needs onnxruntime, not installed here: {advice}"
+    advice = "pip install onnxruntime (the extra `export` holds those of all formats)."
+    assert error == f"Error: --format=onnx: needs packages that are not installed: {advice}"

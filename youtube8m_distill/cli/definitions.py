@@ -212,7 +212,7 @@ def export():
     of them of 1 to more than all frames. OUTPUT_DIR appears only if no prediction is off by more than --tolerance. It holds
     the network and export.json, with its inputs and what the comparison found.
 
-    litert, onnx, and openvino need more packages: pip install 'youtube8m_distill[export]'.
+    litert, onnx, and openvino need the packages of the extra `export`: pip install '.[export]' in a checkout.
     """
     define(
         "Network to use",

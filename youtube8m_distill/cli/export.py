@@ -1,16 +1,20 @@
 """Exports a trained network to another runtime."""
 
+import os
+
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.values import exclusions, reading_of, settings_given
 from youtube8m_distill.config.export import ExportConfig
+from youtube8m_distill.engine.cluster import refuse_cluster
 
 PATTERNS = ("verify_data_pattern", "calibration_data_pattern")
 
 
 def main():
     with entry.user_errors():
+        refuse_cluster(os.environ)
         run = runs.open_run(FLAGS.train_dir)
         network = run.config.networks[run.role(FLAGS.network)]
         reading = reading_of(run.config, segment_labels=False, segment_label_ids_file="")

@@ -1,11 +1,11 @@
 """Exports a run's network to another runtime, and checks the result before it takes its name."""
 
+import contextlib
 import json
 import logging
 import os
 import warnings
 from collections.abc import Sequence
-from importlib import metadata
 
 import keras
 import numpy as np
@@ -65,7 +65,7 @@ def export_network(
         verify_shards: files of the videos to compare on, with labels or without; random numbers if there are none. Copies
             of 1 to more than all frames are added.
         calibration_shards: files for full_int8, of which the first 200 videos are read.
-        reading: how the records are read; None for how the run's were.
+        reading: how the records are read; None for how the run's were, but always whole videos.
         verify_videos: the most videos of `verify_shards` to read.
     Raises:
         SettingError: if settings are wrong, the folder is in use, a package is missing, or the tolerance is exceeded.
@@ -77,36 +77,48 @@ def export_network(
     reason = "is missing: full_int8 needs videos to find the ranges of its numbers."
     require(calibration_shards or not config.is_calibrated, "calibration_data_pattern", reason)
     role, seed = run.role(network), run.config.training.seed
-    network_config, reading = run.config.networks[role], reading or run.config.reading
+    network_config = run.config.networks[role]
+    reading = reading or run.config.reading.replace(segment_labels=False, segment_label_ids_file="")
     layout = _layout(network_config, reading, verify_shards or calibration_shards)
     videos, num_own = _videos(network_config, seed, layout, verify_shards, verify_videos)
     model, progress = run.load_network(role, checkpoint)
     with files.atomic_path(output_dir) as folder:
         folder.mkdir()
         calibration = _calibration(network_config, seed, reading, calibration_shards) if config.is_calibrated else None
-        with warnings.catch_warnings(action="ignore"):  # the converters use what their libraries deprecate
+        with _naming(f"the {network_config.model} cannot be converted to {_name(config)}"):
             signature = _write(folder, model, config, network_config, seed, layout, calibration)
-        found = _verify(folder, model, config, videos, num_own, sorted(signature))
+        with _naming(f"the {network_config.model} was converted to {_name(config)}, but cannot be run"):
+            found = _verify(folder, model, config, videos, num_own, sorted(signature))
         about = {
             "format": 1,
             "train_dir": os.path.abspath(run.folder),
             "network": role,
             "checkpoint_step": progress.step,
-            **{name: network_config.to_dict()[name] for name in ("num_classes", "features", "view", "family", "classifier")},
+            **network_config.to_dict(),
             "inputs": {name: {"shape": list(spec.shape), "dtype": spec.dtype} for name, spec in signature.items()},
-            "records": {"keys": layout.keys, "kinds": layout.kinds},
-            "versions": {name: metadata.version(name) for name in ("youtube8m_distill", "tensorflow", "keras")},
+            "records": layout._asdict() if config.format == "saved_model" else None,
+            "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
             "verification": found.to_dict(),
         }
         (folder / FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         title = f"{run.config.title(role)} of step {progress.step} in {run.folder}"
         logger.info("\n".join([f"The {title}, as {_name(config)}:", *found.table()]))
-        reason = (
-            f"is exceeded: a prediction of the exported {title} is off by {found.largest_difference:.2g}. Nothing "
-            f"was written. Choose a larger tolerance if this is good enough{_advice(config, verify_shards)}."
-        )
-        require(found.passed, "tolerance", reason, config.limit)
+        reason = f"is exceeded: a prediction of the exported {title} is off by {found.largest_difference:.2g}."
+        advice = _advice(config, verify_shards)
+        require(found.passed, "tolerance", f"{reason} Nothing was written. {advice}", config.limit)
     return found
+
+
+@contextlib.contextmanager
+def _naming(what):
+    """Turns the errors of converters and runtimes, of many types, into ValueErrors; hides what their libraries deprecate."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{what}: {' '.join(str(error).split())[:LONGEST_MESSAGE]}") from error
 
 
 def _name(config):
@@ -114,11 +126,12 @@ def _name(config):
 
 
 def _advice(config, verify_shards):
-    """What else may help if the tolerance is exceeded."""
+    """What to do if the tolerance is exceeded."""
+    larger = "Choose a larger tolerance if that is good enough"
     if config.quantization == "none":
-        return ""
+        return f"{larger}."
     real = "" if verify_shards else ", compare on real videos (verify_data_pattern)"
-    return f"{real}, or choose a weaker quantization"
+    return f"{larger}{real}, or choose a weaker quantization."
 
 
 def _layout(config, reading, shards) -> Layout:
@@ -149,22 +162,15 @@ def _write(folder, model, config, network, seed, layout, calibration) -> dict[st
     inference = InferenceModel(model, ["predictions"])
     signature = model.input_signature(None if network.view is None else network.view.max_frames)
     (inputs,) = signature
-    try:
-        if config.format == "saved_model":
-            write_saved_model(folder, inference, signature, _of_records(inference, inputs, network, seed, layout))
-        elif config.format == "litert":
-            parts = {name: calibration[name] for name in inputs} if calibration else {}
-            batches = verification.batches(parts, 1) if parts else []
-            write_litert(folder, inference, signature, config.quantization, batches)
-        elif config.format == "onnx":
-            write_onnx(folder, inference, signature)
-        else:
-            write_openvino(folder, inference, signature)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:
-        message = " ".join(str(error).split())[:LONGEST_MESSAGE]
-        raise ValueError(f"{network.model} cannot be converted to {_name(config)}: {message}") from error
+    if config.format == "saved_model":
+        write_saved_model(folder, inference, signature, _of_records(inference, inputs, network, seed, layout))
+    elif config.format == "litert":
+        batches = [] if calibration is None else verification.batches({name: calibration[name] for name in inputs}, 1)
+        write_litert(folder, inference, signature, config.quantization, batches)
+    elif config.format == "onnx":
+        write_onnx(folder, inference, signature)
+    else:
+        write_openvino(folder, inference, signature)
     return inputs
 
 
