@@ -155,6 +155,11 @@ def test_commands_of_a_page_run_as_written(page, sample_set, tmp_path):
     for name, arguments in commands(page, "sh"):
         if name != "synthesize":  # the sample set is already there
             run(name, small(name, arguments), tmp_path)
+    if page == "docs/export.md":
+        for program in code_blocks(page, "python"):
+            subprocess.run(
+                [sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
+            )
     for written in tmp_path.glob("predictions*"):
         assert len(pd.read_csv(written)) == (50 if ".names." in written.name else 5)  # 5 videos, 10 classes
 

@@ -37,8 +37,8 @@ from .metrics.mean_average_precision import MeanAveragePrecision as MeanAverageP
 from .metrics.ranking import ranking_from_top as ranking_from_top
 from .runs.cascade import Cascade as Cascade
 from .runs.cascade import open_cascade as open_cascade
-from .runs.loaded_cascade import LoadedCascade as LoadedCascade
 from .runs.export import export_network as export_network
+from .runs.loaded_cascade import LoadedCascade as LoadedCascade
 from .runs.run import open_run as open_run
 from .schemes.objectives import LabelObjective as LabelObjective
 from .schemes.objectives import OnlineMixtureObjective as OnlineMixtureObjective
