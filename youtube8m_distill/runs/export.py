@@ -79,9 +79,9 @@ def export_network(
     role, seed = run.role(network), run.config.training.seed
     network_config = run.config.networks[role]
     reading = reading or run.config.reading.replace(segment_labels=False, segment_label_ids_file="")
+    model, progress = run.load_network(role, checkpoint)
     layout = _layout(network_config, reading, verify_shards or calibration_shards)
     videos, num_own = _videos(network_config, seed, layout, verify_shards, verify_videos)
-    model, progress = run.load_network(role, checkpoint)
     with files.atomic_path(output_dir) as folder:
         folder.mkdir()
         calibration = _calibration(network_config, seed, reading, calibration_shards) if config.is_calibrated else None
