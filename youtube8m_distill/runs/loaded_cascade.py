@@ -57,12 +57,16 @@ class LoadedCascade(Tagger):
     """A cascade with its networks in memory.
 
     Args:
+        cascade: from `open_cascade`.
+        strategy: from `make_strategy`.
         reading: how records are read; None for how those of the runs were.
-        top_k, for_metrics, keep_predictions: of engine.predictor.BestClasses.
+        top_k: best classes of each video to keep.
+        for_metrics: whether to read labels and compute what an Evaluator needs.
+        keep_predictions: whether batches hold the predictions of all classes.
 
     Attributes:
         networks: LoadedNetwork of each stage.
-        usage: totals over the videos of the last prediction.
+        usage: totals over the videos of the last prediction; see Usage.
     Raises:
         FileNotFoundError, ValueError: if a run is missing, or SettingError if it has other weights or settings than the
             cascade was built with.
