@@ -147,9 +147,9 @@ def test_best_leaves_out_what_the_student_cannot_have(tmp_path, more, starts, ji
     with commands.parsed(*files, *more):
         run_config.check_flags()
         found = run_config.from_flags()[0]
-    assert found.distillation.student_loss == ("pred", "ce") and found.distillation.pred_weight == 3.0
+    assert found.distillation.student_loss == ("pred", "ce")
     assert (found.distillation.start_from_teacher, found.training.jitter_frames) == (starts, jitters)
-    assert "AudioSet" in explained(found)["pred_weight"].source
+    assert "AudioSet" in explained(found)["student_loss"].source
 
 
 def test_jitter_that_is_asked_for_and_has_no_effect_is_an_error(tmp_path):

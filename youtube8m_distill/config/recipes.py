@@ -132,7 +132,6 @@ RECIPES: dict[str, Recipe] = {
         training={"jitter_frames": Value(True, BEST)},
         distillation={
             "student_loss": Value(("pred", "ce"), BEST),
-            "pred_weight": Value(3.0, BEST),
             "start_from_teacher": Value(True, BEST),
         },
     ),
