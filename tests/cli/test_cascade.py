@@ -238,6 +238,11 @@ def test_flags_of_single_networks_are_refused_with_a_cascade(built, folder, file
     assert f"has no effect on the cascade in {folder}/cascade: " in line and line.endswith(" Leave it out.")
 
 
+def test_commands_that_need_a_run_name_the_cascade(built, folder, tmp_path):
+    line = commands.fail("export", f"--train_dir={folder}/cascade", f"--output_dir={tmp_path}/out")
+    assert "is not a training directory" in line and "It is a cascade, which only eval, infer, and predict take" in line
+
+
 @pytest.mark.parametrize(
     "spoil, words",
     [

@@ -130,10 +130,7 @@ RECIPES: dict[str, Recipe] = {
         models=tuple(model for model, family in FAMILY_OF.items() if not family.is_video_level),
         modes=("serial",),
         training={"jitter_frames": Value(True, BEST)},
-        distillation={
-            "student_loss": Value(("pred", "ce"), BEST),
-            "start_from_teacher": Value(True, BEST),
-        },
+        distillation={"student_loss": Value(("pred", "ce"), BEST), "start_from_teacher": Value(True, BEST)},
     ),
     "starter": Recipe(
         "The flag defaults of the YouTube-8M starter code.",

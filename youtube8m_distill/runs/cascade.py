@@ -24,11 +24,11 @@ from youtube8m_distill.errors import SettingError
 from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.metrics.calibration import Calibration
 from youtube8m_distill.runs.gate import Gate
-from youtube8m_distill.runs.run import CONFIG_FILE, Run, open_run
+from youtube8m_distill.runs.run import CASCADE_FILE, CONFIG_FILE, Run, open_run
 from youtube8m_distill.settings import as_setting_error, require
 
 FORMAT = 1  # of cascade.json
-FILE, GATES = "cascade.json", "gates.npz"
+FILE, GATES = CASCADE_FILE, "gates.npz"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,7 +41,7 @@ def take_initial_weights(config: RunConfig, networks: Mapping[str, keras.Model])
     for role in sorted(config.trained_roles, reverse=True):  # the teacher first: the student may share its layers
         if config.init_from:
             _take_weights(config, role, networks[role])
-        if role == schema.STUDENT and config.distillation.start_from_teacher:
+        if role == schema.STUDENT and config.distillation is not None and config.distillation.start_from_teacher:
             _take_encoder(networks[schema.TEACHER], networks[schema.STUDENT])
         if config.pca_eigenvalues and config.networks[role].settings().get("reverse_whitening"):
             networks[role].preprocessing.set_eigenvalues(_read_eigenvalues(config))

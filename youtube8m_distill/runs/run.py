@@ -29,6 +29,7 @@ from youtube8m_distill.runs.lock import locked
 from youtube8m_distill.settings import fields_with, require
 
 CONFIG_FILE = "config.json"
+CASCADE_FILE = "cascade.json"  # of a folder that names runs instead
 # What `start_new` removes; the last two are of versions that skipped bad records themselves.
 WRITTEN = ("checkpoints", "best", "tensorboard", "eval", history.FILE, "bad_records.json", "bad_records.csv")
 # A training may replace a checkpoint while it is read: once per epoch, and reading takes seconds.
@@ -152,7 +153,7 @@ def open_run(folder: str | pathlib.Path) -> Run:
     path = folder / CONFIG_FILE
     if not path.is_file():
         found = f"holds no {CONFIG_FILE}" if folder.exists() else "does not exist"
-        raise FileNotFoundError(f"{str(folder)!r} is not a training directory: it {found}.{_about_tensorflow_1(folder)}")
+        raise FileNotFoundError(f"{str(folder)!r} is not a training directory: it {found}.{_other_content(folder)}")
     try:
         return Run(folder, configs.from_json(path.read_text(encoding="utf-8")))
     except ValueError as error:
@@ -164,9 +165,11 @@ def fingerprint_of(folders: Sequence[str]) -> str:
     return BETWEEN_FINGERPRINTS.join(open_run(folder).fingerprint() for folder in folders)
 
 
-def _about_tensorflow_1(folder):
-    """A sentence about checkpoints of the starter code in a folder; "" if there are none."""
+def _other_content(folder):
+    """A sentence about a cascade or checkpoints of the starter code in a folder; "" if there are none."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if CASCADE_FILE in names:
+        return " It is a cascade, which only eval, infer, and predict take; name one of the runs in it."
     if "model_flags.json" not in names and not ("checkpoint" in names and any(name.endswith(".index") for name in names)):
         return ""
     return (
@@ -182,7 +185,7 @@ def lock_run(folder: str | pathlib.Path) -> contextlib.AbstractContextManager[Ca
         SettingError: if the folder holds something else, before anything is written, or if another process trains in it.
     """
     files.check_output("train_dir", folder, folder=True)
-    about = _about_tensorflow_1(pathlib.Path(folder))
+    about = _other_content(pathlib.Path(folder))
     require((pathlib.Path(folder) / CONFIG_FILE).exists() or not about, "train_dir", f"is not a run.{about}", folder)
     _manifest(folder, {}).read()
     return locked(folder)
