@@ -310,6 +310,7 @@ def _ordered(scores, above, below, verdict=is_above):
 
 
 def _title(trial):
-    """Uniform, First-Middle-Last, Serial rep+pred+ce, Serial rep with intermediate."""
+    """Uniform, First-Middle-Last, Serial rep+pred+ce, Serial rep with intermediate, Serial pred+ce of best."""
     losses = f" {'+'.join(trial.student_loss)}" if trial.student_loss else ""
-    return trial.method.replace("_", "-").title() + losses + (" with intermediate" if trial.match_intermediate else "")
+    more = " with intermediate" if trial.match_intermediate else f" of {trial.recipe}" if trial.recipe else ""
+    return trial.method.replace("_", "-").title() + losses + more

@@ -71,6 +71,7 @@ def _figure(results, grid):
             axes.axhline(statistics.fmean(skyline), **TEACHER_LINE)
             handles.insert(0, figures.handle("Skyline (all frames)", **TEACHER_LINE))
         figures.log_x(axes, grid.ks)
+        axes.set_xticks(grid.ks)
         axes.set_xlabel("Frames per video")
         axes.set_ylabel("GAP")
         figure.legend(handles=handles, loc="outside upper left", handlelength=3.5)
