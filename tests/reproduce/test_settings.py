@@ -92,7 +92,11 @@ def test_a_student_of_another_recipe_differs_from_the_experiments_in_the_values_
     trial = Trial(HRNN, "serial", 10, ALL_LOSSES)
     usual = settings_module.run_config(trial, settings, tmp_path)
     best = settings_module.run_config(dataclasses.replace(trial, recipe="best"), settings, tmp_path)
-    assert best == usual.replace(recipe="best", distillation=usual.distillation.replace(rep_scale="dimension"))
+    assert best == usual.replace(
+        recipe="best",
+        distillation=usual.distillation.replace(start_from_teacher=True),
+        training=usual.training.replace(jitter_frames=True),
+    )
 
 
 def test_a_recipe_may_set_the_terms_and_the_schedule_of_a_student(tmp_path, settings, monkeypatch):

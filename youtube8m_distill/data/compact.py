@@ -85,9 +85,11 @@ def _check_sources(sources, known, output_dir):
 
 def check_networks(shards: tuple[Shard, ...], networks: Iterable[config.NetworkConfig], of_segments: bool = False) -> None:
     """Refuses compact files, with a ValueError, for a network that needs more of a video than they hold, or for segments."""
-    for folder, settings in _compact_folders(shards):
+    for folder in _compact_folders(shards):
         if of_segments:
             raise ValueError(f"the compact files in {folder} hold no whole segments; give the original files.")
+        with tf.io.gfile.GFile(os.path.join(folder, MANIFEST)) as file:
+            settings = json.load(file)["compact"]
         if settings["format"] == 1 and settings["frame_selection"] == "uniform":
             settings["frame_selection"] = "centered"
         kept = _selection(settings)
@@ -107,7 +109,7 @@ def check_networks(shards: tuple[Shard, ...], networks: Iterable[config.NetworkC
 
 def check_whole_videos(shards: tuple[Shard, ...]) -> None:
     """Refuses compact files, with a ValueError, for training on other frames in each epoch."""
-    for folder, _ in _compact_folders(shards):
+    for folder in _compact_folders(shards):
         reason = (
             "hold the same frames in each epoch, so jitter_frames has no effect; leave it out, or give the original files"
         )
@@ -115,12 +117,9 @@ def check_whole_videos(shards: tuple[Shard, ...]) -> None:
 
 
 def _compact_folders(shards):
-    """The folders of compact files among those of some files, each with its settings."""
-    for folder in sorted({os.path.dirname(shard.path) for shard in shards}):
-        path = os.path.join(folder, MANIFEST)
-        if tf.io.gfile.exists(path):
-            with tf.io.gfile.GFile(path) as file:
-                yield folder, json.load(file)["compact"]
+    """The folders of compact files among those of some files."""
+    folders = sorted({os.path.dirname(shard.path) for shard in shards})
+    return [folder for folder in folders if tf.io.gfile.exists(os.path.join(folder, MANIFEST))]
 
 
 def _selection(settings):
