@@ -121,6 +121,7 @@ def test_a_bad_record_is_named_and_complete_files_are_kept(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a0.tfrecord", "compact.json"]
 
 
+@pytest.mark.slow
 def test_a_network_that_reads_frame_indices_predicts_the_same_from_compact_files(tmp_path):
     settings = {"view": config.FrameView(frame_selection="uniform", frames_per_video=3), "num_classes": commands.NUM_CLASSES}
     run = commands.save_run(tmp_path / "run", networks.frame_level("TransformerModel", **settings))

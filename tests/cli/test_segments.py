@@ -55,7 +55,10 @@ def trained(tmp_path_factory, data):
     return folder
 
 
-@pytest.mark.parametrize("mode, stored", [("serial", False), ("serial", True), ("parallel", False)])
+@pytest.mark.parametrize(
+    "mode, stored",
+    [("serial", False), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("serial", True), ("parallel", False)))],
+)
 def test_students_learn_from_segments(tmp_path, data, trained, mode, stored):
     teacher = (f"--teacher_dir={trained}/segments",) if mode == "serial" else SMALL
     more = (f"--teacher_targets_dir={tmp_path}/targets",) if stored else ()

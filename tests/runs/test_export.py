@@ -122,6 +122,7 @@ def test_a_saved_model_names_a_record_that_it_cannot_use(exported, videos):
         signature(records=tf.constant([short]))
 
 
+@pytest.mark.slow
 def test_beyond_the_tolerance_nothing_is_written(exported, tmp_path, monkeypatch):
     run, folder, _ = exported
     load = export.LOAD["saved_model"]

@@ -443,6 +443,7 @@ def test_other_segments_of_the_same_file_have_other_targets(tmp_path, rated_patt
         stored.check_targets(of_videos)
 
 
+@pytest.mark.slow
 def test_a_student_of_segments_learns_the_same_from_stored_targets(tmp_path, rated_pattern):
     found = []
     for is_stored in (False, True):

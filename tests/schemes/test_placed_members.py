@@ -80,7 +80,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * ("Model" in name)) for name in CASES])
+QUICK = ("one level", "serial")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in CASES])
 def test_placed_members_train_to_the_same_weights_as_on_one_device(name):
     make, model = CASES[name]
     (one, before), (spread, before_spread) = (trained(make, model, devices) for devices in ((), DEVICES))
