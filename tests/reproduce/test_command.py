@@ -176,7 +176,7 @@ def test_shards_divide_the_trials_and_include_the_teachers_they_need(data):
 
     whole, count = listed()
     parts, counts = zip(*(listed(f"--shard={index}/2") for index in (1, 2)))
-    assert set().union(*parts) == whole and sum(counts) == count == len(whole) == 32
+    assert set().union(*parts) == whole and sum(counts) == count == len(whole) == 34
     assert max(counts) - min(counts) <= 1
     for part in parts:
         assert any("serial" in name for name in part) and "HierarchicalLstmModel-skyline-seed0" in part

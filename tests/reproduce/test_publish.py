@@ -35,7 +35,7 @@ def test_all_outputs_are_written(folder):
     }
     assert {path.name for path in (folder / "figures").iterdir()} == {"classes.png", "classes.svg"}
     record = json.loads((folder / "findings.json").read_text())
-    assert record["format"] == 2 and len(record["findings"]) == 14
+    assert record["format"] == 2 and len(record["findings"]) == 15
 
 
 def test_without_results_the_page_says_not_run_yet(tmp_path):
