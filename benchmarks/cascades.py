@@ -94,7 +94,8 @@ def measure(seed, folder):
     keep = "gate" in WANTED.value
     observed = [building.observe(runs.LoadedNetwork(run, strategy, keep_encoding=keep), validation) for run in trained]
     names = [str(run.folder) for run in trained]
-    entries = [Entry({"seed": seed, "kind": SINGLE, "name": run.folder.name}, n) for run, n in zip(trained, networks)]
+    titles = [pathlib.Path(name.replace("{seed}", "")).name.rstrip("-_") for name in TRAIN_DIRS.value or ()]  # of all seeds
+    entries = [Entry({"seed": seed, "kind": SINGLE, "name": title}, n) for title, n in zip(titles, networks)]
     for criterion in WANTED.value:
         entries += cascade_entries(seed, folder, names, networks, observed, validation, criterion)
     for entry in entries:
@@ -188,7 +189,9 @@ def spread(values):
 def draw(table, path):
     """GAP over mean frames, and over videos per second."""
     panels = {"mean_frames": "frames per video", "videos_per_second": "videos per second"}
-    figure, axes = plt.subplots(1, len(panels), figsize=(11, 4), sharey=True)
+    panels = {name: label for name, label in panels.items() if table[name].notna().all()}  # without times, only frames
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.5 * len(panels), 4), sharey=True, squeeze=False)
+    axes = axes[0]
     for axis, (name, label) in zip(axes, panels.items()):
         for kind, group in table.groupby("kind", sort=False):
             means = group.groupby("name", sort=False)[[name, "gap"]].mean()
