@@ -1,5 +1,6 @@
 """Builds a cascade of trained networks: easy videos are answered by a cheap one, hard ones by an expensive one."""
 
+import logging
 import os
 
 from youtube8m_distill import runs
@@ -13,6 +14,8 @@ from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.runs import cascade_building as building
 from youtube8m_distill.settings import require
+
+log = logging.getLogger(__name__)
 
 
 def main():
@@ -56,7 +59,10 @@ def training_paths(pattern):
     """The real paths of the files that a run was trained on, as far as they can be found from here."""
     try:
         return set(matching_paths(pattern)) if pattern else set()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        log.warning(
+            "Whether a network was trained on the validation files is unknown: %s cannot be read (%s).", pattern, error
+        )
         return set()
 
 
