@@ -126,3 +126,12 @@ def test_an_s3_server_that_does_not_answer_is_not_an_empty_bucket(monkeypatch):
     monkeypatch.setattr(tf.io.gfile, "stat", no_bucket)
     with pytest.raises(FileNotFoundError, match="matches no file"):
         find_files("s3://bucket/a/train*")
+
+
+def test_a_file_is_known_by_its_real_path_however_it_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a,b.tfrecord").write_bytes(b"x")
+    (tmp_path / "link.tfrecord").symlink_to(tmp_path / "a,b.tfrecord")
+    monkeypatch.chdir(tmp_path)
+    real = str(tmp_path.resolve() / "a,b.tfrecord")
+    for pattern in ("a,b.tfrecord", "link.tfrecord", "*b.tfrecord"):
+        assert list(finding.matching_paths(pattern)) == [real]

@@ -56,7 +56,7 @@ def matching_paths(pattern: str) -> dict[str, str]:
     if not globs:
         raise FileNotFoundError(f"{pattern!r} names no file. Give globs, or write a small set with: {EXAMPLE_SET}")
     if os.path.isfile(pattern):  # its name may hold commas and brackets
-        return {pattern: pattern}
+        return {real_path(pattern): pattern}
     return {real_path(path): path for glob in globs for path in _matches(glob)}
 
 
