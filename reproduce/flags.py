@@ -15,7 +15,8 @@ from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import flags as package_flags
 from youtube8m_distill.cli import values
 from youtube8m_distill.cli.flags import Flag
-from youtube8m_distill.cli.run_config import NETWORK_FLAGS, TRAINING_FLAGS
+from youtube8m_distill.cli.networks import NETWORK_FLAGS
+from youtube8m_distill.cli.run_config import TRAINING_FLAGS
 from youtube8m_distill.errors import SettingError
 
 FLAGS = flags.FLAGS

@@ -2,7 +2,7 @@ import pytest
 
 from tests import commands
 from youtube8m_distill import config
-from youtube8m_distill.cli import run_config
+from youtube8m_distill.cli import networks, run_config
 from youtube8m_distill.errors import SettingError
 
 HRNN = "HierarchicalLstmModel"
@@ -12,7 +12,7 @@ def asked(*arguments):
     """The RunConfig that `yt8m train` would check these flags with, before files are read."""
     with commands.parsed("train", "--train_data_pattern=none", *arguments):
         run_config.check_flags()
-        return run_config._run_config(run_config._new_network())
+        return run_config._run_config(networks.new_network())
 
 
 def explained(run):

@@ -5,7 +5,7 @@ import pytest
 from tests import commands
 from youtube8m_distill import config, schema
 from youtube8m_distill.cli import flags as our_flags
-from youtube8m_distill.cli import run_config, starter_flags, values
+from youtube8m_distill.cli import networks, run_config, starter_flags, values
 from youtube8m_distill.cli.main import COMMANDS
 
 FLAGS = commands.FLAGS
@@ -32,7 +32,7 @@ def test_the_help_of_every_flag_is_a_sentence(command):
 def test_flags_that_are_not_given_keep_the_defaults():
     with commands.parsed("train"):
         assert values.settings_given(config.TrainingConfig) == config.TrainingConfig()
-        assert values.given(*run_config.NETWORK_FLAGS) == {}
+        assert values.given(*networks.NETWORK_FLAGS) == {}
         assert values.feature_config() == config.FeatureConfig()
 
 

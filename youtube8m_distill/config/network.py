@@ -67,6 +67,11 @@ class NetworkConfig(Settings):
         return self.family.encoding_size(self.features)
 
     @property
+    def classifier_settings(self) -> set[str]:
+        """The names in `differences` that are about the classifier's weights."""
+        return {"num_classes", "classifier", *fields_with(type(self.classifier), shapes_weights=True)}
+
+    @property
     def max_frames(self) -> int:
         """The most frames this network sees of a video; 1 for the mean of a video-level file."""
         return 1 if self.view is None else self.view.max_frames
@@ -172,8 +177,7 @@ def differences(network: NetworkConfig, other: NetworkConfig) -> dict[str, tuple
 
 def can_share_encoder(network: NetworkConfig, other: NetworkConfig) -> bool:
     """Whether the layers from frames to encoding have the same weights in two networks."""
-    of_classifier = {"num_classes", "classifier", *fields_with(type(network.classifier), shapes_weights=True)}
-    return network.family.encoder_has_weights and not differences(network, other).keys() - of_classifier
+    return network.family.encoder_has_weights and not differences(network, other).keys() - network.classifier_settings
 
 
 def can_share_classifier(network: NetworkConfig, other: NetworkConfig) -> bool:
@@ -181,5 +185,4 @@ def can_share_classifier(network: NetworkConfig, other: NetworkConfig) -> bool:
     differing = differences(network, other)
     if network.is_mixture or other.is_mixture:
         return not differing
-    of_classifier = {"num_classes", "classifier", *fields_with(type(network.classifier), shapes_weights=True)}
-    return network.encoding_size == other.encoding_size and not of_classifier & differing.keys()
+    return network.encoding_size == other.encoding_size and not network.classifier_settings & differing.keys()

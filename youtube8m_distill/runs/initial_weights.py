@@ -11,7 +11,7 @@ from youtube8m_distill.config import RunConfig, differences
 from youtube8m_distill.errors import SettingError, written
 from youtube8m_distill.layers.preprocessing import read_eigenvalues
 from youtube8m_distill.runs.run import open_run
-from youtube8m_distill.settings import fields_with, require
+from youtube8m_distill.settings import require
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +81,7 @@ def _left_out(config, role, run, source_role):
     differing = differences(ours, theirs)
     if (ours.features.names, ours.features.sizes) == (theirs.features.names, theirs.features.sizes):
         differing.pop("features", None)  # bytes or floats make no difference to weights
-    of_classifier = {"num_classes", "classifier", *fields_with(type(ours.classifier), shapes_weights=True)}
-    beyond = {name: values for name, values in differing.items() if name not in of_classifier}
+    beyond = {name: values for name, values in differing.items() if name not in ours.classifier_settings}
     has_encoder, words = ours.family.encoder_has_weights, _listed(differing)
     shares = role == schema.STUDENT and config.distillation.share_classifier
     reason = f"the {source_role} there is another network ({_listed(beyond)}). Both networks must have the same shape."
