@@ -4,6 +4,7 @@ import gc
 import os
 
 import hypothesis
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # both before TensorFlow is imported
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -35,3 +36,13 @@ def pytest_collection_finish():
 def pytest_make_parametrize_id(config, val, argname):
     """Records by their argument's name: protocol buffers write maps in any order, and processes must agree on names."""
     return argname if isinstance(val, bytes) else None
+
+
+@pytest.fixture(scope="module")
+def quick_hrnn():
+    """In a whole module, an H-RNN has the encoder of `commands.use_quick_encoder`, also in fixtures of the module."""
+    from tests import commands  # loads TensorFlow
+
+    with pytest.MonkeyPatch.context() as patch:
+        commands.use_quick_encoder(patch)
+        yield

@@ -15,11 +15,7 @@ from youtube8m_distill.cli import cascade as cascade_command
 NUM_VIDEOS = 150
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_encoder():
-    with pytest.MonkeyPatch.context() as patch:
-        commands.use_quick_encoder(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_hrnn")
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,7 @@ VOCABULARIES = {
 NAMES = ["Game", "Car, red", "Dance", "Food", "Cat"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_encoder():
-    with pytest.MonkeyPatch.context() as patch:
-        commands.use_quick_encoder(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_hrnn")
 
 
 @pytest.fixture

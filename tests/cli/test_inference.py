@@ -13,12 +13,7 @@ from youtube8m_distill.cli import inference
 from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.engine.progress import Progress
 
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_encoder():
-    with pytest.MonkeyPatch.context() as patch:
-        commands.use_quick_encoder(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_hrnn")
 
 
 @pytest.fixture(scope="module")

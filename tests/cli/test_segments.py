@@ -19,11 +19,7 @@ from youtube8m_distill.runs import retrieved
 SEGMENTS = "--segment_labels"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_encoder():
-    with pytest.MonkeyPatch.context() as patch:
-        commands.use_quick_encoder(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_hrnn")
 
 
 def rated_videos(count, num_frames=23):

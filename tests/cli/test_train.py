@@ -20,12 +20,7 @@ from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.schemes.supervised import Supervised
 
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_encoder():
-    with pytest.MonkeyPatch.context() as patch:
-        commands.use_quick_encoder(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_hrnn")
 
 
 @pytest.fixture

@@ -21,11 +21,7 @@ NUM_VIDEOS, WINDOW = 11, 4
 NEVER, ALWAYS = None, -1.0
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_encoder():
-    with pytest.MonkeyPatch.context() as patch:
-        commands.use_quick_encoder(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_hrnn")
 
 
 @pytest.fixture(scope="module")
