@@ -42,8 +42,16 @@ def by_cutting(features):
 def in_any_layout(features):
     """A parser that takes no record for an official one."""
     with records.no_official_layout():
-        arguments = features, NUM_CLASSES, tuple(VIEWS.items()), official_layout(features), True, False
-        parse = batch._batch_parser.__wrapped__(*arguments).get_concrete_function()
+        parse = batch._batch_parser.__wrapped__(
+            features,
+            NUM_CLASSES,
+            tuple(VIEWS.items()),
+            official_layout(features),
+            with_labels=True,
+            trim=False,
+            jittered=(),
+            portable=False,
+        ).get_concrete_function()
     return lambda *fields: parse(*fields, tf.constant(SEED, tf.int64))
 
 
