@@ -203,6 +203,7 @@ def test_the_python_page_shows_the_notebook_s_program():
     assert [line for line in program.splitlines() if line] == [line for line in code.splitlines() if line]
 
 
+@pytest.mark.slow
 def test_the_family_of_the_worked_example_trains(tmp_path):
     settings, encoder, entry = code_blocks("docs/adding-a-family.md", "python")
     assert len([line for block in (settings, encoder) for line in block.splitlines() if line]) <= 42

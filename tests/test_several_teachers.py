@@ -10,7 +10,7 @@ from tests.commands import FEW_FRAMES, QUICK
 from youtube8m_distill import config, runs
 
 FIRST = networks.frame_level(view=config.FrameView(), lstm_layers=1, dropout=0.5)
-SECOND = networks.frame_level("NetVLADModelLF", view=config.FrameView(frame_selection="first", frames_per_video=6))
+SECOND = networks.frame_level("FrameLevelLogisticModel", view=config.FrameView(frame_selection="first", frames_per_video=6))
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def quick_encoder(monkeypatch):
 
 
 def arguments(tmp_path, files, *more, folder="student", teachers=("a", "b")):
-    """Arguments of a student of the teachers in these folders. Creates those of a, an H-RNN, and b, a NetVLAD."""
+    """Arguments of a student of the teachers in these folders. Creates those of a, an H-RNN, and b, a mean of frames."""
     for name, network in (("a", FIRST), ("b", SECOND)):
         if not (tmp_path / name).exists():
             commands.save_run(tmp_path / name, network)

@@ -58,7 +58,10 @@ def parsed(shards):
     ]
 
 
-@pytest.mark.parametrize("selection, dtype, compression", [("uniform", "uint8", ""), ("random", "float32", "GZIP")])
+@pytest.mark.parametrize(
+    "selection, dtype, compression",
+    [("uniform", "uint8", ""), pytest.param("random", "float32", "GZIP", marks=pytest.mark.slow)],
+)
 def test_a_student_gets_the_same_frames_as_from_the_original_files(tmp_path, selection, dtype, compression):
     path = write(tmp_path / "in", [video(length, np.dtype(dtype)) for length in LENGTHS], compression=compression)
     view = config.FrameView(frame_selection=selection, frames_per_video=K)

@@ -41,7 +41,7 @@ def read(shards, view=config.FrameView(), features=FEATURES):  # noqa: B008, fro
     return [batch for batch in make_dataset(shards, parser, 100).as_numpy_iterator()]
 
 
-@pytest.mark.parametrize("dtype, compression", [(np.uint8, ""), (np.float32, "GZIP")])
+@pytest.mark.parametrize("dtype, compression", [(np.uint8, ""), pytest.param(np.float32, "GZIP", marks=pytest.mark.slow)])
 def test_an_example_is_one_segment_with_all_its_ratings(tmp_path, dtype, compression):
     videos = [
         video(b"a", 12, (5, 3, 1.0), (0, 1, 0.0), (5, 1, 0.0), (5, 3, 1.0), dtype=dtype),
