@@ -10,15 +10,8 @@ from tests.commands import FEATURES, FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config, runs
 from youtube8m_distill.engine.progress import Progress
 
-NEXTVLAD = (
-    *FEATURES,
-    "--num_classes=5",
-    "--model=NeXtVLADModel",
-    "--nextvlad_cluster_size=4",
-    "--nextvlad_hidden_size=6",
-    "--groups=2",
-    "--gating_reduction=2",
-)
+NEXTVLAD_SIZES = ("--nextvlad_cluster_size=4", "--nextvlad_hidden_size=6", "--groups=2", "--gating_reduction=2")
+NEXTVLAD = (*FEATURES, "--num_classes=5", "--model=NeXtVLADModel", *NEXTVLAD_SIZES)
 NO_CHANGE = "--base_learning_rate=1e-30"  # a step leaves the weights as they are
 
 
@@ -115,7 +108,7 @@ def test_a_student_starts_with_the_sources_encoder_and_the_teachers_classifier(t
         "--max_steps=1",
     )
     assert (
-        "student: starts from 36 weights of the teacher in" in printed
+        "student: starts from 36 weights of the network in" in printed
         and "The classifier comes from the teacher." in printed
     )
     found = run.load_network()[0]
@@ -254,9 +247,23 @@ def test_a_family_that_normalizes_frames_takes_no_eigenvalues(tmp_path, files, e
     assert line.startswith("Error: --pca_eigenvalues: has no effect with --model=LstmModel")
 
 
-def test_a_student_of_a_trained_teacher_takes_no_eigenvalues(tmp_path, files, eigenvalues):
-    line = refusal(tmp_path, files, "--mode=serial", f"--pca_eigenvalues={eigenvalues}")
-    assert line.startswith("Error: --pca_eigenvalues: has no effect with --mode=serial")
+@pytest.mark.parametrize(
+    "student, words", [((), "--mode=serial without --student_model"), (("DbofModel",), "--student_model=DbofModel, which")]
+)
+def test_only_a_student_that_reverses_the_whitening_takes_eigenvalues(tmp_path, files, eigenvalues, student, words):
+    asked = ("--mode=serial", "--teacher_dir=t", *(f"--student_model={model}" for model in student))
+    line = refusal(tmp_path, files, *asked, f"--pca_eigenvalues={eigenvalues}", family=())
+    assert line.startswith(f"Error: --pca_eigenvalues: has no effect with {words}")
+
+
+@pytest.mark.slow
+def test_a_student_of_another_family_takes_eigenvalues(tmp_path, files, eigenvalues):
+    commands.save_run(tmp_path / "teacher", networks.frame_level(view=config.FrameView()))
+    teacher = ("--mode=serial", f"--teacher_dir={tmp_path}/teacher", *NEXTVLAD_SIZES)
+    more = (*teacher, "--student_model=NeXtVLADModel", f"--pca_eigenvalues={eigenvalues}", "--max_steps=1")
+    run, _ = train(tmp_path, files, *more, family=())
+    assert run.config.networks["student"].family.reverse_whitening
+    assert_scale(run, "student")
 
 
 @pytest.mark.parametrize(

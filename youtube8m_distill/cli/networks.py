@@ -41,8 +41,7 @@ def new_network():
     else:
         names = (*configs.FrameView.model_fields, "video_level_classifier_model")
         refuse(names, f"has no effect with --model={FLAGS.model}, which sees the mean of all frames.")
-    if "reverse_whitening" not in family.model_fields:
-        refuse(["pca_eigenvalues"], f"has no effect with --model={FLAGS.model}, which normalizes frames by length.")
+    check_eigenvalues(FLAGS.model, "model")
     return configs.network_config(
         FLAGS.model,
         features=feature_config(),
@@ -50,6 +49,14 @@ def new_network():
         classifier=FLAGS.video_level_classifier_model,
         **given(*NETWORK_FLAGS, BLOCK),
     )
+
+
+def check_eigenvalues(model, flag):
+    """Refuses --pca_eigenvalues for a network that cannot use them. `model` is the value of this flag."""
+    if model is None:
+        refuse(["pca_eigenvalues"], f"has no effect with --mode={FLAGS.mode} without --{flag}; leave it out.")
+    elif "reverse_whitening" not in configs.FAMILY_OF[model].model_fields:
+        refuse(["pca_eigenvalues"], f"has no effect with --{flag}={model}, which normalizes frames by length.")
 
 
 def as_stored(network, runs, record_files):
@@ -176,6 +183,8 @@ def _sized_student(teacher, view):
         classifier = FLAGS[CLASSIFIER].value
         settings = {name: value for name, value in settings.items() if name in family.model_fields}
     settings |= given(*(name for name in NETWORK_FLAGS if name in SHAPE_FLAGS and name != "num_classes"))
+    if FLAGS.pca_eigenvalues:
+        settings["reverse_whitening"] = True
     return configs.network_config(model, teacher.num_classes, teacher.features, view, classifier, **settings)
 
 

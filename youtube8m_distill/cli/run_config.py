@@ -21,7 +21,7 @@ DISTILLATION_FLAGS = fields_with(configs.DistillationConfig, has_flag=True)
 OF_SERIAL = ("teacher_dir", "teacher_targets_dir", "finetune_epochs")
 WITHOUT_EFFECT = {  # mode -> flags
     "teacher": (*DISTILLATION_FLAGS, "student_model", "student_frames_per_block", *OF_SERIAL),
-    "serial": (networks.BLOCK, "frame_features", "pca_eigenvalues"),
+    "serial": (networks.BLOCK, "frame_features"),
     "parallel": OF_SERIAL,
 }
 
@@ -45,6 +45,7 @@ def check_flags() -> None:
         return
     if not FLAGS.teacher_dir:
         raise SettingError("teacher_dir", "is missing; --mode=serial needs the training directory of a trained teacher.")
+    networks.check_eigenvalues(FLAGS.student_model, "student_model")
     frame_view("uniform", max_video_frames=schema.LONGEST_VIDEO)  # the teacher's value is not known yet
     settings_given(configs.TrainingConfig)
     settings_given(configs.DistillationConfig)
