@@ -27,6 +27,7 @@ ROOMS = {
     "data": SHARED,
     "metrics": SHARED,
     "export": SHARED,
+    "features": SHARED | {"data"},
     "layers": GROUND,
     "families": SHARED | {"layers", FAMILY_SETTINGS},
     "schemes": SHARED | {"compat", "metrics", "layers", "families"},

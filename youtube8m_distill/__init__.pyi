@@ -1,4 +1,5 @@
 from .config.export import ExportConfig as ExportConfig
+from .config.features import FeaturesConfig as FeaturesConfig
 from .config.network import NetworkConfig as NetworkConfig
 from .config.network import network_config as network_config
 from .config.run import RunConfig as RunConfig
@@ -29,6 +30,9 @@ from .families.hrnn.original_weights import assign_original_weights as assign_or
 from .families.mixture.network import NetworkMixture as NetworkMixture
 from .families.saving import load_model as load_model
 from .families.video_classifier import VideoClassifier as VideoClassifier
+from .features.extraction import extract_features as extract_features
+from .features.extractors import Extractor as Extractor
+from .features.extractors import load_extractors as load_extractors
 from .metrics.calibration import Calibration as Calibration
 from .metrics.evaluate import Evaluator as Evaluator
 from .metrics.expected_ap import expected_average_precision as expected_average_precision

@@ -1,5 +1,6 @@
 """Every command: the module that does its work, and the checks that need nothing but flags. Imports no TensorFlow."""
 
+import importlib.util
 import inspect
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from youtube8m_distill.cli import definitions, run_config, values
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.config import CascadeOptions
 from youtube8m_distill.config.export import ExportConfig
+from youtube8m_distill.config.features import FeaturesConfig, PackConfig
 from youtube8m_distill.config.synthetic import SyntheticConfig
 from youtube8m_distill.errors import SettingError
 
@@ -55,6 +57,17 @@ def check_export():
     require_packages(config)
 
 
+def check_pack():
+    values.settings_given(PackConfig)
+    files.check_new_folder("output_dir", FLAGS.output_dir)
+
+
+def check_features():
+    values.settings_given(FeaturesConfig)
+    if importlib.util.find_spec("av") is None:
+        raise ValueError("reading videos needs PyAV: pip install 'av>=18' (the extra `features`).")
+
+
 class Command(NamedTuple):
     """One command."""
 
@@ -92,6 +105,8 @@ COMMANDS = {
     "synthesize": Command(
         "synthesize", definitions.synthesize, ("output_dir",), lambda: values.settings_given(SyntheticConfig)
     ),
+    "features": Command("features", definitions.features, ("output_file",), check_features, takes_files=True),
+    "pack": Command("pack", definitions.pack, ("output_dir",), check_pack, takes_files=True),
     "extract": Command("extract", definitions.extract, ("train_dir", "submodel", "output_dir")),
     "export": Command("export", definitions.export, ("train_dir", "output_dir"), check_export),
     "check": Command("check", definitions.check, ("input_data_pattern",)),

@@ -8,6 +8,7 @@ from youtube8m_distill.cli import flags as our_flags
 from youtube8m_distill.cli import starter_flags
 from youtube8m_distill.cli.flags import Flag, define, fields
 from youtube8m_distill.config.export import ExportConfig
+from youtube8m_distill.config.features import FeaturesConfig, PackConfig
 from youtube8m_distill.config.synthetic import SyntheticConfig
 
 
@@ -181,6 +182,40 @@ def synthesize():
     """
     folder = Flag("Folder to write: new, empty, or from the same command.", pathlib.Path)
     define("Data set to write", output_dir=folder, **fields(SyntheticConfig))
+
+
+LABELS = "CSV with the columns file, labels, and perhaps id. Labels are class numbers with ; between them. Default: none."
+
+
+def features():
+    """Extract features from videos, one frame a second, and write them as records.
+
+        yt8m features clips/*.mp4 --labels=labels.csv --extractor=keras:MobileNetV2 --output_file=clips.tfrecord
+        yt8m features clips/*.mp4 --labels=labels.csv --extractor_dir=extractor --output_file=clips.tfrecord
+
+    The first command reads frames with a network of Keras Applications. The second computes the features of YouTube-8M,
+    with sound; the manual lists the files to download for it. A video that cannot be used is reported, and the others are
+    written; the exit code is then 1. The video id is the name of the file unless the CSV gives another.
+
+    Videos are decoded by PyAV, the extra `features`: pip install '.[features]' in a checkout.
+    """
+    define("Data", labels=Flag(LABELS, pathlib.Path), **our_flags.VOCABULARY)
+    define("Extractors", **fields(FeaturesConfig))
+    define("Output", output_file=Flag("The TFRecord file to write.", pathlib.Path))
+
+
+def pack():
+    """Write arrays of features as records.
+
+        yt8m pack arrays/*.npy --labels=labels.csv --output_dir=own
+
+    A file holds the features of a video: one array [frames, size] (.npy), several by name (.npz), or what MediaPipe's
+    YouTube-8M extractor writes (.pb). The video id is the name of the file unless the CSV gives another.
+    """
+    define("Data", labels=Flag(LABELS, pathlib.Path), **our_flags.VOCABULARY)
+    define(
+        "Output", output_dir=Flag("Folder to write train*.tfrecord to: new or empty.", pathlib.Path), **fields(PackConfig)
+    )
 
 
 def extract():

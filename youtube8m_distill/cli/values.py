@@ -76,6 +76,27 @@ def vocabulary() -> Any:
         raise SettingError("vocabulary", reason, FLAGS.vocabulary) from error
 
 
+def label_rows() -> Any:
+    """The rows of --labels by file, with the names of --vocabulary if it is given; None without --labels. SettingError."""
+    from youtube8m_distill.features.inputs import read_labels
+
+    if not FLAGS.labels and FLAGS.vocabulary:
+        raise SettingError("vocabulary", "has an effect only with --labels.", FLAGS.vocabulary)
+    names = vocabulary()
+    known = None if names is None else {int(number): str(name) for number, name in names.items() if isinstance(name, str)}
+    return read_labels(FLAGS.labels, known) if FLAGS.labels else None
+
+
+def training_flags(features: configs.FeatureConfig) -> list[str]:
+    """A line with the flags that training needs to read features; nothing for official ones. Loads TensorFlow."""
+    from youtube8m_distill.data.contents import feature_flags
+
+    official = configs.FeatureConfig()
+    if (features.names, features.sizes) == (official.names, official.sizes):
+        return []
+    return [f"`yt8m train` reads these features with {feature_flags(features)}."]
+
+
 def reading_of(run_config: configs.RunConfig, **fixed: Any) -> configs.Reading:
     """How the records of a run's network are read: as in its training, except for flags that are given and `fixed`."""
     own = run_config.reading.values()
