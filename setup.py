@@ -10,6 +10,8 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "youtube8m_distill" / "__in
 
 # Write and check the formats of `yt8m export` other than SavedModel.
 EXPORT = ["ai-edge-litert>=2.3", "tf2onnx>=1.17", "onnx>=1.23", "onnxruntime>=1.31", "openvino>=2026.4"]
+# Decode videos for `yt8m features`.
+FEATURES = ["av>=18"]
 REPRODUCE = ["matplotlib>=3.8", "scikit-learn>=1.4", "jinja2>=3.1", "tabulate>=0.9"]
 TEST = [
     "pytest>=8",
@@ -21,6 +23,7 @@ TEST = [
     "nbformat>=5.10",
     "ipykernel>=6.29",
     *EXPORT,
+    *FEATURES,
     *REPRODUCE,
 ]
 
@@ -55,6 +58,7 @@ setup(
         # The CUDA libraries that TensorFlow needs to see a GPU, for Linux.
         "gpu": ["tensorflow[and-cuda]>=2.16.2,<2.22"],
         "export": EXPORT,
+        "features": FEATURES,
         "reproduce": REPRODUCE,
         "test": TEST,
         "dev": [*TEST, "ruff>=0.6", "pyright[nodejs]>=1.1.414", "pre-commit>=4", "pip-audit>=2.7"],

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import clips, networks, records, stand_ins
 from tests import commands as in_process
-from tests import networks, records
 from youtube8m_distill.cli.main import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -22,6 +22,8 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
+RUN_PROGRAMS = "docs/export.md", "docs/own-videos.md"  # pages whose Python blocks are run, after their commands
+OWN_VIDEOS = "docs/own-videos.md"
 SCRIPTS = {"train.py": "train", "eval.py": "eval", "inference.py": "infer"}
 
 # Flags that make a documented command end soon.
@@ -110,6 +112,8 @@ def small(name, arguments):
         sizes = {**({} if serial else {"num_classes": 10}), **networks.TINY.get(model, {})}
         arguments = [*arguments, *(f"--{setting}={value}" for setting, value in sizes.items())]
     is_mod = name == "reproduce" and arguments[0].startswith("mod_")
+    # Weights of Keras Applications may be out of reach.
+    arguments = [re.sub("^--extractor=keras:.*", "--extractor=stand_in:vectors", argument) for argument in arguments]
     return arguments + SMALL.get("reproduce mod" if is_mod else name, [])
 
 
@@ -143,19 +147,44 @@ def write_other_records(folder):
         records.write(folder / f"{name}.tfrecord", videos)
 
 
+def write_own_videos(folder):
+    """What the page on own videos starts from: clips with labels, files of the official extractors, arrays."""
+    names = [f"clips/train/a{number}.mp4" for number in range(16)] + [f"clips/validate/b{number}.mp4" for number in range(4)]
+    for name in [*names, "new.mp4"]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        clips.write(folder / name, clips.at_rate(5, 2), draw=lambda number: clips.picture(number + len(name)))
+    classes = ["Swimming", "Dog", "Cooking"]
+    labels = [f"{pathlib.Path(name).name},{classes[i % 3]}{';Dog' if i % 3 == 0 else ''}" for i, name in enumerate(names)]
+    (folder / "labels.csv").write_text("\n".join(["file,labels", *labels]))
+    (folder / "classes.txt").write_text("\n".join(classes))
+    program = "def vectors(frames):\n    return frames.reshape(len(frames), -1)[:, :1280] / 255\n"
+    (folder / "stand_in.py").write_text(program)
+    for name in ("extractor", "arrays"):
+        (folder / name).mkdir()
+    stand_ins.write_inception(folder / "extractor")
+    stand_ins.write_vggish(folder / "extractor")
+    rows = ["file,labels"]
+    for number in range(40):
+        np.save(folder / f"arrays/{number}.npy", np.random.default_rng(number).normal(size=(6, 64)))
+        rows.append(f"arrays/{number}.npy,{number % 3}")
+    (folder / "arrays.csv").write_text("\n".join(rows))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_commands_of_a_page_run_as_written(page, sample_set, tmp_path):
     shutil.copytree(sample_set, tmp_path / "yt8m", symlinks=False)
     np.save(tmp_path / "eigenvals.npy", np.linspace(14, 0.01, 2048))
     write_other_records(tmp_path)
+    if page == OWN_VIDEOS:
+        write_own_videos(tmp_path)
     for path in re.findall(r"> (data\.flags)", PAGES[page]):
         lines = re.search(r"printf (.*?) > data\.flags", PAGES[page], re.DOTALL)[1]
         (tmp_path / path).write_text("\n".join(shlex.split(lines.replace("\\\n", " "))[1:]) + "\n")
     for name, arguments in commands(page, "sh"):
         if name != "synthesize":  # the sample set is already there
             run(name, small(name, arguments), tmp_path)
-    if page == "docs/export.md":
+    if page in RUN_PROGRAMS:
         for program in code_blocks(page, "python"):
             subprocess.run(
                 [sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True

@@ -192,12 +192,19 @@ def test_names_of_files_are_not_addresses(tmp_path, monkeypatch):
         assert numbers(name) == [0]
 
 
-def test_a_playlist_opens_no_other_file(tmp_path):
-    clips.write(tmp_path / "secret.ts", clips.at_rate(10, 1))
-    lines = "#EXTM3U", "#EXT-X-TARGETDURATION:1", "#EXTINF:1,", "http://127.0.0.1:9/secret.ts", "#EXT-X-ENDLIST"
+@pytest.mark.parametrize("address", ["{folder}/other.ts", "other.ts", "http://127.0.0.1:9/other.ts"])
+def test_a_playlist_opens_no_other_file(address, tmp_path):
+    clips.write(tmp_path / "other.ts", clips.at_rate(10, 1))
+    lines = "#EXTM3U", "#EXT-X-TARGETDURATION:1", "#EXTINF:1,", address.format(folder=tmp_path), "#EXT-X-ENDLIST"
     (tmp_path / "a.m3u8").write_text("\n".join(lines))
-    with pytest.raises(UnusableVideoError):
+    with pytest.raises(UnusableVideoError, match="is not a video"):
         numbers(tmp_path / "a.m3u8")
+
+
+def test_a_text_is_no_video(tmp_path):
+    (tmp_path / "a.txt").write_text("Some words.\n" * 99)  # FFmpeg would draw them
+    with pytest.raises(UnusableVideoError, match="is a text, not a video."):
+        numbers(tmp_path / "a.txt")
 
 
 def test_memory_does_not_grow_with_the_sound(tmp_path):

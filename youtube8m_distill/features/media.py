@@ -131,17 +131,18 @@ def _mono(frame):
 
 @contextlib.contextmanager
 def _opened(path):
-    """An open container. Only the file itself is read, not others that it may name, and no address on a network."""
+    """An open container. Nothing but the file itself is read, no other file and no address that it may name."""
     if not os.path.getsize(path):
         raise UnusableVideoError("is empty (0 bytes).")
-    try:
-        container = av.open(f"file:{os.fspath(path)}", options={"protocol_whitelist": "file"})
-    except av.FFmpegError as error:
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise UnusableVideoError(f"is not a video, or its header is damaged ({error.strerror}).") from error
-    with container:
-        yield container
+    with open(path, "rb") as file:
+        try:
+            container = av.open(file, options={"protocol_whitelist": "none"})
+        except av.FFmpegError as error:
+            raise UnusableVideoError(f"is not a video, or its header is damaged ({error.strerror}).") from error
+        with container:
+            if container.format.name == "tty":
+                raise UnusableVideoError("is a text, not a video.")  # which FFmpeg would draw
+            yield container
 
 
 @contextlib.contextmanager
