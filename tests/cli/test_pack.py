@@ -49,7 +49,7 @@ def test_bad_arrays_are_listed_and_nothing_is_written(arrays):
     ended = commands.run("pack", "*.npy", "--output_dir=own")
     assert ended.code == 2 and ended.lines[-1] == "Error: 2 of 20 files cannot be used; own was not written."
     assert sorted(line for line in ended.lines if line.startswith("Warning")) == [
-        "Warning: v03.npy: rgb contains NaN or infinity.",
+        "Warning: v03.npy: rgb contains NaN, infinity, or a number that is too large.",
         "Warning: v05.npy: rgb is float64 [4]; it must be [frames, size], with one frame or more.",
     ]
     assert not (arrays / "own").exists()

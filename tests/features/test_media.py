@@ -183,6 +183,15 @@ def test_a_picture_on_the_cover_of_a_song_is_no_video(tmp_path):
             media._video_stream(container)
 
 
+def test_a_title_in_another_encoding_does_not_matter(tmp_path):
+    path = tmp_path / "a.mkv"
+    clips.write(path, [0])
+    content = path.read_bytes()
+    assert content.count(b"Lavf") > 1  # the name of the program that wrote it, among the tags
+    path.write_bytes(content.replace(b"Lavf", b"L\xe9\xffv"))
+    assert numbers(path) == [0]
+
+
 def test_names_of_files_are_not_addresses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("http:a.mp4", "concat:x|y.mp4", "-a.mp4", "with space, and comma;.mp4", "täst%03d.mp4"):

@@ -99,7 +99,8 @@ def test_splits_follow_from_the_ids_alone(tmp_path):
         ({"a.npy": frames(3)[:0]}, "rgb is float32 [0, 3]"),
         ({"a.npy": frames(3)[None]}, "rgb is float32 [1, 3, 3]"),
         ({"a.npy": np.zeros((2, 3), np.int64)}, "rgb is int64 [2, 3]; give floats, or the bytes of quantized features"),
-        ({"a.npy": frames(3) * np.nan}, "rgb contains NaN or infinity."),
+        ({"a.npy": frames(3) * np.nan}, "rgb contains NaN, infinity, or a number that is too large."),
+        ({"a.npy": np.full((1, 1), 1e300)}, "rgb contains NaN, infinity, or a number that is too large."),
         ({"a.npy": np.array([["x", None]], object)}, "is not a .npy file of numbers ("),
         ({"a.npy": b""}, "is not a .npy file of numbers ("),
         ({"a.npy": b"x" * 99}, "is not a .npy file of numbers ("),
@@ -155,3 +156,10 @@ def test_a_folder_in_use_is_not_touched(tmp_path):
     (tmp_path / "out" / "x.json").write_text(json.dumps(1))
     with pytest.raises(SettingError, match="is in use; name a new folder."):
         packing.pack_arrays(files(tmp_path, {"a.npy": frames(2)}), pathlib.Path(tmp_path / "out"), PackConfig())
+
+
+def test_more_features_than_can_be_read_are_refused_before_the_folder_appears(tmp_path):
+    arrays = {f"f{number}": frames(1, 1) for number in range(33)}
+    with pytest.raises(SettingError, match="at most 32 can be read"):
+        packing.pack_arrays(files(tmp_path, {"a.npz": arrays}), tmp_path / "out", PackConfig())
+    assert not (tmp_path / "out").exists()

@@ -130,9 +130,9 @@ def write_features(
             written.append((len(found.features[RGB]), found.is_longer, not found.has_sound))
         if not written:
             raise ValueError(f"none of the {len(videos)} videos can be used; {output_file} was not written.")
-    is_official = all(each.is_official for each in (extractor, audio_extractor) if each)
-    dtype = "uint8" if is_official else "float32"
-    features = config.FeatureConfig(names=tuple(sizes), sizes=tuple(sizes.values()), dtype=dtype)
+        is_official = all(each.is_official for each in (extractor, audio_extractor) if each)
+        dtype = "uint8" if is_official else "float32"
+        features = config.FeatureConfig(names=tuple(sizes), sizes=tuple(sizes.values()), dtype=dtype)
     num_frames, num_longer, num_silent = map(sum, zip(*written))
     return Report(features, len(written), num_frames, tuple(faults), num_longer, num_silent)
 
@@ -169,10 +169,12 @@ def _vectors(name, extractor, batches, on_frames=lambda count: None):
     found = []
     for batch in batches:
         vectors = _computed(name, extractor, batch)
+        _check_size(name, extractor, vectors.shape[1], found[0].shape[1] if found else None)
+        with np.errstate(over="ignore"):
+            vectors = vectors.astype(np.float32)
         if not np.isfinite(vectors).all():
             raise UnusableVideoError(f"its {name} features contain NaN or infinity.")
-        _check_size(name, extractor, vectors.shape[1], found[0].shape[1] if found else None)
-        found.append(quantize(vectors) if extractor.is_official else vectors.astype(np.float32))
+        found.append(quantize(vectors) if extractor.is_official else vectors)
         on_frames(len(batch))
     return np.concatenate(found)
 

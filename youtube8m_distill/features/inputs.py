@@ -57,18 +57,22 @@ def input_files(paths: Sequence[pathlib.Path], rows: Mapping[str, Row] | None, s
     """
     found, used, ids = [], {}, {}
     for path in paths:
-        row = None
-        if rows is not None:
-            row = rows.get(os.path.normpath(path)) or rows.get(path.name)
-            require(row, "labels", f"has no row for {path}.", source)
-            other = used.setdefault(row.number, path)
-            require(other == path, "labels", f"row {row.number} is of both {other} and {path}: give paths as files.", source)
-        video_id = os.fsencode((row and row.video_id) or path.stem)
+        row = None if rows is None else _row_of(path, rows, used, source)
+        video_id = os.fsencode(row.video_id if row and row.video_id else path.stem)
         other = ids.setdefault(video_id, path)
         reason = f"has the same video id as {other}: {os.fsdecode(video_id)}. Rename it, or give ids in --labels."
         require(other == path, "FILE", reason, path)
-        found.append(InputFile(path, video_id, row and row.labels))
+        found.append(InputFile(path, video_id, row.labels if row else None))
     return found
+
+
+def _row_of(path, rows, used, source):
+    """The row of a file, which becomes that of no other: `used` maps numbers of rows to files."""
+    row = rows.get(os.path.normpath(path)) or rows.get(path.name)
+    require(row, "labels", f"has no row for {path}.", source)
+    other = used.setdefault(row.number, path)
+    require(other == path, "labels", f"row {row.number} is of both {other} and {path}: give paths as files.", source)
+    return row
 
 
 def read_labels(path: str | os.PathLike[str], names: Mapping[int, str] | None = None) -> dict[str, Row]:

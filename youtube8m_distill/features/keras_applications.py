@@ -4,6 +4,8 @@ import difflib
 import glob
 import os
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -59,7 +61,7 @@ def load(name: str, folder: str = ""):
     return lambda frames: features(frames).numpy()
 
 
-def _networks():
+def _networks() -> dict[str, tuple[Callable[..., Any], Callable[..., Any]]]:
     """Name -> (function that builds the network, its preprocess_input)."""
     modules = [module for module in vars(keras.applications).values() if hasattr(module, "preprocess_input")]
     found = {

@@ -9,6 +9,7 @@ import numpy as np
 
 try:
     import av
+    import av.error
 except ModuleNotFoundError as error:
     advice = "reading videos needs PyAV: pip install 'av>=18' (the extra `features`)."
     raise ModuleNotFoundError(advice, name="av") from error
@@ -98,7 +99,7 @@ def _seconds_of_sound(path, count):
 def _sound(path):
     """Yields pieces of the sound of a video from time 0 on, float32 [N], with silence in gaps."""
     with _opened(path) as container, _naming_second("sound") as now:
-        stream: Any = container.streams.best("audio")
+        stream = container.streams.best("audio")
         if stream is None or stream.codec_context is None:
             raise UnusableVideoError("its sound cannot be decoded: FFmpeg has no decoder for it.")
         resampler = av.AudioResampler(format="fltp", rate=SOUND_RATE)  # keeps the channels: each counts equally
@@ -130,14 +131,14 @@ def _mono(frame):
 
 
 @contextlib.contextmanager
-def _opened(path):
+def _opened(path) -> Iterator[Any]:
     """An open container. Nothing but the file itself is read, no other file and no address that it may name."""
     if not os.path.getsize(path):
         raise UnusableVideoError("is empty (0 bytes).")
     with open(path, "rb") as file:
         try:
-            container = av.open(file, options={"protocol_whitelist": "none"})
-        except av.FFmpegError as error:
+            container = av.open(file, options={"protocol_whitelist": "none"}, metadata_errors="replace")
+        except av.error.FFmpegError as error:
             raise UnusableVideoError(f"is not a video, or its header is damaged ({error.strerror}).") from error
         with container:
             if container.format.name == "tty":
@@ -147,12 +148,15 @@ def _opened(path):
 
 @contextlib.contextmanager
 def _naming_second(what):
-    """Turns FFmpeg's errors into UnusableVideoErrors that name the second. Yields a list whose only item is this second."""
+    """Turns errors of decoding into UnusableVideoErrors that name the second, the only item of the list that it yields."""
     now = [0.0]
     try:
         yield now
-    except av.FFmpegError as error:
-        raise UnusableVideoError(f"its {what} cannot be decoded at second {now[0]:.1f} ({error.strerror}).") from error
+    except UnusableVideoError:
+        raise
+    except (av.error.FFmpegError, ValueError, RuntimeError, MemoryError) as error:  # PyAV checks some values by itself
+        reason = getattr(error, "strerror", None) or error
+        raise UnusableVideoError(f"its {what} cannot be decoded at second {now[0]:.1f} ({reason}).") from error
 
 
 def _video_stream(container):
@@ -179,10 +183,10 @@ def _packets(container, stream):
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
         if packet.stream is stream:
             yield packet
-    # A cut AVI file has lost its index, and FFmpeg then estimates the duration, but not the number of frames.
-    frames = stream.frames / float(stream.guessed_rate or 1)
-    declared = max((container.duration or 0) / av.time_base, frames)
-    if DECLARES_DURATION & set(container.format.name.split(",")) and end < declared - MISSING_SECONDS:
+    formats, declared = set(container.format.name.split(",")), (container.duration or 0) / av.time_base
+    if "avi" in formats and stream.guessed_rate:  # a cut file has lost its index, but not its number of frames
+        declared = max(declared, float(stream.frames / stream.guessed_rate))
+    if DECLARES_DURATION & formats and end < declared - MISSING_SECONDS:
         raise UnusableVideoError(f"is cut short: it ends at second {end:.1f} of {declared:.1f}.")
 
 
@@ -191,17 +195,17 @@ def _timed(packets, stream, start):
     last = None
     for packet in packets:
         for frame in packet.decode():
-            time = _time(frame, last, stream) - start
-            if last is not None and time < last - start - LARGEST_STEP_BACK:
-                raise UnusableVideoError(f"its time stamps jump from second {last - start:.1f} back to {time:.1f}.")
-            last = max(time + start, time + start if last is None else last)
-            yield frame, last - start
+            time = _time(frame, last, stream, start)
+            if last is not None and time < last - LARGEST_STEP_BACK:
+                raise UnusableVideoError(f"its time stamps jump from second {last:.1f} back to {time:.1f}.")
+            last = time if last is None else max(time, last)
+            yield frame, last
 
 
-def _time(frame, last, stream):
+def _time(frame, last, stream, start):
     """When a frame is shown; if it has no time stamp, one frame after the `last`."""
     if frame.time is not None:
-        return frame.time
+        return frame.time - start
     if not stream.guessed_rate:
         raise UnusableVideoError("its frames have no time stamps, and it has no frame rate.")
     return 0.0 if last is None else last + float(1 / stream.guessed_rate)

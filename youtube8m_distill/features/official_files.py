@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,9 +20,8 @@ def choose_files(folder: str, what: str, *choices: Sequence[str]) -> list[pathli
         if all(path.is_file() for path in paths):
             return paths
     listed = ", or ".join(" and ".join(names) for names in choices)
-    raise SettingError(
-        FLAG, f"{what} needs {listed} in this folder. The manual's page on own videos has the downloads.", folder
-    )
+    advice = "The manual's page on own videos has the downloads."
+    raise SettingError(FLAG, f"{what} needs {listed} in this folder. {advice}", folder)
 
 
 def load_graph(path: pathlib.Path, feed: str, fetch: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -34,12 +34,13 @@ def load_graph(path: pathlib.Path, feed: str, fetch: str) -> Callable[[np.ndarra
         definition = tf.compat.v1.GraphDef.FromString(path.read_bytes())
         with imported.as_default():
             tf.graph_util.import_graph_def(definition, name="")
-        for name in (feed, fetch):
-            imported.get_tensor_by_name(name)
-    except KeyError as error:
-        raise SettingError(FLAG, f"{path.name} has no tensor {name}: it is another graph.", path.parent) from error
     except Exception as error:  # protobuf's own DecodeError, which TensorFlow does not export; errors of an invalid graph
         raise SettingError(FLAG, f"{path.name} is not a frozen TensorFlow graph ({error}).", path.parent) from error
+    for name in (feed, fetch):
+        try:
+            imported.get_tensor_by_name(name)
+        except KeyError as error:
+            raise SettingError(FLAG, f"{path.name} has no tensor {name}: it is another graph.", path.parent) from error
     session = tf.compat.v1.Session(graph=imported)
     return lambda values: session.run(fetch, {feed: values})
 
@@ -67,7 +68,7 @@ def read_projection(folder: str, what: str, read: dict[tuple[str, ...], Callable
 
 def read_matrix(path: pathlib.Path) -> np.ndarray:
     """The matrix in a file of MediaPipe's message MatrixData (mediapipe/framework/formats/matrix_data.proto). float32."""
-    data = _matrix_data().FromString(path.read_bytes())
+    data: Any = _matrix_data().FromString(path.read_bytes())
     by_column = data.layout == 0
     return np.array(data.packed_data, np.float32).reshape(data.rows, data.cols, order="F" if by_column else "C")
 

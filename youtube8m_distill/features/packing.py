@@ -66,7 +66,7 @@ def pack_arrays(videos: Sequence[InputFile], output_dir: str | os.PathLike[str],
                         bar.update()
         if packer.num_faults:
             raise ValueError(f"{packer.num_faults} of {len(videos)} files cannot be used; {output_dir} was not written.")
-    return packer.report({split: len(members) for split, members in splits.items()})
+        return packer.report({split: len(members) for split, members in splits.items()})
 
 
 def _splits(videos, share):
@@ -88,7 +88,7 @@ class _Packer:
 
     def __init__(self, settings):
         self.settings = settings
-        self.first = None  # path, and {name: (size, dtype)} of its features
+        self.first, self.features = pathlib.Path(), {}  # the first file, and its features: name -> (size, dtype)
         self.num_faults = self.num_trimmed = 0
         self.counts = collections.Counter()  # of numbers that were quantized, and of those that were clipped
 
@@ -111,9 +111,10 @@ class _Packer:
         self.num_trimmed += longest > shortest
         features = {name: self._stored(array[:shortest]) for name, array in features.items()}
         found = {name: (array.shape[1], array.dtype.name) for name, array in features.items()}
-        self.first = self.first or (path, found)
-        if found != self.first[1]:
-            raise ValueError(f"holds {_listed(found)}, and {self.first[0]} holds {_listed(self.first[1])}.")
+        if not self.features:
+            self.first, self.features = path, found
+        if found != self.features:
+            raise ValueError(f"holds {_listed(found)}, and {self.first} holds {_listed(self.features)}.")
         return features
 
     def _stored(self, array):
@@ -124,11 +125,10 @@ class _Packer:
         return quantize(array)
 
     def report(self, num_videos):
-        sizes = {name: size for name, (size, _) in self.first[1].items()}
-        is_bytes = all(dtype == "uint8" for _, dtype in self.first[1].values())
-        features = config.FeatureConfig(
-            names=tuple(sizes), sizes=tuple(sizes.values()), dtype="uint8" if is_bytes else "float32"
-        )
+        sizes = {name: size for name, (size, _) in self.features.items()}
+        is_bytes = all(dtype == "uint8" for _, dtype in self.features.values())
+        dtype = "uint8" if is_bytes else "float32"
+        features = config.FeatureConfig(names=tuple(sizes), sizes=tuple(sizes.values()), dtype=dtype)
         return Packed(features, num_videos, self.num_trimmed, self.counts["clipped"] / max(1, self.counts["all"]))
 
 
@@ -171,9 +171,8 @@ def _mediapipe(path):
     except Exception as error:  # protobuf's own DecodeError, which TensorFlow does not export
         raise ValueError(f"is not a SequenceExample ({error}).") from error
     keys = {name: schema.MEDIAPIPE_KEY.format(name.upper()) for name in schema.FRAME_FEATURES}
-    found = {
-        name: [list(frame.float_list.value) for frame in lists[key].feature] for name, key in keys.items() if key in lists
-    }
+    stored = {name: lists[key].feature for name, key in keys.items() if key in lists}
+    found = {name: [list(frame.float_list.value) for frame in frames] for name, frames in stored.items()}
     if not found:
         raise ValueError(f"holds none of {', '.join(keys.values())}, which MediaPipe's extractor writes.")
     for name, frames in found.items():
@@ -190,6 +189,8 @@ def _checked_array(name, array):
         return array
     if array.dtype.kind != "f":
         raise ValueError(f"{name} is {shape}; give floats, or the bytes of quantized features as uint8.")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} contains NaN or infinity.")
-    return array.astype(np.float32)
+        raise ValueError(f"{name} contains NaN, infinity, or a number that is too large.")
+    return array

@@ -62,12 +62,12 @@ def _of_checkpoint(path):
     def embed(patches):
         values = patches[..., tf.newaxis]
         for group in CONVOLUTIONS:
-            for weights, biases in map(layers.get, group):
+            for weights, biases in (layers[name] for name in group):
                 values = tf.nn.relu(tf.nn.conv2d(values, weights, 1, "SAME") + biases)
             values = tf.nn.max_pool2d(values, 2, 2, "SAME")
         weights, biases = layers[DENSE[0]]
         values = tf.reshape(values, [-1, weights.shape[0]])
-        for weights, biases in map(layers.get, DENSE):
+        for weights, biases in (layers[name] for name in DENSE):
             values = tf.nn.relu(values @ weights + biases)
         weights, biases = layers[EMBEDDING]
         return values @ weights + biases
