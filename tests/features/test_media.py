@@ -183,6 +183,26 @@ def test_a_picture_on_the_cover_of_a_song_is_no_video(tmp_path):
             media._video_stream(container)
 
 
+@pytest.mark.parametrize("name, codec", [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")])
+def test_a_changed_video_is_read_or_refused(name, codec, tmp_path):
+    random, path = np.random.default_rng(0), tmp_path / name
+    content = np.fromfile(clips.write(path, clips.at_rate(10, 2), codec, fractions.Fraction(1, 10), loud(2)), np.uint8)
+    outcomes = set()
+    for _ in range(60):
+        changed = content.copy()
+        places = random.integers(0, len(content) if random.random() < 0.5 else 500, random.integers(1, 9))
+        changed[places] = random.integers(0, 256, len(places))
+        changed[: len(content) - int(random.integers(0, 300))].tofile(path)
+        try:
+            count = len(numbers(path))
+            seconds = media.sound_by_second(path, count)
+            assert seconds is None or len(list(seconds)) == count
+            outcomes.add("read")
+        except UnusableVideoError:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
 def test_a_title_in_another_encoding_does_not_matter(tmp_path):
     path = tmp_path / "a.mkv"
     clips.write(path, [0])
