@@ -1,5 +1,6 @@
 """What all commands share: yt8m and its subcommands, help, parsing, error lines, logging."""
 
+import io
 import logging
 import os
 import pathlib
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from tests import commands
+from youtube8m_distill import display
 from youtube8m_distill.cli import entry, main
 from youtube8m_distill.errors import SettingError
 
@@ -298,6 +300,20 @@ def test_logged_information_goes_to_standard_output_and_warnings_to_standard_err
     log.info("Nor this.")
     printed = capsys.readouterr()
     assert printed.out == "Resuming at step 3.\n" and printed.err == "Warning: The disk is nearly full.\n"
+
+
+def test_a_warning_does_not_end_up_in_a_progress_bar(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with entry.logging_to_console(), display.ProgressBar(9, "features", "frames") as bar:
+        bar.update()
+        logging.getLogger("youtube8m_distill").warning("a.mp4: is empty.")
+    before, line, _ = terminal.getvalue().partition("Warning: a.mp4: is empty.\n")
+    assert line and before.rpartition("\r")[2].strip() == ""  # the bar was cleared
 
 
 def test_destructors_are_skipped_where_tensorflow_io_is_loaded(monkeypatch):

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+import tqdm
 from absl import flags
 
 from youtube8m_distill.cli.flags import FLAGS, GROUPS
@@ -89,10 +90,11 @@ class Console(logging.Handler):
     """Prints information to standard output, and warnings to standard error with "Warning: " in front."""
 
     def emit(self, record):
-        if record.levelno >= logging.WARNING:
-            print(f"Warning: {record.getMessage()}", file=sys.stderr, flush=True)
-        else:
-            print(record.getMessage(), flush=True)
+        with tqdm.tqdm.external_write_mode(file=sys.stderr):  # on a line of its own, not at the end of a progress bar
+            if record.levelno >= logging.WARNING:
+                print(f"Warning: {record.getMessage()}", file=sys.stderr, flush=True)
+            else:
+                print(record.getMessage(), flush=True)
 
 
 @contextlib.contextmanager

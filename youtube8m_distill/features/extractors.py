@@ -44,11 +44,11 @@ def load_extractors(config: FeaturesConfig) -> tuple[Extractor, Extractor | None
     return frames, Extractor(sound, _imported("audio_extractor", sound))
 
 
-def _imported(flag, name) -> Callable[..., np.ndarray]:
+def _imported(flag, name) -> typing.Any:
     """The callable that `module:callable` names."""
     module, _, attribute = name.partition(":")
     try:
-        found: typing.Any = importlib.import_module(module)
+        found = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ModuleNotFoundError, AttributeError) as error:

@@ -7,6 +7,8 @@ is divided by the roots of the eigenvalues + 1e-4. google/mediapipe, examples/de
 has mean and whitened projection in inception3_mean_matrix_data.pb and inception3_projection_matrix_data.pb.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from youtube8m_distill.features import official_files
@@ -17,7 +19,7 @@ NUMPY_FILES = "mean.npy", "eigenvals.npy", "eigenvecs.npy"
 MEDIAPIPE_FILES = "inception3_mean_matrix_data.pb", "inception3_projection_matrix_data.pb"
 
 
-def load(folder: str):
+def load(folder: str) -> Callable[[np.ndarray], np.ndarray]:
     """The function from frames uint8 [N, H, W, 3] to features float32 [N, 1024], from the files in a folder.
 
     Raises:

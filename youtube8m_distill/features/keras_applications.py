@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill.errors import SettingError
@@ -34,7 +35,7 @@ SIZES = {
 }
 
 
-def load(name: str, folder: str = ""):
+def load(name: str, folder: str = "") -> Callable[[np.ndarray], np.ndarray]:
     """The function from frames uint8 [N, H, W, 3] to features float32 [N, D] of one network.
 
     Frames are scaled to the size that the network was trained on, whatever their shape, as in the official extractor.

@@ -45,7 +45,9 @@ def load_graph(path: pathlib.Path, feed: str, fetch: str) -> Callable[[np.ndarra
     return lambda values: session.run(fetch, {feed: values})
 
 
-def read_projection(folder: str, what: str, read: dict[tuple[str, ...], Callable], sizes: tuple[int, int]):
+def read_projection(
+    folder: str, what: str, read: dict[tuple[str, ...], Callable], sizes: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """The mean float32 [n] and the matrix float32 [n, m] of the first set of files that is in a folder.
 
     Args:

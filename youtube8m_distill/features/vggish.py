@@ -6,6 +6,8 @@ no ReLU. One patch of 96 rows per second, not per 0.96 s, is that of google/medi
 feature_extraction.pbtxt. Its frozen graph (vggish/input_features:0 -> vggish/fc2/BiasAdd:0) and projection are read, too.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -27,7 +29,7 @@ CONVOLUTIONS = ("conv1",), ("conv2",), ("conv3/conv3_1", "conv3/conv3_2"), ("con
 DENSE, EMBEDDING = ("fc1/fc1_1", "fc1/fc1_2"), "fc2"
 
 
-def load(folder: str):
+def load(folder: str) -> Callable[[np.ndarray], np.ndarray]:
     """The function from seconds of sound float32 [N, 16000] to features float32 [N, 128], from the files in a folder.
 
     Raises:
