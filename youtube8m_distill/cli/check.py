@@ -7,7 +7,7 @@ from youtube8m_distill import config, runs, schema
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.flags import FLAGS, READING
 from youtube8m_distill.cli.values import feature_sizes, given
-from youtube8m_distill.data import check, contents
+from youtube8m_distill.data import check, contents, stored_features
 from youtube8m_distill.data.compact import check_networks
 from youtube8m_distill.data.exclusions import write_exclusions
 from youtube8m_distill.data.labels import check_labels
@@ -91,12 +91,12 @@ def describe(report, about_labels):
     packed = [name for name in official if unit == "bytes" and sizes.get(name) == 4 * schema.FEATURE_SIZES[name]]
     for name in packed:
         size = schema.FEATURE_SIZES[name]
-        lines.append(f"{name} holds {4 * size} bytes instead of {size}. {contents.float32_advice(size)}")
+        lines.append(f"{name} holds {4 * size} bytes instead of {size}. {stored_features.float32_advice(size)}")
     is_official = all(sizes.get(name) == schema.FEATURE_SIZES[name] for name in official)
     if not is_official and not packed and FLAGS.feature_sizes is None:
         names = tuple(name for name in official if name in sizes) or report.features.names
         wanted = report.features.replace(names=names, sizes=tuple(sizes[name] for name in names))
-        lines.append(f"`yt8m train` reads these features with {contents.feature_flags(wanted)}.")
+        lines.append(f"`yt8m train` reads these features with {stored_features.feature_flags(wanted)}.")
     if report.num_valid and not report.num_labeled:
         lines.append(f"None of these records {about_labels.without}")
     return lines

@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from youtube8m_distill.data import tfrecord
 from youtube8m_distill.data.find_files import is_unreachable, unreachable_files
+from youtube8m_distill.data.stored_features import NO_EXAMPLE
 from youtube8m_distill.errors import BadRecordError as BadRecordError
 
 START, END = "<bad record>", "</bad record>"
 STORED_AS = {"string": "bytes", "float": "floats", "int64": "integers"}  # TensorFlow's word -> the word in messages
-NO_EXAMPLE = "neither a SequenceExample nor an Example"
 
 
 def record_name(path, number):

@@ -22,6 +22,7 @@ from youtube8m_distill.data.exclusions import Fault
 from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.data.ids import SeenVideos, hash_ids
 from youtube8m_distill.data.parsing.batch import VideoParser
+from youtube8m_distill.data.stored_features import OFFICIAL
 from youtube8m_distill.errors import SettingError
 
 CHUNK = 64  # records parsed together: 15 MB of official ones
@@ -76,7 +77,7 @@ def check_records(
     shards: tuple[tfrecord.Shard, ...],
     features: config.FeatureConfig | None,
     num_classes: int,
-    reading: config.Reading = contents.OFFICIAL,
+    reading: config.Reading = OFFICIAL,
     segment_classes: Collection[int] = (),
 ) -> CheckReport:
     """Reads every record of some files once, several files at a time.

@@ -11,9 +11,10 @@ import numpy as np
 from youtube8m_distill import config as configs
 from youtube8m_distill import display, schema
 from youtube8m_distill.data.bad_records import naming_bad_records
-from youtube8m_distill.data.contents import OFFICIAL, find_layout
+from youtube8m_distill.data.contents import find_layout
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
+from youtube8m_distill.data.stored_features import OFFICIAL
 from youtube8m_distill.data.tfrecord import estimate_records
 from youtube8m_distill.settings import require
 

@@ -13,13 +13,14 @@ from youtube8m_distill import schema
 from youtube8m_distill.config import FeatureConfig, NetworkConfig, Reading, RunConfig
 from youtube8m_distill.config.video import FeatureDtype
 from youtube8m_distill.data.compact import check_networks, check_whole_videos
-from youtube8m_distill.data.contents import OFFICIAL, detect_dtype, find_layout, stored_features
+from youtube8m_distill.data.contents import detect_dtype, find_layout, stored_features
 from youtube8m_distill.data.exclusions import Fault, match, read_exclusions, without
 from youtube8m_distill.data.find_files import find_files, real_path, require_records, unreachable_files
 from youtube8m_distill.data.held_records import HeldRecords
 from youtube8m_distill.data.labels import check_labels
 from youtube8m_distill.data.segment_classes import read_segment_classes
 from youtube8m_distill.data.segments import hold_segments
+from youtube8m_distill.data.stored_features import OFFICIAL
 from youtube8m_distill.data.tfrecord import THREADS, Shard, count_records, digest, estimate_records
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs.initial_weights import check_initial_weights
