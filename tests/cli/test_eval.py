@@ -12,7 +12,8 @@ from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import eval as eval_command
 from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.export import spreadsheet_safe
-from youtube8m_distill.export.named import read_vocabulary, write_per_class
+from youtube8m_distill.export.named import write_per_class
+from youtube8m_distill.export.vocabulary import read_vocabulary
 from youtube8m_distill.metrics.evaluate import Evaluator
 
 VOCABULARIES = {
@@ -123,16 +124,16 @@ def test_checkpoint_top_k_and_output_dir_are_used(run, files, tmp_path):
 @pytest.mark.parametrize("year", VOCABULARIES)
 def test_a_vocabulary_of_either_year_is_read(tmp_path, year):
     (tmp_path / "names.csv").write_text(VOCABULARIES[year])
-    assert read_vocabulary(f"{tmp_path}/names.csv").to_dict() == dict(enumerate(NAMES))
+    assert read_vocabulary(f"{tmp_path}/names.csv") == dict(enumerate(NAMES))
 
 
 def test_a_class_may_have_the_name_na(tmp_path):
     (tmp_path / "names.csv").write_text(VOCABULARIES["2018"].replace("Dance", "NA"))
-    assert "NA" in read_vocabulary(f"{tmp_path}/names.csv").tolist()
+    assert "NA" in read_vocabulary(f"{tmp_path}/names.csv").values()
 
 
 def test_formulas_in_class_names_are_escaped(tmp_path):
-    names = pd.Series({0: "Game", 1: "=1+2"})
+    names = {0: "Game", 1: "=1+2"}
     write_per_class(tmp_path / "rows.csv", pd.DataFrame({"num_positives": [3, 4]}), names)
     assert pd.read_csv(tmp_path / "rows.csv")["name"].tolist() == ["Game", spreadsheet_safe("=1+2")]
     assert spreadsheet_safe("=1+2") != "=1+2"

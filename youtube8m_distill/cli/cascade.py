@@ -26,7 +26,7 @@ def main():
         with entry.about("train_dirs"):
             trained = [runs.open_run(folder.strip()) for folder in FLAGS.train_dirs]
         building.check_runs(trained)
-        reading = reading_of(trained[0].config)
+        reading = reading_of(trained[0].config.reading)
         shards = find_shards(trained, reading)
         strategy, is_gated = make_strategy(FLAGS.num_gpu), options.criterion == "gate"
         networks = [runs.LoadedNetwork(run, strategy, reading=reading, keep_encoding=is_gated) for run in trained]

@@ -8,7 +8,6 @@ from youtube8m_distill import runs
 from youtube8m_distill.cli import starter_flags
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.values import reading_of
-from youtube8m_distill.errors import SettingError
 
 REFUSED = {
     "checkpoint": "it has the best weights of its networks",
@@ -22,11 +21,7 @@ REFUSED = {
 
 def load_cascade(strategy: tf.distribute.Strategy, **options: Any) -> runs.LoadedCascade:
     """The cascade in --train_dir, with `options` of LoadedCascade. SettingError for flags of single networks."""
-    for name in (*REFUSED, *starter_flags.REPEATED):
-        if name in FLAGS and FLAGS[name].present:
-            reason = REFUSED.get(name, "its settings come from its runs")
-            reason = f"has no effect on the cascade in {FLAGS.train_dir}: {reason}. Leave it out."
-            raise SettingError(name, reason, FLAGS[name].value)
+    starter_flags.refuse_without_effect(REFUSED, f"the cascade in {FLAGS.train_dir}", "its settings come from its runs")
     cascade = runs.open_cascade(FLAGS.train_dir)
-    reading = reading_of(cascade.open_runs()[0].config, segment_labels=False, segment_label_ids_file="")
+    reading = reading_of(cascade.open_runs()[0].config.reading, segment_labels=False, segment_label_ids_file="")
     return runs.LoadedCascade(cascade, strategy, reading, **options)

@@ -75,7 +75,7 @@ class Command(NamedTuple):
     define_flags: Callable[[], None]
     required: tuple[str, ...] = ()  # flags
     check_settings: Callable[[], object] = lambda: None  # raises SettingError
-    uses_tensorflow: bool = True
+    uses_tensorflow: bool = True  # from the start; yt8m predict decides by what it is given
     takes_files: bool = False  # whether arguments that are not flags name files
 
     @property
@@ -98,7 +98,7 @@ COMMANDS = {
     "train": Command("train", definitions.train, ("train_data_pattern",), run_config.check_flags),
     "eval": Command("eval", definitions.evaluate, ("train_dir", "eval_data_pattern"), check_evaluate),
     "infer": Command("inference", definitions.infer, ("input_data_pattern", "output_file"), check_infer),
-    "predict": Command("predict", definitions.predict, ("train_dir",), takes_files=True),
+    "predict": Command("predict", definitions.predict, ("train_dir",), uses_tensorflow=False, takes_files=True),
     "compact": Command(
         "compact", definitions.compact, ("input_data_pattern", "output_dir"), lambda: values.frame_view("uniform")
     ),

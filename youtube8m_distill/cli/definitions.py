@@ -245,7 +245,8 @@ def export():
 
     The result is loaded in its runtime and compared with the network on the videos of --verify_data_pattern and on copies
     of them of 1 to more than all frames. OUTPUT_DIR appears only if no prediction is off by more than --tolerance. It holds
-    the network and export.json, with its inputs and what the comparison found.
+    the network and export.json, with its inputs and what the comparison found, and with --vocabulary the names of its
+    classes.
 
     litert, onnx, and openvino need the packages of the extra `export`: pip install '.[export]' in a checkout.
     """
@@ -255,7 +256,12 @@ def export():
         **our_flags.NETWORK,
         checkpoint=Flag("best, last, or a step.", str, "best"),
     )
-    define("Output", output_dir=Flag("Folder to write: new or empty.", pathlib.Path), **fields(ExportConfig))
+    define(
+        "Output",
+        output_dir=Flag("Folder to write: new or empty.", pathlib.Path),
+        **fields(ExportConfig),
+        **our_flags.VOCABULARY,
+    )
     define(
         "Data",
         verify_data_pattern=Flag("Globs of files to compare predictions on, labeled or not. Default: random videos."),

@@ -164,10 +164,14 @@ def message_of(error: Exception) -> str:
 
 
 def fail(message: str) -> NoReturn:
-    """Ends the program with one line. Characters that do not print, as from a file of unknown origin, are escaped."""
-    line = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in message)
-    print(f"Error: {line}", file=sys.stderr)
+    """Ends the program with one line."""
+    print(f"Error: {printable(message)}", file=sys.stderr)
     sys.exit(2)
+
+
+def printable(text: str) -> str:
+    """A text, as from a file of unknown origin, with the characters escaped that do not print."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def program(command: str) -> str:

@@ -61,7 +61,7 @@ def evaluate_run():
         run = runs.open_run(FLAGS.train_dir)
         role = run.role(FLAGS.network)
         check_repeated(run.config, role, run.folder)
-        reading = reading_of(run.config)
+        reading = reading_of(run.config.reading)
         folder = output_folder(run.folder / "eval" / (f"{role}_segments" if reading.segment_labels else role))
         strategy = make_strategy(FLAGS.num_gpu)
         names = vocabulary()

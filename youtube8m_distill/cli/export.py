@@ -5,7 +5,7 @@ import os
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.flags import FLAGS
-from youtube8m_distill.cli.values import exclusions, reading_of, settings_given
+from youtube8m_distill.cli.values import exclusions, reading_of, settings_given, vocabulary
 from youtube8m_distill.config.export import ExportConfig
 from youtube8m_distill.engine.cluster import refuse_cluster
 
@@ -17,7 +17,7 @@ def main():
         refuse_cluster(os.environ)
         run = runs.open_run(FLAGS.train_dir)
         network = run.config.networks[run.role(FLAGS.network)]
-        reading = reading_of(run.config, segment_labels=False, segment_label_ids_file="")
+        reading = reading_of(run.config.reading, segment_labels=False, segment_label_ids_file="")
         patterns = {name: str(FLAGS[name].value) for name in PATTERNS if FLAGS[name].value}
         readers = dict.fromkeys(patterns, [network])
         found = runs.RecordFiles(exclusions(), reading).find(patterns, network.features, readers, network.num_classes)
@@ -32,5 +32,6 @@ def main():
             calibration,
             reading,
             FLAGS.verify_videos,
+            vocabulary(run.folder),
         )
     print(f"Written to {FLAGS.output_dir}, with export.json.")

@@ -56,7 +56,7 @@ def load(stack, strategy):
         return load_cascade(strategy, **options)
     run = open_run(stack)
     check_repeated(run.config, run.role(FLAGS.network), run.folder)
-    reading = reading_of(run.config, segment_labels=False, segment_label_ids_file="")
+    reading = reading_of(run.config.reading, segment_labels=False, segment_label_ids_file="")
     return runs.LoadedNetwork(run, strategy, FLAGS.network, checkpoint(), FLAGS.mixed_precision, reading, **options)
 
 
@@ -78,7 +78,7 @@ def retrieve(ranker, strategy, shards):
     started, candidate = time.monotonic(), None
     with entry.about("input_data_pattern"):
         check_networks(shards, [], of_segments=True)
-    classes = runs.segment_classes(reading_of(ranker.run.config, segment_labels=True), ranker.config.num_classes)
+    classes = runs.segment_classes(reading_of(ranker.run.config.reading, segment_labels=True), ranker.config.num_classes)
     wanted = runs.Retrieval(classes, FLAGS.top_k, value_exponents(), FLAGS.segment_frames, FLAGS.segment_max_pred)
     if FLAGS.candidate_dir:
         run = runs.open_run(FLAGS.candidate_dir)

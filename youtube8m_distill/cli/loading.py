@@ -1,10 +1,12 @@
 """Loads TensorFlow for a command, after its flags have been checked."""
 
+import contextlib
 import ctypes
 import logging
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 
 from absl import flags
 
@@ -18,9 +20,8 @@ KEEP_BYTES, LARGEST_BYTES = 2**31 - 1, (2**30, 2**25)  # older versions accept o
 def load_tensorflow() -> None:
     """Imports TensorFlow without its start-up lines and sets the options that all commands share."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors become exceptions, so no message is lost
-    if "tensorflow" not in sys.modules:
-        _import_quietly()
-    import tensorflow as tf
+    with hidden_stderr():  # TF_CPP_MIN_LOG_LEVEL does not silence what CUDA's stub prints
+        import tensorflow as tf
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     keep_freed_memory()
@@ -42,14 +43,15 @@ def keep_freed_memory() -> None:
         mallopt(TRIM_THRESHOLD, KEEP_BYTES)
 
 
-def _import_quietly():
-    """Imports TensorFlow with standard error redirected. TF_CPP_MIN_LOG_LEVEL does not silence what CUDA's stub prints."""
+@contextlib.contextmanager
+def hidden_stderr() -> Iterator[None]:
+    """Hides what libraries write to standard error inside the block, unless it raises."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as hidden:
         os.dup2(hidden.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            yield
         except BaseException:
             hidden.seek(0)
             os.write(stderr, hidden.read())

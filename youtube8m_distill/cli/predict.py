@@ -1,34 +1,26 @@
-"""Prints the best classes of the videos in some files."""
+"""Prints the best classes of the videos in some files. A LiteRT file is run without TensorFlow."""
 
-import os
+import contextlib
 import pathlib
 
-from youtube8m_distill import runs, schema
-from youtube8m_distill.cli import entry
-from youtube8m_distill.cli.cascade_dir import load_cascade
+from youtube8m_distill import schema
+from youtube8m_distill.cli import entry, loading
 from youtube8m_distill.cli.flags import FLAGS
-from youtube8m_distill.cli.starter_flags import check_repeated
-from youtube8m_distill.cli.values import reading_of, vocabulary
 from youtube8m_distill.data.notes import NoteCounter
-from youtube8m_distill.engine.cluster import refuse_cluster
-from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.errors import SettingError
+from youtube8m_distill.export import about
 
 
 def main(*paths):
-    with entry.user_errors():
-        refuse_cluster(os.environ)
+    with contextlib.ExitStack() as stack, entry.user_errors():
         if not paths:
             raise SettingError(
                 "FILE", f"is missing; name files, as in `{entry.program('predict')} --train_dir=RUN video.pb`."
             )
-        names = vocabulary()
-        tagger = load(make_strategy(FLAGS.num_gpu), top_k=FLAGS.top_k, for_metrics=False)
-        config = tagger.configs[0]
-        notes = NoteCounter(config.max_video_frames)
+        tagger, names = load(stack)
+        notes = NoteCounter(tagger.configs[0].max_video_frames)
         for path in paths:
-            shards = runs.find_shards("FILE", path, config.features, tagger.configs, (), tagger.reading)
-            for batch in tagger.predict(shards, FLAGS.batch_size):
+            for batch in tagger.predict(path):
                 for place, video_id in enumerate(batch[schema.VIDEO_ID]):
                     print(_tags(pathlib.Path(path).name, video_id, batch["classes"][place], batch["scores"][place], names))
                 notes.add(batch[schema.NOTED])
@@ -36,21 +28,31 @@ def main(*paths):
         print(line)
 
 
-def load(strategy, **options):
-    """The network or the cascade in --train_dir."""
-    if runs.is_cascade(FLAGS.train_dir):
-        return load_cascade(strategy, **options)
-    run = runs.open_run(FLAGS.train_dir)
-    check_repeated(run.config, run.role(FLAGS.network), run.folder)
-    reading = reading_of(run.config, segment_labels=False, segment_label_ids_file="")
-    checkpoint = FLAGS.checkpoint or "best"
-    return runs.LoadedNetwork(run, strategy, FLAGS.network, checkpoint, FLAGS.mixed_precision, reading, **options)
+def load(stack):
+    """Whatever is in --train_dir, with the names of its classes; what it needs for a while is removed with `stack`.
+
+    Its `configs` are those of its networks, the one that reads first in front. Its `predict` yields batches of the videos in
+    a file, as `Tagger.predict` does.
+    """
+    folder = about.exported_folder(FLAGS.train_dir)
+    exported = None if folder is None else about.read_export(folder)
+    if exported is not None and exported.format == "litert":
+        from youtube8m_distill.cli import predict_litert
+
+        return predict_litert.load(folder, exported)
+    if exported is not None and exported.format != "saved_model":
+        reason = f"holds a network for {exported.format}; of exported networks, this command runs litert and saved_model."
+        raise SettingError("train_dir", reason, FLAGS.train_dir)
+    loading.load_tensorflow()
+    from youtube8m_distill.cli import predict_tensorflow
+
+    return predict_tensorflow.load(stack, folder)
 
 
 def _tags(file, video_id, classes, scores, names):
     """The best classes of a video, one per line."""
-    lines = [f"{file}: {video_id.decode(errors='replace')}"]
+    lines = [f"{file}: {entry.printable(video_id.decode(errors='replace'))}"]
     for number, score in zip(classes, scores):
         name = f"class {number}" if names is None else names.get(int(number), f"class {number}")
-        lines.append(f"  {score:.3f}  {name}")
+        lines.append(f"  {score:.3f}  {entry.printable(name)}")
     return "\n".join(lines)

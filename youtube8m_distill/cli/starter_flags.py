@@ -4,6 +4,8 @@ Evaluation and prediction accept settings of the training that agree with the ru
 the reason.
 """
 
+from collections.abc import Mapping
+
 from absl import flags
 
 from youtube8m_distill import config as configs
@@ -56,6 +58,19 @@ def check_repeated(run_config: configs.RunConfig, role: str, folder: object) -> 
             there = f"has {written(found[name])}" if found.get(name) is not None else "has no such setting"
             reason = f"the {run_config.title(role)} in {folder} {there}. Settings come from the run; leave the flag out."
             raise SettingError(name, reason, value)
+
+
+def refuse_without_effect(reasons: Mapping[str, str], what: str, of_settings: str) -> None:
+    """Raises SettingError for a flag in `reasons` or in REPEATED that is given and has no effect on `what`.
+
+    Args:
+        reasons: name of a flag -> why; the command need not have it.
+        of_settings: why, for flags in REPEATED.
+    """
+    for name in (*reasons, *REPEATED):
+        if name in FLAGS and FLAGS[name].present:
+            reason = f"has no effect on {what}: {reasons.get(name, of_settings)}. Leave it out."
+            raise SettingError(name, reason, FLAGS[name].value)
 
 
 class _Refused(flags.ArgumentParser):

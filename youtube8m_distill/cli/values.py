@@ -1,6 +1,7 @@
 """What the flags of a command line stand for: settings, features, frames, files, and names of classes."""
 
 import math
+import os
 from typing import Any, TypeVar
 
 from youtube8m_distill import config as configs
@@ -63,17 +64,18 @@ def given(*names: str) -> dict[str, Any]:
     return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
 
 
-def vocabulary() -> Any:
-    """Class names by index from --vocabulary, as a pandas Series; None without it. SettingError for another file."""
-    from youtube8m_distill.export.named import read_vocabulary
+def vocabulary(folder: str | os.PathLike | None = None) -> dict[int, str] | None:
+    """Class names by index from --vocabulary or, without it, from the vocabulary in a folder; None if there is none."""
+    from youtube8m_distill.export.vocabulary import FILE, read_vocabulary
 
-    if not FLAGS.vocabulary:
+    path = FLAGS.vocabulary
+    if not path and (folder is None or not os.path.isfile(path := os.path.join(folder, FILE))):
         return None
     try:
-        return read_vocabulary(FLAGS.vocabulary)
+        return read_vocabulary(path)
     except (ValueError, OSError) as error:
         reason = str(error) if type(error) is ValueError else f"cannot be read: {error}"
-        raise SettingError("vocabulary", reason, FLAGS.vocabulary) from error
+        raise SettingError("vocabulary", reason, path) from error
 
 
 def label_rows() -> Any:
@@ -83,13 +85,12 @@ def label_rows() -> Any:
     if not FLAGS.labels and FLAGS.vocabulary:
         raise SettingError("vocabulary", "has an effect only with --labels.", FLAGS.vocabulary)
     names = vocabulary()
-    known = None if names is None else {int(number): str(name) for number, name in names.items() if isinstance(name, str)}
-    return read_labels(FLAGS.labels, known) if FLAGS.labels else None
+    return read_labels(FLAGS.labels, names) if FLAGS.labels else None
 
 
 def training_flags(features: configs.FeatureConfig) -> list[str]:
     """A line with the flags that training needs to read features; nothing for official ones. Loads TensorFlow."""
-    from youtube8m_distill.data.contents import feature_flags
+    from youtube8m_distill.data.stored_features import feature_flags
 
     official = configs.FeatureConfig()
     if (features.names, features.sizes) == (official.names, official.sizes):
@@ -97,9 +98,9 @@ def training_flags(features: configs.FeatureConfig) -> list[str]:
     return [f"`yt8m train` reads these features with {feature_flags(features)}."]
 
 
-def reading_of(run_config: configs.RunConfig, **fixed: Any) -> configs.Reading:
-    """How the records of a run's network are read: as in its training, except for flags that are given and `fixed`."""
-    own = run_config.reading.values()
+def reading_of(of_training: configs.Reading, **fixed: Any) -> configs.Reading:
+    """How the records of a trained network are read: as in its training, except for flags that are given and `fixed`."""
+    own = of_training.values()
     found = {**own, **given(*(name for name in own if name in FLAGS)), **fixed}
     ids_file = "segment_label_ids_file"
     if not found["segment_labels"] and not (ids_file in FLAGS and FLAGS[ids_file].present):

@@ -16,6 +16,7 @@ import tensorflow as tf
 from youtube8m_distill import config, files, schema
 from youtube8m_distill.data import frame_selection, seeds
 from youtube8m_distill.data.bad_records import NO_EXAMPLE, BadRecordError, naming_bad_records
+from youtube8m_distill.data.compact_manifest import MANIFEST, require_fitting
 from youtube8m_distill.data.find_files import real_path
 from youtube8m_distill.data.tfrecord import BARE, RecordWriter, Shard, digest, read_serialized
 from youtube8m_distill.manifest import Manifest
@@ -24,7 +25,6 @@ from youtube8m_distill.settings import require
 # Increased when the same settings give other files. Before format 3, records did not hold the indices of their frames; in
 # format 1, `uniform` was the name of `centered`.
 FORMAT = 3
-MANIFEST = "compact.json"
 CHUNK = 64  # records cut together: 15 MB of official ones
 
 
@@ -90,21 +90,8 @@ def check_networks(shards: tuple[Shard, ...], networks: Iterable[config.NetworkC
             raise ValueError(f"the compact files in {folder} hold no whole segments; give the original files.")
         with tf.io.gfile.GFile(os.path.join(folder, MANIFEST)) as file:
             settings = json.load(file)["compact"]
-        if settings["format"] == 1 and settings["frame_selection"] == "uniform":
-            settings["frame_selection"] = "centered"
-        kept = _selection(settings)
         for network in networks:
-            seen = kept if network.view is None else _selection(network.view.to_dict())
-            if seen != kept:
-                raise ValueError(
-                    f"the compact files in {folder} hold {kept} frames only, but the network sees {seen} ones; give it the "
-                    "original files."
-                )
-            if network.family.reads_frame_indices and settings["format"] < 3:
-                raise ValueError(
-                    f"the compact files in {folder} are of an earlier version and do not hold the frames' indices in the "
-                    f"video, which a {network.model} reads; write them again, or give it the original files."
-                )
+            require_fitting(folder, settings, network)
 
 
 def check_whole_videos(shards: tuple[Shard, ...]) -> None:
@@ -120,13 +107,6 @@ def _compact_folders(shards):
     """The folders of compact files among those of some files."""
     folders = sorted({os.path.dirname(shard.path) for shard in shards})
     return [folder for folder in folders if tf.io.gfile.exists(os.path.join(folder, MANIFEST))]
-
-
-def _selection(settings):
-    """The frame selection in a view's settings, in words."""
-    words = [str(settings[name]) for name in ("frames_per_video", "frame_selection") if settings[name] is not None]
-    longest = settings.get("max_video_frames", schema.MAX_FRAMES)
-    return " ".join(words + ([f"(of the first {longest})"] if longest != schema.MAX_FRAMES else []))
 
 
 def compact_file(

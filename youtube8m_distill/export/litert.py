@@ -1,22 +1,23 @@
-"""LiteRT (formerly TensorFlow Lite), for phones and other small machines."""
+"""LiteRT (formerly TensorFlow Lite), for phones and other small machines. Only writing a file imports TensorFlow."""
 
 import os
 import pathlib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from youtube8m_distill.config.export import Quantization
+
+if TYPE_CHECKING:
+    import keras
 
 FILE = "model.tflite"
 
 
 def write_litert(
     folder: str | os.PathLike,
-    model: keras.Model,
+    model: "keras.Model",
     input_signature: list[dict[str, Any]],
     quantization: Quantization = "none",
     calibration: Iterable[dict[str, np.ndarray]] = (),
@@ -29,6 +30,8 @@ def write_litert(
     Raises:
         Exception: TensorFlow's, if its converter does not know an operation.
     """
+    import tensorflow as tf
+
     ops, target, options = tf.lite.OpsSet, {}, {}
     target["supported_ops"] = [ops.TFLITE_BUILTINS]
     if quantization != "none":
@@ -43,10 +46,11 @@ def write_litert(
     model.export(path, "litert", verbose=False, input_signature=input_signature, target_spec=target, **options)
 
 
-def load_litert(folder: str | os.PathLike) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
-    """A function from inputs, by name, to predictions, for batches of any size."""
+def load_litert(path: str | os.PathLike) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
+    """A function from inputs, by name, to predictions, for batches of any size; of a file, or of the one in a folder."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(os.path.join(folder, FILE), num_threads=os.cpu_count())
+    file = os.path.join(path, FILE) if os.path.isdir(path) else os.fspath(path)
+    interpreter = Interpreter(file, num_threads=os.cpu_count())
     run = interpreter.get_signature_runner()
     return lambda inputs: run(**inputs)["predictions"]

@@ -1,4 +1,4 @@
-"""Class names: vocabularies, and predictions and tables with the names of classes."""
+"""Predictions and tables with the names of classes."""
 
 import csv
 import gzip
@@ -12,36 +12,7 @@ from youtube8m_distill import files
 from youtube8m_distill.export.formula_guard import spreadsheet_safe
 from youtube8m_distill.export.kaggle import open_for_writing
 
-# Index and name of a class: official files of 2018 and later, of 2017; AudioSet's class_labels_indices.csv.
-COLUMNS = {"Index": "Name", "label_id": "label_name", "index": "display_name"}
 HEADER = ["VideoId", "Class", "Name", "Score"]
-
-
-def read_vocabulary(path: str | os.PathLike) -> pd.Series:
-    """Class names by index, from an official vocabulary, AudioSet's, or a text file with one name per line, class 0 first.
-
-    Raises:
-        ValueError, OSError: if the file is none of these, or cannot be read.
-    """
-    with open(path, encoding="utf-8") as file:
-        header = next(csv.reader([file.readline()]), [])
-    for index, name in COLUMNS.items():
-        if {index, name} <= set(header):
-            table = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a class may be called NA
-            numbers = pd.to_numeric(table[index], errors="coerce")
-            if numbers.isna().any() or (numbers % 1).any() or numbers.duplicated().any():
-                raise ValueError(f"its column {index} must hold each class number once.")
-            return table.set_index(numbers.astype(int))[name]
-    if len(header) > 1 and os.fspath(path).endswith(".csv"):
-        known = "; ".join(f"{index} and {name}" for index, name in COLUMNS.items())
-        raise ValueError(
-            f"has the columns {', '.join(header)}. A vocabulary has {known}; or give a text file with one name per line."
-        )
-    with open(path, encoding="utf-8") as file:
-        names = file.read().splitlines()
-    if not names:
-        raise ValueError("is empty; give one name per line.")
-    return pd.Series(names)
 
 
 def path_with_names(path: str | os.PathLike) -> str:
@@ -51,13 +22,13 @@ def path_with_names(path: str | os.PathLike) -> str:
     return f"{root}.names{extension}{packed}"
 
 
-def write_names(source: str | os.PathLike, path: str | os.PathLike, names: pd.Series) -> None:
+def write_names(source: str | os.PathLike, path: str | os.PathLike, names: dict[int, str]) -> None:
     """Writes a readable form of a finished Kaggle CSV: a row for each video and class, the best first.
 
     A class without a name has an empty one. Formulas in names are escaped. The file is complete or absent.
     """
     packed: Any = gzip.open if os.fspath(source).endswith(".gz") else open
-    known = {int(index): spreadsheet_safe(str(name)) for index, name in names.items() if isinstance(name, str)}
+    known = {index: spreadsheet_safe(name) for index, name in names.items()}
     with packed(source, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = csv.reader(file)
         next(rows)
@@ -69,7 +40,7 @@ def write_names(source: str | os.PathLike, path: str | os.PathLike, names: pd.Se
                 output.write(_lines(lines))
 
 
-def write_per_class(path: str | os.PathLike, rows: pd.DataFrame, names: pd.Series | None = None) -> None:
+def write_per_class(path: str | os.PathLike, rows: pd.DataFrame, names: dict[int, str] | None = None) -> None:
     """Writes a table by class: its index as `class`, names if they are given, and its columns. Formulas are escaped."""
     rows = rows.rename_axis("class").reset_index()
     if names is not None:

@@ -9,6 +9,7 @@ from youtube8m_distill.runs.export import export_network
 from youtube8m_distill.runs.extraction import extract
 from youtube8m_distill.runs.initial_weights import has_eigenvalues
 from youtube8m_distill.runs.loaded_cascade import LoadedCascade
+from youtube8m_distill.runs.loaded_export import LoadedExport
 from youtube8m_distill.runs.lock import FolderInUse, locked
 from youtube8m_distill.runs.predictions import predict_to_csv
 from youtube8m_distill.runs.retrieval import Retrieval, SegmentRetriever

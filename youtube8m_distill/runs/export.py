@@ -18,7 +18,7 @@ from youtube8m_distill.data.contents import find_layout
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
 from youtube8m_distill.data.parsing.layout import Layout, official_layout
 from youtube8m_distill.data.tfrecord import Shard
-from youtube8m_distill.export import verification
+from youtube8m_distill.export import about, verification, vocabulary
 from youtube8m_distill.export.litert import load_litert, write_litert
 from youtube8m_distill.export.onnx import load_onnx, write_onnx
 from youtube8m_distill.export.openvino import load_openvino, write_openvino
@@ -32,7 +32,6 @@ from youtube8m_distill.runs import sample_videos
 from youtube8m_distill.runs.run import Run
 from youtube8m_distill.settings import require
 
-FILE = "export.json"
 CALIBRATION_VIDEOS = 200
 LONGEST_MESSAGE = 300  # characters of a converter's error
 LOAD = {"saved_model": load_saved_model, "litert": load_litert, "onnx": load_onnx, "openvino": load_openvino}
@@ -50,6 +49,7 @@ def export_network(
     calibration_shards: Sequence[Shard] = (),
     reading: Reading | None = None,
     verify_videos: int = 256,
+    names: dict[int, str] | None = None,
 ) -> Verification:
     """Writes a network for another runtime, loads it there, and compares its predictions with the network's.
 
@@ -67,6 +67,7 @@ def export_network(
         calibration_shards: files for full_int8, of which the first 200 videos are read.
         reading: how the records are read; None for how the run's were, but always whole videos.
         verify_videos: the most videos of `verify_shards` to read.
+        names: of classes, by index, to write to `vocabulary.csv` in the folder.
     Raises:
         SettingError: if settings are wrong, the folder is in use, a package is missing, or the tolerance is exceeded.
         FileNotFoundError, ValueError: if there is no such checkpoint, or the network cannot be converted.
@@ -89,18 +90,22 @@ def export_network(
             signature = _write(folder, model, config, network_config, seed, layout, calibration)
         with _naming(f"the {network_config.model} was converted to {_name(config)}, but cannot be run"):
             found = _verify(folder, model, config, videos, num_own, sorted(signature))
-        about = {
-            "format": 1,
+        contents = {
+            "format": about.FORMAT,
             "train_dir": os.path.abspath(run.folder),
             "network": role,
             "checkpoint_step": progress.step,
             **network_config.to_dict(),
+            "reading": reading.to_dict(),
+            "seed": seed,
             "inputs": {name: {"shape": list(spec.shape), "dtype": spec.dtype} for name, spec in signature.items()},
             "records": layout._asdict() if config.format == "saved_model" else None,
             "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
             "verification": found.to_dict(),
         }
-        (folder / FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        (folder / about.FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+        if names is not None:
+            vocabulary.write_vocabulary(folder / vocabulary.FILE, names)
         title = f"{run.config.title(role)} of step {progress.step} in {run.folder}"
         logger.info("\n".join([f"The {title}, as {_name(config)}:", *found.table()]))
         reason = f"is exceeded: a prediction of the exported {title} is off by {found.largest_difference:.2g}."

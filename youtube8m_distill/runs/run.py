@@ -23,6 +23,7 @@ from youtube8m_distill import files
 from youtube8m_distill.engine import history, weights_file
 from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
 from youtube8m_distill.engine.progress import Progress
+from youtube8m_distill.export.about import FILE as EXPORT_FILE
 from youtube8m_distill.families.build import build_model, count_weights
 from youtube8m_distill.manifest import Manifest, differences
 from youtube8m_distill.runs.lock import locked
@@ -166,10 +167,12 @@ def fingerprint_of(folders: Sequence[str]) -> str:
 
 
 def _other_content(folder):
-    """A sentence about a cascade or checkpoints of the starter code in a folder; "" if there are none."""
+    """A sentence about a cascade, an exported network, or checkpoints of the starter code in a folder; "" without them."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if CASCADE_FILE in names:
         return " It is a cascade, which only eval, infer, and predict take; name one of the runs in it."
+    if EXPORT_FILE in names:
+        return " It holds an exported network, which only predict takes; name the training directory that it comes from."
     if "model_flags.json" not in names and not ("checkpoint" in names and any(name.endswith(".index") for name in names)):
         return ""
     return (

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -109,8 +109,17 @@ class Tagger(abc.ABC):
         return evaluate(self.predict(shards, batch_size, "evaluate"), evaluator)
 
 
+class Source(Protocol):
+    """What `predict_rest` needs of whatever predicts."""
+
+    configs: tuple[NetworkConfig, ...]
+    reading: Reading
+
+    def source_of(self, batch: Batch, row: int) -> str: ...
+
+
 def predict_rest(
-    tagger: Tagger,
+    tagger: Source,
     run: Callable[[Sequence[Shard], Layout], Iterator[Batch]],
     shards: Sequence[Shard],
     description: str,

@@ -1,0 +1,44 @@
+import pytest
+
+from youtube8m_distill.export.vocabulary import read_vocabulary, write_vocabulary
+
+NAMES = {0: "Game", 1: "Vehicle, motor", 2: "=1+2"}
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("v.csv", 'Index,TrainVideoCount,Name\n0,9,Game\n1,8,"Vehicle, motor"\n2,7,=1+2\n'),
+        ("v.csv", 'label_id,label_name\n0,Game\n1,"Vehicle, motor"\n2,=1+2\n'),
+        ("class_labels_indices.csv", 'index,mid,display_name\n0,/m/1,Game\n1,/m/2,"Vehicle, motor"\n2,/m/3,=1+2\n'),
+        ("names.txt", "Game\nVehicle, motor\n=1+2\n"),
+    ],
+)
+def test_a_vocabulary_of_each_kind_is_read(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    assert read_vocabulary(tmp_path / name) == NAMES
+
+
+@pytest.mark.parametrize("rows", ["0,a\nx,b", "0,a\n0,b", "0,a\n1.5,b", ",a"])
+def test_class_numbers_of_a_vocabulary_are_unique_and_whole(tmp_path, rows):
+    (tmp_path / "v.csv").write_text(f"Index,Name\n{rows}\n")
+    with pytest.raises(ValueError, match="its column Index must hold each class number once"):
+        read_vocabulary(tmp_path / "v.csv")
+
+
+def test_a_class_without_a_name_is_left_out_and_one_called_na_is_not(tmp_path):
+    (tmp_path / "v.csv").write_text("Index,Name\n0,NA\n1,\n2\n3.0,Game\n")
+    assert read_vocabulary(tmp_path / "v.csv") == {0: "NA", 3: "Game"}
+
+
+def test_a_broken_table_is_refused(tmp_path):
+    (tmp_path / "v.csv").write_text('Index,Name\n0,"Game\n')
+    with pytest.raises(ValueError, match="is not a CSV file: unexpected end of data"):
+        read_vocabulary(tmp_path / "v.csv")
+
+
+def test_a_written_vocabulary_is_read_again(tmp_path):
+    names = {7: 'A "quoted", name', 0: "two\nlines", 3862: "caf\u00e9"}
+    write_vocabulary(tmp_path / "vocabulary.csv", names)
+    assert read_vocabulary(tmp_path / "vocabulary.csv") == names
+    assert (tmp_path / "vocabulary.csv").read_text().startswith("Index,Name\n0,")

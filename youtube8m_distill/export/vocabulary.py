@@ -1,0 +1,64 @@
+"""Class names. Read without pandas, which would take half of the time in which a small file can be tagged."""
+
+import csv
+import os
+import pathlib
+
+from youtube8m_distill import files
+
+FILE = "vocabulary.csv"  # in a folder with a network: the names of its classes
+# Index and name of a class: official files of 2018 and later, of 2017; AudioSet's class_labels_indices.csv.
+COLUMNS = {"Index": "Name", "label_id": "label_name", "index": "display_name"}
+
+
+def read_vocabulary(path: str | os.PathLike) -> dict[int, str]:
+    """Class names by index, from an official vocabulary, AudioSet's, or a text file with one name per line, class 0 first.
+
+    A class whose name is empty is left out.
+
+    Raises:
+        ValueError, OSError: if the file is none of these, or cannot be read.
+    """
+    with open(path, encoding="utf-8", newline="") as file:
+        header = next(csv.reader([file.readline()]), [])
+        for index, name in COLUMNS.items():
+            if {index, name} <= set(header):
+                file.seek(0)
+                return _read_table(file, index, name)
+    if len(header) > 1 and os.fspath(path).endswith(".csv"):
+        known = "; ".join(f"{index} and {name}" for index, name in COLUMNS.items())
+        raise ValueError(
+            f"has the columns {', '.join(header)}. A vocabulary has {known}; or give a text file with one name per line."
+        )
+    names = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    if not names:
+        raise ValueError("is empty; give one name per line.")
+    return dict(enumerate(names))
+
+
+def _read_table(file, index, name):
+    names = {}
+    try:
+        for row in csv.DictReader(file, strict=True):
+            number = _number(row[index])
+            if number is None or number in names:
+                raise ValueError(f"its column {index} must hold each class number once.")
+            names[number] = row[name]
+    except csv.Error as error:
+        raise ValueError(f"is not a CSV file: {error}.") from error
+    return {number: text for number, text in names.items() if text}
+
+
+def _number(text):
+    """The whole number that a text stands for, as 3 or 3.0; None for another text."""
+    try:
+        return int(float(text)) if float(text).is_integer() else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def write_vocabulary(path: str | os.PathLike, names: dict[int, str]) -> None:
+    """Writes class names by index as a table that `read_vocabulary` reads, complete or not at all."""
+    with files.atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([("Index", "Name"), *sorted(names.items())])
