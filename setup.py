@@ -8,8 +8,15 @@ from setuptools import find_packages, setup
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "youtube8m_distill" / "__init__.py").read_text())[1]
 
-# Write and check the formats of `yt8m export` other than SavedModel.
-EXPORT = ["ai-edge-litert>=2.3", "tf2onnx>=1.17", "onnx>=1.23", "onnxruntime>=1.31", "openvino>=2026.4"]
+# Write, check, and run the formats of `yt8m export` other than SavedModel.
+EXPORT = [
+    "ai-edge-litert>=2.3",
+    "tf2onnx>=1.17",
+    "onnx>=1.23",
+    "onnxruntime>=1.31",
+    "openvino>=2026.4",
+    "google-crc32c>=1.5",  # `yt8m predict` of a LiteRT file
+]
 # Decode videos for `yt8m features`.
 FEATURES = ["av>=18"]
 REPRODUCE = ["matplotlib>=3.8", "scikit-learn>=1.4", "jinja2>=3.1", "tabulate>=0.9"]
@@ -50,6 +57,8 @@ setup(
         "lazy_loader>=0.4",
         "absl-py>=2.1",
         "tqdm>=4.66",
+        "protobuf>=4.25",
+        "pyyaml>=6",
     ],
     extras_require={
         # tensorflow-io 0.37.1 is the last release, and TensorFlow 2.16.2 is the last version that can load it. Neither has

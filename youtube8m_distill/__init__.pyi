@@ -28,7 +28,6 @@ from .export.verification import Verification as Verification
 from .families.build import build_model as build_model
 from .families.hrnn.original_weights import assign_original_weights as assign_original_weights
 from .families.mixture.network import NetworkMixture as NetworkMixture
-from .families.saving import load_model as load_model
 from .families.video_classifier import VideoClassifier as VideoClassifier
 from .features.extraction import extract_features as extract_features
 from .features.extractors import Extractor as Extractor
@@ -43,6 +42,9 @@ from .runs.cascade import Cascade as Cascade
 from .runs.cascade import open_cascade as open_cascade
 from .runs.export import export_network as export_network
 from .runs.loaded_cascade import LoadedCascade as LoadedCascade
+from .runs.presets import load_model as load_model
+from .runs.presets import package_run as package_run
+from .runs.presets import save_to_preset as save_to_preset
 from .runs.run import open_run as open_run
 from .schemes.objectives import LabelObjective as LabelObjective
 from .schemes.objectives import OnlineMixtureObjective as OnlineMixtureObjective

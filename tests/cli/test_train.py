@@ -348,7 +348,9 @@ def test_a_run_prints_its_settings_and_saves_its_configuration(finished):
     assert "About 6 steps; 0.1 MB of memory for weights and their training; 0.1 MB on disk per checkpoint" in finished.out
     assert "No --validation_data_pattern: the last checkpoint counts as the best." in finished.out
     assert "Done: step 6, 3 epoch(s), " in finished.out and f"Everything is in {finished.folder}." in finished.out
-    assert sorted(path.name for path in finished.folder.iterdir()) == ["checkpoints", "config.json", "tensorboard"]
+    names = ["checkpoints", "command.txt", "config.json", "tensorboard"]
+    assert sorted(path.name for path in finished.folder.iterdir()) == names
+    assert (finished.folder / "command.txt").read_text().startswith("yt8m train '--train_data_pattern=")
     kept = config.from_json((finished.folder / "config.json").read_text())
     assert kept.networks["teacher"] == config.network_config(
         num_classes=5,
@@ -391,6 +393,7 @@ def test_a_finished_run_started_again_changes_nothing(tmp_path, finished, more):
     said = commands.succeed(*finished.resumed_in(tmp_path / "run", *more))
     assert "Nothing was left to train: the run had reached its end." in said.out and "--num_epochs" in said.out
     before, after = commands.entries(finished.folder), commands.entries(tmp_path / "run")
+    assert before.pop("command.txt") != after.pop("command.txt")  # it names the folder
     if more:  # the new value is kept
         assert before.pop("config.json") != after.pop("config.json")
     assert after == before

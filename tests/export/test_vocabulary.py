@@ -1,6 +1,6 @@
 import pytest
 
-from youtube8m_distill.export.vocabulary import read_vocabulary, write_vocabulary
+from youtube8m_distill.export.vocabulary import as_text, read_vocabulary
 
 NAMES = {0: "Game", 1: "Vehicle, motor", 2: "=1+2"}
 
@@ -39,6 +39,6 @@ def test_a_broken_table_is_refused(tmp_path):
 
 def test_a_written_vocabulary_is_read_again(tmp_path):
     names = {7: 'A "quoted", name', 0: "two\nlines", 3862: "caf\u00e9"}
-    write_vocabulary(tmp_path / "vocabulary.csv", names)
-    assert read_vocabulary(tmp_path / "vocabulary.csv") == names
-    assert (tmp_path / "vocabulary.csv").read_text().startswith("Index,Name\n0,")
+    text = as_text(names)
+    (tmp_path / "vocabulary.csv").write_text(text, encoding="utf-8")
+    assert read_vocabulary(tmp_path / "vocabulary.csv") == names and text.startswith("Index,Name\n0,")

@@ -68,6 +68,15 @@ def check_features():
         raise ValueError("reading videos needs PyAV: pip install 'av>=18' (the extra `features`).")
 
 
+def check_package():
+    if FLAGS.output_dir and FLAGS.output_model_tgz:
+        raise SettingError("output_model_tgz", "replaces --output_dir; give only one of them.", FLAGS.output_model_tgz)
+    if FLAGS.output_dir:
+        files.check_new_folder("output_dir", FLAGS.output_dir)
+    elif not FLAGS.output_model_tgz:
+        raise SettingError("output_dir", "is missing, and so is --output_model_tgz; see --helpshort.")
+
+
 class Command(NamedTuple):
     """One command."""
 
@@ -109,6 +118,7 @@ COMMANDS = {
     "pack": Command("pack", definitions.pack, ("output_dir",), check_pack, takes_files=True),
     "extract": Command("extract", definitions.extract, ("train_dir", "submodel", "output_dir")),
     "export": Command("export", definitions.export, ("train_dir", "output_dir"), check_export),
+    "package": Command("package", definitions.package, ("train_dir",), check_package),
     "check": Command("check", definitions.check, ("input_data_pattern",)),
     "segment-eval": Command("segment_eval", definitions.segment_eval, ("predictions", "labels")),
     "ensemble": Command("ensemble", definitions.ensemble, ("output_file",), takes_files=True),

@@ -140,6 +140,9 @@ def predict():
         yt8m predict --train_dir=runs/student --vocabulary=vocabulary.csv video.pb more.tfrecord
 
     Files are TFRecord files, or single SequenceExamples as MediaPipe writes them. For many files, use yt8m infer.
+
+    --train_dir may also be a cascade, an archive of yt8m package or its http(s) address, or the folder of a SavedModel or a
+    LiteRT file from yt8m export. A LiteRT file is run without TensorFlow, so it answers in less than a second.
     """
     define("Data", **fields(configs.Reading, "pad_missing_features", "feature_dtype"), **our_flags.VOCABULARY)
     define("Network to use", **our_flags.TRAINED_NETWORK)
@@ -269,6 +272,37 @@ def export():
         calibration_data_pattern=Flag("Globs of files for --quantization=full_int8, which reads 200 of their videos."),
         **our_flags.EXCLUDE_RECORDS,
         **fields(configs.Reading, "pad_missing_features", "feature_dtype"),
+    )
+
+
+def package():
+    """Write a trained network as a folder or an archive to share, with a model card.
+
+        yt8m package --train_dir=runs/student --output_dir=student --vocabulary=vocabulary.csv --license=apache-2.0
+        yt8m package --train_dir=runs/student --output_model_tgz=student.tgz
+
+    It holds config.json, the weights of one checkpoint, the names of the classes, and README.md, which states data, frames,
+    scores, cost, and the training command. The folder is a training directory that other commands take; yt8m predict also
+    takes the archive, or its http(s) address.
+    """
+    define(
+        "Network to use",
+        train_dir=our_flags.TRAINED_NETWORK["train_dir"],
+        checkpoint=Flag("best, last, or a step.", str, "best"),
+    )
+    define(
+        "Output",
+        output_dir=Flag("Folder to write: new or empty.", pathlib.Path),
+        output_model_tgz=Flag("Archive to write instead.", pathlib.Path),
+        **our_flags.VOCABULARY,
+    )
+    define(
+        "Model card",
+        license=Flag("Identifier of the license, such as apache-2.0, as Hugging Face lists them. Default: none is named."),
+        data_name=Flag("Name of the training data, such as 'YouTube-8M 2018, frame level'. Default: only the files."),
+        metrics_files=Flag(
+            "metrics.json files of yt8m eval about this checkpoint. Default: the one in --train_dir, if it is.", tuple
+        ),
     )
 
 

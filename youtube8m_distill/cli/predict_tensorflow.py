@@ -1,9 +1,9 @@
-"""The networks that `yt8m predict` runs with TensorFlow: a run, a cascade, or a SavedModel in --train_dir."""
+"""The networks that `yt8m predict` runs with TensorFlow: a run, an archive, a cascade, or a SavedModel in --train_dir."""
 
 import os
 
 from youtube8m_distill import runs
-from youtube8m_distill.cli import starter_flags
+from youtube8m_distill.cli import entry, starter_flags
 from youtube8m_distill.cli.cascade_dir import load_cascade
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.values import reading_of, vocabulary
@@ -37,7 +37,9 @@ def load(stack, exported_folder):
     elif runs.is_cascade(folder):
         tagger = load_cascade(make_strategy(FLAGS.num_gpu), top_k=FLAGS.top_k, for_metrics=False)
     else:
-        tagger = _network(runs.open_run(folder))
+        with entry.about("train_dir"):
+            run = stack.enter_context(runs.opened(folder))
+        folder, tagger = run.folder, _network(run)
     return FileTagger(tagger), vocabulary(folder)
 
 

@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+import shlex
 import sys
 import time
 
 from youtube8m_distill import config as configs
-from youtube8m_distill import runs, schema
+from youtube8m_distill import files, runs, schema
 from youtube8m_distill.cli import entry, run_config
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.data.notes import NoteCounter
@@ -35,6 +36,8 @@ def main():
                 if is_chief(strategy):
                     check_held = held.enter_context(runs.lock_run(FLAGS.train_dir))
                     run = runs.prepare_run(FLAGS.train_dir, config, FLAGS.start_new_model, check_held)
+                    command = f"{entry.program('train')} {shlex.join(sys.argv[1:])}\n"
+                    files.write_text(run.folder / runs.COMMAND_FILE, command)
                 else:
                     run = runs.join_run(FLAGS.train_dir, config)
         train(run, training_files, strategy, placed)

@@ -1,10 +1,10 @@
 """Class names. Read without pandas, which would take half of the time in which a small file can be tagged."""
 
 import csv
+import io
 import os
 import pathlib
-
-from youtube8m_distill import files
+from collections.abc import Mapping
 
 FILE = "vocabulary.csv"  # in a folder with a network: the names of its classes
 # Index and name of a class: official files of 2018 and later, of 2017; AudioSet's class_labels_indices.csv.
@@ -57,8 +57,8 @@ def _number(text):
         return None
 
 
-def write_vocabulary(path: str | os.PathLike, names: dict[int, str]) -> None:
-    """Writes class names by index as a table that `read_vocabulary` reads, complete or not at all."""
-    with files.atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([("Index", "Name"), *sorted(names.items())])
+def as_text(names: Mapping[int, str]) -> str:
+    """Class names by index as the text of a table that `read_vocabulary` reads."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("Index", "Name"), *sorted(names.items())])
+    return text.getvalue()

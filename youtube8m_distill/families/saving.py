@@ -11,7 +11,7 @@ from youtube8m_distill.families.mixture.network import NetworkMixture
 from youtube8m_distill.families.video_classifier import VideoClassifier
 
 
-def load_model(path: str | os.PathLike) -> VideoClassifier | NetworkMixture:
+def load_keras_file(path: str | os.PathLike) -> VideoClassifier | NetworkMixture:
     """Loads a `.keras` file that `network.save` or `yt8m extract` wrote. Runs no code from it (`safe_mode`).
 
     Raises ValueError if there is no such file, or it is not a saved Keras model.

@@ -12,9 +12,10 @@ from youtube8m_distill.runs.loaded_cascade import LoadedCascade
 from youtube8m_distill.runs.loaded_export import LoadedExport
 from youtube8m_distill.runs.lock import FolderInUse, locked
 from youtube8m_distill.runs.predictions import predict_to_csv
+from youtube8m_distill.runs.presets import opened, package_run
 from youtube8m_distill.runs.retrieval import Retrieval, SegmentRetriever
 from youtube8m_distill.runs.retrieved import retrieve_to_csv
-from youtube8m_distill.runs.run import Run, join_run, lock_run, open_run, prepare_run, read_history
+from youtube8m_distill.runs.run import COMMAND_FILE, Run, join_run, lock_run, open_run, prepare_run, read_history
 from youtube8m_distill.runs.shards import (
     RecordFiles,
     find_shards,

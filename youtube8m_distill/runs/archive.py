@@ -1,10 +1,13 @@
-"""A trained network in one file to share: a run's configuration and one checkpoint's weights as a .tgz.
+"""A trained network to share, as a folder or in one file: a run's configuration and one checkpoint's weights.
 
     config.json                     as in the run's folder
+    README.md                       optional: the model card (`model_card`)
+    vocabulary.csv                  optional: the names of the classes
     best/progress.json              how far the training had come
     best/<role>.weights.h5          of every network that the run trained
 
-Archives may come from strangers. Reading one writes these files and nothing else, and runs no code from it.
+The folder is a run's folder, which every command takes as --train_dir. An archive, a .tgz, may come from strangers. Reading
+one writes these files and nothing else, and runs no code from it.
 """
 
 import filecmp
@@ -12,56 +15,103 @@ import gzip
 import io
 import os
 import pathlib
+import shutil
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Callable, Mapping
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.engine.checkpoints import read_progress
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.errors import SettingError
+from youtube8m_distill.export import vocabulary
 from youtube8m_distill.runs.run import CONFIG_FILE, Run, open_run
 
 WEIGHTS = {role: f"best/{role}.weights.h5" for role in (schema.TEACHER, schema.STUDENT)}
 PROGRESS = "best/progress.json"
+README = "README.md"
+OPTIONAL = (README, vocabulary.FILE)
 # Most bytes per file, since a few MB of archive can expand to a thousand times as many zeros. The largest published
 # network, MOD, has 4.2e9 bytes of weights.
-LIMITS = {CONFIG_FILE: 2**20, PROGRESS: 2**16, **dict.fromkeys(WEIGHTS.values(), 2**33 - 1)}
+LIMITS = {
+    CONFIG_FILE: 2**20,
+    README: 2**20,
+    vocabulary.FILE: 2**22,
+    PROGRESS: 2**16,
+    **dict.fromkeys(WEIGHTS.values(), 2**33 - 1),
+}
 
+COPY_BYTES = 2**22  # at a time
 GZIP_LEVEL = 1  # higher levels hardly make weights smaller
 UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error)
 
 
-def pack(run: Run, checkpoint: str | int, path: str | os.PathLike) -> Progress:
-    """Writes a run's configuration and one checkpoint to an archive, complete or not at all; returns its Progress.
+FindTexts = Callable[[Progress], Mapping[str, str]]
 
-    The same run and checkpoint give the same bytes: the archive holds neither times nor user names.
 
+def no_texts(progress: Progress) -> Mapping[str, str]:
+    """No further files."""
+    return {}
+
+
+def write_folder(run: Run, checkpoint: str | int, folder: str | os.PathLike, find_texts: FindTexts = no_texts) -> Progress:
+    """Writes a run's configuration and one checkpoint to a folder, complete or not at all; returns its Progress.
+
+    Args:
+        folder: new or empty.
+        find_texts: from the checkpoint's Progress to the contents of the files in OPTIONAL, by name.
     Raises:
         FileNotFoundError, ValueError: if there is no such checkpoint, or one of its files exceeds `LIMITS`.
     """
-    return run.read_checkpoint(checkpoint, lambda folder: _pack(run, folder, path))[1]
+
+    def write(source):
+        with files.atomic_path(folder) as temporary:
+            for name, content in _contents(run, source, find_texts):
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                with content, open(temporary / name, "wb") as file:
+                    shutil.copyfileobj(content, file, COPY_BYTES)
+
+    return run.read_checkpoint(checkpoint, write)[1]
 
 
-def _pack(run, folder, path):
-    """`pack` of the checkpoint in a folder."""
-    sources = {name: folder / pathlib.Path(name).name for name in _names(run.config)[1:]}
-    for name, source in sources.items():
-        size = source.stat().st_size
-        if size > LIMITS[name]:
-            raise ValueError(f"{source} has {size:,} bytes; an archive takes at most {LIMITS[name]:,}.")
-    with (
-        files.atomic_path(path) as temporary,
-        open(temporary, "wb") as file,
-        gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
-    ):
-        # The configuration that was loaded with the network, not the file, which a resumed training may have replaced.
-        _add(archive, CONFIG_FILE, io.BytesIO(configs.to_json(run.config).encode()))
-        for name, source in sources.items():
-            with open(source, "rb") as content:
-                _add(archive, name, content)
+def pack(run: Run, checkpoint: str | int, path: str | os.PathLike, find_texts: FindTexts = no_texts) -> Progress:
+    """Writes what `write_folder` writes to an archive instead.
+
+    The same run and checkpoint give the same bytes: the archive holds neither times nor user names.
+    """
+
+    def write(source):
+        with (
+            files.atomic_path(path) as temporary,
+            open(temporary, "wb") as file,
+            gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as stream,
+            tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+        ):
+            for name, content in _contents(run, source, find_texts):
+                with content:
+                    _add(archive, name, content)
+
+    return run.read_checkpoint(checkpoint, write)[1]
+
+
+def _contents(run, folder, find_texts):
+    """Yields the name of each file and its open content, from the checkpoint in a folder."""
+    # The configuration that was loaded with the network, not the file, which a resumed training may have replaced.
+    texts = {CONFIG_FILE: configs.to_json(run.config), **find_texts(read_progress(folder))}
+    for name, text in texts.items():
+        _check_size(name, len(text.encode()))
+        yield name, io.BytesIO(text.encode())
+    for name in _names(run.config)[1:]:
+        source = folder / pathlib.Path(name).name
+        _check_size(name, source.stat().st_size, source)
+        yield name, open(source, "rb")
+
+
+def _check_size(name, size, source=None):
+    if size > LIMITS[name]:
+        raise ValueError(f"{source or name} has {size:,} bytes; an archive takes at most {LIMITS[name]:,}.")
 
 
 def _add(archive, name, content):
@@ -100,7 +150,7 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> Run:
 
 
 def _names(config):
-    """The files of an archive, in order."""
+    """The files that every archive holds, in order."""
     return [CONFIG_FILE, PROGRESS, *(WEIGHTS[role] for role in config.trained_roles)]
 
 
@@ -113,10 +163,10 @@ def _extract(path, folder):
         if CONFIG_FILE not in found:
             raise ValueError(f"it holds no {CONFIG_FILE}.")
         names = _names(configs.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8")))
-        if set(found) != set(names):
+        if set(found) - set(OPTIONAL) != set(names):
             raise ValueError(f"its configuration needs {', '.join(names)}, but it holds {', '.join(found)}.")
         read_progress(folder / "best")
-        return names
+        return found
     except UNREADABLE as error:
         raise ValueError(f"{path} is damaged, or not a .tgz archive: {error}.") from error
     except (ValueError, TypeError) as error:

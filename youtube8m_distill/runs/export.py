@@ -105,7 +105,7 @@ def export_network(
         }
         (folder / about.FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
         if names is not None:
-            vocabulary.write_vocabulary(folder / vocabulary.FILE, names)
+            (folder / vocabulary.FILE).write_text(vocabulary.as_text(names), encoding="utf-8")
         title = f"{run.config.title(role)} of step {progress.step} in {run.folder}"
         logger.info("\n".join([f"The {title}, as {_name(config)}:", *found.table()]))
         reason = f"is exceeded: a prediction of the exported {title} is off by {found.largest_difference:.2g}."

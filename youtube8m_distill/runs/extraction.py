@@ -4,8 +4,7 @@ import pathlib
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
-from youtube8m_distill.engine.checkpoints import save_weights, write_progress
-from youtube8m_distill.runs.run import CONFIG_FILE, Run, open_run
+from youtube8m_distill.runs.run import Run, write_run
 from youtube8m_distill.settings import require
 
 
@@ -32,9 +31,4 @@ def extract(
     for _ in path.split("."):
         settings = settings.member()
     config = configs.RunConfig(mode="teacher", networks={schema.TEACHER: settings}, training=run.config.training)
-    with files.atomic_path(folder) as temporary:
-        (temporary / "best").mkdir(parents=True)
-        (temporary / CONFIG_FILE).write_text(configs.to_json(config), encoding="utf-8")
-        save_weights(submodel, temporary / "best" / f"{schema.TEACHER}.weights.h5")
-        write_progress(temporary / "best", progress)
-    return open_run(folder)
+    return write_run(folder, config, submodel, progress)

@@ -1,6 +1,7 @@
 """A run's folder: what it holds, and how a run is started, resumed and read.
 
 config.json     everything needed to rebuild the networks
+command.txt     the last `yt8m train` command
 checkpoints/    the last few states of the training (engine/checkpoints.py)
 best/           weights with the best validation GAP, if there is validation data
 history.csv     validation measures by epoch (engine/history.py)
@@ -11,9 +12,11 @@ tensorboard/    one TensorBoard run per network
 import contextlib
 import dataclasses
 import hashlib
+import os
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import keras
@@ -21,7 +24,7 @@ import keras
 from youtube8m_distill import config as configs
 from youtube8m_distill import files
 from youtube8m_distill.engine import history, weights_file
-from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress
+from youtube8m_distill.engine.checkpoints import Checkpoints, read_progress, save_weights, write_progress
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.export.about import FILE as EXPORT_FILE
 from youtube8m_distill.families.build import build_model, count_weights
@@ -30,9 +33,10 @@ from youtube8m_distill.runs.lock import locked
 from youtube8m_distill.settings import fields_with, require
 
 CONFIG_FILE = "config.json"
+COMMAND_FILE = "command.txt"
 CASCADE_FILE = "cascade.json"  # of a folder that names runs instead
 # What `start_new` removes; the last two are of versions that skipped bad records themselves.
-WRITTEN = ("checkpoints", "best", "tensorboard", "eval", history.FILE, "bad_records.json", "bad_records.csv")
+WRITTEN = (COMMAND_FILE, "checkpoints", "best", "tensorboard", "eval", history.FILE, "bad_records.json", "bad_records.csv")
 # A training may replace a checkpoint while it is read: once per epoch, and reading takes seconds.
 READING_TRIES, SECONDS_BETWEEN_TRIES = 5, 0.01
 BETWEEN_FINGERPRINTS = "; "
@@ -144,7 +148,7 @@ class Run:
         raise failure
 
 
-def open_run(folder: str | pathlib.Path) -> Run:
+def open_run(folder: str | os.PathLike) -> Run:
     """The run in a folder.
 
     Raises:
@@ -153,7 +157,7 @@ def open_run(folder: str | pathlib.Path) -> Run:
     folder = pathlib.Path(folder)
     path = folder / CONFIG_FILE
     if not path.is_file():
-        found = f"holds no {CONFIG_FILE}" if folder.exists() else "does not exist"
+        found = f"holds no {CONFIG_FILE}" if folder.is_dir() else "is a file" if folder.exists() else "does not exist"
         raise FileNotFoundError(f"{str(folder)!r} is not a training directory: it {found}.{_other_content(folder)}")
     try:
         return Run(folder, configs.from_json(path.read_text(encoding="utf-8")))
@@ -179,6 +183,32 @@ def _other_content(folder):
         " It holds checkpoints of TensorFlow 1, as the starter code writes them. Only weights of an H-RNN can be converted, "
         "in Python, with youtube8m_distill.assign_original_weights; name another folder for new runs."
     )
+
+
+def write_run(
+    folder: str | os.PathLike,
+    config: configs.RunConfig,
+    network: keras.Model,
+    progress: Progress,
+    texts: Mapping[str, str] = types.MappingProxyType({}),
+) -> Run:
+    """Writes a run of one network that has been trained, complete or not at all.
+
+    Args:
+        folder: new or empty.
+        config: with mode teacher, of a network like this one.
+        texts: the contents of further files, by name.
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with files.atomic_path(folder) as temporary:
+        best = temporary / "best"
+        best.mkdir(parents=True)
+        for name, text in {CONFIG_FILE: configs.to_json(config), **texts}.items():
+            (temporary / name).write_text(text, encoding="utf-8")
+        save_weights(network, best / f"{config.main_role}.weights.h5")
+        write_progress(best, progress)
+    return open_run(folder)
 
 
 def lock_run(folder: str | pathlib.Path) -> contextlib.AbstractContextManager[Callable[[], None]]:

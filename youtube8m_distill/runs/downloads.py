@@ -1,0 +1,87 @@
+"""Downloads archives of networks once, into the folder where Keras keeps what it downloads."""
+
+import hashlib
+import os
+import pathlib
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from youtube8m_distill import display, files
+from youtube8m_distill.runs.archive import LIMITS
+from youtube8m_distill.settings import require
+
+CHUNK = 2**20  # bytes
+TIMEOUT = 60  # seconds without an answer
+LARGEST = sum(LIMITS.values())
+SHA256 = re.compile(r"sha256=([0-9a-f]{64})")
+
+
+def is_url(path: str | os.PathLike) -> bool:
+    """Whether a path is a URL of any kind."""
+    return "://" in os.fspath(path)
+
+
+def download(url: str) -> pathlib.Path:
+    """The path of a downloaded file. A URL that was downloaded before is not asked for again.
+
+    Args:
+        url: http or https. It may end with the expected digest: `#sha256=...`, 64 digits, as in links for pip.
+    Raises:
+        OSError: if it cannot be downloaded.
+        ValueError: if the digest differs; nothing is kept then.
+    """
+    address, fragment = urllib.parse.urldefrag(url)
+    parts = urllib.parse.urlsplit(address)
+    require(parts.scheme in ("http", "https"), "train_dir", "only http:// and https:// can be downloaded.", url)
+    expected = SHA256.fullmatch(fragment)
+    require(expected or not fragment, "train_dir", "what follows # must be sha256= and 64 digits from 0 to f.", url)
+    name = f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{pathlib.PurePosixPath(parts.path).name or 'model.tgz'}"
+    path = _cache() / name
+    digest = expected and expected[1]
+    if not path.is_file() or digest and _digest(path) != digest:
+        _fetch(address, path, digest)
+    return path
+
+
+def _cache():
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    return pathlib.Path(home).expanduser() / "youtube8m_distill"
+
+
+def _fetch(address, path, expected):
+    """Downloads a file, complete or not at all."""
+    with files.atomic_path(path) as temporary:
+        try:
+            digest = _copy(address, temporary)
+        except urllib.error.HTTPError as error:
+            raise OSError(f"{address} cannot be downloaded: {error.code} {error.reason}.") from error
+        except urllib.error.URLError as error:
+            raise OSError(f"{address} cannot be downloaded: {error.reason}.") from error
+        if expected and digest != expected:
+            raise ValueError(f"{address} has the SHA-256 {digest}, not the expected {expected}. It was not kept.")
+
+
+def _copy(address, path):
+    """Copies what an address answers to a file; returns the SHA-256."""
+    digest, count = hashlib.sha256(), 0
+    with urllib.request.urlopen(address, timeout=TIMEOUT) as response, open(path, "wb") as file:
+        length = response.headers.get("Content-Length")
+        total = int(length) if length else None
+        with display.ProgressBar(total, "download", "bytes") as bar:
+            while chunk := response.read(CHUNK):
+                count += len(chunk)
+                if count > LARGEST:
+                    raise OSError(f"{address} cannot be downloaded: it is larger than any archive of a network.")
+                file.write(chunk)
+                digest.update(chunk)
+                bar.update(len(chunk))
+    if total is not None and count < total:
+        raise OSError(f"{address} cannot be downloaded: the connection ended after {count:,} of {total:,} bytes.")
+    return digest.hexdigest()
+
+
+def _digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
