@@ -22,7 +22,8 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
-RUN_PROGRAMS = "docs/export.md", "docs/own-videos.md"  # pages whose Python blocks are run, after their commands
+# Pages whose Python blocks are run, after their commands.
+RUN_PROGRAMS = "docs/export.md", "docs/own-videos.md", "docs/sharing.md"
 OWN_VIDEOS = "docs/own-videos.md"
 SCRIPTS = {"train.py": "train", "eval.py": "eval", "inference.py": "infer"}
 
