@@ -10,6 +10,7 @@ import pytest
 
 from tests import commands, networks, records
 from youtube8m_distill import config, runs
+from youtube8m_distill.cli import predict_litert
 from youtube8m_distill.config.export import ExportConfig
 from youtube8m_distill.data import compact
 from youtube8m_distill.data.find_files import find_files
@@ -165,6 +166,13 @@ def test_a_damaged_litert_file_is_reported(folder, tmp_path, content):
     changed = change_export(folder, tmp_path / "new", "", "", content)
     line = commands.fail("predict", f"--train_dir={changed}", f"{folder}/dog.pb")
     assert line.startswith(f"Error: {changed}/model.tflite cannot be run with its export.json: ")
+
+
+def test_predictions_that_are_not_finite_are_reported(folder, monkeypatch):
+    monkeypatch.setattr(predict_litert, "load_litert", lambda path: lambda inputs: np.full((1, 5), np.nan, np.float32))
+    line = commands.fail("predict", f"--train_dir={folder}/litert", f"{folder}/dog.pb")
+    reason = f"the predictions of the teacher of step 3 in {folder}/litert/model.tflite are not finite."
+    assert line == f"Error: file {folder}/dog.pb, video b'dog': {reason}"
 
 
 def test_an_export_of_an_earlier_version_is_read(folder, tmp_path):

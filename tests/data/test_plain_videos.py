@@ -38,6 +38,10 @@ def test_every_selection_but_random_takes_the_frames_of_the_batch_reader(view):
         np.testing.assert_array_equal(plain_selection.select(view, int(count)), row[row >= 0])
 
 
+def test_only_random_frames_are_not_selected():
+    assert {*plain_selection.SELECTIONS, "strided", "random"} == set(frame_selection.SELECTIONS)
+
+
 def by_tensorflow(path, features, view, reading):
     shards = find_files(str(path))
     layout, views = find_layout(shards, features, reading), {"teacher": view}
@@ -79,6 +83,7 @@ def test_floats_at_the_edges_of_steps_become_the_same_bytes(tmp_path):
     assert_same(records.write(tmp_path / "a.tfrecord", [video]), BYTES, FrameView())
 
 
+@pytest.mark.slow
 def test_mediapipe_s_single_records_are_read(tmp_path):
     (video,) = of_lengths(6, dtype=np.float32)
     frames = {"RGB/feature/floats": video["rgb"], "AUDIO/feature/floats": video["audio"]}
@@ -87,6 +92,7 @@ def test_mediapipe_s_single_records_are_read(tmp_path):
     assert next(read_videos(str(tmp_path / "my.clip.pb"), BYTES, FOUR, Reading())).video_id == b"my.clip"
 
 
+@pytest.mark.slow
 def test_packed_floats_are_read(tmp_path):
     videos = [
         {name: values.view(np.uint8) for name, values in video.items()} for video in of_lengths(2, 7, dtype=np.float32)

@@ -31,9 +31,10 @@ def test_a_class_without_a_name_is_left_out_and_one_called_na_is_not(tmp_path):
     assert read_vocabulary(tmp_path / "v.csv") == {0: "NA", 3: "Game"}
 
 
-def test_a_broken_table_is_refused(tmp_path):
-    (tmp_path / "v.csv").write_text('Index,Name\n0,"Game\n')
-    with pytest.raises(ValueError, match="is not a CSV file: unexpected end of data"):
+@pytest.mark.parametrize("text", ['Index,Name\n0,"Game\n', "x" * 200_000], ids=["open quote", "long line"])
+def test_a_broken_table_is_refused(tmp_path, text):
+    (tmp_path / "v.csv").write_text(text)
+    with pytest.raises(ValueError, match="is not a CSV file: "):
         read_vocabulary(tmp_path / "v.csv")
 
 

@@ -143,6 +143,14 @@ def test_a_card_that_was_edited_is_kept(preset, tmp_path):
         presets.package_run(runs.open_run(copy), tmp_path / "new", license="mit")
 
 
+def test_a_readme_that_is_no_text_is_refused(tmp_path):
+    run = commands.save_run(tmp_path / "run", NETWORK)
+    (run.folder / "README.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="README.md is not a text in UTF-8"):
+        presets.package_run(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("license", ["Apache 2.0", "a\nb", "-mit", 'x"'])
 def test_a_license_that_is_no_identifier_is_refused(run, tmp_path, license):
     with pytest.raises(SettingError, match="(?s)license=.*: give an identifier, such as apache-2.0"):

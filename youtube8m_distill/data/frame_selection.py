@@ -1,7 +1,8 @@
 """Which frames of a video a role sees: functions `video_frames` int32 [B] -> frame indices, int32 [B, T], -1 in padding.
 
 Integers only: in float32, a frame can come out one too low. A video of at most k frames gives each of
-them once under every selection but `strided`. To add one: a function here, its name in SELECTIONS and in config.FrameView.
+them once under every selection but `strided`. To add one: a function here, its name in SELECTIONS and in config.FrameView,
+and its counterpart for one video in `plain_selection`.
 """
 
 import typing

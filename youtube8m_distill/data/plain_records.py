@@ -19,6 +19,7 @@ from youtube8m_distill.errors import BadRecordError
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
 LONGEST_RECORD = 2**31 - 1  # bytes of a protocol buffer
+LARGEST_BARE = 2**28  # bytes of a file that is a single record
 DAMAGED = "damaged or cut short; fetch the file again"
 Field = descriptor_pb2.FieldDescriptorProto
 
@@ -44,7 +45,7 @@ def read_records(path: str) -> Iterator[Any]:
         elif len(head) == 8 and 16 + struct.unpack("<Q", head)[0] <= size:
             yield from _framed(path, file, size)
         else:
-            yield _bare(path, file.read())
+            yield _bare(path, file.read(LARGEST_BARE), size)
 
 
 def _framed(path, file, longest):
@@ -73,11 +74,11 @@ def _checked(content, where):
     return content
 
 
-def _bare(path, content):
-    record = _parse(content)
+def _bare(path, content, size):
+    record = _parse(content) if len(content) == size else None
     if record is None or not record.feature_lists.feature_list:
         reason = "is not a TFRecord file, or it is cut short in its first record: fetch it again, or leave it out"
-        raise ValueError(f"{path} ({len(content)} bytes) {reason}.")
+        raise ValueError(f"{path} ({size} bytes) {reason}.")
     return record
 
 

@@ -19,12 +19,15 @@ def read_vocabulary(path: str | os.PathLike) -> dict[int, str]:
     Raises:
         ValueError, OSError: if the file is none of these, or cannot be read.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        header = next(csv.reader([file.readline()]), [])
-        for index, name in COLUMNS.items():
-            if {index, name} <= set(header):
-                file.seek(0)
-                return _read_table(file, index, name)
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            header = next(csv.reader([file.readline()]), [])
+            for index, name in COLUMNS.items():
+                if {index, name} <= set(header):
+                    file.seek(0)
+                    return _read_table(file, index, name)
+    except csv.Error as error:
+        raise ValueError(f"is not a CSV file: {error}.") from error
     if len(header) > 1 and os.fspath(path).endswith(".csv"):
         known = "; ".join(f"{index} and {name}" for index, name in COLUMNS.items())
         raise ValueError(
@@ -38,14 +41,11 @@ def read_vocabulary(path: str | os.PathLike) -> dict[int, str]:
 
 def _read_table(file, index, name):
     names = {}
-    try:
-        for row in csv.DictReader(file, strict=True):
-            number = _number(row[index])
-            if number is None or number in names:
-                raise ValueError(f"its column {index} must hold each class number once.")
-            names[number] = row[name]
-    except csv.Error as error:
-        raise ValueError(f"is not a CSV file: {error}.") from error
+    for row in csv.DictReader(file, strict=True):
+        number = _number(row[index])
+        if number is None or number in names:
+            raise ValueError(f"its column {index} must hold each class number once.")
+        names[number] = row[name]
     return {number: text for number, text in names.items() if text}
 
 

@@ -20,6 +20,7 @@ from youtube8m_distill.families.build import look_at
 from youtube8m_distill.runs.run import COMMAND_FILE, Run
 from youtube8m_distill.settings import require
 
+LICENSES = "https://huggingface.co/docs/hub/repositories-licenses"
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")  # an identifier of Hugging Face's list
 METRICS = {
     "hit_at_one": "Hit@1",
@@ -107,16 +108,14 @@ def write_card(
     """The text of the card of a run's main network.
 
     Args:
-        name: of the model, such as the folder's.
+        name: of the folder or the archive.
         has_vocabulary: whether the names of the classes are part of the model.
     Raises:
         SettingError: if the license is not an identifier.
     """
-    config, role = run.config, run.config.main_role
-    network = config.networks[role]
-    reason = (
-        "give an identifier, such as apache-2.0, cc-by-4.0, or other: https://huggingface.co/docs/hub/repositories-licenses"
-    )
+    config, title = run.config, re.sub(r"\.(tgz|tar\.gz)$", "", name)
+    network = config.networks[config.main_role]
+    reason = f"give an identifier, such as apache-2.0, cc-by-4.0, or other: {LICENSES}"
     require(not about.license or LICENSE.fullmatch(about.license), "license", reason, about.license)
     sections = {
         "Use": _use(name),
@@ -128,9 +127,9 @@ def write_card(
         "License": about.license or "The author has named no license.",
         "Limits": _limits(network, evaluations),
     }
-    front = yaml.safe_dump(_front_matter(name, evaluations, about), sort_keys=False, allow_unicode=True)
-    body = "\n".join(f"\n## {title}\n\n{text}" for title, text in sections.items())
-    return f"---\n{front}---\n\n# {name}\n\n{_summary(config, network)}\n{body}\n"
+    front = yaml.safe_dump(_front_matter(title, evaluations, about), sort_keys=False, allow_unicode=True)
+    body = "\n".join(f"\n## {heading}\n\n{text}" for heading, text in sections.items())
+    return f"---\n{front}---\n\n# {title}\n\n{_summary(config, network)}\n{body}\n"
 
 
 def _front_matter(name, evaluations, about):

@@ -4,7 +4,6 @@ import contextlib
 import math
 import os
 import pathlib
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -56,16 +55,16 @@ def package_run(
         files.check_new_folder("output_dir", path)
     names = _names_in(run.folder) if names is None else names
 
-    about, own = About(license, data), run.folder / archive.README
+    about, own, name = About(license, data), run.folder / archive.README, pathlib.Path(path).resolve().name
     for setting, value in (("license", license), ("data_name", data), ("metrics_files", metrics_files)):
         reason = f"has no effect: {own} is taken as the model card. Leave it out, or remove that file."
         require(not value or not own.is_file(), setting, reason, value)
 
     def find_texts(progress):
         if own.is_file():
-            return _texts(own.read_text(encoding="utf-8"), names)
+            return _texts(_read_card(own), names)
         evaluations = find_evaluations(run, progress, metrics_files)
-        return _texts(write_card(_name(path), run, progress, evaluations, names is not None, about), names)
+        return _texts(write_card(name, run, progress, evaluations, names is not None, about), names)
 
     write = archive.pack if as_archive else archive.write_folder
     return write(run, checkpoint, path, find_texts)
@@ -96,7 +95,7 @@ def save_to_preset(
     training = configs.TrainingConfig(**config.family.training)
     run_config = configs.RunConfig(mode="teacher", networks={schema.TEACHER: config}, training=training)
     run, progress = Run(pathlib.Path(folder), run_config), Progress()
-    card = write_card(_name(folder), run, progress, (), names is not None, About(license, data))
+    card = write_card(pathlib.Path(folder).resolve().name, run, progress, (), names is not None, About(license, data))
     return write_run(folder, run_config, network, progress, _texts(card, names))
 
 
@@ -137,9 +136,11 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Run]:
         yield open_run(source)
 
 
-def _name(path):
-    """What a card calls the model in a folder or an archive."""
-    return re.sub(r"\.(tgz|tar\.gz)$", "", pathlib.Path(path).resolve().name)
+def _read_card(path):
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text in UTF-8: {error}.") from error
 
 
 def _names_in(folder):
