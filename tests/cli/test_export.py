@@ -24,7 +24,10 @@ def folder(tmp_path_factory):
 def test_a_network_is_written_and_checked(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(verification, "LEAST_SECONDS", 0.0)
     files = f"--verify_data_pattern={folder}/validate*.tfrecord"
-    ended = commands.succeed("export", f"--train_dir={folder}/run", f"--output_dir={tmp_path}/out", files)
+    (tmp_path / "names.txt").write_text("Game\nCar")
+    names = f"--vocabulary={tmp_path}/names.txt"
+    ended = commands.succeed("export", f"--train_dir={folder}/run", f"--output_dir={tmp_path}/out", files, names)
+    assert (tmp_path / "out/vocabulary.csv").read_text() == "Index,Name\n0,Game\n1,Car\n"
     assert "The network of step 3 in" in ended.out and "GAP@20" in ended.out
     assert ended.out.splitlines()[-1] == f"Written to {tmp_path}/out, with export.json."
     assert json.loads((tmp_path / "out/export.json").read_text())["verification"]["num_videos"] == 12 + 6

@@ -100,6 +100,6 @@ def test_a_cascade_is_refused(tmp_path):
     assert "It is a cascade, which only eval, infer, and predict take; name one of the runs in it." in line
 
 
-def test_an_archive_that_cannot_be_downloaded_is_named_by_the_flag(tmp_path):
+def test_an_archive_that_cannot_be_downloaded_is_named():
     line = commands.fail("predict", "a.pb", "--train_dir=ftp://host/a.tgz")
-    assert line == "Error: --train_dir=ftp://host/a.tgz: only http:// and https:// can be downloaded."
+    assert line == "Error: ftp://host/a.tgz cannot be downloaded: only http:// and https:// can."

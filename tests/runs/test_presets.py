@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import pathlib
+import re
 import threading
 
 import numpy as np
@@ -282,6 +283,12 @@ def test_a_download_that_fails_keeps_nothing(packed, cache, path, message):
     assert str(raised.value).endswith(message) and not list(cache.iterdir())
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:port/a.tgz", "http:///a.tgz", "http://[::1/a.tgz"])
+def test_an_address_that_is_none_is_refused(address, cache):
+    with pytest.raises((OSError, ValueError), match="cannot be downloaded|Invalid IPv6 URL"):
+        presets.load_model(address)
+
+
 def test_a_server_that_is_not_there_is_named(packed, cache):
     with serving(packed.parent) as address:
         pass
@@ -292,14 +299,14 @@ def test_a_server_that_is_not_there_is_named(packed, cache):
 @pytest.mark.parametrize(
     "url, reason",
     [
-        ("ftp://host/a.tgz", "only http:// and https:// can be downloaded"),
-        ("file:///etc/passwd", "only http:// and https:// can be downloaded"),
+        ("ftp://host/a.tgz", "only http:// and https:// can"),
+        ("file:///etc/passwd", "only http:// and https:// can"),
         ("http://host/a.tgz#sha256=12", "what follows # must be sha256= and 64 digits from 0 to f"),
         ("http://host/a.tgz#md5=12", "what follows # must be sha256="),
     ],
 )
 def test_other_addresses_are_refused(url, reason, cache):
-    with pytest.raises(SettingError, match=reason):
+    with pytest.raises(ValueError, match=f"{re.escape(url)} cannot be downloaded: {reason}"):
         presets.load_model(url)
 
 

@@ -6,6 +6,7 @@ import pathlib
 from youtube8m_distill import schema
 from youtube8m_distill.cli import entry, loading
 from youtube8m_distill.cli.flags import FLAGS
+from youtube8m_distill.cli.values import vocabulary
 from youtube8m_distill.data.notes import NoteCounter
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export import about
@@ -17,7 +18,9 @@ def main(*paths):
             raise SettingError(
                 "FILE", f"is missing; name files, as in `{entry.program('predict')} --train_dir=RUN video.pb`."
             )
-        tagger, names = load(stack)
+        given = vocabulary()
+        tagger, folder = load(stack)
+        names = vocabulary(folder) if given is None else given
         notes = NoteCounter(tagger.configs[0].max_video_frames)
         for path in paths:
             for batch in tagger.predict(path):
@@ -29,24 +32,26 @@ def main(*paths):
 
 
 def load(stack):
-    """Whatever is in --train_dir, with the names of its classes; what it needs for a while is removed with `stack`.
+    """What predicts, from --train_dir, and the folder that it is in, which may last only until `stack` closes.
 
-    Its `configs` are those of its networks, the one that reads first in front. Its `predict` yields batches of the videos in
-    a file, as `Tagger.predict` does.
+    It has `configs`, of its networks in the order in which they read, and `predict`, which yields batches of the videos in a
+    file, as `Tagger.predict` does.
     """
     folder = about.exported_folder(FLAGS.train_dir)
     exported = None if folder is None else about.read_export(folder)
     if exported is not None and exported.format == "litert":
         from youtube8m_distill.cli import predict_litert
 
-        return predict_litert.load(folder, exported)
+        return predict_litert.load(folder, exported), folder
     if exported is not None and exported.format != "saved_model":
         reason = f"holds a network for {exported.format}; of exported networks, this command runs litert and saved_model."
         raise SettingError("train_dir", reason, FLAGS.train_dir)
     loading.load_tensorflow()
     from youtube8m_distill.cli import predict_tensorflow
 
-    return predict_tensorflow.load(stack, folder)
+    if exported is not None:
+        return predict_tensorflow.load_saved_model(folder, exported), folder
+    return predict_tensorflow.load(stack)
 
 
 def _tags(file, video_id, classes, scores, names):

@@ -12,7 +12,7 @@ import numpy as np
 from youtube8m_distill import schema
 from youtube8m_distill.cli import loading, starter_flags
 from youtube8m_distill.cli.flags import FLAGS
-from youtube8m_distill.cli.values import reading_of, vocabulary
+from youtube8m_distill.cli.values import reading_of
 from youtube8m_distill.data.compact_manifest import MANIFEST, require_fitting
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export.litert import FILE, load_litert
@@ -31,7 +31,7 @@ REFUSED = {
 
 
 def load(folder, exported):
-    """As `predict.load`, of a folder and its `export.json`."""
+    """The network in a folder, whose `export.json` was read, as `predict.load` describes it."""
     starter_flags.refuse_without_effect(REFUSED, f"the LiteRT file in {folder}", "its settings are fixed")
     missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
     reason = f"needs packages that are not installed: pip install {' '.join(missing)} (the extra `export` holds them)."
@@ -39,7 +39,7 @@ def load(folder, exported):
     is_random = exported.config.view is not None and exported.config.view.frame_selection == "random"
     reason = "holds a network that sees random frames, which only TensorFlow draws. Use its run, or --format=saved_model."
     require(not is_random, "train_dir", reason, FLAGS.train_dir)
-    return LiteRtTagger(folder, exported), vocabulary(folder)
+    return LiteRtTagger(folder, exported)
 
 
 class LiteRtTagger:

@@ -3,17 +3,18 @@
 import os
 
 from youtube8m_distill import runs
-from youtube8m_distill.cli import entry, starter_flags
+from youtube8m_distill.cli import starter_flags
 from youtube8m_distill.cli.cascade_dir import load_cascade
 from youtube8m_distill.cli.flags import FLAGS
-from youtube8m_distill.cli.values import reading_of, vocabulary
+from youtube8m_distill.cli.values import reading_of
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 
-OF_RUNS = {
+REFUSED = {
     "checkpoint": "it has one set of weights",
     "network": "it is a single network",
     "mixed_precision": "it computes in float32",
+    "num_gpu": "TensorFlow places it on the first device",
 }
 
 
@@ -28,32 +29,22 @@ class FileTagger:
         yield from self.tagger.predict(shards, FLAGS.batch_size)
 
 
-def load(stack, exported_folder):
-    """As `predict.load`; `exported_folder` is that of a SavedModel, or None."""
+def load(stack):
+    """The network or cascade in --train_dir, and its folder, as `predict.load` describes them."""
     refuse_cluster(os.environ)
-    folder = FLAGS.train_dir
-    if exported_folder is not None:
-        tagger = _saved_model(exported_folder)
-    elif runs.is_cascade(folder):
-        tagger = load_cascade(make_strategy(FLAGS.num_gpu), top_k=FLAGS.top_k, for_metrics=False)
-    else:
-        with entry.about("train_dir"):
-            run = stack.enter_context(runs.opened(folder))
-        folder, tagger = run.folder, _network(run)
-    return FileTagger(tagger), vocabulary(folder)
-
-
-def _network(run):
+    options = {"top_k": FLAGS.top_k, "for_metrics": False}
+    if runs.is_cascade(FLAGS.train_dir):
+        return FileTagger(load_cascade(make_strategy(FLAGS.num_gpu), **options)), FLAGS.train_dir
+    run = stack.enter_context(runs.opened(FLAGS.train_dir))
     starter_flags.check_repeated(run.config, run.role(FLAGS.network), run.folder)
     reading = reading_of(run.config.reading, segment_labels=False, segment_label_ids_file="")
     strategy, checkpoint = make_strategy(FLAGS.num_gpu), FLAGS.checkpoint or "best"
-    options = {"top_k": FLAGS.top_k, "for_metrics": False}
-    return runs.LoadedNetwork(run, strategy, FLAGS.network, checkpoint, FLAGS.mixed_precision, reading, **options)
+    loaded = runs.LoadedNetwork(run, strategy, FLAGS.network, checkpoint, FLAGS.mixed_precision, reading, **options)
+    return FileTagger(loaded), run.folder
 
 
-def _saved_model(folder):
-    starter_flags.refuse_without_effect(OF_RUNS, f"the SavedModel in {folder}", "its settings are fixed")
-    make_strategy(FLAGS.num_gpu)  # refuses GPUs that do not exist
-    loaded = runs.LoadedExport(folder, top_k=FLAGS.top_k)
-    loaded.reading = reading_of(loaded.reading, segment_labels=False, segment_label_ids_file="")
-    return loaded
+def load_saved_model(folder, exported):
+    """The network in a folder, whose `export.json` was read, as `predict.load` describes it."""
+    starter_flags.refuse_without_effect(REFUSED, f"the SavedModel in {folder}", "its settings are fixed")
+    reading = reading_of(exported.reading, segment_labels=False, segment_label_ids_file="")
+    return FileTagger(runs.LoadedExport(folder, reading, FLAGS.top_k))

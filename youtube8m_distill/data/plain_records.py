@@ -89,7 +89,7 @@ def _parsed(serialized, where):
     return record
 
 
-def _parse(serialized):
+def _parse(serialized) -> Any:
     """The SequenceExample, or None."""
     try:
         return _sequence_example().FromString(serialized)

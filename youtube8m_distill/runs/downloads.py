@@ -1,6 +1,7 @@
 """Downloads archives of networks once, into the folder where Keras keeps what it downloads."""
 
 import hashlib
+import http.client
 import os
 import pathlib
 import re
@@ -10,7 +11,6 @@ import urllib.request
 
 from youtube8m_distill import display, files
 from youtube8m_distill.runs.archive import LIMITS
-from youtube8m_distill.settings import require
 
 CHUNK = 2**20  # bytes
 TIMEOUT = 60  # seconds without an answer
@@ -30,13 +30,15 @@ def download(url: str) -> pathlib.Path:
         url: http or https. It may end with the expected digest: `#sha256=...`, 64 digits, as in links for pip.
     Raises:
         OSError: if it cannot be downloaded.
-        ValueError: if the digest differs; nothing is kept then.
+        ValueError: if the URL is of another kind, or the digest differs; nothing is kept then.
     """
     address, fragment = urllib.parse.urldefrag(url)
     parts = urllib.parse.urlsplit(address)
-    require(parts.scheme in ("http", "https"), "train_dir", "only http:// and https:// can be downloaded.", url)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"{url} cannot be downloaded: only http:// and https:// can.")
     expected = SHA256.fullmatch(fragment)
-    require(expected or not fragment, "train_dir", "what follows # must be sha256= and 64 digits from 0 to f.", url)
+    if fragment and not expected:
+        raise ValueError(f"{url} cannot be downloaded: what follows # must be sha256= and 64 digits from 0 to f.")
     name = f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{pathlib.PurePosixPath(parts.path).name or 'model.tgz'}"
     path = _cache() / name
     digest = expected and expected[1]
@@ -57,8 +59,8 @@ def _fetch(address, path, expected):
             digest = _copy(address, temporary)
         except urllib.error.HTTPError as error:
             raise OSError(f"{address} cannot be downloaded: {error.code} {error.reason}.") from error
-        except urllib.error.URLError as error:
-            raise OSError(f"{address} cannot be downloaded: {error.reason}.") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise OSError(f"{address} cannot be downloaded: {getattr(error, 'reason', error)}.") from error
         if expected and digest != expected:
             raise ValueError(f"{address} has the SHA-256 {digest}, not the expected {expected}. It was not kept.")
 
@@ -73,12 +75,12 @@ def _copy(address, path):
             while chunk := response.read(CHUNK):
                 count += len(chunk)
                 if count > LARGEST:
-                    raise OSError(f"{address} cannot be downloaded: it is larger than any archive of a network.")
+                    raise OSError("it is larger than any archive of a network")
                 file.write(chunk)
                 digest.update(chunk)
                 bar.update(len(chunk))
     if total is not None and count < total:
-        raise OSError(f"{address} cannot be downloaded: the connection ended after {count:,} of {total:,} bytes.")
+        raise OSError(f"the connection ended after {count:,} of {total:,} bytes")
     return digest.hexdigest()
 
 
