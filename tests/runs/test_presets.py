@@ -131,6 +131,32 @@ def test_scores_of_the_validation_during_training_are_named(tmp_path):
     )
 
 
+def test_the_card_of_a_parallel_student_names_its_teacher(tmp_path):
+    both = config.RunConfig(
+        mode="parallel",
+        networks={"teacher": NETWORK, "student": NETWORK},
+        training=config.TrainingConfig(),
+        distillation=config.DistillationConfig(student_loss=("pred", "ce")),
+    )
+    run = runs.prepare_run(tmp_path / "run", both)
+    commands.save_checkpoint(run, 4)
+    teacher = run.checkpoints.step_folder(4) / "teacher.weights.h5"
+    teacher.with_name("student.weights.h5").write_bytes(teacher.read_bytes())
+    presets.package_run(run, tmp_path / "out")
+    _, body = front_matter((tmp_path / "out/README.md").read_text())
+    assert "A student, distilled from a teacher, that" in body and "Mode parallel, losses of the student: pred, ce." in body
+    assert "It also holds the other network of its training (`--network=teacher`)." in body
+    assert presets.load_model(tmp_path / "out", "teacher").name == "teacher"
+
+
+def test_scores_of_segments_are_called_so(tmp_path):
+    run = commands.save_run(tmp_path / "run", NETWORK)
+    path = write_metrics(tmp_path / "m.json", 3)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_rated": 7}))
+    presets.package_run(run, tmp_path / "out", metrics_files=[path])
+    assert "| GAP@20 | 0.7500 | 1,200 segments in `yt8m/v*` |" in (tmp_path / "out/README.md").read_text()
+
+
 def test_a_card_that_was_edited_is_kept(preset, tmp_path):
     (copy := tmp_path / "copy").mkdir()
     for name, content in commands.entries(preset).items():

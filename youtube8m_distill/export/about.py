@@ -52,7 +52,7 @@ def read_export(folder: str | os.PathLike) -> Exported:
             name=f"{found['network']} of step {found['checkpoint_step']}",
             config=_parsed(NetworkConfig, network),
             reading=_parsed(Reading, found.get("reading", {})),
-            seed=found.get("seed"),
+            seed=None if found.get("seed") is None else int(found["seed"]),
             inputs={name: (tuple(spec["shape"]), spec["dtype"]) for name, spec in found["inputs"].items()},
         )
     except KeyError as error:

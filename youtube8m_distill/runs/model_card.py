@@ -47,7 +47,7 @@ class Evaluation(NamedTuple):
 
     path: str  # of the metrics.json
     data: str  # the pattern of the files
-    num_videos: int
+    size: str  # how much, in words
     metrics: dict[str, float]  # name as in METRICS or gap_at_K -> value
 
 
@@ -66,8 +66,9 @@ def find_evaluations(run: Run, progress: Progress, paths: Sequence[str | os.Path
     Raises:
         SettingError: if a named file cannot be read, or is not about this checkpoint.
     """
-    role, default = run.config.main_role, run.folder / "eval" / run.config.main_role / "metrics.json"
+    role = run.config.main_role
     if not paths:
+        default = run.folder / "eval" / (f"{role}_segments" if run.config.reading.segment_labels else role) / "metrics.json"
         found = _read_metrics(default) if default.is_file() else {}
         return [_evaluation(default, found)] if _is_about(found, role, progress) else []
     evaluations = []
@@ -99,7 +100,9 @@ def _read_metrics(path):
 def _evaluation(path, found):
     named = {name: value for name, value in found.items() if name in METRICS or name.startswith("gap_at_")}
     metrics = {name: float(value) for name, value in named.items() if isinstance(value, (int, float))}
-    return Evaluation(os.fspath(path), str(found.get("eval_data_pattern")), int(found.get("num_videos", 0)), metrics)
+    count, examples = found.get("num_videos"), "segments" if "num_rated" in found else "videos"
+    size = f"{count:,} {examples}" if isinstance(count, int) else examples
+    return Evaluation(os.fspath(path), str(found.get("eval_data_pattern")), size, metrics)
 
 
 def write_card(
@@ -118,7 +121,7 @@ def write_card(
     reason = f"give an identifier, such as apache-2.0, cc-by-4.0, or other: {LICENSES}"
     require(not about.license or LICENSE.fullmatch(about.license), "license", reason, about.license)
     sections = {
-        "Use": _use(name),
+        "Use": _use(name, config),
         "Data": _data(config, network, about, has_vocabulary),
         "Frames": _frames(network),
         "Metrics": _metrics(evaluations, progress),
@@ -162,7 +165,9 @@ def _summary(config, network):
     return f"{kind} that predicts which of {network.num_classes:,} classes a video shows, from {source} (`{network.model}`)."
 
 
-def _use(name):
+def _use(name, config):
+    others = [f"`--network={role}`" for role in config.trained_roles if role != config.main_role]
+    more = f" It also holds the other network of its training ({', '.join(others)})." if others else ""
     return f"""With the package `youtube8m_distill`:
 
 ```sh
@@ -175,7 +180,7 @@ import youtube8m_distill as yt8m
 network = yt8m.load_model({json.dumps(name)})
 ```
 
-Every command of `yt8m` that reads a training directory takes the folder. Loading it runs no code from it."""
+Every command of `yt8m` that reads a training directory takes the folder.{more} Loading it runs no code from it."""
 
 
 def _data(config, network, about, has_vocabulary):
@@ -210,7 +215,7 @@ def _frames(network):
 
 def _metrics(evaluations, progress):
     rows = [
-        f"| {_title(metric)} | {value:.4f} | {one.num_videos:,} videos in `{one.data}` | `{one.path}` |"
+        f"| {_title(metric)} | {value:.4f} | {one.size} in `{one.data}` | `{one.path}` |"
         for one in evaluations
         for metric, value in one.metrics.items()
     ]

@@ -54,15 +54,12 @@ def package_run(
     else:
         files.check_new_folder("output_dir", path)
     names = _names_in(run.folder) if names is None else names
-
-    about, own, name = About(license, data), run.folder / archive.README, pathlib.Path(path).resolve().name
-    for setting, value in (("license", license), ("data_name", data), ("metrics_files", metrics_files)):
-        reason = f"has no effect: {own} is taken as the model card. Leave it out, or remove that file."
-        require(not value or not own.is_file(), setting, reason, value)
+    own_card = _read_card(run.folder / archive.README, license=license, data_name=data, metrics_files=metrics_files)
+    about, name = About(license, data), pathlib.Path(path).resolve().name
 
     def find_texts(progress):
-        if own.is_file():
-            return _texts(_read_card(own), names)
+        if own_card is not None:
+            return _texts(own_card, names)
         evaluations = find_evaluations(run, progress, metrics_files)
         return _texts(write_card(name, run, progress, evaluations, names is not None, about), names)
 
@@ -136,7 +133,13 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Run]:
         yield open_run(source)
 
 
-def _read_card(path):
+def _read_card(path, **settings):
+    """The text of a card that is there already; None without one. SettingError for `settings` of a new one, if given."""
+    if not path.is_file():
+        return None
+    for name, value in settings.items():
+        reason = f"has no effect: {path} is taken as the model card. Leave it out, or remove that file."
+        require(not value, name, reason, value)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
