@@ -91,7 +91,7 @@ reproduce-mod: .venv/.installed-reproduce  ## reproduce the MOD paper's tables a
 	    --about_data='Synthetic: 1500 training and 1000 rated videos of 40 classes. Not YouTube-8M.' $(ARGS)
 
 fuzz: .venv/.installed-fuzz  ## fuzz the readers of records, configurations, CSV files, and archives; about a minute with RUNS=10000
-	for target in records configs csv archives; do $(BIN)/python -m fuzz $$target -runs=$(RUNS) || exit 1; done
+	for target in records plain configs csv archives; do $(BIN)/python -m fuzz $$target -runs=$(RUNS) || exit 1; done
 
 audit: .venv/.installed-dev  ## check the versions in constraints.txt for known vulnerabilities; needs network access
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt

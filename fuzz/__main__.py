@@ -1,10 +1,11 @@
-"""Runs one fuzz target: python -m fuzz records|configs|csv|archives [libFuzzer flags such as -runs=100000]
+"""Runs one fuzz target: python -m fuzz records|plain|configs|csv|archives [libFuzzer flags such as -runs=100000]
 
 It exits with 0 after that many inputs. An input that fails a check ends it with a traceback and is saved in build/fuzz/. To
 reproduce the failure, pass that file as an argument. (Valid records are read together, so the cause may instead be one of
 the 15 records before.)
 """
 
+import dataclasses
 import os
 import pathlib
 import random
@@ -34,6 +35,13 @@ def records(alone):
         seeds,
         lambda data, chance: data[:1] + mutations.mutate_record(data[1:], chance),
     )
+
+
+def plain(alone):
+    """The reader without TensorFlow."""
+    parser, seeds = dataclasses.replace(checks.PARSERS["uniform"], with_labels=False), mutations.some_records()
+    path = str(_folder() / "records")
+    return lambda data: checks.check_plain(data, parser, seeds[1], path), seeds, mutations.mutate_record
 
 
 def configs(alone):
@@ -112,7 +120,7 @@ def main(arguments):
     atheris.Fuzz()
 
 
-TARGETS = {"records": records, "configs": configs, "csv": csv, "archives": archives}
+TARGETS = {"records": records, "plain": plain, "configs": configs, "csv": csv, "archives": archives}
 
 if __name__ == "__main__":
     main(sys.argv[1:])

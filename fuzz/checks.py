@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from tests import oracles
 from youtube8m_distill import config, runs
-from youtube8m_distill.data import bad_records
+from youtube8m_distill.data import bad_records, plain_videos
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
 from youtube8m_distill.export import kaggle
 from youtube8m_distill.runs import archive
@@ -131,6 +131,32 @@ class RecordCheck:
             for row in rows:
                 for part in np.split(row, np.cumsum(SIZES)[:-1]):
                     assert part.tobytes() in serialized, f"{part} is not in {serialized!r}"
+
+
+def check_plain(serialized, parser, good, path):
+    """Checks that the reader without TensorFlow gives for a record what a parser of one role gives, or refuses it, too.
+
+    Args:
+        parser: without labels.
+        good: a valid record, which comes first in the file.
+        path: of a file to write.
+    """
+    (role, view), check = *parser.views.items(), RecordCheck(parser)
+    with tf.io.TFRecordWriter(path) as writer:
+        writer.write(good)
+        writer.write(serialized)
+    try:
+        _, found = plain_videos.read_videos(path, parser.features, view, config.Reading())
+    except bad_records.BadRecordError as error:
+        assert str(error).startswith(f"file {path}, record 1: "), error
+        if not _is_odd(serialized):
+            check._assert_refused([good, serialized], str(error))
+        return
+    if not _is_odd(serialized):
+        expected = check.parse([good, serialized])
+        assert found.video_id == expected["video_id"][1], serialized
+        for name, values in expected[role].items():
+            assert np.array_equal(found.inputs[name][0], values[1]), f"{name} of {serialized!r}"
 
 
 def _is_odd(serialized):

@@ -1,5 +1,6 @@
 """The fuzzer's checks on a few hundred inputs; `make fuzz` runs them on many more."""
 
+import dataclasses
 import json
 import random
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings, strategies
 from fuzz import checks, mutations
 from youtube8m_distill import config
 from youtube8m_distill.config import FORMAT
+from youtube8m_distill.errors import BadRecordError
 
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -40,6 +42,21 @@ def test_every_record_is_read_as_protocol_buffers_read_it_or_refused(parser):
     for serialized in mutants(mutations.some_records(), mutations.mutate_record, 120, seed=len(parser)):
         check(serialized)
     check.flush()
+
+
+@pytest.mark.parametrize("name", ["uniform", "means"])
+def test_the_reader_without_tensorflow_reads_the_same_or_refuses(name, tmp_path):
+    parser, seeds = dataclasses.replace(checks.PARSERS[name], with_labels=False), mutations.some_records()
+    good = next(seed for seed in seeds if is_valid(seed, parser))
+    for serialized in mutants(seeds, mutations.mutate_record, 60, seed=1):
+        checks.check_plain(serialized, parser, good, str(tmp_path / "records"))
+
+
+def is_valid(serialized, parser):
+    try:
+        return bool(checks.RecordCheck(parser).parse([serialized]))
+    except BadRecordError:
+        return False
 
 
 def test_the_check_notices_wrong_results():

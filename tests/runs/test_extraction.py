@@ -121,7 +121,7 @@ def test_a_failed_extraction_leaves_nothing(tmp_path, quick_encoder, monkeypatch
     def broken(*arguments):
         raise OSError("disk full")
 
-    monkeypatch.setattr("youtube8m_distill.runs.extraction.write_progress", broken)
+    monkeypatch.setattr("youtube8m_distill.runs.run.write_progress", broken)
     with pytest.raises(OSError, match="disk full"):
         runs.extract(run, "0", tmp_path / "taken")
     assert [entry.name for entry in tmp_path.iterdir()] == ["mixture"]

@@ -1,6 +1,7 @@
 """Reads videos one by one without TensorFlow, as a network sees them: what `parsing.batch` gives for the same records."""
 
 import itertools
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -61,7 +62,7 @@ def _video_id(record, where, path):
     """The id in a record or, of a file such as clip.pb, in its name. `path` is "" for later records of a file."""
     ids = [value for key in schema.ID_KEYS + schema.MEDIAPIPE_ID_KEYS for value in _context(record, key, "bytes", where)]
     if path.endswith(".pb"):
-        ids.append(pathlib.Path(path).stem.encode())
+        ids.append(os.fsencode(pathlib.Path(path).stem))
     _require(ids, where, f"no video id; it should be under {' or '.join(schema.ID_KEYS)}")
     _require(ids[0], where, "an empty video id")
     _require(b"\0" not in ids[0], where, "a zero byte in the video id")
