@@ -89,7 +89,7 @@ def label_rows() -> Any:
 
 
 def training_flags(features: configs.FeatureConfig) -> list[str]:
-    """A line with the flags that training needs to read features; nothing for official ones. Loads TensorFlow."""
+    """A line with the flags that training needs to read features; nothing for official ones."""
     from youtube8m_distill.data.stored_features import feature_flags
 
     official = configs.FeatureConfig()

@@ -261,7 +261,8 @@ def _limits(network, evaluations):
     longest = 0 if network.view is None else network.view.max_video_frames
     return _bullets(
         [
-            "The network reads features, not video files. Features of another extractor give meaningless predictions.",
+            "The network reads features, which `yt8m features` extracts from videos. Those of another extractor than in its "
+            "training give meaningless predictions.",
             f"Frames that it does not read, such as all after the first {longest:,}, have no effect." if longest else "",
             "Predictions rank classes and videos. They are not calibrated probabilities.",
             "" if evaluations else "No scores on separate files were given when this card was written.",
