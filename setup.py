@@ -68,6 +68,8 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.16.2,<2.22"],
         "export": EXPORT,
         "features": FEATURES,
+        # Needs older packages than constraints.txt pins, such as protobuf 6, so it has constraints of its own.
+        "beam": ["apache-beam[tfrecord]>=2.77"],
         "reproduce": REPRODUCE,
         "test": TEST,
         "dev": [*TEST, "ruff>=0.6", "pyright[nodejs]>=1.1.414", "pre-commit>=4", "pip-audit>=2.7"],

@@ -8,7 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 
 from absl import app, flags
 
-from youtube8m_distill.cli.loading import keep_freed_memory
+from youtube8m_distill.engine.process import keep_freed_memory
 
 JSON = flags.DEFINE_string("json", None, "Also write the results to this JSON file.")
 

@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags
 
 import figures
-from youtube8m_distill.cli.loading import keep_freed_memory
+from youtube8m_distill.engine.process import keep_freed_memory
 from youtube8m_distill.runs.segment_ranking import SegmentRanking
 
 VIDEOS = flags.DEFINE_integer("videos", 1_000_000, "Videos in random order.", 1)

@@ -237,7 +237,7 @@ def test_an_unsupported_flag_is_refused_with_the_reason(command, name):
         )
 
 
-@pytest.mark.parametrize("command", [name for name, command in main.COMMANDS.items() if not command.takes_files])
+@pytest.mark.parametrize("command", [name for name, command in main.COMMANDS.items() if not command.takes_arguments])
 def test_an_argument_that_is_not_a_flag_is_refused(command):
     line = commands.fail(command, "b.tfrecord", "c.tfrecord")
     assert line.startswith("Error: unexpected argument 'b.tfrecord'") and "quote patterns" in line

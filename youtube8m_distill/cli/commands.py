@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from youtube8m_distill import files
-from youtube8m_distill.cli import definitions, run_config, values
+from youtube8m_distill.cli import definitions, loading, run_config, values
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.config import CascadeOptions
 from youtube8m_distill.config.export import ExportConfig
@@ -77,6 +77,19 @@ def check_package():
         raise SettingError("output_dir", "is missing, and so is --output_model_tgz; see --helpshort.")
 
 
+def check_beam():
+    if importlib.util.find_spec("apache_beam") is None:
+        reason = (
+            "needs Apache Beam, which is not installed. In a checkout, install it in an environment of its own: "
+            "pip install --constraint constraints-beam.txt '.[beam]'."
+        )
+        raise SettingError("runner", reason, FLAGS.runner)
+    if FLAGS.runner == "DataflowRunner" and importlib.util.find_spec("apitools") is None:
+        raise SettingError("runner", "needs Google's packages: pip install 'apache-beam[gcp]'.", FLAGS.runner)
+    with loading.hidden_stderr():  # Beam prints what cannot be turned off
+        importlib.import_module("apache_beam")
+
+
 class Command(NamedTuple):
     """One command."""
 
@@ -85,7 +98,8 @@ class Command(NamedTuple):
     required: tuple[str, ...] = ()  # flags
     check_settings: Callable[[], object] = lambda: None  # raises SettingError
     uses_tensorflow: bool = True  # from the start; yt8m predict decides by what it is given
-    takes_files: bool = False  # whether arguments that are not flags name files
+    takes_arguments: bool = False  # that are not flags: names of files, or options of Beam
+    writes_anywhere: bool = False  # whether outputs may be on other machines
 
     @property
     def description(self) -> str:
@@ -98,7 +112,7 @@ class Command(NamedTuple):
                 raise SettingError(name, "is missing; see --helpshort.")
         for name, is_folder in OUTPUTS.items():
             path = FLAGS[name].value if name in FLAGS else None
-            if path:
+            if path and not (self.writes_anywhere and "://" in path):
                 files.check_output(name, path, is_folder)
         self.check_settings()
 
@@ -107,26 +121,34 @@ COMMANDS = {
     "train": Command("train", definitions.train, ("train_data_pattern",), run_config.check_flags),
     "eval": Command("eval", definitions.evaluate, ("train_dir", "eval_data_pattern"), check_evaluate),
     "infer": Command("inference", definitions.infer, ("input_data_pattern", "output_file"), check_infer),
-    "predict": Command("predict", definitions.predict, ("train_dir",), uses_tensorflow=False, takes_files=True),
+    "predict": Command("predict", definitions.predict, ("train_dir",), uses_tensorflow=False, takes_arguments=True),
     "compact": Command(
         "compact", definitions.compact, ("input_data_pattern", "output_dir"), lambda: values.frame_view("uniform")
     ),
     "synthesize": Command(
         "synthesize", definitions.synthesize, ("output_dir",), lambda: values.settings_given(SyntheticConfig)
     ),
-    "features": Command("features", definitions.features, ("output_file",), check_features, takes_files=True),
-    "pack": Command("pack", definitions.pack, ("output_dir",), check_pack, takes_files=True),
+    "features": Command("features", definitions.features, ("output_file",), check_features, takes_arguments=True),
+    "pack": Command("pack", definitions.pack, ("output_dir",), check_pack, takes_arguments=True),
     "extract": Command("extract", definitions.extract, ("train_dir", "submodel", "output_dir")),
     "export": Command("export", definitions.export, ("train_dir", "output_dir"), check_export),
     "package": Command("package", definitions.package, ("train_dir",), check_package),
     "check": Command("check", definitions.check, ("input_data_pattern",)),
     "segment-eval": Command("segment_eval", definitions.segment_eval, ("predictions", "labels")),
-    "ensemble": Command("ensemble", definitions.ensemble, ("output_file",), takes_files=True),
+    "ensemble": Command("ensemble", definitions.ensemble, ("output_file",), takes_arguments=True),
     "cascade": Command(
         "cascade",
         definitions.cascade,
         ("train_dirs", "validation_data_pattern", "output_dir"),
         lambda: values.settings_given(CascadeOptions),
+    ),
+    "beam": Command(
+        "beam",
+        definitions.beam,
+        ("input_data_pattern", "train_dir", "output_dir"),
+        check_beam,
+        takes_arguments=True,
+        writes_anywhere=True,
     ),
     "demo": Command("demo", definitions.demo, uses_tensorflow=False),
 }

@@ -306,6 +306,44 @@ def package():
     )
 
 
+def beam():
+    """Predict the classes of videos with Apache Beam, on this machine or a cluster, as Kaggle CSVs.
+
+        yt8m beam --train_dir=runs/student --input_data_pattern='yt8m/test*.tfrecord' --output_dir=predictions \\
+            --runner=DirectRunner -- --direct_num_workers=2 --direct_running_mode=multi_processing
+
+    What follows `--` are options of Beam. The folder then holds predictions-00000-of-00010.csv and so on, together the rows
+    of yt8m infer, in its order. Records that cannot be used are left out and listed in bad_records-*.jsonl. If the command
+    is interrupted, the same command computes the files that are missing.
+
+    In a checkout: pip install --constraint constraints-beam.txt '.[beam]'.
+    """
+    define(
+        "Data",
+        input_data_pattern=Flag("Globs of the files to read, comma-separated, as every worker can open them."),
+        **our_flags.EXCLUDE_RECORDS,
+        **fields(configs.Reading, "pad_missing_features", "feature_dtype"),
+    )
+    define("Network to use", **our_flags.TRAINED_NETWORK)
+    define(
+        "Output",
+        **our_flags.TOP_K,
+        output_dir=Flag(
+            "Folder to write, local or on a file system of Beam (gs://bucket/folder): new, empty, or from the same command.",
+            pathlib.Path,
+        ),
+        num_shards=Flag(
+            "Number of CSV files. Default: one per input file, but at most 16, or one per 2 GiB if that is more.",
+            int,
+            at_least=1,
+        ),
+    )
+    runner = "Where it runs: DirectRunner is this machine; PortableRunner is the job server of a Flink or Spark cluster."
+    runners = ("DirectRunner", "FlinkRunner", "DataflowRunner", "PortableRunner")
+    define("Apache Beam", runner=Flag(runner, runners, "DirectRunner"))
+    starter_flags.define_repeated()
+
+
 def check():
     """Read every record of some files and report those that cannot be used.
 

@@ -177,20 +177,33 @@ def count_records(shards: Sequence[Shard], at_most: int | None = None) -> int:
 
 def _count(shard, at_most=2**62):
     """Records of one file that are not excluded, up to a limit."""
-    limit = at_most + len(shard.excluded)
-    if shard.held is not None:
-        number = shard.held.end - shard.held.start
-    elif shard.readable is not None:
-        number = shard.readable
-    elif shard.compression == BARE:
-        number = 1
-    elif not shard.compression:
-        number = sum(1 for _ in itertools.islice(record_starts(shard), limit))
-    else:
-        number, num_bytes, is_damaged = count_readable(shard, limit)
-        if is_damaged or number < limit and not is_whole(shard, num_bytes):
-            raise BadFileError(f"file {shard.path}, record {number}: {DAMAGED}")
+    number, is_damaged = count_whole(shard, at_most + len(shard.excluded))
+    if is_damaged:
+        raise BadFileError(f"file {shard.path}, record {number}: {DAMAGED}")
     return min(number - bisect.bisect_left(shard.excluded, number), at_most)
+
+
+def count_whole(shard: Shard, limit: int = 2**62) -> tuple[int, bool]:
+    """How many records a file has before it is cut short, excluded ones too, and whether it is. Counting stops at `limit`.
+
+    Records are counted by their headers; a compressed file is read. The known damage of `readable` is not damage here.
+    """
+    if shard.held is not None:
+        return shard.held.end - shard.held.start, False
+    if shard.readable is not None:
+        return shard.readable, False
+    if shard.compression == BARE:
+        return 1, False
+    if shard.compression:
+        number, num_bytes, is_damaged = count_readable(shard, limit)
+        return number, is_damaged or number < limit and not is_whole(shard, num_bytes)
+    number = 0
+    try:
+        for _ in itertools.islice(record_starts(shard), limit):
+            number += 1
+    except BadFileError:
+        return number, True
+    return number, False
 
 
 def estimate_records(shards: Sequence[Shard]) -> tuple[int, bool]:

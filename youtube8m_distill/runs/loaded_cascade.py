@@ -13,7 +13,7 @@ import tensorflow as tf
 from youtube8m_distill import schema
 from youtube8m_distill.config import Reading
 from youtube8m_distill.data.notes import NoteCounter
-from youtube8m_distill.data.parsing.batch import Records
+from youtube8m_distill.data.parsing.batch import Records, VideoParser
 from youtube8m_distill.data.parsing.layout import Layout
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import Shard
@@ -120,6 +120,9 @@ class LoadedCascade(Tagger):
     @property
     def name(self) -> str:
         return f"cascade of {len(self.networks)} networks"
+
+    def make_parser(self, layout: Layout) -> VideoParser:
+        return self.networks[0].make_parser(layout)
 
     def source_of(self, batch: Batch, row: int) -> str:
         return self.networks[batch[schema.STAGE][row]].source_of(batch, row)

@@ -14,6 +14,7 @@ from youtube8m_distill.data.bad_records import naming_bad_records
 from youtube8m_distill.data.contents import find_layout
 from youtube8m_distill.data.ids import SeenVideos, hash_ids
 from youtube8m_distill.data.notes import NoteCounter
+from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.parsing.layout import Layout
 from youtube8m_distill.data.tfrecord import Shard, estimate_records
 from youtube8m_distill.engine.predictor import evaluate
@@ -63,6 +64,10 @@ class Tagger(abc.ABC):
     @abc.abstractmethod
     def run_batches(self, shards: Sequence[Shard], batch_size: int, layout: Layout) -> Iterator[Batch]:
         """Yields the outputs of each batch of videos, in file order; indices of files are those in `shards`."""
+
+    @abc.abstractmethod
+    def make_parser(self, layout: Layout) -> VideoParser:
+        """The parser of records for the network that reads every video; without labels unless they are used."""
 
     @abc.abstractmethod
     def source_of(self, batch: Batch, row: int) -> str:

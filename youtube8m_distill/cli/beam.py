@@ -1,0 +1,97 @@
+"""Predicts the classes of many videos with Apache Beam, on this machine or a cluster."""
+
+# Apache Beam is an extra.
+# pyright: reportMissingImports=false
+
+import contextlib
+import io
+import logging
+import os
+import time
+
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, WorkerOptions
+
+from youtube8m_distill import runs
+from youtube8m_distill.cli import entry, predict
+from youtube8m_distill.cli.flags import FLAGS
+from youtube8m_distill.cli.values import exclusions
+from youtube8m_distill.engine.cluster import refuse_cluster
+from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.errors import SettingError
+from youtube8m_distill.runs import beam_job, beam_pipeline
+
+CHECKED = ("DirectRunner", "DataflowRunner")  # all of whose options Beam knows here; other runners add to them
+
+log = logging.getLogger(__name__)
+
+
+def main(*arguments):
+    with entry.user_errors():
+        refuse_cluster(os.environ)
+        options = read_options(FLAGS.runner, arguments)
+        folder, started = FLAGS.output_dir, time.monotonic()
+        folder = folder if "://" in folder else os.path.abspath(folder)
+        FileSystems.set_options(options)
+        with entry.about("output_dir"):
+            FileSystems.exists(folder)  # fails if the package for its file system is missing
+        tagger = predict.load(make_strategy(0), top_k=FLAGS.top_k, for_metrics=False)  # workers use what GPUs they have
+        pattern, features = FLAGS.input_data_pattern, tagger.configs[0].features
+        shards = runs.find_shards("input_data_pattern", pattern, features, tagger.configs, exclusions(), tagger.reading)
+        with beam_job.held(folder):
+            batch_size, num_parts = (
+                FLAGS.batch_size or tagger.batch_size,
+                FLAGS.num_shards or beam_job.good_num_parts(shards),
+            )
+            job = beam_job.prepare(folder, tagger, shards, FLAGS.checkpoint or "best", batch_size, num_parts)
+            parts, name = job.missing_parts(), tagger.name
+            del tagger  # workers load their own, perhaps in this process
+            if len(parts) < num_parts:
+                log.info("%d of %d parts are in %s; predicting the others.", num_parts - len(parts), num_parts, folder)
+            num_videos, num_bad = run(job, parts, len(shards), options)
+    print(f"{num_videos} videos by the {name} in {time.monotonic() - started:.1f} s: {job.path('predictions-*.csv')}")
+    if num_bad:
+        log.warning("%d records could not be used: %s.", num_bad, job.path("bad_records-*.jsonl"))
+
+
+def run(job, parts, num_files, options):
+    """Runs the pipeline, if a part is missing. SettingError if it fails."""
+    if not parts:
+        return 0, 0
+    try:
+        return beam_pipeline.predict(job, parts, num_files, FLAGS.runner, options)
+    except Exception as error:  # of many types, each with the traceback of a worker as its message
+        raise SettingError("runner", failure(error), FLAGS.runner) from error
+
+
+def failure(error):
+    """A failure of a job in one line: the error of a worker, if Beam reports it."""
+    lines = [line for line in str(error).splitlines() if line and not line.startswith((" ", "\t"))]
+    reason = lines[-1] if lines else type(error).__name__
+    return f"the job failed: {reason} Finished parts are kept; the same command resumes."
+
+
+def read_options(runner, arguments):
+    """The options of Beam among the arguments after `--`. SettingError if one is not valid."""
+    for argument in arguments:
+        if not argument.startswith("--"):
+            raise SettingError("beam", f"unexpected argument {argument!r}; options of Beam are --name=value after `--`.")
+        if argument.startswith("--runner"):
+            raise SettingError("runner", "belongs before `--`.")
+    options, complaint = PipelineOptions(list(arguments)), io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            given = options.get_all_options(drop_default=True, retain_unknown_options=True)
+    except SystemExit:
+        *_, last = complaint.getvalue().strip().splitlines()
+        raise SettingError("beam", f"{last.partition('error: ')[2]}.") from None
+    unknown = given.keys() - PipelineOptions([]).get_all_options().keys()
+    if unknown and runner in CHECKED:
+        names = ", ".join(f"--{name}" for name in sorted(unknown))
+        raise SettingError("runner", f"Beam has no option {names}. `--helpshort` lists the flags of this command.", runner)
+    debug, worker = options.view_as(DebugOptions), options.view_as(WorkerOptions)
+    if worker.default_sdk_harness_log_level is None and runner == "DirectRunner":
+        worker.default_sdk_harness_log_level = "WARNING"  # workers write to this terminal
+    if debug.number_of_worker_harness_threads is None:
+        debug.number_of_worker_harness_threads = 1  # other threads of a process would only wait for the first
+    return options
