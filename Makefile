@@ -33,7 +33,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo tensorboard test test-all check lint types format docs bench bench-all seeds reproduce \
+.PHONY: help install demo tensorboard test test-all test-beam check lint types format docs bench bench-all seeds reproduce \
     reproduce-mod fuzz audit lock clean
 
 help:  ## list the targets
@@ -52,6 +52,9 @@ test: install  ## run all tests except the slow ones
 
 test-all: install  ## run all tests
 	$(PYTEST) $(ARGS)
+
+test-beam: .venv-beam/.installed  ## test batch prediction with Apache Beam, in an environment of its own
+	.venv-beam/bin/python -m pytest tests/runs/test_beam.py tests/cli/test_beam.py tests/runs/test_record_batches.py $(ARGS)
 
 check: lint types  ## check style, formatting, and types
 	$(BIN)/ruff format --check .
@@ -106,11 +109,17 @@ lock: .venv/.python  ## add new dependencies to constraints.txt; CONSTRAINTS= up
 	mv build/lock/constraints.txt constraints.txt
 	rm -rf build/lock
 
-clean:  ## delete the demo's output, build products, and caches; keep .venv
+clean:  ## delete the demo's output, build products, and caches; keep .venv and .venv-beam
 	rm -rf demo demo_seeds site build dist *.egg-info .coverage htmlcov .pytest_cache .ruff_cache
 
 .venv/.installed-%: .venv/.python setup.py $(CONSTRAINTS)
 	$(PIP_INSTALL) --editable '.[$*]'
+	@touch $@
+
+# Apache Beam needs older packages than constraints.txt pins.
+.venv-beam/.installed: .venv/.python setup.py constraints-beam.txt
+	$(BIN)/python -m venv .venv-beam
+	.venv-beam/bin/pip install --quiet --constraint constraints-beam.txt --editable '.[beam]' pytest hypothesis
 	@touch $@
 
 # Recreates .venv if its Python is not supported, does not run, or has a different version than PYTHON. The recipe always runs,

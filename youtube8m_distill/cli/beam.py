@@ -67,8 +67,8 @@ def run(job, parts, num_files, options):
 def failure(error):
     """A failure of a job in one line: the error of a worker, if Beam reports it."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith((" ", "\t"))]
-    reason = lines[-1] if lines else type(error).__name__
-    return f"the job failed: {reason} Finished parts are kept; the same command resumes."
+    reason = lines[-1].partition(" [while running")[0].rstrip(".") if lines else type(error).__name__
+    return f"the job failed: {reason}. Finished parts are kept; the same command resumes."
 
 
 def read_options(runner, arguments):
