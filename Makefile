@@ -54,7 +54,8 @@ test-all: install  ## run all tests
 	$(PYTEST) $(ARGS)
 
 test-beam: .venv-beam/.installed  ## test batch prediction with Apache Beam, in an environment of its own
-	.venv-beam/bin/python -m pytest tests/runs/test_beam.py tests/cli/test_beam.py tests/runs/test_record_batches.py $(ARGS)
+	.venv-beam/bin/python -m pytest tests/runs/test_beam.py tests/cli/test_beam.py tests/runs/test_record_batches.py \
+	    'tests/test_docs.py::test_commands_of_a_page_run_as_written[docs/beam.md]' $(ARGS)
 
 check: lint types  ## check style, formatting, and types
 	$(BIN)/ruff format --check .

@@ -39,15 +39,13 @@ def main(*arguments):
         pattern, features = FLAGS.input_data_pattern, tagger.configs[0].features
         shards = runs.find_shards("input_data_pattern", pattern, features, tagger.configs, exclusions(), tagger.reading)
         with beam_job.held(folder):
-            batch_size, num_parts = (
-                FLAGS.batch_size or tagger.batch_size,
-                FLAGS.num_shards or beam_job.good_num_parts(shards),
-            )
+            batch_size = FLAGS.batch_size or tagger.batch_size
+            num_parts = FLAGS.num_shards or beam_job.good_num_parts(shards)
             job = beam_job.prepare(folder, tagger, shards, FLAGS.checkpoint or "best", batch_size, num_parts)
             parts, name = job.missing_parts(), tagger.name
             del tagger  # workers load their own, perhaps in this process
             if len(parts) < num_parts:
-                log.info("%d of %d parts are in %s; predicting the others.", num_parts - len(parts), num_parts, folder)
+                log.info("%d of %d parts are in %s and are kept.", num_parts - len(parts), num_parts, folder)
             num_videos, num_bad = run(job, parts, len(shards), options)
     print(f"{num_videos} videos by the {name} in {time.monotonic() - started:.1f} s: {job.path('predictions-*.csv')}")
     if num_bad:

@@ -101,11 +101,10 @@ class Job:
                 is_mixed, run = expected["mixed_precision"], unpack(archive, archive.with_name("model"))
                 tagger = LoadedNetwork(run, make_strategy(), expected["network"], mixed_precision=is_mixed, **options)
         found = row_settings(tagger)
-        differing = "; ".join(differences({name: expected[name] for name in found}, found))
+        differing = "; ".join(differences({name: expected.get(name) for name in found}, found))
         if differing:
-            raise ValueError(
-                f"{about['cascade_dir'] or self.path(MODEL)} is not what the job was started with: {differing}."
-            )
+            source = about["cascade_dir"] or self.path(MODEL)
+            raise ValueError(f"{source} is not what the job was started with: {differing}.")
         keys, kinds, *others = about["layout"]
         return Loaded(tagger, tuple(map(_shard, about["files"])), Layout(tuple(keys), tuple(kinds), *others))
 
@@ -149,11 +148,10 @@ def prepare(
         SettingError: if the folder holds something else, or a training has replaced the checkpoint.
     """
     job = Job(output_dir, num_parts, batch_size)
-    is_network = isinstance(tagger, LoadedNetwork)
     about = {
         "made with": {"format": FORMAT, **row_settings(tagger), "batch_size": batch_size, "num_shards": num_parts},
         "files": [[*file_entry(shard), shard.compression] for shard in shards],
-        "cascade_dir": "" if is_network else os.path.abspath(tagger.cascade.folder),  # pyright: ignore
+        "cascade_dir": os.path.abspath(tagger.cascade.folder) if isinstance(tagger, LoadedCascade) else "",
         "reading": tagger.reading.to_dict(),
         "layout": find_layout(shards, tagger.configs[0].features, tagger.reading),
     }
@@ -163,7 +161,7 @@ def prepare(
         _require_empty(output_dir)
         with create(job.path(JOB)) as file:
             file.write(json.dumps(about).encode())
-    if is_network and not FileSystems.exists(job.path(MODEL)):
+    if isinstance(tagger, LoadedNetwork) and not FileSystems.exists(job.path(MODEL)):
         _write_model(job, tagger, checkpoint)
     return job
 

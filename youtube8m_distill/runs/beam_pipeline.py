@@ -65,7 +65,8 @@ class PredictPart(_OnFiles):
             file.write(HEADER)
             for found in predict_batches(loaded.tagger, batches, wanted, loaded.layout):
                 file.write(b"".join(found.lines))
-                num_videos, faults = num_videos + len(found.lines), faults + found.faults
+                num_videos += len(found.lines)
+                faults += found.faults
             for index, (shard, (_, damaged_from)) in enumerate(zip(loaded.shards, in_order)):
                 if damaged_from is not None and batches.last_batch_of(index) in wanted:
                     faults.append(Fault(shard.path, damaged_from, REST_IS_DAMAGED))

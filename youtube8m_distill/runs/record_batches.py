@@ -133,9 +133,9 @@ def _without_bad_records(tagger, shards, layout, size):
     """Yields what becomes of a single batch; each of its records is parsed on its own first."""
     parser, good, faults = tagger.make_parser(layout), [], []
     for shard in shards:
-        bad, stop = _bad_records(parser, shard)
-        faults += bad
-        excluded = tuple(sorted({*shard.excluded, *(fault.record for fault in bad)}))
+        reasons, stop = _bad_records(parser, shard)
+        faults += [Fault(shard.path, number, reason) for number, reason in reasons.items()]
+        excluded = tuple(sorted({*shard.excluded, *reasons}))
         if sum(number < stop for number in excluded) < stop:
             good.append(dataclasses.replace(shard, excluded=excluded, readable=stop))
     yield Predicted([], faults)
@@ -145,19 +145,18 @@ def _without_bad_records(tagger, shards, layout, size):
                 yield _rows(batch, good, tagger)
 
 
-def _bad_records(parser: VideoParser, shard: Shard) -> tuple[list[Fault], int]:
-    """The records of a file that cannot be used, and the number of the first one that cannot be reached."""
-    bad, excluded, number = [], set(shard.excluded), 0
+def _bad_records(parser: VideoParser, shard: Shard) -> tuple[dict[int, str], int]:
+    """The records of a file that cannot be used, number -> reason, and the number of the first one that is not reached."""
+    bad, excluded, number = {}, set(shard.excluded), 0
     try:
         for record in read_serialized(shard):
             try:
                 if number not in excluded:
                     read_videos(parser, record[None], shard.path, np.array([number]))
             except BadRecordError as error:
-                reason = str(error).removeprefix(f"file {shard.path}, record {number}: ")
-                bad.append(Fault(shard.path, number, reason))
+                bad[number] = str(error).removeprefix(f"file {shard.path}, record {number}: ")
             number += 1
     except tf.errors.DataLossError:
         if number not in excluded:  # otherwise it is a record of another batch, which reports it
-            bad.append(Fault(shard.path, number, REST_IS_DAMAGED))
+            bad[number] = REST_IS_DAMAGED
     return bad, number
