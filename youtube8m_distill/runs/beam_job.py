@@ -47,7 +47,7 @@ FORMAT = 1  # of job.json; incremented when the same settings give other rows
 JOB, MODEL = "job.json", "model.tgz"
 PARTIAL = ".partial"  # ends the names of unfinished files
 REMEDY = "name another folder, or remove this one"
-# A part takes about a second to start, and one of 2 GiB takes from 10 seconds to minutes.
+# A part takes one or two seconds to start, and one of 2 GiB takes from half a minute on.
 BYTES_A_PART, FEW_PARTS = 2**31, 16
 
 
