@@ -19,6 +19,7 @@ EXPORT = [
 ]
 # Decode videos for `yt8m features`.
 FEATURES = ["av>=18"]
+S3 = ["s3fs>=2025.7"]
 REPRODUCE = ["matplotlib>=3.8", "scikit-learn>=1.4", "jinja2>=3.1", "tabulate>=0.9"]
 TEST = [
     "pytest>=8",
@@ -29,9 +30,12 @@ TEST = [
     "nbclient>=0.10",
     "nbformat>=5.10",
     "ipykernel>=6.29",
+    # A local S3 server.
+    "moto[server]>=5.1",
     *EXPORT,
     *FEATURES,
     *REPRODUCE,
+    *S3,
 ]
 
 setup(
@@ -61,8 +65,10 @@ setup(
         "pyyaml>=6",
     ],
     extras_require={
-        # tensorflow-io 0.37.1 is the last release, and TensorFlow 2.16.2 is the last version that can load it. Neither has
-        # wheels for Python 3.13.
+        # s3fs needs botocore, which does not work with python-dateutil 4.
+        "s3": S3,
+        # hdfs://, and s3:// without s3fs. tensorflow-io 0.37.1 is the last release, and TensorFlow 2.16.2 is the last
+        # version that can load it. Neither has wheels for Python 3.13.
         "io": ["tensorflow==2.16.2", "tensorflow-io==0.37.1"],
         # The CUDA libraries that TensorFlow needs to see a GPU, for Linux.
         "gpu": ["tensorflow[and-cuda]>=2.16.2,<2.22"],

@@ -38,6 +38,25 @@ def pytest_make_parametrize_id(config, val, argname):
     return argname if isinstance(val, bytes) else None
 
 
+@pytest.fixture(scope="session")
+def s3_server():
+    from tests.object_store import Server
+
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server, tmp_path, monkeypatch):
+    """An S3 server, found by its address in the environment, and no copies of its files."""
+    from tests.object_store import forget_servers, use
+
+    use(s3_server, tmp_path / "copies", monkeypatch)
+    yield s3_server
+    forget_servers()
+
+
 @pytest.fixture(scope="module")
 def quick_hrnn():
     """In a whole module, an H-RNN has the encoder of `commands.use_quick_encoder`, also in fixtures of the module."""

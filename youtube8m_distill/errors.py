@@ -1,4 +1,4 @@
-"""Errors that a user can fix: an invalid setting, a record that cannot be used."""
+"""Errors that a user can fix: an invalid setting, a record that cannot be used, a file that cannot be reached."""
 
 from typing import Any
 
@@ -27,6 +27,14 @@ class SettingError(ValueError):
 
 class BadRecordError(ValueError):
     """A record that cannot be used. The message is one line: file, record number (counted from 0) and reason."""
+
+
+class UnreachableError(OSError):
+    """A file that cannot be read where it is. `path` is its path, or the glob of files that were looked for."""
+
+    def __init__(self, path: str, message: str):
+        super().__init__(message)
+        self.path = path
 
 
 def written(value: Any) -> str:

@@ -316,10 +316,11 @@ def test_a_warning_does_not_end_up_in_a_progress_bar(monkeypatch):
     assert line and before.rpartition("\r")[2].strip() == ""  # the bar was cleared
 
 
-def test_destructors_are_skipped_where_tensorflow_io_is_loaded(monkeypatch):
+@pytest.mark.parametrize("package", ["tensorflow_io", "fsspec"])
+def test_destructors_are_skipped_where_a_package_is_loaded_that_they_may_hang_in(monkeypatch, package):
     codes = []
     monkeypatch.setattr(entry.os, "_exit", codes.append)
-    monkeypatch.setitem(sys.modules, "tensorflow_io", None)
+    monkeypatch.setitem(sys.modules, package, None)
     entry._leave(None)
     entry._leave(2)
     assert codes == [0, 2]
@@ -341,6 +342,7 @@ def test_an_unexpected_error_is_shown_with_its_traceback(monkeypatch, capsys, wi
         entry.run(broken, "A command.")
         assert left == [1] and "Traceback" in (shown := capsys.readouterr().err) and "RuntimeError: a bug" in shown
     else:
+        monkeypatch.setattr(entry, "WITHOUT_DESTRUCTORS", set())
         with pytest.raises(RuntimeError, match="a bug"):
             entry.run(broken, "A command.")
         assert left == []

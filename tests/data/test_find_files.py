@@ -77,20 +77,6 @@ def test_a_folder_is_refused(tmp_path):
         find_files(f"{tmp_path}/train")
 
 
-@pytest.mark.parametrize("scheme", ["s3", "hdfs"])
-def test_a_missing_file_system_is_named_with_what_to_install(scheme, monkeypatch):
-    def glob(pattern):
-        raise tf.errors.UnimplementedError(None, None, f"File system scheme '{scheme}' not implemented")
-
-    imported = []
-    monkeypatch.setattr(finding.importlib, "import_module", imported.append)
-    monkeypatch.setattr(tf.io.gfile, "glob", glob)
-    complaint = rf"{scheme}://bucket/.*no reader for {scheme}://.*pip install 'youtube8m_distill\[io\]'"
-    with pytest.raises(ValueError, match=complaint):
-        find_files(f"{scheme}://bucket/*")
-    assert imported == ["tensorflow_io"]  # importing it is what registers the file system
-
-
 @pytest.mark.parametrize(
     "error", [tf.errors.UnavailableError(None, None, "no route to host"), tf.errors.PermissionDeniedError(None, None, "no")]
 )
@@ -102,30 +88,6 @@ def test_a_server_that_does_not_answer_is_told_from_a_pattern_that_matches_nothi
     message = r"^gs://bucket/train\* cannot be read \((Unavailable: no route to|PermissionDenied: no)"
     with pytest.raises(OSError, match=message):
         find_files("gs://bucket/train*")
-
-
-def test_an_s3_server_that_does_not_answer_is_not_an_empty_bucket(monkeypatch):
-    """tensorflow-io's glob finds nothing then; only `stat` of the bucket fails, or finds nothing in an empty one."""
-    asked = []
-
-    def stat(path):
-        asked.append(path)
-        raise tf.errors.UnknownError(None, None, ": curlCode: 7, Couldn't connect to server")
-
-    monkeypatch.setattr(finding.importlib, "import_module", lambda name: None)
-    monkeypatch.setattr(tf.io.gfile, "glob", lambda pattern: [])
-    monkeypatch.setattr(tf.io.gfile, "stat", stat)
-    message = r"^s3://bucket/a/train\* cannot be read \(Unknown: curlCode: 7, Couldn't connect to server\)\. Check that"
-    with pytest.raises(OSError, match=message):
-        find_files("s3://bucket/a/train*")
-    assert asked == ["s3://bucket/"]
-
-    def no_bucket(path):
-        raise tf.errors.NotFoundError(None, None, "No response body.")
-
-    monkeypatch.setattr(tf.io.gfile, "stat", no_bucket)
-    with pytest.raises(FileNotFoundError, match="matches no file"):
-        find_files("s3://bucket/a/train*")
 
 
 def test_a_file_is_known_by_its_real_path_however_it_is_named(tmp_path, monkeypatch):

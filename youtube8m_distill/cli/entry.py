@@ -1,6 +1,7 @@
 """What all commands share: parsing flags, grouped help, logging, and errors in one line."""
 
 import contextlib
+import fnmatch
 import functools
 import logging
 import os
@@ -17,13 +18,15 @@ import tqdm
 from absl import flags
 
 from youtube8m_distill.cli.flags import FLAGS, GROUPS
-from youtube8m_distill.errors import SettingError, written
+from youtube8m_distill.errors import SettingError, UnreachableError, written
 
 HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("h", "help", "helpshort", "helpfull")}
 SCRIPTS = {"train": "train.py", "eval": "eval.py", "infer": "inference.py"}
 TYPES = {"comma": "a,b,c", "string": "TEXT", "path": "PATH", "int": "N", "float": "X"}  # as --helpshort shows them
 SIGNALLED = 128  # plus the signal's number: the exit code of a program that a signal ended
 LOGGERS = ("youtube8m_distill", "reproduce")
+# tensorflow-io 0.37.1 aborts in its destructors. With fsspec, threads may still be copying files that datasets wait for.
+WITHOUT_DESTRUCTORS = {"tensorflow_io", "fsspec"}
 
 
 def run(main: Callable[..., None], description: str, takes_names: bool = False) -> None:
@@ -48,7 +51,7 @@ def run(main: Callable[..., None], description: str, takes_names: bool = False) 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = SIGNALLED + signal.SIGPIPE
     except Exception:
-        if "tensorflow_io" not in sys.modules:
+        if not WITHOUT_DESTRUCTORS & set(sys.modules):
             raise
         traceback.print_exc()  # as Python does, which would then run the destructors that `_leave` avoids
         code = 1
@@ -78,8 +81,8 @@ def _suggest_longer_names(error):
 
 
 def _leave(code):
-    """Ends the process. tensorflow-io 0.37.1 aborts in its destructors, so they are skipped where it is loaded."""
-    if "tensorflow_io" not in sys.modules:
+    """Ends the process, without the destructors where these may hang or abort."""
+    if not WITHOUT_DESTRUCTORS & set(sys.modules):
         sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -138,15 +141,18 @@ def _about_unreachable(error):
         with unreachable_files("a file"):
             raise error
     except OSError as unreachable:
-        return str(unreachable)
+        return message_of(unreachable)
 
 
 @contextlib.contextmanager
 def about(flag: str, what: str = "") -> Iterator[None]:
-    """Turns other errors inside the block into SettingErrors about a flag, with `what` before the reason."""
+    """Turns errors inside the block into SettingErrors about a flag, with `what` before the reason.
+
+    Errors that are about another flag, or about a file to read, pass.
+    """
     try:
         yield
-    except SettingError:
+    except (SettingError, UnreachableError):
         raise
     except (ValueError, OSError) as error:
         raise SettingError(flag, f"{what}{error}", FLAGS[flag].value) from error
@@ -159,7 +165,13 @@ def skip_bad_records(of_segments: bool = False) -> str:
 
 
 def message_of(error: Exception) -> str:
-    """An error in words; a SettingError as `--name=value: reason` if the command has such a flag."""
+    """An error in words; as `--name=value: reason` if it is about a flag, or about a file that a flag's pattern matches."""
+    if isinstance(error, UnreachableError):
+        for name in FLAGS:
+            pattern = FLAGS[name].value if name.endswith("_pattern") else None
+            globs = [glob.strip() for glob in (pattern or "").split(",")]
+            if any(error.path == glob or fnmatch.fnmatchcase(error.path, glob) for glob in globs):
+                return f"--{name}={pattern}: {error}"
     return f"--{error}" if isinstance(error, SettingError) and error.name in FLAGS else str(error)
 
 

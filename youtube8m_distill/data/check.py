@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import config, display, schema
-from youtube8m_distill.data import contents, tfrecord
+from youtube8m_distill.data import contents, file_access, tfrecord
 from youtube8m_distill.data.bad_records import BadRecordError
 from youtube8m_distill.data.checked_records import read_rated_segments, read_videos
 from youtube8m_distill.data.exclusions import Fault
@@ -245,7 +245,7 @@ def _stored_bytes(file):
     if not file.shard.compression:
         return file.num_bytes
     unpacker, unpacked, stored = zlib.decompressobj(wbits=31), 0, 0  # 31: with a gzip header
-    with tfrecord.open_file(file.shard.path) as packed, contextlib.suppress(zlib.error):
+    with file_access.open_file(file.shard.path) as packed, contextlib.suppress(zlib.error):
         while unpacked < file.num_bytes and (piece := packed.read(PIECE)):
             unpacked += len(unpacker.decompress(piece))
             stored += len(piece)

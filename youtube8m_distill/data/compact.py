@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from youtube8m_distill import config, files, schema
-from youtube8m_distill.data import frame_selection, seeds
+from youtube8m_distill.data import file_access, frame_selection, seeds
 from youtube8m_distill.data.bad_records import NO_EXAMPLE, BadRecordError, naming_bad_records
 from youtube8m_distill.data.compact_manifest import MANIFEST, require_fitting
 from youtube8m_distill.data.find_files import real_path
@@ -88,8 +88,7 @@ def check_networks(shards: tuple[Shard, ...], networks: Iterable[config.NetworkC
     for folder in _compact_folders(shards):
         if of_segments:
             raise ValueError(f"the compact files in {folder} hold no whole segments; give the original files.")
-        with tf.io.gfile.GFile(os.path.join(folder, MANIFEST)) as file:
-            settings = json.load(file)["compact"]
+        settings = json.loads(file_access.read(os.path.join(folder, MANIFEST)))["compact"]
         for network in networks:
             require_fitting(folder, settings, network)
 
@@ -106,7 +105,7 @@ def check_whole_videos(shards: tuple[Shard, ...]) -> None:
 def _compact_folders(shards):
     """The folders of compact files among those of some files."""
     folders = sorted({os.path.dirname(shard.path) for shard in shards})
-    return [folder for folder in folders if tf.io.gfile.exists(os.path.join(folder, MANIFEST))]
+    return [folder for folder in folders if file_access.exists(os.path.join(folder, MANIFEST))]
 
 
 def compact_file(

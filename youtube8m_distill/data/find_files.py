@@ -3,23 +3,15 @@
 import concurrent.futures
 import contextlib
 import dataclasses
-import importlib
 import os
 import re
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from youtube8m_distill.data.tfrecord import (
-    BARE,
-    THREADS,
-    BadFileError,
-    Shard,
-    count_readable,
-    first_record,
-    open_file,
-    record_end,
-)
+from youtube8m_distill.data import copy_ahead, file_access
+from youtube8m_distill.data.tfrecord import BARE, THREADS, BadFileError, Shard, count_readable, first_record, record_end
+from youtube8m_distill.errors import UnreachableError
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
 SMALLEST_PACKED = 64  # bytes below which a compressed file may hold no record
@@ -31,15 +23,16 @@ def find_files(pattern: str, allow_bad_files: bool = False) -> tuple[Shard, ...]
     """Finds the TFRecord files that match a pattern and looks into each, so that bad ones are reported before training.
 
     Args:
-        pattern: one or more globs, comma-separated, local or on any file system TensorFlow reads (`gs://` as it is,
-            `s3://` and `hdfs://` with the `[io]` extra). Every glob must match; a file matched twice counts once.
+        pattern: one or more globs, comma-separated: local, `gs://`, `s3://` and others of fsspec with the `[s3]` extra, or
+            `hdfs://` with the `[io]` extra. Every glob must match; a file matched twice counts once.
         allow_bad_files: whether files that are empty or not TFRecord files are returned, with their `problem`.
     Returns:
         The files, sorted by path.
     Raises:
         FileNotFoundError: if a glob matches nothing.
         BadFileError: if a file is empty or not a TFRecord file.
-        ValueError: if a path is a folder, or if its file system cannot be read.
+        ValueError: if a path is a folder, or if nothing that is installed reads paths like it.
+        UnreachableError: if a server does not answer or denies access.
     """
     with unreachable_files(pattern):
         paths = matching_paths(pattern)
@@ -62,7 +55,7 @@ def matching_paths(pattern: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def unreachable_files(what: str) -> Iterator[None]:
-    """Turns TensorFlow's errors about files and object stores that cannot be read into OSErrors of one line.
+    """Turns TensorFlow's errors about files and object stores that cannot be read into UnreachableErrors of one line.
 
     `what` names the files if the error does not. Errors about the contents of records pass.
     """
@@ -71,11 +64,12 @@ def unreachable_files(what: str) -> Iterator[None]:
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
         raise
     except tf.errors.OpError as error:
+        if of_copy := copy_ahead.error_in(error.message):
+            raise of_copy from None
         first = (error.message or type(error).__name__).strip().splitlines()[0]
         reason = re.sub(r"\{\{.*?\}\} *", "", first).partition(" [Op:")[0].lstrip(": ")  # without names of graph nodes
         kind = type(error).__name__.removesuffix("Error")
-        advice = "Check that it still exists and that its server can be reached."
-        raise OSError(f"{what} cannot be read ({kind}: {reason}). {advice}") from error
+        raise UnreachableError(what, f"{what} cannot be read ({kind}: {reason}). {file_access.ADVICE}") from error
 
 
 def is_unreachable(error: Exception) -> bool:
@@ -83,6 +77,8 @@ def is_unreachable(error: Exception) -> bool:
     if not isinstance(error, tf.errors.OpError) or isinstance(error, tf.errors.ResourceExhaustedError):
         return False
     message = str(error)
+    if copy_ahead.error_in(message):
+        return True
     if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError)):
         return "OpKernel" not in message  # no operation for this device
     return bool(re.search(r"\b(gs|s3|hdfs)://|curl|HTTP response", message))
@@ -103,20 +99,8 @@ def real_path(path: str) -> str:
 
 def _matches(glob):
     """Paths that one glob matches, at least one."""
-    if glob.startswith(("s3://", "hdfs://")):
-        with contextlib.suppress(ImportError):  # TensorFlow may have the reader itself
-            importlib.import_module("tensorflow_io")  # importing it is what registers the file system
-    glob = os.path.expanduser(glob)  # no shell expands the ~ in --train_data_pattern=~/yt8m/...
-    try:
-        paths = tf.io.gfile.glob(glob)
-    except tf.errors.UnimplementedError as error:
-        raise ValueError(
-            f"{glob!r}: this TensorFlow ({tf.__version__}) has no reader for {glob.split('://')[0]}://. "
-            "For s3:// and hdfs:// install one with: pip install 'youtube8m_distill[io]'"
-        ) from error
+    paths = file_access.find(glob)
     if not paths:
-        if glob.startswith("s3://"):
-            _require_answer("/".join([*glob.split("/")[:3], ""]))
         raise FileNotFoundError(
             f"{glob!r} matches no file (commas separate patterns). Quote it in your shell, or "
             f"write a small set with: {EXAMPLE_SET}"
@@ -124,20 +108,13 @@ def _matches(glob):
     return paths
 
 
-def _require_answer(bucket):
-    """Raises TensorFlow's error if the server of an S3 bucket does not answer, which looks like an empty bucket to glob."""
-    with contextlib.suppress(tf.errors.NotFoundError):
-        tf.io.gfile.stat(bucket)
-
-
 def _look_into(path):
     """The Shard at `path`, with its problem if it is clear from its size and its first bytes."""
-    status = tf.io.gfile.stat(path)
-    if status.is_directory:
+    found = file_access.stat(path)
+    if found.is_folder:
         raise ValueError(f"{path} is a folder; name the files in it, as in {path.rstrip('/')}/*.tfrecord")
-    with open_file(path) as file:
-        head = file.read(8)
-    shard, problem = Shard(path, "GZIP" if head.startswith(GZIP_MAGIC) else "", status.length), ""
+    head = file_access.read(path, 0, min(8, found.size))
+    shard, problem = Shard(path, "GZIP" if head.startswith(GZIP_MAGIC) else "", found.size), ""
     if not shard.size:
         problem = "is empty (0 bytes)"
     elif shard.compression:
@@ -154,9 +131,8 @@ def _is_bare(shard):
     """Whether a file is one serialized SequenceExample, as MediaPipe writes it."""
     if shard.size > LARGEST_BARE:
         return False
-    with open_file(shard.path) as file:
-        content = file.read()
     try:
-        return bool(tf.train.SequenceExample.FromString(content).feature_lists.feature_list)
+        example = tf.train.SequenceExample.FromString(file_access.read(shard.path))
+        return bool(example.feature_lists.feature_list)
     except Exception:  # protobuf's own DecodeError, which TensorFlow does not export
         return False

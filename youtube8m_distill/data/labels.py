@@ -8,6 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from youtube8m_distill import schema
+from youtube8m_distill.data.find_files import is_unreachable
 from youtube8m_distill.data.tfrecord import Shard, read_serialized
 from youtube8m_distill.settings import require
 
@@ -96,5 +97,7 @@ def contexts(shards: Sequence[Shard]) -> Iterator[dict[str, tf.train.Feature]]:
                     break
                 if number not in shard.excluded:
                     yield dict(tf.train.SequenceExample.FromString(record.numpy()).context.feature)
-            except Exception:  # a damaged file, or not an example: reading will report it
+            except Exception as error:  # a damaged file, or not an example: reading will report it
+                if is_unreachable(error):
+                    raise
                 break

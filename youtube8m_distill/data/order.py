@@ -44,11 +44,13 @@ class TrainingOrder:
     start: Sequence[int] | None = None
 
 
-def in_order(read, num_shards, order):
+def in_order(read, num_shards, order, read_ahead=lambda groups, files_of: groups):
     """All records of a training, in order, each with the position after it.
 
     Args:
         read: function (epoch, shard), int64 scalars -> tf.data.Dataset of the records of a shard.
+        read_ahead: function (dataset of groups; function of a group -> its shards and the next ones, int64 [N]) -> the
+            same groups.
     Returns:
         tf.data.Dataset of (record, (epoch and group, int64 [2]; records of this group used so far, int64)).
     """
@@ -59,8 +61,13 @@ def in_order(read, num_shards, order):
         files = tf.random.experimental.stateless_shuffle(
             tf.range(num_shards, dtype=tf.int64), tf.stack([seeds.epoch_seed(order.seed, epoch), 0])
         )
+
+        def files_of(group, count=1):
+            return files[group * order.num_readers : (group + count) * order.num_readers]
+
         groups = tf.data.Dataset.range(first, -(-num_shards // order.num_readers))
-        return groups.flat_map(lambda group: _group(read, files, epoch, group, order))
+        groups = read_ahead(groups, lambda group: files_of(group, 2))
+        return groups.flat_map(lambda group: _group(read, files_of(group), epoch, group, order))
 
     if epoch >= num_epochs:
         return groups_of(tf.constant(epoch, tf.int64), group).take(0)
@@ -75,8 +82,7 @@ def _group(read, files, epoch, group, order):
     # Python numbers only.
     tf.random.set_seed(1)
     readers = order.num_readers
-    shards = tf.data.Dataset.from_tensor_slices(files[group * readers : (group + 1) * readers])
-    mixed = shards.interleave(
+    mixed = tf.data.Dataset.from_tensor_slices(files).interleave(
         lambda shard: read(epoch, shard), cycle_length=readers, num_parallel_calls=readers, deterministic=True
     )
     draw = tf.random.stateless_uniform([], tf.stack([seeds.epoch_seed(order.seed, epoch), group]), None, None, tf.int64)

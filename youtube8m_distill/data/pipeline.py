@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from youtube8m_distill import schema
+from youtube8m_distill.data import copy_ahead, file_access
 from youtube8m_distill.data import order as orders
 from youtube8m_distill.data import targets as target_records
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
@@ -18,6 +19,7 @@ from youtube8m_distill.settings import require
 # takes 0.35 GB as bytes, and 1.4 GB as floats.
 PARALLEL_BATCHES = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
 PREFETCHED_BATCHES = 2
+FILES_AHEAD = 3  # copied from object stores while one is read in file order
 
 
 def make_dataset(
@@ -115,10 +117,13 @@ def read_records(
         tf.data.Dataset of (number in the file, int64; epoch and shard, int64 [2]; record, string; with targets also these,
         string). With an order, of pairs of such a tuple and the position after the record.
     """
+    read_ahead = functools.partial(copy_ahead.read_ahead, [shard.path for shard in shards])
     if order is not None:
-        return orders.in_order(_reader(shards, targets, order.train_fraction), len(shards), order)
+        return orders.in_order(_reader(shards, targets, order.train_fraction), len(shards), order, read_ahead)
     read = _reader(shards, targets)
-    return tf.data.Dataset.range(len(shards)).flat_map(_as_it_is(lambda shard: read(tf.constant(0, tf.int64), shard)))
+    in_order = tf.data.Dataset.range(len(shards))
+    in_order = read_ahead(in_order, lambda shard: tf.range(shard, tf.minimum(shard + 1 + FILES_AHEAD, len(shards))))
+    return in_order.flat_map(_as_it_is(lambda shard: read(tf.constant(0, tf.int64), shard)))
 
 
 def _as_it_is(function):
@@ -172,6 +177,7 @@ def _serialized_reader(shards, paths):
     limits = [shard.readable for shard in shards]
     readable = tf.constant([-1 if limit is None else limit for limit in limits], tf.int64)
     held = _held_reader(shards, "records")
+    are_copied = any(file_access.is_copied(shard.path) for shard in shards)
 
     def read(shard, **options):
         if held is not None:
@@ -179,13 +185,20 @@ def _serialized_reader(shards, paths):
         # TFRecordDataset takes the compression as a Python string, so there is one dataset for each that occurs, and all but
         # the file's own read nothing.
         datasets = [
-            records_of(tf.boolean_mask([paths[shard]], [packed[shard] == compression]), compression, **options)
+            _records_of(tf.boolean_mask([paths[shard]], [packed[shard] == compression]), compression, are_copied, **options)
             for compression in sorted({shard.compression for shard in shards})
         ]
         records = functools.reduce(lambda first, other: first.concatenate(other), datasets)
         return records if limits.count(None) == len(limits) else records.take(readable[shard])
 
     return read
+
+
+def _records_of(paths, compression, are_copied, **options):
+    """`records_of` some paths, string [N], or of copies of these files."""
+    if not are_copied:
+        return records_of(paths, compression, **options)
+    return copy_ahead.local_paths(paths).flat_map(_as_it_is(lambda path: records_of(path, compression, **options)))
 
 
 def _number_reader(shards):

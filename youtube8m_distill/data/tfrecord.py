@@ -19,6 +19,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from youtube8m_distill import files
+from youtube8m_distill.data import file_access
 
 HEADER_BYTES = 12  # length and its checksum, before the record
 FOOTER_BYTES = 4  # the record's checksum, after it
@@ -57,15 +58,6 @@ class BadFileError(ValueError):
     """A file that holds no record, or that cannot be read to its end."""
 
 
-def open_file(path):
-    """Opens a file that was found, local or not, to read bytes."""
-    # GFile reads half a megabyte ahead, which is slow over 3844 local files.
-    try:
-        return tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} no longer exists: it was deleted or moved after it was found.") from error
-
-
 def record_end(start, head):
     """Where the record ends that starts at byte `start` with these 8 bytes. If there are fewer, after any file's end."""
     return start + HEADER_BYTES + struct.unpack("<Q", head)[0] + FOOTER_BYTES if len(head) == 8 else sys.maxsize
@@ -88,7 +80,7 @@ def record_starts(shard):
     BadFileError, after the last whole record, if the file ends within one.
     """
     start = number = 0
-    with open_file(shard.path) as file:
+    with file_access.open_file(shard.path) as file:
         while start < shard.size:
             file.seek(start)
             end = record_end(start, file.read(8))
@@ -107,7 +99,7 @@ def is_whole(shard, num_bytes):
         return True
     if not shard.compression:
         return num_bytes == shard.size
-    with open_file(shard.path) as file:
+    with file_access.open_file(shard.path) as file:
         file.seek(max(0, shard.size - 4))
         if file.read(4) == struct.pack("<I", num_bytes % 2**32):
             return True  # gzip ends with the size of what is in it
@@ -124,12 +116,12 @@ def read_serialized(shard) -> tf.data.Dataset:
     if shard.held is not None:
         held = shard.held
         return with_quick_iterators(tf.data.Dataset.from_tensor_slices(held.records[held.start : held.end]))
-    records = with_quick_iterators(records_of(shard.path, shard.compression))
+    records = with_quick_iterators(records_of(file_access.local_path(shard.path), shard.compression))
     return records if shard.readable is None else records.take(shard.readable)
 
 
 def records_of(path, compression, **options) -> tf.data.Dataset:
-    """The serialized records of a file, or of any number of files. string or string [N]; options of TFRecordDataset."""
+    """The serialized records of files that TensorFlow can read; options of TFRecordDataset. `path`: string or string [N]."""
     if compression == BARE:
         return tf.data.Dataset.from_tensor_slices(tf.reshape(path, [-1])).map(tf.io.read_file)
     return tf.data.TFRecordDataset(path, compression, **options)
@@ -207,12 +199,13 @@ def count_whole(shard: Shard, limit: int = 2**62) -> tuple[int, bool]:
 
 
 def estimate_records(shards: Sequence[Shard]) -> tuple[int, bool]:
-    """The number of records, and whether it is exact: that of a large set is estimated from a few of the files.
+    """The number of records, and whether it is exact: that of a large or remote set is estimated from a few of the files.
 
     BadFileError if a file that was counted is cut short or damaged.
     """
     total = sum(shard.size for shard in shards)
-    if total < EXACT_BELOW_BYTES or len(shards) <= SAMPLED_SHARDS or all(shard.held for shard in shards):
+    copies_all = any(file_access.is_copied(shard.path) for shard in shards)  # to count its records, a file is copied
+    if total < EXACT_BELOW_BYTES and not copies_all or len(shards) <= SAMPLED_SHARDS or all(shard.held for shard in shards):
         return count_records(shards), True
     sample = [shards[i * len(shards) // SAMPLED_SHARDS] for i in range(SAMPLED_SHARDS)]
     return round(count_records(sample) * total / sum(shard.size for shard in sample)), False
@@ -220,10 +213,10 @@ def estimate_records(shards: Sequence[Shard]) -> tuple[int, bool]:
 
 def digest(shard: Shard, *about: str) -> str:
     """Identifies a file wherever it is: by its size, the 64 KiB at either end, what of it is excluded, and other texts."""
-    with open_file(shard.path) as file:
-        start = file.read(END_BYTES)
-        file.seek(max(0, shard.size - END_BYTES))
-        content = b"%d %s %s" % (shard.size, start, file.read(END_BYTES))
+    start, end = (
+        file_access.read(shard.path, at, min(at + END_BYTES, shard.size)) for at in (0, max(0, shard.size - END_BYTES))
+    )
+    content = b"%d %s %s" % (shard.size, start, end)
     if shard.excluded or shard.readable is not None:
         about += (f"without {shard.excluded} of {shard.readable}",)
     return hashlib.sha256(" ".join(about).encode() + b" " + content).hexdigest()[:16]

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from youtube8m_distill import files, schema
+from youtube8m_distill.data import file_access
 from youtube8m_distill.data.ids import hash_ids
 from youtube8m_distill.data.notes import NoteCounter
 from youtube8m_distill.data.tfrecord import Shard
@@ -105,9 +106,9 @@ def predict_to_csv(
 
 
 def file_entry(shard: Shard) -> list:
-    """What rows depend on in a file, as JSON values: with a time of writing, in nanoseconds, if it is on this machine."""
+    """What rows depend on in a file, as JSON values: with a time of writing, in nanoseconds, or a version, if it has one."""
     path = shard.path if "://" in shard.path else os.path.abspath(shard.path)
-    written_at = os.stat(path).st_mtime_ns if os.path.exists(path) else None
+    written_at = os.stat(path).st_mtime_ns if os.path.exists(path) else file_access.version(path)
     return [path, shard.size, written_at, list(shard.excluded), shard.readable]
 
 

@@ -3,7 +3,6 @@
 A source has `count_train_labels()`, which also checks all of its input, and `videos(split, start, stop)`.
 """
 
-import glob
 import string
 
 import numpy as np
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from youtube8m_distill import schema
 from youtube8m_distill.config.synthetic import SPLITS
+from youtube8m_distill.data import file_access
 from youtube8m_distill.data.segment_classes import read_segment_classes
 from youtube8m_distill.data.synthetic import prototypes, records, segments, statistics, videos
 from youtube8m_distill.data.tfrecord import with_quick_iterators
@@ -83,7 +83,7 @@ class MeanSource:
 
     def __init__(self, config):
         self._config, self._counts, needed = config, [], sum(config.sizes.values())
-        self._paths = sorted(glob.glob(config.from_video_level))
+        self._paths = sorted(file_access.find(config.from_video_level))
         self._require(self._paths, "matches no file. Quote the pattern in your shell.")
         for path in self._paths:
             if sum(self._counts) < needed:
@@ -132,7 +132,8 @@ class MeanSource:
 
     def _serialized(self, path, start=0, stop=-1):
         try:
-            yield from with_quick_iterators(tf.data.TFRecordDataset(path)).take(stop).skip(start).as_numpy_iterator()
+            records = with_quick_iterators(tf.data.TFRecordDataset(file_access.local_path(path)))
+            yield from records.take(stop).skip(start).as_numpy_iterator()
         except tf.errors.OpError as error:
             raise self._error(f"{path} cannot be read as a TFRecord file: {error.message}") from error
 

@@ -1,0 +1,92 @@
+"""Copies of files of object stores, in a folder that all processes of a user share. The least recently used make room.
+
+YT8M_CACHE_DIR names the folder. It takes half of the free space of its disk, or YT8M_CACHE_GB.
+"""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Callable
+
+import filelock
+
+from youtube8m_distill import files
+
+FOLDER, LIMIT = "YT8M_CACHE_DIR", "YT8M_CACHE_GB"  # environment variables
+JUST_USED = 60  # seconds, of which a reader needs a few milliseconds to open a copy; once open, it may be removed
+LOCK = ".lock"
+
+
+def folder() -> pathlib.Path:
+    """Where the copies are."""
+    default = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "youtube8m_distill")
+    return pathlib.Path(os.environ.get(FOLDER) or default).expanduser()
+
+
+def place(path: str, version: str | None) -> pathlib.Path:
+    """Where the copy of a version of a file is, or would be."""
+    return folder() / hashlib.sha256(f"{path} {version}".encode()).hexdigest()[:32]
+
+
+def fetch(place: pathlib.Path, size: int, download: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """Makes a copy if there is none; `place` itself.
+
+    Args:
+        place: from the function `place`.
+        size: of the file, in bytes.
+        download: writes the file to a path.
+    Raises:
+        OSError: with place and reason, if it cannot be written, or there is no room. What `download` raises, too.
+    """
+    with files.saying_what_failed(place):
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(place):
+                if not place.exists():
+                    _make_room(place.parent, size)
+                    with files.atomic_path(place) as temporary:
+                        download(temporary)
+        os.utime(place)
+    return place
+
+
+@contextlib.contextmanager
+def _locked(place):
+    """Other threads and processes that want the same copy wait for the block. At worst, two of them make it."""
+    path = place.with_suffix(LOCK)
+    try:
+        with filelock.FileLock(path):
+            yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _make_room(folder, size):
+    """Removes copies until another of `size` bytes fits."""
+    copies = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process may be removing it
+            if path.is_file() and path.suffix != LOCK:
+                copies.append((path.stat().st_mtime, path.stat().st_size, path))
+    taken = sum(size for _, size, _ in copies)
+    limit = _limit() or (shutil.disk_usage(folder).free + taken) / 2
+    if size > limit:
+        reason = f"a file of {size:,} bytes does not fit: copies may take {limit:,.0f} bytes"
+        raise OSError(f"{folder}: {reason}. Set {FOLDER} to a folder on a larger disk, or {LIMIT}.")
+    for used_at, own, path in sorted(copies):
+        if taken + size <= limit or used_at > time.time() - JUST_USED:
+            return
+        path.unlink(missing_ok=True)
+        taken -= own
+
+
+def _limit():
+    """Bytes that the user allows; None for the default."""
+    limit = os.environ.get(LIMIT)
+    try:
+        return limit and float(limit) * 1e9
+    except ValueError:
+        raise OSError(f"{LIMIT}={limit}: must be a number of gigabytes.") from None
