@@ -33,8 +33,8 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo tensorboard test test-all test-beam check lint types format docs bench bench-all seeds reproduce \
-    reproduce-mod fuzz audit lock clean
+.PHONY: help install demo tensorboard test test-all test-beam test-io check lint types format docs bench bench-all seeds \
+    reproduce reproduce-mod fuzz audit lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,9 @@ test-all: install  ## run all tests
 test-beam: .venv-beam/.installed  ## test batch prediction with Apache Beam, in an environment of its own
 	.venv-beam/bin/python -m pytest tests/runs/test_beam.py tests/cli/test_beam.py tests/runs/test_record_batches.py \
 	    'tests/test_docs.py::test_commands_of_a_page_run_as_written[docs/beam.md]' $(ARGS)
+
+test-io: .venv-io/.installed  ## read s3:// through tensorflow-io, in .venv-io with Python 3.11 (or 3.12, by PYTHON=) and TensorFlow 2.16.2
+	.venv-io/bin/python -m pytest tests/test_tensorflow_io.py $(ARGS)
 
 check: lint types  ## check style, formatting, and types
 	$(BIN)/ruff format --check .
@@ -110,8 +113,15 @@ lock: .venv/.python  ## add new dependencies to constraints.txt; CONSTRAINTS= up
 	mv build/lock/constraints.txt constraints.txt
 	rm -rf build/lock
 
-clean:  ## delete the demo's output, build products, and caches; keep .venv and .venv-beam
+clean:  ## delete the demo's output, build products, and caches; keep .venv, .venv-beam and .venv-io
 	rm -rf demo demo_seeds site build dist *.egg-info .coverage htmlcov .pytest_cache .ruff_cache
+
+# Not in constraints.txt, which pins another TensorFlow. s3fs is left out: it would read s3:// instead.
+.venv-io/.installed: setup.py
+	rm -rf .venv-io
+	$(or $(PYTHON),python3.11) -m venv .venv-io
+	.venv-io/bin/pip install --quiet --editable '.[io]' 'pytest>=8' 'hypothesis>=6.100' 'moto[server]>=5.1'
+	@touch $@
 
 .venv/.installed-%: .venv/.python setup.py $(CONSTRAINTS)
 	$(PIP_INSTALL) --editable '.[$*]'

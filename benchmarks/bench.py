@@ -31,7 +31,7 @@ SCRIPTS = (
     "devices",
 )
 WITH_LONG_RUNS = ("growth",)  # scripts that have a flag --all
-LONG_SCRIPTS = ("load", "short_clips", "segment_ranking", "export")  # scripts that only run with --all
+LONG_SCRIPTS = ("load", "short_clips", "segment_ranking", "export", "object_store")  # scripts that only run with --all
 
 ALL = flags.DEFINE_boolean("all", False, "Also run the long benchmarks.")
 ONLY = flags.DEFINE_list("only", None, "Scripts to run, comma-separated. Default: all.")

@@ -95,3 +95,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("YT8M_CACHE_DIR", str(tmp_path / "file" / "copies"))
     with pytest.raises(OSError, match="file/copies/.* cannot be written: Not a directory"):
         fetch("a")
+
+
+def test_what_a_killed_program_left_is_removed(folder):
+    (folder / ".0123.random.partial").mkdir(parents=True)
+    path = fetch("a")
+    assert list(folder.iterdir()) == [path]

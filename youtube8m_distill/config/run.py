@@ -31,7 +31,7 @@ class RunConfig(Settings):
         "flags override single values.",
         may_change=True,
     )
-    train_data_pattern: str = setting("", "Globs of training files, comma-separated, local or gs://.", may_change=True)
+    train_data_pattern: str = setting("", "Globs of training files, comma-separated: local, gs://, s3://.", may_change=True)
     validation_data_pattern: str = setting(
         "", "Globs of validation files: the best checkpoint is chosen on them.", may_change=True
     )

@@ -42,15 +42,23 @@ def fetch(place: pathlib.Path, size: int, download: Callable[[pathlib.Path], Non
         OSError: with place and reason, if it cannot be written, or there is no room. What `download` raises, too.
     """
     with files.saying_what_failed(place):
-        if not place.exists():
+        if not _use(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             with _locked(place):
-                if not place.exists():
+                if not _use(place):
                     _make_room(place.parent, size)
                     with files.atomic_path(place) as temporary:
                         download(temporary)
-        os.utime(place)
     return place
+
+
+def _use(place):
+    """Whether there is a copy, which is now the most recently used one."""
+    try:
+        os.utime(place)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -65,7 +73,8 @@ def _locked(place):
 
 
 def _make_room(folder, size):
-    """Removes copies until another of `size` bytes fits."""
+    """Removes what killed programs left, and copies until another of `size` bytes fits."""
+    files.remove_leftovers(folder)
     copies = []
     for path in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):  # another process may be removing it

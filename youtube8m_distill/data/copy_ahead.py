@@ -18,7 +18,7 @@ import tensorflow as tf
 from youtube8m_distill.data import file_access
 from youtube8m_distill.errors import UnreachableError
 
-WORKERS = 8  # as many as files are read at a time in training by default
+WORKERS = 4  # more do not copy faster, and files that are needed now would wait for those that are needed later
 ASK_SECONDS = 0.1
 START, END = "<no copy>", "</no copy>"  # around path and reason, in TensorFlow's message about an error of `_ask`
 

@@ -6,7 +6,6 @@ cannot read itself is copied to a folder of this machine first (`copies`).
 
 import contextlib
 import errno
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -27,6 +26,8 @@ HINTS = {
     "PermissionError": "Check the credentials, and what they may read.",
     "EndpointConnectionError": "AWS_ENDPOINT_URL is the address of an S3 server other than AWS.",
 }
+# What file systems call that which changes with a file, best first.
+VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "updated", "created")
 
 
 class Found(NamedTuple):
@@ -72,8 +73,8 @@ def stat(path: str) -> Found:
         return Found(status.length, status.is_directory, None)
     with _reporting(path):
         about = system.info(path)
-        version = hashlib.sha256(repr(sorted(about.items())).encode()).hexdigest()
-        _found[path] = Found(int(about["size"] or 0), about["type"] == "directory", version)
+        mark = next((about[name] for name in VERSIONS if about.get(name)), "")
+        _found[path] = Found(int(about["size"] or 0), about["type"] == "directory", f"{about['size']} {mark}")
     return _found[path]
 
 
@@ -103,7 +104,9 @@ def read(path: str, start: int = 0, end: int | None = None) -> bytes:
     system = _file_system(path)
     if system is not None and not is_here(path):
         with _reporting(path):
-            return system.cat_file(path, start=start, end=end)
+            content = system.cat_file(path, start=start, end=end)
+            # Some web servers ignore the range.
+            return content if end is None or len(content) <= end - start else content[start:end]
     with open_file(path) as file:
         file.seek(start)
         return file.read() if end is None else file.read(end - start)
