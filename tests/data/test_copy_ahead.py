@@ -13,6 +13,7 @@ from tests.object_store import Server, forget_servers, use
 from youtube8m_distill.data import copy_ahead, file_access, tfrecord
 from youtube8m_distill.data.bad_records import BadRecordError, naming_bad_records
 from youtube8m_distill.data.find_files import find_files
+from youtube8m_distill.data.labels import contexts
 from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.pipeline import read_records
 from youtube8m_distill.errors import UnreachableError
@@ -110,8 +111,9 @@ def test_a_server_that_dies_is_reported_with_the_file(files, tmp_path, monkeypat
         with pytest.raises(UnreachableError, match=message) as raised:
             read(remote, order)
         assert raised.value.path in [shard.path for shard in remote] and "\n" not in str(raised.value)
-    with pytest.raises(UnreachableError, match=message):
-        tfrecord.first_record(remote[1])
+    for look in (tfrecord.first_record, lambda shard: list(contexts([shard]))):
+        with pytest.raises(UnreachableError, match=message):
+            look(remote[1])
     forget_servers()
 
 

@@ -168,9 +168,9 @@ def message_of(error: Exception) -> str:
     """An error in words; as `--name=value: reason` if it is about a flag, or about a file that a flag's pattern matches."""
     if isinstance(error, UnreachableError):
         for name in FLAGS:
-            pattern = FLAGS[name].value if name.endswith("_pattern") else None
-            globs = [glob.strip() for glob in (pattern or "").split(",")]
-            if any(error.path == glob or fnmatch.fnmatchcase(error.path, glob) for glob in globs):
+            pattern = name.endswith("_pattern") and FLAGS[name].value or ""
+            globs = [pattern, *(glob.strip() for glob in pattern.split(","))]
+            if error.path in globs or any(fnmatch.fnmatchcase(error.path, glob) for glob in globs):
                 return f"--{name}={pattern}: {error}"
     return f"--{error}" if isinstance(error, SettingError) and error.name in FLAGS else str(error)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from youtube8m_distill.data import tfrecord
+from youtube8m_distill.data import file_access, tfrecord
 from youtube8m_distill.data.find_files import is_unreachable, unreachable_files
 from youtube8m_distill.data.stored_features import NO_EXAMPLE
 from youtube8m_distill.errors import BadRecordError as BadRecordError
@@ -123,7 +123,7 @@ def _explain(message):
 def _locate(message, shards):
     """Names the damaged file: the one with an unreadable record at the byte that TensorFlow reports."""
     found = re.search(r"record at (\d+)", message)
-    for shard in shards:
+    for shard in sorted(shards, key=lambda shard: not file_access.is_here(shard.path)):  # it was read, so it was copied
         if not found or _may_have_record_at(shard, int(found[1])):
             number, _, is_damaged = tfrecord.count_readable(shard)
             if is_damaged:

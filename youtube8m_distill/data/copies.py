@@ -81,7 +81,9 @@ def _make_room(folder, size):
             if path.is_file() and path.suffix != LOCK:
                 copies.append((path.stat().st_mtime, path.stat().st_size, path))
     taken = sum(size for _, size, _ in copies)
-    limit = _limit() or (shutil.disk_usage(folder).free + taken) / 2
+    limit = _limit()
+    if limit is None:
+        limit = (shutil.disk_usage(folder).free + taken) / 2
     if size > limit:
         reason = f"a file of {size:,} bytes does not fit: copies may take {limit:,.0f} bytes"
         raise OSError(f"{folder}: {reason}. Set {FOLDER} to a folder on a larger disk, or {LIMIT}.")
@@ -96,6 +98,6 @@ def _limit():
     """Bytes that the user allows; None for the default."""
     limit = os.environ.get(LIMIT)
     try:
-        return limit and float(limit) * 1e9
+        return float(limit) * 1e9 if limit else None
     except ValueError:
         raise OSError(f"{LIMIT}={limit}: must be a number of gigabytes.") from None

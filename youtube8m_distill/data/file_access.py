@@ -18,7 +18,7 @@ from youtube8m_distill.data import copies
 from youtube8m_distill.errors import UnreachableError
 
 BUILT_IN = ("file", "gs", "ram")  # schemes of every TensorFlow
-TENSORFLOW_IO = ("hdfs", "viewfs", "har")  # schemes that only tensorflow-io reads; it also reads s3
+TENSORFLOW_IO = ("hdfs", "viewfs", "har")  # schemes for tensorflow-io; it reads s3, too, where s3fs is not installed
 ADVICE = "Check that it still exists and that its server can be reached."
 # What to check, by the kind of error.
 HINTS = {

@@ -131,8 +131,8 @@ def _is_bare(shard):
     """Whether a file is one serialized SequenceExample, as MediaPipe writes it."""
     if shard.size > LARGEST_BARE:
         return False
+    content = file_access.read(shard.path)
     try:
-        example = tf.train.SequenceExample.FromString(file_access.read(shard.path))
-        return bool(example.feature_lists.feature_list)
+        return bool(tf.train.SequenceExample.FromString(content).feature_lists.feature_list)
     except Exception:  # protobuf's own DecodeError, which TensorFlow does not export
         return False

@@ -10,6 +10,7 @@ import tensorflow as tf
 from youtube8m_distill import schema
 from youtube8m_distill.data.find_files import is_unreachable
 from youtube8m_distill.data.tfrecord import Shard, read_serialized
+from youtube8m_distill.errors import UnreachableError
 from youtube8m_distill.settings import require
 
 ALWAYS_LOOKED_AT = 32  # records
@@ -98,6 +99,6 @@ def contexts(shards: Sequence[Shard]) -> Iterator[dict[str, tf.train.Feature]]:
                 if number not in shard.excluded:
                     yield dict(tf.train.SequenceExample.FromString(record.numpy()).context.feature)
             except Exception as error:  # a damaged file, or not an example: reading will report it
-                if is_unreachable(error):
+                if isinstance(error, UnreachableError) or is_unreachable(error):
                     raise
                 break
