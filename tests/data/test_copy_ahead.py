@@ -31,6 +31,14 @@ def files(tmp_path_factory):
     return f"{folder}/*"
 
 
+@pytest.fixture
+def requested(monkeypatch):
+    """The paths that are requested at once, at the beginning of each file or group of files."""
+    found, announce = [], copy_ahead._announce
+    monkeypatch.setattr(copy_ahead, "_announce", lambda step, paths: found.append(list(paths)) or announce(step, paths))
+    return found
+
+
 def read(shards, order=None):
     with naming_bad_records(shards):
         return list(read_records(shards, order).as_numpy_iterator())
@@ -41,7 +49,7 @@ def assert_equal(found, expected):
         tf.nest.map_structure(np.testing.assert_array_equal, one, other)
 
 
-def test_records_are_those_of_local_files_in_the_same_order(files, s3):
+def test_records_are_those_of_local_files_in_the_same_order(files, s3, requested):
     local, remote = find_files(files), find_files(s3.put(files, "same"))
     assert [shard.compression for shard in remote] == ["", "", "", "", "", "GZIP", "bare"]
     assert [tfrecord.digest(shard) for shard in remote] == [tfrecord.digest(shard) for shard in local]
@@ -53,30 +61,20 @@ def test_records_are_those_of_local_files_in_the_same_order(files, s3):
     expected = read(local)
     assert len(expected) == 21
     assert_equal(read(remote), expected)
+    assert [len(paths) for paths in requested] == [4, 4, 4, 4, 3, 2, 1]  # this file and three more
     assert all(file_access.is_here(shard.path) for shard in remote)
     assert tfrecord.count_records(remote) == 21 and not tfrecord.estimate_records(remote)[1]
 
 
-def test_a_training_has_the_same_order_and_resumes_at_any_record(files, s3):
+def test_a_training_has_the_same_order_and_resumes_at_any_record(files, s3, requested):
     local, remote = find_files(files), find_files(s3.put(files, "training"))
     expected = read(local, ORDER)
     assert_equal(read(remote, ORDER), expected)
+    assert [len(paths) for paths in requested] == 2 * [4, 4, 3, 1]  # this group of two files and the next
+    assert [paths[2:] for paths in requested[:3]] == [paths[:2] for paths in requested[1:4]]
+    assert len({path for paths in requested[:4] for path in paths[:2]}) == len(remote) == 7
     (epoch, group), used = expected[20][1]
     assert_equal(read(remote, dataclasses.replace(ORDER, start=(epoch, group, used))), expected[21:])
-
-
-def test_files_of_this_group_and_the_next_are_requested_when_a_group_begins(files, s3, monkeypatch):
-    remote = find_files(s3.put(files, "ahead"))
-    requested = []
-    announce = copy_ahead._announce
-    monkeypatch.setattr(copy_ahead, "_announce", lambda step, paths: requested.append(list(paths)) or announce(step, paths))
-    read(remote, dataclasses.replace(ORDER, num_epochs=1))
-    assert [len(paths) for paths in requested] == [4, 4, 3, 1]
-    assert [paths[2:] for paths in requested[:3]] == [paths[:2] for paths in requested[1:]]
-    assert len({path for paths in requested for path in paths[:2]}) == len(remote) == 7
-    requested.clear()
-    read(remote)
-    assert [len(paths) for paths in requested] == [4, 4, 4, 4, 3, 2, 1]
 
 
 def test_an_iterator_closes_at_once_while_a_copy_takes_long(files, s3, monkeypatch):
