@@ -22,6 +22,7 @@ from .engine.predictor import evaluate as evaluate
 from .engine.strategy import make_strategy as make_strategy
 from .errors import BadRecordError as BadRecordError
 from .errors import SettingError as SettingError
+from .errors import UnreachableError as UnreachableError
 from .export.kaggle import read_predictions as read_predictions
 from .export.kaggle import write_predictions as write_predictions
 from .export.verification import Verification as Verification
