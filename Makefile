@@ -120,7 +120,7 @@ clean:  ## delete the demo's output, build products, and caches; keep .venv, .ve
 .venv-io/.installed: setup.py
 	rm -rf .venv-io
 	$(or $(PYTHON),python3.11) -m venv .venv-io
-	.venv-io/bin/pip install --quiet --editable '.[io]' 'pytest>=8' 'hypothesis>=6.100' 'moto[server]>=5.1'
+	.venv-io/bin/pip install --quiet --editable '.[io]' 'pytest>=8' 'hypothesis>=6.100' 'moto[s3]>=5.1' 'flask>=3' 'flask-cors>=5'
 	@touch $@
 
 .venv/.installed-%: .venv/.python setup.py $(CONSTRAINTS)

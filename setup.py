@@ -30,8 +30,10 @@ TEST = [
     "nbclient>=0.10",
     "nbformat>=5.10",
     "ipykernel>=6.29",
-    # A local S3 server.
-    "moto[server]>=5.1",
+    # A local S3 server. The extra `server` of moto would also install what other services need.
+    "moto[s3]>=5.1",
+    "flask>=3",
+    "flask-cors>=5",
     *EXPORT,
     *FEATURES,
     *REPRODUCE,
