@@ -13,7 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, WorkerOptions
 
 from youtube8m_distill import runs
-from youtube8m_distill.cli import entry, predict
+from youtube8m_distill.cli import entry, predict_tensorflow
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.values import exclusions
 from youtube8m_distill.engine.cluster import refuse_cluster
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def main(*arguments):
-    with entry.user_errors():
+    with contextlib.ExitStack() as stack, entry.user_errors():
         refuse_cluster(os.environ)
         options = read_options(FLAGS.runner, arguments)
         folder, started = FLAGS.output_dir, time.monotonic()
@@ -35,7 +35,7 @@ def main(*arguments):
         FileSystems.set_options(options)
         with entry.about("output_dir"):
             FileSystems.exists(folder)  # fails if the package for its file system is missing
-        tagger = predict.load(make_strategy(0), top_k=FLAGS.top_k, for_metrics=False)  # workers use what GPUs they have
+        tagger, _ = predict_tensorflow.load_tagger(stack, make_strategy(0))  # workers use what GPUs they have
         pattern, features = FLAGS.input_data_pattern, tagger.configs[0].features
         shards = runs.find_shards("input_data_pattern", pattern, features, tagger.configs, exclusions(), tagger.reading)
         with beam_job.held(folder):

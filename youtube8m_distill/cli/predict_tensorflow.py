@@ -32,15 +32,21 @@ class FileTagger:
 def load(stack):
     """The network or cascade in --train_dir, and its folder, as `predict.load` describes them."""
     refuse_cluster(os.environ)
+    tagger, folder = load_tagger(stack, make_strategy(FLAGS.num_gpu))
+    return FileTagger(tagger), folder
+
+
+def load_tagger(stack, strategy):
+    """The Tagger of the network or cascade in --train_dir, and the folder that it is in, which lasts as long as `stack`."""
     options = {"top_k": FLAGS.top_k, "for_metrics": False}
     if runs.is_cascade(FLAGS.train_dir):
-        return FileTagger(load_cascade(make_strategy(FLAGS.num_gpu), **options)), FLAGS.train_dir
+        return load_cascade(strategy, **options), FLAGS.train_dir
     run = stack.enter_context(runs.opened(FLAGS.train_dir))
     starter_flags.check_repeated(run.config, run.role(FLAGS.network), run.folder)
     reading = reading_of(run.config.reading, segment_labels=False, segment_label_ids_file="")
-    strategy, checkpoint = make_strategy(FLAGS.num_gpu), FLAGS.checkpoint or "best"
+    checkpoint = FLAGS.checkpoint or "best"
     loaded = runs.LoadedNetwork(run, strategy, FLAGS.network, checkpoint, FLAGS.mixed_precision, reading, **options)
-    return FileTagger(loaded), run.folder
+    return loaded, run.folder
 
 
 def load_saved_model(folder, exported):
