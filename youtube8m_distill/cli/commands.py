@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from youtube8m_distill import files
-from youtube8m_distill.cli import definitions, loading, run_config, values
+from youtube8m_distill.cli import loading, run_config, values
+from youtube8m_distill.cli.definitions import networks, predictions, records, training
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.config import CascadeOptions
 from youtube8m_distill.config.export import ExportConfig
@@ -118,37 +119,35 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "train": Command("train", definitions.train, ("train_data_pattern",), run_config.check_flags),
-    "eval": Command("eval", definitions.evaluate, ("train_dir", "eval_data_pattern"), check_evaluate),
-    "infer": Command("inference", definitions.infer, ("input_data_pattern", "output_file"), check_infer),
-    "predict": Command("predict", definitions.predict, ("train_dir",), uses_tensorflow=False, takes_arguments=True),
+    "train": Command("train", training.train, ("train_data_pattern",), run_config.check_flags),
+    "eval": Command("eval", predictions.evaluate, ("train_dir", "eval_data_pattern"), check_evaluate),
+    "infer": Command("inference", predictions.infer, ("input_data_pattern", "output_file"), check_infer),
+    "predict": Command("predict", predictions.predict, ("train_dir",), uses_tensorflow=False, takes_arguments=True),
     "compact": Command(
-        "compact", definitions.compact, ("input_data_pattern", "output_dir"), lambda: values.frame_view("uniform")
+        "compact", records.compact, ("input_data_pattern", "output_dir"), lambda: values.frame_view("uniform")
     ),
-    "synthesize": Command(
-        "synthesize", definitions.synthesize, ("output_dir",), lambda: values.settings_given(SyntheticConfig)
-    ),
-    "features": Command("features", definitions.features, ("output_file",), check_features, takes_arguments=True),
-    "pack": Command("pack", definitions.pack, ("output_dir",), check_pack, takes_arguments=True),
-    "extract": Command("extract", definitions.extract, ("train_dir", "submodel", "output_dir")),
-    "export": Command("export", definitions.export, ("train_dir", "output_dir"), check_export),
-    "package": Command("package", definitions.package, ("train_dir",), check_package),
-    "check": Command("check", definitions.check, ("input_data_pattern",)),
-    "segment-eval": Command("segment_eval", definitions.segment_eval, ("predictions", "labels")),
-    "ensemble": Command("ensemble", definitions.ensemble, ("output_file",), takes_arguments=True),
+    "synthesize": Command("synthesize", records.synthesize, ("output_dir",), lambda: values.settings_given(SyntheticConfig)),
+    "features": Command("features", records.features, ("output_file",), check_features, takes_arguments=True),
+    "pack": Command("pack", records.pack, ("output_dir",), check_pack, takes_arguments=True),
+    "extract": Command("extract", networks.extract, ("train_dir", "submodel", "output_dir")),
+    "export": Command("export", networks.export, ("train_dir", "output_dir"), check_export),
+    "package": Command("package", networks.package, ("train_dir",), check_package),
+    "check": Command("check", records.check, ("input_data_pattern",)),
+    "segment-eval": Command("segment_eval", predictions.segment_eval, ("predictions", "labels")),
+    "ensemble": Command("ensemble", predictions.ensemble, ("output_file",), takes_arguments=True),
     "cascade": Command(
         "cascade",
-        definitions.cascade,
+        predictions.cascade,
         ("train_dirs", "validation_data_pattern", "output_dir"),
         lambda: values.settings_given(CascadeOptions),
     ),
     "beam": Command(
         "beam",
-        definitions.beam,
+        predictions.beam,
         ("input_data_pattern", "train_dir", "output_dir"),
         check_beam,
         takes_arguments=True,
         writes_anywhere=True,
     ),
-    "demo": Command("demo", definitions.demo, uses_tensorflow=False),
+    "demo": Command("demo", training.demo, uses_tensorflow=False),
 }
