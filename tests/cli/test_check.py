@@ -155,6 +155,7 @@ def test_evaluation_and_compact_skip_the_records_on_the_list(files, tmp_path, mo
     assert ended.out.startswith(f"{out}: 9 videos in 2 file(s)")
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_at_a_bad_record_resumes_without_it(tmp_path, monkeypatch):
     commands.use_quick_encoder(monkeypatch)
     files = commands.write_files(tmp_path / "data", "v", commands.frame_videos(9))

@@ -244,7 +244,10 @@ def test_without_run_once_each_new_checkpoint_is_scored_once_as_it_appears(tmp_p
     assert ended.code == 130 and ended.lines[-1] == "Interrupted."
 
 
-@pytest.mark.parametrize(("num_classes", "label", "warned"), [(4716, 3861, True), (4716, 3862, False), (3862, 3861, False)])
+@pytest.mark.parametrize(
+    ("num_classes", "label", "warned"),
+    [(4716, 3861, True), *(pytest.param(*given, False, marks=pytest.mark.slow) for given in ((4716, 3862), (3862, 3861)))],
+)
 def test_network_of_2017_on_labels_of_2018_is_pointed_out(num_classes, label, warned, tmp_path):
     run = commands.save_run(tmp_path / "run", networks.frame_level("FrameLevelLogisticModel", num_classes=num_classes))
     videos = [records.frame_record(records.random_frames(5), b"v%d" % number, [label]) for number in range(2)]

@@ -60,6 +60,7 @@ def test_a_job_of_several_machines_is_refused(tmp_path, arguments, monkeypatch):
     assert line.startswith("Error: --place_members=true: is not supported with TF_CONFIG")
 
 
+@pytest.mark.slow
 def test_a_placed_run_reports_memory_and_is_resumed_on_one_device(tmp_path, arguments, two_devices, monkeypatch):
     folder = f"--train_dir={tmp_path}/run"
     ended = commands.succeed(*arguments, *MIX, folder, "--place_members", "--max_steps=2")

@@ -33,6 +33,7 @@ def test_the_best_classes_of_single_files_are_printed_with_their_names(run, vide
     assert "of the stored numbers are beyond -2 .. 2 and were clipped" in lines[-1]
 
 
+@pytest.mark.slow
 def test_without_a_vocabulary_classes_have_numbers(run, video):
     out = commands.succeed("predict", video, f"--train_dir={run.folder}").out
     assert len(out.splitlines()) == 1 + 5 + 1 and "  class " in out

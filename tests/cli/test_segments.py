@@ -158,7 +158,7 @@ def retrieve(trained, data, output, *more):
     )
 
 
-@pytest.mark.parametrize("of_candidates", [True, False])
+@pytest.mark.parametrize("of_candidates", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_segments_are_ranked_by_the_value_model(tmp_path, data, trained, of_candidates):
     more = (
         (f"--candidate_dir={trained}/videos", "--value_exponents=0.25,0.75", "--top_k=3")
@@ -204,6 +204,7 @@ def test_an_interrupted_retrieval_resumes_with_the_same_result(tmp_path, data, t
     assert sorted(os.listdir(tmp_path)) == ["s.csv", "whole.csv"]
 
 
+@pytest.mark.slow
 def test_a_snapshot_survives_a_kill(tmp_path, data, trained, monkeypatch):
     """As SIGKILL leaves it: the snapshot of the second batch, and videos of later batches after it."""
     assert retrieve(trained, data, tmp_path / "whole.csv", "--batch_size=2").code == 0
@@ -310,6 +311,7 @@ def test_flags_that_have_no_effect_are_refused(tmp_path, data, trained, argument
     assert words in line
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_middle_of_a_batch_leaves_the_last_whole_snapshot(tmp_path, data, trained, monkeypatch):
     assert retrieve(trained, data, tmp_path / "whole.csv", "--batch_size=2").code == 0
     hashed, save, calls = retrieved.hash_ids, retrieved._Partial.save, []
@@ -329,6 +331,7 @@ def test_a_signal_in_the_middle_of_a_batch_leaves_the_last_whole_snapshot(tmp_pa
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_bad_record_can_be_excluded_without_losing_what_was_done(tmp_path, trained):
     videos = [*rated_videos(5), records.frame_record(records.random_frames(9), b"my clip", [0])]
     pattern = commands.write_files(tmp_path / "data", "test", videos, files=1)

@@ -53,11 +53,14 @@ def test_the_first_commands_work_on_video_level_files(tmp_path, features):
     "level, flags, model",
     [
         ("video_level", ["--feature_names=mean_rgb, mean_audio", "--feature_sizes=1024, 128"], "LogisticModel"),
-        ("video_level", ["--feature_names=mean_rgb", "--feature_sizes=1024"], "LogisticModel"),
-        (
+        pytest.param(
+            "video_level", ["--feature_names=mean_rgb", "--feature_sizes=1024"], "LogisticModel", marks=pytest.mark.slow
+        ),
+        pytest.param(
             "frame_level",
             ["--frame_features=True", "--model=FrameLevelLogisticModel", "--feature_names=rgb", "--feature_sizes=1024"],
             "FrameLevelLogisticModel",
+            marks=pytest.mark.slow,
         ),
         (
             "frame_level",

@@ -140,6 +140,7 @@ def test_a_conversion_that_fails_leaves_nothing(exported, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_video_level_network_takes_means(tmp_path):
     run = commands.save_run(tmp_path / "run", networks.video_level("LogisticModel"))
     pattern = commands.write_files(tmp_path, "validate", commands.video_means(6))

@@ -157,7 +157,7 @@ def test_metrics_and_top_k_are_those_of_the_rows(folder, trained, shards, thresh
     assert metrics["loss"] == pytest.approx(expected["losses"].mean(), rel=1e-6) and metrics["num_videos"] == NUM_VIDEOS
 
 
-@pytest.mark.parametrize("stop_after", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("stop_after", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_resumed_csv_is_identical_to_an_uninterrupted_one(loaded, shards, tmp_path, monkeypatch, stop_after):
     whole = predictions.predict_to_csv(tmp_path / "whole.csv", loaded, shards, WINDOW)
     append, batches = predictions._Rows.append, []
@@ -212,6 +212,7 @@ def test_two_devices_give_the_rows_of_one(loaded, shards, alone, thresholds):
     assert_rows(joined(other.predict(shards, 5)), alone, expected_stage(alone, thresholds))
 
 
+@pytest.mark.slow
 def test_a_gate_decides_by_the_encoding(folder, trained, shards, alone):
     pair = trained[0], trained[2]
     weights = np.float32([3.0, -2.0, 1.0, 0.5])

@@ -68,6 +68,7 @@ def test_parts_give_the_rows_of_a_single_process(tagger, tmp_path):
     assert HEADER + b"".join(line for lines, _ in parts for line in lines) == (tmp_path / "all.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_bad_records_are_left_out_and_reported(tagger, tmp_path):
     videos = commands.frame_videos(23)
     no_frames = records.frame_record({"rgb": [], "audio": []}, b"none")

@@ -138,6 +138,7 @@ def test_a_file_holds_encoding_and_logits_of_each_video_in_order(tmp_path, patte
         assert_close(read(path), targets)
 
 
+@pytest.mark.slow
 def test_files_of_the_same_name_have_separate_targets(tmp_path):
     for folder, seed in (("a", 0), ("b", 1)):
         commands.write_files(tmp_path / folder, "train", commands.frame_videos(3, seed), files=1, compression="GZIP")
@@ -430,6 +431,7 @@ def test_targets_are_stored_for_each_segment_in_order(tmp_path, rated_pattern, c
         assert_close(read(path), np.concatenate([formulas.pack(teacher(batch)).numpy() for batch in batches]))
 
 
+@pytest.mark.slow
 def test_other_segments_of_the_same_file_have_other_targets(tmp_path, rated_pattern):
     settings = run_config(tmp_path, rated_pattern).replace(reading=RATED)
     path = f"{tmp_path}/data/rated00.tfrecord"

@@ -102,7 +102,7 @@ class Steep(Supervised):
         return {"teacher/label_loss": steep}, predictions
 
 
-@pytest.mark.parametrize("devices, clip", [(None, 0.0), (tiny_training.TWO_CPUS, 1.0)])
+@pytest.mark.parametrize("devices, clip", [(None, 0.0), pytest.param(tiny_training.TWO_CPUS, 1.0, marks=pytest.mark.slow)])
 def test_a_gradient_that_is_not_finite_counts_as_divergence(devices, clip):
     def steps(*epochs):
         return [{**batch_of(), "epoch": np.full(8, epoch, np.int32)} for epoch in epochs]

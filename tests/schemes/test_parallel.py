@@ -123,7 +123,7 @@ def test_both_networks_are_logged_with_the_same_terms():
 
 
 # Families whose shared layers have batch statistics: gated probabilities, and the gate of a mixture.
-WITH_STATISTICS = ["NetVLADModelLF", "MixNeXtVladModel"]
+WITH_STATISTICS = ["NetVLADModelLF", pytest.param("MixNeXtVladModel", marks=pytest.mark.slow)]
 
 
 def _parallel_run(model):
