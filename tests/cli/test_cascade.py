@@ -79,6 +79,15 @@ def test_a_cascade_keeps_the_gap_and_states_what_was_chosen(built, folder, train
     )
 
 
+def test_a_last_network_that_is_not_the_best_is_pointed_out(built, folder):
+    cascade = runs.open_cascade(folder / "cascade")
+    first, last = cascade.settings.stages
+    better = cascade.settings.replace(stages=(first.replace(gap=last.gap + 0.001), last))
+    lines = cascade_command.report(dataclasses.replace(cascade, settings=better), ["small", "large"])
+    said = "small alone has a higher GAP@20 than the last network. Leave out the networks after it."
+    assert said in lines and "alone has a higher" not in built.out
+
+
 def test_evaluation_gives_the_gap_and_the_usage_that_the_search_promised(built, folder, files):
     ended = commands.succeed("eval", f"--train_dir={folder}/cascade", f"--eval_data_pattern={files}", "--batch_size=64")
     found = json.loads((folder / "cascade/eval/cascade/metrics.json").read_text())

@@ -92,5 +92,9 @@ def report(cascade, names):
         lines.append(f"Answers no video: {', '.join(idle)}. Without it, the cascade costs less.")
     if share >= 1 and len(idle) < len(names) - 1:
         lines.append("The cascade costs as much as its last network alone, or more: use that, or other runs.")
+    best = max(settings.stages, key=lambda stage: stage.gap)
+    if best.gap > last.gap:
+        name = names[settings.stages.index(best)]
+        lines.append(f"{name} alone has a higher GAP@20 than the last network. Leave out the networks after it.")
     programs = " and ".join(f"`{entry.program(name)}`" for name in ("eval", "infer"))
     return [*lines, f"Written to {cascade.folder}; {programs} take it as --train_dir."]
