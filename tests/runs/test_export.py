@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -96,6 +97,12 @@ def test_the_check_covers_videos_of_all_lengths_and_gap(exported):
     assert written["view"]["frames_per_video"] == 4 and written["checkpoint_step"] == 3
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != "export.json")
     assert written["verification"]["size_bytes"] == size
+
+
+def test_a_saved_model_stores_each_weight_once(exported):
+    run, folder, _ = exported
+    shapes = [shape for name, shape in tf.train.list_variables(str(folder / "variables/variables")) if shape]
+    assert sum(map(math.prod, shapes)) == run.load_network()[0].count_params()
 
 
 def test_the_graph_of_a_student_has_no_frame_that_it_does_not_see(exported):

@@ -22,8 +22,7 @@ def write_saved_model(
             takes those, otherwise `frames`; it is also the default one.
         of_records: from serialized records, string [B], to a dict of tensors: the signature `records`.
     """
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive = keras.export.ExportArchive()  # finds the weights that its endpoints use; with `track`, it stores each twice
     archive.add_endpoint(main_signature(input_signature[0]), model.__call__, input_signature)
     archive.add_endpoint(RECORDS, of_records, [tf.TensorSpec([None], tf.string, name=RECORDS)])
     archive.write_out(folder, verbose=False)
