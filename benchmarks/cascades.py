@@ -200,8 +200,9 @@ def draw(table, path):
                 for network, point in means.iterrows():
                     axis.annotate(network, (point[name], point["gap"]), fontsize=7)
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        axis.set_xticks(table[table["kind"] == SINGLE].groupby("name")[name].mean())
+        axis.xaxis.set_major_formatter("{x:.3g}")
+        axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
         axis.set_xlabel(label)
     axes[0].set_ylabel("GAP@20")
     axes[0].legend()
