@@ -106,6 +106,7 @@ def test_a_student_resumes_only_with_the_same_teachers_in_the_same_order(tmp_pat
     assert "teacher_weights (step 3, sha256 " in line and "; step 5, sha256 " in line
 
 
+@pytest.mark.slow
 def test_stored_targets_of_two_teachers_are_the_mean_in_any_order(tmp_path, files, quick_encoder):
     plain = ("--optimizer=GradientDescentOptimizer", "--student_loss=pred,topk_logit,ce")
     stored = (*plain, f"--teacher_targets_dir={tmp_path}/targets")
@@ -119,6 +120,7 @@ def test_stored_targets_of_two_teachers_are_the_mean_in_any_order(tmp_path, file
     assert "Computing" not in said and commands.entries(tmp_path / "targets") == before
 
 
+@pytest.mark.slow
 def test_targets_of_other_teachers_are_refused(tmp_path, files, quick_encoder):
     given = f"--teacher_targets_dir={tmp_path}/targets"
     student(tmp_path, files, given, "--max_steps=1", folder="first")

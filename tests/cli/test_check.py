@@ -225,6 +225,7 @@ def refused(pattern, tmp_path, *arguments):
     return ended.lines[-1]
 
 
+@pytest.mark.slow
 def test_ratings_that_training_refuses_are_reported_in_the_same_words(tmp_path):
     path = records.write(tmp_path / "a.tfrecord", [VALID, *(record for record, _ in INVALID)])
     ended = check(path, SEGMENTS, f"--output_file={tmp_path}/bad.csv")

@@ -225,6 +225,7 @@ def test_a_run_without_a_checkpoint_is_refused(tmp_path, files):
 # ---- following a training
 
 
+@pytest.mark.slow
 def test_without_run_once_each_new_checkpoint_is_scored_once_as_it_appears(tmp_path, files, monkeypatch):
     run, looks = commands.save_run(tmp_path / "run", networks.frame_level(), steps=()), []
 

@@ -147,6 +147,7 @@ def test_a_bad_record_before_anything_is_kept_leaves_an_existing_csv_unchanged(r
 # ---- resuming, bad records, archives
 
 
+@pytest.mark.slow
 def test_after_a_bad_record_the_command_with_exclude_records_resumes(run, files, tmp_path):
     shutil.copytree(pathlib.Path(files).parent, tmp_path / "data")
     files = f"{tmp_path}/data/test*.tfrecord"

@@ -46,6 +46,7 @@ def test_no_file_or_one_that_is_missing_is_reported(run, tmp_path):
     assert line.startswith(f"Error: FILE={tmp_path}/none.pb: ") and "matches no file" in line
 
 
+@pytest.mark.slow
 def test_a_file_may_have_brackets_and_commas_in_its_name(run, video, tmp_path):
     odd = tmp_path / "Dog, barking [x1y2].pb"
     video.rename(odd)

@@ -259,6 +259,7 @@ def test_files_of_the_other_kind_are_refused_before_training(tmp_path, data):
     assert "The records hold ratings of segments: read those with --segment_labels." in line
 
 
+@pytest.mark.slow
 def test_errors_while_segments_are_read_name_the_record_of_the_video(tmp_path, data, trained):
     videos = [video(b"u", 5), *rated_videos(3), broken(b"b")]
     path = records.write(tmp_path / "a.tfrecord", videos)
@@ -283,6 +284,7 @@ def test_a_class_outside_the_list_is_refused(tmp_path, data):
     assert f"--segment_label_ids_file={tmp_path}/ids.csv: lists class 7, which num_classes=5 does not have." in line
 
 
+@pytest.mark.slow
 def test_a_candidate_network_that_does_not_fit_is_refused(tmp_path, data, trained):
     arguments = ("train", f"--train_data_pattern={data}", *FEATURES, *QUICK, "--num_classes=6", "--lstm_cells=4")
     commands.succeed(*arguments, "--lstm_layers=1", f"--train_dir={tmp_path}/six")

@@ -369,6 +369,7 @@ def test_videos_of_more_than_300_frames_are_counted(finished):
     assert counted in finished.out
 
 
+@pytest.mark.slow
 def test_teacher_and_student_read_as_many_frames_as_asked_for(tmp_path):
     videos = [records.frame_record(records.random_frames(25 + i), b"v%d" % i, [i % 5]) for i in range(8)]
     files = commands.write_files(tmp_path, "train", videos)

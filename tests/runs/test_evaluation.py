@@ -156,6 +156,7 @@ def test_encodings_are_those_of_the_first_videos_without_dropout(tmp_path, max_v
     np.testing.assert_allclose(found.encodings, networks.outputs(loaded.network, batch)["encoding"][:size], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_prediction_resumes_at_the_end_of_a_file(run, tmp_path):
     paths = commands.write_files(tmp_path, "test", commands.frame_videos(4), files=2)
     shards, network = find_files(paths), runs.LoadedNetwork(run, make_strategy(), for_metrics=False)

@@ -73,6 +73,7 @@ np.savez(output, **{name: values.numpy() for name, values in found.items()})
 """
 
 
+@pytest.mark.slow
 def test_a_saved_model_predicts_from_records_without_this_package(exported, videos, tmp_path):
     run, folder, _ = exported
     np.save(tmp_path / "records.npy", np.array(serialized(videos), object))

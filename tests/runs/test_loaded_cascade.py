@@ -183,6 +183,7 @@ def test_partial_predictions_of_other_thresholds_are_refused(loaded):
     assert settings["network 3"]["weights"].startswith("step 5, ") and settings["top_k"] == 5
 
 
+@pytest.mark.slow
 def test_bad_records_and_excluded_ones_are_treated_as_by_a_network(loaded, tmp_path):
     videos = commands.frame_videos(6)
     videos[4] = records.frame_record({"rgb": [b"123"], "audio": [b"12"]}, b"bad", [1])

@@ -60,6 +60,7 @@ def test_batches_hold_every_record_once_and_cross_files(excluded, readable):
         assert sum(map(batches.num_records, range(len(batches)))) == len(every)
 
 
+@pytest.mark.slow
 def test_parts_give_the_rows_of_a_single_process(tagger, tmp_path):
     shards = find_files(commands.write_files(tmp_path, "v", commands.frame_videos(23), files=3))
     runs.predict_to_csv(tmp_path / "all.csv", tagger, shards, SIZE)

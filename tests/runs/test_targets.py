@@ -418,6 +418,7 @@ def find_segments(pattern, exclusions=()):
     return runs.find_shards("files", pattern, exclusions=exclusions, reading=RATED, num_classes=commands.NUM_CLASSES)
 
 
+@pytest.mark.slow
 def test_targets_are_stored_for_each_segment_in_order(tmp_path, rated_pattern, caplog):
     settings = run_config(tmp_path, rated_pattern).replace(reading=RATED)
     shards = find_segments(rated_pattern)

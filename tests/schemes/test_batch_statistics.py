@@ -125,6 +125,7 @@ def test_training_differs_if_replicas_do_not_share_their_statistics(monkeypatch)
     assert max(distances) > 0.01
 
 
+@pytest.mark.slow
 def test_dropout_updates_the_statistics_once_per_step():
     scheme = tiny_training.train_eagerly(
         tiny_training.TWO_CPUS, lambda: Supervised(network(dropout=0.5), "teacher"), data_of("supervised"), steps=2

@@ -92,6 +92,7 @@ def test_placed_members_train_to_the_same_weights_as_on_one_device(name):
     assert all(tiny_training.differ(tiny_training.weights(spread)[:4], before[:4]))
 
 
+@pytest.mark.slow
 def test_adam_updates_placed_members_as_on_one_device():
     options = {"optimizer": "AdamOptimizer", "rate": 0.001}  # small, because Adam amplifies differences of rounding
     one, spread = (trained(supervised, mixtures.ONE_LEVEL, devices, **options)[0] for devices in ((), DEVICES))
