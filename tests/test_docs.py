@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests import clips, networks, records, stand_ins
 from tests import commands as in_process
+from tests import networks, records, stand_ins
 from youtube8m_distill.cli.main import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -150,6 +150,8 @@ def write_other_records(folder):
 
 def write_own_videos(folder):
     """What the page on own videos starts from: clips with labels, files of the official extractors, arrays."""
+    from tests import clips  # needs PyAV, which the environment of Apache Beam does not have
+
     names = [f"clips/train/a{number}.mp4" for number in range(16)] + [f"clips/validate/b{number}.mp4" for number in range(4)]
     for name in [*names, "new.mp4"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ import pytest
 
 from tests import cascades, commands, networks, records
 from youtube8m_distill import config
-from youtube8m_distill.cli import loading
 
 pytest.importorskip("apache_beam")
 
@@ -189,8 +188,3 @@ def test_a_file_that_is_not_completed_leaves_nothing(tmp_path):
     with beam_job.create(str(tmp_path / "a.csv")) as file:
         file.write(b"whole")
     assert commands.entries(tmp_path) == {"a.csv": b"whole"}
-
-
-def test_beam_is_imported_without_a_message(capfd):
-    loading.import_quietly("apache_beam")
-    assert capfd.readouterr() == ("", "")
