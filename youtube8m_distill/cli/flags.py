@@ -153,6 +153,7 @@ TRAINED_NETWORK = {
     ),
     "mixed_precision": Flag("Compute the encoder in bfloat16, all else in float32. Default: as in training.", bool),
 }
+CHECKPOINT = {"checkpoint": Flag("best, last, or a step.", str, "best")}  # of commands that write the network elsewhere
 VOCABULARY = {
     "vocabulary": Flag(
         "Class names: an official vocabulary CSV, AudioSet's, or a text file with one name per line.", pathlib.Path

@@ -22,7 +22,7 @@ def extract():
         train_dir=Flag("Training directory of the mixture.", pathlib.Path),
         submodel=Flag("Which of its networks, such as 2 or 2.0."),
         **our_flags.NETWORK,
-        checkpoint=Flag("best, last, or a step.", str, "best"),
+        **our_flags.CHECKPOINT,
     )
     define("Output", output_dir=Flag("The new training directory.", pathlib.Path))
 
@@ -40,12 +40,7 @@ def export():
 
     litert, onnx, and openvino need the packages of the extra `export`: pip install '.[export]' in a checkout.
     """
-    define(
-        "Network to use",
-        train_dir=our_flags.TRAINED_NETWORK["train_dir"],
-        **our_flags.NETWORK,
-        checkpoint=Flag("best, last, or a step.", str, "best"),
-    )
+    define("Network to use", train_dir=our_flags.TRAINED_NETWORK["train_dir"], **our_flags.NETWORK, **our_flags.CHECKPOINT)
     define(
         "Output",
         output_dir=Flag("Folder to write: new or empty.", pathlib.Path),
@@ -72,11 +67,7 @@ def package():
     scores, cost, and the training command. The folder is a training directory that other commands take; yt8m predict also
     takes the archive, or its http(s) address.
     """
-    define(
-        "Network to use",
-        train_dir=our_flags.TRAINED_NETWORK["train_dir"],
-        checkpoint=Flag("best, last, or a step.", str, "best"),
-    )
+    define("Network to use", train_dir=our_flags.TRAINED_NETWORK["train_dir"], **our_flags.CHECKPOINT)
     define(
         "Output",
         output_dir=Flag("Folder to write: new or empty.", pathlib.Path),
