@@ -8,7 +8,7 @@ import pytest
 
 from tests import commands, networks
 from youtube8m_distill import config, runs
-from youtube8m_distill.runs import run as folders
+from youtube8m_distill.runs.start import MAY_CHANGE
 
 TEACHER = config.RunConfig(mode="teacher", networks={"teacher": networks.frame_level()}, training=config.TrainingConfig())
 
@@ -51,7 +51,7 @@ def start(folder):
 
 
 def test_every_other_setting_may_not_change(tmp_path):
-    may = {name.rpartition(".")[2] for name in folders.MAY_CHANGE} | {"batch_size"}
+    may = {name.rpartition(".")[2] for name in MAY_CHANGE} | {"batch_size"}
     may |= {"jitter_frames"}  # cannot be set for a network that sees all frames
     start(tmp_path)
     others = {

@@ -15,7 +15,7 @@ from youtube8m_distill.runs.predictions import predict_to_csv
 from youtube8m_distill.runs.presets import opened, package_run
 from youtube8m_distill.runs.retrieval import Retrieval, SegmentRetriever
 from youtube8m_distill.runs.retrieved import retrieve_to_csv
-from youtube8m_distill.runs.run import COMMAND_FILE, Run, join_run, lock_run, open_run, prepare_run, read_history
+from youtube8m_distill.runs.run import COMMAND_FILE, Run, open_run, read_history
 from youtube8m_distill.runs.shards import (
     RecordFiles,
     find_shards,
@@ -25,5 +25,6 @@ from youtube8m_distill.runs.shards import (
     pin,
     segment_classes,
 )
+from youtube8m_distill.runs.start import join_run, lock_run, prepare_run
 from youtube8m_distill.runs.tagger import Tagger
 from youtube8m_distill.runs.training import train_run
