@@ -10,6 +10,7 @@ from youtube8m_distill.data.order import TrainingOrder
 from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.engine.weights_file import count_weights
 from youtube8m_distill.runs import training
 
 TEACHER = networks.frame_level(
@@ -165,6 +166,17 @@ def test_a_disk_too_small_for_the_checkpoints_is_reported_before_the_first_step(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     train(tmp_path / "run", "teacher", files, 1)
     assert "0.0 GB are free" in caplog.text and "lower --max_to_keep" in caplog.text
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_the_estimated_size_of_a_checkpoint_is_that_of_its_numbers(tmp_path, files, monkeypatch, ema_decay):
+    commands.use_quick_encoder(monkeypatch)
+    run = train(tmp_path / "run", "teacher", files, 1, ema_decay=ema_decay)
+    estimated, _ = training._Training(run, None, make_strategy(), ())._disk_bytes()
+    folder = run.checkpoints.step_folder(1)
+    with np.load(folder / "training_state.npz") as saved:
+        numbers = sum(saved[name].size for name in saved.files) + count_weights(folder / "teacher.weights.h5")
+    assert estimated == pytest.approx(4 * numbers, rel=0.05)
 
 
 def test_checkpoints_without_a_position_in_the_data_are_not_resumed(tmp_path, files):

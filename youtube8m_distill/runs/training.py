@@ -195,7 +195,7 @@ class _Training:
         weights = sum(network.count_params() for network in self.networks.values())
         trained = sum(self.networks[role].count_params() for role in self.config.trained_roles)
         message = "About %s steps; %s of memory for weights and their training; %s on disk per checkpoint, at most %s."
-        memory = 4 * (weights + self._numbers_per_weight() * trained)  # one more for the gradient, one fewer for the weight
+        memory = 4 * (weights + (self._state_per_weight() + 1) * trained)  # one more for the gradient
         log.info(message, f"{steps:,}", *map(_gigabytes, (memory, checkpoint, run)))
 
     def _log_placement(self, scheme):
@@ -209,12 +209,13 @@ class _Training:
     def _disk_bytes(self):
         """Bytes of one checkpoint with optimizer, and the most that the run's checkpoints take."""
         weights = sum(self.networks[role].count_params() for role in self.config.trained_roles)
-        with_optimizer, best = self._numbers_per_weight(), 2  # the old best stays while the new one is written
-        return 4 * weights * with_optimizer, 4 * weights * (with_optimizer * (self.settings.max_to_keep + 1) + best)
+        with_state = 1 + self._state_per_weight() + bool(self.settings.ema_decay)  # the average is saved as the weight, too
+        best = 2  # the old best stays while the new one is written
+        return 4 * weights * with_state, 4 * weights * (with_state * (self.settings.max_to_keep + 1) + best)
 
-    def _numbers_per_weight(self):
-        """Of a checkpoint: the weight, Adam's two, and an average."""
-        return 4 if self.settings.ema_decay else 3
+    def _state_per_weight(self):
+        """How many numbers the optimizer keeps for a weight: Adam's two, and an average."""
+        return 3 if self.settings.ema_decay else 2
 
     def _warn_if_disk_is_small(self):
         _, needed = self._disk_bytes()
