@@ -131,6 +131,19 @@ def test_contradictory_runs_are_refused(mode, networks, distillation, message):
         config.RunConfig(mode=mode, networks=networks, training=TRAINING, distillation=distillation)
 
 
+@pytest.mark.parametrize("mode", ["serial", "parallel"])
+def test_relations_need_three_videos_in_a_batch(mode):
+    distillation = config.DistillationConfig(student_loss=("relation", "ce"))
+
+    def run(batch_size):
+        training = TRAINING.replace(batch_size=batch_size)
+        return config.RunConfig(mode=mode, networks=PAIR, training=training, distillation=distillation)
+
+    with pytest.raises(SettingError, match="batch_size=2: is too small for the term relation"):
+        run(2)
+    assert run(3).training.batch_size == 3
+
+
 @pytest.mark.parametrize(
     "mode, student",
     [("teacher", None), ("serial", STUDENT.with_view(config.FrameView(frame_selection="first", frames_per_video=6)))],

@@ -84,6 +84,7 @@ class RunConfig(Settings):
             if others:
                 _check_several(len(others) + 1, self.teacher_dirs, self.distillation)
             _check_terms(teacher, student, self.distillation)
+            _check_relation(self.distillation, self.training.batch_size)
             if self.distillation.start_from_teacher:
                 _check_start(self)
         if self.training.jitter_frames:
@@ -188,6 +189,12 @@ def _check_terms(teacher, student, distillation):
         reason = f"trains nothing: {what}. Add pred, topk_logit, or ce."
         require(distillation.trains_classifier, "student_loss", reason, distillation.student_loss)
         require(not freezes, "freeze_classifier", f"leaves nothing to train: {what}.", True)
+
+
+def _check_relation(distillation, batch_size):
+    """Divided by its mean, the only distance between two videos is 1 in every network."""
+    reason = "is too small for the term relation, which compares the distances between videos: give 3 or more."
+    require(batch_size >= 3 or "relation" not in distillation.student_loss, "batch_size", reason, batch_size)
 
 
 def _check_parallel(teacher, student, distillation):
