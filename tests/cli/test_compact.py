@@ -56,9 +56,9 @@ def test_strided_frames_are_refused(tmp_path, files):
 def test_networks_that_see_other_frames_refuse_compact_files(tmp_path, files):
     commands.succeed(*compact(files, tmp_path / "out", "--frames_per_video=4"))
     for flags, seen in (
-        ([], "all ones"),
-        (["--frames_per_video=3"], "3 uniform ones"),
-        (["--frames_per_video=4", "--frame_selection=first"], "4 first ones"),
+        ([], "all frames"),
+        (["--frames_per_video=3"], "3 uniform frames"),
+        (["--frames_per_video=4", "--frame_selection=first"], "4 first frames"),
     ):
         line = commands.fail(
             "train",
@@ -68,14 +68,16 @@ def test_networks_that_see_other_frames_refuse_compact_files(tmp_path, files):
             *commands.QUICK,
             *flags,
         )
-        assert f"the compact files in {tmp_path}/out hold 4 uniform" in line and f"the network sees {seen}" in line
+        assert f"the compact files in {tmp_path}/out hold only 4 uniform frames, " in line
+        assert f"but a HierarchicalLstmModel that reads them needs {seen}. Give the original files." in line
 
 
 def test_jittered_training_refuses_compact_files(tmp_path, files):
     commands.succeed(*compact(files, tmp_path / "out", "--frames_per_video=4"))
     train = ("train", f"--train_data_pattern={tmp_path}/out/*.tfrecord", f"--train_dir={tmp_path}/run")
     line = commands.fail(*train, *commands.SMALL, *commands.QUICK, "--frames_per_video=4", "--jitter_frames")
-    assert f"the compact files in {tmp_path}/out hold the same frames in each epoch, so jitter_frames has no effect" in line
+    assert f"the compact files in {tmp_path}/out hold the same frames in each epoch, so jitter_frames, which" in line
+    assert line.endswith("Give --nojitter_frames, or the original files.")
 
 
 def test_two_processes_cannot_write_the_same_folder(tmp_path, files):

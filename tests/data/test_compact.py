@@ -204,7 +204,7 @@ def test_compact_files_of_another_part_of_the_videos_are_refused(tmp_path):
         read(found, part)["student"]["frames"], read(find_files(f"{tmp_path}/in/*"), part)["student"]["frames"]
     )
     with pytest.raises(
-        ValueError, match=r"hold 4 uniform \(of the first 100\) frames only, but the network sees 4 uniform "
+        ValueError, match=r"hold only 4 uniform frames of the first 100, but a \w+ .* needs 4 uniform frames\."
     ):
         compact.check_networks(found, [network(FOUR)])
 
@@ -220,7 +220,7 @@ def of_format(folder, number):
 def test_compact_files_of_the_first_format_hold_what_is_now_called_centered(started):
     shards = of_format(started, 1)
     compact.check_networks(shards, [network(FOUR.replace(frame_selection="centered"))])
-    with pytest.raises(ValueError, match="hold 4 centered frames only, but the network sees 4 uniform ones"):
+    with pytest.raises(ValueError, match=r"hold only 4 centered frames, but a \w+ .* needs 4 uniform frames\."):
         compact.check_networks(shards, [network(FOUR)])
 
 

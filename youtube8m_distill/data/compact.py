@@ -96,10 +96,8 @@ def check_networks(shards: tuple[Shard, ...], networks: Iterable[config.NetworkC
 def check_whole_videos(shards: tuple[Shard, ...]) -> None:
     """Refuses compact files, with a ValueError, for training on other frames in each epoch."""
     for folder in _compact_folders(shards):
-        reason = (
-            "hold the same frames in each epoch, so jitter_frames has no effect; leave it out, or give the original files"
-        )
-        raise ValueError(f"the compact files in {folder} {reason}.")
+        reason = "hold the same frames in each epoch, so jitter_frames, which the recipe best sets, would have no effect."
+        raise ValueError(f"the compact files in {folder} {reason} Give --nojitter_frames, or the original files.")
 
 
 def _compact_folders(shards):

@@ -19,7 +19,7 @@ def require_fitting(folder: str, settings: dict[str, Any], network: NetworkConfi
     seen = kept if network.view is None else _selection(network.view.to_dict())
     if seen != kept:
         raise ValueError(
-            f"the compact files in {folder} hold {kept} frames only, but the network sees {seen} ones; give it the "
+            f"the compact files in {folder} hold only {kept}, but a {network.model} that reads them needs {seen}. Give the "
             "original files."
         )
     if network.family.reads_frame_indices and settings["format"] < 3:
@@ -30,7 +30,7 @@ def require_fitting(folder: str, settings: dict[str, Any], network: NetworkConfi
 
 
 def _selection(settings):
-    """The frame selection in a view's settings, in words."""
+    """The frame selection in a view's settings, in words: 10 uniform frames of the first 600."""
     words = [str(settings[name]) for name in ("frames_per_video", "frame_selection") if settings[name] is not None]
     longest = settings.get("max_video_frames", schema.MAX_FRAMES)
-    return " ".join(words + ([f"(of the first {longest})"] if longest != schema.MAX_FRAMES else []))
+    return " ".join([*words, "frames", *([f"of the first {longest}"] if longest != schema.MAX_FRAMES else [])])
