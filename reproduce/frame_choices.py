@@ -56,7 +56,7 @@ def describe(indices, video_frames) -> dict:
 
     Args:
         indices: int [N, k], NOT_READ after the last frame that was read.
-        video_frames: int [N], at least 1.
+        video_frames: int [N].
     Returns:
         dict with `num_videos`; the means over the videos `video_frames` and `frames_read`; `reads`, a list with `mean`,
         `deviation`, and `num_videos` of the first, second, ... frame that was read, without those that no video has; and
@@ -86,7 +86,7 @@ def distances_from_uniform(indices, video_frames):
     Returns:
         float [N]; 0 for a video of which nothing was read.
     """
-    lengths, k = video_frames[:, None], indices.shape[1]
+    lengths, k = np.maximum(video_frames, 1)[:, None], indices.shape[1]  # a video without frames would divide by 0
     counts, is_read = np.minimum(lengths, k), indices != NOT_READ
     offsets = np.abs(indices - np.arange(k) * lengths // counts) * counts / lengths
     return (offsets * is_read).sum(axis=1) / np.maximum(is_read.sum(axis=1), 1)

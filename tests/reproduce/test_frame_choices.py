@@ -61,6 +61,12 @@ def test_a_video_is_described_by_its_reads():
     }
 
 
+def test_a_video_without_frames_has_the_distance_0():
+    indices, lengths = np.array([[-1, -1], [0, 2]]), np.array([0, 4])
+    assert frame_choices.distances_from_uniform(indices, lengths).tolist() == [0, 0]
+    assert frame_choices.describe(indices, lengths)["frames_read"] == 1.0
+
+
 def test_reads_that_no_video_has_are_left_out():
     assert len(frame_choices.describe(np.array([[0, 3, -1, -1]]), np.array([9]))["reads"]) == 2
 
