@@ -80,6 +80,12 @@ def test_a_student_of_another_family_than_the_first_teacher_has_a_classifier_of_
 
 
 @pytest.mark.slow
+def test_a_student_of_labels_alone_loads_only_the_first_of_two_teachers(tmp_path, files, quick_encoder):
+    _, said = student(tmp_path, files, "--student_loss=ce", "--max_steps=1")
+    costs = [line.split(":")[0] for line in said.splitlines() if " multiply-adds per video of " in line]
+    assert costs == ["teacher", "student"]
+
+
 @pytest.mark.parametrize("more", [(), ("--mixed_precision",)], ids=["float32", "bfloat16"])
 def test_a_resumed_student_of_two_teachers_ends_the_same(tmp_path, files, more):
     straight, _ = student(tmp_path, files, *more, folder="straight")

@@ -143,6 +143,8 @@ class _Training:
         with self._creating_variables():
             if self.config.mode == "serial":
                 runs = dict(zip(self.config.teacher_roles, map(open_run, self.config.teacher_dirs)))
+                if not self.config.distillation.needs_teacher:  # only the first one's weights, from which a student starts
+                    runs = {schema.TEACHER: runs[schema.TEACHER]}
                 found = {role: run.load_network(dtype=dtype, member_devices=devices)[0] for role, run in runs.items()}
             else:
                 network = self.config.networks[schema.TEACHER]
