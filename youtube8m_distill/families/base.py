@@ -22,7 +22,6 @@ class Encoder(Layer):
 
     encoding_size: int
     makes_decisions = False  # chooses the frames that it reads: has `pool_with_decisions`
-    scores_each_frame = False  # of these, whether training needs the predictions after each frame
 
     @property
     def reads_frame_indices(self) -> bool:
