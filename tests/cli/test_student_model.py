@@ -64,6 +64,17 @@ def student(model="NeXtVLADModel", **options):
     return networks.frame_level(model, view=config.FrameView(frame_selection="uniform", frames_per_video=4), **options)
 
 
+def test_a_student_that_chooses_its_frames_has_all_of_them_to_choose_from_by_default(tmp_path, files):
+    how = (*serial(tmp_path, "HierarchicalLstmModel"), "--student_model=SkipFrameModel", "--student_loss=ce")
+
+    def view(*more):
+        with commands.parsed("train", f"--train_data_pattern={files}", *how, *more):
+            return run_config.from_flags()[0].networks["student"].view
+
+    assert view() == ALL_FRAMES
+    assert view("--frames_per_video=4") == config.FrameView(frame_selection="uniform", frames_per_video=4)
+
+
 BY_PREDICTIONS = config.DistillationConfig(student_loss=("pred", "ce"), share_classifier=False)
 
 

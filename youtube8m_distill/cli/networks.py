@@ -152,7 +152,8 @@ def _described(features):
 
 def student_of(teacher):
     """The student's network, with its frames and with the settings that flags give it."""
-    view = frame_view("uniform", max_video_frames=teacher.max_video_frames)
+    family = configs.FAMILY_OF[FLAGS.student_model or teacher.model]
+    view = frame_view("all" if family.chooses_frames else "uniform", max_video_frames=teacher.max_video_frames)
     network = _sized_student(teacher, view)
     own = given(*(name for name in NETWORK_FLAGS if name not in SHAPE_FLAGS))
     if FLAGS.mode == "parallel":  # a mixture may have settings that its member does not have

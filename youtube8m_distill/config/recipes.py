@@ -237,11 +237,13 @@ def explain(
     }
     differing = {**recipe.of_network(network.model, network.view), **recipe.training}
     if distillation is not None and network.view is not None:
-        student = FrameView(frame_selection="uniform", frames_per_video=30)
+        student = FrameView() if family.chooses_frames else FrameView(frame_selection="uniform", frames_per_video=30)
         used |= {**network.view.values(), **distillation.values()}
         default |= {**student.values(), **DistillationConfig().values()}
         differing |= {**recipe.student_frames, **recipe.of_distillation(distillation.student_loss, training.batch_size)}
     sources = {**SOURCES, **(OF_HRNN if family.model == HRNN else {})}
+    if family.chooses_frames:
+        sources["frame_selection"] = family.source
     lines = []
     for setting, value in used.items():
         expected = differing.get(setting) or Value(default[setting], sources.get(setting, family.source))

@@ -29,7 +29,8 @@ def train():
     our_flags.define_distillation()
     our_flags.define_frames(
         "Frames that the network sees; with --mode=serial or parallel, the student",
-        "all with --mode=teacher, otherwise uniform; uniform if --frames_per_video is given, strided if --every_n is",
+        "all with --mode=teacher and for students that choose their frames (SkipFrameModel), otherwise uniform; uniform if "
+        "--frames_per_video is given, strided if --every_n is",
     )
     our_flags.define_network()
     our_flags.define_training()
