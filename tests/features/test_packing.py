@@ -1,5 +1,7 @@
+import io
 import json
 import pathlib
+import zipfile
 
 import numpy as np
 import pytest
@@ -26,6 +28,30 @@ def files(folder, arrays):
 
 def frames(count, size=3, seed=0, dtype=np.float32):
     return np.random.default_rng(seed).normal(size=(count, size)).astype(dtype)
+
+
+def damaged_npz():
+    """A compressed file with bytes that no compressor writes."""
+    file = io.BytesIO()
+    np.savez_compressed(file, rgb=frames(50))
+    content = bytearray(file.getvalue())
+    start = content.index(b"rgb.npy") + len("rgb.npy")
+    content[start : start + 60] = b"\xff" * 60
+    return bytes(content)
+
+
+def npz_with_text():
+    file = io.BytesIO()
+    np.savez(file, rgb=frames(2))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("about.txt", "two frames")
+    return file.getvalue()
+
+
+def npy_of(shape):
+    """A .npy file that promises an array of a shape and holds none."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
 
 
 def read(folder, split="train"):
@@ -106,6 +132,10 @@ def test_splits_follow_from_the_ids_alone(tmp_path):
         ({"a.npy": b"x" * 99}, "is not a .npy file of numbers ("),
         ({"a.npz": b"PK\x03\x04" + b"x" * 99}, "is not a .npz file of numbers ("),
         ({"a.npz": {}}, "holds no array."),
+        ({"a.npz": damaged_npz()}, "is not a .npz file of numbers (Error -3 while decompressing data"),
+        ({"a.npz": npz_with_text()}, "holds 'about.txt', which is not an array."),
+        ({"a.npy": npy_of("(2, 3")}, "is not a .npy file of numbers ("),
+        ({"a.npy": npy_of(f"({2**50},)")}, "is not a .npy file of numbers (Unable to allocate"),
         (
             {"a.npz": {"rgb": frames(5), "audio": frames(3)}},
             "its features have different numbers of frames: 5 of rgb, 3 of audio.",

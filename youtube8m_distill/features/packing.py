@@ -6,7 +6,6 @@ import logging
 import os
 import pathlib
 import typing
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -158,10 +157,13 @@ def _arrays(path, feature_name):
         loaded = np.load(path, allow_pickle=False)
         with loaded if isinstance(loaded, np.lib.npyio.NpzFile) else contextlib.nullcontext():
             found = {feature_name: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of NumPy, zipfile, zlib and tokenize, of many types
         raise ValueError(f"is not a {path.suffix} file of numbers ({error}).") from error
     if not found:
         raise ValueError("holds no array.")
+    other = next((name for name, array in found.items() if not isinstance(array, np.ndarray)), None)
+    if other is not None:
+        raise ValueError(f"holds {other!r}, which is not an array.")
     return found
 
 
