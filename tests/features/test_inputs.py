@@ -49,6 +49,10 @@ def test_labels_are_names_with_a_vocabulary(folder):
         ("file,labels\na,1;2;1\n", None, "row 2 (a) repeats a label: 1;2;1."),
         ("file,labels\na,-1\n", None, "row 2 (a) has the label '-1'; give numbers of classes with ; between them"),
         ("file,labels\na,1 2\n", None, "row 2 (a) has the label '1 2'; give numbers"),
+        ("file,labels\na,1234567890\n", None, "row 2 (a) has the label '1234567890'; give numbers"),
+        ("file,labels\na,1234567890\n", NAMES, "has the label '1234567890', which --vocabulary does not hold."),
+        ("file,labels\na,1,2\n", None, "row 2 (a) has more fields than the first line. Separate labels with semicolons."),
+        ("file,labels\na,Video game, old\n", NAMES, "row 2 (a) has more fields than the first line"),
         (
             "file,labels\na,Cat\n",
             None,
@@ -67,6 +71,10 @@ def test_rows_that_cannot_be_used_are_named(text, names, message, folder):
     with pytest.raises(SettingError) as error:
         rows(folder, text, names)
     assert error.value.name == "labels" and message in str(error.value)
+
+
+def test_empty_fields_at_the_end_of_a_row_are_ignored(folder):
+    assert rows(folder, "file,labels\na,1,\n") == {"a": (2, "", [1])}
 
 
 def test_a_file_that_is_no_text_is_refused(folder):

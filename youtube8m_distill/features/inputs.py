@@ -13,6 +13,7 @@ from youtube8m_distill.settings import require
 
 COLUMNS = "file", "labels"
 SEPARATOR = ";"  # between labels; names of classes may hold spaces and commas
+MOST_DIGITS = 9  # of a label, so that it fits into int32
 
 
 class InputFile(typing.NamedTuple):
@@ -95,6 +96,8 @@ def read_labels(path: str | os.PathLike[str], names: Mapping[int, str] | None = 
             for number, line in enumerate(reader, start=2):
                 name = line["file"].strip()
                 require(name, "labels", f"row {number} names no file.", path)
+                reason = f"row {number} ({name}) has more fields than the first line. Separate labels with semicolons."
+                require(not any(line.get(None, ())), "labels", reason, path)
                 name = os.path.normpath(os.path.expanduser(name))
                 require(name not in rows, "labels", f"row {number} repeats the file {name}.", path)
                 try:
@@ -127,16 +130,17 @@ def _labels(text, numbers):
 
 def _label(name, numbers):
     """The number of a class from its name, if names are known, or from its digits."""
+    number = int(name) if name.isascii() and name.isdigit() and len(name) <= MOST_DIGITS else None
     if numbers is None:
-        if name.isascii() and name.isdigit():
-            return int(name)
+        if number is not None:
+            return number
         raise ValueError(f"has the label {name!r}; give numbers of classes with ; between them, or names and --vocabulary.")
     if len(numbers.get(name, ())) == 1:
         return numbers[name][0]
     if name in numbers:
         raise ValueError(f"has the label {name!r}, the name of the classes {numbers[name]} of --vocabulary; give a number.")
-    if name.isascii() and name.isdigit() and any(int(name) in same for same in numbers.values()):
-        return int(name)
+    if number is not None and any(number in same for same in numbers.values()):
+        return number
     near = difflib.get_close_matches(name, numbers, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise ValueError(f"has the label {name!r}, which --vocabulary does not hold.{hint}")
