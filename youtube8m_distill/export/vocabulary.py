@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-import pathlib
+import re
 from collections.abc import Mapping
 
 FILE = "vocabulary.csv"  # in a folder with a network: the names of its classes
@@ -14,18 +14,20 @@ COLUMNS = {"Index": "Name", "label_id": "label_name", "index": "display_name"}
 def read_vocabulary(path: str | os.PathLike) -> dict[int, str]:
     """Class names by index, from an official vocabulary, AudioSet's, or a text file with one name per line, class 0 first.
 
-    A class whose name is empty is left out.
+    A class whose name is empty is left out, and so is the byte order mark that spreadsheets write.
 
     Raises:
         ValueError, OSError: if the file is none of these, or cannot be read.
     """
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             header = next(csv.reader([file.readline()]), [])
             for index, name in COLUMNS.items():
                 if {index, name} <= set(header):
                     file.seek(0)
                     return _read_table(file, index, name)
+                if {index, name} <= set(re.split("[;\t]", "".join(header))):
+                    raise ValueError("separates its columns with semicolons or tabs; write a CSV with commas.")
     except csv.Error as error:
         raise ValueError(f"is not a CSV file: {error}.") from error
     if len(header) > 1 and os.fspath(path).endswith(".csv"):
@@ -33,10 +35,11 @@ def read_vocabulary(path: str | os.PathLike) -> dict[int, str]:
         raise ValueError(
             f"has the columns {', '.join(header)}. A vocabulary has {known}; or give a text file with one name per line."
         )
-    names = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    with open(path, encoding="utf-8-sig") as file:  # its lines end at line breaks alone, not at U+2028 as in `splitlines`
+        names = {number: name for number, line in enumerate(file) if (name := line.rstrip("\n"))}
     if not names:
         raise ValueError("is empty; give one name per line.")
-    return dict(enumerate(names))
+    return names
 
 
 def _read_table(file, index, name):
