@@ -32,8 +32,11 @@ def download(url: str) -> pathlib.Path:
         OSError: if it cannot be downloaded.
         ValueError: if the URL is of another kind, or the digest differs; nothing is kept then.
     """
-    address, fragment = urllib.parse.urldefrag(url)
-    parts = urllib.parse.urlsplit(address)
+    try:
+        address, fragment = urllib.parse.urldefrag(url)
+        parts = urllib.parse.urlsplit(address)
+    except ValueError as error:
+        raise ValueError(f"{url} cannot be downloaded: {error}.") from error
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"{url} cannot be downloaded: only http:// and https:// can.")
     expected = SHA256.fullmatch(fragment)
@@ -69,8 +72,8 @@ def _copy(address, path):
     """Copies what an address answers to a file; returns the SHA-256."""
     digest, count = hashlib.sha256(), 0
     with urllib.request.urlopen(address, timeout=TIMEOUT) as response, open(path, "wb") as file:
-        length = response.headers.get("Content-Length")
-        total = int(length) if length else None
+        length = response.headers.get("Content-Length", "")
+        total = int(length) if length.isdecimal() else None
         with display.ProgressBar(total, "download", "bytes") as bar:
             while chunk := response.read(CHUNK):
                 count += len(chunk)

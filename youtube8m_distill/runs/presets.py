@@ -123,14 +123,24 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Run]:
     """The run in a folder, in an archive, or in the archive at a URL. What is unpacked is removed at the end.
 
     Raises:
-        FileNotFoundError, ValueError: if there is no run, or it cannot be read; OSError if it cannot be downloaded.
+        FileNotFoundError, ValueError: if there is no run, or it cannot be read; OSError if it cannot be downloaded. A
+            download that is not an archive of a run is not kept.
     """
-    source = downloads.download(os.fspath(path)) if downloads.is_url(path) else path
-    if os.path.isfile(source):
-        with tempfile.TemporaryDirectory() as folder:
-            yield archive.unpack(source, os.path.join(folder, "model"))
-    else:
-        yield open_run(source)
+    if not downloads.is_url(path) and not os.path.isfile(path):
+        yield open_run(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        unpack = _unpack_download if downloads.is_url(path) else archive.unpack
+        yield unpack(os.fspath(path), os.path.join(folder, "model"))
+
+
+def _unpack_download(url, folder):
+    source = downloads.download(url)
+    try:
+        return archive.unpack(source, folder)
+    except ValueError as error:  # perhaps a page with an error or a login, which must not stay in the cache
+        source.unlink(missing_ok=True)
+        raise ValueError(f"{url} does not hold a network: {error} The download was removed.") from error
 
 
 def _read_card(path, **settings):
