@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,26 @@ def test_a_network_of_a_pair_can_be_chosen(tmp_path, quick_encoder):
         taken, _ = runs.extract(runs.open_run(run.folder), "0", tmp_path / str(network), network).load_network()
         expected = networks.build(mixture(), seed=seed).submodel("0")
         tiny_training.assert_same_weights(tiny_training.weights(taken), tiny_training.weights(expected))
+
+
+def test_an_extracted_network_keeps_how_records_are_read_and_its_data(tmp_path, quick_encoder):
+    run = commands.save_run(tmp_path / "mixture", mixture())
+    data = {"train_data_pattern": "t*", "validation_data_pattern": "v*", "exclude_records": "bad.csv"}
+    reading = config.Reading(segment_labels=True, pad_missing_features=True)
+    changed = run.config.replace(reading=reading, **data)
+    (run.folder / "config.json").write_text(config.to_json(changed))
+    taken = runs.extract(runs.open_run(run.folder), "0", tmp_path / "taken")
+    assert taken.config == changed.replace(networks=taken.config.networks)
+
+
+def test_the_validation_gap_of_the_mixture_is_not_that_of_its_network(tmp_path, quick_encoder):
+    run = commands.save_run(tmp_path / "mixture", mixture())
+    path = run.weights_folder() / "progress.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"best_step": 3, "best_value": 0.8}))
+    for folder, expected in ((run.folder, True), (runs.extract(run, "0", tmp_path / "taken").folder, False)):
+        card = tmp_path / f"{folder.name}_shared"
+        runs.package_run(runs.open_run(folder), card)
+        assert ("| GAP@20 | 0.8000 |" in (card / "README.md").read_text()) == expected
 
 
 def test_the_output_folder_may_exist_if_it_is_empty(tmp_path, quick_encoder):

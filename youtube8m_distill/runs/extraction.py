@@ -1,11 +1,14 @@
 """Extracts a network from a mixture into a training directory of its own, as if it had been trained alone."""
 
+import dataclasses
 import pathlib
 
 from youtube8m_distill import config as configs
 from youtube8m_distill import files, schema
 from youtube8m_distill.runs.run import Run, write_run
 from youtube8m_distill.settings import require
+
+KEPT = ("training", "reading", "train_data_pattern", "validation_data_pattern", "exclude_records")  # fields of a RunConfig
 
 
 def extract(
@@ -30,5 +33,8 @@ def extract(
     submodel = mixture.submodel(path)
     for _ in path.split("."):
         settings = settings.member()
-    config = configs.RunConfig(mode="teacher", networks={schema.TEACHER: settings}, training=run.config.training)
+    kept = {name: value for name, value in run.config.values().items() if name in KEPT}
+    config = configs.RunConfig(mode="teacher", networks={schema.TEACHER: settings}, **kept)
+    # The validation GAP is that of the mixture.
+    progress = dataclasses.replace(progress, best_step=None, best_value=None)
     return write_run(folder, config, submodel, progress)
