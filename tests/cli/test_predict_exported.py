@@ -36,11 +36,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def export(folder, name):
-    """Exports the run to the format `name`, in a folder of this name."""
+def export(folder, name, output_format=None):
+    """Exports the run to a folder `name` in it, in the format of this name or in another one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verification, "LEAST_SECONDS", 0.0)
-        runs.export_network(runs.open_run(folder / "run"), folder / name, ExportConfig(format=name), names=NAMES)
+        config_of_export = ExportConfig(format=output_format or name)
+        runs.export_network(runs.open_run(folder / "run"), folder / name, config_of_export, names=NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,17 @@ def test_what_does_not_fit_is_reported(folder, place, arguments, message):
     assert line.startswith(f"Error: {message.format(folder=folder)}")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("old, new", [('"frames_per_video": 4', '"frames_per_video": 5'), ('"num_frames": {', '"other": {')])
+def test_a_saved_model_of_other_inputs_is_reported_in_one_line(folder, tmp_path, old, new):
+    export(folder, tmp_path / "changed", "saved_model")
+    path = tmp_path / "changed/export.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    line = commands.fail("predict", f"{folder}/dog.pb", f"--train_dir={tmp_path}/changed")
+    assert line.startswith(f"Error: the SavedModel in {tmp_path}/changed cannot be run with its export.json: ")
+
+
 def change_export(folder, new, old_text, new_text, model=None):
     """Copies a LiteRT export with another text in its export.json."""
     new.mkdir()
@@ -153,6 +165,7 @@ def change_export(folder, new, old_text, new_text, model=None):
         ('"frames_per_video": 4', '"frames_per_video": -4', "{new}/export.json cannot be read: frames_per_video=-4: choose"),
         ('"frames_per_video": 4', '"frames_per_video": 5', "{new}/model.tflite cannot be run with its export.json: "),
         ('"num_frames": {', '"frames_indices": {', "{new}/model.tflite cannot be run with its export.json: "),
+        ("null,\n        4,", "null, 1000000000000000,", "{new}/model.tflite cannot be run with its export.json: Unable to"),
     ],
 )
 def test_an_export_that_cannot_be_run_is_reported(folder, tmp_path, old, new, message):

@@ -15,10 +15,10 @@ from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.values import reading_of
 from youtube8m_distill.data.compact_manifest import MANIFEST, require_fitting
 from youtube8m_distill.errors import SettingError
+from youtube8m_distill.export.about import in_one_line
 from youtube8m_distill.export.litert import FILE, load_litert
 from youtube8m_distill.settings import require
 
-LONGEST_MESSAGE = 300  # characters of a runtime's error
 PACKAGES = {"ai_edge_litert": "ai-edge-litert", "google_crc32c": "google-crc32c"}  # module -> name of its package
 REFUSED = {
     "checkpoint": "it has one set of weights",
@@ -80,9 +80,8 @@ class LiteRtTagger:
         """Names the LiteRT file in errors of its runtime."""
         try:
             yield
-        except (ValueError, TypeError, RuntimeError, KeyError) as error:
-            reason = " ".join(str(error).split())[:LONGEST_MESSAGE]
-            raise ValueError(f"{self.path} cannot be run with its export.json: {reason}") from error
+        except (ValueError, TypeError, RuntimeError, KeyError, MemoryError) as error:
+            raise ValueError(f"{self.path} cannot be run with its export.json: {in_one_line(error)}") from error
 
 
 def _matching_files(pattern):

@@ -33,7 +33,6 @@ from youtube8m_distill.runs.run import Run
 from youtube8m_distill.settings import require
 
 CALIBRATION_VIDEOS = 200
-LONGEST_MESSAGE = 300  # characters of a converter's error
 LOAD = {"saved_model": load_saved_model, "litert": load_litert, "onnx": load_onnx, "openvino": load_openvino}
 
 logger = logging.getLogger(__name__)
@@ -123,7 +122,7 @@ def _naming(what):
     except (OSError, MemoryError):
         raise
     except Exception as error:
-        raise ValueError(f"{what}: {' '.join(str(error).split())[:LONGEST_MESSAGE]}") from error
+        raise ValueError(f"{what}: {about.in_one_line(error)}") from error
 
 
 def _name(config):

@@ -14,7 +14,7 @@ from youtube8m_distill.data.parsing.layout import Layout
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.engine.predictor import BestClasses
-from youtube8m_distill.export.about import read_export
+from youtube8m_distill.export.about import in_one_line, read_export
 from youtube8m_distill.export.saved_model import load_saved_model
 from youtube8m_distill.runs.evaluation import good_batch_size
 from youtube8m_distill.runs.tagger import Batch, Done, predict_rest
@@ -50,7 +50,7 @@ class LoadedExport:
         try:
             self._predict = load_saved_model(folder)
         except (OSError, tf.errors.OpError) as error:
-            raise ValueError(f"the SavedModel in {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise ValueError(f"the SavedModel in {folder} cannot be loaded: {in_one_line(error)}") from error
 
     def source_of(self, batch: Batch, row: int) -> str:
         return f"{self.exported.name} in {self.folder}"
@@ -67,6 +67,12 @@ class LoadedExport:
         (config,), seed = self.configs, self.exported.seed or 0
         parser = VideoParser(config.features, config.num_classes, {ROLE: config.view}, seed, layout, with_labels=False)
         for batch in make_dataset(shards, parser, batch_size).as_numpy_iterator():
-            predictions = self._predict({name: batch[ROLE][name] for name in self.exported.inputs})
-            best = self._best({"predictions": predictions}, None)
+            best = self._best({"predictions": self._predictions(batch[ROLE])}, None)
             yield batch | {name: np.asarray(values) for name, values in best.items()}
+
+    def _predictions(self, inputs):
+        try:
+            return self._predict({name: inputs[name] for name in self.exported.inputs})
+        except (KeyError, TypeError, ValueError, tf.errors.InvalidArgumentError) as error:  # inputs that do not fit
+            reason = f"the SavedModel in {self.folder} cannot be run with its export.json: {in_one_line(error)}"
+            raise ValueError(reason) from error
