@@ -10,6 +10,7 @@ import pytest
 
 from youtube8m_distill import config, runs
 from youtube8m_distill.errors import SettingError
+from youtube8m_distill.manifest import Manifest
 from youtube8m_distill.metrics.calibration import fit_calibration
 from youtube8m_distill.metrics.gap import GlobalAveragePrecision
 from youtube8m_distill.metrics.ranking import ranking_from_top
@@ -153,6 +154,21 @@ def test_an_older_cascade_is_replaced_with_its_gates(observed, tmp_path, monkeyp
     gates.write_bytes(content)
     write(tmp_path, building.plan_cascade(["a", "b"], observed), monkeypatch)
     assert not gates.exists() and runs.open_cascade(tmp_path / "cascade").gates == ()
+
+
+@pytest.mark.parametrize("interrupted", [(Manifest, "write"), (pathlib.Path, "write_bytes")], ids=["cascade", "gates"])
+def test_an_interrupted_cascade_can_be_written_again(observed, tmp_path, monkeypatch, interrupted):
+    options = {"criterion": "gate"}
+    plan = building.plan_cascade(["a", "b"], observed, config.CascadeOptions(**options))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(*interrupted, stop)
+        write(tmp_path, plan, patch, **options)
+    write(tmp_path, plan, monkeypatch, **options)
+    assert len(runs.open_cascade(tmp_path / "cascade").gates) == 1
 
 
 def test_a_folder_without_a_cascade_is_refused(tmp_path):

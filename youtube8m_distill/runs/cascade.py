@@ -96,15 +96,17 @@ def write_cascade(folder: str | os.PathLike, settings: CascadeSettings, gates: S
     """
     folder = pathlib.Path(folder)
     check_folder(folder)
+    content = io.BytesIO()
     if gates:
-        content = io.BytesIO()
         arrays: dict[str, Any] = {f"weights_{index}": gate.weights for index, gate in enumerate(gates)}
         np.savez(content, **arrays, bias=np.array([gate.bias for gate in gates]))
         settings = settings.replace(gates_sha256=hashlib.sha256(content.getbuffer()).hexdigest())
+    # First: if this is interrupted, the same command finds a cascade to replace, not a folder with something else.
+    _manifest(folder, {"format": FORMAT, **settings.to_dict()}).write()
+    if gates:
         with files.atomic_path(folder / GATES) as temporary:
             temporary.write_bytes(content.getbuffer())
-    _manifest(folder, {"format": FORMAT, **settings.to_dict()}).write()
-    if not gates:
+    else:
         (folder / GATES).unlink(missing_ok=True)
     return Cascade(folder, settings, tuple(gates))
 
