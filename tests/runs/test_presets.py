@@ -224,6 +224,14 @@ def test_keras_files_are_loaded_as_before(tmp_path):
     np.testing.assert_array_equal(found, networks.outputs(network, batch)["predictions"])
 
 
+def test_the_card_of_a_strided_network_says_which_frames_it_reads(tmp_path):
+    view = config.FrameView(frame_selection="strided", every_n=2, max_video_frames=9)
+    network = networks.frame_level("FrameLevelLogisticModel", view=view)
+    presets.save_to_preset(networks.build(network), tmp_path / "strided", network)
+    card = (tmp_path / "strided/README.md").read_text()
+    assert "The network reads one of every 2 frames (`strided`), 5 at most, out of the first 9." in card
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     """Serves a folder without logging.
 

@@ -38,7 +38,7 @@ SELECTIONS = {
     "middle": "the middle {k} frames",
     "last": "the last {k} frames",
     "first_middle_last": "{k} frames: a third each from the beginning, the middle, and the end",
-    "strided": "every {stride}th frame",
+    "strided": "one of every {stride} frames",
 }
 
 
