@@ -245,7 +245,7 @@ def test_flags_of_single_networks_are_refused_with_a_cascade(built, folder, file
 
 def test_commands_that_need_a_run_name_the_cascade(built, folder, tmp_path):
     line = commands.fail("export", f"--train_dir={folder}/cascade", f"--output_dir={tmp_path}/out")
-    assert "is not a training directory" in line and "It is a cascade, which only eval, infer, and predict take" in line
+    assert "is not a training directory" in line and "It is a cascade, which only eval, infer, predict, and beam" in line
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_invalid_settings_are_reported_by_their_flag(folder, tmp_path, arguments
 def test_a_cascade_is_refused(tmp_path):
     (tmp_path / "cascade.json").write_text("{}")
     line = commands.fail("package", f"--train_dir={tmp_path}", f"--output_dir={tmp_path}/out")
-    assert "It is a cascade, which only eval, infer, and predict take; name one of the runs in it." in line
+    assert "It is a cascade, which only eval, infer, predict, and beam take; name one of the runs in it." in line
 
 
 def test_an_archive_that_cannot_be_downloaded_is_named():

@@ -163,7 +163,7 @@ def other_content(folder):
     """A sentence about a cascade, an exported network, or checkpoints of the starter code in a folder; "" without them."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if CASCADE_FILE in names:
-        return " It is a cascade, which only eval, infer, and predict take; name one of the runs in it."
+        return " It is a cascade, which only eval, infer, predict, and beam take; name one of the runs in it."
     if EXPORT_FILE in names:
         return " It holds an exported network, which only predict takes; name the training directory that it comes from."
     if "model_flags.json" not in names and not ("checkpoint" in names and any(name.endswith(".index") for name in names)):
