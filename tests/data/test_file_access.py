@@ -1,7 +1,11 @@
 """How a path is opened, and what is reported if it cannot be."""
 
+import functools
+import http.server
 import importlib.util
+import os
 import sys
+import threading
 
 import fsspec
 import pytest
@@ -47,6 +51,24 @@ def test_a_program_reads_one_version_of_a_file_until_it_looks_for_files_again(me
     assert file_access.version(path) == before and file_access.read(path, 0, 1) == b"\0"
     assert file_access.stat(path).size == 3 and file_access.version(path) != before
     assert file_access.read(path) == b"new"
+
+
+def test_a_web_server_that_states_only_times_serves_new_versions(tmp_path, monkeypatch):
+    pytest.importorskip("aiohttp")
+    monkeypatch.setenv("YT8M_CACHE_DIR", str(tmp_path / "copies"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        path = f"http://127.0.0.1:{server.server_port}/a.tfrecord"
+        contents = []
+        for content, time in ((b"old", 1e9), (b"new", 2e9)):
+            (tmp_path / "a.tfrecord").write_bytes(content)
+            os.utime(tmp_path / "a.tfrecord", (time, time))
+            file_access.stat(path)
+            with file_access.open_file(path) as file:
+                contents.append(file.read())
+        server.shutdown()
+    assert contents == [b"old", b"new"]
 
 
 def test_a_file_that_arrives_in_part_is_not_kept(memory, tmp_path, monkeypatch):

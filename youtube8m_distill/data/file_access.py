@@ -27,7 +27,10 @@ HINTS = {
     "EndpointConnectionError": "AWS_ENDPOINT_URL is the address of an S3 server other than AWS.",
 }
 # What file systems call that which changes with a file, best first.
-VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "updated", "created")
+VERSIONS = (
+    *("ETag", "etag", "md5Hash", "Content-MD5", "Digest"),
+    *("LastModified", "last_modified", "Last-Modified", "mtime", "modify", "modificationTime", "updated", "created"),
+)
 
 
 class Found(NamedTuple):
