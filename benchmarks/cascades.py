@@ -43,6 +43,7 @@ VALIDATION = flags.DEFINE_string("validation_data_pattern", None, "Files on whic
 HELD_OUT = flags.DEFINE_string("eval_data_pattern", None, "Files on which everything is scored and timed.")
 LOSSES = flags.DEFINE_list("max_gap_losses", ["0", "0.001", "0.002", "0.005", "0.01", "0.02"], "Allowed losses of GAP.")
 WANTED = flags.DEFINE_list("criteria", list(CRITERIA), "Criteria of confidence.")
+COMBINE = flags.DEFINE_bool("combine", True, "Whether answers also count those of the networks before.")
 GATE_MARGIN = flags.DEFINE_float("gate_margin", 0.0, "Of the gates.", 0)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each network and cascade is timed; 0 for never.", 0)
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "cascades", "Folder for the cascades, the table, and the picture.")
@@ -91,8 +92,8 @@ def measure(seed, folder):
         runs.find_shards(flag.name, str(flag.value), configs[0].features, configs, (), reading, configs[0].num_classes)
         for flag in (VALIDATION, HELD_OUT)
     )
-    keep = "gate" in WANTED.value
-    observed = [building.observe(runs.LoadedNetwork(run, strategy, keep_encoding=keep), validation) for run in trained]
+    needed = CascadeOptions(criterion="gate" if "gate" in WANTED.value else "expected_ap")
+    observed = building.observe(building.load_networks(trained, strategy, reading, needed), validation)
     names = [str(run.folder) for run in trained]
     titles = [pathlib.Path(name.replace("{seed}", "")).name.rstrip("-_") for name in TRAIN_DIRS.value or ()]  # of all seeds
     entries = [Entry({"seed": seed, "kind": SINGLE, "name": title}, n) for title, n in zip(titles, networks)]
@@ -108,7 +109,8 @@ def measure(seed, folder):
 
 def cascade_entries(seed, folder, names, networks, observed, validation, criterion):
     """An Entry for each allowed loss."""
-    options = {"criterion": criterion, "gate_margin": GATE_MARGIN.value if criterion == "gate" else 0.0}
+    margin = GATE_MARGIN.value if criterion == "gate" else 0.0
+    options = {"criterion": criterion, "gate_margin": margin, "combine": COMBINE.value}
     plan, loaded, found = building.plan_cascade(names, observed, CascadeOptions(**options)), None, []
     for loss in map(float, LOSSES.value):
         place = folder / "folders" / f"{seed}_{criterion}_{loss:g}"
@@ -128,7 +130,7 @@ def scores(tagger, shards):
             about = tagger.about()
             answered = " ".join(str(stage["videos"]) for stage in about["stages"])
             return {"gap": gap, **{name: about[name] for name in MEASURED[1:3]}, "videos": answered}
-    seen = building.observe(tagger, shards)
+    (seen,) = building.observe([tagger], shards)
     gap = average_precision(seen.scores.ravel(), seen.hits.ravel(), seen.num_labels.sum())
     return {"gap": gap, "mean_frames": seen.num_frames.mean(), "mean_multiply_adds": seen.multiply_adds.mean()}
 

@@ -14,6 +14,7 @@ VIEWS = {
     "large": config.FrameView(frame_selection="uniform", frames_per_video=7),
 }
 MAPS = (0.5, -0.2), (1.5, 0.1), (0.8, 0.3)  # a and b of each network
+COMBINED_MAPS = ((0.5, -0.2, 0.0), (1.5, 0.1, 0.9), (0.8, 0.3, 0.6))  # a, b, and c: later ones count those before
 
 
 def save_runs(folder, names=("small", "large"), **network):
@@ -33,12 +34,11 @@ def save_cascade(folder, trained, thresholds, maps=MAPS, criterion="expected_ap"
             train_dir=str(run.folder.resolve()),
             relative_train_dir=os.path.relpath(run.folder, folder),
             made_from=made_from(runs.LoadedNetwork(run, make_strategy(), for_metrics=False)),
-            a=a,
-            b=b,
+            **dict(zip("abc", numbers)),
             threshold=threshold,
             **point,
         )
-        for run, (a, b), threshold in zip(trained, maps, (*thresholds, None))
+        for run, numbers, threshold in zip(trained, maps, (*thresholds, None))
     ]
     settings = config.CascadeSettings(
         options=config.CascadeOptions(criterion=criterion),

@@ -20,7 +20,38 @@ def pairs(a, b, count=200_000, seed=0):
 @pytest.mark.parametrize("a, b", [(1.0, 0.0), (0.6, -0.5), (2.5, 1.0)])
 def test_a_and_b_are_recovered(a, b):
     found = fit_calibration(*pairs(a, b))
-    assert found == pytest.approx((a, b), abs=0.05)
+    assert found == pytest.approx((a, b, 0), abs=0.05)
+
+
+def two_networks(a, b, c, count=200_000):
+    """Scores of a network, the answers before it, and hits of probability sigmoid(a logit(score) + b + c logit(answer))."""
+    random = np.random.default_rng(0)
+    logits = random.normal(-2, 2, (2, count))
+    scores, before = sigmoid(logits).astype(np.float32)
+    return scores, random.uniform(size=count) < sigmoid(a * logits[0] + b + c * logits[1]), before
+
+
+def test_the_weight_of_the_answers_before_is_recovered():
+    assert fit_calibration(*two_networks(0.7, -0.5, 0.3)) == pytest.approx((0.7, -0.5, 0.3), abs=0.05)
+
+
+@pytest.mark.parametrize("a, c", [(0.7, -0.3), (-0.2, 1.0)])
+def test_answers_that_would_count_the_other_way_round_are_left_out(a, c):
+    scores, hits, before = two_networks(a, 0.0, c)
+    if a < 0:
+        with pytest.raises(ValueError, match="its higher probabilities are not more often right"):
+            fit_calibration(scores, hits, before)
+    else:
+        assert fit_calibration(scores, hits, before) == fit_calibration(scores, hits)
+
+
+def test_the_combined_map_is_the_formula_and_rises_with_both():
+    scores, before = (np.meshgrid([0.0, 1e-6, 0.2, 0.5, 0.9, 1.0], [0.0, 0.1, 0.6, 1.0])[axis] for axis in (0, 1))
+    found = np.asarray(Calibration(0.5, -1.0, 0.25)(np.float32(scores), np.float32(before)))
+    inner = (slice(1, 3), slice(1, 5))
+    p, q = scores[inner], before[inner]
+    np.testing.assert_allclose(found[inner], sigmoid(0.5 * np.log(p / (1 - p)) - 1 + 0.25 * np.log(q / (1 - q))), rtol=1e-5)
+    assert (np.diff(found, axis=0) > 0).all() and (np.diff(found, axis=1) > 0).all()
 
 
 def test_the_gradient_of_the_likelihood_is_0_at_the_fit():

@@ -38,7 +38,7 @@ def observe(noise, cost, seed=0, overconfidence=1.0, count=NUM_VIDEOS):
         losses.astype(np.float32),
         np.full(count, 10 * cost, np.int32),
         np.full(count, float(cost)),
-        np.concatenate([hardness, own.normal(size=(count, 3))], axis=1).astype(np.float32),
+        encodings=np.concatenate([hardness, own.normal(size=(count, 3))], axis=1).astype(np.float32),
     )
 
 
@@ -89,6 +89,48 @@ def test_the_cascade_of_a_plan_is_read_as_it_was_written(observed, tmp_path, mon
     json.loads((tmp_path / "cascade/cascade.json").read_text(), parse_constant=pytest.fail)  # no Infinity
 
 
+def observe_together(*noises):
+    """What networks of these noises predict for the same videos, with what those before predict for the same classes."""
+    random = np.random.default_rng(3)
+    truth = random.uniform(size=(NUM_VIDEOS, K)) < 0.3
+    logits = [3.0 * truth - 1.5 + noise * random.normal(size=truth.shape) for noise in noises]
+    found = []
+    for index, own in enumerate(logits):
+        order = np.argsort(-own, axis=1)
+        scores = [np.float32(1 / (1 + np.exp(-np.take_along_axis(each, order, axis=1)))) for each in logits[: index + 1]]
+        hits, counts = np.take_along_axis(truth, order, axis=1), np.full(NUM_VIDEOS, 10**index)
+        hashes, losses = np.arange(NUM_VIDEOS, dtype=np.uint64), np.zeros(NUM_VIDEOS, np.float32)
+        found.append(Observed(hashes, scores[-1], hits, truth.sum(axis=1), losses, counts, counts, tuple(scores[:-1])))
+    return found
+
+
+def test_a_cascade_that_combines_its_networks_has_a_higher_gap_than_the_last_one():
+    observed, names = observe_together(1.4, 1.2, 1.0), ["a", "b", "c"]
+    combined = building.plan_cascade(names, observed)
+    assert combined.calibrations[0].c == 0 and min(each.c for each in combined.calibrations[1:]) > 0.2
+    assert combined.frontier[0].gap > combined.alone[2].gap + 0.01
+    apart = building.plan_cascade(names, observed, config.CascadeOptions(combine=False))
+    assert [each.c for each in apart.calibrations] == [0, 0, 0] and apart.alone == combined.alone
+    assert apart.frontier[0].gap == pytest.approx(apart.alone[2].gap, abs=1e-9)
+
+
+def test_a_combined_answer_can_have_other_best_classes_than_the_network():
+    (_, second), k = observe_together(0.3, 3.0), 2
+    calibration = building.Calibration(1.0, 0.0, 5.0)
+    found = building._results(second, [building.Calibration(), calibration], "expected_ap", None)
+    answers = np.asarray(calibration(second.scores, second.earlier[0]))
+    order = np.argsort(-answers, axis=1)
+    np.testing.assert_array_equal(found.scores, np.take_along_axis(answers, order, axis=1))
+    np.testing.assert_array_equal(found.hits, np.take_along_axis(second.hits, order, axis=1))
+    assert found.hits[:, :k].mean() > second.hits[:, :k].mean() + 0.1
+
+
+def test_the_allowed_loss_is_below_the_last_network_alone(tmp_path, monkeypatch):
+    plan = building.plan_cascade(["small", "large"], observe_together(1.2, 1.0))
+    chosen = write(tmp_path, plan, monkeypatch, max_gap_loss=0).settings.chosen
+    assert plan.alone[1].gap <= chosen.gap < plan.frontier[0].gap and chosen.videos[0] > 0
+
+
 def test_a_loss_of_0_is_kept_and_may_leave_all_videos_to_the_last_network(observed, tmp_path, monkeypatch):
     plan = building.plan_cascade(["small", "large"], observed)
     found = write(tmp_path, plan, monkeypatch, max_gap_loss=0).settings
@@ -104,8 +146,11 @@ def test_a_gate_is_fitted_on_one_half_and_thresholds_are_chosen_on_the_other(obs
     assert plan.num_videos == np.count_nonzero(~is_fitted)
     swapped = [
         each._replace(
-            **{name: np.where(_like(is_fitted, values), values, values[::-1]) for name, values in each._asdict().items()}
-            | {"hashes": each.hashes}
+            **{
+                name: np.where(_like(is_fitted, values), values, values[::-1])
+                for name, values in each._asdict().items()
+                if name not in ("hashes", "earlier")
+            }
         )
         for each in observed
     ]
@@ -128,7 +173,7 @@ def test_too_few_labels_leave_the_probabilities_as_they_are_with_a_warning(caplo
     few = [observe(1.5, 1, seed=1, count=8), observe(0.5, 10, seed=2, count=8)]
     with caplog.at_level(logging.WARNING, "youtube8m_distill"):
         plan = building.plan_cascade(["runs/small", "runs/large"], few)
-    assert plan.calibrations == [(1.0, 0.0)] * 2
+    assert plan.calibrations == [(1.0, 0.0, 0.0)] * 2
     assert caplog.messages[0].startswith("The probabilities of runs/small are not calibrated: ")
     assert "are too few, at least 20 are needed" in caplog.messages[0]
 

@@ -110,6 +110,38 @@ def test_every_video_has_the_calibrated_predictions_of_the_network_that_answers_
     assert [each["videos"] for each in about["stages"]] == np.bincount(stage).tolist()
 
 
+def combined_answers(alone):
+    """What each network answers if it counts those before: float64 [network][video, class], by the formula."""
+    answers, before = [], None
+    for found, (a, b, c) in zip(alone, cascades.COMBINED_MAPS):
+        p = np.float64(found["predictions"])
+        z = a * np.log(p / (1 - p)) + b + (0 if before is None else c * np.log(before / (1 - before)))
+        answers.append(before := 1 / (1 + np.exp(-z)))
+    return answers
+
+
+@pytest.mark.parametrize("keep_predictions", [True, False])
+def test_an_answer_counts_those_of_the_networks_before(folder, trained, shards, alone, keep_predictions):
+    answers = combined_answers(alone)
+    confidence = [expected_average_precision(-np.sort(-each, axis=1)) for each in answers]
+    thresholds = [float(np.sort(each)[5:7].mean()) for each in confidence[:2]]
+    cascade = cascades.save_cascade(folder / f"combined_{keep_predictions}", trained, thresholds, cascades.COMBINED_MAPS)
+    found = joined(runs.LoadedCascade(cascade, make_strategy(), keep_predictions=keep_predictions).predict(shards, WINDOW))
+    stage = np.where(confidence[0] >= thresholds[0], 0, np.where(confidence[1] >= thresholds[1], 1, 2))
+    assert set(stage) == {0, 1, 2}
+    np.testing.assert_array_equal(found["stage"], stage)
+    expected = np.stack(answers)[stage, np.arange(NUM_VIDEOS)]
+    order = np.argsort(-expected, axis=1)
+    np.testing.assert_array_equal(found["classes"], order)
+    np.testing.assert_allclose(found["scores"], np.take_along_axis(expected, order, axis=1), rtol=1e-4)
+    labels = found["labels"]
+    losses = -(labels * np.log(expected + 1e-5) + (1 - labels) * np.log(1 - expected + 1e-5)).sum(axis=1)
+    np.testing.assert_allclose(found["losses"], losses, rtol=1e-4)
+    assert ("predictions" in found) == keep_predictions
+    if keep_predictions:
+        np.testing.assert_allclose(found["predictions"], expected, rtol=1e-4)
+
+
 @pytest.mark.parametrize("limits, index", [((ALWAYS, NEVER), 0), ((NEVER, NEVER), 2)])
 def test_extreme_thresholds_give_one_network_for_all_videos(loaded, shards, alone, limits, index, monkeypatch):
     stages = [stage.replace(threshold=limit) for stage, limit in zip(loaded.cascade.settings.stages, (*limits, None))]

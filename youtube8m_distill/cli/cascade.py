@@ -28,10 +28,9 @@ def main():
         building.check_runs(trained)
         reading = reading_of(trained[0].config.reading)
         shards = find_shards(trained, reading)
-        strategy, is_gated = make_strategy(FLAGS.num_gpu), options.criterion == "gate"
-        networks = [runs.LoadedNetwork(run, strategy, reading=reading, keep_encoding=is_gated) for run in trained]
+        networks = building.load_networks(trained, make_strategy(FLAGS.num_gpu), reading, options)
         building.check_order(networks)
-        observed = [building.observe(network, shards, FLAGS.batch_size) for network in networks]
+        observed = building.observe(networks, shards, FLAGS.batch_size)
         names, pattern = [str(run.folder) for run in trained], FLAGS.validation_data_pattern
         plan = building.plan_cascade(names, observed, options)
         cascade = building.write_plan(FLAGS.output_dir, plan, networks, shards, options, pattern)

@@ -21,6 +21,9 @@ class CascadeOptions(Settings):
         "What makes a network sure of a video: expected_ap, the average precision that its probabilities promise; gate, "
         "a logistic regression on its encoding that predicts whether the next network helps.",
     )
+    combine: bool = setting(
+        True, "A video's answer also counts those of the networks that it has passed, with weights that are fitted."
+    )
     gate_margin: float = setting(
         0.0, "With --criterion=gate: the next network helps if it lowers the label loss by more than this.", ge=0
     )
@@ -38,6 +41,7 @@ class StageSettings(Settings):
     made_from: dict[str, bool | int | str]  # what its predictions depend on: network, weights, seed, ...
     a: float = pydantic.Field(gt=0)  # of its Calibration
     b: float
+    c: float = pydantic.Field(0.0, ge=0)  # how much the answer of the networks before counts
     threshold: float | None  # answers videos with this confidence or more; None: no video or, for the last, all
     gap: float
     mean_frames: float

@@ -19,6 +19,7 @@ from youtube8m_distill.schemes.losses import LABEL_LOSSES
 
 # Facts about the records of a batch, which no network reads.
 ABOUT_RECORDS = (schema.VIDEO_ID, schema.SHARD, schema.RECORD, schema.STORED_FRAMES, schema.NOTED)
+BEFORE = "before"  # in a batch of a cascade: what the networks before this one answer, float32 [B, num_classes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,8 @@ class BestClasses:
     whether all predictions of the video are finite; for metrics, which alone read labels, `labels` uint8 [B, num_classes],
     `losses` (L_CE) and `perr` float32 [B]; and, if kept, `predictions` float32 [B, num_classes] and `encoding` float32
     [B, D]. k is `top_k`, or the number of classes if that is lower. Scores, predictions and losses are calibrated. The
-    classes keep their order, although calibration can make scores equal.
+    classes keep their order, although calibration can make scores equal, unless the calibration counts the answer `before`
+    (float32 [B, num_classes]) of other networks.
     """
 
     top_k: int = schema.TOP_K
@@ -43,24 +45,27 @@ class BestClasses:
     def reads_labels(self) -> bool:
         return self.for_metrics
 
-    def __call__(self, outputs: dict, labels: Any, weights: Any = None) -> dict[str, tf.Tensor]:
-        predictions, num_classes = rated_only(outputs["predictions"], weights), outputs["predictions"].shape[-1]
+    def __call__(self, outputs: dict, labels: Any, weights: Any = None, before: Any = None) -> dict[str, tf.Tensor]:
+        of_all, calibration = outputs["predictions"], self.calibration
+        if before is not None:
+            of_all, calibration = calibration(of_all, before), Calibration()
+        predictions, num_classes = rated_only(of_all, weights), of_all.shape[-1]
         top_k = min(self.top_k, num_classes)
         # One search for the best classes is enough for both uses.
         depth = max(top_k, min(SHALLOW_DEPTH, num_classes)) if self.for_metrics else top_k
         best = scores, classes = ops.top_k(predictions, depth)
         found = {
             "classes": classes[:, :top_k],
-            "scores": self.calibration(scores[:, :top_k]),
+            "scores": calibration(scores[:, :top_k]),
             "finite": ops.isfinite(ops.sum(predictions, axis=-1)),  # of all classes: a NaN need not be among the best
         }
         if self.for_metrics:
             # Logits keep digits that the loss needs, but are those before calibration.
             logits = outputs.get("logits") if self.calibration == Calibration() else None
-            loss = LABEL_LOSSES[self.label_loss](labels, self.calibration(outputs["predictions"]), logits, weights)
+            loss = LABEL_LOSSES[self.label_loss](labels, calibration(of_all), logits, weights)
             found |= {"perr": perr(labels, predictions, best), "losses": loss}
         if self.keep_predictions:
-            found["predictions"] = self.calibration(predictions)
+            found["predictions"] = calibration(predictions)
         if self.keep_encoding:
             found["encoding"] = ops.cast(outputs["encoding"], "float32")
         return found
@@ -106,8 +111,8 @@ class Predictor:
     def _inputs(self, batch):
         """The parts of a batch, or of its spec, that the network and the output function read."""
         inputs = {self.role: batch[self.role]}
-        of_labels = (schema.LABELS, schema.LABEL_WEIGHTS) if self.outputs.reads_labels else ()
-        return inputs | {name: batch[name] for name in of_labels if name in batch}
+        others = (schema.LABELS, schema.LABEL_WEIGHTS, BEFORE) if self.outputs.reads_labels else (BEFORE,)
+        return inputs | {name: batch[name] for name in others if name in batch}
 
     def predict_batch(self, batch: Any) -> dict[str, np.ndarray]:
         """What `outputs` gives for a batch of tensors, as numpy arrays.
@@ -118,7 +123,7 @@ class Predictor:
         if schema.NUM_FRAMES in batch[self.role]:
             about[schema.NUM_FRAMES] = batch[self.role][schema.NUM_FRAMES].numpy()
         inputs = self._inputs(batch)
-        about |= {name: values.numpy() for name, values in inputs.items() if name != self.role}
+        about |= {name: values.numpy() for name, values in inputs.items() if name not in (self.role, BEFORE)}
         replicas = local_replicas(self.strategy)  # of several machines, only the chief predicts
         if replicas == 1:
             return about | {name: values.numpy() for name, values in self._run(inputs).items()}
@@ -135,8 +140,9 @@ class Predictor:
 
     def _forward(self, inputs):
         outputs = self.network(inputs[self.role], training=False)
-        weights = {} if schema.LABEL_WEIGHTS not in inputs else {"weights": inputs[schema.LABEL_WEIGHTS]}
-        return self.outputs(outputs, inputs.get(schema.LABELS), **weights)
+        names = {schema.LABEL_WEIGHTS: "weights", BEFORE: "before"}
+        given = {names[key]: values for key, values in inputs.items() if key in names}
+        return self.outputs(outputs, inputs.get(schema.LABELS), **given)
 
 
 def _padded(values, rows):

@@ -41,7 +41,7 @@ class Cascade:
 
     @property
     def calibrations(self) -> tuple[Calibration, ...]:
-        return tuple(Calibration(stage.a, stage.b) for stage in self.settings.stages)
+        return tuple(Calibration(stage.a, stage.b, stage.c) for stage in self.settings.stages)
 
     @property
     def thresholds(self) -> tuple[float, ...]:

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
+from keras import tree
 
 from youtube8m_distill import schema
-from youtube8m_distill.config import CascadeOptions, CascadeSettings, FrontierPoint, StageSettings
+from youtube8m_distill.config import CascadeOptions, CascadeSettings, FrontierPoint, Reading, StageSettings
 from youtube8m_distill.data.ids import hash_ids
 from youtube8m_distill.data.tfrecord import Shard
+from youtube8m_distill.engine.predictor import ABOUT_RECORDS
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.metrics.calibration import Calibration, fit_calibration
 from youtube8m_distill.metrics.expected_ap import expected_average_precision
@@ -24,8 +27,11 @@ from youtube8m_distill.runs.gate import Gate, fit_gate
 from youtube8m_distill.runs.loaded_cascade import costs, made_from
 from youtube8m_distill.runs.run import Run
 from youtube8m_distill.runs.shards import fingerprint
+from youtube8m_distill.runs.tagger import Done, predict_rest
 from youtube8m_distill.runs.thresholds import Point, StageResults, cheapest, point_of, trace_frontier
 from youtube8m_distill.settings import require
+
+CANDIDATES = 100  # best classes of a network; beyond them, the answers of other networks are not searched for better ones
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +40,14 @@ class Observed(NamedTuple):
     """What one network predicts for the N validation videos, not calibrated, and the labels."""
 
     hashes: np.ndarray  # uint64 [N], of the ids
-    scores: np.ndarray  # float32 [N, k], of the best classes
+    scores: np.ndarray  # float32 [N, k], of the best classes, among which those of the combined answer are searched
     hits: np.ndarray  # bool [N, k]
     num_labels: np.ndarray  # int32 [N]
     losses: np.ndarray  # float32 [N], L_CE
     num_frames: np.ndarray  # int32 [N]
     multiply_adds: np.ndarray  # float64 [N]
-    encodings: np.ndarray | None  # float32 [N, D], for gates
+    earlier: tuple[np.ndarray, ...] = ()  # float32 [N, k]: what each of the networks before predicts for the same classes
+    encodings: np.ndarray | None = None  # float32 [N, D], for gates
 
 
 class Plan(NamedTuple):
@@ -93,29 +100,68 @@ def check_order(networks: Sequence[LoadedNetwork]) -> None:
     require(rises, "train_dirs", reason, [network.run.folder for network in networks])
 
 
-def observe(network: LoadedNetwork, shards: Sequence[Shard], batch_size: int | None = None) -> Observed:
-    """What a network predicts for all videos in some labeled files; with encodings if it was loaded with `keep_encoding`.
+def load_networks(
+    trained: Sequence[Run], strategy: tf.distribute.Strategy, reading: Reading | None, options: CascadeOptions
+) -> list[LoadedNetwork]:
+    """The main networks of some runs, with the outputs that `observe` needs."""
+    wanted = {"top_k": CANDIDATES, "keep_predictions": options.combine, "keep_encoding": options.criterion == "gate"}
+    return [LoadedNetwork(run, strategy, reading=reading, **wanted) for run in trained]
 
-    Encodings take 4 bytes per number: 0.8 GB for 48,000 videos and an H-RNN of 1,024 cells.
+
+class _SideBySide:
+    """Several networks that predict the same batches of videos, as a Source of `predict_rest`."""
+
+    def __init__(self, networks):
+        self.networks, self.configs, self.reading = networks, networks[0].configs, networks[0].reading
+
+    def run(self, shards, batch_size, layout):
+        streams = [network.run_batches(shards, batch_size, layout) for network in self.networks]
+        for found in zip(*streams, strict=True):
+            about = {name: found[0][name] for name in ABOUT_RECORDS}
+            yield {**about, "finite": np.all([each["finite"] for each in found], axis=0), "found": found}
+
+    def source_of(self, batch, row):
+        index = next(index for index, each in enumerate(batch["found"]) if not each["finite"][row])
+        return self.networks[index].source_of(batch, row)
+
+
+def observe(networks: Sequence[LoadedNetwork], shards: Sequence[Shard], batch_size: int | None = None) -> list[Observed]:
+    """What each network predicts for all videos in some labeled files.
+
+    Encodings, which networks loaded with `keep_encoding` give, take 4 bytes per number: 0.8 GB for 48,000 videos and an
+    H-RNN of 1,024 cells.
+
+    Args:
+        networks: as `load_networks` gives them, in the order of the cascade. Without `keep_predictions`, nothing can be
+            combined.
     """
-    rows = []
-    for batch in network.predict(shards, batch_size, f"predict with {network.run.folder.name}"):
-        ranking = ranking_from_top(batch[schema.LABELS], batch["classes"], batch["scores"]).cut(schema.TOP_K)
-        frames = batch[schema.NUM_FRAMES]
-        rows.append(
-            (
-                hash_ids(batch[schema.VIDEO_ID]),
-                ranking.scores,
-                ranking.hits,
-                ranking.num_labels,
-                batch["losses"],
-                frames,
-                costs(network, frames),
-                *([batch["encoding"]] if "encoding" in batch else []),
+    together, rows = _SideBySide(networks), [[] for _ in networks]
+    size = batch_size or min(network.batch_size for network in networks)
+    for batch in predict_rest(together, lambda rest, layout: together.run(rest, size, layout), shards, "predict", Done()):
+        found = batch["found"]
+        for index, (network, own) in enumerate(zip(networks, found)):
+            ranking = ranking_from_top(own[schema.LABELS], own["classes"], own["scores"])
+            earlier = [each["predictions"] for each in found[:index] if "predictions" in each]
+            frames = own[schema.NUM_FRAMES]
+            rows[index].append(
+                Observed(
+                    hash_ids(own[schema.VIDEO_ID]),
+                    ranking.scores,
+                    ranking.hits,
+                    ranking.num_labels,
+                    own["losses"],
+                    frames,
+                    costs(network, frames),
+                    tuple(np.take_along_axis(each, ranking.classes, axis=1) for each in earlier),
+                    own.get("encoding"),
+                )
             )
-        )
-    columns = [np.concatenate(column) for column in zip(*rows)]
-    return Observed(*columns[:7], encodings=columns[7] if len(columns) > 7 else None)
+    return [_map(lambda *parts: np.concatenate(parts), *each) for each in rows]
+
+
+def _map(function, *observed):
+    """The Observed of what a function makes of each array of some of them."""
+    return tree.map_structure(lambda *arrays: None if arrays[0] is None else function(*arrays), *observed)
 
 
 def plan_cascade(
@@ -138,34 +184,56 @@ def plan_cascade(
     is_gated, every = options.criterion == "gate", np.ones(len(observed[0].hashes), bool)
     is_fitted = observed[0].hashes % 2 == 0 if is_gated else every
     is_searched = ~is_fitted if is_gated else every
-    calibrations = [_calibrate(name, each, is_fitted) for name, each in zip(names, observed)]
+    calibrations = []
+    for name, each in zip(names, observed):
+        calibrations.append(_calibrate(name, each, calibrations, is_fitted, options.combine))
     pairs = zip(names, observed, observed[1:]) if is_gated else ()
     gates = [_gate(name, here, after, is_fitted, options.gate_margin) for name, here, after in pairs]
+    chosen = [_map(lambda values: values[is_searched], each) for each in observed]
     results = [
-        _results(each, is_searched, calibration, options.criterion, gate)
-        for each, calibration, gate in itertools.zip_longest(observed, calibrations, gates)
+        _results(each, calibrations[:number], options.criterion, gate)
+        for number, (each, gate) in enumerate(itertools.zip_longest(chosen, gates), 1)
     ]
-    num_labels = int(observed[0].num_labels[is_searched].sum())
-    alone = [point_of([each], num_labels, ()) for each in results]
+    num_labels = int(chosen[0].num_labels.sum())
+    alone = [point_of([_alone(each)], num_labels, ()) for each in chosen]
     return Plan(calibrations, gates, alone, trace_frontier(results, num_labels), int(np.count_nonzero(is_searched)))
 
 
-def _results(observed, chosen, calibration, criterion, gate):
-    """The StageResults of some of the videos. The last network has no gate, and its confidence is not read."""
-    scores = np.asarray(calibration(observed.scores[chosen]), np.float32)
+def _results(observed, calibrations, criterion, gate):
+    """The StageResults of a network and those before it. The last network has no gate, and its confidence is not read."""
+    answers = _answers((*observed.earlier, observed.scores), calibrations)
+    best = np.argsort(-answers, axis=1, kind="stable")[:, : schema.TOP_K]
+    scores, hits = (np.take_along_axis(array, best, axis=1) for array in (answers, observed.hits))
     if criterion == "gate":
-        confidence = np.ones(len(scores)) if gate is None else gate(observed.encodings[chosen])
+        confidence = np.ones(len(scores)) if gate is None else gate(observed.encodings)
     else:
         confidence = expected_average_precision(scores)
-    return StageResults(
-        scores, observed.hits[chosen], confidence, observed.num_frames[chosen], observed.multiply_adds[chosen]
-    )
+    return StageResults(scores, hits, confidence, observed.num_frames, observed.multiply_adds)
 
 
-def _calibrate(name, observed, is_fitted):
-    """The Calibration of a network; none, with a warning, if the videos do not determine one."""
+def _alone(observed):
+    """The StageResults of a network without a cascade, whose confidence is not read."""
+    scores, hits = observed.scores[:, : schema.TOP_K], observed.hits[:, : schema.TOP_K]
+    return StageResults(scores, hits, np.ones(len(scores)), observed.num_frames, observed.multiply_adds)
+
+
+def _answers(predictions, calibrations):
+    """The answer of the last of some networks, from what each of them predicts. Arrays [N, k] -> float32 [N, k]."""
+    answer = np.zeros(0, np.float32)  # before the first network, which does not read it
+    for predicted, calibration in zip(predictions, calibrations[-len(predictions) :], strict=True):
+        answer = np.asarray(calibration(predicted, answer), np.float32)
+    return answer
+
+
+def _calibrate(name, observed, before, is_fitted, combine):
+    """The Calibration of a network after those in `before`; none, with a warning, if the videos do not determine one."""
+
+    def fitted(array):
+        return array[is_fitted, : schema.TOP_K]
+
+    answers = _answers([fitted(array) for array in observed.earlier], before) if combine and observed.earlier else None
     try:
-        return fit_calibration(observed.scores[is_fitted], observed.hits[is_fitted])
+        return fit_calibration(fitted(observed.scores), fitted(observed.hits), answers)
     except ValueError as error:
         log.warning("The probabilities of %s are not calibrated: %s.", name, error)
         return Calibration()
@@ -196,7 +264,7 @@ def write_plan(
         validation_data_pattern: to state as well.
     """
     folder = pathlib.Path(folder)
-    chosen = cheapest(plan.frontier, plan.frontier[0].gap - options.max_gap_loss)
+    chosen = cheapest(plan.frontier, min(plan.alone[-1].gap, plan.frontier[0].gap) - options.max_gap_loss)
     thresholds = (*map(_finite, chosen.thresholds), None)
     stages = [
         StageSettings(
@@ -205,6 +273,7 @@ def write_plan(
             made_from=made_from(network),
             a=calibration.a,
             b=calibration.b,
+            c=calibration.c,
             threshold=threshold,
             gap=alone.gap,
             mean_frames=alone.mean_frames,

@@ -17,7 +17,7 @@ from youtube8m_distill.data.parsing.batch import Records, VideoParser
 from youtube8m_distill.data.parsing.layout import Layout
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import Shard
-from youtube8m_distill.engine.predictor import one_ahead
+from youtube8m_distill.engine.predictor import BEFORE, one_ahead
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.manifest import differences
 from youtube8m_distill.metrics.expected_ap import expected_average_precision
@@ -82,6 +82,7 @@ class LoadedCascade(Tagger):
         keep_predictions: bool = False,
     ):
         self.cascade, self.top_k, criterion = cascade, top_k, cascade.settings.options.criterion
+        self.keep_predictions, self._is_combined = keep_predictions, any(each.c for each in cascade.calibrations)
         self.networks = [
             LoadedNetwork(
                 run,
@@ -90,7 +91,7 @@ class LoadedCascade(Tagger):
                 reading=reading,
                 top_k=max(top_k, schema.TOP_K),
                 for_metrics=for_metrics,
-                keep_predictions=keep_predictions,
+                keep_predictions=keep_predictions or self._is_combined,
                 keep_encoding=criterion == "gate",
                 calibration=calibration,
             )
@@ -130,7 +131,13 @@ class LoadedCascade(Tagger):
     def row_settings(self) -> dict[str, Any]:
         settings, first = self.cascade.settings, self.networks[0]
         stages = {
-            f"network {number}": {**made_from(network), "a": stage.a, "b": stage.b, "threshold": stage.threshold}
+            f"network {number}": {
+                **made_from(network),
+                "a": stage.a,
+                "b": stage.b,
+                "c": stage.c,
+                "threshold": stage.threshold,
+            }
             for number, (network, stage) in enumerate(zip(self.networks, settings.stages), 1)
         }
         shared = ("devices", *self.reading.to_dict())
@@ -174,7 +181,7 @@ class LoadedCascade(Tagger):
         if not self._is_compiled:
             first.predictor.compile_for(windows.element_spec)
             for network in others:
-                network.predictor.compile_for(network.make_dataset(shards, 1, layout=layout).element_spec)
+                network.predictor.compile_for(self._spec(network, shards, layout))
             self._is_compiled = True
         paths = tf.constant([shard.path for shard in shards])
         for batch in one_ahead(lambda window: self._answer(window, paths, layout), windows):
@@ -191,14 +198,15 @@ class LoadedCascade(Tagger):
             rows = rows[self._goes_on(index - 1, latest)]
             if not len(rows):
                 break
-            latest = self._predict_rows(index, window, rows, paths, layout)
+            latest = self._predict_rows(index, window, rows, paths, layout, found.get("predictions"))
             found[schema.STAGE][rows] = index
             found[FRAMES_READ][rows] += latest[schema.NUM_FRAMES]
             found[MULTIPLY_ADDS][rows] += costs(self.networks[index], latest[schema.NUM_FRAMES])
             for name in ("classes", "scores", "finite", "losses", "perr", "predictions"):
                 if name in found:
                     found[name][rows] = latest[name]
-        found.pop("encoding", None)
+        for name in ("encoding", *(() if self.keep_predictions else ("predictions",))):
+            found.pop(name, None)
         return found | {name: found[name][:, : self.top_k] for name in ("classes", "scores")}
 
     def _goes_on(self, index, outputs):
@@ -207,8 +215,17 @@ class LoadedCascade(Tagger):
         is_sure = confidences(self.cascade.settings.options.criterion, outputs, gate) >= self.cascade.thresholds[index]
         return outputs["finite"] & ~is_sure
 
-    def _predict_rows(self, index, window, rows, paths, layout):
-        """The outputs of a later network for some rows of a window, in batches of equal size that suit it."""
+    def _spec(self, network, shards, layout):
+        """What a later network's batches look like."""
+        spec = network.make_dataset(shards, 1, layout=layout).element_spec
+        return spec | {BEFORE: tf.TensorSpec([None, network.config.num_classes])} if _combines(network) else spec
+
+    def _predict_rows(self, index, window, rows, paths, layout, answers):
+        """The outputs of a later network for some rows of a window, in batches of equal size that suit it.
+
+        Args:
+            answers: float32 [window, num_classes], of the networks before; not read if this one does not count them.
+        """
         network = self.networks[index]
         parser = network.make_parser(layout)
 
@@ -216,11 +233,17 @@ class LoadedCascade(Tagger):
             with tf.device("/cpu:0"):
                 of_part = {name: tf.gather(window[name], part) for name in (schema.SERIALIZED, schema.SHARD, schema.RECORD)}
                 path, epoch = tf.gather(paths, of_part[schema.SHARD]), tf.zeros(len(part), tf.int64)
-                return parser(Records(of_part[schema.SERIALIZED], path, of_part[schema.RECORD], epoch))
+                batch = parser(Records(of_part[schema.SERIALIZED], path, of_part[schema.RECORD], epoch))
+                return batch | {BEFORE: tf.constant(answers[part])} if _combines(network) else batch
 
         parts = np.array_split(rows, -(-len(rows) // network.batch_size))
         found = [network.predictor.predict_batch(batch) for batch in one_ahead(parse, parts)]
         return {name: np.concatenate([outputs[name] for outputs in found]) for name in found[0]}
+
+
+def _combines(network):
+    """Whether a network's answers also count those of the networks before it."""
+    return bool(network.predictor.outputs.calibration.c)
 
 
 class Usage:
