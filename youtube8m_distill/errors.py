@@ -29,6 +29,13 @@ class BadRecordError(ValueError):
     """A record that cannot be used. The message is one line: file, record number (counted from 0) and reason."""
 
 
+def duplicate_video(video_id: bytes, place: str, first: str) -> ValueError:
+    """The error for a video id that occurs twice, at two places such as "file PATH, record NUMBER"."""
+    return ValueError(
+        f"{place}: video id {video_id!r} is a duplicate of {first}. Every video counts once: exclude one of the two."
+    )
+
+
 class UnreachableError(OSError):
     """A file that cannot be read where it is. `path` is its path, or the glob of files that were looked for."""
 

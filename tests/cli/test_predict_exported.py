@@ -188,6 +188,15 @@ def test_predictions_that_are_not_finite_are_reported(folder, monkeypatch):
     assert line == f"Error: file {folder}/dog.pb, video b'dog': {reason}"
 
 
+@pytest.mark.parametrize("place", ["run", "litert"])
+def test_a_duplicate_video_is_refused_with_both_places(folder, tmp_path, place):
+    (tmp_path / "twice.tfrecord").write_bytes(2 * (folder / "test0.tfrecord").read_bytes())
+    ended = commands.run("predict", f"--train_dir={folder}/{place}", f"{tmp_path}/twice.tfrecord")
+    here, first = (f"file {tmp_path}/twice.tfrecord, record {number}" for number in (12, 0))
+    reason = f"{here}: video id b'v000' is a duplicate of {first}. Every video counts once: exclude one of the two."
+    assert ended.code == 2 and ended.lines[-1] == f"Error: {reason}"
+
+
 def test_an_export_of_an_earlier_version_is_read(folder, tmp_path):
     text = (folder / "litert/export.json").read_text()
     start, end = text.index('  "reading"'), text.index('  "inputs"')

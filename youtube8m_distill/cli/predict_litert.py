@@ -14,7 +14,7 @@ from youtube8m_distill.cli import loading, starter_flags
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.values import reading_of
 from youtube8m_distill.data.compact_manifest import MANIFEST, require_fitting
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.errors import SettingError, duplicate_video
 from youtube8m_distill.export.about import in_one_line
 from youtube8m_distill.export.litert import FILE, load_litert
 from youtube8m_distill.settings import require
@@ -58,10 +58,13 @@ class LiteRtTagger:
             self._run({name: np.zeros((1, *shape[1:]), dtype) for name, (shape, dtype) in exported.inputs.items()})
 
     def predict(self, pattern):
-        (config,) = self.configs
+        (config,), places = self.configs, {}
         for path in _matching_files(pattern):
             _check_compact(path, config)
-            for video in self._read_videos(path, config.features, config.view, self.reading):
+            for number, video in enumerate(self._read_videos(path, config.features, config.view, self.reading)):
+                place = f"file {path}, record {number}"
+                if (first := places.setdefault(video.video_id, place)) != place:
+                    raise duplicate_video(video.video_id, place, first)
                 yield self._best(video, path)
 
     def _best(self, video, path):

@@ -18,6 +18,7 @@ from youtube8m_distill.data.parsing.batch import VideoParser
 from youtube8m_distill.data.parsing.layout import Layout
 from youtube8m_distill.data.tfrecord import Shard, estimate_records
 from youtube8m_distill.engine.predictor import evaluate
+from youtube8m_distill.errors import duplicate_video
 from youtube8m_distill.metrics.evaluate import Evaluator
 
 Batch = dict[str, np.ndarray]
@@ -162,10 +163,7 @@ def _check_batch(batch, tagger, shards, seen):
     repeat = seen.add(hash_ids(video_ids), indices, numbers)
     if repeat is not None:
         row, first = repeat
-        raise ValueError(
-            f"{at(indices[row], numbers[row])}: video id {video_ids[row]!r} is a duplicate of {at(*first)}. "
-            "Every video counts once: exclude one of the two."
-        )
+        raise duplicate_video(video_ids[row], at(indices[row], numbers[row]), at(*first))
     if not batch["finite"].all():
         row = int(np.argmin(batch["finite"]))
         raise ValueError(
