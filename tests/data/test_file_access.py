@@ -3,6 +3,7 @@
 import functools
 import http.server
 import importlib.util
+import itertools
 import os
 import sys
 import threading
@@ -69,6 +70,32 @@ def test_a_web_server_that_states_only_times_serves_new_versions(tmp_path, monke
                 contents.append(file.read())
         server.shutdown()
     assert contents == [b"old", b"new"]
+
+
+def without_facts(monkeypatch, memory, *names):
+    """A file system that does not know these facts about its files."""
+    info = type(memory).info
+    unknown = dict.fromkeys(names)
+    monkeypatch.setattr(type(memory), "info", lambda self, path, **options: {**info(self, path, **options), **unknown})
+
+
+def test_a_server_that_does_not_state_sizes_is_not_taken_for_one_of_empty_files(memory, monkeypatch):
+    without_facts(monkeypatch, memory, "size")
+    reason = "cannot be read: its server does not state the size. Download the file, and give its local path."
+    with pytest.raises(UnreachableError, match=f"^memory://a/b.tfrecord {reason}$"):
+        file_access.stat("memory://a/b.tfrecord")
+
+
+def test_a_server_that_states_only_sizes_is_named_once(memory, monkeypatch, caplog):
+    monkeypatch.setattr(file_access, "_without_version", itertools.count())
+    memory.pipe_file("/a/c.tfrecord", b"c")
+    file_access.stat("memory://a/b.tfrecord")
+    assert not caplog.records
+    without_facts(monkeypatch, memory, "created")
+    for name in ("a", "a/b.tfrecord", "a/c.tfrecord", "a/b.tfrecord"):
+        file_access.stat(f"memory://{name}")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("memory://a/b.tfrecord: its server states neither an ETag nor a time, so a new")
 
 
 def test_a_file_that_arrives_in_part_is_not_kept(memory, tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ import contextlib
 import errno
 import importlib
 import importlib.util
+import itertools
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -41,7 +43,10 @@ class Found(NamedTuple):
     version: str | None  # changes with the file; None if TensorFlow reads the file where it is
 
 
+log = logging.getLogger(__name__)
+
 _found: dict[str, Found] = {}  # of copied files
+_without_version = itertools.count()  # files of which only the size is known; `next` is atomic, and threads call `stat`
 
 
 def find(glob: str) -> list[str]:
@@ -76,8 +81,19 @@ def stat(path: str) -> Found:
         return Found(status.length, status.is_directory, None)
     with _reporting(path):
         about = system.info(path)
+        size, is_folder = about.get("size"), about["type"] == "directory"
         mark = next((about[name] for name in VERSIONS if about.get(name)), "")
-        _found[path] = Found(int(about["size"] or 0), about["type"] == "directory", f"{about['size']} {mark}")
+    if size is None and not is_folder:
+        reason = "its server does not state the size. Download the file, and give its local path"
+        raise UnreachableError(path, f"{path} cannot be read: {reason}.")
+    if not mark and not is_folder and next(_without_version) == 0:
+        log.warning(
+            "%s: its server states neither an ETag nor a time, so a new version of the same size is not noticed. If files "
+            "change there, delete the copies in %s.",
+            path,
+            copies.folder(),
+        )
+    _found[path] = Found(int(size or 0), is_folder, f"{size} {mark}")
     return _found[path]
 
 
