@@ -68,6 +68,22 @@ def test_the_least_recently_used_copies_make_room(folder, monkeypatch):
     assert set(folder.iterdir()) == {old, oldest, new}
 
 
+def test_copies_that_are_being_written_are_counted_with_their_whole_size(folder, monkeypatch):
+    monkeypatch.setenv("YT8M_CACHE_GB", "310e-9")
+    old, older = (fetch(name) for name in "ab")
+    for path, hours in ((old, 1), (older, 2)):
+        age(path, 3600 * hours)
+
+    def download(path):
+        assert {old, older} < set(folder.iterdir())
+        fetch("d")  # as by another program, before the first byte of this one has arrived
+        assert not older.exists() and old.exists()
+        path.write_bytes(b"x" * 100)
+
+    new = copies.fetch(copies.place("c", "1"), 100, download)
+    assert set(folder.iterdir()) == {old, new, copies.place("d", "1")}
+
+
 def test_copies_that_may_just_be_opened_are_not_removed(folder, monkeypatch):
     monkeypatch.setenv("YT8M_CACHE_GB", "150e-9")
     fetch("a"), fetch("b")
@@ -83,10 +99,10 @@ def test_by_default_copies_take_half_of_the_free_space(monkeypatch):
         fetch("b", b"x" * 301)
 
 
-@pytest.mark.parametrize("limit", ["ten", "10 GB"])
-def test_a_limit_that_is_not_a_number_is_refused(limit, monkeypatch):
+@pytest.mark.parametrize("limit", ["ten", "10 GB", "nan", "-1", "inf", "1e400"])
+def test_a_limit_that_is_not_a_finite_number_from_0_is_refused(limit, monkeypatch):
     monkeypatch.setenv("YT8M_CACHE_GB", limit)
-    with pytest.raises(OSError, match=f"^YT8M_CACHE_GB={limit}: must be a number of gigabytes"):
+    with pytest.raises(OSError, match=f"^YT8M_CACHE_GB={limit}: must be a finite number of gigabytes, 0 or more"):
         fetch("a")
 
 

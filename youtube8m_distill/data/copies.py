@@ -5,6 +5,7 @@ YT8M_CACHE_DIR names the folder. It takes half of the free space of its disk, or
 
 import contextlib
 import hashlib
+import math
 import os
 import pathlib
 import shutil
@@ -18,6 +19,7 @@ from youtube8m_distill import files
 FOLDER, LIMIT = "YT8M_CACHE_DIR", "YT8M_CACHE_GB"  # environment variables
 JUST_USED = 60  # seconds, of which a reader needs a few milliseconds to open a copy; once open, it may be removed
 LOCK = ".lock"
+RESERVED = ".reserved"  # ends the name of an empty file beside an unfinished copy; before it is the size it will have
 
 
 def folder() -> pathlib.Path:
@@ -46,8 +48,10 @@ def fetch(place: pathlib.Path, size: int, download: Callable[[pathlib.Path], Non
             place.parent.mkdir(parents=True, exist_ok=True)
             with _locked(place):
                 if not _use(place):
-                    _make_room(place.parent, size)
                     with files.atomic_path(place) as temporary:
+                        # Before room is made: of two programs that do so at once, one at least counts both copies.
+                        temporary.with_name(f"{size}{RESERVED}").touch()
+                        _make_room(place.parent, size)
                         download(temporary)
     return place
 
@@ -73,13 +77,15 @@ def _locked(place):
 
 
 def _make_room(folder, size):
-    """Removes what killed programs left, and copies until another of `size` bytes fits."""
+    """Removes what killed programs left, and copies until the unfinished ones fit, of which one will have `size` bytes."""
     files.remove_leftovers(folder)
-    copies = []
+    copies, reserved = [], 0
     for path in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):  # another process may be removing it
             if path.is_file() and path.suffix != LOCK:
                 copies.append((path.stat().st_mtime, path.stat().st_size, path))
+            elif path.suffix == files.SUFFIX:
+                reserved += sum(int(inner.stem) for inner in path.glob(f"*{RESERVED}"))
     taken = sum(size for _, size, _ in copies)
     limit = _limit()
     if limit is None:
@@ -88,7 +94,7 @@ def _make_room(folder, size):
         reason = f"a file of {size:,} bytes does not fit: copies may take {limit:,.0f} bytes"
         raise OSError(f"{folder}: {reason}. Set {FOLDER} to a folder on a larger disk, or {LIMIT}.")
     for used_at, own, path in sorted(copies):
-        if taken + size <= limit or used_at > time.time() - JUST_USED:
+        if taken + reserved <= limit or used_at > time.time() - JUST_USED:
             return
         path.unlink(missing_ok=True)
         taken -= own
@@ -96,8 +102,11 @@ def _make_room(folder, size):
 
 def _limit():
     """Bytes that the user allows; None for the default."""
-    limit = os.environ.get(LIMIT)
+    text = os.environ.get(LIMIT)
     try:
-        return float(limit) * 1e9 if limit else None
+        limit = float(text) if text else 0.0
     except ValueError:
-        raise OSError(f"{LIMIT}={limit}: must be a number of gigabytes.") from None
+        limit = math.nan
+    if not 0 <= limit < math.inf:
+        raise OSError(f"{LIMIT}={text}: must be a finite number of gigabytes, 0 or more.")
+    return limit * 1e9 if text else None
