@@ -95,6 +95,11 @@ def test_bad_records_are_in_files_of_their_own(folder, tmp_path):
     ]
     ids = [line.partition(b",")[0] for line in joined(tmp_path / "out").splitlines()[1:]]
     assert ids == [commands.video_id(number) for number in range(20) if number not in (7, 19)]
+    (tmp_path / "out/predictions-00001-of-00002.csv").unlink()
+    for count in (11, 0):  # rows of the missing part, and of none; both lack the bad records of parts that are kept
+        again = commands.succeed("beam", *arguments, "--batch_size=8")
+        assert again.out.splitlines()[-1].startswith(f"{count} videos by")
+        assert "Warning: 2 records could not be used" in again.err
 
 
 def test_a_part_that_is_computed_twice_is_the_same(folder, tmp_path):

@@ -46,16 +46,16 @@ def main(*arguments):
             del tagger  # workers load their own, perhaps in this process
             if len(parts) < num_parts:
                 log.info("%d of %d parts are in %s and are kept.", num_parts - len(parts), num_parts, folder)
-            num_videos, num_bad = run(job, parts, len(shards), options)
+            num_videos, num_bad = run(job, parts, len(shards), options), job.count_bad_records()
     print(f"{num_videos} videos by the {name} in {time.monotonic() - started:.1f} s: {job.path('predictions-*.csv')}")
     if num_bad:
         log.warning("%d records could not be used: %s.", num_bad, job.path("bad_records-*.jsonl"))
 
 
 def run(job, parts, num_files, options):
-    """Runs the pipeline, if a part is missing. SettingError if it fails."""
+    """Runs the pipeline, if a part is missing, and returns the number of new rows. SettingError if it fails."""
     if not parts:
-        return 0, 0
+        return 0
     try:
         return beam_pipeline.predict(job, parts, num_files, FLAGS.runner, options)
     except Exception as error:  # of many types, each with the traceback of a worker as its message

@@ -85,6 +85,19 @@ class Job:
             is_there = pool.map(lambda part: FileSystems.exists(self.predictions(part)), range(self.num_parts))
             return [part for part, found in enumerate(is_there) if not found]
 
+    def count_bad_records(self) -> int:
+        """The number of records that the rows of all parts lack, also of parts that earlier calls computed."""
+
+        def count(part):
+            path = self.bad_records(part)
+            if not FileSystems.exists(path):
+                return 0
+            with FileSystems.open(path) as file:
+                return file.read().count(b"\n")
+
+        with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+            return sum(pool.map(count, range(self.num_parts)))
+
     def load(self) -> Loaded:
         """The network or cascade and the list of files. ValueError if it is another one than the job was started with."""
         set_up_tensorflow()

@@ -86,8 +86,8 @@ def _about(fault):
     return {"file": fault.path, "record": fault.record, "reason": fault.reason}
 
 
-def predict(job: Job, parts: Sequence[int], num_files: int, runner: str, options: PipelineOptions) -> tuple[int, int]:
-    """Predicts some parts of a job on a runner of Beam, and waits for the end. Returns the numbers of rows and bad records.
+def predict(job: Job, parts: Sequence[int], num_files: int, runner: str, options: PipelineOptions) -> int:
+    """Predicts some parts of a job on a runner of Beam, and waits for the end. Returns the number of their rows.
 
     RuntimeError if it fails.
     """
@@ -111,5 +111,4 @@ def predict(job: Job, parts: Sequence[int], num_files: int, runner: str, options
     if state != PipelineState.DONE:
         raise RuntimeError(f"the job ended in the state {state}")
     counters = result.metrics().query(MetricsFilter().with_namespace(METRICS))["counters"]
-    found = {counter.key.metric.name: counter.result for counter in counters}
-    return found.get(VIDEOS, 0), found.get(BAD_RECORDS, 0)
+    return {counter.key.metric.name: counter.result for counter in counters}.get(VIDEOS, 0)
