@@ -235,7 +235,7 @@ def test_the_card_of_a_strided_network_says_which_frames_it_reads(tmp_path):
 class Quiet(http.server.SimpleHTTPRequestHandler):
     """Serves a folder without logging.
 
-    Of `short`, it sends less than it announces; `moved` is `student.tar.gz`; the length of `odd` is not a number.
+    Of `short`, it sends less than it announces; `moved` is `student.tar.gz`; the length of `odd` and `long` is not a number.
     """
 
     def log_message(self, *_):
@@ -247,7 +247,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
             self.send_header("Content-Length", "1000")
             self.end_headers()
             self.wfile.write(b"little")
-        elif self.path == "/odd":
+        elif self.path == "/odd" or self.path.startswith("/long/"):
             self.send_response(200)
             self.send_header("Content-Length", "-5")
             self.end_headers()
@@ -294,6 +294,14 @@ def test_an_archive_is_downloaded_once(run, packed, cache):
 def test_redirects_are_followed(packed, cache):
     with serving(packed.parent) as address:
         assert sha256(downloads.download(f"{address}/moved")) == sha256(packed)
+
+
+def test_the_file_of_an_address_with_a_long_name_has_a_shorter_one(packed, cache):
+    with serving(packed.parent) as address:
+        path = downloads.download(f"{address}/long/{'x' * 300}.tgz")
+        other = downloads.download(f"{address}/long/{'y' + 'x' * 299}.tgz")
+    assert path.read_bytes() == other.read_bytes() == b"some bytes" and path != other
+    assert path.name.endswith("-" + "x" * 196 + ".tgz") and len(path.name) == 217
 
 
 def test_a_length_that_is_not_a_number_is_ignored(packed, cache):

@@ -15,6 +15,7 @@ from youtube8m_distill.runs.archive import LIMITS
 CHUNK = 2**20  # bytes
 TIMEOUT = 60  # seconds without an answer
 LARGEST = sum(LIMITS.values())
+LONGEST_NAME = 200  # bytes of the last part of an address in the name of its file; file systems allow 255 in all
 SHA256 = re.compile(r"sha256=([0-9a-f]{64})")
 
 
@@ -42,8 +43,8 @@ def download(url: str) -> pathlib.Path:
     expected = SHA256.fullmatch(fragment)
     if fragment and not expected:
         raise ValueError(f"{url} cannot be downloaded: what follows # must be sha256= and 64 digits from 0 to f.")
-    name = f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{pathlib.PurePosixPath(parts.path).name or 'model.tgz'}"
-    path = _cache() / name
+    name = os.fsencode(pathlib.PurePosixPath(parts.path).name)[-LONGEST_NAME:].decode(errors="ignore") or "model.tgz"
+    path = _cache() / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{name}"
     digest = expected and expected[1]
     if not path.is_file() or digest and _digest(path) != digest:
         _fetch(address, path, digest)
