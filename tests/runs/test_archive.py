@@ -226,6 +226,14 @@ def test_a_damaged_archive_is_refused(packed, tmp_path, change):
     refused(tmp_path / "hostile.tgz", tmp_path / "new", "hostile.tgz is (damaged, or not a .tgz|not a model that)")
 
 
+@pytest.mark.parametrize("name", ["config.json", "cascade.json", "export.json"])
+def test_a_file_of_a_folder_is_not_taken_for_a_damaged_archive(tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("{}")
+    words = f"run/{name} is one file of a folder; name the folder, {tmp_path}/run"
+    refused(tmp_path / "run" / name, tmp_path / "new", words)
+
+
 @pytest.mark.parametrize(
     "left_out, words",
     [

@@ -26,8 +26,8 @@ from youtube8m_distill import files, schema
 from youtube8m_distill.engine.checkpoints import read_progress
 from youtube8m_distill.engine.progress import Progress
 from youtube8m_distill.errors import SettingError
-from youtube8m_distill.export import vocabulary
-from youtube8m_distill.runs.run import CONFIG_FILE, Run, open_run
+from youtube8m_distill.export import about, vocabulary
+from youtube8m_distill.runs.run import CASCADE_FILE, CONFIG_FILE, Run, open_run
 
 WEIGHTS = {role: f"best/{role}.weights.h5" for role in (schema.TEACHER, schema.STUDENT)}
 PROGRESS = "best/progress.json"
@@ -45,6 +45,7 @@ LIMITS = {
 
 COPY_BYTES = 2**22  # at a time
 GZIP_LEVEL = 1  # higher levels hardly make weights smaller
+FOLDER_FILES = (CONFIG_FILE, CASCADE_FILE, about.FILE)  # users name them where the folder is meant
 UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error)
 
 
@@ -168,6 +169,8 @@ def _extract(path, folder):
         read_progress(folder / "best")
         return found
     except UNREADABLE as error:
+        if path.name in FOLDER_FILES:
+            raise ValueError(f"{path} is one file of a folder; name the folder, {path.parent}.") from error
         raise ValueError(f"{path} is damaged, or not a .tgz archive: {error}.") from error
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is not a model that --output_model_tgz wrote: {error}") from error
