@@ -1,9 +1,15 @@
-"""Progress display: a bar with rate and time left on a terminal; elsewhere a line now and then, and one at the end."""
+"""Progress display: a bar with rate and time left on a terminal; elsewhere a line now and then, and one at the end.
+
+Also hides what libraries print (`hidden_stderr`).
+"""
 
 import contextlib
+import os
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from typing import TextIO
 
 import tqdm
@@ -74,6 +80,24 @@ class ProgressBar(contextlib.AbstractContextManager):
 
     def __exit__(self, *error):
         self.close()
+
+
+@contextlib.contextmanager
+def hidden_stderr() -> Iterator[None]:
+    """Hides what libraries write to standard error inside the block, unless it raises."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(stderr, hidden.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _duration(seconds):

@@ -130,6 +130,19 @@ def test_a_saved_model_names_a_record_that_it_cannot_use(exported, videos):
         signature(records=tf.constant([short]))
 
 
+def test_what_a_runtime_prints_in_its_first_run_is_hidden(exported, tmp_path, monkeypatch, capfd):
+    run, folder, _ = exported
+    load, lines = export.LOAD["saved_model"], [b"INFO: Created a delegate.\n"]  # as LiteRT, once in a process
+
+    def load_loudly(_):
+        predict = load(folder)
+        return lambda inputs: (lines and os.write(2, lines.pop()), predict(inputs))[1]
+
+    monkeypatch.setitem(export.LOAD, "saved_model", load_loudly)
+    export.export_network(run, tmp_path / "saved")
+    assert not lines and "delegate" not in capfd.readouterr().err
+
+
 @pytest.mark.slow
 def test_beyond_the_tolerance_nothing_is_written(exported, tmp_path, monkeypatch):
     run, folder, _ = exported

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from youtube8m_distill import files
-from youtube8m_distill.cli import loading, run_config, values
+from youtube8m_distill.cli import run_config, values
 from youtube8m_distill.cli.definitions import networks, predictions, records, training
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.config import CascadeOptions
 from youtube8m_distill.config.export import ExportConfig
 from youtube8m_distill.config.features import FeaturesConfig, PackConfig
 from youtube8m_distill.config.synthetic import SyntheticConfig
+from youtube8m_distill.display import hidden_stderr
 from youtube8m_distill.errors import SettingError
 
 OUTPUTS = {"output_dir": True, "output_file": False, "output_model_tgz": False}  # flag -> whether it is a folder
@@ -87,7 +88,7 @@ def check_beam():
         raise SettingError("runner", reason, FLAGS.runner)
     if FLAGS.runner == "DataflowRunner" and importlib.util.find_spec("apitools") is None:
         raise SettingError("runner", "needs Google's packages: pip install 'apache-beam[gcp]'.", FLAGS.runner)
-    with loading.hidden_stderr():  # Beam prints what cannot be turned off
+    with hidden_stderr():  # Beam prints what cannot be turned off
         importlib.import_module("apache_beam")
 
 

@@ -1,12 +1,10 @@
 """Loads TensorFlow for a command, after its flags have been checked."""
 
-import contextlib
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 
 from absl import flags
+
+from youtube8m_distill.display import hidden_stderr
 
 FLAGS = flags.FLAGS
 
@@ -22,21 +20,3 @@ def load_tensorflow() -> None:
     set_up_tensorflow()
     if "log_device_placement" in FLAGS and FLAGS.log_device_placement:
         tf.debugging.set_log_device_placement(True)
-
-
-@contextlib.contextmanager
-def hidden_stderr() -> Iterator[None]:
-    """Hides what libraries write to standard error inside the block, unless it raises."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            hidden.seek(0)
-            os.write(stderr, hidden.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)

@@ -10,10 +10,11 @@ import pathlib
 import numpy as np
 
 from youtube8m_distill import schema
-from youtube8m_distill.cli import loading, starter_flags
+from youtube8m_distill.cli import starter_flags
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.values import reading_of
 from youtube8m_distill.data.compact_manifest import MANIFEST, require_fitting
+from youtube8m_distill.display import hidden_stderr
 from youtube8m_distill.errors import SettingError, duplicate_video
 from youtube8m_distill.export.about import in_one_line
 from youtube8m_distill.export.litert import FILE, load_litert
@@ -52,7 +53,7 @@ class LiteRtTagger:
         self.reading = reading_of(exported.reading, segment_labels=False, segment_label_ids_file="")
         self.path = FLAGS.train_dir if os.path.isfile(FLAGS.train_dir) else os.path.join(folder, FILE)
         require(os.path.isfile(self.path), "train_dir", f"holds no {FILE}.", FLAGS.train_dir)
-        with self._naming_file(), loading.hidden_stderr():
+        with self._naming_file(), hidden_stderr():
             self._run = load_litert(self.path)
             # The first run allocates, and notices inputs that do not fit before any video is read.
             self._run({name: np.zeros((1, *shape[1:]), dtype) for name, (shape, dtype) in exported.inputs.items()})

@@ -18,6 +18,7 @@ from youtube8m_distill.data.contents import find_layout
 from youtube8m_distill.data.parsing.batch import Records, VideoParser
 from youtube8m_distill.data.parsing.layout import Layout, official_layout
 from youtube8m_distill.data.tfrecord import Shard
+from youtube8m_distill.display import hidden_stderr
 from youtube8m_distill.export import about, verification, vocabulary
 from youtube8m_distill.export.litert import load_litert, write_litert
 from youtube8m_distill.export.onnx import load_onnx, write_onnx
@@ -198,14 +199,17 @@ def _of_records(model, inputs, network, seed, layout):
 def _verify(folder, model, config, videos, num_own, names) -> Verification:
     """Loads an exported network, compares it, and measures it."""
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    predict, inputs = LOAD[config.format](folder), videos.named(names)
+    inputs = videos.named(names)
+    first, *_ = verification.batches(inputs, 1)
+    with hidden_stderr():  # in its first run, LiteRT prints how it computes
+        predict = LOAD[config.format](folder)
+        predict(first)
     expected = verification.predict_in_batches(lambda part: model(part, training=False)["predictions"].numpy(), inputs)
     found = verification.predict_in_batches(predict, inputs)
     difference = verification.largest_difference(found, expected)
     if config.format == "saved_model":
         of_records = verification.predict_in_batches(predict, {RECORDS: videos.records})
         difference = max(difference, verification.largest_difference(of_records, expected))
-    first, *_ = verification.batches(inputs, 1)
     batch, *_ = verification.batches(inputs)
     seconds, runs = verification.measure(predict, first)
     batch_seconds, batch_runs = verification.measure(predict, batch)
