@@ -25,6 +25,7 @@ What belongs to the video:
     position       int64 [B, 3]             in training: where the records continue (data.order)
     video_id       string [B]               in evaluation, with the next two
     shard, record  int32, int64 [B]         which file, and which of its records
+    path           list of B paths          of these files, where they are printed
     serialized     string [B]               the records themselves, for a cascade
     stage          int32 [B]                in a cascade's outputs: which of its networks answered
 """
@@ -63,6 +64,7 @@ STORED_FRAMES = "stored_frames"
 NOTED = "notes"
 SHARD = "shard"
 RECORD = "record"
+PATH = "path"
 SERIALIZED = "serialized"
 STAGE = "stage"
 EPOCH = "epoch"

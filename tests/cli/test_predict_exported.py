@@ -189,6 +189,13 @@ def test_predictions_that_are_not_finite_are_reported(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("place", ["run", "litert"])
+def test_videos_of_a_glob_are_listed_with_their_own_files(folder, tmp_path, place):
+    pattern = commands.write_files(tmp_path, "part", commands.frame_videos(4, labels=False), files=2)
+    lines = commands.succeed("predict", f"--train_dir={folder}/{place}", pattern, "--top_k=1").out.splitlines()
+    assert lines[::2] == [f"part{number // 2}.tfrecord: v00{number}" for number in range(4)]
+
+
+@pytest.mark.parametrize("place", ["run", "litert"])
 def test_a_duplicate_video_is_refused_with_both_places(folder, tmp_path, place):
     (tmp_path / "twice.tfrecord").write_bytes(2 * (folder / "test0.tfrecord").read_bytes())
     ended = commands.run("predict", f"--train_dir={folder}/{place}", f"{tmp_path}/twice.tfrecord")

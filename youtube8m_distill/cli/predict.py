@@ -24,8 +24,9 @@ def main(*paths):
         notes = NoteCounter(tagger.configs[0].max_video_frames)
         for path in paths:
             for batch in tagger.predict(path):
-                for place, video_id in enumerate(batch[schema.VIDEO_ID]):
-                    print(_tags(pathlib.Path(path).name, video_id, batch["classes"][place], batch["scores"][place], names))
+                columns = (batch[name] for name in (schema.PATH, schema.VIDEO_ID, "classes", "scores"))
+                for found, video_id, classes, scores in zip(*columns):
+                    print(_tags(pathlib.PurePath(found).name, video_id, classes, scores, names))
                 notes.add(batch[schema.NOTED])
     for line in notes.in_words():
         print(line)
@@ -34,8 +35,8 @@ def main(*paths):
 def load(stack):
     """What predicts, from --train_dir, and the folder that it is in, which may last only until `stack` closes.
 
-    It has `configs`, of its networks in the order in which they read, and `predict`, which yields batches of the videos in a
-    file, as `Tagger.predict` does.
+    It has `configs`, of its networks in the order in which they read, and `predict`, which yields batches of the videos in
+    the files that a glob matches, as `Tagger.predict` does, each with the `path` of every video's file.
     """
     folder = about.exported_folder(FLAGS.train_dir)
     exported = None if folder is None else about.read_export(folder)

@@ -77,7 +77,7 @@ class LiteRtTagger:
             raise ValueError(f"file {path}, video {video.video_id!r}: {reason}.")
         classes = np.argsort(-predictions, kind="stable")[: FLAGS.top_k]  # equal scores by class
         found = {"classes": classes[None], "scores": predictions[classes][None]}
-        return {schema.VIDEO_ID: [video.video_id], schema.NOTED: video.notes, **found}
+        return {schema.PATH: [path], schema.VIDEO_ID: [video.video_id], schema.NOTED: video.notes, **found}
 
     @contextlib.contextmanager
     def _naming_file(self):

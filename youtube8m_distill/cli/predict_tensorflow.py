@@ -2,7 +2,7 @@
 
 import os
 
-from youtube8m_distill import runs
+from youtube8m_distill import runs, schema
 from youtube8m_distill.cli import starter_flags
 from youtube8m_distill.cli.cascade_dir import load_cascade
 from youtube8m_distill.cli.flags import FLAGS
@@ -24,9 +24,10 @@ class FileTagger:
     def __init__(self, tagger):
         self.tagger, self.configs = tagger, tagger.configs
 
-    def predict(self, path):
-        shards = runs.find_shards("FILE", path, self.configs[0].features, self.configs, (), self.tagger.reading)
-        yield from self.tagger.predict(shards, FLAGS.batch_size)
+    def predict(self, pattern):
+        shards = runs.find_shards("FILE", pattern, self.configs[0].features, self.configs, (), self.tagger.reading)
+        for batch in self.tagger.predict(shards, FLAGS.batch_size):
+            yield {**batch, schema.PATH: [shards[index].path for index in batch[schema.SHARD]]}
 
 
 def load(stack):
