@@ -28,6 +28,12 @@ def test_class_numbers_of_a_vocabulary_are_unique_and_whole(tmp_path, rows):
         read_vocabulary(tmp_path / "v.csv")
 
 
+def test_a_negative_class_number_is_refused_with_its_line(tmp_path):
+    (tmp_path / "v.csv").write_text("Index,Name\n0,a\n-1,b\n")
+    with pytest.raises(ValueError, match="^line 3: Index is -1; class numbers start at 0.$"):
+        read_vocabulary(tmp_path / "v.csv")
+
+
 def test_a_class_without_a_name_is_left_out_and_one_called_na_is_not(tmp_path):
     (tmp_path / "v.csv").write_text("Index,Name\n0,NA\n1,\n2\n3.0,Game\n")
     assert read_vocabulary(tmp_path / "v.csv") == {0: "NA", 3: "Game"}

@@ -43,9 +43,11 @@ def read_vocabulary(path: str | os.PathLike) -> dict[int, str]:
 
 
 def _read_table(file, index, name):
-    names = {}
-    for row in csv.DictReader(file, strict=True):
+    names, rows = {}, csv.DictReader(file, strict=True)
+    for row in rows:
         number = _number(row[index])
+        if number is not None and number < 0:
+            raise ValueError(f"line {rows.line_num}: {index} is {number}; class numbers start at 0.")
         if number is None or number in names:
             raise ValueError(f"its column {index} must hold each class number once.")
         names[number] = row[name]
