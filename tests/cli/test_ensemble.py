@@ -37,6 +37,11 @@ def test_the_average_is_written_and_its_terms_are_printed(tmp_path, files):
         assert all(score == pytest.approx(expected[c], rel=2e-6) for c, score in pairs)
 
 
+def test_a_single_video_is_counted_in_the_singular(tmp_path):
+    path = predictions(tmp_path / "a.csv", count=1)
+    assert commands.succeed("ensemble", path, path, f"--output_file={tmp_path}/b.csv").out.startswith("1 video in ")
+
+
 def test_files_of_many_chunks_averaged_with_themselves_stay_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(ensemble, "CHUNK", 7)
     path = predictions(tmp_path / "a.csv", count=25)

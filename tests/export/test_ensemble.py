@@ -102,7 +102,8 @@ def test_a_header_may_be_missing_and_files_may_be_compressed(tmp_path):
     bare = write(tmp_path / "bare.csv", "v1,3 0.9", "v2,1 0.25", header=False)
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(a.read_bytes()))
     (tmp_path / "windows.csv").write_bytes(a.read_bytes().replace(b"\n", b"\r\n"))
-    for other in (bare, tmp_path / "a.csv.gz", tmp_path / "windows.csv"):
+    (tmp_path / "excel.csv").write_bytes(b"\xef\xbb\xbf" + a.read_bytes().replace(b"\n", b"\r\n"))
+    for other in (bare, tmp_path / "a.csv.gz", tmp_path / "windows.csv", tmp_path / "excel.csv"):
         assert average([a, other]) == average([other, a]) == average([a, a])
 
 

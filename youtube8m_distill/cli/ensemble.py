@@ -23,7 +23,7 @@ def main(*paths):
         rows = without_duplicates(average_rows(paths, weights, FLAGS.top_k), paths[0])
         count = write_predictions(FLAGS.output_file, rows)
     shares = " + ".join(f"{weight / sum(weights):.4g} {path}" for path, weight in zip(paths, weights))
-    print(f"{count} videos in {time.monotonic() - started:.1f} s: {FLAGS.output_file} = {shares}")
+    print(f"{count} video{'' if count == 1 else 's'} in {time.monotonic() - started:.1f} s: {FLAGS.output_file} = {shares}")
 
 
 def check_files(paths):

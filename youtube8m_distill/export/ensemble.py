@@ -64,10 +64,13 @@ def average_rows(paths: Sequence[Path], weights: Sequence[float], top_k: int) ->
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of one file, compressed if it ends with `.gz`. Errors are those of `average_rows`."""
+    """The rows of one file, compressed if it ends with `.gz`, without the byte order mark that spreadsheets write.
+
+    Errors are those of `average_rows`.
+    """
     opened = gzip.open if os.fspath(path).endswith(".gz") else open
     begin = 1
-    with opened(path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
             for fields in reader:
