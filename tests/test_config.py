@@ -80,7 +80,12 @@ TRAINING, DISTILLATION = config.TrainingConfig(), config.DistillationConfig()
         (config.DistillationConfig, dict(student_loss="ce"), "student_loss=ce: must be a list."),
         (config.DistillationConfig, dict(prediction_distance="l1"), "prediction_distance=l1: is unknown; .*squared"),
         (config.DistillationConfig, dict(relation_weight=-1.0), "relation_weight=-1.0: choose a value from 0."),
-        (config.DistillationConfig, dict(topk_temperature=0.0), "topk_temperature=0.0: choose a value above 0."),
+        (config.DistillationConfig, dict(topk_temperature=1e-30), "topk_temperature=1e-30: choose a value from 0.001."),
+        (
+            config.DistillationConfig,
+            dict(student_loss=("pred", "ce"), pred_weight=0.0, ce_weight=0.0),
+            "pred_weight=0.0: leaves nothing to train: give a term of student_loss=pred,ce a weight above 0.",
+        ),
         (config.DistillationConfig, dict(rep_scale="mean"), "rep_scale=mean: is unknown; choose one of none, dimension."),
         (config.DistillationConfig, dict(rep_weight=-1.0), "rep_weight=-1.0: choose a value from 0."),
         (config.DistillationConfig, dict(share_classifier=False, freeze_classifier=True), "so it needs share_classifier."),
@@ -394,6 +399,13 @@ def test_every_number_survives_json_exactly(seed, mixed, rate, steps, losses):
         distillation=config.DistillationConfig(student_loss=tuple(losses), rep_weight=rate),
     )
     assert config.from_json(config.to_json(run)) == run
+
+
+def test_terms_with_weight_0_need_one_with_another_weight():
+    assert config.DistillationConfig(student_loss=("pred", "ce"), pred_weight=0.0).ce_weight
+    assert config.DistillationConfig(student_loss=("pred",), pred_weight=0.0, match_intermediate=True)
+    with pytest.raises(SettingError, match="^pred_weight=0.0: leaves nothing to train"):
+        config.DistillationConfig(student_loss=("pred",), pred_weight=0.0, intermediate_weight=0.0, match_intermediate=True)
 
 
 def test_every_field_is_written():

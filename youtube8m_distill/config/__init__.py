@@ -25,6 +25,7 @@ from youtube8m_distill.config.training import (
     PREDICTION_DISTANCES,
     REPRESENTATION_SCALES,
     STUDENT_LOSSES,
+    WEIGHT_OF,
     DistillationConfig,
     TrainingConfig,
 )

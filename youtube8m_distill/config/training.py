@@ -2,6 +2,7 @@
 
 from typing import Literal, get_args
 
+from youtube8m_distill.errors import written
 from youtube8m_distill.settings import Names, Settings, require, setting
 
 StudentLoss = Literal["rep", "pred", "ce", "relation", "topk_logit"]
@@ -15,6 +16,13 @@ STUDENT_LOSSES, PREDICTION_DISTANCES, REPRESENTATION_SCALES, INTERMEDIATE_REDUCT
 )
 CVPR_LOSSES = ("rep", "pred", "ce")  # the terms of the CVPR 2019 paper
 ENCODING_LOSSES = ("rep", "relation")  # terms that do not reach the classifier
+WEIGHT_OF = {  # term -> the setting of its weight
+    "rep": "rep_weight",
+    "pred": "pred_weight",
+    "ce": "ce_weight",
+    "relation": "relation_weight",
+    "topk_logit": "topk_weight",
+}
 MAX_SEED = 2**31 - 1  # accepted by NumPy, Python and TensorFlow alike
 
 
@@ -33,7 +41,7 @@ class DistillationConfig(Settings):
         1.0, "Weight of the relation loss; a mean over pairs of videos, small next to sums over classes.", ge=0.0
     )
     topk_weight: float = setting(1.0, "Weight of the loss topk_logit.", ge=0.0)
-    topk_temperature: float = setting(2.0, "Temperature T of the standardized logits in topk_logit.", gt=0.0)
+    topk_temperature: float = setting(2.0, "Temperature T of the standardized logits in topk_logit.", ge=1e-3)
     rep_scale: RepresentationScale = setting(
         "none", "Divide L_rep by nothing, or by the dimension of the encoding: the mean instead of the sum."
     )
@@ -58,6 +66,9 @@ class DistillationConfig(Settings):
         for term in terms:
             require(term in STUDENT_LOSSES, "student_loss", f"{term!r} is unknown; choose among {known}.", terms)
         require(len(set(terms)) == len(terms), "student_loss", "contains duplicates.", terms)
+        weights = [WEIGHT_OF[term] for term in terms] + ["intermediate_weight"] * self.match_intermediate
+        reason = f"leaves nothing to train: give a term of student_loss={written(terms)} a weight above 0."
+        require(any(getattr(self, name) for name in weights), weights[0], reason, 0.0)
         reason = "keeps the teacher's classifier as it is, so it needs share_classifier."
         require(self.share_classifier or not self.freeze_classifier, "freeze_classifier", reason, True)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import keras
 
-from youtube8m_distill.config import DistillationConfig, NetworkConfig, RunConfig
+from youtube8m_distill.config import WEIGHT_OF, DistillationConfig, NetworkConfig, RunConfig
 from youtube8m_distill.families.build import build_model
 from youtube8m_distill.families.mixture.network import Network
 from youtube8m_distill.layers.base import sharing_weights
@@ -18,12 +18,12 @@ from youtube8m_distill.schemes.scheme import TrainingScheme
 from youtube8m_distill.schemes.serial import SerialDistiller
 from youtube8m_distill.schemes.supervised import Supervised
 
-TERMS = {  # in settings -> in schemes, and the setting of its weight
-    "rep": ("representation_loss", "rep_weight"),
-    "pred": ("prediction_loss", "pred_weight"),
-    "ce": ("label_loss", "ce_weight"),
-    "relation": ("relation_loss", "relation_weight"),
-    "topk_logit": ("topk_logit_loss", "topk_weight"),
+TERMS = {  # in settings -> in schemes
+    "rep": "representation_loss",
+    "pred": "prediction_loss",
+    "ce": "label_loss",
+    "relation": "relation_loss",
+    "topk_logit": "topk_logit_loss",
 }
 
 
@@ -78,8 +78,7 @@ def student_terms(
     distillation: DistillationConfig, student: NetworkConfig, label_loss: str = "CrossEntropyLoss"
 ) -> StudentTerms:
     """What a student minimizes."""
-    terms = [TERMS[name] for name in distillation.student_loss]
-    weights = {term: getattr(distillation, setting) for term, setting in terms}
+    weights = {TERMS[name]: getattr(distillation, WEIGHT_OF[name]) for name in distillation.student_loss}
     if distillation.match_intermediate:
         weights["intermediate_representation_loss"] = distillation.intermediate_weight
     return StudentTerms(
