@@ -69,6 +69,29 @@ def assert_same_end(tmp_path, mode, files, stops, **options):
             np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(
+    "longest, budget, message",
+    [
+        (30, 10, "reads at most 6 of its 10 frames: skips of 5 or more leave a video of 30 frames after that."),
+        (9, 3, "reads at most 2 of its 3 frames: skips of 5 or more leave a video of 9 frames after that."),
+        (11, 3, ""),
+    ],
+)
+def test_a_budget_of_frames_that_cannot_be_reached_is_reported(
+    tmp_path, files, monkeypatch, caplog, longest, budget, message
+):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(training._Training, "_train_stage", lambda *_: None)
+    settings = {"skip_actions": "5-8", "skip_budget": budget, "view": config.FrameView(max_video_frames=longest)}
+    network = networks.frame_level("SkipFrameModel", **settings)
+    options = {"training": config.TrainingConfig(batch_size=4), "train_data_pattern": files}
+    run_config = config.RunConfig(mode="teacher", networks={"teacher": network}, **options)
+    run = runs.prepare_run(tmp_path / "run", run_config)
+    runs.train_run(run, runs.find_training_files(run_config), make_strategy())
+    lines = [line for line in caplog.messages if line.startswith("SkipFrameModel")]
+    assert lines == ([f"SkipFrameModel {message} See --skip_actions."] if message else [])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["teacher", "serial", "parallel"])
 def test_a_resumed_run_ends_with_the_same_weights_as_an_uninterrupted_one(tmp_path, files, mode, monkeypatch):

@@ -40,6 +40,10 @@ class FamilySettings(Settings):
     def check(self, features: "FeatureConfig", classifier: Settings) -> None:
         """Raises SettingError if the settings do not fit the stored features or the classifier."""
 
+    def frames_warning(self, max_frames: int) -> str:
+        """A line for the start of a training if the settings do not suit videos of so many frames; else nothing."""
+        return ""
+
     def member(self) -> "FamilySettings":
         """Settings of one member of a mixture."""
         raise NotImplementedError(type(self).__name__)

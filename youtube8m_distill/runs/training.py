@@ -174,6 +174,9 @@ class _Training:
             parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
             cost = f"{parameters:,} parameters, {network.multiply_adds(frames):,} multiply-adds per video"
             log.info("%s: %s of %d frame(s)", self.config.title(role), cost, frames)
+        for network in (self.config.networks[role] for role in self.config.trained_roles):
+            if warning := network.family.frames_warning(network.max_frames):
+                log.info("%s", warning)
         if self.config.mode == "serial" and not self.config.distillation.needs_teacher:
             log.info("student_loss=ce needs labels alone: the teacher is not run, and its frames are not read.")
         self._log_estimate()

@@ -53,6 +53,16 @@ class SkipFrameSettings(FrameFamilySettings):
         every_other, first, end = found.groups()
         return tuple(range(int(first), min(int(end), LONGEST_SKIP + 2), 2 if every_other else 1))
 
+    def frames_warning(self, max_frames):
+        shortest = min(self.skips)
+        reachable = -(-max_frames // shortest)
+        if reachable >= self.skip_budget:
+            return ""
+        return (
+            f"{self.model} reads at most {reachable} of its {self.skip_budget} frames: skips of {shortest} or more leave a "
+            f"video of {max_frames} frames after that. See --skip_actions."
+        )
+
     def encoding_size(self, features):
         return 2 * self.lstm_layers * self.lstm_cells
 
