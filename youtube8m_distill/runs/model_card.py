@@ -253,8 +253,8 @@ def _training(run, progress):
         losses = ", ".join(config.distillation.student_loss)
         teacher = f" The teacher is the network in `{config.teacher_dir}`." if config.teacher_dir else ""
         lines.append(f"Mode {config.mode}, losses of the student: {losses}.{teacher}")
-    told = f"```sh\n{command.read_text(encoding='utf-8').strip()}\n```\n\n" if command.is_file() else ""
-    return told + _bullets(lines)
+    shown_command = f"```sh\n{command.read_text(encoding='utf-8').strip()}\n```\n\n" if command.is_file() else ""
+    return shown_command + _bullets(lines)
 
 
 def _limits(network, evaluations):
