@@ -98,7 +98,7 @@ def test_a_cascade_keeps_the_gap_and_states_what_was_chosen(built, folder, train
     assert f"{trained[0]}: answers {chosen['videos'][0] / NUM_VIDEOS:6.1%}" in built.out
     assert f"together: GAP@20 {chosen['gap']:.4f}" in built.out
     assert built.out.splitlines()[-1] == (
-        f"Written to {folder}/cascade; `yt8m eval` and `yt8m infer` take it as --train_dir."
+        f"Written to {folder}/cascade; `yt8m eval`, `yt8m infer`, `yt8m predict`, and `yt8m beam` take it as --train_dir."
     )
 
 
@@ -149,7 +149,7 @@ def test_a_cascade_that_leaves_all_videos_to_the_last_network_is_reported(built,
     lines = cascade_command.report(dataclasses.replace(cascade, settings=settings), ["small", "large"])
     assert lines[1].startswith("  small: answers   0.0% (none is sure enough); alone GAP@20 ")
     assert lines[4] == (
-        "No network but the last answers any video: a GAP@20 within 0.02 of its own was not found otherwise. Use large "
+        "No network but the last answers any video: no cheaper choice keeps GAP@20 within 0.02 of its own. Use large "
         "alone, or allow a larger --max_gap_loss."
     )
 

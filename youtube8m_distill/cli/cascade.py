@@ -84,8 +84,8 @@ def report(cascade, names):
     idle = [name for name, videos in zip(names[:-1], chosen.videos) if not videos]
     if len(idle) == len(names) - 1:
         lines.append(
-            f"No network but the last answers any video: a GAP@20 within {settings.options.max_gap_loss:g} of its own was "
-            f"not found otherwise. Use {names[-1]} alone, or allow a larger --max_gap_loss."
+            "No network but the last answers any video: no cheaper choice keeps GAP@20 within "
+            f"{settings.options.max_gap_loss:g} of its own. Use {names[-1]} alone, or allow a larger --max_gap_loss."
         )
     elif idle:
         lines.append(f"Answers no video: {', '.join(idle)}. Without it, the cascade costs less.")
@@ -95,5 +95,6 @@ def report(cascade, names):
     if best.gap > last.gap:
         name = names[settings.stages.index(best)]
         lines.append(f"{name} alone has a higher GAP@20 than the last network. Leave out the networks after it.")
-    programs = " and ".join(f"`{entry.program(name)}`" for name in ("eval", "infer"))
-    return [*lines, f"Written to {cascade.folder}; {programs} take it as --train_dir."]
+    *programs, last_program = (f"`{entry.program(name)}`" for name in ("eval", "infer", "predict", "beam"))
+    takers = f"{', '.join(programs)}, and {last_program}"
+    return [*lines, f"Written to {cascade.folder}; {takers} take it as --train_dir."]
