@@ -198,12 +198,15 @@ def test_a_worker_waits_for_the_chief_before_it_stops(monkeypatch, caplog):
 
 
 def test_a_second_ctrl_c_ends_the_process_at_once():
-    interruption, before = Interruption(), signal.getsignal(signal.SIGINT)
-    with interruption.noticing():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
+    own = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
+    try:
+        with Interruption().noticing():
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, own)
 
 
 def test_a_closed_terminal_is_noticed_unless_the_program_ignores_it():
