@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from tests import oracles, tiny_training
 from youtube8m_distill.engine import predictor as predict
-from youtube8m_distill.engine.predictor import BestClasses, Predictor, evaluate
+from youtube8m_distill.engine.predictor import BEFORE, BestClasses, Predictor, evaluate
 from youtube8m_distill.engine.strategy import make_strategy
+from youtube8m_distill.metrics.calibration import Calibration
 from youtube8m_distill.metrics.evaluate import Evaluator
 
 DATA = {name: values for name, values in tiny_training.flat(tiny_training.videos(11)).items() if name != "epoch"}
@@ -104,12 +105,15 @@ def test_facts_about_the_records_are_passed_on(predictor):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_prediction_that_is_not_finite_is_reported_at_any_rank(monkeypatch, bad):
-    predictor = _predictor(None, top_k=1)
+@pytest.mark.parametrize("combines", [False, True])
+def test_a_prediction_that_is_not_finite_is_reported_at_any_rank(monkeypatch, bad, combines):
+    predictor = _predictor(None, top_k=1, calibration=Calibration(0.5, 0.0, 0.3 * combines))
     predictions = np.full((3, tiny_training.NUM_CLASSES), 0.5, np.float32)
     predictions[1, -1] = bad
     monkeypatch.setattr(predictor, "network", lambda batch, training: {"predictions": tf.constant(predictions)})
-    assert next(iter(predictor(_dataset(3, 3))))["finite"].tolist() == [True, False, True]
+    before = {BEFORE: np.full((11, tiny_training.NUM_CLASSES), 0.5, np.float32)} if combines else {}
+    batches = tf.data.Dataset.from_tensor_slices(DATA | before).take(3).batch(3)
+    assert next(iter(predictor(batches)))["finite"].tolist() == [True, False, True]
 
 
 def _operations(predictor):

@@ -57,7 +57,8 @@ class BestClasses:
         found = {
             "classes": classes[:, :top_k],
             "scores": calibration(scores[:, :top_k]),
-            "finite": ops.isfinite(ops.sum(predictions, axis=-1)),  # of all classes: a NaN need not be among the best
+            # Of all classes: a NaN need not be among the best. Before calibration, which makes infinity a probability.
+            "finite": ops.isfinite(ops.sum(rated_only(outputs["predictions"], weights), axis=-1)),
         }
         if self.for_metrics:
             # Logits keep digits that the loss needs, but are those before calibration.
