@@ -123,7 +123,7 @@ def test_a_process_loads_the_network_once(folder, tmp_path, monkeypatch):
 
 
 def test_a_cascade_predicts_as_with_yt8m_infer(folder, tmp_path):
-    cascades.save_cascade(tmp_path / "cascade", cascades.save_runs(tmp_path / "runs"), [0.45])
+    cascades.save_cascade(tmp_path / "cascade", cascades.save_runs(tmp_path / "runs"), [0.45], cascades.COMBINED_MAPS)
     arguments = [f"--train_dir={tmp_path}/cascade", f"--input_data_pattern={folder}/test*.tfrecord", "--batch_size=8"]
     yt8m("infer", *arguments, f"--output_file={tmp_path}/infer.csv")
     yt8m("beam", *arguments, f"--output_dir={tmp_path}/out", *TWO_PROCESSES)

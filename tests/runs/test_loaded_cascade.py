@@ -246,6 +246,23 @@ def test_two_devices_give_the_rows_of_one(loaded, shards, alone, thresholds):
 
 
 @pytest.mark.slow
+def test_two_devices_give_the_combined_answers_of_one(folder, trained, shards):
+    cascade = cascades.save_cascade(folder / "two_devices", trained, [NEVER, NEVER], cascades.COMBINED_MAPS)
+    one, two = (
+        joined(runs.LoadedCascade(cascade, make_strategy(devices=devices), keep_predictions=True).predict(shards, 5))
+        for devices in (["/cpu:0"], ["/cpu:0", "/cpu:1"])
+    )
+    assert set(one["stage"]) == {2}
+    for name in ("scores", "predictions", "losses", "perr"):
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-5)
+
+
+def test_a_first_network_that_counts_others_is_refused(folder, trained):
+    with pytest.raises(ValueError, match="c=0.5: must be 0 for the first network, which has none before it"):
+        cascades.save_cascade(folder / "wrong", trained, [NEVER, NEVER], ((1.0, 0.0, 0.5), *cascades.COMBINED_MAPS[1:]))
+
+
+@pytest.mark.slow
 def test_a_gate_decides_by_the_encoding(folder, trained, shards, alone):
     pair = trained[0], trained[2]
     weights = np.float32([3.0, -2.0, 1.0, 0.5])

@@ -74,3 +74,4 @@ class CascadeSettings(Settings):
         reason = "must have one threshold fewer than there are networks."
         points = (self.chosen, *self.frontier)
         require(all(len(point.thresholds) == len(self.stages) - 1 for point in points), "thresholds", reason)
+        require(not self.stages[0].c, "c", "must be 0 for the first network, which has none before it.", self.stages[0].c)
