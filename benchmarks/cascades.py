@@ -92,7 +92,8 @@ def measure(seed, folder):
         runs.find_shards(flag.name, str(flag.value), configs[0].features, configs, (), reading, configs[0].num_classes)
         for flag in (VALIDATION, HELD_OUT)
     )
-    needed = CascadeOptions(criterion="gate" if "gate" in WANTED.value else "expected_ap")
+    criterion = "gate" if "gate" in WANTED.value else "expected_ap"
+    needed = CascadeOptions(criterion=criterion, combine=COMBINE.value)
     observed = building.observe(building.load_networks(trained, strategy, reading, needed), validation)
     names = [str(run.folder) for run in trained]
     titles = [pathlib.Path(name.replace("{seed}", "")).name.rstrip("-_") for name in TRAIN_DIRS.value or ()]  # of all seeds
