@@ -120,6 +120,7 @@ def test_evaluation_gives_the_gap_and_the_usage_that_the_search_promised(built, 
     assert found["mean_multiply_adds"] == pytest.approx(chosen["mean_multiply_adds"], rel=0.02)
     videos = [stage["videos"] for stage in found["stages"]]
     assert sum(videos) == NUM_VIDEOS and np.abs(np.subtract(videos, chosen["videos"])).max() <= 1
+    assert read(folder / "cascade")["stages"][1]["c"] > 0
     assert found["videos_per_second"] > 0 and found["network"] == "cascade"
     assert ended.out.startswith("cascade of 2 networks, 150 videos, ")
     assert f"{videos[0]} videos ({videos[0] / NUM_VIDEOS:.1%}) answered by the network of step 3 in" in ended.out
@@ -152,6 +153,19 @@ def test_a_cascade_that_leaves_all_videos_to_the_last_network_is_reported(built,
         "No network but the last answers any video: no cheaper choice keeps GAP@20 within 0.02 of its own. Use large "
         "alone, or allow a larger --max_gap_loss."
     )
+    said = "Networks that answer no video still count in the answers of later ones: without them, GAP@20 changes."
+    assert said in lines
+    last = settings.stages[1].replace(c=0.0)
+    settings = settings.replace(stages=(first, last))
+    assert said not in cascade_command.report(dataclasses.replace(cascade, settings=settings), ["small", "large"])
+
+
+@pytest.mark.slow
+def test_nocombine_leaves_out_the_answers_of_the_networks_before(trained, files, tmp_path):
+    build(trained, files, tmp_path / "cascade", "--nocombine")
+    found = read(tmp_path / "cascade")
+    assert [stage["c"] for stage in found["stages"]] == [0, 0] and not found["options"]["combine"]
+    assert found["frontier"][0]["gap"] == pytest.approx(found["stages"][1]["gap"], abs=1e-3)
 
 
 @pytest.mark.slow

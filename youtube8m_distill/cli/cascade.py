@@ -89,6 +89,8 @@ def report(cascade, names):
         )
     elif idle:
         lines.append(f"Answers no video: {', '.join(idle)}. Without it, the cascade costs less.")
+    if idle and any(stage.c for stage in settings.stages):
+        lines.append("Networks that answer no video still count in the answers of later ones: without them, GAP@20 changes.")
     if share >= 1 and len(idle) < len(names) - 1:
         lines.append("The cascade costs as much as its last network alone, or more: use that, or other runs.")
     best = max(settings.stages, key=lambda stage: stage.gap)

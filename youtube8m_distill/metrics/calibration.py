@@ -53,7 +53,7 @@ def fit_calibration(scores: ArrayLike, hits: ArrayLike, before: ArrayLike | None
     Args:
         scores: float of any shape, from 0 to 1.
         hits: bool of the same shape.
-        before: the answers q for the same pairs; c is 0 without them, and if they do not make the answer better.
+        before: the answers q for the same pairs. c is 0 without them, or if a and c would not both be above 0.
     Raises:
         ValueError: with the reason, if the pairs do not determine a rising map.
     """

@@ -160,7 +160,7 @@ def observe(networks: Sequence[LoadedNetwork], shards: Sequence[Shard], batch_si
 
 
 def _map(function, *observed):
-    """The Observed of what a function makes of each array of some of them."""
+    """Applies a function to each field of one or more Observed and returns the results as an Observed."""
     return tree.map_structure(lambda *arrays: None if arrays[0] is None else function(*arrays), *observed)
 
 
