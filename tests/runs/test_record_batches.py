@@ -153,7 +153,7 @@ def test_a_file_that_lost_records_after_they_were_counted_is_an_error(tagger, tm
 @pytest.mark.slow
 def test_a_cascade_is_predicted_in_parts(tmp_path, quick_hrnn):
     trained = cascades.save_runs(tmp_path / "runs")
-    cascade = cascades.save_cascade(tmp_path / "cascade", trained, [0.5])
+    cascade = cascades.save_cascade(tmp_path / "cascade", trained, [0.5], cascades.COMBINED_MAPS)
     loaded = runs.LoadedCascade(cascade, make_strategy(), for_metrics=False)
     shards = find_files(commands.write_files(tmp_path, "v", [*commands.frame_videos(10), b"garbage"], 2))
     lines, faults = predicted(loaded, shards)
