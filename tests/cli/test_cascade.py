@@ -107,7 +107,7 @@ def test_a_last_network_that_is_not_the_best_is_pointed_out(built, folder):
     first, last = cascade.settings.stages
     better = cascade.settings.replace(stages=(first.replace(gap=last.gap + 0.001), last))
     lines = cascade_command.report(dataclasses.replace(cascade, settings=better), ["small", "large"])
-    said = "small alone has a higher GAP@20 than the last network. Leave out the networks after it."
+    said = "small alone has a higher GAP@20 than the last network. Try without the networks after it."
     assert said in lines and "alone has a higher" not in built.out
 
 

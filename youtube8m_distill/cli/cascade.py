@@ -96,7 +96,7 @@ def report(cascade, names):
     best = max(settings.stages, key=lambda stage: stage.gap)
     if best.gap > last.gap:
         name = names[settings.stages.index(best)]
-        lines.append(f"{name} alone has a higher GAP@20 than the last network. Leave out the networks after it.")
+        lines.append(f"{name} alone has a higher GAP@20 than the last network. Try without the networks after it.")
     *programs, last_program = (f"`{entry.program(name)}`" for name in ("eval", "infer", "predict", "beam"))
     takers = f"{', '.join(programs)}, and {last_program}"
     return [*lines, f"Written to {cascade.folder}; {takers} take it as --train_dir."]
