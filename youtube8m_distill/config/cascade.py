@@ -22,7 +22,7 @@ class CascadeOptions(Settings):
         "a logistic regression on its encoding that predicts whether the next network helps.",
     )
     combine: bool = setting(
-        True, "A video's answer also counts those of the networks that it has passed, with weights that are fitted."
+        True, "Count the answers of all networks that a video has passed, with fitted weights, and not only the last one's."
     )
     gate_margin: float = setting(
         0.0, "With --criterion=gate: the next network helps if it lowers the label loss by more than this.", ge=0

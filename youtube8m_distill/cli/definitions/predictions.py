@@ -150,7 +150,7 @@ def cascade():
         yt8m cascade --train_dirs=runs/student_6,runs/student_30,runs/teacher \\
             --validation_data_pattern='yt8m/validate0*.tfrecord' --output_dir=cascade
 
-    yt8m eval, infer, and predict take the folder as --train_dir. They decode the frames of the first network for all
+    yt8m eval, infer, predict, and beam take the folder as --train_dir. They decode the frames of the first network for all
     videos, and those of later networks only for the videos that reach them. The probabilities of the networks are
     calibrated, so that GAP can rank them together. A cascade that is in --output_dir is replaced.
     """
