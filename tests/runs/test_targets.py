@@ -214,10 +214,10 @@ def test_an_interrupted_computation_resumes_with_the_first_missing_file(tmp_path
 def test_two_computations_at_once_leave_one_complete_set(tmp_path, pattern, monkeypatch):
     settings, rows = run_config(tmp_path, pattern), stored._rows
 
-    def meanwhile(batches, bar):
+    def meanwhile(*arguments):
         monkeypatch.setattr(stored, "_rows", rows)
         compute(settings)
-        yield from rows(batches, bar)
+        yield from rows(*arguments)
 
     monkeypatch.setattr(stored, "_rows", meanwhile)
     found = compute(settings)
