@@ -82,7 +82,7 @@ class LoadedCascade(Tagger):
         keep_predictions: bool = False,
     ):
         self.cascade, self.top_k, criterion = cascade, top_k, cascade.settings.options.criterion
-        self.keep_predictions, self._is_combined = keep_predictions, any(each.c for each in cascade.calibrations)
+        self.keep_predictions, is_combined = keep_predictions, any(each.c for each in cascade.calibrations)
         self.networks = [
             LoadedNetwork(
                 run,
@@ -91,7 +91,7 @@ class LoadedCascade(Tagger):
                 reading=reading,
                 top_k=max(top_k, schema.TOP_K),
                 for_metrics=for_metrics,
-                keep_predictions=keep_predictions or self._is_combined,
+                keep_predictions=keep_predictions or is_combined,
                 keep_encoding=criterion == "gate",
                 calibration=calibration,
             )
@@ -181,7 +181,7 @@ class LoadedCascade(Tagger):
         if not self._is_compiled:
             first.predictor.compile_for(windows.element_spec)
             for network in others:
-                network.predictor.compile_for(self._spec(network, shards, layout))
+                network.predictor.compile_for(_spec(network, shards, layout))
             self._is_compiled = True
         paths = tf.constant([shard.path for shard in shards])
         for batch in one_ahead(lambda window: self._answer(window, paths, layout), windows):
@@ -215,11 +215,6 @@ class LoadedCascade(Tagger):
         is_sure = confidences(self.cascade.settings.options.criterion, outputs, gate) >= self.cascade.thresholds[index]
         return outputs["finite"] & ~is_sure
 
-    def _spec(self, network, shards, layout):
-        """What a later network's batches look like."""
-        spec = network.make_dataset(shards, 1, layout=layout).element_spec
-        return spec | {BEFORE: tf.TensorSpec([None, network.config.num_classes])} if _combines(network) else spec
-
     def _predict_rows(self, index, window, rows, paths, layout, answers):
         """The outputs of a later network for some rows of a window, in batches of equal size that suit it.
 
@@ -244,6 +239,12 @@ class LoadedCascade(Tagger):
 def _combines(network):
     """Whether a network's answers also count those of the networks before it."""
     return bool(network.predictor.outputs.calibration.c)
+
+
+def _spec(network, shards, layout):
+    """What a later network's batches look like."""
+    spec = network.make_dataset(shards, 1, layout=layout).element_spec
+    return spec | {BEFORE: tf.TensorSpec([None, network.config.num_classes])} if _combines(network) else spec
 
 
 class Usage:
