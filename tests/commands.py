@@ -166,21 +166,25 @@ def use_quick_encoder(monkeypatch):
     monkeypatch.setattr(config.FAMILY_OF["HierarchicalLstmModel"], "build_encoder", lambda *_: QuickEncoder())
 
 
-def save_run(folder, network, steps=(3,)):
-    """A run's folder as training leaves it, but with random weights of another seed for every step; returns the Run."""
+def save_run(folder, network, steps=(3,), **build):
+    """A run's folder as training leaves it, but with random weights of another seed for every step; returns the Run.
+
+    `build` are options of `networks.build`.
+    """
     run = runs.prepare_run(
         folder, config.RunConfig(mode="teacher", networks={"teacher": network}, training=config.TrainingConfig())
     )
     for step in steps:
-        save_checkpoint(run, step)
+        save_checkpoint(run, step, **build)
     return run
 
 
-def save_checkpoint(run, step):
+def save_checkpoint(run, step, **build):
     """Adds a checkpoint with random weights to a run of `save_run`."""
     path = run.checkpoints.step_folder(step)
     path.mkdir(parents=True)
-    networks.build(run.config.networks["teacher"], seed=step, name="teacher").save_weights(path / "teacher.weights.h5")
+    network = networks.build(run.config.networks["teacher"], seed=step, name="teacher", **build)
+    network.save_weights(path / "teacher.weights.h5")
     (path / "progress.json").write_text(
         json.dumps(
             {

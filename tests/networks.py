@@ -60,12 +60,12 @@ def every_network():
     }
 
 
-def build(network, seed=0, **options):
+def build(network, seed=0, deviation=0.5, **options):
     """The network with random weights and biases, so that tests notice a missing one; variances are above 0."""
     model = builders.build_model(network, **options)
     random = np.random.default_rng(seed)
     for variable in model.weights:
-        values = random.normal(0, 0.5, variable.shape)
+        values = random.normal(0, deviation, variable.shape)
         variable.assign(np.abs(values) + 0.1 if variable.name in ("moving_variance", "scale") else values)
     return model
 

@@ -200,8 +200,9 @@ def test_every_family_can_be_exported_to_every_format(format, model, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", LITERT, ids=lambda settings: settings.quantization)
 def test_quantization_keeps_predictions_within_its_tolerance(settings, videos, tmp_path):
-    network = networks.frame_level(view=FOUR_FRAMES, lstm_cells=64)
-    run, shards = commands.save_run(tmp_path / "run", network), find_files(videos)
+    network = networks.frame_level(view=FOUR_FRAMES, lstm_cells=96)
+    # Weights about as large as a trained LSTM's: far larger ones make it chaotic, so that any rounding changes predictions.
+    run, shards = commands.save_run(tmp_path / "run", network, deviation=96**-0.5), find_files(videos)
     found = export.export_network(run, tmp_path / "out", settings, verify_shards=shards, calibration_shards=shards)
     exact = export.export_network(run, tmp_path / "exact", LITERT[0], verify_shards=shards)
     assert (found.largest_difference > exact.largest_difference) == (settings.quantization != "none")
