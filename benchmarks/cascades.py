@@ -36,6 +36,7 @@ from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.metrics.average_precision import average_precision
 from youtube8m_distill.metrics.evaluate import Evaluator
 from youtube8m_distill.runs import cascade_building as building
+from youtube8m_distill.runs.cascade_observation import load_networks, observe
 
 TRAIN_DIRS = flags.DEFINE_list("train_dirs", None, "Runs, the cheapest first; {seed} stands for each of --seeds.")
 SEEDS = flags.DEFINE_list("seeds", ["0"], "What {seed} stands for, one set of runs each.")
@@ -94,7 +95,7 @@ def measure(seed, folder):
     )
     criterion = "gate" if "gate" in WANTED.value else "expected_ap"
     needed = CascadeOptions(criterion=criterion, combine=COMBINE.value)
-    observed = building.observe(building.load_networks(trained, strategy, reading, needed), validation)
+    observed = observe(load_networks(trained, strategy, reading, needed), validation)
     names = [str(run.folder) for run in trained]
     titles = [pathlib.Path(name.replace("{seed}", "")).name.rstrip("-_") for name in TRAIN_DIRS.value or ()]  # of all seeds
     entries = [Entry({"seed": seed, "kind": SINGLE, "name": title}, n) for title, n in zip(titles, networks)]
@@ -131,7 +132,7 @@ def scores(tagger, shards):
             about = tagger.about()
             answered = " ".join(str(stage["videos"]) for stage in about["stages"])
             return {"gap": gap, **{name: about[name] for name in MEASURED[1:3]}, "videos": answered}
-    (seen,) = building.observe([tagger], shards)
+    (seen,) = observe([tagger], shards)
     gap = average_precision(seen.scores.ravel(), seen.hits.ravel(), seen.num_labels.sum())
     return {"gap": gap, "mean_frames": seen.num_frames.mean(), "mean_multiply_adds": seen.multiply_adds.mean()}
 

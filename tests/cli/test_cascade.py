@@ -13,7 +13,7 @@ from youtube8m_distill import config, runs
 from youtube8m_distill.cli import cascade as cascade_command
 from youtube8m_distill.data.find_files import find_files
 from youtube8m_distill.engine.strategy import make_strategy
-from youtube8m_distill.runs import cascade_building as building
+from youtube8m_distill.runs.cascade_observation import load_networks, observe
 
 NUM_VIDEOS = 150
 
@@ -65,8 +65,8 @@ def built(trained, files, folder):
 def test_networks_observe_each_other_on_the_same_videos_and_classes(trained, files):
     found = find_files(files)
     options = config.CascadeOptions(criterion="gate")
-    networks_ = building.load_networks([runs.open_run(folder) for folder in trained], make_strategy(), None, options)
-    first, second = building.observe(networks_, found, batch_size=40)
+    networks_ = load_networks([runs.open_run(folder) for folder in trained], make_strategy(), None, options)
+    first, second = observe(networks_, found, batch_size=40)
     alone = [
         [batch for batch in runs.LoadedNetwork(runs.open_run(folder), make_strategy(), keep_predictions=True).predict(found)]
         for folder in trained

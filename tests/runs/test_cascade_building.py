@@ -15,7 +15,7 @@ from youtube8m_distill.metrics.calibration import fit_calibration
 from youtube8m_distill.metrics.gap import GlobalAveragePrecision
 from youtube8m_distill.metrics.ranking import ranking_from_top
 from youtube8m_distill.runs import cascade_building as building
-from youtube8m_distill.runs.cascade_building import Observed
+from youtube8m_distill.runs.cascade_observation import Observed
 from youtube8m_distill.runs.thresholds import cheapest
 
 NUM_VIDEOS, K = 400, 6

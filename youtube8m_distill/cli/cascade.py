@@ -13,6 +13,7 @@ from youtube8m_distill.data.labels import check_labels
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
 from youtube8m_distill.runs import cascade_building as building
+from youtube8m_distill.runs.cascade_observation import load_networks, observe
 from youtube8m_distill.settings import require
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,9 @@ def main():
         building.check_runs(trained)
         reading = reading_of(trained[0].config.reading)
         shards = find_shards(trained, reading)
-        networks = building.load_networks(trained, make_strategy(FLAGS.num_gpu), reading, options)
+        networks = load_networks(trained, make_strategy(FLAGS.num_gpu), reading, options)
         building.check_order(networks)
-        observed = building.observe(networks, shards, FLAGS.batch_size)
+        observed = observe(networks, shards, FLAGS.batch_size)
         names, pattern = [str(run.folder) for run in trained], FLAGS.validation_data_pattern
         plan = building.plan_cascade(names, observed, options)
         cascade = building.write_plan(FLAGS.output_dir, plan, networks, shards, options, pattern)

@@ -1,4 +1,4 @@
-"""Builds a cascade from trained runs: what each network predicts for validation videos, calibrations, gates, thresholds."""
+"""Builds a cascade from what its networks predict for validation videos: calibrations, gates, and thresholds."""
 
 import itertools
 import logging
@@ -9,45 +9,24 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
-from keras import tree
 
 from youtube8m_distill import schema
-from youtube8m_distill.config import CascadeOptions, CascadeSettings, FrontierPoint, Reading, StageSettings
-from youtube8m_distill.data.ids import hash_ids
+from youtube8m_distill.config import CascadeOptions, CascadeSettings, FrontierPoint, StageSettings
 from youtube8m_distill.data.tfrecord import Shard
-from youtube8m_distill.engine.predictor import ABOUT_RECORDS
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.metrics.calibration import Calibration, fit_calibration
 from youtube8m_distill.metrics.expected_ap import expected_average_precision
-from youtube8m_distill.metrics.ranking import ranking_from_top
 from youtube8m_distill.runs.cascade import Cascade, write_cascade
+from youtube8m_distill.runs.cascade_observation import Observed, rows_of
 from youtube8m_distill.runs.evaluation import LoadedNetwork
 from youtube8m_distill.runs.gate import Gate, fit_gate
-from youtube8m_distill.runs.loaded_cascade import costs, made_from
+from youtube8m_distill.runs.loaded_cascade import made_from
 from youtube8m_distill.runs.run import Run
 from youtube8m_distill.runs.shards import fingerprint
-from youtube8m_distill.runs.tagger import Done, predict_rest
 from youtube8m_distill.runs.thresholds import Point, StageResults, cheapest, point_of, trace_frontier
 from youtube8m_distill.settings import require
 
-CANDIDATES = 100  # best classes of a network; beyond them, the answers of other networks are not searched for better ones
-
 log = logging.getLogger(__name__)
-
-
-class Observed(NamedTuple):
-    """What one network predicts for the N validation videos, not calibrated, and the labels."""
-
-    hashes: np.ndarray  # uint64 [N], of the ids
-    scores: np.ndarray  # float32 [N, k], of the best classes, among which those of the combined answer are searched
-    hits: np.ndarray  # bool [N, k]
-    num_labels: np.ndarray  # int32 [N]
-    losses: np.ndarray  # float32 [N], L_CE
-    num_frames: np.ndarray  # int32 [N]
-    multiply_adds: np.ndarray  # float64 [N]
-    earlier: tuple[np.ndarray, ...] = ()  # float32 [N, k]: what each of the networks before predicts for the same classes
-    encodings: np.ndarray | None = None  # float32 [N, D], for gates
 
 
 class Plan(NamedTuple):
@@ -100,70 +79,6 @@ def check_order(networks: Sequence[LoadedNetwork]) -> None:
     require(rises, "train_dirs", reason, [network.run.folder for network in networks])
 
 
-def load_networks(
-    trained: Sequence[Run], strategy: tf.distribute.Strategy, reading: Reading | None, options: CascadeOptions
-) -> list[LoadedNetwork]:
-    """The main networks of some runs, with the outputs that `observe` needs."""
-    wanted = {"top_k": CANDIDATES, "keep_predictions": options.combine, "keep_encoding": options.criterion == "gate"}
-    return [LoadedNetwork(run, strategy, reading=reading, **wanted) for run in trained]
-
-
-class _SideBySide:
-    """Several networks that predict the same batches of videos, as a Source of `predict_rest`."""
-
-    def __init__(self, networks):
-        self.networks, self.configs, self.reading = networks, networks[0].configs, networks[0].reading
-
-    def run(self, shards, batch_size, layout):
-        streams = [network.run_batches(shards, batch_size, layout) for network in self.networks]
-        for found in zip(*streams, strict=True):
-            about = {name: found[0][name] for name in ABOUT_RECORDS}
-            yield {**about, "finite": np.all([each["finite"] for each in found], axis=0), "found": found}
-
-    def source_of(self, batch, row):
-        index = next(index for index, each in enumerate(batch["found"]) if not each["finite"][row])
-        return self.networks[index].source_of(batch, row)
-
-
-def observe(networks: Sequence[LoadedNetwork], shards: Sequence[Shard], batch_size: int | None = None) -> list[Observed]:
-    """What each network predicts for all videos in some labeled files.
-
-    Encodings, which networks loaded with `keep_encoding` give, take 4 bytes per number: 0.8 GB for 48,000 videos and an
-    H-RNN of 1,024 cells.
-
-    Args:
-        networks: as `load_networks` gives them, in the order of the cascade. Without `keep_predictions`, nothing can be
-            combined.
-    """
-    together, rows = _SideBySide(networks), [[] for _ in networks]
-    size = batch_size or min(network.batch_size for network in networks)
-    for batch in predict_rest(together, lambda rest, layout: together.run(rest, size, layout), shards, "predict", Done()):
-        found = batch["found"]
-        for index, (network, own) in enumerate(zip(networks, found)):
-            ranking = ranking_from_top(own[schema.LABELS], own["classes"], own["scores"])
-            earlier = [each["predictions"] for each in found[:index] if "predictions" in each]
-            frames = own[schema.NUM_FRAMES]
-            rows[index].append(
-                Observed(
-                    hash_ids(own[schema.VIDEO_ID]),
-                    ranking.scores,
-                    ranking.hits,
-                    ranking.num_labels,
-                    own["losses"],
-                    frames,
-                    costs(network, frames),
-                    tuple(np.take_along_axis(each, ranking.classes, axis=1) for each in earlier),
-                    own.get("encoding"),
-                )
-            )
-    return [_map(lambda *parts: np.concatenate(parts), *each) for each in rows]
-
-
-def _map(function, *observed):
-    """Applies a function to each field of one or more Observed and returns the results as an Observed."""
-    return tree.map_structure(lambda *arrays: None if arrays[0] is None else function(*arrays), *observed)
-
-
 def plan_cascade(
     names: Sequence[str],
     observed: Sequence[Observed],
@@ -189,7 +104,7 @@ def plan_cascade(
         calibrations.append(_calibrate(name, each, calibrations, is_fitted, options.combine))
     pairs = zip(names, observed, observed[1:]) if is_gated else ()
     gates = [_gate(name, here, after, is_fitted, options.gate_margin) for name, here, after in pairs]
-    chosen = [_map(lambda values: values[is_searched], each) for each in observed]
+    chosen = [rows_of(each, is_searched) for each in observed]
     results = [
         _results(each, calibrations[:number], options.criterion, gate)
         for number, (each, gate) in enumerate(itertools.zip_longest(chosen, gates), 1)
