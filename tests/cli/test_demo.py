@@ -36,6 +36,7 @@ def test_the_commands_run_in_order(tmp_path, called):
     assert [name for name, _, _ in called] == ["synthesize", *["train", "eval"] * 4, "infer"]
     teacher, uniform, serial, parallel = flags_of("train", called)
     assert serial["teacher_dir"] == teacher["train_dir"] and serial["mode"] == "serial"
+    assert serial["teacher_targets_dir"] == tmp_path / "demo/targets/teacher"
     assert (teacher["mode"], uniform["mode"], parallel["mode"]) == ("teacher", "teacher", "parallel")
     assert uniform["frames_per_video"] == serial["frames_per_video"] == parallel["frames_per_video"] == 10
     assert "frames_per_video" not in teacher

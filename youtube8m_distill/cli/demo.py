@@ -69,7 +69,8 @@ def train_and_score(folder, seed):
     records = []
     for name, settings in RUNS.items():
         if settings["mode"] == "serial":
-            settings = {**settings, "teacher_dir": run_folder(folder, "teacher", seed)}
+            teacher = run_folder(folder, "teacher", seed)
+            settings = {**settings, "teacher_dir": teacher, "teacher_targets_dir": folder / "targets" / teacher.name}
         train_dir, selection = run_folder(folder, name, seed), folder / SELECTION_FILES
         data = {"train_data_pattern": folder / "sample/train*.tfrecord", "validation_data_pattern": selection}
         command("train", train_dir=train_dir, seed=seed, **data, **settings, **TRAINING)
