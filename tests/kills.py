@@ -57,7 +57,9 @@ def train(arguments, log, moment=None, quick=False):
     """
     events, output = (pathlib.Path(f"{log}.{suffix}") for suffix in ("events", "output"))
     events.touch()
-    process = _processes.Process(target=_train, args=(list(map(str, arguments)), str(events), str(output), quick))
+    process = _processes.Process(
+        target=_train, args=(list(map(str, arguments)), str(events), str(output), quick, dict(os.environ))
+    )
     process.start()
     if moment is not None:
         _kill(process, events, moment)
@@ -79,8 +81,9 @@ def _kill(process, events, moment):
         time.sleep(POLL_SECONDS)
 
 
-def _train(arguments, events, output, quick):
-    """The process."""
+def _train(arguments, events, output, quick, environment):
+    """The process, with the environment of the test: it inherits that of the first test that starts a process."""
+    os.environ.update(environment)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import tarfile
 import tempfile
@@ -21,6 +22,7 @@ from tests.commands import FEW_FRAMES, QUICK, SMALL
 from youtube8m_distill import config
 from youtube8m_distill.cli import demo
 from youtube8m_distill.engine.scalars import ScalarWriter
+from youtube8m_distill.runs import COMMAND_FILE
 
 START = "from the start"  # must be reported before any video is read
 REMOVED = "removed in the middle"
@@ -202,9 +204,11 @@ def folder_of(out, command):
 
 
 def meaning(name, content):
-    """A file's content without what differs between calls, such as the names that Keras gives layers."""
+    """A file's content without what differs between calls, such as the run's folder and names of Keras layers."""
     if content is None:
         return None
+    if name.endswith(COMMAND_FILE):
+        return re.sub(rb"--train_dir=\S+", b"", content)
     if name.endswith(".h5"):
         arrays = {}
         with h5py.File(io.BytesIO(content)) as file:

@@ -105,6 +105,7 @@ def test_two_workers_take_the_steps_of_one_process(tmp_path, files):
     assert "steps" in chief.err and "steps" not in worker.err
     assert {path.name for path in (tmp_path / "two").iterdir()} == {
         "config.json",
+        "command.txt",
         "checkpoints",
         "best",
         "history.csv",
