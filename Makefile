@@ -41,7 +41,7 @@ help:  ## list the targets
 
 install: .venv/.installed-test  ## create .venv and install the package with its test dependencies
 
-demo: install  ## train a teacher, a baseline, and two students on a synthetic sample set; 9 to 19 minutes on 2 cores
+demo: install  ## train a teacher, a baseline, and two students on a synthetic sample set; about 10 minutes on 2 cores
 	$(BIN)/yt8m demo --output_dir=demo
 
 tensorboard: install  ## show the demo's training curves at http://localhost:6006

@@ -57,7 +57,7 @@ def demo():
         yt8m demo --output_dir=demo
 
     Each step is one of the commands that real data take, and is printed before it runs. Networks, data set and batches are
-    small: it takes 9 to 19 minutes on two cores. Nothing else differs.
+    small: it takes about 10 minutes on two cores. Nothing else differs.
     """
     define(
         "Demo",
