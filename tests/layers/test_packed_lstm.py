@@ -11,6 +11,8 @@ SIZE, CELLS = 5, 3
 LENGTHS = np.array([0, 6, 2, 6, 1, 0, 4], np.int32)  # not in order, with equals, with empty ones in between
 SEQUENCES = np.random.default_rng(0).normal(size=(len(LENGTHS), 6, SIZE)).astype(np.float32)
 
+BOTH = pytest.mark.parametrize("final_state", [packed_lstm.final_state, packed_lstm.final_state_by_loop])
+
 
 def random_layers(num_layers, size=SIZE):
     random, layers = np.random.default_rng(1), []
@@ -30,24 +32,34 @@ def expected(layers, sequences, lengths):
 
 # A sequence narrower than the gates is projected step by step, a wider one all at once.
 @pytest.mark.parametrize("num_layers, size", [(1, SIZE), (2, 4 * CELLS)])
-def test_the_final_state_equals_the_oracle_for_any_order_of_lengths(num_layers, size):
+@BOTH
+def test_the_final_state_equals_the_oracle_for_any_order_of_lengths(final_state, num_layers, size):
     layers = random_layers(num_layers, size)
     sequences = np.random.default_rng(2).normal(size=(len(LENGTHS), 6, size)).astype(np.float32)
-    found = packed_lstm.final_state(layers, tf.constant(sequences), tf.constant(LENGTHS))
+    found = final_state(layers, tf.constant(sequences), tf.constant(LENGTHS))
     np.testing.assert_allclose(found, expected(layers, sequences, LENGTHS), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("lengths", [[0, 0], [6, 6], [0, 1]])
-def test_full_empty_and_one_step_sequences_equal_the_oracle(lengths):
+@BOTH
+def test_full_empty_and_one_step_sequences_equal_the_oracle(final_state, lengths):
     layers, sequences = random_layers(2), SEQUENCES[:2]
-    found = packed_lstm.final_state(layers, tf.constant(sequences), tf.constant(lengths))
+    found = final_state(layers, tf.constant(sequences), tf.constant(lengths))
     np.testing.assert_allclose(found, expected(layers, sequences, lengths), rtol=1e-5, atol=1e-6)
 
 
-def test_padding_is_never_read():
+@BOTH
+def test_a_sequence_of_a_single_step_equals_the_oracle(final_state):
+    layers, sequences, lengths = random_layers(2), SEQUENCES[:3, :1], np.array([1, 0, 1], np.int32)
+    found = final_state(layers, tf.constant(sequences), tf.constant(lengths))
+    np.testing.assert_allclose(found, expected(layers, sequences, lengths), rtol=1e-5, atol=1e-6)
+
+
+@BOTH
+def test_padding_is_never_read(final_state):
     frames = np.where(np.arange(6)[None, :, None] < LENGTHS[:, None, None], SEQUENCES, np.nan)
-    found = packed_lstm.final_state(random_layers(2), tf.constant(frames), tf.constant(LENGTHS))
-    np.testing.assert_array_equal(found, packed_lstm.final_state(random_layers(2), SEQUENCES, tf.constant(LENGTHS)))
+    found = final_state(random_layers(2), tf.constant(frames), tf.constant(LENGTHS))
+    np.testing.assert_array_equal(found, final_state(random_layers(2), tf.constant(SEQUENCES), tf.constant(LENGTHS)))
 
 
 @pytest.fixture
@@ -56,7 +68,7 @@ def by_keras(monkeypatch):
 
     def run(function):
         with monkeypatch.context() as patch:
-            patch.setattr(packed_lstm, "serves", lambda sequence, training: False)
+            patch.setattr(packed_lstm, "implementation", lambda sequence, training: None)
             return function()
 
     return run
@@ -94,15 +106,18 @@ def test_bfloat16_is_as_exact_as_keras_layers(by_keras):
     assert errors[0] <= errors[1] * 1.1
 
 
-@pytest.mark.parametrize("training, most", [(False, packed_lstm.MAX_STEPS), (True, packed_lstm.MAX_STEPS_IN_TRAINING)])
-def test_keras_layers_are_used_for_long_or_dynamic_sequences_and_on_gpus(monkeypatch, training, most):
-    assert packed_lstm.serves(tf.zeros((2, 2, 3)), training)
-    assert packed_lstm.serves(tf.zeros((2, most, 3)), training)
-    for steps in (0, 1, most + 1):
-        assert not packed_lstm.serves(tf.zeros((2, steps, 3)), training)
-    assert not packed_lstm.serves(keras.KerasTensor((2, None, 3)), training)
+@pytest.mark.parametrize(
+    "training, least, most, otherwise",
+    [(False, 1, packed_lstm.MAX_STEPS, packed_lstm.final_state_by_loop), (True, 2, packed_lstm.MAX_STEPS_IN_TRAINING, None)],
+)
+def test_steps_are_unrolled_if_they_are_few_and_known_and_there_is_no_gpu(monkeypatch, training, least, most, otherwise):
+    def chosen(steps):
+        return packed_lstm.implementation(keras.KerasTensor((2, steps, 3)), training)
+
+    assert chosen(least) is chosen(most) is packed_lstm.final_state
+    assert chosen(least - 1) is chosen(most + 1) is chosen(None) is otherwise
     monkeypatch.setattr(keras.distribution, "list_devices", lambda device_type=None: ["gpu:0"])
-    assert not packed_lstm.serves(tf.zeros((2, 5, 3)), training)
+    assert chosen(least) is chosen(None) is None
 
 
 def test_the_graph_of_an_h_rnn_has_no_loops_masks_or_extra_products():

@@ -148,7 +148,10 @@ def test_beyond_the_tolerance_nothing_is_written(exported, tmp_path, monkeypatch
     run, folder, _ = exported
     load = export.LOAD["saved_model"]
     monkeypatch.setitem(export.LOAD, "saved_model", lambda _: lambda inputs: load(folder)(inputs) + 0.25)
-    with pytest.raises(SettingError, match=r"tolerance=1e-05: is exceeded: .* is off by 0.25. Nothing was written"):
+    with pytest.raises(
+        SettingError,
+        match=r"tolerance=1e-05: is exceeded: .* is off by 0.25 for a video of \d+ frame\(s\). Nothing was written",
+    ):
         export.export_network(run, tmp_path / "saved")
     assert list(tmp_path.iterdir()) == []
 
@@ -190,11 +193,20 @@ LITERT = [ExportConfig(format="litert", quantization=name) for name in ("none", 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", networks.TINY)
 @pytest.mark.parametrize("format", ["saved_model", "litert", "onnx", "openvino"])
-def test_every_family_can_be_exported_to_every_format(format, model, tmp_path):
+def test_every_family_can_be_exported_to_every_format(format, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("youtube8m_distill.export.onnx.LARGE", 8)  # as if networks had their published sizes
     network = networks.frame_level(model, view=config.FrameView(frame_selection="uniform", frames_per_video=5))
     run = commands.save_run(tmp_path / "run", network)
     found = export.export_network(run, tmp_path / "out", ExportConfig(format=format))
     assert found.num_frames == (1, 301) and found.passed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model, frames", [("HierarchicalLstmModel", 1), ("LstmModel", 1), ("LstmModel", 65)])
+def test_recurrent_networks_of_any_number_of_frames_can_be_exported_to_litert(model, frames, tmp_path):
+    view = config.FrameView(frame_selection="uniform", frames_per_video=frames)
+    run = commands.save_run(tmp_path / "run", networks.frame_level(model, view=view), deviation=0.2)
+    assert export.export_network(run, tmp_path / "out", ExportConfig(format="litert")).passed
 
 
 @pytest.mark.slow

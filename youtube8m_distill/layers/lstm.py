@@ -53,9 +53,10 @@ class StackedLSTM(Layer):
 
     def call(self, sequence: KerasTensor, lengths: KerasTensor, training: bool = False) -> KerasTensor:
         lengths = ops.cast(lengths, "int32")
-        if packed_lstm.serves(sequence, training):
+        final_state = packed_lstm.implementation(sequence, training)
+        if final_state is not None:
             weights = [[ops.convert_to_tensor(weight) for weight in layer.weights] for layer in self.layers]
-            return packed_lstm.final_state(weights, sequence, lengths)
+            return final_state(weights, sequence, lengths)
         # cuDNN rejects a sequence without real steps, so every sequence runs one; `where` below undoes it.
         mask = frame_mask(ops.maximum(lengths, 1), ops.shape(sequence)[1])
         states = []

@@ -1,5 +1,7 @@
 """LSTM layers on CPUs that spend no work on padding or on the zero state before the first step."""
 
+from collections.abc import Callable
+
 import keras
 from keras import KerasTensor, ops
 
@@ -8,19 +10,19 @@ from keras import KerasTensor, ops
 MAX_STEPS, MAX_STEPS_IN_TRAINING = 64, 8
 
 
-def serves(sequence: KerasTensor, training: bool) -> bool:
-    """Whether to use `final_state` instead of Keras' own layers, for a sequence of [rows, steps, size].
+def implementation(sequence: KerasTensor, training: bool) -> Callable | None:
+    """The function to use instead of Keras' own layers, for a sequence of [rows, steps, size]; None for Keras' layers.
 
-    True with TensorFlow on CPUs, for a known and small number of steps; with a single step, recurrent kernels would get
-    no gradient. Keras uses cuDNN on GPUs; other backends need static shapes, and the shapes here depend on the lengths.
+    Keras uses cuDNN on GPUs; other backends than TensorFlow need static shapes, and the shapes here depend on the lengths. A
+    single step in training is left to Keras, because recurrent kernels would get no gradient.
     """
-    steps, most = sequence.shape[1], MAX_STEPS_IN_TRAINING if training else MAX_STEPS
-    return (
-        steps is not None
-        and 1 < steps <= most
-        and keras.backend.backend() == "tensorflow"
-        and not keras.distribution.list_devices("gpu")
-    )
+    if keras.backend.backend() != "tensorflow" or keras.distribution.list_devices("gpu"):
+        return None
+    steps = sequence.shape[1]
+    least, most = (2, MAX_STEPS_IN_TRAINING) if training else (1, MAX_STEPS)
+    if steps is not None and least <= steps <= most:
+        return final_state
+    return None if training else final_state_by_loop
 
 
 def final_state(layers: list[list[KerasTensor]], sequence: KerasTensor, lengths: KerasTensor) -> KerasTensor:
@@ -52,6 +54,25 @@ def final_state(layers: list[list[KerasTensor]], sequence: KerasTensor, lengths:
     found = ops.concatenate(parts, axis=-1)
     zeros = ops.zeros((ops.shape(lengths)[0] - running[0], found.shape[-1]), found.dtype)
     return ops.take(ops.concatenate([found, zeros]), ops.argsort(order), axis=0)
+
+
+def final_state_by_loop(layers: list[list[KerasTensor]], sequence: KerasTensor, lengths: KerasTensor) -> KerasTensor:
+    """As `final_state`, for any number of steps.
+
+    Unlike Keras' layers, the loop stores no outputs of steps. LiteRT's converter refuses to store them for batches of any
+    size.
+    """
+    zeros = ops.zeros((ops.shape(sequence)[0], layers[0][1].shape[0]))
+    start = [zeros, ops.cast(zeros, sequence.dtype)] * len(layers)
+
+    def step(index, *state):
+        kernel, _, bias = layers[0]
+        moved = _step(layers, ops.matmul(ops.take(sequence, index, axis=1), kernel) + bias, state)
+        is_real = (index < lengths)[:, None]
+        return index + 1, *(ops.where(is_real, new, old) for new, old in zip(moved, state))
+
+    _, *state = ops.while_loop(lambda index, *_: index < ops.max(lengths), step, (0, *start))
+    return ops.concatenate([ops.cast(part, sequence.dtype) for part in state], axis=-1)
 
 
 def _input_gates(layer, sequence, order, running):
