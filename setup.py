@@ -15,6 +15,7 @@ EXPORT = [
     "onnx>=1.23",
     "onnxruntime>=1.31",
     "openvino>=2026.4",
+    "scipy>=1.11",  # Keras' exporter to OpenVINO imports it
     "google-crc32c>=1.5",  # `yt8m predict` of a LiteRT file
 ]
 # Decode videos for `yt8m features`.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from youtube8m_distill.export import verification
-from youtube8m_distill.export.verification import Verification, largest_difference
+from youtube8m_distill.export.verification import Verification, largest_differences
 
 FOUND = Verification(
     format="litert",
@@ -13,6 +13,7 @@ FOUND = Verification(
     num_videos=9,
     num_frames=(1, 301),
     largest_difference=0.25,
+    largest_difference_frames=7,
     tolerance=0.5,
     gap_at_20=0.75,
     gap_at_20_source=0.5,
@@ -22,15 +23,15 @@ FOUND = Verification(
 )
 
 
-def test_the_largest_difference_is_that_of_any_prediction():
+def test_the_largest_difference_of_a_video_is_that_of_any_prediction():
     expected = np.array([[0.5, 0.1], [0.2, 0.3]], np.float32)
     found = expected + np.array([[0.0, 0.01], [-0.02, 0.0]], np.float32)
-    assert largest_difference(found, expected) == pytest.approx(0.02, rel=1e-5)
+    np.testing.assert_allclose(largest_differences(found, expected), [0.01, 0.02], rtol=1e-5)
 
 
 @pytest.mark.parametrize("found", [[[0.5, np.nan]], [[np.inf, 0.5]], [[0.5]], [[0.5, 0.5], [0.5, 0.5]]])
 def test_predictions_that_cannot_be_compared_fail_any_tolerance(found):
-    difference = largest_difference(np.array(found), np.array([[0.5, 0.5]]))
+    (difference,) = largest_differences(np.array(found), np.array([[0.5, 0.5]]))
     assert not dataclasses.replace(FOUND, largest_difference=difference, tolerance=1.0).passed
 
 

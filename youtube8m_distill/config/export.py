@@ -12,7 +12,7 @@ PACKAGES: dict[Format, tuple[str, ...]] = {
     "saved_model": (),
     "litert": ("ai_edge_litert",),
     "onnx": ("tf2onnx", "onnx", "onnxruntime"),
-    "openvino": ("openvino",),
+    "openvino": ("openvino", "scipy"),
 }
 # Largest differences of a prediction. Only the first two settings keep float32 numbers.
 TOLERANCES = {"saved_model": 1e-5, "none": 1e-4, "float16": 0.01, "dynamic_int8": 0.05, "full_int8": 0.1}

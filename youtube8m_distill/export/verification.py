@@ -23,6 +23,7 @@ class Verification:
     num_videos: int
     num_frames: tuple[int, int] | None  # of the videos, least and most; None for video-level features
     largest_difference: float  # of any prediction; infinite if one is not finite
+    largest_difference_frames: int | None  # of the video with that prediction; None for video-level features
     tolerance: float
     gap_at_20: float | None
     gap_at_20_source: float | None
@@ -52,10 +53,13 @@ class Verification:
         videos = f"{self.num_videos} videos"
         if self.num_frames is not None:
             videos += f" of {self.num_frames[0]} to {self.num_frames[1]} frames"
+        worst = f"{self.largest_difference:.2g}, at most {self.tolerance:g} allowed"
+        if self.largest_difference_frames is not None:
+            worst += f", for a video of {self.largest_difference_frames} frame(s)"
         rows = {
             "Size": f"{self.size_bytes:,} bytes",
             "Compared on": videos,
-            "Largest difference": f"{self.largest_difference:.2g}, at most {self.tolerance:g} allowed",
+            "Largest difference": worst,
             "Latency, one video": f"{self.latency_ms:.3g} ms, mean of {self.runs[0]} runs",
             "Throughput": f"{self.videos_per_second:.4g} videos per second, mean of {self.runs[1]} runs",
         }
@@ -76,11 +80,15 @@ def batches(inputs: dict[str, np.ndarray], size: int = BATCH) -> list[dict[str, 
     return [{name: values[i : i + size] for name, values in inputs.items()} for i in range(0, count, size)]
 
 
-def largest_difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest absolute difference of two arrays; infinity if a number is not finite or the shapes differ."""
-    if found.shape != expected.shape or not np.all(np.isfinite(found)):
-        return float("inf")
-    return float(np.max(np.abs(found - expected)))
+def largest_differences(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """The largest absolute difference in each row of predictions [N, num_classes]. float [N].
+
+    Infinite where a number of `found` is not finite, and everywhere if the shapes differ.
+    """
+    if found.shape != expected.shape:
+        return np.full(len(expected), np.inf)
+    differences = np.max(np.abs(found - expected), axis=1)
+    return np.where(np.isfinite(differences), differences, np.inf)
 
 
 def measure(predict: Predict, inputs: dict[str, np.ndarray]) -> tuple[float, int]:

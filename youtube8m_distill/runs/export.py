@@ -108,7 +108,8 @@ def export_network(
             (folder / vocabulary.FILE).write_text(vocabulary.as_text(names), encoding="utf-8")
         title = f"{run.config.title(role)} of step {progress.step} in {run.folder}"
         logger.info("\n".join([f"The {title}, as {_name(config)}:", *found.table()]))
-        reason = f"is exceeded: a prediction of the exported {title} is off by {found.largest_difference:.2g}."
+        frames = "" if found.num_frames is None else f" for a video of {found.largest_difference_frames} frame(s)"
+        reason = f"is exceeded: a prediction of the exported {title} is off by {found.largest_difference:.2g}{frames}."
         advice = _advice(config, verify_shards)
         require(found.passed, "tolerance", f"{reason} Nothing was written. {advice}", config.limit)
     return found
@@ -206,10 +207,10 @@ def _verify(folder, model, config, videos, num_own, names) -> Verification:
         predict(first)
     expected = verification.predict_in_batches(lambda part: model(part, training=False)["predictions"].numpy(), inputs)
     found = verification.predict_in_batches(predict, inputs)
-    difference = verification.largest_difference(found, expected)
+    differences = verification.largest_differences(found, expected)
     if config.format == "saved_model":
         of_records = verification.predict_in_batches(predict, {RECORDS: videos.records})
-        difference = max(difference, verification.largest_difference(of_records, expected))
+        differences = np.maximum(differences, verification.largest_differences(of_records, expected))
     batch, *_ = verification.batches(inputs)
     seconds, runs = verification.measure(predict, first)
     batch_seconds, batch_runs = verification.measure(predict, batch)
@@ -220,7 +221,8 @@ def _verify(folder, model, config, videos, num_own, names) -> Verification:
         size_bytes=size,
         num_videos=len(expected),
         num_frames=None if frames is None else (int(frames.min()), int(frames.max())),
-        largest_difference=difference,
+        largest_difference=float(differences.max()),
+        largest_difference_frames=None if frames is None else int(frames[differences.argmax()]),
         tolerance=config.limit,
         gap_at_20=_gap(found[:num_own], videos.labels),
         gap_at_20_source=_gap(expected[:num_own], videos.labels),
