@@ -50,7 +50,8 @@ class Verification:
 
     def table(self) -> list[str]:
         """The results as aligned lines."""
-        videos = f"{self.num_videos} videos"
+        videos, rate = f"{self.num_videos} videos", self.videos_per_second
+        shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
         if self.num_frames is not None:
             videos += f" of {self.num_frames[0]} to {self.num_frames[1]} frames"
         worst = f"{self.largest_difference:.2g}, at most {self.tolerance:g} allowed"
@@ -61,7 +62,7 @@ class Verification:
             "Compared on": videos,
             "Largest difference": worst,
             "Latency, one video": f"{self.latency_ms:.3g} ms, mean of {self.runs[0]} runs",
-            "Throughput": f"{self.videos_per_second:.4g} videos per second, mean of {self.runs[1]} runs",
+            "Throughput": f"{shown} videos per second, mean of {self.runs[1]} runs",
         }
         if self.gap_difference is not None:
             change = f"of the trained network {self.gap_at_20_source:.4f} ({round(self.gap_difference, 4) + 0.0:+.4f})"

@@ -172,7 +172,8 @@ def _write(folder, model, config, network, seed, layout, calibration) -> dict[st
         write_saved_model(folder, inference, signature, _of_records(inference, inputs, network, seed, layout))
     elif config.format == "litert":
         batches = [] if calibration is None else verification.batches({name: calibration[name] for name in inputs}, 1)
-        write_litert(folder, inference, signature, config.quantization, batches)
+        with hidden_stderr():  # the converter prints its settings
+            write_litert(folder, inference, signature, config.quantization, batches)
     elif config.format == "onnx":
         write_onnx(folder, inference, signature)
     else:
