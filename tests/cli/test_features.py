@@ -112,11 +112,13 @@ def test_what_cannot_work_is_refused_in_one_line(arguments, message, here, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_video_is_not_overwritten(here):
-    content = (here / "a.mkv").read_bytes()
-    line = commands.fail("features", "a.mkv", COLOR, "--output_file=./a.mkv")
-    assert line == "Error: --output_file=./a.mkv: is also an input file; name another."
-    assert (here / "a.mkv").read_bytes() == content
+@pytest.mark.parametrize("name", ["a.mkv", "labels.csv", "names.txt", "own_color.py"])
+def test_an_input_is_not_overwritten(name, here):
+    content = (here / name).read_bytes()
+    inputs = ["a.mkv", "--labels=labels.csv", "--vocabulary=names.txt", COLOR]
+    line = commands.fail("features", *inputs, f"--output_file=./{name}")
+    assert line == f"Error: --output_file=./{name}: is also an input file; name another."
+    assert (here / name).read_bytes() == content
 
 
 def test_without_pyav_the_package_is_named(here, tmp_path, monkeypatch):

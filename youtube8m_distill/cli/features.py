@@ -1,6 +1,7 @@
 """Extracts features from videos."""
 
 import os
+import pathlib
 import sys
 
 from youtube8m_distill.cli import entry
@@ -13,6 +14,7 @@ from youtube8m_distill.features.extraction import write_features
 from youtube8m_distill.features.extractors import load_extractors
 
 SOMETHING_IS_WRONG = 1  # exit code
+NETWORK_FILES = {".h5", ".pb", ".npy", ".npz", ".ckpt"}  # that extractors read from --extractor_dir
 
 
 def main(*names):
@@ -21,14 +23,32 @@ def main(*names):
         if not names:
             raise SettingError("FILE", f"is missing; name videos, as in `{entry.program('features')} clips/*.mp4`.")
         paths = inputs.find_files(names)
-        if any(os.path.realpath(path) == os.path.realpath(FLAGS.output_file) for path in paths):
-            raise SettingError("output_file", "is also an input file; name another.", FLAGS.output_file)
+        _keep(*paths, FLAGS.labels, FLAGS.vocabulary)
         videos = inputs.input_files(paths, label_rows(), FLAGS.labels)
         sys.path.insert(0, os.getcwd())  # where module:callable is looked for; a console script leaves it out
-        report = write_features(videos, FLAGS.output_file, *load_extractors(config), config.max_video_frames)
+        extractors = load_extractors(config)
+        _keep(*_own_modules(config), *_files_in(config.extractor_dir))
+        report = write_features(videos, FLAGS.output_file, *extractors, config.max_video_frames)
     print("\n".join(describe(report, len(videos), config)))
     if report.faults:
         sys.exit(SOMETHING_IS_WRONG)
+
+
+def _keep(*paths):
+    """Raises SettingError if the output would replace one of these input files; some may be None."""
+    if os.path.realpath(FLAGS.output_file) in {os.path.realpath(path) for path in paths if path}:
+        raise SettingError("output_file", "is also an input file; name another.", FLAGS.output_file)
+
+
+def _own_modules(config):
+    """The files of the modules that hold the user's extractors."""
+    modules = (sys.modules.get(name.partition(":")[0]) for name in (config.extractor, config.sound) if ":" in name)
+    return [getattr(module, "__file__", None) for module in modules]
+
+
+def _files_in(folder):
+    """The files of networks in --extractor_dir."""
+    return [path for path in pathlib.Path(folder).glob("*") if path.suffix in NETWORK_FILES] if folder else []
 
 
 def describe(report, num_videos, config):
