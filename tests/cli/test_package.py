@@ -39,6 +39,15 @@ def test_an_archive_prints_the_tags_of_the_run_with_names(folder):
     assert commands.succeed("predict", video, f"--train_dir={folder}/shared.tgz").out == expected
 
 
+def test_classes_without_a_name_are_counted(folder, tmp_path):
+    (tmp_path / "three.txt").write_text("Game\n\nConcert\n\nCar\nPool\n")
+    given = (f"--train_dir={folder}/run", f"--vocabulary={tmp_path}/three.txt")
+    warning = "Warning: the vocabulary has no name for 2 of the network's 5 classes; the first is class 1."
+    assert warning in commands.succeed("package", *given, f"--output_dir={tmp_path}/out").lines
+    assert "- Classes: 5, 3 of them named in `vocabulary.csv`.\n" in (tmp_path / "out/README.md").read_text()
+    assert warning in commands.succeed("predict", *given, f"{folder}/train0.tfrecord").lines
+
+
 @pytest.mark.slow
 def test_a_trained_and_scored_run_can_be_repeated_from_its_card(folder, tmp_path):
     data = f"{folder}/train*"

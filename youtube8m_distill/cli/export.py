@@ -5,7 +5,7 @@ import os
 from youtube8m_distill import runs
 from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.flags import FLAGS
-from youtube8m_distill.cli.values import exclusions, reading_of, settings_given, vocabulary
+from youtube8m_distill.cli.values import exclusions, reading_of, settings_given, vocabulary, warn_of_unnamed
 from youtube8m_distill.config.export import ExportConfig
 from youtube8m_distill.engine.cluster import refuse_cluster
 
@@ -22,6 +22,8 @@ def main():
         readers = dict.fromkeys(patterns, [network])
         found = runs.RecordFiles(exclusions(), reading).find(patterns, network.features, readers, network.num_classes)
         verify, calibration = (found.get(name, ()) for name in PATTERNS)
+        names = vocabulary(run.folder)
+        warn_of_unnamed(names, network.num_classes)
         runs.export_network(
             run,
             FLAGS.output_dir,
@@ -32,6 +34,6 @@ def main():
             calibration,
             reading,
             FLAGS.verify_videos,
-            vocabulary(run.folder),
+            names,
         )
     print(f"Written to {FLAGS.output_dir}, with export.json.")

@@ -6,7 +6,7 @@ import pathlib
 from youtube8m_distill import schema
 from youtube8m_distill.cli import entry, loading
 from youtube8m_distill.cli.flags import FLAGS
-from youtube8m_distill.cli.values import vocabulary
+from youtube8m_distill.cli.values import vocabulary, warn_of_unnamed
 from youtube8m_distill.data.notes import NoteCounter
 from youtube8m_distill.errors import SettingError
 from youtube8m_distill.export import about
@@ -21,6 +21,7 @@ def main(*paths):
         given = vocabulary()
         tagger, folder = load(stack)
         names = vocabulary(folder) if given is None else given
+        warn_of_unnamed(given, tagger.configs[0].num_classes)
         notes = NoteCounter(tagger.configs[0].max_video_frames)
         for path in paths:
             for batch in tagger.predict(path):

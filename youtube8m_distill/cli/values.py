@@ -1,7 +1,9 @@
 """What the flags of a command line stand for: settings, features, frames, files, and names of classes."""
 
+import logging
 import math
 import os
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from youtube8m_distill import config as configs
@@ -12,6 +14,8 @@ from youtube8m_distill.errors import SettingError
 from youtube8m_distill.settings import Settings, fields_with
 
 SomeSettings = TypeVar("SomeSettings", bound=Settings)
+
+logger = logging.getLogger(__name__)
 
 
 def exclusions() -> tuple:
@@ -76,6 +80,14 @@ def vocabulary(folder: str | os.PathLike | None = None) -> dict[int, str] | None
     except (ValueError, OSError) as error:
         reason = str(error) if type(error) is ValueError else f"cannot be read: {error}"
         raise SettingError("vocabulary", reason, path) from error
+
+
+def warn_of_unnamed(names: Mapping[int, str] | None, num_classes: int) -> None:
+    """Warns how many classes of a network have no name in a vocabulary, if there is one."""
+    unnamed = [] if names is None else [number for number in range(num_classes) if number not in names]
+    if unnamed:
+        counts = f"{len(unnamed):,} of the network's {num_classes:,} classes"
+        logger.warning("the vocabulary has no name for %s; the first is class %d.", counts, unnamed[0])
 
 
 def label_rows() -> Any:

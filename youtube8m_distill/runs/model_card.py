@@ -9,7 +9,7 @@ import os
 import pathlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import yaml
@@ -106,13 +106,18 @@ def _evaluation(path, found):
 
 
 def write_card(
-    name: str, run: Run, progress: Progress, evaluations: Sequence[Evaluation], has_vocabulary: bool, about: About
+    name: str,
+    run: Run,
+    progress: Progress,
+    evaluations: Sequence[Evaluation],
+    names: Mapping[int, str] | None,
+    about: About,
 ) -> str:
     """The text of the card of a run's main network.
 
     Args:
         name: of the folder or the archive.
-        has_vocabulary: whether the names of the classes are part of the model.
+        names: of classes, by index; None if they are not part of the model.
     Raises:
         SettingError: if the license is not an identifier.
     """
@@ -122,7 +127,7 @@ def write_card(
     require(not about.license or LICENSE.fullmatch(about.license), "license", reason, about.license)
     sections = {
         "Use": _use(name, config),
-        "Data": _data(config, network, about, has_vocabulary),
+        "Data": _data(config, network, about, names),
         "Frames": _frames(network),
         "Metrics": _metrics(evaluations, progress),
         "Cost": _cost(network),
@@ -183,7 +188,7 @@ network = yt8m.load_model({json.dumps(name)})
 Every command of `yt8m` that reads a training directory takes the folder.{more} Loading it runs no code from it."""
 
 
-def _data(config, network, about, has_vocabulary):
+def _data(config, network, about, names):
     kinds = {"uint8": "bytes", "float32": "floats"}[network.features.dtype]
     features = ", ".join(f"`{name}` ({size:,})" for name, size in zip(network.features.names, network.features.sizes))
     lines = [
@@ -193,9 +198,17 @@ def _data(config, network, about, has_vocabulary):
         f"Records left out: `{config.exclude_records}`." if config.exclude_records else "",
         "Examples are rated segments of videos." if config.reading.segment_labels else "",
         f"Features, as {kinds}: {features}.",
-        f"Classes: {network.num_classes:,}" + (", named in `vocabulary.csv`." if has_vocabulary else ", by number only."),
+        f"Classes: {network.num_classes:,}, {_naming(network.num_classes, names)}.",
     ]
     return _bullets(lines)
+
+
+def _naming(num_classes, names):
+    """How the classes are named, in words."""
+    if names is None:
+        return "by number only"
+    num_named = len(names.keys() & set(range(num_classes)))
+    return f"{'' if num_named == num_classes else f'{num_named:,} of them '}named in `vocabulary.csv`"
 
 
 def _files(title, pattern, fingerprint):

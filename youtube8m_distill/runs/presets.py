@@ -61,7 +61,7 @@ def package_run(
         if own_card is not None:
             return _texts(own_card, names)
         evaluations = find_evaluations(run, progress, metrics_files)
-        return _texts(write_card(name, run, progress, evaluations, names is not None, about), names)
+        return _texts(write_card(name, run, progress, evaluations, names, about), names)
 
     write = archive.pack if as_archive else archive.write_folder
     return write(run, checkpoint, path, find_texts)
@@ -92,7 +92,7 @@ def save_to_preset(
     training = configs.TrainingConfig(**config.family.training)
     run_config = configs.RunConfig(mode="teacher", networks={schema.TEACHER: config}, training=training)
     run, progress = Run(pathlib.Path(folder), run_config), Progress()
-    card = write_card(pathlib.Path(folder).resolve().name, run, progress, (), names is not None, About(license, data))
+    card = write_card(pathlib.Path(folder).resolve().name, run, progress, (), names, About(license, data))
     return write_run(folder, run_config, network, progress, _texts(card, names))
 
 
