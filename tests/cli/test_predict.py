@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests import commands, networks, records
+from youtube8m_distill.data import plain_records
 
 NAMES = ["Speech", "Dog", "Rain", "Engine", "Bell"]
 
@@ -44,6 +45,16 @@ def test_no_file_or_one_that_is_missing_is_reported(run, tmp_path):
     assert line.startswith("Error: FILE: is missing; name files, as in `yt8m")
     line = commands.fail("predict", f"{tmp_path}/none.pb", f"--train_dir={run.folder}")
     assert line.startswith(f"Error: FILE={tmp_path}/none.pb: ") and "matches no file" in line
+
+
+def test_a_video_needs_its_features_first(run, tmp_path):
+    video = tmp_path / "new.MP4"
+    video.write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0")
+    line = commands.fail("predict", video, f"--train_dir={run.folder}")
+    advice = "is a video, not a TFRecord file: extract its features first, with `yt8m features`."
+    assert line == f"Error: FILE={video}: {advice}"
+    with pytest.raises(ValueError, match=advice):  # as a LiteRT file reads it
+        list(plain_records.read_records(str(video)))
 
 
 @pytest.mark.slow

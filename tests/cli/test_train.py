@@ -80,7 +80,7 @@ def test_a_validation_pattern_without_files_is_refused(tmp_path, files):
 def test_other_feature_sizes_than_the_files_have_are_refused(tmp_path, files):
     line = refusal(tmp_path, files, "--feature_sizes=1024,3", *QUICK)
     assert line.startswith("Error: --train_data_pattern=") and "train0.tfrecord" in line
-    assert "'rgb' holds" in line and "of 6 bytes" in line and "feature_sizes gives 1024" in line
+    assert "'rgb' holds" in line and "of 6 bytes" in line and "the network reads 1024 numbers (its feature_sizes)" in line
 
 
 def test_a_feature_that_the_files_do_not_have_is_refused(tmp_path, files):

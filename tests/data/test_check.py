@@ -191,7 +191,7 @@ def test_files_of_another_kind_are_refused_before_they_are_read(tmp_path, monkey
     with pytest.raises(ValueError, match="a: the first record is neither"):
         check(tmp_path / "*", config.FeatureConfig(sizes=(7, 3)))
     (tmp_path / "a").write_bytes(b"")
-    with pytest.raises(ValueError, match="feature_sizes gives 7"):
+    with pytest.raises(ValueError, match="the network reads 7"):
         check(tmp_path / "*", config.FeatureConfig(sizes=(7, 3)))
     with pytest.raises(tfrecord.BadFileError, match=r"a is empty \(0 bytes\)"):
         check(tmp_path / "a")

@@ -69,7 +69,7 @@ def test_a_file_of_the_wrong_level_is_distinguished_from_a_wrong_name(tmp_path):
 
 
 def test_a_wrong_size_is_reported_with_the_size_found(tmp_path):
-    with pytest.raises(ValueError, match="'audio' holds 4 frames of 5 bytes, but feature_sizes gives 3"):
+    with pytest.raises(ValueError, match="'audio' holds 4 frames of 5 bytes, but the network reads 3 numbers"):
         contents.find_layout(frame_file(tmp_path, sizes=(("rgb", 6), ("audio", 5))), BYTES)
 
 
@@ -84,7 +84,7 @@ def test_a_network_reads_bytes_floats_and_packed_floats(tmp_path, features):
     assert layout.keys == ("rgb", "audio") and layout.kinds == ("packed floats", "floats")
     with pytest.raises(ValueError, match="'rgb' holds 4 frames of 24 bytes, but .* 6 float32 numbers: .*--feature_dtype"):
         contents.find_layout(packed, features)
-    with pytest.raises(ValueError, match="'rgb' holds 4 frames of 6 bytes, but feature_sizes gives 6, which is 24 bytes of"):
+    with pytest.raises(ValueError, match="'rgb' holds 4 frames of 6 bytes, but the network reads 6 .*, which are 24 bytes of"):
         contents.find_layout(frame_file(tmp_path), features, config.Reading(feature_dtype="float32"))
 
 

@@ -21,7 +21,7 @@ def test_the_files_of_a_flag_are_found_in_order(tmp_path):
     "features, words",
     [
         (None, "matches no file"),
-        (config.FeatureConfig(sizes=(7, 3)), "feature_sizes gives 7"),
+        (config.FeatureConfig(sizes=(7, 3)), "the network reads 7"),
         (config.FeatureConfig(names=("rgb", "inc3"), sizes=(6, 3)), "no frame-level feature 'inc3'"),
     ],
 )

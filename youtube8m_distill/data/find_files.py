@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from youtube8m_distill.data import copy_ahead, file_access
+from youtube8m_distill.data.stored_features import EXTRACT, IS_VIDEO, why_no_records
 from youtube8m_distill.data.tfrecord import BARE, THREADS, BadFileError, Shard, count_readable, first_record, record_end
 from youtube8m_distill.errors import UnreachableError
 
@@ -88,7 +89,8 @@ def require_records(shards: Sequence[Shard]) -> None:
     """Raises BadFileError if a file has a `problem`, or the first record cannot be read."""
     for shard in shards:
         if shard.problem:
-            raise BadFileError(f"{shard.path} {shard.problem}: fetch it again, or leave it out of the pattern.")
+            advice = EXTRACT if shard.problem == IS_VIDEO else "fetch it again, or leave it out of the pattern"
+            raise BadFileError(f"{shard.path} {shard.problem}: {advice}.")
     first_record(shards[0])
 
 
@@ -123,7 +125,7 @@ def _look_into(path):
     elif record_end(0, head) > shard.size:
         if _is_bare(shard):
             return dataclasses.replace(shard, compression=BARE)
-        problem = f"({shard.size} bytes) is not a TFRecord file, or it is cut short in its first record"
+        problem = why_no_records(shard.path, shard.size)
     return dataclasses.replace(shard, problem=problem)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from youtube8m_distill.data.stored_features import NO_EXAMPLE
+from youtube8m_distill.data.stored_features import EXTRACT, IS_VIDEO, NO_EXAMPLE, why_no_records
 from youtube8m_distill.errors import BadRecordError
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -77,8 +77,9 @@ def _checked(content, where):
 def _bare(path, content, size):
     record = _parse(content) if len(content) == size else None
     if record is None or not record.feature_lists.feature_list:
-        reason = "is not a TFRecord file, or it is cut short in its first record: fetch it again, or leave it out"
-        raise ValueError(f"{path} ({size} bytes) {reason}.")
+        reason = why_no_records(path, size)
+        advice = EXTRACT if reason == IS_VIDEO else "fetch it again, or leave it out"
+        raise ValueError(f"{path} {reason}: {advice}.")
     return record
 
 

@@ -13,6 +13,9 @@ from youtube8m_distill.data.parsing.layout import Kind, Layout, possible_keys
 
 KINDS = {"bytes_list": "bytes", "float_list": "floats", "int64_list": "integers", None: "nothing"}
 NO_EXAMPLE = "neither a SequenceExample nor an Example"
+NO_RECORDS = "is not a TFRecord file, or it is cut short in its first record"
+IS_VIDEO, EXTRACT = "is a video, not a TFRecord file", "extract its features first, with `yt8m features`"
+VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp")
 LOOKED_AT = 100  # records in which a feature is looked for that the first record does not have
 OFFICIAL = config.Reading()  # how official files are read
 
@@ -28,6 +31,11 @@ class Stored:
     def __str__(self):
         frames = "" if self.num_frames is None else f"{self.num_frames} frames of "
         return f"{frames}{self.size} {self.kind}"
+
+
+def why_no_records(path: str, size: int) -> str:
+    """What is wrong with a file whose first bytes begin no record."""
+    return IS_VIDEO if path.lower().endswith(VIDEO_EXTENSIONS) else f"({size} bytes) {NO_RECORDS}"
 
 
 def features_of(record: Any) -> dict[str, Stored]:
@@ -127,8 +135,8 @@ def _kind(path, key, stored, size, reading) -> Kind:
     if stored.size != expected:
         is_float32 = stored.kind == "bytes" and not packed and stored.size == 4 * size
         advice = f" {float32_advice(size)}" if is_float32 else ""
-        needs = f"{size} for it" if not packed else f"{size}, which is {expected} bytes of float32"
-        raise ValueError(f"{path}: {key!r} holds {stored}, but feature_sizes gives {needs}.{advice}")
+        needs = f"{size} numbers (its feature_sizes)" + (f", which are {expected} bytes of float32" if packed else "")
+        raise ValueError(f"{path}: {key!r} holds {stored}, but the network reads {needs}.{advice}")
     return "packed floats" if packed else stored.kind
 
 

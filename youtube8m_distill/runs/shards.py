@@ -149,7 +149,8 @@ def _naming(flag, pattern):
     except SettingError:
         raise
     except (OSError, ValueError) as error:
-        raise SettingError(flag, str(error), pattern) from error
+        reason = str(error).removeprefix(f"{pattern}: ").removeprefix(f"{pattern} ")
+        raise SettingError(flag, reason, pattern) from error
 
 
 @dataclasses.dataclass(frozen=True)
