@@ -1,8 +1,11 @@
 """Errors that a user can fix: an invalid setting, a record that cannot be used, a file that cannot be reached."""
 
+import re
 from typing import Any
 
 UNSET = object()
+LONGEST_MESSAGE = 300  # characters of an error of another library
+ANSI_CODE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # such as Keras's for bold text
 
 
 class SettingError(ValueError):
@@ -42,6 +45,19 @@ class UnreachableError(OSError):
     def __init__(self, path: str, message: str):
         super().__init__(message)
         self.path = path
+
+
+def in_one_line(error: BaseException, longest: int = LONGEST_MESSAGE) -> str:
+    """The message of another library's error in one line, without ANSI codes; cut after a word if it is long.
+
+    >>> in_one_line(ValueError("no \\x1b[1mweights\\x1b[0m\\n  found here"), longest=16)
+    'no weights…'
+    """
+    text = " ".join(ANSI_CODE.sub("", str(error)).split())
+    if len(text) <= longest:
+        return text
+    cut = text[:longest]
+    return f"{cut.rpartition(' ')[0] or cut}…"
 
 
 def written(value: Any) -> str:

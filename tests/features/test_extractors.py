@@ -41,14 +41,14 @@ def test_weights_of_another_network_are_refused(weights):
 
 def test_without_weights_and_without_a_connection_the_advice_is_to_copy_them(monkeypatch):
     def no_network(weights, **options):
-        raise OSError(f"URL fetch failure on {weights}: None -- Name or service not known")
+        url = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/" + 60 * "x"
+        raise OSError(f"URL fetch failure on {url} of \x1b[1m{weights}\x1b[0m: None -- [Errno -2] Name or service not known")
 
     monkeypatch.setattr(keras.applications.mobilenet, "MobileNet", no_network)
     with pytest.raises(SettingError) as error:
         keras_applications.load("MobileNet")
-    assert str(error.value).startswith(
-        "extractor=keras:MobileNet: its weights cannot be downloaded (URL fetch failure on imagenet"
-    )
+    assert str(error.value).startswith("extractor=keras:MobileNet: its weights cannot be downloaded (URL fetch failure on h")
+    assert " of imagenet: None -- [Errno -2] Name or service not known). Without" in str(error.value)
     assert str(error.value).endswith("copy the file from another machine's ~/.keras/models to a folder for --extractor_dir.")
 
 

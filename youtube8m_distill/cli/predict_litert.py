@@ -15,8 +15,7 @@ from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.values import reading_of
 from youtube8m_distill.data.compact_manifest import MANIFEST, require_fitting
 from youtube8m_distill.display import hidden_stderr
-from youtube8m_distill.errors import SettingError, duplicate_video
-from youtube8m_distill.export.about import in_one_line
+from youtube8m_distill.errors import SettingError, duplicate_video, in_one_line
 from youtube8m_distill.export.litert import FILE, load_litert
 from youtube8m_distill.settings import require
 

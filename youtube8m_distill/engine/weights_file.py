@@ -12,8 +12,9 @@ import pathlib
 import h5py
 import keras
 
+from youtube8m_distill.errors import in_one_line
+
 STORED_IN_ONE_PIECE = (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
-LONGEST_REASON = 300  # characters; Keras lists every layer
 # What h5py and Keras raise for invalid files; SystemError for a name in h5py that is not text.
 UNREADABLE = (ValueError, TypeError, KeyError, RuntimeError, OverflowError, SystemError)
 
@@ -54,4 +55,4 @@ def _naming(path):
         if isinstance(error, OSError) and error.errno is not None:  # about the disk, not the content
             raise
         what = "is damaged, or not a weights file" if isinstance(error, OSError) else "does not hold this network's weights"
-        raise ValueError(f"{path} {what}: {' '.join(str(error).split())[:LONGEST_REASON]}") from error
+        raise ValueError(f"{path} {what}: {in_one_line(error)}") from error

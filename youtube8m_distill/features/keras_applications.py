@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.errors import SettingError, in_one_line
 
 # Width and height of the frames that a network was trained on, unless they are 224.
 SIZES = {
@@ -82,7 +82,7 @@ def _built(name, build, shape, folder):
         with warnings.catch_warnings(action="ignore"):  # of Keras, about weights that do not fit, before its error
             return build(weights=weights, include_top=False, input_shape=shape, pooling="avg")
     except Exception as error:  # of urllib, h5py or Keras, of many types
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         if folder:
             raise SettingError("extractor_dir", f"{weights} does not hold weights of {name} ({reason}).", folder) from error
         advice = "Without a network, copy the file from another machine's ~/.keras/models to a folder for --extractor_dir."

@@ -14,7 +14,8 @@ from youtube8m_distill.data.parsing.layout import Layout
 from youtube8m_distill.data.pipeline import make_dataset
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.engine.predictor import BestClasses
-from youtube8m_distill.export.about import in_one_line, read_export
+from youtube8m_distill.errors import in_one_line
+from youtube8m_distill.export.about import read_export
 from youtube8m_distill.export.saved_model import load_saved_model
 from youtube8m_distill.runs.evaluation import good_batch_size
 from youtube8m_distill.runs.tagger import Batch, Done, predict_rest

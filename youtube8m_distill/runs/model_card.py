@@ -106,12 +106,7 @@ def _evaluation(path, found):
 
 
 def write_card(
-    name: str,
-    run: Run,
-    progress: Progress,
-    evaluations: Sequence[Evaluation],
-    names: Mapping[int, str] | None,
-    about: About,
+    name: str, run: Run, progress: Progress, evaluations: Sequence[Evaluation], names: Mapping[int, str] | None, about: About
 ) -> str:
     """The text of the card of a run's main network.
 
