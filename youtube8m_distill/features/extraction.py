@@ -14,7 +14,7 @@ from youtube8m_distill import config, files, schema
 from youtube8m_distill.data.quantize import quantize
 from youtube8m_distill.data.tfrecord import RecordWriter
 from youtube8m_distill.display import ProgressBar
-from youtube8m_distill.errors import SettingError
+from youtube8m_distill.errors import SettingError, in_one_line
 from youtube8m_distill.features import media
 from youtube8m_distill.features.extractors import Extractor
 from youtube8m_distill.features.inputs import InputFile
@@ -66,11 +66,14 @@ def extract_features(
         {"rgb": [frames, D]} and, with `audio_extractor`, "audio" of as many frames. Official features are uint8, all
         others float32.
     Raises:
-        ValueError: if the video cannot be used; the message is the reason, without the name of the file.
+        UnusableVideoError: a ValueError with the file and the reason, if the video cannot be used.
         SettingError: if an extractor returns anything but one vector for each frame.
     """
     sound = None if audio_extractor is None else _as_extractor(audio_extractor)
-    return extract(path, _as_extractor(extractor), sound, max_video_frames).features
+    try:
+        return extract(path, _as_extractor(extractor), sound, max_video_frames).features
+    except UnusableVideoError as error:
+        raise UnusableVideoError(f"{os.fspath(path)}: {error}") from error
 
 
 def _as_extractor(extractor):
@@ -86,16 +89,19 @@ def extract(
     most: int,
     on_frames: Callable[[int], None] = lambda count: None,
 ) -> Extracted:
-    """As `extract_features`, with what was not read. `on_frames` is called with numbers of frames that were extracted."""
+    """As `extract_features`, with what was not read. An UnusableVideoError does not name the file.
+
+    `on_frames` is called with numbers of frames that were extracted.
+    """
     frames = media.frames_by_second(path, most + 1)
-    rgb = _vectors(RGB, extractor, _batches(itertools.islice(frames, most)), on_frames)
+    rgb = _vectors(path, RGB, extractor, _batches(itertools.islice(frames, most)), on_frames)
     is_longer = next(frames, None) is not None
     features, has_sound = {RGB: rgb}, True
     if audio_extractor:
         sound = media.sound_by_second(path, len(rgb))
         has_sound = sound is not None
         seconds = sound or itertools.repeat(np.zeros(media.SOUND_RATE, np.float32), len(rgb))
-        features[AUDIO] = _vectors(AUDIO, audio_extractor, _batches(seconds))
+        features[AUDIO] = _vectors(path, AUDIO, audio_extractor, _batches(seconds))
     return Extracted(features, is_longer, has_sound)
 
 
@@ -164,11 +170,11 @@ def _batches(items: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield np.stack(batch)
 
 
-def _vectors(name, extractor, batches, on_frames=lambda count: None):
+def _vectors(path, name, extractor, batches, on_frames=lambda count: None):
     """The vectors of all batches, [frames, D], as they are stored. UnusableVideoError if one is not finite."""
     found = []
     for batch in batches:
-        vectors = _computed(name, extractor, batch)
+        vectors = _computed(path, name, extractor, batch)
         _check_size(name, extractor, vectors.shape[1], found[0].shape[1] if found else None)
         with np.errstate(over="ignore"):
             vectors = vectors.astype(np.float32)
@@ -179,12 +185,14 @@ def _vectors(name, extractor, batches, on_frames=lambda count: None):
     return np.concatenate(found)
 
 
-def _computed(name, extractor, batch):
+def _computed(path, name, extractor, batch):
     """What an extractor returns for a batch. SettingError unless it is one vector for each item."""
     try:
         vectors = np.asarray(extractor.compute(batch))
     except Exception as error:  # a fault of the extractor, whose traceback its author needs
-        raise RuntimeError(f"{extractor.name} failed on a batch of {batch.dtype} {list(batch.shape)}.") from error
+        place = f"{path}, in a batch of {batch.dtype} {list(batch.shape)}"
+        reason = f"{type(error).__name__}: {in_one_line(error)}"
+        raise RuntimeError(f"{extractor.name} failed on {place}: {reason}") from error
     if vectors.ndim != 2 or len(vectors) != len(batch) or not vectors.size or vectors.dtype.kind not in "fiu":
         got = f"{vectors.dtype} {list(vectors.shape)} for {batch.dtype} {list(batch.shape)}"
         raise SettingError(FLAGS[name], f"returned {got}; it must return one vector of numbers for each.", extractor.name)

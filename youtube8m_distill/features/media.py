@@ -24,7 +24,7 @@ DECLARES_DURATION = {"mov", "matroska", "avi"}  # formats that state it in a hea
 
 
 class UnusableVideoError(ValueError):
-    """A video that cannot be used. The message is the reason, without the name of the file."""
+    """A video that cannot be used. Within this package, the message is the reason, without the name of the file."""
 
 
 def frames_by_second(path: str | os.PathLike[str], most: int) -> Iterator[np.ndarray]:
