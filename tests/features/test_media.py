@@ -226,7 +226,7 @@ def test_a_playlist_opens_no_other_file(address, tmp_path):
     clips.write(tmp_path / "other.ts", clips.at_rate(10, 1))
     lines = "#EXTM3U", "#EXT-X-TARGETDURATION:1", "#EXTINF:1,", address.format(folder=tmp_path), "#EXT-X-ENDLIST"
     (tmp_path / "a.m3u8").write_text("\n".join(lines))
-    with pytest.raises(UnusableVideoError, match="is not a video"):
+    with pytest.raises(UnusableVideoError, match="is a playlist, not a video; name the videos that it lists."):
         numbers(tmp_path / "a.m3u8")
 
 

@@ -20,6 +20,7 @@ ROUNDING = 0.0006
 MISSING_SECONDS = 1.0  # of what the header declares, from which on a file counts as cut short
 LARGEST_STEP_BACK = 1.0  # seconds between the times of two frames
 LARGEST_GAP = SOUND_RATE // 10  # samples; in longer gaps of a sound track there is silence
+PLAYLISTS = (".m3u8", ".m3u", ".mpd", ".ffconcat")
 DECLARES_DURATION = {"mov", "matroska", "avi"}  # formats that state it in a header; that of others is an estimate
 
 
@@ -139,6 +140,8 @@ def _opened(path) -> Iterator[Any]:
         try:
             container = av.open(file, options={"protocol_whitelist": "none"}, metadata_errors="replace")
         except av.error.FFmpegError as error:
+            if os.fspath(path).lower().endswith(PLAYLISTS):
+                raise UnusableVideoError("is a playlist, not a video; name the videos that it lists.") from error
             raise UnusableVideoError(f"is not a video, or its header is damaged ({error.strerror}).") from error
         with container:
             if container.format.name == "tty":
