@@ -40,10 +40,8 @@ def test_labels_are_names_with_a_vocabulary(folder):
 @pytest.mark.parametrize(
     "text, names, message",
     [
-        ("file\na\n", None, "has no column labels; the first line names the columns file, labels, and perhaps id."),
-        ("", None, "has no column file and none labels;"),
-        ("file,labels\na,\n", None, "row 2 (a) has no labels."),
-        ("file,labels\na\n", None, "row 2 (a) has no labels."),
+        ("file\na\n", None, "has no column 'labels'; the first line names the columns file, labels, and perhaps id."),
+        ("", None, "has no column 'file' and no column 'labels';"),
         ("file,labels\n,1\n", None, "row 2 names no file."),
         ("file,labels\na,1\n./a,2\n", None, "row 3 repeats the file a."),
         ("file,labels\na,1;2;1\n", None, "row 2 (a) repeats a label: 1;2;1."),
@@ -85,7 +83,7 @@ def test_a_file_that_is_no_text_is_refused(folder):
 
 def test_files_get_the_labels_of_their_path_or_of_their_name(folder):
     paths = files(folder, "a.mp4", "x/b.mp4", "y/b.mp4", "c.d.mp4")
-    found = inputs.input_files(paths, rows(folder, "file,labels,id\na.mp4,1\nx/b.mp4,2,xb\nb.mp4,3\nc.d.mp4,4\nother,5\n"))
+    found = inputs.input_files(paths, rows(folder, "file,labels,id\na.mp4,1\nx/b.mp4,2,xb\nb.mp4,3\nc.d.mp4,4\nother,\n"))
     assert [(str(path), video_id, labels) for path, video_id, labels in found] == [
         ("a.mp4", b"a", [1]),
         ("x/b.mp4", b"xb", [2]),
@@ -102,6 +100,8 @@ def test_files_without_a_csv_have_no_labels(folder):
     "names, text, message",
     [
         (["a.mp4", "b.mp4"], "file,labels\na.mp4,1\n", "labels=labels.csv: has no row for b.mp4."),
+        (["a.mp4"], "file,labels\na.mp4, ;\n", "labels=labels.csv: row 2 (a.mp4) has no labels."),
+        (["a.mp4"], "file,labels\na.mp4\n", "labels=labels.csv: row 2 (a.mp4) has no labels."),
         (["x/a.mp4", "y/a.mp4"], "file,labels\na.mp4,1\n", "row 2 is of both x/a.mp4 and y/a.mp4: give paths as files."),
         (
             ["x/a.mp4", "y/a.mp4"],

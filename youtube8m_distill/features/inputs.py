@@ -29,7 +29,7 @@ class Row(typing.NamedTuple):
 
     number: int
     video_id: str  # "" for the name of the file
-    labels: list[int]
+    labels: list[int]  # empty if the row has none
 
 
 def find_files(names: Sequence[str]) -> list[pathlib.Path]:
@@ -54,7 +54,7 @@ def input_files(paths: Sequence[pathlib.Path], rows: Mapping[str, Row] | None, s
         rows: from `read_labels`; None for files without labels.
         source: the CSV that they are from.
     Raises:
-        SettingError: if a file has no row, two files have the same one, or two have the same id.
+        SettingError: if a file has no row or one without labels, two files have the same row, or two the same id.
     """
     found, used, ids = [], {}, {}
     for path in paths:
@@ -71,6 +71,7 @@ def _row_of(path, rows, used, source):
     """The row of a file, which becomes that of no other: `used` maps numbers of rows to files."""
     row = rows.get(os.path.normpath(path)) or rows.get(path.name)
     require(row, "labels", f"has no row for {path}.", source)
+    require(row.labels, "labels", f"row {row.number} ({path}) has no labels.", source)
     other = used.setdefault(row.number, path)
     require(other == path, "labels", f"row {row.number} is of both {other} and {path}: give paths as files.", source)
     return row
@@ -82,8 +83,8 @@ def read_labels(path: str | os.PathLike[str], names: Mapping[int, str] | None = 
     Args:
         names: names of classes by number; without them, labels are numbers.
     Raises:
-        SettingError: with the number of the row, if a column is missing, a file is repeated, or labels are missing,
-            repeated or unknown.
+        SettingError: with the number of the row, if a column is missing, a file is repeated, or labels are repeated or
+            unknown. `input_files` refuses rows without labels, since those of other files do not matter.
     """
     numbers = None if names is None else _numbers(names)
     rows = {}
@@ -92,7 +93,8 @@ def read_labels(path: str | os.PathLike[str], names: Mapping[int, str] | None = 
             reader = csv.DictReader(file, skipinitialspace=True, restval="")
             missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
             columns = "the first line names the columns file, labels, and perhaps id."
-            require(not missing, "labels", f"has no column {' and none '.join(missing)}; {columns}", path)
+            quoted = " and no column ".join(map(repr, missing))
+            require(not missing, "labels", f"has no column {quoted}; {columns}", path)
             for number, line in enumerate(reader, start=2):
                 name = line["file"].strip()
                 require(name, "labels", f"row {number} names no file.", path)
@@ -118,10 +120,8 @@ def _numbers(names):
 
 
 def _labels(text, numbers):
-    """The numbers of the labels in a text, rising. ValueError if there are none, or one is repeated or unknown."""
+    """The numbers of the labels in a text, rising. ValueError if one is repeated or unknown."""
     names = [name.strip() for name in text.split(SEPARATOR) if name.strip()]
-    if not names:
-        raise ValueError("has no labels.")
     labels = sorted(_label(name, numbers) for name in names)
     if len(set(labels)) < len(labels):
         raise ValueError(f"repeats a label: {text}.")
