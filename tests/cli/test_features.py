@@ -48,7 +48,7 @@ def test_videos_become_records_and_the_flags_of_training_are_printed(here, tmp_p
     ended = commands.succeed("features", "a.mkv", "b.mp4", "--labels=labels.csv", COLOR, sound, f"--output_file={output}")
     assert ended.out.splitlines() == [
         f"{output}: 2 video(s) of 8 frame(s) with rgb (3 numbers), audio (1 numbers).",
-        "1 video(s) have no sound; their audio features are those of silence.",
+        "1 video(s) without sound: the audio features are those of silence.",
         "`yt8m train` reads these features with --feature_names=rgb,audio --feature_sizes=3,1.",
     ]
     assert "features: 8 frames" in ended.err and "video 2 of 2: b.mp4" in ended.err
@@ -64,9 +64,9 @@ def test_a_broken_video_is_reported_and_the_exit_code_is_1(here, tmp_path):
     )
     assert ended.out.splitlines() == [
         f"{tmp_path}/o.tfrecord: 2 video(s) of 7 frame(s) with rgb (3 numbers).",
-        "1 video(s) are longer than 4 seconds (--max_video_frames); the rest was not read.",
+        "1 video(s) longer than 4 seconds (--max_video_frames): the rest was not read.",
         "`yt8m train` reads these features with --feature_names=rgb --feature_sizes=3.",
-        "1 of 3 videos cannot be used and are not in the file; see the warnings.",
+        "1 of 3 videos left out, which cannot be used: see the warnings.",
     ]
 
 
@@ -102,7 +102,7 @@ def test_official_features_need_no_flags(here, tmp_path):
         (["a.mkv", "own_color.py", "--labels=labels.csv", COLOR], "--labels=labels.csv: has no row for own_color.py."),
         (["a.mkv", "--labels=no.csv", COLOR], "--labels=no.csv: cannot be read: "),
         (["a.mkv", "--vocabulary=names.txt", COLOR], "--vocabulary=names.txt: has an effect only with --labels."),
-        (["c.mp4", COLOR], "none of the 1 videos can be used; "),
+        (["c.mp4", COLOR], "0 of 1 video(s) can be used; "),
         (["a.mkv", "--max_video_frames=0", COLOR], "--max_video_frames=0: choose a value from 1 to 10,000."),
     ],
 )

@@ -84,9 +84,7 @@ def test_a_network_reads_bytes_floats_and_packed_floats(tmp_path, features):
     assert layout.keys == ("rgb", "audio") and layout.kinds == ("packed floats", "floats")
     with pytest.raises(ValueError, match="'rgb' holds 4 frames of 24 bytes, but .* 6 float32 numbers: .*--feature_dtype"):
         contents.find_layout(packed, features)
-    with pytest.raises(
-        ValueError, match="'rgb' holds 4 frames of 6 bytes, but the network reads 6 .*, which are 24 bytes"
-    ):
+    with pytest.raises(ValueError, match="'rgb' holds 4 frames of 6 bytes, but the network reads 6 .*, which are 24 bytes"):
         contents.find_layout(frame_file(tmp_path), features, config.Reading(feature_dtype="float32"))
 
 

@@ -105,7 +105,7 @@ def test_one_broken_video_does_not_stop_the_others(broken):
 
 
 def test_nothing_is_written_if_every_video_is_broken(broken):
-    with pytest.raises(ValueError, match="none of the 2 videos can be used; .*/o was not written."):
+    with pytest.raises(ValueError, match="0 of 2 video.s. can be used; .*/o was not written."):
         extraction.write_features(videos(broken, "empty.mkv", "cut.mkv"), broken / "o", Extractor("m", mean_color))
     assert sorted(path.name for path in broken.iterdir()) == ["cut.mkv", "empty.mkv", "good.mkv"]
 

@@ -58,12 +58,10 @@ def describe(report, num_videos, config):
     lines = [f"{FLAGS.output_file}: {report.num_videos:,} video(s) of {report.num_frames:,} frame(s) with {listed}."]
     if report.num_longer:
         most = f"{config.max_video_frames} seconds (--max_video_frames)"
-        lines.append(f"{report.num_longer:,} video(s) are longer than {most}; the rest was not read.")
+        lines.append(f"{report.num_longer:,} video(s) longer than {most}: the rest was not read.")
     if report.num_silent:
-        lines.append(f"{report.num_silent:,} video(s) have no sound; their audio features are those of silence.")
+        lines.append(f"{report.num_silent:,} video(s) without sound: the audio features are those of silence.")
     lines += training_flags(features)
     if report.faults:
-        lines.append(
-            f"{len(report.faults):,} of {num_videos:,} videos cannot be used and are not in the file; see the warnings."
-        )
+        lines.append(f"{len(report.faults):,} of {num_videos:,} videos left out, which cannot be used: see the warnings.")
     return lines

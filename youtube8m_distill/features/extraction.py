@@ -135,7 +135,7 @@ def write_features(
             writer.write(serialized_record(video.video_id, found.features, video.labels))
             written.append((len(found.features[RGB]), found.is_longer, not found.has_sound))
         if not written:
-            raise ValueError(f"none of the {len(videos)} videos can be used; {output_file} was not written.")
+            raise ValueError(f"0 of {len(videos)} video(s) can be used; {output_file} was not written.")
         is_official = all(each.is_official for each in (extractor, audio_extractor) if each)
         dtype = "uint8" if is_official else "float32"
         features = config.FeatureConfig(names=tuple(sizes), sizes=tuple(sizes.values()), dtype=dtype)
