@@ -83,7 +83,8 @@ def test_bad_records_are_in_files_of_their_own(folder, tmp_path):
     (tmp_path / "v1.tfrecord").write_bytes(content[:-5])  # cut short in its last record
     arguments = [f"--input_data_pattern={pattern}", f"--train_dir={folder}/run", f"--output_dir={tmp_path}/out"]
     ended = commands.succeed("beam", *arguments, "--batch_size=8", *TWO_PROCESSES)
-    assert ended.out.startswith("18 videos by") and "Warning: 2 records could not be used" in ended.err
+    warning = "Warning: at least 2 record(s) could not be used; 1 file(s) are damaged and were not read to the end: "
+    assert ended.out.startswith("18 videos by") and warning in ended.err
     found = [json.loads(line) for path in sorted((tmp_path / "out").glob("bad*.jsonl")) for line in path.open()]
     assert found == [
         {"file": f"{tmp_path}/v0.tfrecord", "record": 7, "reason": "neither a SequenceExample nor an Example"},
@@ -99,7 +100,9 @@ def test_bad_records_are_in_files_of_their_own(folder, tmp_path):
     for count in (11, 0):  # rows of the missing part, and of none; both lack the bad records of parts that are kept
         again = commands.succeed("beam", *arguments, "--batch_size=8")
         assert again.out.splitlines()[-1].startswith(f"{count} videos by")
-        assert "Warning: 2 records could not be used" in again.err
+        assert warning in again.err
+    (tmp_path / "out/bad_records-00001-of-00002.jsonl").unlink()  # with the damaged file
+    assert "Warning: 1 record(s) could not be used: " in commands.succeed("beam", *arguments, "--batch_size=8").err
 
 
 def test_a_part_that_is_computed_twice_is_the_same(folder, tmp_path):

@@ -46,10 +46,10 @@ def main(*arguments):
             del tagger  # workers load their own, perhaps in this process
             if len(parts) < num_parts:
                 log.info("%d of %d parts are in %s and are kept.", num_parts - len(parts), num_parts, folder)
-            num_videos, num_bad = run(job, parts, len(shards), options), job.count_bad_records()
+            num_videos, (num_bad, num_damaged) = run(job, parts, len(shards), options), job.count_bad_records()
     print(f"{num_videos} videos by the {name} in {time.monotonic() - started:.1f} s: {job.path('predictions-*.csv')}")
     if num_bad:
-        log.warning("%d records could not be used: %s.", num_bad, job.path("bad_records-*.jsonl"))
+        log.warning("%s", bad_records_in_words(num_bad, num_damaged, job.path("bad_records-*.jsonl")))
 
 
 def run(job, parts, num_files, options):
@@ -60,6 +60,14 @@ def run(job, parts, num_files, options):
         return beam_pipeline.predict(job, parts, num_files, FLAGS.runner, options)
     except Exception as error:  # of many types, each with the traceback of a worker as its message
         raise SettingError("runner", failure(error), FLAGS.runner) from error
+
+
+def bad_records_in_words(num_bad, num_damaged, lists):
+    """How many records the rows lack; at least, if files are damaged, of which the rest is one entry."""
+    if not num_damaged:
+        return f"{num_bad} record(s) could not be used: {lists}."
+    unread = f"{num_damaged} file(s) are damaged and were not read to the end"
+    return f"at least {num_bad} record(s) could not be used; {unread}: {lists}. `yt8m check` counts the missing records."
 
 
 def failure(error):

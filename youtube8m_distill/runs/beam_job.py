@@ -16,6 +16,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -41,6 +42,7 @@ from youtube8m_distill.runs.evaluation import LoadedNetwork
 from youtube8m_distill.runs.loaded_cascade import LoadedCascade
 from youtube8m_distill.runs.lock import LOCK_FILE, locked
 from youtube8m_distill.runs.predictions import file_entry
+from youtube8m_distill.runs.record_batches import REST_IS_DAMAGED
 from youtube8m_distill.runs.tagger import Tagger
 
 FORMAT = 1  # of job.json; incremented when the same settings give other rows
@@ -85,18 +87,22 @@ class Job:
             is_there = pool.map(lambda part: FileSystems.exists(self.predictions(part)), range(self.num_parts))
             return [part for part, found in enumerate(is_there) if not found]
 
-    def count_bad_records(self) -> int:
-        """The number of records that the rows of all parts lack, also of parts that earlier calls computed."""
+    def count_bad_records(self) -> tuple[int, int]:
+        """The entries of all lists of bad records, also of earlier calls, and the number of files that are damaged.
 
-        def count(part):
+        The entry of a damaged file stands for its first unusable record and all that follow.
+        """
+
+        def read(part):
             path = self.bad_records(part)
             if not FileSystems.exists(path):
-                return 0
+                return []
             with FileSystems.open(path) as file:
-                return file.read().count(b"\n")
+                return [json.loads(line) for line in file.read().splitlines()]
 
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-            return sum(pool.map(count, range(self.num_parts)))
+            entries = list(itertools.chain.from_iterable(pool.map(read, range(self.num_parts))))
+        return len(entries), len({entry["file"] for entry in entries if entry["reason"] == REST_IS_DAMAGED})
 
     def load(self) -> Loaded:
         """The network or cascade and the list of files. ValueError if it is another one than the job was started with."""
