@@ -22,7 +22,7 @@ def test_without_beam_it_tells_how_to_install_it(tmp_path, monkeypatch):
     [
         (["--runner=SparkRunner"], "--runner=SparkRunner: value should be one of <DirectRunner|FlinkRunner|"),
         (["--num_shards=0"], "--num_shards=0: 0 is not a positive integer."),
-        (["--direct_num_workers=2"], "Unknown command line flag 'direct_num_workers'."),
+        (["--direct_num_workers=2"], "Unknown command line flag 'direct_num_workers'. Options of Beam follow `--`, "),
     ],
 )
 def test_invalid_flags_are_refused(arguments, message, tmp_path):

@@ -102,6 +102,7 @@ class Command(NamedTuple):
     uses_tensorflow: bool = True  # from the start; yt8m predict decides by what it is given
     takes_arguments: bool = False  # that are not flags: names of files, or options of Beam
     writes_anywhere: bool = False  # whether outputs may be on other machines
+    about_unknown_flags: str = ""  # advice
 
     @property
     def description(self) -> str:
@@ -149,6 +150,7 @@ COMMANDS = {
         check_beam,
         takes_arguments=True,
         writes_anywhere=True,
+        about_unknown_flags="Options of Beam follow `--`, after all other flags.",
     ),
     "demo": Command("demo", training.demo, uses_tensorflow=False),
 }

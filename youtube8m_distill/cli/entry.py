@@ -29,14 +29,21 @@ LOGGERS = ("youtube8m_distill", "reproduce")
 WITHOUT_DESTRUCTORS = {"tensorflow_io", "fsspec"}
 
 
-def run(main: Callable[..., None], description: str, takes_names: bool = False) -> None:
-    """Parses flags, runs `main` and ends the process. With `takes_names`, `main` gets the arguments that are not flags."""
+def run(
+    main: Callable[..., None], description: str, takes_names: bool = False, about_unknown_flags: str = ""
+) -> None:
+    """Parses flags, runs `main` and ends the process.
+
+    Args:
+        takes_names: whether `main` gets the arguments that are not flags.
+        about_unknown_flags: advice after the message about one.
+    """
     code = 0
     try:
         if HELP & set(sys.argv[1:]):
             print(grouped_help(description))
         else:
-            names = _parse(takes_names)
+            names = _parse(takes_names, about_unknown_flags)
             # Like Ctrl-C, so that locks are released and finished work is kept.
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(SIGNALLED + signal.SIGTERM))
             with logging_to_console():
@@ -58,7 +65,7 @@ def run(main: Callable[..., None], description: str, takes_names: bool = False) 
     _leave(code)
 
 
-def _parse(takes_names):
+def _parse(takes_names, about_unknown_flags):
     """Parses the flags; returns the other arguments. What absl refuses is an error in one line."""
     try:
         _, *names = FLAGS(sys.argv)
@@ -66,7 +73,9 @@ def _parse(takes_names):
         _suggest_longer_names(error)
         message = " ".join(str(error).split()).removeprefix("flag ").removeprefix("ERROR:: ").replace(" ?", "?")
         message = re.sub(r"\('Non-boolean argument to boolean flag', .*\)", "is not true or false", message)
-        fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See --helpshort.")
+        is_unknown = isinstance(error, flags.UnrecognizedFlagError)
+        advice = f"{about_unknown_flags} See --helpshort." if is_unknown and about_unknown_flags else "See --helpshort."
+        fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} {advice}")
     if names and not takes_names:
         fail(f"unexpected argument {names[0]!r}. Write flags as --name=value, and quote patterns for the shell.")
     return names

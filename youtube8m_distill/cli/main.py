@@ -38,4 +38,4 @@ def run(name: str) -> None:
             loading.load_tensorflow()
         importlib.import_module(f"youtube8m_distill.cli.{command.module}").main(*names)
 
-    entry.run(action, command.description, command.takes_arguments)
+    entry.run(action, command.description, command.takes_arguments, command.about_unknown_flags)

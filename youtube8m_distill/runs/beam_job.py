@@ -5,8 +5,8 @@
     predictions-00000-of-00010.csv      some of the rows, as a Kaggle CSV of its own
     bad_records-00000-of-00010.jsonl    the records that are missing in these rows, if there are any
 
-The folder may be on any file system that Beam writes to. Every file is complete or absent. A job in the folder of an earlier
-one computes the parts that are missing.
+The folder may be on any file system that Beam writes to. Under these names, every file is complete or absent; unfinished
+ones end in PARTIAL. A job in the folder of an earlier one computes the parts that are missing.
 """
 
 # Apache Beam is an extra.
