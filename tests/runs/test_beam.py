@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -177,6 +178,27 @@ def test_a_failure_of_a_worker_is_reported_in_one_line(folder, tmp_path):
     assert ended.code == 2 and ended.lines[-1].startswith("Error: --runner=DirectRunner: the job failed: ")
     assert ended.lines[-1].endswith("b'no'). Finished parts are kept; the same command resumes.")
     assert not (tmp_path / "out/predictions-00001-of-00005.csv").exists()
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_job_in_one_process_without_a_traceback(number, code, folder, tmp_path, monkeypatch):
+    process = beam_pipeline.PredictPart.process
+
+    def interrupted(step, element, counts):
+        if element == 1:
+            signal.raise_signal(number)
+        return process(step, element, counts)
+
+    own = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
+    monkeypatch.setattr(beam_pipeline.PredictPart, "process", interrupted)
+    try:
+        ended = commands.run("beam", *given(folder, tmp_path))
+    finally:
+        signal.signal(signal.SIGINT, own)
+    assert ended.code == code and "Traceback" not in ended.err
+    kept = "Warning: Finished parts are kept; the same command resumes."
+    assert ended.lines == [kept, "Interrupted."][: 1 + (code == 130)]
+    assert (tmp_path / "predictions-00000-of-00005.csv").exists() and not list(tmp_path.glob("*.partial"))
 
 
 def test_other_weights_than_the_job_was_started_with_are_refused(folder, tmp_path):

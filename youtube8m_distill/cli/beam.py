@@ -7,6 +7,7 @@ import contextlib
 import io
 import logging
 import os
+import signal
 import time
 
 from apache_beam.io.filesystems import FileSystems
@@ -22,6 +23,7 @@ from youtube8m_distill.errors import SettingError
 from youtube8m_distill.runs import beam_job, beam_pipeline
 
 CHECKED = ("DirectRunner", "DataflowRunner")  # all of whose options Beam knows here; other runners add to them
+KEPT = "Finished parts are kept; the same command resumes."
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +58,42 @@ def run(job, parts, num_files, options):
     """Runs the pipeline, if a part is missing, and returns the number of new rows. SettingError if it fails."""
     if not parts:
         return 0
+    with ended_by_signals():
+        try:
+            return beam_pipeline.predict(job, parts, num_files, FLAGS.runner, options)
+        except Exception as error:  # of many types, each with the traceback of a worker as its message
+            raise SettingError("runner", failure(error), FLAGS.runner) from error
+
+
+@contextlib.contextmanager
+def ended_by_signals():
+    """Raises what the handler of Ctrl-C or SIGTERM raised inside the block; Beam would make it the error of a worker."""
+    raised, beam_log = [], logging.getLogger("apache_beam")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}  # not ignored
+    level = beam_log.level
+
+    def handle(number, frame):
+        beam_log.setLevel(logging.CRITICAL + 1)  # it logs a traceback
+        try:
+            handlers[number](number, frame)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    for number in handlers:
+        signal.signal(number, handle)
     try:
-        return beam_pipeline.predict(job, parts, num_files, FLAGS.runner, options)
-    except Exception as error:  # of many types, each with the traceback of a worker as its message
-        raise SettingError("runner", failure(error), FLAGS.runner) from error
+        yield
+    except BaseException:
+        if not raised:
+            raise
+        log.warning(KEPT)
+        raise raised[0] from None
+    finally:
+        beam_log.setLevel(level)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def bad_records_in_words(num_bad, num_damaged, lists):
@@ -74,7 +108,7 @@ def failure(error):
     """A failure of a job in one line: the error of a worker, if Beam reports it."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith((" ", "\t"))]
     reason = lines[-1].partition(" [while running")[0].rstrip(".") if lines else type(error).__name__
-    return f"the job failed: {reason}. Finished parts are kept; the same command resumes."
+    return f"the job failed: {reason}. {KEPT}"
 
 
 def read_options(runner, arguments):
