@@ -109,6 +109,7 @@ def test_a_server_that_dies_is_reported_with_the_file(files, tmp_path, monkeypat
         with pytest.raises(UnreachableError, match=message) as raised:
             read(remote, order)
         assert raised.value.path in [shard.path for shard in remote] and "\n" not in str(raised.value)
+        assert "Check AWS_ENDPOINT_URL" in str(raised.value)
     for look in (tfrecord.first_record, lambda shard: list(contexts([shard]))):
         with pytest.raises(UnreachableError, match=message):
             look(remote[1])

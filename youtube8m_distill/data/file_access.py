@@ -26,7 +26,7 @@ ADVICE = "Check that it still exists and that its server can be reached."
 HINTS = {
     "NoCredentialsError": "Set credentials as for AWS's own tools: environment variables, a profile, or a role.",
     "PermissionError": "Check the credentials, and what they may read.",
-    "EndpointConnectionError": "AWS_ENDPOINT_URL is the address of an S3 server other than AWS.",
+    "EndpointConnectionError": "Check AWS_ENDPOINT_URL, the address of an S3 server other than AWS, and the network.",
 }
 # What file systems call that which changes with a file, best first.
 VERSIONS = (
