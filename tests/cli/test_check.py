@@ -29,7 +29,7 @@ def test_bad_records_are_printed_and_listed_with_exit_code_1(files, tmp_path):
     assert ended.code == 1 and rest == [
         "`yt8m train` reads these features with --feature_names=rgb,audio --feature_sizes=6,3.",
         "2 of 11 records in 3 file(s) are bad (18 %).",
-        f"Skip them with --exclude_records={tmp_path}/bad.csv in train, eval, infer and compact.",
+        f"Skip them with --exclude_records={tmp_path}/bad.csv in train, eval, infer, beam and compact.",
     ]
     assert [line.split(",")[:2] for line in (tmp_path / "bad.csv").read_text().splitlines()[1:]] == [[bad, "0"], [bad, "1"]]
     assert first.startswith(f"{bad}, record 0: label 5 is outside 0 .. 4; ")
@@ -235,7 +235,7 @@ def test_ratings_that_training_refuses_are_reported_in_the_same_words(tmp_path):
         "Checked: audio (3 bytes), rgb (6 bytes), ratings of segments in 1 of 1 valid records.",
         "`yt8m train` reads these features with --feature_names=rgb,audio --feature_sizes=6,3.",
         "7 of 8 records in 1 file(s) are bad (88 %).",
-        f"Skip them with --exclude_records={tmp_path}/bad.csv in train, eval, infer and compact.",
+        f"Skip them with --exclude_records={tmp_path}/bad.csv in train, eval, infer, beam and compact.",
     ]
     for place, line in enumerate(lines):
         alone = records.write(tmp_path / "alone.tfrecord", [VALID] * (place + 1) + [INVALID[place][0]])

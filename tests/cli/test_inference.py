@@ -140,6 +140,7 @@ def test_a_bad_record_before_anything_is_kept_leaves_an_existing_csv_unchanged(r
     )
     assert ended.code == 2 and ended.out == ""
     assert ended.lines[-1].startswith(f"Error: --output_file={tmp_path}/p.csv: was not written: file {path}, record 2: ")
+    assert ended.lines[-1].endswith(". `yt8m check` lists all such records, and --exclude_records skips them.")
     assert (tmp_path / "p.csv").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tfrecord", "p.csv"]
 

@@ -35,7 +35,7 @@ def main():
     print("\n".join(describe(report, about_labels)))
     print(report.summary())
     if report.faults and FLAGS.output_file:
-        print(f"Skip them with --exclude_records={FLAGS.output_file} in train, eval, infer and compact.")
+        print(f"Skip them with --exclude_records={FLAGS.output_file} in train, eval, infer, beam and compact.")
     elif report.faults:
         print("Add --output_file=bad_records.csv to write a list of them for --exclude_records.")
     if report.faults:

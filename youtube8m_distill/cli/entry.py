@@ -18,7 +18,7 @@ import tqdm
 from absl import flags
 
 from youtube8m_distill.cli.flags import FLAGS, GROUPS
-from youtube8m_distill.errors import SettingError, UnreachableError, written
+from youtube8m_distill.errors import BadRecordError, SettingError, UnreachableError, written
 
 HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("h", "help", "helpshort", "helpfull")}
 SCRIPTS = {"train": "train.py", "eval": "eval.py", "infer": "inference.py"}
@@ -29,9 +29,7 @@ LOGGERS = ("youtube8m_distill", "reproduce")
 WITHOUT_DESTRUCTORS = {"tensorflow_io", "fsspec"}
 
 
-def run(
-    main: Callable[..., None], description: str, takes_names: bool = False, about_unknown_flags: str = ""
-) -> None:
+def run(main: Callable[..., None], description: str, takes_names: bool = False, about_unknown_flags: str = "") -> None:
     """Parses flags, runs `main` and ends the process.
 
     Args:
@@ -171,6 +169,15 @@ def skip_bad_records(of_segments: bool = False) -> str:
     """Advice after an error about a record, of whole videos or `of_segments`."""
     flag = " --segment_labels" if of_segments else ""
     return f"`yt8m check{flag}` lists all such records, and --exclude_records skips them."
+
+
+@contextlib.contextmanager
+def advising_on_bad_records(of_segments: bool = False) -> Iterator[None]:
+    """Adds `skip_bad_records` to the errors inside the block that are about a record."""
+    try:
+        yield
+    except BadRecordError as error:
+        raise BadRecordError(f"{str(error).rstrip('.')}. {skip_bad_records(of_segments)}") from error
 
 
 def message_of(error: Exception) -> str:

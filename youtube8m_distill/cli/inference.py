@@ -37,7 +37,7 @@ def main():
             retrieve(tagger, strategy, shards)
             return
         started = time.monotonic()
-        with entry.about("output_file", "was not written: "):
+        with entry.about("output_file", "was not written: "), entry.advising_on_bad_records():
             written = runs.predict_to_csv(FLAGS.output_file, tagger, shards, FLAGS.batch_size)
         if names is not None:
             with entry.about("vocabulary", "names were not written: "):
@@ -87,7 +87,7 @@ def retrieve(ranker, strategy, shards):
             of_candidate = checkpoint() if checkpoint() in ("best", "last") else "best"
             candidate = runs.LoadedNetwork(run, strategy, None, of_candidate, FLAGS.mixed_precision, ranker.reading)
     retriever = runs.SegmentRetriever(ranker, candidate, strategy, wanted)
-    with entry.about("output_file", "was not written: "):
+    with entry.about("output_file", "was not written: "), entry.advising_on_bad_records():
         count, notes = runs.retrieve_to_csv(FLAGS.output_file, retriever, shards, FLAGS.batch_size)
     print(
         f"{count} segments of {notes.num_videos} videos for {len(classes)} classes by the {ranker.name} in "
