@@ -1,6 +1,7 @@
 """The folder of copies: each is whole, made once, and removed only to make room."""
 
 import concurrent.futures
+import itertools
 import os
 import time
 
@@ -84,10 +85,15 @@ def test_copies_that_are_being_written_are_counted_with_their_whole_size(folder,
     assert set(folder.iterdir()) == {old, new, copies.place("d", "1")}
 
 
-def test_copies_that_may_just_be_opened_are_not_removed(folder, monkeypatch):
+def test_copies_that_may_just_be_opened_are_not_removed(folder, monkeypatch, caplog):
     monkeypatch.setenv("YT8M_CACHE_GB", "150e-9")
-    fetch("a"), fetch("b")
-    assert len(list(folder.iterdir())) == 2
+    monkeypatch.setattr(copies, "_excesses", itertools.count())
+    fetch("a")
+    assert not caplog.records
+    fetch("b"), fetch("c")
+    assert len(list(folder.iterdir())) == 3
+    (warning,) = caplog.messages
+    assert "take 2e-07 GB, more than the limit of 1.5e-07 GB (YT8M_CACHE_GB)" in warning
 
 
 def test_by_default_copies_take_half_of_the_free_space(monkeypatch):

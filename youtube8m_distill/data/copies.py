@@ -1,10 +1,13 @@
 """Copies of files of object stores, in a folder that all processes of a user share. The least recently used make room.
 
-YT8M_CACHE_DIR names the folder. It takes half of the free space of its disk, or YT8M_CACHE_GB.
+YT8M_CACHE_DIR names the folder. It takes half of the free space of its disk, or YT8M_CACHE_GB, and more while the copies
+of the last JUST_USED seconds are larger than that.
 """
 
 import contextlib
 import hashlib
+import itertools
+import logging
 import math
 import os
 import pathlib
@@ -20,6 +23,10 @@ FOLDER, LIMIT = "YT8M_CACHE_DIR", "YT8M_CACHE_GB"  # environment variables
 JUST_USED = 60  # seconds, of which a reader needs a few milliseconds to open a copy; once open, it may be removed
 LOCK = ".lock"
 RESERVED = ".reserved"  # ends the name of an empty file beside an unfinished copy; before it is the size it will have
+
+log = logging.getLogger(__name__)
+
+_excesses = itertools.count()  # times that the limit was exceeded; `next` is atomic, and threads call `fetch`
 
 
 def folder() -> pathlib.Path:
@@ -95,9 +102,15 @@ def _make_room(folder, size):
         raise OSError(f"{folder}: {reason}. Set {FOLDER} to a folder on a larger disk, or {LIMIT}.")
     for used_at, own, path in sorted(copies):
         if taken + reserved <= limit or used_at > time.time() - JUST_USED:
-            return
+            break
         path.unlink(missing_ok=True)
         taken -= own
+    if taken + reserved > limit and next(_excesses) == 0:
+        log.warning(
+            "copies in %s take %.3g GB, more than the limit of %.3g GB (%s), because those used in the last %d seconds are "
+            "kept. Raise the limit if the disk has room, or set %s to a folder on a larger disk.",
+            *(folder, (taken + reserved) / 1e9, limit / 1e9, LIMIT, JUST_USED, FOLDER),
+        )
 
 
 def _limit():
