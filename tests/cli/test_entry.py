@@ -334,7 +334,7 @@ def test_an_unexpected_error_is_shown_with_its_traceback(monkeypatch, capsys, wi
         raise RuntimeError("a bug")
 
     left = []
-    monkeypatch.setattr(entry, "_parse", lambda takes_names: [])
+    monkeypatch.setattr(entry, "_parse", lambda *_: [])
     monkeypatch.setattr(entry.os, "_exit", left.append)
     monkeypatch.setattr(entry.sys, "argv", ["yt8m"])
     if with_io:
