@@ -59,7 +59,7 @@ def row(folder, name):
 def measure(network, name):
     quantized = name in QUANTIZED
     settings = {"format": "litert", "quantization": name} if quantized else {"format": name}
-    config, shards = yt8m.ExportConfig(**settings, tolerance=1.0), yt8m.find_files(DATA.value)
+    config, shards = yt8m.ExportConfig.model_validate({**settings, "tolerance": 1.0}), yt8m.find_files(DATA.value)
     run, output = yt8m.open_run(network), pathlib.Path(network).with_name(name)
     calibration = shards if name == "full_int8" else ()
     found = yt8m.export_network(
