@@ -10,7 +10,7 @@ from youtube8m_distill.cli import entry
 from youtube8m_distill.cli.cascade_dir import load_cascade
 from youtube8m_distill.cli.flags import FLAGS
 from youtube8m_distill.cli.starter_flags import check_repeated
-from youtube8m_distill.cli.values import exclusions, reading_of, value_exponents, vocabulary
+from youtube8m_distill.cli.values import exclusions, reading_of, value_exponents, vocabulary, warn_of_unnamed
 from youtube8m_distill.data.compact import check_networks
 from youtube8m_distill.engine.cluster import refuse_cluster
 from youtube8m_distill.engine.strategy import make_strategy
@@ -25,6 +25,7 @@ def main():
         strategy = make_strategy(FLAGS.num_gpu)
         tagger = load(stack, strategy)
         names = vocabulary()
+        warn_of_unnamed(names, tagger.configs[0].num_classes)
         pattern, features = FLAGS.input_data_pattern, tagger.configs[0].features
         shards = runs.find_shards("input_data_pattern", pattern, features, tagger.configs, exclusions(), tagger.reading)
         inputs = {os.path.realpath(shard.path) for shard in shards}

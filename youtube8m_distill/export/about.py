@@ -13,7 +13,6 @@ from youtube8m_distill.settings import as_setting_error, require
 
 FILE = "export.json"
 FORMAT = 1  # of the file
-LONGEST_MESSAGE = 300  # characters of an error of a converter or a runtime
 
 
 class Exported(NamedTuple):
@@ -60,11 +59,6 @@ def read_export(folder: str | os.PathLike) -> Exported:
         raise ValueError(f"{path} cannot be read: it has no {error}.") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-
-
-def in_one_line(error: BaseException) -> str:
-    """The message of a converter or a runtime in one line, cut if it is long."""
-    return " ".join(str(error).split())[:LONGEST_MESSAGE]
 
 
 def _parsed(kind, values):

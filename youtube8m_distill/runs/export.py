@@ -19,6 +19,7 @@ from youtube8m_distill.data.parsing.batch import Records, VideoParser
 from youtube8m_distill.data.parsing.layout import Layout, official_layout
 from youtube8m_distill.data.tfrecord import Shard
 from youtube8m_distill.display import hidden_stderr
+from youtube8m_distill.errors import in_one_line
 from youtube8m_distill.export import about, verification, vocabulary
 from youtube8m_distill.export.litert import load_litert, write_litert
 from youtube8m_distill.export.onnx import load_onnx, write_onnx
@@ -124,7 +125,7 @@ def _naming(what):
     except (OSError, MemoryError):
         raise
     except Exception as error:
-        raise ValueError(f"{what}: {about.in_one_line(error)}") from error
+        raise ValueError(f"{what}: {in_one_line(error)}") from error
 
 
 def _name(config):
