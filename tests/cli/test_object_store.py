@@ -46,9 +46,7 @@ def test_files_on_s3_are_checked(local, s3, tmp_path):
 
 def test_a_wrong_bucket_is_reported_with_its_flag(run, s3):
     line = commands.fail("eval", f"--train_dir={run}", "--eval_data_pattern=s3://buckets/val*", "--run_once")
-    assert line.startswith(
-        "Error: --eval_data_pattern=s3://buckets/val*: s3://buckets/val* cannot be read (FileNotFoundError: "
-    )
+    assert line.startswith("Error: --eval_data_pattern=s3://buckets/val*: cannot be read (FileNotFoundError: ")
 
 
 def test_a_server_that_dies_while_files_are_read_is_reported_with_flag_and_address(local, run, tmp_path, monkeypatch):
